@@ -1,0 +1,66 @@
+"""Where every gradient of a recurrent net comes from, and why it vanishes or explodes.
+
+>>> import rnngrad
+>>> net = {"weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1, 0], "targets": [0, 1]}
+>>> problem = rnngrad.load(net)
+>>> sorted(rnngrad.gradients(problem))[:3]
+['dL_dW_hh', 'dL_dW_xh', 'dL_db_h']
+
+Names are looked up when first used (PEP 562), so that ``rnngrad --help`` need not wait for NumPy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from rnngrad.version import __version__
+
+if TYPE_CHECKING:
+    from rnngrad.analyses.derive import Derivation, derive, gradients, log10_chain, log10_paths
+    from rnngrad.core.problem import Problem
+    from rnngrad.errors import OutputError, QuantityError, RnngradError, SpecError, UsageError
+    from rnngrad.spec import json_schema, load
+
+_HOMES = {
+    "rnngrad.analyses.derive": (
+        "Derivation",
+        "derive",
+        "gradients",
+        "log10_chain",
+        "log10_paths",
+    ),
+    "rnngrad.core.problem": ("Problem",),
+    "rnngrad.errors": ("OutputError", "QuantityError", "RnngradError", "SpecError", "UsageError"),
+    "rnngrad.spec": ("json_schema", "load"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Derivation",
+    "OutputError",
+    "Problem",
+    "QuantityError",
+    "RnngradError",
+    "SpecError",
+    "UsageError",
+    "__version__",
+    "derive",
+    "gradients",
+    "json_schema",
+    "load",
+    "log10_chain",
+    "log10_paths",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'rnngrad' has no attribute '{name}'")
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,40 @@
+"""The array types, and the one floating-point policy."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[np.float64]
+"""Real numbers; every public array is one."""
+
+Integers: TypeAlias = npt.NDArray[np.int64]
+"""Step numbers and exponents."""
+
+Numbers: TypeAlias = npt.NDArray[Any]
+"""Real or complex: the forward pass takes either, for the complex step's sake."""
+
+
+def quietly() -> np.errstate:
+    """The floating-point policy of forward, backward and everything built on them.
+
+    Overflow and underflow are what rnngrad measures, so they are data in the arrays (inf, nan, 0),
+    never warnings on the screen.
+    """
+    return np.errstate(all="ignore")
+
+
+def frozen(values: npt.ArrayLike) -> Array:
+    """A read-only float64 array; a copy, unless ``values`` is one already."""
+    array = np.asarray(values, dtype=np.float64)
+    if array.flags.writeable:
+        array = array.copy() if array is values or array.base is not None else array
+        array.flags.writeable = False
+    return array
+
+
+def column(values: Numbers) -> Numbers:
+    """shape (n,) -> (n, 1)"""
+    return values[:, np.newaxis]

@@ -1,0 +1,88 @@
+"""Back-propagation through time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from rnngrad.core.arrays import Array, column, quietly
+from rnngrad.core.problem import Problem
+from rnngrad.core.traces import BackwardTrace, ForwardTrace
+
+
+def bptt(problem: Problem, trace: ForwardTrace) -> BackwardTrace:
+    """Every gradient of L = Σ_t L_t, in one walk from step T back to step 1.
+
+        ∂L/∂h_t     = ∂L_t/∂h_t + ∂L/∂a_{t+1} · W_hh        ∂L/∂h_T = ∂L_T/∂h_T
+        ∂L/∂a_t     = σ'(a_t) ∘ ∂L/∂h_t
+        ∂L/∂W_hh    = Σ_t ∂L/∂a_t ⊗ h_{t−1}                 likewise W_xh with x_t, b_h with 1
+        ∂L/∂x_t     = ∂L/∂a_t · W_xh
+
+    Without a loss every gradient is 0. Rounding: each row is right to a few units of rounding times
+    the cancellation among its paths. Source: Werbos, *Backpropagation through time*, Proc. IEEE 78
+    (1990).
+    """
+    with quietly():
+        dL_dy, dL_da_y = _at_the_output(problem, trace)
+        dLt_dht = dL_da_y @ problem.weights["W_hy"] if problem.has_readout else dL_da_y
+        dL_dh, dL_da = _through_time(problem, trace, dLt_dht)
+        dL_dx = dL_da @ problem.weights["W_xh"]
+        weights = _parameters(problem, trace, dL_da, dL_da_y)
+    return BackwardTrace(dL_dy, dLt_dht, dL_dh, dL_da, dL_dx, weights)
+
+
+def _at_the_output(problem: Problem, trace: ForwardTrace) -> tuple[Array, Array]:
+    """∂L/∂y_t and ∂L/∂(W_hy h_t + b_y), both (T, O)."""
+    loss, targets, weights = problem.loss, problem.targets, problem.loss_weights
+    if loss is None or targets is None or weights is None:
+        return np.zeros_like(trace.y), np.zeros_like(trace.y)
+    dL_dy = _weighted(weights, loss.gradient(targets, trace.y, trace.a_y))
+    if loss.fused is not None:
+        return dL_dy, _weighted(weights, loss.fused(targets, trace.a_y))
+    return dL_dy, _weighted(weights != 0, problem.output.pull_back(trace.a_y, trace.y, dL_dy))
+
+
+def _weighted(weights: Array, rows: Array) -> Array:
+    """Each row times its weight; a weight of 0 wins over an infinite row."""
+    return np.where(column(weights) == 0, 0.0, column(weights) * rows)
+
+
+def _through_time(problem: Problem, trace: ForwardTrace, dLt_dht: Array) -> tuple[Array, Array]:
+    """∂L/∂h_t (T+1, H) and ∂L/∂a_t (T, H).
+
+    The walk starts at the last step with a loss, so what overflows after it cannot spoil it.
+    """
+    W_hh, slopes = problem.weights["W_hh"], problem.activation.slope(trace.a)
+    dL_dh = np.zeros((problem.steps + 1, problem.hidden))
+    dL_da = np.zeros((problem.steps, problem.hidden))
+    dL_dh[1:] = dLt_dht
+    for t in range(last_step_with_loss(problem), 0, -1):
+        np.multiply(slopes[t - 1], dL_dh[t], out=dL_da[t - 1])
+        dL_dh[t - 1] += dL_da[t - 1].dot(W_hh)
+    return dL_dh, dL_da
+
+
+def last_step_with_loss(problem: Problem) -> int:
+    """The largest t whose L_t counts; 0 where none does."""
+    if problem.loss_weights is None:
+        return 0
+    counting = np.flatnonzero(problem.loss_weights)
+    return int(counting[-1]) + 1 if counting.size else 0
+
+
+def _parameters(
+    problem: Problem, trace: ForwardTrace, dL_da: Array, dL_da_y: Array
+) -> Mapping[str, Array]:
+    """The gradient of each parameter: one product over all steps that reach the loss."""
+    last = last_step_with_loss(problem)
+    dL_da, dL_da_y, h = dL_da[:last], dL_da_y[:last], trace.h
+    gradients = {
+        "W_xh": dL_da.T @ problem.x[:last],
+        "W_hh": dL_da.T @ h[:last],
+        "b_h": dL_da.sum(axis=0),
+    }
+    if problem.has_readout:
+        gradients["W_hy"] = dL_da_y.T @ h[1 : last + 1]
+        gradients["b_y"] = dL_da_y.sum(axis=0)
+    return gradients

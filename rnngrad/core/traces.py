@@ -1,0 +1,61 @@
+"""What a pass leaves behind, and how it is indexed: said here once.
+
+Steps count from 1, as on paper, and arrays from 0. An array with T + 1 rows has the state's index:
+``h[t]`` is h_t and ``h[0]`` is h_0. An array with T rows has step t in row t − 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnngrad.core.arrays import Array, Numbers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ForwardTrace:
+    """The forward pass: ``a`` (T, H), ``h`` (T+1, H), ``a_y`` and ``y`` (T, O), ``losses`` (T,).
+
+    ``losses`` holds L_t with its weight, so L is their sum; zeros where there is no loss.
+    """
+
+    a: Numbers
+    h: Numbers
+    a_y: Numbers
+    y: Numbers
+    losses: Numbers
+
+    @property
+    def loss(self) -> float:
+        """L = Σ_t L_t"""
+        return float(np.sum(self.losses))
+
+    @property
+    def first_nonfinite_step(self) -> int | None:
+        """The first step with an inf or nan in it, or None."""
+        parts = (self.a, self.h[1:], self.a_y, self.y, self.losses)
+        finite = np.logical_and.reduce([_finite_rows(part) for part in parts])
+        return None if finite.all() else int(np.argmin(finite)) + 1
+
+
+def _finite_rows(values: Numbers) -> Numbers:
+    return np.asarray(np.isfinite(values.reshape(len(values), -1)).all(axis=1))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BackwardTrace:
+    """Back-propagation through time.
+
+    ``dL_dy`` (T, O), ``dLt_dht`` (T, H) the direct term alone, ``dL_dh`` (T+1, H) all paths,
+    ``dL_da`` (T, H) = σ'(a_t) ∘ ∂L/∂h_t, ``dL_dx`` (T, I), ``weights`` each parameter's gradient by
+    the parameter's name, shaped as the parameter.
+    """
+
+    dL_dy: Array
+    dLt_dht: Array
+    dL_dh: Array
+    dL_da: Array
+    dL_dx: Array
+    weights: Mapping[str, Array]

@@ -1,0 +1,55 @@
+"""What can go wrong, as one tree.
+
+    RnngradError                 anything that is the user's to mend; exit status 2
+    ├── SpecError                a spec, or a file it names: all its mistakes at once
+    ├── QuantityError            a quantity that does not exist, or not for this net
+    ├── UsageError               options that contradict each other or the problem
+    └── OutputError              a result that cannot be written where it was asked for
+
+Whatever is not in this tree is a fault of rnngrad's own, exit status 3. Deep code raises the small
+fact; only ``cli/boundary.py`` prints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class RnngradError(Exception):
+    """Anything that is the user's to mend."""
+
+
+class SpecError(RnngradError):
+    """The mistakes of a spec, each already in words with its place.
+
+    ``mistakes`` holds all of them; ``str()`` shows the first six and says how many more there are.
+    """
+
+    SHOWN = 6
+
+    def __init__(self, mistakes: Iterable[str]) -> None:
+        self.mistakes: tuple[str, ...] = tuple(mistakes)
+        shown = list(self.mistakes[: self.SHOWN])
+        more = len(self.mistakes) - len(shown)
+        if more:
+            shown.append(f"and {more} more")
+        super().__init__("\n".join(shown))
+
+
+class QuantityError(RnngradError):
+    """A quantity that does not exist, or not for this net."""
+
+
+class UsageError(RnngradError):
+    """Options that contradict each other or the problem."""
+
+
+class OutputError(RnngradError):
+    """A result that cannot be written where it was asked for."""
+
+
+def did_you_mean(word: object, choices: Iterable[str]) -> str:
+    """``"; did you mean 'sigmoid'?"`` for a near miss, else the empty string."""
+    close = get_close_matches(str(word), list(choices), n=1, cutoff=0.6)
+    return f"; did you mean '{close[0]}'?" if close else ""
