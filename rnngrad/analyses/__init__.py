@@ -1,0 +1,1 @@
+"""From traces to frozen results: quantities, derivations, paths. No spec, no printing."""

@@ -1,0 +1,138 @@
+"""Each derivative of the exercise sheet, for any net: symbol, chain rule, numbers.
+
+The sheet's ten subtasks a1 … a6, b1 … b4 with its 3 read as T and its 2 as T − 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnngrad.analyses.formulas import Partial, at, product_text, state_formula, weight_formula
+from rnngrad.analyses.notation import Notation
+from rnngrad.core.arrays import Array
+from rnngrad.core.problem import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One derivative: ``formula`` is its chain rule; its numbers are ``quantity``, or row ``row``.
+
+    ``id`` is the sheet's subtask, ``equations`` the sheet's numbers for it.
+    """
+
+    id: str
+    symbol: str
+    formula: str
+    quantity: str
+    row: int | None
+    equations: str
+
+    def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the value, given the quantity's."""
+        return shape if self.row is None else shape[1:]
+
+    def value(self, quantity: Array) -> Array:
+        """The value, given the quantity; one entry a step where it holds for every t."""
+        return quantity if self.row is None else quantity[self.row]
+
+
+def derivation(problem: Problem) -> tuple[Line, ...]:
+    """The lines that exist for this problem: those of a step before 1 are left out, and without
+    targets so is everything that needs a loss."""
+    builders: tuple[Callable[[Problem], Iterator[Line]], ...] = (
+        _outputs, _direct, _one_step, _states, _immediate, _weights,
+    )  # fmt: skip
+    lines = (line for build in builders for line in build(problem))
+    return tuple(sorted(lines, key=lambda line: line.id))
+
+
+def loss_steps(problem: Problem) -> list[int]:
+    """The steps t whose L_t counts."""
+    if problem.loss_weights is None:
+        return []
+    return [int(t) + 1 for t in np.flatnonzero(problem.loss_weights)]
+
+
+def first_use(problem: Problem, weight: str) -> int:
+    """The first step at which ∂⁺h_t/∂W is not zero by itself: 2 for W_hh when h_0 = 0, else 1."""
+    return 2 if weight == "W_hh" and not problem.h_0.any() else 1
+
+
+def _outputs(problem: Problem) -> Iterator[Line]:
+    """a1, a2: ∂L/∂y_T and ∂L/∂y_{T−1}."""
+    if problem.loss is None:
+        return
+    counting = set(loss_steps(problem))
+    for name, t, equations in (("a1", problem.steps, "7–9"), ("a2", problem.steps - 1, "10–12")):
+        if t >= 1:
+            chain = product_text((Partial("L", at("L", t)), Partial(at("L", t), at("y", t))))
+            value = Notation(problem).loss_slope(t)
+            formula = f"{chain} = {value}" if t in counting else _does_not_count(t)
+            yield Line(name, f"∂L/∂{at('y', t)}", formula, "dL_dy", t - 1, equations)
+
+
+def _direct(problem: Problem) -> Iterator[Line]:
+    """a3: ∂L_T/∂h_T."""
+    if problem.loss is None:
+        return
+    t = problem.steps
+    towards_y = Partial(at("L", t), at("y", t))
+    chain = product_text((towards_y, Partial(at("y", t), at("h", t))))
+    formula = f"{chain} = {towards_y} · {Notation(problem).readout_slope(t)}"
+    counts = t in loss_steps(problem)
+    symbol = f"∂{at('L', t)}/∂{at('h', t)}"
+    yield Line("a3", symbol, formula if counts else _does_not_count(t), "dLt_dht", t - 1, "13–15")
+
+
+def _does_not_count(t: int) -> str:
+    return f"0, because {at('L', t)} does not count"
+
+
+def _one_step(problem: Problem) -> Iterator[Line]:
+    """a4: ∂h_t/∂h_{t−1}, for every t."""
+    yield Line("a4", "∂h_t/∂h_{t−1}", Notation(problem).one_step(), "dht_dhprev", None, "16–17")
+
+
+def _states(problem: Problem) -> Iterator[Line]:
+    """a5, a6: ∂L/∂h_{T−1} and ∂L/∂h_1."""
+    if problem.loss is None:
+        return
+    counting = loss_steps(problem)
+    for name, k, equations in (("a5", problem.steps - 1, "18–20"), ("a6", 1, "21–24")):
+        if k >= 1:
+            formula = state_formula(k, counting)
+            yield Line(name, f"∂L/∂{at('h', k)}", formula, "dL_dh", k, equations)
+
+
+def _immediate(problem: Problem) -> Iterator[Line]:
+    """b1, b2: ∂⁺h_t/∂W_xh and ∂⁺h_t/∂W_hh, for every t."""
+    notation = Notation(problem)
+    yield Line("b1", "∂⁺h_t/∂W_xh", notation.immediate("x_t"), "dht_dW_xh", None, "25–26")
+    yield Line("b2", "∂⁺h_t/∂W_hh", notation.immediate("h_{t−1}"), "dht_dW_hh", None, "27–28")
+
+
+def _weights(problem: Problem) -> Iterator[Line]:
+    """b3, b4: ∂L/∂W_xh and ∂L/∂W_hh."""
+    if problem.loss is None:
+        return
+    counting = loss_steps(problem)
+    for name, weight, equations in (("b3", "W_xh", "29–32"), ("b4", "W_hh", "33–35")):
+        formula = weight_formula(weight, counting, first_use(problem, weight))
+        yield Line(name, f"∂L/∂{weight}", formula, f"dL_d{weight}", None, equations)
+
+
+def remarks(problem: Problem) -> tuple[str, ...]:
+    """What the sheet leaves out, one line each."""
+    return (
+        "∂⁺ (25–28) is the immediate partial, h_{t−1} held fixed; (29–35) sum the paths.",
+        _about_h_0(problem),
+        "(32) is misprinted: its last factor must be ∂h_1/∂W_xh, not ∂h_2/∂W_xh.",
+    )
+
+
+def _about_h_0(problem: Problem) -> str:
+    here = "; b4 has them" if problem.h_0.any() else ", as here"
+    return f"(33–35) leave out L_1 and ∂⁺h_1/∂W_hh: right only for h_0 = 0{here}."

@@ -1,0 +1,108 @@
+"""The verbs of the Python API that look at one problem: gradients, derive, chain and paths."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from rnngrad.analyses.derivation import Line, derivation, remarks
+from rnngrad.analyses.paths import PathSum, path_sums
+from rnngrad.analyses.quantities import Passes, Quantities
+from rnngrad.core import jacobians
+from rnngrad.core.arrays import Array
+from rnngrad.core.problem import Problem
+
+
+class Derivation(Quantities):
+    """Everything that ``rnngrad derive`` shows of one problem.
+
+    A mapping from the names of the quantities to arrays, each computed when it is asked for
+    (``result["log10_paths"]``, (T, T+1)); ``loss`` is L, or None without targets; ``lines`` are the
+    sheet's subtasks, ``path_sums`` the summands of ∂L/∂W_hh and ∂L/∂W_xh.
+    """
+
+    @property
+    def loss(self) -> float | None:
+        """L = Σ_t L_t; None without targets."""
+        return None if self.problem.loss is None else self.passes.forward.loss
+
+    @property
+    def first_nonfinite_step(self) -> int | None:
+        """The first step at which the forward pass holds an inf or nan, or None."""
+        return self.passes.forward.first_nonfinite_step
+
+    @cached_property
+    def lines(self) -> tuple[Line, ...]:
+        """a1 … a6, b1 … b4: symbol, chain rule, and which numbers are its value."""
+        return derivation(self.problem)
+
+    @cached_property
+    def remarks(self) -> tuple[str, ...]:
+        """What the exercise sheet leaves out, one line each."""
+        return remarks(self.problem)
+
+    @cached_property
+    def path_sums(self) -> tuple[PathSum, ...]:
+        """∂L/∂W_hh and ∂L/∂W_xh path by path; time grows with T²H²."""
+        return path_sums(self.passes)
+
+    @cached_property
+    def log10_step_norms(self) -> Array:
+        """log10 ‖∂h_t/∂h_{t−1}‖₂ for t = 1 … T, (T,)."""
+        return jacobians.log10_step_norms(self.problem, self.passes.forward)
+
+
+def derive(problem: Problem) -> Derivation:
+    """Every quantity of ``problem`` by name, each computed when it is asked for.
+
+    >>> import rnngrad
+    >>> net = {"weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1, 1], "targets": [0, 0]}
+    >>> rnngrad.derive(rnngrad.load(net))["dL_dh"].shape
+    (3, 1)
+
+    Raises QuantityError for a name that does not exist, or not for this net.
+    """
+    return Derivation(problem)
+
+
+def gradients(problem: Problem) -> dict[str, Array | np.float64]:
+    """The forward pass and BPTT alone, eagerly: no Jacobians, no chain, no paths.
+
+    ``loss`` (a float), ``losses`` (T,), ``h`` (T+1, H), ``y`` (T, O), ``dL_dy`` (T, O), ``dLt_dht``
+    (T, H), ``dL_dh`` (T+1, H), ``dL_dx`` (T, I), and ``dL_dW_xh``, ``dL_dW_hh``, … shaped as the
+    parameters. Without targets there is no loss: then only ``h`` and ``y``. Every array is the
+    caller's own; O(T·H²) time, O(T·H) memory.
+    """
+    passes = Passes(problem)
+    forward = passes.forward
+    if problem.loss is None:
+        return {"h": forward.h, "y": forward.y}
+    backward = passes.backward
+    return {
+        "loss": np.float64(forward.loss),
+        "losses": forward.losses,
+        "h": forward.h,
+        "y": forward.y,
+        "dL_dy": backward.dL_dy,
+        "dLt_dht": backward.dLt_dht,
+        "dL_dh": backward.dL_dh,
+        "dL_dx": backward.dL_dx,
+        **{f"dL_d{name}": gradient for name, gradient in backward.weights.items()},
+    }
+
+
+def log10_chain(problem: Problem) -> Array:
+    """log10 ‖∂h_T/∂h_k‖₂ for k = 0 … T, (T+1,); entry T is 0, −inf only for an exact zero.
+
+    Exact at any T: nothing under- or overflows. See ``rnngrad.core.jacobians.log10_chain``.
+    """
+    return Quantities(problem)["log10_chain"]
+
+
+def log10_paths(problem: Problem) -> Array:
+    """log10 ‖∂L_t/∂h_k‖₂, (T, T+1), row t−1, column k; nan for k > t, −inf for an exact zero.
+
+    Raises QuantityError where the problem has no targets. O(T²·H²) time.
+    """
+    return Quantities(problem)["log10_paths"]

@@ -1,0 +1,150 @@
+"""The chain rule as data: which partial derivatives, along which paths.
+
+A path is a product of partials from a loss L_t back to what it is differentiated by; a derivative
+is the sum of the paths that exist. Text is made from the paths at the end, so a formula that is
+shown is one that can be evaluated (the tests do).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+SPELLED = 30
+"""A sum of up to so many partials is spelled out; a longer one is written with Σ and ∏."""
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """∂top/∂bottom; ``immediate``: ∂⁺, with h_{t−1} held fixed."""
+
+    top: str
+    bottom: str
+    immediate: bool = False
+
+    def __str__(self) -> str:
+        return f"∂{'⁺' if self.immediate else ''}{self.top}/∂{self.bottom}"
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """One summand: from L_t to h_t (``head``), and on from there (``tail``) through step k."""
+
+    t: int
+    k: int
+    head: tuple[Partial, ...]
+    tail: tuple[Partial, ...]
+
+
+def at(name: str, step: int | str) -> str:
+    """h_3, h_T, h_{t−1}: an index of more than one sign is put in braces unless it is a number."""
+    text = str(step)
+    return f"{name}_{text}" if len(text) == 1 or text.isdigit() else f"{name}_{{{text}}}"
+
+
+def _head(t: int) -> tuple[Partial, ...]:
+    return Partial(at("L", t), at("y", t)), Partial(at("y", t), at("h", t))
+
+
+def _back(t: int, k: int) -> tuple[Partial, ...]:
+    """∂h_t/∂h_{t−1} ⋯ ∂h_{k+1}/∂h_k; nothing for t = k."""
+    return tuple(Partial(at("h", s), at("h", s - 1)) for s in range(t, k, -1))
+
+
+def paths_to_state(k: int, loss_steps: Iterable[int]) -> Iterator[Path]:
+    """The paths of ∂L/∂h_k: one from each L_t with t ≥ k."""
+    return (Path(t, k, _head(t), _back(t, k)) for t in loss_steps if t >= max(k, 1))
+
+
+def paths_to_weight(
+    weight: str, loss_steps: Iterable[int], *, first_step: int = 1
+) -> Iterator[Path]:
+    """The paths of ∂L/∂W: from each L_t to the use of W at each step k ≤ t.
+
+    ``first_step`` is the first at which W's immediate partial is not zero whatever W: 2 for W_hh
+    when h_0 = 0.
+    """
+    return (
+        Path(t, k, _head(t), (*_back(t, k), Partial(at("h", k), weight, immediate=True)))
+        for t in loss_steps
+        for k in range(t, first_step - 1, -1)
+    )
+
+
+def product_text(factors: Sequence[Partial]) -> str:
+    """The factors with a dot between them."""
+    return " · ".join(map(str, factors))
+
+
+def sum_text(paths: Sequence[Path]) -> str:
+    """The paths spelled out, those of one loss together: head · (tail + tail + …)."""
+    groups = [list(group) for _, group in groupby(paths, key=lambda path: path.t)]
+    return " + ".join(map(_group_text, groups)) if groups else "0"
+
+
+def _group_text(group: Sequence[Path]) -> str:
+    head, tails = product_text(group[0].head), [path.tail for path in group]
+    if tails == [()]:
+        return head
+    inner = " + ".join(map(product_text, tails))
+    return f"{head} · ({inner})" if len(tails) > 1 else f"{head} · {inner}"
+
+
+def _short(paths: Iterator[Path]) -> tuple[Path, ...] | None:
+    """The paths, if spelling them out takes no more than SPELLED partials; else None.
+
+    Only as many are made as are needed to know.
+    """
+    taken: list[Path] = []
+    room = SPELLED
+    for path in paths:
+        taken.append(path)
+        room -= len(path.head) + len(path.tail)
+        if room < 0:
+            return None
+    return tuple(taken)
+
+
+def state_formula(k: int, loss_steps: Sequence[int]) -> str:
+    """∂L/∂h_k as the sum over its paths, spelled out or with Σ and ∏."""
+    short = _short(paths_to_state(k, loss_steps))
+    if short is not None:
+        return sum_text(short)
+    reaching = [t for t in loss_steps if t >= k]
+    return f"{_over_losses(reaching)} · {_product_back(str(k + 1), reaching)}"
+
+
+def weight_formula(weight: str, loss_steps: Sequence[int], first_step: int) -> str:
+    """∂L/∂W as the sum over its paths, spelled out or with Σ and ∏."""
+    short = _short(paths_to_weight(weight, loss_steps, first_step=first_step))
+    if short is not None:
+        return sum_text(short)
+    reaching = [t for t in loss_steps if t >= first_step]
+    return (
+        f"{_over_losses(reaching)} · Σ_{{k={first_step}..{_last(reaching)}}} "
+        f"({_product_back('k+1', reaching)}) · ∂⁺h_k/∂{weight}"
+    )
+
+
+def _over_losses(steps: Sequence[int]) -> str:
+    """Σ_t ∂L_t/∂y_t · ∂y_t/∂h_t over the steps with a loss; no Σ for a single one."""
+    if len(steps) == 1:
+        return product_text(_head(steps[0]))
+    return f"Σ_{{{steps_text(steps)}}} ∂L_t/∂y_t · ∂y_t/∂h_t"
+
+
+def _product_back(first: str, steps: Sequence[int]) -> str:
+    return f"∏_{{s={first}..{_last(steps)}}} ∂h_s/∂h_{{s−1}}"
+
+
+def _last(steps: Sequence[int]) -> str:
+    return str(steps[0]) if len(steps) == 1 else "t"
+
+
+def steps_text(steps: Sequence[int]) -> str:
+    """``t=1..9`` for a run of steps, ``t∈{1, 4, 9}`` for a few, ``t∈{1, 4, 6, 8, .., 90}``."""
+    if steps[-1] - steps[0] + 1 == len(steps):
+        return f"t={steps[0]}..{steps[-1]}"
+    shown = [*map(str, steps)] if len(steps) <= 6 else [*map(str, steps[:4]), "..", str(steps[-1])]
+    return f"t∈{{{', '.join(shown)}}}"

@@ -1,0 +1,70 @@
+"""Which quantities a report holds, how much of each, and the arrays themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rnngrad.analyses.derive import Derivation
+from rnngrad.analyses.quantities import QUANTITIES
+from rnngrad.core.arrays import Array
+from rnngrad.errors import UsageError
+
+LARGE = 10_000
+"""A quantity with more numbers is given by its shape and norm in JSON, unless ``full``."""
+
+HUGE = 10_000_000
+"""A quantity with more numbers is computed only when named, or with ``full``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """``names`` are shown, ``left_out`` are too large to be computed unasked.
+
+    ``named``: the user chose them. ``step``: only what belongs to that step. ``full``: nothing is
+    shortened. ``paths``: the path sums are affordable.
+    """
+
+    names: tuple[str, ...]
+    left_out: tuple[str, ...]
+    named: bool = False
+    step: int | None = None
+    full: bool = False
+    paths: bool = True
+
+
+def select(
+    result: Derivation, quantities: Sequence[str], step: int | None, full: bool
+) -> Selection:
+    """The selection that the options ask for; QuantityError or UsageError where they cannot."""
+    steps = result.problem.steps
+    if step is not None and not 1 <= step <= steps:
+        raise UsageError(f"--step {step}: the steps are 1 to {steps}")
+    names = tuple(dict.fromkeys(quantities)) or result.names()
+    records = [result.record(name) for name in names]
+    if step is not None and quantities:
+        _refuse_stepless(names, steps)
+    unasked = not quantities and not full
+    huge = {record.name for record in records if record.count(result.problem) > HUGE}
+    left_out = tuple(name for name in names if unasked and name in huge)
+    shown = tuple(name for name in names if name not in left_out)
+    if step is not None:
+        shown = tuple(name for name in shown if QUANTITIES[name].first_step is not None)
+    return Selection(shown, left_out, bool(quantities), step, full, full or steps**2 <= HUGE)
+
+
+def _refuse_stepless(names: Sequence[str], steps: int) -> None:
+    for name in names:
+        if QUANTITIES[name].first_step is None:
+            raise UsageError(f"--step: '{name}' is one array for all {steps} steps")
+
+
+def computed(result: Derivation, selection: Selection) -> dict[str, Array]:
+    """Every array that the selection shows, and those that the derivation's values need."""
+    names = dict.fromkeys(selection.names)
+    if not selection.named and selection.step is None:
+        needed = (line.quantity for line in result.lines)
+        names |= dict.fromkeys(
+            name for name in needed if QUANTITIES[name].count(result.problem) <= HUGE
+        )
+    return {name: result[name] for name in names}
