@@ -1,0 +1,19 @@
+"""A derivation as a report: the arrays are computed here once, for whichever format follows."""
+
+from __future__ import annotations
+
+from rnngrad.analyses.derive import Derivation
+from rnngrad.analyses.selection import Selection
+from rnngrad.core.arrays import Array
+from rnngrad.views import derive_data, derive_tables
+from rnngrad.views.report import Report
+
+
+def report(result: Derivation, selection: Selection, arrays: dict[str, Array]) -> Report:
+    """What the formats need of a derivation; ``arrays`` holds what the selection shows."""
+    return Report(
+        blocks=lambda: derive_tables.blocks(result, selection, arrays),
+        document=lambda: derive_data.document(result, selection, arrays),
+        columns=derive_data.COLUMNS,
+        rows=lambda: derive_data.rows(selection, arrays),
+    )

@@ -1,0 +1,44 @@
+"""The formats: one entry each, name -> Report to text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+
+from rnngrad.errors import UsageError, did_you_mean
+from rnngrad.views import to_csv, to_json, to_markdown
+from rnngrad.views.report import Report, Screen
+
+Render = Callable[[Report, Screen], Iterator[str]]
+
+
+def _rich(report: Report, screen: Screen) -> Iterator[str]:
+    """Rich takes its time to import, so only tables pay for it."""
+    from rnngrad.views import to_rich
+
+    return to_rich.render(report, screen)
+
+
+FORMATS: Mapping[str, Render] = MappingProxyType(
+    {
+        "table": _rich,
+        "json": to_json.render,
+        "jsonl": to_json.render_lines,
+        "csv": to_csv.render,
+        "markdown": to_markdown.render,
+    }
+)
+
+LATER = ("latex",)
+"""Formats of the contract that this version does not have yet."""
+
+
+def format_named(name: str, command: str) -> Render:
+    """The format called ``name``; UsageError names those that the command has."""
+    if name in FORMATS:
+        return FORMATS[name]
+    known = ", ".join(FORMATS)
+    if name in LATER:
+        raise UsageError(f"{command} has no {name} format yet; it has {known}")
+    hint = did_you_mean(name, FORMATS)
+    raise UsageError(f"no format is called '{name}'; {command} has {known}{hint}")

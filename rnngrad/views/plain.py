@@ -1,0 +1,16 @@
+"""The signs of the field in plain ASCII, for a terminal that has no others."""
+
+from __future__ import annotations
+
+_ASCII = {
+    "∂": "d", "⁺": "+", "σ": "sigma", "Σ": "sum", "∏": "prod", "·": "*", "∘": "o", "−": "-",
+    "–": "-", "‖": "||", "×": "x", "⊗": "(x)", "ᵀ": "^T", "²": "^2", "∈": " in ", "≤": "<=",
+    "≥": ">=", "≠": "!=", "→": "->", "⋮": ":", "─": "-", "━": "-", "█": "#", "╸": "-", "γ": "gamma",
+    "ρ": "rho", "ℓ": "l", "⟨": "<", "⟩": ">", "‘": "'", "’": "'", "“": '"', "”": '"',
+}  # fmt: skip
+_TABLE = str.maketrans(_ASCII)
+
+
+def to_ascii(text: str) -> str:
+    """The text with its signs spelled in ASCII; what has no spelling becomes ``?``."""
+    return text.translate(_TABLE).encode("ascii", "replace").decode("ascii")

@@ -1,0 +1,59 @@
+"""Strict JSON: what is not finite is null."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from rnngrad.core.arrays import Array
+from rnngrad.views.report import Cell, Report, Screen
+
+
+def render(report: Report, screen: Screen) -> Iterator[str]:
+    """One document; a line for each entry of its larger parts, to be read and diffed."""
+    yield _pretty(report.document(), 0, screen) + "\n"
+
+
+def render_lines(report: Report, screen: Screen) -> Iterator[str]:
+    """JSON Lines: an object a row."""
+    for row in report.rows():
+        yield _dumps(dict(zip(report.columns, map(_finite, row), strict=True)), screen) + "\n"
+
+
+def nested(array: Array) -> object:
+    """An array as nested lists, null for what is not finite."""
+    if np.isfinite(array).all():
+        return array.tolist()
+    values = array.astype(object)
+    values[~np.isfinite(array)] = None
+    return values.tolist()
+
+
+def finite(value: float) -> float | None:
+    """The number, or None where JSON has none for it."""
+    return float(value) if np.isfinite(value) else None
+
+
+def _finite(cell: Cell) -> Cell:
+    return finite(cell) if isinstance(cell, float) else cell
+
+
+def _pretty(value: object, depth: int, screen: Screen) -> str:
+    """Mappings, and lists of mappings, a line an entry; everything else on one line."""
+    pad, inner = "  " * depth, "  " * (depth + 1)
+    if isinstance(value, Mapping) and value and depth < 2:
+        entries = (
+            f"{inner}{_dumps(key, screen)}: {_pretty(entry, depth + 1, screen)}"
+            for key, entry in value.items()
+        )
+        return "{\n" + ",\n".join(entries) + f"\n{pad}}}"
+    if isinstance(value, Sequence) and value and isinstance(value[0], Mapping):
+        entries = (f"{inner}{_dumps(entry, screen)}" for entry in value)
+        return "[\n" + ",\n".join(entries) + f"\n{pad}]"
+    return _dumps(value, screen)
+
+
+def _dumps(value: object, screen: Screen) -> str:
+    return json.dumps(value, allow_nan=False, ensure_ascii=not screen.unicode)
