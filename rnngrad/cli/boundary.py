@@ -1,0 +1,87 @@
+"""The one place where exceptions become words and exit codes.
+
+0    done                     2    the user's to mend: usage, spec, file
+1    check: wrong             3    a fault of rnngrad's own
+4    check: undecided       130    interrupted
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from threading import Event
+from typing import ParamSpec
+
+import typer
+
+from rnngrad.errors import RnngradError
+
+P = ParamSpec("P")
+
+USERS_FAULT = 2
+OWN_FAULT = 3
+INTERRUPTED = 130
+
+
+def bounded(command: Callable[P, int]) -> Callable[P, None]:
+    """The command with its result as exit code and every exception turned into words."""
+
+    @functools.wraps(command)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        raise typer.Exit(_exit_code(lambda: command(*args, **kwargs)))
+
+    guarded.__annotations__["return"] = None
+    return guarded
+
+
+def _exit_code(run: Callable[[], int]) -> int:
+    try:
+        return run()
+    except RnngradError as error:
+        say(str(error))
+        return USERS_FAULT
+    except KeyboardInterrupt:
+        say("rnngrad: interrupted")
+        return INTERRUPTED
+    except typer.Exit:
+        raise
+    except MemoryError as error:
+        say(f"rnngrad: not enough memory for this ({error})")
+        return USERS_FAULT
+    except Exception as error:  # noqa: BLE001 -- the boundary: nothing else may end as exit 1
+        return _own_fault(error)
+
+
+def _own_fault(error: Exception) -> int:
+    if _TRACEBACKS.is_set():
+        import traceback
+
+        traceback.print_exception(error)
+    say(
+        f"rnngrad: a fault of its own: {type(error).__name__}: {error}\n"
+        "rnngrad --debug COMMAND ... shows where; please report it."
+    )
+    return OWN_FAULT
+
+
+_TRACEBACKS = Event()
+
+
+def show_tracebacks() -> None:
+    """From now on a fault of rnngrad's own is shown with its traceback (``--debug``)."""
+    _TRACEBACKS.set()
+
+
+def say(message: str) -> None:
+    """A message on standard error, in whatever signs it can show."""
+    from rnngrad.views.plain import to_ascii
+
+    encoding = sys.stderr.encoding or "ascii"
+    text = message + "\n"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = to_ascii(text)
+    sys.stderr.write(text)
+    sys.stderr.flush()

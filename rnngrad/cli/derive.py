@@ -1,0 +1,105 @@
+"""``rnngrad derive``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rnngrad.cli import options
+from rnngrad.cli.boundary import bounded, say
+
+if TYPE_CHECKING:
+    from rnngrad.analyses.derive import Derivation
+    from rnngrad.analyses.selection import Selection
+    from rnngrad.core.arrays import Array
+
+
+@bounded
+def derive(
+    spec: options.Spec,
+    overrides: options.Set = None,
+    quantity: Annotated[
+        list[str] | None,
+        typer.Option("--quantity", metavar="NAME", help="Just this, such as dL_dW_hh; repeatable."),
+    ] = None,
+    step: Annotated[
+        int | None, typer.Option("--step", metavar="t", help="Just step t, in full detail.")
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Shorten nothing, leave nothing out.")
+    ] = False,
+    save: Annotated[
+        Path | None, typer.Option("--save", metavar="FILE.npz", help="Save the arrays as well.")
+    ] = None,
+    format_name: options.Format = "table",
+    json: options.Json = False,
+    output: options.Output = None,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    no_color: options.NoColor = False,
+) -> int:
+    """Forward, back-propagation through time, and where every gradient comes from.
+
+    Shows the forward pass, the derivatives of the exercise sheet with chain rule and value, every
+    gradient step by step, the paths it is the sum of, and the norms of the chain of Jacobians.
+    """
+    from rnngrad.analyses.derive import derive as derive_problem
+    from rnngrad.analyses.selection import computed, select
+    from rnngrad.cli.output import check_writable, screen, write_text
+    from rnngrad.spec import load
+    from rnngrad.views.derive import report
+    from rnngrad.views.formats import format_named
+
+    render = format_named("json" if json else format_name, "derive")
+    check_writable(output, force)
+    _check_save(save, force)
+    result = derive_problem(load(spec, overrides=overrides or ()))
+    selection = select(result, quantity or (), step, full)
+    arrays = computed(result, selection)
+    if not quiet:
+        _warn(result, selection)
+    shown = screen(no_color, to_file=output is not None)
+    text = render(report(result, selection, arrays), shown)
+    if save is not None:
+        _save(save, {name: arrays[name] for name in selection.names})
+    write_text(text, output)
+    return 0
+
+
+def _check_save(save: Path | None, force: bool) -> None:
+    from rnngrad.cli.output import check_writable
+    from rnngrad.errors import UsageError
+
+    if save is not None and save.suffix != ".npz":
+        raise UsageError(f"--save {save}: the file's name must end in .npz")
+    check_writable(save, force)
+
+
+def _save(path: Path, arrays: dict[str, Array]) -> None:
+    import numpy as np
+
+    from rnngrad.cli.output import write_file
+
+    write_file(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
+
+
+def _warn(result: Derivation, selection: Selection) -> None:
+    """What the user should know besides the result, on standard error."""
+    from rnngrad.analyses.quantities import QUANTITIES
+    from rnngrad.views.numbers import grouped, times
+
+    step = result.first_nonfinite_step
+    if step is not None:
+        say(
+            f"warning: the forward pass overflows: from step {step} on it holds infinite or "
+            "undefined numbers, and so do the gradients that pass through them"
+        )
+    for name in selection.left_out:
+        record = QUANTITIES[name]
+        shape, count = record.shape(result.problem), record.count(result.problem)
+        say(
+            f"note: {name} is left out: {times(shape)} = {grouped(count)} numbers; "
+            f"--quantity {name} or --full computes it"
+        )

@@ -1,0 +1,29 @@
+"""Options that commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+Spec: TypeAlias = Annotated[
+    str, typer.Argument(metavar="SPEC", help="The net, its weights and a sequence (YAML), or -.")
+]
+Set: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the spec; repeatable."),
+]
+Format: TypeAlias = Annotated[
+    str,
+    typer.Option("--format", "-f", metavar="FORMAT", help="table, json, jsonl, csv or markdown."),
+]
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Short for --format json.")]
+Output: TypeAlias = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to FILE instead.")
+]
+Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Overwrite files that exist.")]
+Quiet: TypeAlias = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No warnings or remarks on standard error.")
+]
+NoColor: TypeAlias = Annotated[bool, typer.Option("--no-color", help="No colours or bold type.")]
