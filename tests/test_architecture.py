@@ -1,0 +1,76 @@
+"""The arrows between the rooms: who may import whom, and that the public names stay as they are."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rnngrad
+
+PACKAGE = Path(rnngrad.__file__).parent
+MAY_IMPORT = {
+    "errors": set(),
+    "version": set(),
+    "core": {"errors"},
+    "spec": {"core", "errors"},
+    "analyses": {"core", "errors"},
+    "views": {"analyses", "core", "errors", "version"},
+    "cli": {"analyses", "core", "errors", "spec", "version", "views"},
+}
+FILES = [path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE]
+
+
+def imported(path: Path) -> set[str]:
+    """Every module that a file imports, at its top or inside a function."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {node.module or ""} | {f"{node.module}.{a.name}" for a in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_imports_run_one_way(path: Path) -> None:
+    room = path.relative_to(PACKAGE).parts[0]
+    ours = {name.split(".")[1] for name in imported(path) if name.startswith("rnngrad.")}
+    assert ours - {room} <= MAY_IMPORT[room]
+
+
+@pytest.mark.parametrize(
+    ("library", "home"),
+    [("yaml", "spec/reading.py"), ("typer", "cli/"), ("rich", "views/to_rich.py")],
+)
+def test_a_library_has_one_home(library: str, home: str) -> None:
+    users = [
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if any(name.split(".")[0] == library for name in imported(path))
+    ]
+    assert users
+    assert all(user.startswith(home) for user in users)
+
+
+def test_random_numbers_are_drawn_in_one_place() -> None:
+    drawing = [p for p in PACKAGE.rglob("*.py") if "default_rng" in p.read_text(encoding="utf-8")]
+    assert [p.relative_to(PACKAGE).as_posix() for p in drawing] == ["spec/drawing.py"]
+
+
+def test_public_names() -> None:
+    assert rnngrad.__all__ == sorted(rnngrad.__all__)
+    for name in rnngrad.__all__:
+        assert getattr(rnngrad, name) is not None
+    assert dir(rnngrad) == rnngrad.__all__
+    with pytest.raises(AttributeError, match="no attribute 'gradient'"):
+        rnngrad.gradient  # noqa: B018
+
+
+@pytest.mark.parametrize("module", ["numpy", "yaml", "rnngrad.core", "rnngrad.spec"])
+def test_help_waits_for_nothing_slow(module: str) -> None:
+    code = f"import rnngrad.cli.app, sys; sys.exit({module!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
