@@ -6,7 +6,7 @@ The sheet's ten subtasks a1 … a6, b1 … b4 with its 3 read as T and its 2 as 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,7 @@ from rnngrad.core.arrays import Array
 from rnngrad.core.problem import Problem
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One derivative: ``formula`` is its chain rule; its numbers are ``quantity``, or row ``row``.
 
     ``id`` is the sheet's subtask, ``equations`` the sheet's numbers for it.
@@ -127,7 +126,7 @@ def _weights(problem: Problem) -> Iterator[Line]:
 def remarks(problem: Problem) -> tuple[str, ...]:
     """What the sheet leaves out, one line each."""
     return (
-        "∂⁺ (25–28) is the immediate partial, h_{t−1} held fixed; (29–35) sum the paths.",
+        "∂⁺ (25–28) is the immediate partial, h_{t−1} fixed; (29–35) sum the paths.",
         _about_h_0(problem),
         "(32) is misprinted: its last factor must be ∂h_1/∂W_xh, not ∂h_2/∂W_xh.",
     )

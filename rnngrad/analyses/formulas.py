@@ -8,15 +8,14 @@ shown is one that can be evaluated (the tests do).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
+from typing import NamedTuple
 
 SPELLED = 30
 """A sum of up to so many partials is spelled out; a longer one is written with Σ and ∏."""
 
 
-@dataclass(frozen=True, slots=True)
-class Partial:
+class Partial(NamedTuple):
     """∂top/∂bottom; ``immediate``: ∂⁺, with h_{t−1} held fixed."""
 
     top: str
@@ -27,8 +26,7 @@ class Partial:
         return f"∂{'⁺' if self.immediate else ''}{self.top}/∂{self.bottom}"
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
+class Path(NamedTuple):
     """One summand: from L_t to h_t (``head``), and on from there (``tail``) through step k."""
 
     t: int

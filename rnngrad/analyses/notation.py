@@ -5,13 +5,12 @@ A scalar net is written as on the exercise sheet, without diag and without trans
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rnngrad.core.problem import Problem
 
 
-@dataclass(frozen=True, slots=True)
-class Notation:
+class Notation(NamedTuple):
     """The symbols for one problem."""
 
     problem: Problem

@@ -9,7 +9,7 @@ Source: Pascanu, Mikolov, Bengio, *On the difficulty of training recurrent neura
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,8 +25,7 @@ SHOWN = 12
 SUMMED = ("W_hh", "W_xh")
 
 
-@dataclass(frozen=True, slots=True)
-class Summand:
+class Summand(NamedTuple):
     """S(t, k). ``value`` is its single number where W is 1×1, else None.
 
     ``log10_norm`` is log10 of its Frobenius norm. ``share`` is ⟨S, ∂L/∂W⟩ / ⟨∂L/∂W, ∂L/∂W⟩: the
@@ -41,13 +40,12 @@ class Summand:
     value: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class PathSum:
+class PathSum(NamedTuple):
     """∂L/∂W as its summands: the largest ones, how many there are, and what the rest add."""
 
     weight: str
     summands: tuple[Summand, ...]
-    count: int
+    total: int
     left_out: int
     left_out_share: float
 
@@ -58,8 +56,7 @@ def path_sums(passes: Passes) -> tuple[PathSum, ...]:
         return ()
     sums = [_Collector(passes, weight) for weight in SUMMED]
     with quietly():
-        dLt_dht = passes.backward.dLt_dht
-        for reached in pulled_back(passes.problem, passes.forward, dLt_dht):
+        for reached in pulled_back(passes.problem, passes.forward, passes.direct):
             if reached.k >= 1 and len(reached.steps):
                 for collector in sums:
                     collector.add(reached)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
 from rnngrad.core import jacobians
 from rnngrad.core.arrays import Array, quietly
 from rnngrad.core.backward import bptt
+from rnngrad.core.direct import scaled_direct
 from rnngrad.core.forward import forward
 from rnngrad.core.problem import Problem
+from rnngrad.core.scaled import Scaled
 from rnngrad.core.traces import BackwardTrace, ForwardTrace
 from rnngrad.errors import QuantityError, did_you_mean
 
@@ -33,9 +35,14 @@ class Passes:
     def backward(self) -> BackwardTrace:
         return bptt(self.problem, self.forward)
 
+    @cached_property
+    def direct(self) -> Scaled:
+        """∂L_t/∂h_t beyond the range of floats, (T, H)."""
+        with quietly():
+            return scaled_direct(self.problem, self.forward, self.backward)
 
-@dataclass(frozen=True, slots=True)
-class Quantity:
+
+class Quantity(NamedTuple):
     """One array: its name, its shape by letter, what it is on paper, and how it is had.
 
     ``first_step`` is the step of row 0, or None where there is no step axis. ``needs_loss``: it
@@ -62,7 +69,7 @@ class Quantity:
         }
         return tuple(sizes[letter] for letter in self.dims)
 
-    def count(self, problem: Problem) -> int:
+    def size(self, problem: Problem) -> int:
         """How many numbers it has."""
         return prod(self.shape(problem))
 
@@ -117,7 +124,7 @@ _RECORDS = (
     Quantity("log10_chain", ("T+1",), "log10 ‖∂h_T/∂h_k‖",
              lambda p: jacobians.log10_chain(p.problem, p.forward), first_step=0),
     Quantity("log10_paths", ("T", "T+1"), "log10 ‖∂L_t/∂h_k‖",
-             lambda p: jacobians.log10_paths(p.problem, p.forward, p.backward.dLt_dht),
+             lambda p: jacobians.log10_paths(p.problem, p.forward, p.direct),
              needs_loss=True),
 )  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rnngrad.analyses.derive import Derivation
 from rnngrad.analyses.quantities import QUANTITIES
@@ -17,8 +17,7 @@ HUGE = 10_000_000
 """A quantity with more numbers is computed only when named, or with ``full``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(NamedTuple):
     """``names`` are shown, ``left_out`` are too large to be computed unasked.
 
     ``named``: the user chose them. ``step``: only what belongs to that step. ``full``: nothing is
@@ -45,7 +44,7 @@ def select(
     if step is not None and quantities:
         _refuse_stepless(names, steps)
     unasked = not quantities and not full
-    huge = {record.name for record in records if record.count(result.problem) > HUGE}
+    huge = {record.name for record in records if record.size(result.problem) > HUGE}
     left_out = tuple(name for name in names if unasked and name in huge)
     shown = tuple(name for name in names if name not in left_out)
     if step is not None:
@@ -65,6 +64,6 @@ def computed(result: Derivation, selection: Selection) -> dict[str, Array]:
     if not selection.named and selection.step is None:
         needed = (line.quantity for line in result.lines)
         names |= dict.fromkeys(
-            name for name in needed if QUANTITIES[name].count(result.problem) <= HUGE
+            name for name in needed if QUANTITIES[name].size(result.problem) <= HUGE
         )
     return {name: result[name] for name in names}

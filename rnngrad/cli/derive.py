@@ -98,7 +98,7 @@ def _warn(result: Derivation, selection: Selection) -> None:
         )
     for name in selection.left_out:
         record = QUANTITIES[name]
-        shape, count = record.shape(result.problem), record.count(result.problem)
+        shape, count = record.shape(result.problem), record.size(result.problem)
         say(
             f"note: {name} is left out: {times(shape)} = {grouped(count)} numbers; "
             f"--quantity {name} or --full computes it"

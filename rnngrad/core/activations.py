@@ -10,8 +10,8 @@ Source: Goodfellow, Bengio, Courville, *Deep Learning* (2016), sections 3.10 and
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,8 +20,7 @@ from rnngrad.core.arrays import Array, Numbers
 LOG2_E = float(np.log2(np.e))
 
 
-@dataclass(frozen=True, slots=True)
-class Activation:
+class Activation(NamedTuple):
     """h = f(a), element by element.
 
     ``f`` takes real or complex arrays and is analytic where ``analytic`` says so; ``slope`` is f'
@@ -76,22 +75,29 @@ def relu_slope(a: Array) -> Array:
     return np.where(np.isnan(a), a, (a > 0).astype(np.float64))
 
 
-def _log1p(z: Numbers) -> Numbers:
+def log1p(z: Numbers) -> Numbers:
     """ln(1 + z); NumPy's own loses the digits of a small complex z."""
     if not np.iscomplexobj(z):
         return np.asarray(np.log1p(z))
     x, y = z.real, z.imag
-    return 0.5 * np.log1p(x * (2.0 + x) + y**2) + 1j * np.arctan2(y, 1.0 + x)
+    return np.asarray(0.5 * np.log1p(x * (2.0 + x) + y**2) + 1j * np.arctan2(y, 1.0 + x))
 
 
 def softplus(a: Numbers) -> Numbers:
     """ln(1 + eᵃ) = max(0, a) + ln(1 + e⁻|ᵃ|)."""
     positive = np.real(a) > 0
-    return np.where(positive, a, 0.0) + _log1p(np.exp(np.where(positive, -a, a)))
+    return np.where(positive, a, 0.0) + log1p(np.exp(np.where(positive, -a, a)))
 
 
-def _log2_sigmoid(a: Array) -> Array:
+def log2_sigmoid(a: Array) -> Array:
+    """log2 σ(a), at any a."""
     return -LOG2_E * np.real(softplus(-a))
+
+
+def log2_softplus(a: Array) -> Array:
+    """log2 ln(1 + eᵃ); below a = −40 that is a·log2 e to rounding."""
+    low = a < -40.0
+    return np.where(low, LOG2_E * a, np.log2(np.real(softplus(np.where(low, 0.0, a)))))
 
 
 def _identity(a: Numbers) -> Numbers:
@@ -119,7 +125,7 @@ _RECORDS = (
                "max(0, a)", "1 where a > 0, else 0"),
     Activation("identity", _identity, _one, _zero, 1.0, True,
                "a", "1"),
-    Activation("softplus", softplus, sigmoid, _log2_sigmoid, 1.0, True,
+    Activation("softplus", softplus, sigmoid, log2_sigmoid, 1.0, True,
                "ln(1 + exp(a))", "1/(1 + exp(−a))"),
 )  # fmt: skip
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from rnngrad.core.arrays import Array, column, quietly
+from rnngrad.core.losses import slope
 from rnngrad.core.problem import Problem
 from rnngrad.core.traces import BackwardTrace, ForwardTrace
 
@@ -29,7 +30,7 @@ def bptt(problem: Problem, trace: ForwardTrace) -> BackwardTrace:
         dL_dh, dL_da = _through_time(problem, trace, dLt_dht)
         dL_dx = dL_da @ problem.weights["W_xh"]
         weights = _parameters(problem, trace, dL_da, dL_da_y)
-    return BackwardTrace(dL_dy, dLt_dht, dL_dh, dL_da, dL_dx, weights)
+    return BackwardTrace(dL_dy, dL_da_y, dLt_dht, dL_dh, dL_da, dL_dx, weights)
 
 
 def _at_the_output(problem: Problem, trace: ForwardTrace) -> tuple[Array, Array]:
@@ -37,7 +38,7 @@ def _at_the_output(problem: Problem, trace: ForwardTrace) -> tuple[Array, Array]
     loss, targets, weights = problem.loss, problem.targets, problem.loss_weights
     if loss is None or targets is None or weights is None:
         return np.zeros_like(trace.y), np.zeros_like(trace.y)
-    dL_dy = _weighted(weights, loss.gradient(targets, trace.y, trace.a_y))
+    dL_dy = _weighted(weights, slope(loss, problem.output, targets, trace.y, trace.a_y))
     if loss.fused is not None:
         return dL_dy, _weighted(weights, loss.fused(targets, trace.a_y))
     return dL_dy, _weighted(weights != 0, problem.output.pull_back(trace.a_y, trace.y, dL_dy))

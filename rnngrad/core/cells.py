@@ -6,15 +6,14 @@ Source: Elman, *Finding structure in time*, Cognitive Science 14 (1990), for ``r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 Shape = tuple[str, ...]
 """Sizes by letter: ``("H", "I")``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """What the parameters of a cell are called and how large they are.
 
     ``weights`` must be given, ``biases`` default to zero; ``equations`` is the cell as on paper.

@@ -7,11 +7,12 @@ nothing under- or overflows at any T, and a part that is small now is still ther
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.core.arrays import Array, Integers, Numbers, quietly
+from rnngrad.core.arrays import Array, Integers, quietly
+from rnngrad.core.outputs import scaled_slope
 from rnngrad.core.problem import Problem
 from rnngrad.core.scaled import (
     Scaled,
@@ -19,16 +20,12 @@ from rnngrad.core.scaled import (
     log10_lengths,
     log10_spectral_norms,
     scaled,
-    scaled_from_log2,
     times,
 )
 from rnngrad.core.traces import ForwardTrace
 
 CHUNK = 2**21
 """Numbers held back for one batched SVD (16 MiB)."""
-
-_SMALLEST_SURE = 2.0**-1000
-"""Below it a slope may be subnormal, and is taken from its logarithm."""
 
 
 def one_step_jacobians(problem: Problem, trace: ForwardTrace) -> Array:
@@ -45,21 +42,13 @@ def log10_step_norms(problem: Problem, trace: ForwardTrace) -> Array:
         slopes, W_hh = scaled_slopes(problem, trace), scaled(problem.weights["W_hh"])
         norms = _Norms(problem.steps, problem.hidden)
         for t in range(1, problem.steps + 1):
-            slope = Scaled(slopes.mantissa[t - 1, :, None], slopes.exponent[t - 1, :, None])
-            norms.add(slope * W_hh)
+            norms.add(slopes[t - 1, :, np.newaxis] * W_hh)
         return norms.values()
 
 
 def scaled_slopes(problem: Problem, trace: ForwardTrace) -> Scaled:
     """σ'(a_t), (T, H), right to rounding even where it is no normal float any more."""
-    a: Numbers = trace.a
-    slopes = problem.activation.slope(a)
-    exact = scaled(slopes)
-    tiny = slopes < _SMALLEST_SURE
-    if tiny.any():
-        below = scaled_from_log2(problem.activation.log2_slope(a[tiny]))
-        exact.mantissa[tiny], exact.exponent[tiny] = below.mantissa, below.exponent
-    return exact
+    return scaled_slope(problem.activation, trace.a)
 
 
 def log10_chain(problem: Problem, trace: ForwardTrace) -> Array:
@@ -75,13 +64,9 @@ def log10_chain(problem: Problem, trace: ForwardTrace) -> Array:
         norms.add(rows)
         slopes = scaled_slopes(problem, trace)
         for t in range(problem.steps, 0, -1):
-            rows = times(rows * _row(slopes, t - 1), W_hh)
+            rows = times(rows * slopes[t - 1], W_hh)
             norms.add(rows)
         return norms.values()[::-1].copy()
-
-
-def _row(rows: Scaled, index: int) -> Scaled:
-    return Scaled(rows.mantissa[index], rows.exponent[index])
 
 
 class _Norms:
@@ -112,8 +97,7 @@ class _Norms:
         return np.concatenate(self._done)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PulledBack:
+class PulledBack(NamedTuple):
     """What reaches step k: ``at_h`` row i is ∂L_t/∂h_k and ``at_a`` is ∂L_t/∂a_k = ∂L_t/∂h_k ∘
     σ'(a_k), for t = ``steps[i]``, largest t first. There is no ``at_a`` for k = 0."""
 
@@ -123,23 +107,23 @@ class PulledBack:
     at_a: Scaled | None
 
 
-def pulled_back(problem: Problem, trace: ForwardTrace, dLt_dht: Array) -> Iterator[PulledBack]:
+def pulled_back(problem: Problem, trace: ForwardTrace, direct: Scaled) -> Iterator[PulledBack]:
     """∂L_t/∂h_k for k = T, T−1 … 0 and every t ≥ k whose loss counts, each L_t on its own.
 
         ∂L_t/∂h_t = the direct term        ∂L_t/∂h_{k−1} = (∂L_t/∂h_k ∘ σ'(a_k)) W_hh
 
-    Steps without a loss (``loss_weights`` 0) have no row. To be run within ``quietly()``.
+    ``direct`` is ∂L_t/∂h_t, (T, H) (``core.direct``). Steps without a loss (``loss_weights`` 0)
+    have no row. To be run within ``quietly()``.
     """
     weights = problem.loss_weights
     counts = np.zeros(problem.steps, bool) if weights is None else weights != 0
     W_hh, slopes = bands(problem.weights["W_hh"]), scaled_slopes(problem, trace)
-    direct = scaled(dLt_dht)
     steps: Integers = np.empty(0, dtype=np.int64)
     rows = Scaled(np.empty((0, problem.hidden)), np.empty((0, problem.hidden), dtype=np.int64))
     for k in range(problem.steps, 0, -1):
         if counts[k - 1]:
-            rows, steps = _append(rows, _row(direct, k - 1)), np.append(steps, k)
-        at_a = rows * _row(slopes, k - 1)
+            rows, steps = _append(rows, direct[k - 1]), np.append(steps, k)
+        at_a = rows * slopes[k - 1]
         yield PulledBack(k, steps, rows, at_a)
         rows = times(at_a, W_hh) if len(steps) else rows
     yield PulledBack(0, steps, rows, None)
@@ -151,7 +135,7 @@ def _append(rows: Scaled, row: Scaled) -> Scaled:
     )
 
 
-def log10_paths(problem: Problem, trace: ForwardTrace, dLt_dht: Array) -> Array:
+def log10_paths(problem: Problem, trace: ForwardTrace, direct: Scaled) -> Array:
     """log10 ‖∂L_t/∂h_k‖₂, (T, T+1), row t−1, column k; nan for k > t, −inf for an exact zero.
 
     Each loss on its own: the credit that step k gets from L_t.
@@ -159,7 +143,7 @@ def log10_paths(problem: Problem, trace: ForwardTrace, dLt_dht: Array) -> Array:
     steps = problem.steps
     paths = np.where(np.arange(steps + 1) > np.arange(1, steps + 1)[:, np.newaxis], np.nan, -np.inf)
     with quietly():
-        for reached in pulled_back(problem, trace, dLt_dht):
+        for reached in pulled_back(problem, trace, direct):
             if len(reached.steps):
                 paths[reached.steps - 1, reached.k] = log10_lengths(reached.at_h)
     return paths

@@ -8,50 +8,52 @@ harm there. Source: Goodfellow, Bengio, Courville, *Deep Learning* (2016), secti
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.core.activations import sigmoid, softplus
+from rnngrad.core.activations import LOG2_E, log2_sigmoid, sigmoid, softplus
 from rnngrad.core.arrays import Array, Numbers
-from rnngrad.core.outputs import log_softmax, others_sum, softmax
+from rnngrad.core.outputs import Output, gap, log_softmax, others_sum, scaled_others, softmax
+from rnngrad.core.scaled import Scaled, scaled, scaled_from_log2
 
 
-@dataclass(frozen=True, slots=True)
-class Loss:
+class Loss(NamedTuple):
     """ℓ_t of target, y_t = g(a_t) and a_t, each (T, O), for every step at once.
 
-    ``value(target, y, a)`` is ℓ, (T,); ``gradient(target, y, a)`` is ∂ℓ_t/∂y_t, (T, O). ``needs``
-    names the output activation that the loss requires; ``fused(target, a)`` is then ∂ℓ_t/∂a_t,
-    (T, O), both derivatives in one. ``formula`` and ``slope_formula`` write one output at step t.
+    ``value(target, y, a)`` is ℓ, (T,). ∂ℓ_t/∂y_t is ``of_the_gap(O)`` times target − y where the
+    loss depends on that alone, else ``gradient(target, y, a)``, (T, O); ``slope`` is either.
+    ``needs`` names the output activation that the loss requires; ``fused(target, a)`` is then
+    ∂ℓ_t/∂a_t, (T, O), both derivatives in one, and ``scaled_fused`` the same beyond the range of
+    floats. ``formula`` and ``slope_formula`` write one output at step t.
     """
 
     name: str
     value: Callable[[Array, Numbers, Numbers], Numbers]
-    gradient: Callable[[Array, Array, Array], Array]
+    gradient: Callable[[Array, Array, Array], Array] | None
     formula: str
     slope_formula: str
     needs: str | None = None
     fused: Callable[[Array, Array], Array] | None = None
+    scaled_fused: Callable[[Array, Array], Scaled] | None = None
+    of_the_gap: Callable[[int], float] | None = None
+
+
+def slope(loss: Loss, output: Output, target: Array, y: Array, a: Array) -> Array:
+    """∂ℓ_t/∂y_t, (T, O)"""
+    if loss.of_the_gap is not None:
+        return loss.of_the_gap(y.shape[-1]) * gap(output, target, a, y)
+    assert loss.gradient is not None
+    return loss.gradient(target, y, a)
 
 
 def _squared_error(target: Array, y: Numbers, a: Numbers) -> Numbers:
     return np.asarray(np.sum((target - y) ** 2, axis=-1))
 
 
-def _squared_error_gradient(target: Array, y: Array, a: Array) -> Array:
-    gradient: Array = -2.0 * (target - y)
-    return gradient
-
-
 def _mean_squared_error(target: Array, y: Numbers, a: Numbers) -> Numbers:
     return np.asarray(np.mean((target - y) ** 2, axis=-1))
-
-
-def _mean_squared_error_gradient(target: Array, y: Array, a: Array) -> Array:
-    gradient: Array = -2.0 * (target - y) / y.shape[-1]
-    return gradient
 
 
 def _times(weight: Array, value: Numbers) -> Numbers:
@@ -91,18 +93,30 @@ def _cross_entropy_fused(target: Array, a: Array) -> Array:
     return fused
 
 
+def _scaled_binary_fused(target: Array, a: Array) -> Scaled:
+    above = scaled(1.0 - target) * scaled_from_log2(log2_sigmoid(a))
+    return above + -(scaled(target) * scaled_from_log2(log2_sigmoid(-a)))
+
+
+def _scaled_cross_fused(target: Array, a: Array) -> Scaled:
+    y = scaled_from_log2(np.asarray(LOG2_E * log_softmax(a)))
+    return y * scaled(others_sum(target)) + -(scaled(target) * scaled_others(y))
+
+
 _RECORDS = (
-    Loss("squared_error", _squared_error, _squared_error_gradient,
-         "(target_t − y_t)²", "−2·(target_t − y_t)"),
-    Loss("mean_squared_error", _mean_squared_error, _mean_squared_error_gradient,
-         "(target_t − y_t)²/O", "−2·(target_t − y_t)/O"),
+    Loss("squared_error", _squared_error, None,
+         "(target_t − y_t)²", "−2·(target_t − y_t)",
+         of_the_gap=lambda outputs: -2.0),
+    Loss("mean_squared_error", _mean_squared_error, None,
+         "(target_t − y_t)²/O", "−2·(target_t − y_t)/O",
+         of_the_gap=lambda outputs: -2.0 / outputs),
     Loss("binary_cross_entropy", _binary_cross_entropy, _binary_cross_entropy_gradient,
          "−target_t·ln y_t − (1 − target_t)·ln(1 − y_t)",
          "(1 − target_t)/(1 − y_t) − target_t/y_t",
-         "sigmoid", _binary_cross_entropy_fused),
+         "sigmoid", _binary_cross_entropy_fused, _scaled_binary_fused),
     Loss("cross_entropy", _cross_entropy, _cross_entropy_gradient,
          "−Σ target_t·ln y_t", "−target_t/y_t",
-         "softmax", _cross_entropy_fused),
+         "softmax", _cross_entropy_fused, _scaled_cross_fused),
 )  # fmt: skip
 
 LOSSES: Mapping[str, Loss] = MappingProxyType({r.name: r for r in _RECORDS})

@@ -15,6 +15,7 @@ section 3.5; the exponents are exact.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,6 +37,13 @@ class Scaled:
     mantissa: Array
     exponent: Integers
 
+    def __getitem__(self, index: Any) -> Scaled:
+        """Indexed as an array is."""
+        return Scaled(self.mantissa[index], self.exponent[index])
+
+    def __neg__(self) -> Scaled:
+        return Scaled(-self.mantissa, self.exponent)
+
     def __mul__(self, other: Scaled) -> Scaled:
         """Entry by entry, with broadcasting."""
         return _normal(self.mantissa * other.mantissa, self.exponent + other.exponent)
@@ -54,6 +62,12 @@ class Scaled:
     def floats(self) -> Array:
         """Plain floats, with inf and 0 for what they cannot hold."""
         return np.ldexp(self.mantissa, np.clip(self.exponent, -2000, 2000).astype(np.intc))
+
+
+def total(terms: Scaled, axis: int) -> Scaled:
+    """The sum along an axis."""
+    values, exponent = terms.aligned(axis)
+    return _normal(values.sum(axis=axis), exponent)
 
 
 def scaled(values: Array) -> Scaled:
@@ -77,8 +91,7 @@ def _shift(mantissa: Array, by: Integers) -> Array:
     return np.ldexp(mantissa, np.maximum(by, -2000).astype(np.intc))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Bands:
+class Bands(NamedTuple):
     """A matrix as a sum of 2^exponent · part, the nonzero entries of a part within BAND bits."""
 
     parts: tuple[tuple[Array, int], ...]

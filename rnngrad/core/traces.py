@@ -7,15 +7,14 @@ Steps count from 1, as on paper, and arrays from 0. An array with T + 1 rows has
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from rnngrad.core.arrays import Array, Numbers
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ForwardTrace:
+class ForwardTrace(NamedTuple):
     """The forward pass: ``a`` (T, H), ``h`` (T+1, H), ``a_y`` and ``y`` (T, O), ``losses`` (T,).
 
     ``losses`` holds L_t with its weight, so L is their sum; zeros where there is no loss.
@@ -44,16 +43,17 @@ def _finite_rows(values: Numbers) -> Numbers:
     return np.asarray(np.isfinite(values.reshape(len(values), -1)).all(axis=1))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class BackwardTrace:
+class BackwardTrace(NamedTuple):
     """Back-propagation through time.
 
-    ``dL_dy`` (T, O), ``dLt_dht`` (T, H) the direct term alone, ``dL_dh`` (T+1, H) all paths,
+    ``dL_dy`` (T, O), ``dL_da_y`` (T, O) = ∂L/∂(W_hy h_t + b_y), ``dLt_dht`` (T, H) the direct term
+    alone, ``dL_dh`` (T+1, H) all paths,
     ``dL_da`` (T, H) = σ'(a_t) ∘ ∂L/∂h_t, ``dL_dx`` (T, I), ``weights`` each parameter's gradient by
     the parameter's name, shaped as the parameter.
     """
 
     dL_dy: Array
+    dL_da_y: Array
     dLt_dht: Array
     dL_dh: Array
     dL_da: Array

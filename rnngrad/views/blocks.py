@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """A column: numbers stand on the right and are never broken; ``words`` may be wrapped."""
 
     header: str
@@ -15,8 +13,7 @@ class Column:
     right: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """A titled table; a cell may have several lines. ``notes`` stand below it."""
 
     title: str
@@ -26,8 +23,7 @@ class Table:
     ruled: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Lines:
+class Lines(NamedTuple):
     """Lines of text, wrapped where the format wraps; the first is the title if ``titled``."""
 
     lines: tuple[str, ...]

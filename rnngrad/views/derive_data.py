@@ -87,7 +87,7 @@ def _paths(result: Derivation) -> list[dict[str, object]]:
     return [
         {
             "weight": path_sum.weight,
-            "count": path_sum.count,
+            "count": path_sum.total,
             "left_out": path_sum.left_out,
             "left_out_share": finite(path_sum.left_out_share),
             "summands": [

@@ -279,8 +279,8 @@ def _chain(result: Derivation, selection: Selection, arrays: dict[str, Array]) -
     rate = float(chain[0]) / result.problem.steps
     if np.isfinite(rate):
         notes.append(
-            f"Back to h_0 it changes by a factor {from_log10(rate)} a step on average: "
-            f"growth rate {number(rate * np.log(10.0))}."
+            f"Mean factor a step, back to h_0: {from_log10(rate)} "
+            f"(growth rate {number(rate * np.log(10.0))})."
         )
     return Table("Norms of the chain of ∂h_t/∂h_{t−1}", columns, tuple(rows), tuple(notes))
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from rnngrad.views.blocks import Block
 
 Cell: TypeAlias = str | int | float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """``blocks`` for people, ``document`` for JSON, ``rows`` under ``columns`` for CSV, JSONL."""
 
     blocks: Callable[[], Iterable[Block]]
@@ -21,8 +19,7 @@ class Report:
     rows: Callable[[], Iterator[tuple[Cell, ...]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Screen:
+class Screen(NamedTuple):
     """Where text goes: its width, and whether it has colours and the signs beyond ASCII."""
 
     width: int = 80

@@ -1,0 +1,139 @@
+"""Verdicts as a report: an overview, then in words what is wrong or undecided."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from rnngrad.analyses.checking.document import COLUMNS, document, rows, shown
+from rnngrad.analyses.checking.verdicts import Checked, Diagnosis, Verdict, worst
+from rnngrad.analyses.quantities import QUANTITIES
+from rnngrad.views.blocks import Block, Column, Lines, Table
+from rnngrad.views.numbers import number
+from rnngrad.views.report import Cell, Report
+
+
+def report(checked: Sequence[Checked], *, heading: Sequence[str], hide_expected: bool) -> Report:
+    """What the formats need of a check; ``heading`` says whose gradients, and how they are judged.
+
+    A diagnosis' explanation and a ``reason`` are shown as they are: whoever writes them keeps
+    reference numbers out of them.
+    """
+    return Report(
+        blocks=lambda: _blocks(shown(checked, hide_expected), heading),
+        document=lambda: document(checked, hide_expected=hide_expected),
+        columns=COLUMNS,
+        rows=lambda: _rows(checked, hide_expected),
+    )
+
+
+def _rows(checked: Sequence[Checked], hide_expected: bool) -> Iterator[tuple[Cell, ...]]:
+    for row in rows(checked, hide_expected=hide_expected):
+        yield tuple(_cell(value) for value in row.values())
+
+
+def _cell(value: object) -> Cell:
+    return value if isinstance(value, str | int | float) else None
+
+
+def _blocks(checked: tuple[Checked, ...], heading: Sequence[str]) -> Iterator[Block]:
+    yield Lines(tuple(heading), titled=True)
+    yield _overview(checked)
+    for entry in checked:
+        if entry.verdict is not Verdict.PASS:
+            yield Lines(tuple(_in_words(entry)), titled=True)
+    remarks = tuple(dict.fromkeys(_remark(entry) for entry in checked if _has_remark(entry)))
+    if remarks:
+        yield Lines(remarks)
+    yield Lines((_summary(checked),))
+
+
+def _overview(checked: tuple[Checked, ...]) -> Table:
+    """A row a quantity; where no error is known there is no such column."""
+    columns = [Column("quantity", right=False), Column("verdict", right=False)]
+    errors = any(entry.max_rel_error is not None for entry in checked)
+    if errors:
+        columns.append(Column("largest error"))
+    columns += [Column("at", right=False), Column("method", words=True)]
+    table = []
+    for entry in checked:
+        error = [_error(entry)] if errors else []
+        verdict = entry.verdict.upper() if entry.verdict is Verdict.FAIL else str(entry.verdict)
+        table.append((entry.name, verdict, *error, _index(entry), entry.method))
+    return Table("Verdicts", tuple(columns), tuple(table))
+
+
+def _error(entry: Checked) -> str:
+    return "" if entry.max_rel_error is None else f"{entry.max_rel_error:.1e}"
+
+
+def _index(entry: Checked) -> str:
+    return "" if entry.worst_index is None else str([int(i) for i in entry.worst_index])
+
+
+def _in_words(entry: Checked) -> Iterator[str]:
+    """What is wrong with one quantity: where, which values, and which mistake explains it."""
+    yield f"{entry.name}: {entry.verdict}"
+    if entry.worst_index is not None:
+        yield f"worst entry {entry.name}{_index(entry)}{_step(entry)}{_values(entry)}"
+    if entry.reason:
+        yield entry.reason
+    if entry.diagnosis is not None:
+        yield from _diagnosed(entry.diagnosis)
+
+
+def _step(entry: Checked) -> str:
+    """The step as on paper, where the first index is one."""
+    record = QUANTITIES.get(entry.name)
+    if record is None or record.first_step is None or not entry.worst_index:
+        return ""
+    return f" (step {entry.worst_index[0] + record.first_step})"
+
+
+def _values(entry: Checked) -> str:
+    parts = []
+    if entry.expected is not None:
+        parts.append(f"expected {number(entry.expected)}")
+    if entry.got is not None:
+        parts.append(f"got {number(entry.got)}")
+    return f": {', '.join(parts)}" if parts else ""
+
+
+def _diagnosed(diagnosis: Diagnosis) -> Iterator[str]:
+    if diagnosis.bug is not None:
+        yield f"diagnosis: {diagnosis.bug}{_particulars(diagnosis)}"
+    elif diagnosis.candidates:
+        yield f"diagnosis: one of {', '.join(diagnosis.candidates)}"
+    if diagnosis.explanation:
+        yield diagnosis.explanation
+    if diagnosis.first_wrong_step is not None:
+        yield f"first wrong at step {diagnosis.first_wrong_step}"
+
+
+def _particulars(diagnosis: Diagnosis) -> str:
+    """What the mistake fixes, and how well it explains the array."""
+    known = (
+        ("steps", diagnosis.steps),
+        ("limit", diagnosis.limit),
+        ("factor", diagnosis.factor),
+        ("error if so", diagnosis.rel_error_if_so),
+    )
+    parts = [f"{name} {number(value)}" for name, value in known if value is not None]
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _has_remark(entry: Checked) -> bool:
+    return entry.verdict is Verdict.PASS and bool(entry.reason)
+
+
+def _remark(entry: Checked) -> str:
+    return f"{entry.name}: {entry.reason}"
+
+
+def _summary(checked: tuple[Checked, ...]) -> str:
+    """``verdict: fail (2 of 18 wrong)``"""
+    verdict = worst(entry.verdict for entry in checked)
+    counts = Counter(entry.verdict for entry in checked)
+    words = ((Verdict.FAIL, "wrong"), (Verdict.INCONCLUSIVE, "undecided"), (Verdict.PASS, "right"))
+    parts = [f"{counts[kind]} {word}" for kind, word in words if counts[kind]]
+    return f"verdict: {verdict} ({', '.join(parts)})"
