@@ -1,0 +1,345 @@
+"""Checked spec -> Problem: arrays read, sizes settled, random numbers drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from rnngrad.core.activations import ACTIVATIONS
+from rnngrad.core.arrays import Array, frozen
+from rnngrad.core.cells import CELLS, READOUT
+from rnngrad.core.losses import LOSSES
+from rnngrad.core.outputs import OUTPUTS
+from rnngrad.core.problem import Problem
+from rnngrad.spec.drawing import Draw, DrawingError, drawn, too_large
+from rnngrad.spec.mistakes import Mistakes
+from rnngrad.spec.numbers import from_array, written
+from rnngrad.spec.reading import Steps
+from rnngrad.spec.schema import SPEC, ArraySource, File, Filled
+from rnngrad.spec.sizing import WORDS, Piece, Stated, report, settle, unfixed
+from rnngrad.spec.text import counted, shown
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Blueprint:
+    """A spec that is right, everything but the seed: names of records, arrays, and draws to come.
+
+    Picklable; ``arrays`` and ``draws`` together hold every weight, ``h_0``, ``inputs`` and, where
+    there are any, ``targets``. ``weights`` are the names of the weights in their order.
+    """
+
+    name: str
+    cell: str
+    activation: str
+    output: str
+    loss: str
+    weights: tuple[str, ...]
+    arrays: Mapping[str, Array]
+    draws: Mapping[str, Draw]
+    loss_weights: Array | None
+
+    @property
+    def random(self) -> bool:
+        """Whether another seed makes another problem."""
+        return any(draw.filling.random for draw in self.draws.values())
+
+
+def assemble(blueprint: Blueprint, seed: int) -> Problem:
+    """The problem under ``seed``; raises DrawingError where an array cannot be drawn."""
+    arrays = {name: frozen(array) for name, array in blueprint.arrays.items()}
+    for name, draw in blueprint.draws.items():
+        arrays[name] = frozen(_read_only(drawn(name, draw, seed)))
+    targets = arrays.get("targets")
+    return Problem(
+        name=blueprint.name,
+        cell=CELLS[blueprint.cell],
+        activation=ACTIVATIONS[blueprint.activation],
+        output=OUTPUTS[blueprint.output],
+        weights=MappingProxyType({name: arrays[name] for name in blueprint.weights}),
+        x=arrays["inputs"],
+        h_0=arrays["h_0"],
+        loss=None if targets is None else LOSSES[blueprint.loss],
+        targets=targets,
+        loss_weights=None if targets is None else blueprint.loss_weights,
+        seed=seed,
+        draw=partial(assemble, blueprint) if blueprint.random else None,
+    )
+
+
+def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> Problem | None:
+    """The problem that ``data`` describes; None where ``mistakes`` holds any in the end.
+
+    File references are relative to ``folder``; ``name`` is the default of ``name``.
+    """
+    spec = {"name": name, **_DEFAULTS, **(SPEC.check(data, (), mistakes) or {})}
+    if mistakes.spoils(("cell",)):
+        return None
+    pieces = _pieces(spec, folder, mistakes)
+    sizes = settle(pieces, _stated(spec, mistakes))
+    report(pieces, sizes, mistakes)
+    unfixed(pieces, sizes, mistakes)
+    steps = _steps(pieces, mistakes)
+    _check_loss_steps(spec, steps, mistakes)
+    _check_loss(spec, data, pieces, mistakes)
+    lengths = {letter: size.value for letter, size in sizes.items()}
+    draws = _draws(pieces, lengths | ({"T": steps} if steps else {}), mistakes)
+    if mistakes.found:
+        return None
+    arrays = {
+        p.name: _fitted(p.value, p, lengths) for p in pieces if isinstance(p.value, np.ndarray)
+    }
+    blueprint = _blueprint(spec, arrays, draws, _loss_weights(spec, steps))
+    return _assembled(blueprint, spec["seed"], pieces, mistakes)
+
+
+_DEFAULTS = {name: key.default for name, key in SPEC.keys.items() if key.default is not None}
+
+
+def _assembled(
+    blueprint: Blueprint, seed: int, pieces: list[Piece], mistakes: Mistakes
+) -> Problem | None:
+    try:
+        return assemble(blueprint, seed)
+    except DrawingError as error:
+        path = next(piece.path for piece in pieces if piece.name == error.name)
+        mistakes.add(path, f"{error.name} {error.reason}")
+        return None
+
+
+def _blueprint(
+    spec: Mapping[str, Any],
+    arrays: Mapping[str, Array],
+    draws: Mapping[str, Draw],
+    loss_weights: Array | None,
+) -> Blueprint:
+    parameters = {**CELLS[spec["cell"]].parameters, **READOUT}
+    return Blueprint(
+        name=spec["name"],
+        cell=spec["cell"],
+        activation=spec["activation"],
+        output=spec["output_activation"],
+        loss=spec["loss"],
+        weights=tuple(name for name in parameters if name in arrays or name in draws),
+        arrays={name: frozen(_read_only(array)) for name, array in arrays.items()},
+        draws=dict(draws),
+        loss_weights=loss_weights,
+    )
+
+
+def _read_only(array: Array) -> Array:
+    """The same array, so that ``frozen`` need not copy it."""
+    array.flags.writeable = False
+    return array
+
+
+# ---------------------------------------------------------------------------- the pieces
+
+
+_ZEROS = Filled(Draw("init", "zeros", {}))
+
+
+def _pieces(spec: Mapping[str, Any], folder: Path, mistakes: Mistakes) -> list[Piece]:
+    """Every array of the spec, biases and h_0 that were left out as zeros."""
+    weights = spec.get("weights", {})
+    cell = CELLS[spec["cell"]]
+    readout = "W_hy" in weights or mistakes.spoils(("weights", "W_hy"))
+    if "b_y" in weights and not readout:
+        words = "b_y needs W_hy; without W_hy the read-out is y_t = g(h_t)"
+        mistakes.add(("weights", "b_y"), words, at_key=True)
+    names = {**cell.parameters, **(READOUT if readout else {})}
+    pieces = [
+        _piece(name, ("weights", name), letters, weights.get(name), folder, mistakes)
+        for name, letters in names.items()
+    ]
+    pieces.append(_piece("h_0", ("h_0",), ("H",), spec.get("h_0"), folder, mistakes))
+    pieces.append(_piece("inputs", ("inputs",), ("T", "I"), spec.get("inputs"), folder, mistakes))
+    if "targets" in spec or mistakes.spoils(("targets",)):
+        letters = ("T", "O" if readout else "H")
+        pieces.append(
+            _piece("targets", ("targets",), letters, spec.get("targets"), folder, mistakes)
+        )
+    return pieces
+
+
+def _piece(
+    name: str,
+    path: Steps,
+    letters: tuple[str, ...],
+    source: ArraySource | None,
+    folder: Path,
+    mistakes: Mistakes,
+) -> Piece:
+    value: Array | Filled | None
+    if source is None:
+        required = len(letters) == 2
+        value = None if required or mistakes.spoils(path) else _ZEROS
+    elif isinstance(source, Filled):
+        value = source
+    elif isinstance(source, File):
+        value = _from_file(source, name, path, len(letters), folder, mistakes)
+    else:
+        value = written(source.value, path, mistakes)
+    return Piece(name, path, letters, value, loose=name == "h_0")
+
+
+def _from_file(
+    source: File, name: str, path: Steps, rank: int, folder: Path, mistakes: Mistakes
+) -> Array | None:
+    from rnngrad.spec.files import FileError, FileKeyError, load_array  # 4 ms that few specs need
+
+    try:
+        array = load_array(source, folder)
+    except (FileError, FileKeyError) as error:
+        key = "key" if isinstance(error, FileKeyError) else "file"
+        mistakes.add((*path, key), f"{name}: {error}")
+        return None
+    if rank == 1 and source.file.lower().endswith(".csv") and 1 in array.shape:
+        array = array.ravel()
+    return from_array(array, f"{name}: the array of {shown(source.file)}", path, mistakes)
+
+
+def _fitted(value: Array, piece: Piece, lengths: Mapping[str, int]) -> Array:
+    """A given array in its final shape: numbers spread, a flat sequence as a column."""
+    if piece.loose and not value.shape:
+        return np.full(lengths["H"], float(value))
+    return value.reshape(piece.shape or value.shape)
+
+
+def _draws(pieces: list[Piece], lengths: Mapping[str, int], mistakes: Mistakes) -> dict[str, Draw]:
+    """name -> Draw with its shape, for every array still to be drawn whose sizes are known."""
+    draws = {}
+    for piece in pieces:
+        known = all(letter in lengths for letter in piece.letters)
+        if isinstance(piece.value, Filled) and known:
+            shape = tuple(lengths[letter] for letter in piece.letters)
+            large = too_large(shape)
+            if large:
+                mistakes.add(piece.path, f"{piece.name} {large}")
+            fan_in = shape[1] if len(shape) == 2 else lengths["H"]
+            draw = piece.value.draw
+            draws[piece.name] = Draw(draw.of, draw.kind, draw.options, shape, fan_in)
+    return draws
+
+
+# ---------------------------------------------------------------------------- sizes and steps
+
+
+def _stated(spec: Mapping[str, Any], mistakes: Mistakes) -> dict[str, Stated]:
+    """letter -> what ``sizes`` gives; outputs are the hidden units where there is no W_hy."""
+    given: Mapping[str, int] = spec.get("sizes", {})
+    letters = {word: letter for letter, word in WORDS.items()}
+    stated = {letters[word]: (n, f"sizes gives {word}: {n}") for word, n in given.items()}
+    if "O" in stated and "W_hy" not in spec.get("weights", {}):
+        outputs = stated.pop("O")
+        hidden = stated.setdefault("H", outputs)
+        if hidden[0] != outputs[0] and not mistakes.spoils(("weights", "W_hy")):
+            words = f"{outputs[1]}, must be {hidden[0]}: without W_hy y_t = g(h_t)"
+            mistakes.add(("sizes", "outputs"), words)
+    return stated
+
+
+def _steps(pieces: list[Piece], mistakes: Mistakes) -> int | None:
+    """T, from the inputs; the targets must have as many."""
+    by_name = {piece.name: piece for piece in pieces}
+    steps = _length(by_name["inputs"])
+    targets = _length(by_name["targets"]) if "targets" in by_name else None
+    if steps and targets and steps != targets:
+        found = f"targets has {counted(targets, 'step')}, must have {steps}"
+        mistakes.add(("targets",), f"{found}, one for each of the inputs")
+    return steps
+
+
+def _length(piece: Piece) -> int | None:
+    if isinstance(piece.value, Filled):
+        return piece.value.steps
+    return piece.shape[0] if piece.shape else None
+
+
+def _loss_weights(spec: Mapping[str, Any], steps: int | None) -> Array | None:
+    """(T,): 0 where a step does not count, else 1, or 1/n for a mean over n; None without loss."""
+    if "targets" not in spec or steps is None:
+        return None
+    counting = spec["loss_steps"]
+    rows = slice(None) if counting == "all" else [-1]
+    if isinstance(counting, list):
+        rows = [step - 1 for step in counting]
+    weights = np.zeros(steps)
+    weights[rows] = 1.0
+    if spec["loss_reduction"] == "mean":
+        weights /= weights.sum()
+    return frozen(_read_only(weights))
+
+
+def _check_loss_steps(spec: Mapping[str, Any], steps: int | None, mistakes: Mistakes) -> None:
+    """T is an upper bound only where there are targets; without them the list is left aside."""
+    if isinstance(spec["loss_steps"], list):
+        _check_counting(spec["loss_steps"], steps if "targets" in spec else None, mistakes)
+
+
+def _check_counting(counting: list[Any], steps: int | None, mistakes: Mistakes) -> None:
+    """Distinct steps from 1 to T, at least one."""
+    last = steps or "T"
+    if not counting:
+        mistakes.add(("loss_steps",), f"loss_steps is empty, must hold steps from 1 to {last}")
+    seen = set()
+    for index, step in enumerate(counting):
+        whole = type(step) is int and 1 <= step <= (steps or step)
+        if not whole:
+            words = f"loss_steps holds {shown(step)}, must be a step from 1 to {last}"
+            mistakes.add(("loss_steps", index), words)
+        elif step in seen:
+            mistakes.add(("loss_steps", index), f"loss_steps holds step {step} twice")
+        else:
+            seen.add(step)
+
+
+# ---------------------------------------------------------------------------- loss and targets
+
+
+_RANGES = {
+    "sigmoid": (0.0, 1.0, "from 0 to 1", "bernoulli"),
+    "softmax": (0.0, np.inf, "of at least 0", "one_hot"),
+}
+"""Output activation that a loss needs -> the targets it takes, and random ones that will do."""
+
+
+def _check_loss(
+    spec: Mapping[str, Any], data: Mapping[str, Any], pieces: list[Piece], mistakes: Mistakes
+) -> None:
+    """The output activation and the targets that the loss needs."""
+    needs, output = LOSSES[spec["loss"]].needs, spec["output_activation"]
+    if needs is None or "targets" not in spec or mistakes.spoils(("loss",)):
+        return
+    if needs != output and not mistakes.spoils(("output_activation",)):
+        found = f"{output}, the default" if "output_activation" not in data else output
+        words = f"loss: {spec['loss']} needs output_activation: {needs}, not {found}"
+        mistakes.add(("output_activation" if "output_activation" in data else "loss",), words)
+    targets = next(piece for piece in pieces if piece.name == "targets")
+    if isinstance(targets.value, Filled):
+        _check_random_targets(spec["loss"], targets.value.draw, needs, mistakes)
+    elif targets.value is not None:
+        _check_targets(spec["loss"], targets.value, needs, data["targets"], mistakes)
+
+
+def _check_random_targets(loss: str, draw: Draw, needs: str, mistakes: Mistakes) -> None:
+    *_, words, instead = _RANGES[needs]
+    if draw.of == "random" and "scale" in draw.options:
+        found = f"random: {draw.kind} gives negative targets; {loss} needs targets {words}"
+        mistakes.add(("targets", "random"), f"{found}; use random: {instead}")
+
+
+def _check_targets(loss: str, targets: Array, needs: str, source: Any, mistakes: Mistakes) -> None:
+    low, high, words, _ = _RANGES[needs]
+    outside = np.argwhere((targets < low) | (targets > high))
+    if len(outside):
+        first = tuple(int(index) for index in outside[0])
+        more = f" (and {len(outside) - 1} more)" if len(outside) > 1 else ""
+        found = f"the target of step {first[0] + 1 if first else 1} is {targets[first]:g}"
+        path: Steps = ("targets", *first) if isinstance(source, list) else ("targets",)
+        mistakes.add(path, f"{found}; {loss} needs targets {words}{more}")

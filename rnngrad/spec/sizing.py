@@ -1,0 +1,207 @@
+"""I, H and O from every array that fixes them, and the arrays that disagree.
+
+``sizes`` wins where it is given; else the size that most axes claim, the earliest where two claim
+alike.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from rnngrad.core.arrays import Array
+from rnngrad.spec.mistakes import Mistakes
+from rnngrad.spec.reading import Steps
+from rnngrad.spec.schema import Filled
+from rnngrad.spec.text import counted, listed
+
+WORDS = {"I": "inputs", "H": "hidden", "O": "outputs"}
+MEANINGS = {"I": "inputs", "H": "hidden units", "O": "outputs"}
+
+Letters: TypeAlias = tuple[str, ...]
+
+Stated: TypeAlias = tuple[int, str]
+"""A size that ``sizes`` gives, and what it says as part of a sentence."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """An array of the spec and the sizes of its axes by letter.
+
+    ``value`` is given, still to be drawn, or None where it is wrong already. A sequence has the
+    letters ("T", "I") or ("T", "O"); ``loose`` pieces take a number for every entry (h_0).
+    """
+
+    name: str
+    path: Steps
+    letters: Letters
+    value: Array | Filled | None
+    loose: bool = False
+
+    @property
+    def sequence(self) -> bool:
+        """Whether its first axis is time."""
+        return self.letters[0] == "T"
+
+    @property
+    def vagueness(self) -> int:
+        """How little its shape says: 1 for a single number and h_0, 2 for targets of h, else 0."""
+        if self.letters == ("T", "H"):
+            return 2
+        number = isinstance(self.value, np.ndarray) and not self.value.shape
+        return int(number or self.loose)
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Its shape as a claim on sizes; None where it makes none."""
+        if self.value is None or isinstance(self.value, Filled):
+            return None
+        shape = self.value.shape
+        if not shape:
+            return None if self.loose or self.sequence else (1,) * len(self.letters)
+        if self.sequence and len(shape) == 1:
+            return (*shape, 1)
+        return shape if len(shape) == len(self.letters) else None
+
+    def says(self) -> str:
+        """Its shape as part of a sentence."""
+        given = () if self.value is None or isinstance(self.value, Filled) else self.value.shape
+        if not given:
+            return f"{self.name} is a single number"
+        if self.sequence and len(given) == 1:
+            return f"{self.name} is a flat list, 1 number a step"
+        if self.sequence:
+            return f"{self.name} has {counted(given[1], 'number')} a row"
+        if len(given) == 1:
+            same = len(self.letters) == 1
+            return f"{self.name} has length {given[0]}" if same else (
+                f"{self.name} is a list of {counted(given[0], 'number')}"
+            )  # fmt: skip
+        return f"{self.name} is {'×'.join(map(str, given))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A size that was found; ``by`` maps each piece that claims it to what that piece says."""
+
+    value: int
+    by: Mapping[str, str]
+
+    def because(self, name: str) -> str:
+        """What another piece than ``name`` says; empty where none does."""
+        return next((says for other, says in self.by.items() if other != name), "")
+
+
+def settle(pieces: Sequence[Piece], stated: Mapping[str, Stated]) -> dict[str, Size]:
+    """letter -> Size, for every letter that something fixes; ``stated`` ones win."""
+    claims: dict[str, list[tuple[int, Piece]]] = {letter: [] for letter in WORDS}
+    for piece in pieces:
+        for letter, size in zip(piece.letters, piece.shape or (), strict=False):
+            if letter in claims:
+                claims[letter].append((size, piece))
+    return {
+        letter: _size(stated.get(letter), claimed)
+        for letter, claimed in claims.items()
+        if letter in stated or claimed
+    }
+
+
+def _size(stated: Stated | None, claims: Sequence[tuple[int, Piece]]) -> Size:
+    firmest = min((piece.vagueness for _, piece in claims), default=0)
+    firm = Counter(size for size, piece in claims if piece.vagueness == firmest)
+    value = stated[0] if stated else firm.most_common(1)[0][0]
+    by = {"sizes": stated[1]} if stated else {}
+    return Size(value, by | {p.name: p.says() for size, p in claims if size == value})
+
+
+def report(pieces: Iterable[Piece], sizes: Mapping[str, Size], mistakes: Mistakes) -> None:
+    """Note every piece whose shape is not what the sizes make it."""
+    for piece in pieces:
+        if not isinstance(piece.value, Filled) and piece.value is not None:
+            words = _disagreement(piece, sizes)
+            if words:
+                mistakes.add(piece.path, words)
+
+
+def _disagreement(piece: Piece, sizes: Mapping[str, Size]) -> str:
+    shape = piece.shape
+    if shape is None:
+        return "" if piece.loose and not _given(piece).shape else _misshapen(piece, sizes)
+    wrong = [
+        letter
+        for letter, size in zip(piece.letters, shape, strict=True)
+        if letter in sizes and sizes[letter].value != size
+    ]
+    if not wrong:
+        return ""
+    reasons = dict.fromkeys(sizes[letter].because(piece.name) for letter in wrong)
+    why = f" because {listed(filter(None, reasons), limit=120)}" if any(reasons) else ""
+    return f"{piece.says()}, must {_expected(piece, sizes, shape)}{why}"
+
+
+def _given(piece: Piece) -> Array:
+    assert piece.value is not None
+    assert not isinstance(piece.value, Filled)
+    return piece.value
+
+
+def _expected(piece: Piece, sizes: Mapping[str, Size], shape: tuple[int, ...]) -> str:
+    """The shape that the sizes make it, as part of a sentence."""
+    right = [
+        sizes[letter].value if letter in sizes else size
+        for letter, size in zip(piece.letters, shape, strict=True)
+    ]
+    if piece.sequence:
+        flat = "be rows of" if _given(piece).ndim == 1 else "have"
+        return f"{flat} {counted(right[1], 'number')}"
+    if len(right) == 1:
+        return f"have length {right[0]}"
+    return f"be {right[0]}×{right[1]}"
+
+
+def _misshapen(piece: Piece, sizes: Mapping[str, Size]) -> str:
+    """A list for a matrix, rows for a vector, a single number for a sequence."""
+    array = _given(piece)
+    if piece.sequence:
+        return f"{piece.says()}, must be rows of numbers, one a step: write [[{array:g}]]"
+    known = [str(sizes[n].value) if n in sizes else n for n in piece.letters]
+    if len(piece.letters) == 1:
+        flat = f": write {_sample(array.ravel())}" if known[0] == str(array.size) else ""
+        return f"{piece.says()}, must be a list of {counted(known[0], 'number')}{flat}"
+    return f"{piece.says()}, must be {'×'.join(known)}{_rewritten(array, known)}"
+
+
+def _rewritten(array: Array, known: Sequence[str]) -> str:
+    """How a flat list is to be written where it can only be a column or a row."""
+    length = str(len(array))
+    if known == [length, "1"]:
+        return f": write {_sample(array[:, None])}"
+    if known == ["1", length]:
+        return f": write {_sample(array[None, :])}"
+    return f": {counted(known[0], 'row')} of {counted(known[1], 'number')}"
+
+
+def _sample(array: Array) -> str:
+    """The numbers as YAML, if they are few."""
+    if array.size > 6:
+        return "[[...], [...], ...]" if array.ndim == 2 else "[..., ..., ...]"
+    rows = array.tolist() if array.ndim == 2 else [array.tolist()]
+    texts = [f"[{', '.join(f'{n:.15g}' for n in row)}]" for row in rows]
+    return f"[{', '.join(texts)}]" if array.ndim == 2 else texts[0]
+
+
+def unfixed(pieces: Iterable[Piece], sizes: Mapping[str, Size], mistakes: Mistakes) -> None:
+    """Note every size that nothing fixes, unless a piece that might is wrong already."""
+    for letter, meaning in MEANINGS.items():
+        touching = [piece for piece in pieces if letter in piece.letters]
+        if letter in sizes or not touching:
+            continue
+        excused = any(piece.value is None or mistakes.spoils(piece.path) for piece in touching)
+        if not excused and not mistakes.spoils(("sizes", WORDS[letter])):
+            hint = f"give sizes: {{{WORDS[letter]}: {letter}}}"
+            words = f"nothing fixes the number of {meaning}; {hint}"
+            mistakes.add(touching[0].path[:1], words, at_key=True, spoils=("sizes", WORDS[letter]))

@@ -1,0 +1,261 @@
+"""``rnngrad derive`` as a user meets it: streams, exit codes, files, terminals."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rnngrad
+from cli.running import ROOT, SHEET, in_a_terminal, run
+from rnngrad.analyses.quantities import QUANTITIES
+
+ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def sets(*pairs: str) -> list[str]:
+    return [word for pair in pairs for word in ("--set", pair)]
+
+
+def test_the_sheet() -> None:
+    done = run("derive", SHEET)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    for name in ("a1", "a2", "a3", "a4", "a5", "a6", "b1", "b2", "b3", "b4"):
+        assert re.search(rf"^{name}  ", done.stdout, re.M)
+    for title in ("Forward pass", "Gradients step by step", "Paths of ∂L/∂W_hh", "Norms of the"):
+        assert title in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "…" not in done.stdout
+
+
+def test_json_is_the_contracts() -> None:
+    done = run("derive", SHEET, "--json")
+    document = json.loads(done.stdout, parse_constant=pytest.fail)
+    assert document["command"] == "derive"
+    assert document["version"] == rnngrad.__version__
+    result = rnngrad.derive(rnngrad.load(SHEET))
+    assert document["loss"] == result.loss
+    assert set(document["spec"]) >= {
+        "name", "cell", "activation", "steps", "inputs", "hidden", "outputs",
+    }  # fmt: skip
+    assert list(document["quantities"]) == list(QUANTITIES)
+    for name, nested in document["quantities"].items():
+        values = np.array(nested, dtype=float)
+        known = np.isfinite(values)
+        np.testing.assert_array_equal(values[known], result[name][known])
+        assert not np.isfinite(result[name][~known]).any()
+    lines = {line["id"]: line for line in document["derivation"]}
+    assert list(lines) == ["a1", "a2", "a3", "a4", "a5", "a6", "b1", "b2", "b3", "b4"]
+    assert lines["a4"]["value"] == result["dht_dhprev"].tolist()
+    assert lines["b4"]["value"] == result["dL_dW_hh"].tolist()
+    assert lines["a6"]["value"] == result["dL_dh"][1].tolist()
+
+
+def test_large_quantities_are_given_by_shape_and_norm() -> None:
+    options = sets("weights={W_xh: {init: gaussian}, W_hh: {init: gaussian}}",
+                   "sizes={inputs: 2, hidden: 30}", "inputs={random: normal, steps: 20}",
+                   "targets={random: normal}")  # fmt: skip
+    short = json.loads(run("derive", SHEET, *options, "--json").stdout)["quantities"]
+    assert set(short["dht_dhprev"]) == {"shape", "norm"}
+    assert short["dht_dhprev"]["shape"] == [20, 30, 30]
+    full = json.loads(run("derive", SHEET, *options, "--json", "--full").stdout)["quantities"]
+    norm = np.linalg.norm(np.array(full["dht_dhprev"]).ravel())
+    assert short["dht_dhprev"]["norm"] == pytest.approx(norm)
+
+
+@pytest.mark.parametrize("name", QUANTITIES)
+def test_csv_has_one_number_a_row(name: str) -> None:
+    done = run("derive", SHEET, "--quantity", name, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    array = rnngrad.derive(rnngrad.load(SHEET))[name]
+    assert list(rows[0]) == ["quantity", "t", "i", "j", "value"]
+    assert len(rows) == array.size
+    values = [float(row["value"] or "nan") for row in rows]
+    np.testing.assert_array_equal(np.nan_to_num(values), np.nan_to_num(array.ravel(), neginf=0))
+
+
+def test_csv_indices() -> None:
+    done = run("derive", SHEET, "--quantity", "dL_dW_hh", "--quantity", "h",
+               "--quantity", "log10_paths", "--format", "csv")  # fmt: skip
+    rows = [line.split(",")[:4] for line in done.stdout.splitlines()[1:]]
+    assert rows[0] == ["dL_dW_hh", "", "0", "0"]
+    assert rows[1:5] == [["h", str(t), "0", ""] for t in range(4)]
+    assert rows[5:9] == [["log10_paths", "1", "", str(k)] for k in range(4)]
+
+
+def test_jsonl_and_markdown() -> None:
+    lines = run("derive", SHEET, "--format", "jsonl", "--quantity", "y").stdout.splitlines()
+    assert [json.loads(line)["t"] for line in lines] == [1, 2, 3]
+    page = run("derive", SHEET, "--format", "markdown").stdout
+    assert "\n| a1 | ∂L/∂y\\_3<br>(7–9) |" in page
+    assert page.startswith("# exercise\\_sheet\\_7")
+
+
+def test_latex_is_refused_by_name() -> None:
+    done = run("derive", SHEET, "--format", "latex")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "derive has no latex format yet; it has table, json, jsonl, csv, markdown" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--format", "jsno"], "did you mean 'json'"),
+        (["--quantity", "dL_dWhh"], "did you mean 'dL_dW_hh'"),
+        (["--step", "4"], "--step 4: the steps are 1 to 3"),
+        (["--step", "2", "--quantity", "dL_dW_hh"], "one array for all 3 steps"),
+        (["--save", "x.txt"], "must end in .npz"),
+        (["--set", "activation=sigmiod"], "did you mean 'sigmoid'"),
+        (["-o", "/nowhere/x"], "there is no folder '/nowhere'"),
+        (["-o", "/"], "is a folder"),
+    ],
+)
+def test_mistakes(args: list[str], message: str) -> None:
+    done = run("derive", SHEET, *args)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_files_are_kept_unless_forced(tmp_path: Path) -> None:
+    target, arrays = tmp_path / "out.txt", tmp_path / "out.npz"
+    assert run("derive", SHEET, "-o", str(target), "--save", str(arrays)).returncode == 0
+    assert target.read_text(encoding="utf-8") == run("derive", SHEET).stdout
+    with np.load(arrays) as saved:
+        result = rnngrad.derive(rnngrad.load(SHEET))
+        assert set(saved) == set(QUANTITIES)
+        for name in saved:
+            np.testing.assert_array_equal(saved[name], result[name])
+    target.write_text("mine", encoding="utf-8")
+    again = run("derive", SHEET, "-o", str(target))
+    assert again.returncode == 2
+    assert "exists already; --force overwrites it" in again.stderr
+    assert target.read_text(encoding="utf-8") == "mine"
+    assert run("derive", SHEET, "-o", str(target), "--force").returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.npz", "out.txt"]
+
+
+def test_nothing_is_written_after_a_mistake(tmp_path: Path) -> None:
+    done = run("derive", SHEET, "--quantity", "nope", "-o", str(tmp_path / "x"),
+               "--save", str(tmp_path / "x.npz"))  # fmt: skip
+    assert done.returncode == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_standard_input() -> None:
+    text = Path(SHEET).read_text(encoding="utf-8")
+    assert run("derive", "-", stdin=text).stdout.startswith("stdin: rnn, T = 3")
+    broken = run("derive", "-", stdin="weights: [")
+    assert broken.returncode == 2
+    assert broken.stderr.startswith("<stdin>:")
+
+
+def test_overflow_is_a_result() -> None:
+    done = run("derive", SHEET, *sets("activation=identity", "weights.W_hh=1e200", "h_0=1e200"))
+    assert done.returncode == 0
+    assert "warning: the forward pass overflows: from step 1 on" in done.stderr
+    assert "400.0000" in done.stdout, "the chain of a linear net is exact all the same"
+    quiet = run("derive", SHEET, "--quiet",
+                *sets("activation=identity", "weights.W_hh=1e200", "h_0=1e200"))  # fmt: skip
+    assert quiet.stderr == ""
+    document = run("derive", SHEET, "--json",
+                   *sets("activation=identity", "weights.W_hh=1e200", "h_0=1e200"))  # fmt: skip
+    parsed = json.loads(document.stdout, parse_constant=pytest.fail)
+    assert parsed["first_nonfinite_step"] == 1
+    assert parsed["quantities"]["log10_chain"][0] == pytest.approx(600)
+
+
+def test_what_is_huge_is_left_out_and_said(tmp_path: Path) -> None:
+    options = sets("weights={W_xh: {init: gaussian}, W_hh: {init: gaussian, gain: 0.5}}",
+                   "sizes={inputs: 1, hidden: 40}", "inputs={random: normal, steps: 6400}",
+                   "targets={zeros: 6400}", "loss_steps=last")  # fmt: skip
+    saved = tmp_path / "all.npz"
+    done = run("derive", SHEET, *options, "--format", "json", "--save", str(saved))
+    assert "note: dht_dhprev is left out: 6,400 × 40 × 40 = 10,240,000 numbers" in done.stderr
+    assert "dht_dhprev" not in json.loads(done.stdout)["quantities"]
+    with np.load(saved) as arrays:
+        assert "dht_dhprev" not in arrays
+        assert "log10_chain" in arrays
+    lines = {line["id"]: line["value"] for line in json.loads(done.stdout)["derivation"]}
+    assert lines["a4"] == {"shape": [6400, 40, 40], "norm": None}
+
+
+def test_one_step() -> None:
+    done = run("derive", SHEET, "--step", "2")
+    assert "Hidden units at step 2" in done.stdout
+    assert "0.366525" in done.stdout
+    assert "a1  " not in done.stdout
+    document = json.loads(run("derive", SHEET, "--step", "2", "--json").stdout)
+    assert document["step"] == 2
+    assert document["quantities"]["y"] == rnngrad.derive(rnngrad.load(SHEET))["y"][1].tolist()
+    rows = run("derive", SHEET, "--step", "2", "--format", "csv").stdout.splitlines()[1:]
+    assert {row.split(",")[1] for row in rows} == {"2"}
+
+
+def test_piped_output_is_utf8_whatever_the_locale() -> None:
+    done = run("derive", SHEET, PYTHONIOENCODING="ascii", LC_ALL="C")
+    assert done.returncode == 0
+    assert "∂L/∂y_3" in done.stdout
+
+
+def test_a_terminal_without_unicode() -> None:
+    shown = in_a_terminal("derive", SHEET, PYTHONIOENCODING="ascii", NO_COLOR="1")
+    assert shown.isascii()
+    assert "dL/dy_3" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_a_terminal_has_bold_type_and_no_colour_of_its_own() -> None:
+    """Bold alone reads well on light and on dark."""
+    shown = in_a_terminal("derive", SHEET)
+    assert set(ESCAPE.findall(shown)) == {"\x1b[1m", "\x1b[0m"}
+    assert max(len(ESCAPE.sub("", line)) for line in shown.splitlines()) <= 80
+    for plain in (in_a_terminal("derive", SHEET, NO_COLOR="1"),
+                  in_a_terminal("derive", SHEET, "--no-color")):  # fmt: skip
+        assert "\x1b" not in plain
+
+
+def test_help_names_every_option_without_an_ellipsis() -> None:
+    for command in ([], ["derive"], ["init"], ["schema"]):
+        done = run(*command, "--help")
+        assert done.returncode == 0
+        assert "…" not in done.stdout
+
+
+def test_head_does_not_look_like_a_failure() -> None:
+    import subprocess
+    import sys
+
+    command = f"{sys.executable} -m rnngrad derive {SHEET} --full; echo $? >&2"
+    done = subprocess.run(["bash", "-c", f"({command}) | head -1"], cwd=ROOT, capture_output=True,
+                          text=True, timeout=60, check=False)  # fmt: skip
+    assert done.stderr.strip() == "0"
+
+
+def test_a_full_disk_is_said() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    done = run("derive", SHEET, "-o", "/dev/full", "--force")
+    assert done.returncode == 2
+    assert "/dev/full: cannot be written: No space left on device" in done.stderr
+
+
+def test_init_schema_and_version(tmp_path: Path) -> None:
+    spec = tmp_path / "net.yaml"
+    assert run("init", "-o", str(spec)).returncode == 0
+    first = spec.read_text(encoding="utf-8").splitlines()[0]
+    assert first.startswith("# yaml-language-server: $schema=file://")
+    assert Path(first.partition("file://")[2]).exists()
+    assert run("derive", str(spec)).returncode == 0
+    assert run("init", "-o", str(spec)).returncode == 2
+    schema = run("schema").stdout
+    assert json.loads(schema) == rnngrad.json_schema()
+    assert run("--version").stdout == f"rnngrad {rnngrad.__version__}\n"

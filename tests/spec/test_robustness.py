@@ -1,0 +1,102 @@
+"""Whatever is written, the answer is a problem or a SpecError: never another exception."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rnngrad.errors import SpecError
+from rnngrad.spec import load
+
+NAMES = [
+    "name", "cell", "activation", "output_activation", "loss", "loss_steps", "loss_reduction",
+    "sizes", "weights", "h_0", "c_0", "inputs", "targets", "seed", "W_xh", "W_hh", "b_h", "W_hy",
+    "b_y", "layers", "file", "key", "init", "random", "zeros", "steps", "scale", "gain", "value",
+    "hidden", "outputs", "std", "bound",
+]  # fmt: skip
+WORDS = [
+    "rnn", "gru", "relu", "softmax", "sigmoid", "cross_entropy", "binary_cross_entropy", "last",
+    "mean", "normal", "orthogonal", "identity", "one_hot", "x.npy", "x.npz", "no", "",
+]  # fmt: skip
+SCALARS = (
+    st.none() | st.booleans() | st.integers(-2, 4) | st.sampled_from([10**400, -(10**30), 1e308])
+    | st.floats() | st.sampled_from(WORDS) | st.text(max_size=3)
+)  # fmt: skip
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner),
+    max_leaves=12,
+)
+NETS = st.fixed_dictionaries(
+    {
+        "weights": st.fixed_dictionaries(
+            {"W_xh": VALUES, "W_hh": VALUES}, optional={"W_hy": VALUES}
+        )
+        | VALUES,
+        "inputs": VALUES,
+    },
+    optional={name: VALUES for name in NAMES[:14] if name not in ("weights", "inputs")},
+)
+
+
+def _answers(source: Any, *overrides: str, stdin: io.BytesIO | None = None) -> None:
+    try:
+        mistakes = (f"T = {load(source, overrides=overrides, stdin=stdin).steps}",)
+    except SpecError as error:
+        mistakes = error.mistakes
+    assert mistakes
+    assert all(line.isprintable() for words in mistakes for line in words.split("\n"))
+
+
+@settings(max_examples=300)
+@given(NETS)
+def test_mappings(net: dict[str, Any]) -> None:
+    _answers(net)
+
+
+@settings(max_examples=200)
+@given(st.sampled_from(NAMES), st.sampled_from(NAMES), st.text(max_size=12) | SCALARS.map(str))
+def test_overrides(outer: str, inner: str, value: str) -> None:
+    net = {"weights": {"W_xh": 1, "W_hh": {"init": "normal"}}, "inputs": [1, 2], "targets": [1, 2]}
+    _answers(net, f"{outer}={value}", f"{outer}.{inner}={value}", value)
+
+
+TEXT = """\
+cell: rnn   # comment
+weights:
+  W_xh: &w [[1, 2], [3e-1, 4]]
+  W_hh: *w
+  b_h: {init: normal, std: 2}
+inputs:
+  - [1, 2]
+  - [3, "4"]
+loss_steps: [1, 2]
+"""
+PIECES = [
+    *"[]{}:,-#&*!|>'\"%@`\t\n \x00\x7f",
+    "\u2028",
+    "é",
+    "- ",
+    ": ",
+    "---\n",
+    "<<: *w",
+    "*w",
+    "!!",
+]
+
+
+@settings(max_examples=300)
+@given(st.lists(st.tuples(st.integers(0, len(TEXT)), st.sampled_from(PIECES), st.booleans())))
+def test_texts(changes: list[tuple[int, str, bool]]) -> None:
+    text = TEXT
+    for index, piece, instead in changes:
+        text = text[:index] + piece + text[index + instead :]
+    _answers("-", stdin=io.BytesIO(text.encode()))
+
+
+@given(st.binary(max_size=60))
+def test_bytes(data: bytes) -> None:
+    _answers("-", stdin=io.BytesIO(data))

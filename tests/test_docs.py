@@ -1,0 +1,118 @@
+"""README and docs against the code: what they name exists, what they show is what is printed."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+
+import rnngrad
+from cli.running import ROOT, run
+from rnngrad.analyses.quantities import QUANTITIES
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
+
+
+def test_the_readme_opens_with_two_commands() -> None:
+    first = re.search(r"^```.*?\n(.*?)^```", README, re.M | re.S)
+    assert first is not None
+    lines = [line for line in first[1].splitlines() if line.strip()]
+    assert len(lines) == 2
+    assert lines[0].endswith("rnngrad derive sample_configs/exercise_sheet_7.yaml")
+    assert "pytest" in lines[1]
+    assert "README.md" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_the_spec_in_the_readme_is_the_sample() -> None:
+    sample = (ROOT / "sample_configs" / "exercise_sheet_7.yaml").read_text(encoding="utf-8")
+    shown = blocks(README, "yaml")[0]
+    assert shown in sample
+    assert yaml.safe_load(shown) == yaml.safe_load(sample)
+
+
+def test_the_python_in_the_readme_runs() -> None:
+    code = blocks(README, "python")[0]
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
+                          encoding="utf-8", check=True)  # fmt: skip
+    assert "b4 ∂L/∂W_hh = " in done.stdout
+
+
+@pytest.mark.parametrize("line", [x for b in blocks(README, "sh") for x in b.splitlines()])
+def test_the_commands_in_the_readme_run(line: str, tmp_path: Path) -> None:
+    words = line.split("#")[0].split()
+    if words[:1] != ["rnngrad"]:
+        return
+    run("init", "-o", "net.yaml", cwd=tmp_path)
+    done = run(*words[1:], cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_mistake_in_the_readme_is_worded_so(tmp_path: Path) -> None:
+    shown = next(b for b in blocks(README, "") if b.startswith("net.yaml:"))
+    spec = "activation: sigmiod\nweights: {W_xh: 1, W_hh: 1}\ninputs: [1]\n"
+    (tmp_path / "net.yaml").write_text(spec, encoding="utf-8")
+    assert run("derive", "net.yaml", cwd=tmp_path).stderr.startswith(shown)
+
+
+def test_the_picture_is_what_is_printed() -> None:
+    drawing = runpy.run_path(str(ROOT / "docs" / "picture.py"))
+    printed = re.sub(r"\x1b\[[0-9;]*m", "", drawing["printed"]())
+    rows: dict[float, list[tuple[float, str]]] = defaultdict(list)
+    for node in ElementTree.parse(ROOT / "docs" / "derive.svg").iter():
+        if node.tag.endswith("}text") and "y" in node.attrib and "clip-path" in node.attrib:
+            text = "".join(node.itertext()).replace("\xa0", " ")
+            rows[float(node.attrib["y"])].append((float(node.attrib["x"]), text))
+    drawn = [" ".join(text for _, text in sorted(row)) for _, row in sorted(rows.items())]
+    shown = [" ".join(line.split()) for line in drawn[1:]]
+    assert [x for x in shown if x] == [" ".join(x.split()) for x in printed.splitlines() if x]
+
+
+def test_every_quantity_is_documented_with_its_shape() -> None:
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| \(([^)]*)\) \|", page, re.M)
+    documented = {name: tuple(x.strip() for x in dims.split(",") if x.strip()) for name, dims in rows}
+    assert documented == {name: record.dims for name, record in QUANTITIES.items()}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_paths_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!http)([^)#]+)", text):
+        assert (page.parent / target).exists(), target
+    for path in re.findall(r"`((?:core|spec|analyses|views|cli)/\w+\.py)`", text):
+        assert (ROOT / "rnngrad" / path).exists(), path
+    for path in re.findall(r"`((?:tests|docs|sample_configs)/[\w/.]+)`", text):
+        assert (ROOT / path).exists(), path
+
+
+def test_every_option_of_every_command_is_in_its_help_and_known_to_the_readme() -> None:
+    commands = re.findall(r"^\| `rnngrad (\w+)", README, re.M)
+    shown = run("--help").stdout
+    listed = re.findall(r"^│ (\w+) ", shown.split("Commands")[1], re.M)
+    assert sorted(listed) == sorted(commands)
+
+
+def test_every_sample_config_runs() -> None:
+    samples = sorted((ROOT / "sample_configs").glob("*.yaml"))
+    assert samples
+    for sample in samples:
+        done = run("derive", str(sample))
+        assert (done.returncode, done.stderr) == (0, ""), sample.name
+        assert f"`{sample.stem}`" in (ROOT / "docs" / "spec.md").read_text(encoding="utf-8")
+
+
+def test_the_version_is_in_the_changelog_or_still_to_come() -> None:
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert "## Unreleased" in changes or f"## {rnngrad.__version__}" in changes
