@@ -16,6 +16,10 @@ import yaml
 import rnngrad
 from cli.running import ROOT, run
 from rnngrad.analyses.quantities import QUANTITIES
+from rnngrad.core.cells import CELLS
+from rnngrad.core.losses import LOSSES
+from rnngrad.core.outputs import OUTPUTS
+from rnngrad.spec.drawing import INITIALISERS, SEQUENCES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
@@ -60,7 +64,7 @@ def test_the_commands_in_the_readme_run(line: str, tmp_path: Path) -> None:
 
 
 def test_the_mistake_in_the_readme_is_worded_so(tmp_path: Path) -> None:
-    shown = next(b for b in blocks(README, "") if b.startswith("net.yaml:"))
+    shown = README[README.index("net.yaml:1:13:") :].partition("```")[0]
     spec = "activation: sigmiod\nweights: {W_xh: 1, W_hh: 1}\ninputs: [1]\n"
     (tmp_path / "net.yaml").write_text(spec, encoding="utf-8")
     assert run("derive", "net.yaml", cwd=tmp_path).stderr.startswith(shown)
@@ -82,7 +86,9 @@ def test_the_picture_is_what_is_printed() -> None:
 def test_every_quantity_is_documented_with_its_shape() -> None:
     page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \| \(([^)]*)\) \|", page, re.M)
-    documented = {name: tuple(x.strip() for x in dims.split(",") if x.strip()) for name, dims in rows}
+    documented = {
+        name: tuple(x.strip() for x in dims.split(",") if x.strip()) for name, dims in rows
+    }
     assert documented == {name: record.dims for name, record in QUANTITIES.items()}
 
 
@@ -116,3 +122,21 @@ def test_every_sample_config_runs() -> None:
 def test_the_version_is_in_the_changelog_or_still_to_come() -> None:
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert "## Unreleased" in changes or f"## {rnngrad.__version__}" in changes
+
+
+def documented(page: str, heading: str) -> list[str]:
+    """The first column of the table whose head begins with ``heading``."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    table = text.split(f"| {heading} |")[1].split("\n\n")[0]
+    return re.findall(r"^\| `(\w+)`", table, re.M)
+
+
+def test_the_spec_page_knows_every_key_and_choice() -> None:
+    schema = rnngrad.json_schema()
+    assert documented("spec.md", "key") == list(schema["properties"])
+    assert documented("spec.md", "`init`") == list(INITIALISERS)
+    assert documented("spec.md", "`random`") == list(SEQUENCES)
+    page = (ROOT / "docs" / "spec.md").read_text(encoding="utf-8")
+    for table in (CELLS, OUTPUTS, LOSSES):
+        for name in table:
+            assert f"`{name}`" in page

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -71,6 +70,8 @@ def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
     if path.exists() and not path.is_file():
         _write_through(path, write)
         return
+    import tempfile
+
     target = path.resolve()
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=target.parent)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,8 +25,7 @@ from rnngrad.spec.sizing import WORDS, Piece, Stated, report, settle, unfixed
 from rnngrad.spec.text import counted, shown
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Blueprint:
+class Blueprint(NamedTuple):
     """A spec that is right, everything but the seed: names of records, arrays, and draws to come.
 
     Picklable; ``arrays`` and ``draws`` together hold every weight, ``h_0``, ``inputs`` and, where

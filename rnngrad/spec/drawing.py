@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -41,8 +40,7 @@ class DrawingError(SpecError):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """A number that an initialiser takes.
 
     ``default`` None stands for one worked out from the shape; ``required`` has no default at all.
@@ -55,8 +53,7 @@ class Option:
     least: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Filling:
+class Filling(NamedTuple):
     """A way to fill an array: an initialiser or a random sequence.
 
     ``matrix_only`` ones make no sense for a bias; ``random`` ones depend on the seed.
@@ -65,7 +62,7 @@ class Filling:
     name: str
     meaning: str
     draw: Drawer
-    options: Mapping[str, Option] = field(default_factory=dict)
+    options: Mapping[str, Option] = MappingProxyType({})
     matrix_only: bool = False
     random: bool = True
 
@@ -185,8 +182,7 @@ SEQUENCES: Mapping[str, Filling] = MappingProxyType({r.name: r for r in _SEQUENC
 """name -> record: the one place to add a random sequence."""
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
+class Draw(NamedTuple):
     """An array still to be filled; ``of`` is "init" or "random", the table that ``kind`` is in."""
 
     of: str

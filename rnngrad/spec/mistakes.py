@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from rnngrad.spec.reading import Document, Place, Steps, present
 from rnngrad.spec.text import dotted, escaped
 
 
-@dataclass(frozen=True, slots=True)
-class Mistake:
+class Mistake(NamedTuple):
     """What is wrong with the piece at ``path``, or with its key."""
 
     path: Steps
@@ -19,8 +18,7 @@ class Mistake:
     at_key: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Override:
+class Override(NamedTuple):
     """One ``--set key=value``: the path that it sets, and the document of its value.
 
     ``columns`` says where each part of the key starts.
@@ -42,7 +40,7 @@ class Override:
         return self.document.start if found is None else found
 
 
-@dataclass(slots=True)
+@dataclass(eq=False)
 class Mistakes:
     """All mistakes of one spec; ``spoiled`` are the pieces that nothing may be concluded from."""
 
@@ -63,8 +61,7 @@ class Mistakes:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where the pieces of a spec came from: a document or a mapping, and overrides on top.
 
     ``data`` is the spec before the overrides.

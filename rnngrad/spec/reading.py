@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 import yaml
 
@@ -50,8 +50,7 @@ _SCALAR = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Document:
+class Document(NamedTuple):
     """Data that was read, and its places.
 
     ``data`` is a dict, a list or a scalar. ``values`` and ``keys`` hold, by the ``id`` of a
@@ -218,7 +217,7 @@ def _decoded(data: bytes, label: str) -> str:
 # ---------------------------------------------------------------------------- events
 
 
-@dataclass(slots=True)
+@dataclass(eq=False)
 class _Frame:
     """A list or mapping that is still open; ``size`` and ``height`` count with aliases expanded."""
 
@@ -233,7 +232,7 @@ class _Frame:
     height: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(eq=False)
 class _Anchor:
     """What an alias stands for; still open while ``size`` is 0."""
 
@@ -242,7 +241,7 @@ class _Anchor:
     height: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(eq=False)
 class _Builder:
     """Events in, a Document out."""
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -39,8 +39,7 @@ class Kind(Protocol):
         """The JSON Schema (draft-07) of such a value; named parts are put into ``definitions``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """A key of a mapping: what it takes, what it means, what it is where it is left out."""
 
     kind: Kind
@@ -60,7 +59,6 @@ def _wrong(value: Any, path: Steps, expected: str, mistakes: Mistakes) -> None:
     mistakes.add(path, f"{dotted(path)} is {shown(value)}, must be {expected}")
 
 
-@dataclass(frozen=True, slots=True)
 class Text:
     """Any text."""
 
@@ -76,8 +74,7 @@ class Text:
         return {"type": "string"}
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
+class Whole(NamedTuple):
     """An integer, at least ``least``; true and false are none."""
 
     least: int | None = None
@@ -96,8 +93,7 @@ class Whole:
         return {"type": "integer"} | ({} if self.least is None else {"minimum": self.least})
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(NamedTuple):
     """A finite number, at least ``least``."""
 
     least: float | None = None
@@ -117,8 +113,7 @@ class Number:
         return {"type": "number"} | ({} if self.least is None else {"minimum": self.least})
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """One of ``names``; those of ``not_yet`` are known, and refused by name."""
 
     names: Collection[str]
@@ -142,8 +137,7 @@ class Choice:
         return {"type": "string", "enum": list(self.names)}
 
 
-@dataclass(frozen=True, slots=True)
-class Only:
+class Only(NamedTuple):
     """The one text that tells this mapping from others; nothing is left to check."""
 
     name: str
@@ -157,8 +151,7 @@ class Only:
         return {"const": self.name}
 
 
-@dataclass(frozen=True, slots=True)
-class CountedSteps:
+class CountedSteps(NamedTuple):
     """``all``, ``last`` or a list of steps; the list itself is checked where T is known."""
 
     def check(self, value: Any, path: Steps, mistakes: Mistakes) -> str | list[Any] | None:
@@ -181,14 +174,13 @@ class CountedSteps:
         ]}  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """A mapping of known keys; those of ``not_yet`` are known, and refused with their reason."""
 
     title: str
     meaning: str
     keys: Mapping[str, Key]
-    not_yet: Mapping[str, str] = field(default_factory=dict)
+    not_yet: Mapping[str, str] = MappingProxyType({})
 
     def check(self, value: Any, path: Steps, mistakes: Mistakes) -> dict[str, Any] | None:
         """key -> its checked value, for every key that was given and is right."""
@@ -256,23 +248,20 @@ class Group:
 # ---------------------------------------------------------------------------- arrays
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Written:
+class Written(NamedTuple):
     """An array written out: a number, a list, rows, or a NumPy array."""
 
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(NamedTuple):
     """An array in a file."""
 
     file: str
     key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Filled:
+class Filled(NamedTuple):
     """An array to be drawn; ``steps`` is the T of a sequence, where it is given."""
 
     draw: Draw
@@ -295,8 +284,7 @@ FILE = Group(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """An array, in any of its forms.
 
     ``written`` are the JSON Schemas of its written forms. A mapping is told by its first key:
@@ -304,7 +292,7 @@ class Source:
     """
 
     written: tuple[JsonSchema, ...]
-    choices: Mapping[str, Mapping[str, Group]] = field(default_factory=dict)
+    choices: Mapping[str, Mapping[str, Group]] = MappingProxyType({})
     zeros: Group | None = None
 
     def check(self, value: Any, path: Steps, mistakes: Mistakes) -> ArraySource | None:

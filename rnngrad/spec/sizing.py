@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -28,8 +27,7 @@ Stated: TypeAlias = tuple[int, str]
 """A size that ``sizes`` gives, and what it says as part of a sentence."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Piece:
+class Piece(NamedTuple):
     """An array of the spec and the sizes of its axes by letter.
 
     ``value`` is given, still to be drawn, or None where it is wrong already. A sequence has the
@@ -84,8 +82,7 @@ class Piece:
         return f"{self.name} is {'×'.join(map(str, given))}"
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(NamedTuple):
     """A size that was found; ``by`` maps each piece that claims it to what that piece says."""
 
     value: int

@@ -163,8 +163,8 @@ def _subtask(problem: Problem, line: Line, arrays: dict[str, Array]) -> tuple[st
 
 
 def _a_line_each(formula: str) -> str:
-    """The summands of different losses on lines of their own, as on the sheet."""
-    return formula.replace(" + ∂L_", "\n+ ∂L_")
+    """Equals signs, and the summands of different losses, begin a line, as on the sheet."""
+    return formula.replace(" + ∂L_", "\n+ ∂L_").replace(" = ", "\n= ")
 
 
 def _for_every_t(rows: Array) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from textwrap import wrap
 
 from rich import box
 from rich.cells import cell_len
@@ -59,17 +60,17 @@ def _table(block: Table, screen: Screen) -> str:
     signs = (lambda text: text) if screen.unicode else to_ascii
     header = [signs(column.header) for column in block.columns]
     rows = [[signs(cell) for cell in row] for row in block.rows]
-    natural = [_widest(cells) for cells in zip(header, *rows, strict=True)]
-    widths = _fitted(natural, block.columns, list(zip(header, *rows, strict=True)), screen.width)
+    columns = list(zip(header, *rows, strict=True))
+    widths = _fitted(block.columns, columns, screen.width)
     table = RichTable(
         box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False,
-        header_style="bold", leading=1 if block.ruled else 0,
+        header_style="bold",
     )  # fmt: skip
     for column, name, width in zip(block.columns, header, widths, strict=True):
         right = column.right and not column.words
         table.add_column(Text(name), justify="right" if right else "left", width=width)
-    for row in rows if widths != natural or block.ruled else _as_one(rows):
-        table.add_row(*map(Text, row))
+    if rows:
+        table.add_row(*map(Text, _as_one(rows, widths, "\n\n" if block.ruled else "\n")))
     console = _console(max(screen.width, sum(widths) + GAP * len(widths)), screen)
     console.print(_said(block.title, screen, "bold"))
     console.print(table)
@@ -83,23 +84,36 @@ def _widest(cells: tuple[str, ...]) -> int:
     return max((cell_len(line) for cell in cells for line in cell.split("\n")), default=0)
 
 
-def _fitted(
-    natural: list[int], columns: tuple[Column, ...], cells: list[tuple[str, ...]], width: int
-) -> list[int]:
-    """Columns of words give way until the table fits, down to their longest word."""
-    excess = sum(natural) + GAP * (len(natural) - 1) - width
-    fitted = list(natural)
+def _fitted(columns: tuple[Column, ...], cells: list[tuple[str, ...]], width: int) -> list[int]:
+    """The widths of the columns: those of words give way until the table fits, down to their
+    longest word."""
+    fitted = list(map(_widest, cells))
+    excess = sum(fitted) + GAP * (len(fitted) - 1) - width
     for index, column in enumerate(columns):
         if column.words and excess > 0:
             least = max(cell_len(word) for cell in cells[index] for word in [*cell.split(), ""])
-            fitted[index] = max(natural[index] - excess, least, 1)
-            excess -= natural[index] - fitted[index]
+            narrower = max(fitted[index] - excess, least, 1)
+            excess -= fitted[index] - narrower
+            fitted[index] = narrower
     return fitted
 
 
-def _as_one(rows: list[list[str]]) -> list[list[str]]:
-    """All rows as a single one with many lines: where nothing wraps it looks the same, and Rich
-    lays out a column at a time instead of a cell at a time, which takes a tenth of the time."""
-    if any("\n" in cell for row in rows for cell in row):
-        return rows
-    return [["\n".join(cells) for cells in zip(*rows, strict=True)]] if rows else []
+def _as_one(rows: list[list[str]], widths: list[int], between: str) -> list[str]:
+    """All rows as a single one, a cell a column: Rich then lays out a column at a time instead of
+    a cell at a time, which looks the same and takes a tenth of the time."""
+    columns: list[list[str]] = [[] for _ in widths]
+    for row in rows:
+        wrapped = [_wrapped(cell, width) for cell, width in zip(row, widths, strict=True)]
+        height = max(map(len, wrapped))
+        for column, lines in zip(columns, wrapped, strict=True):
+            column.append("\n".join(lines + [""] * (height - len(lines))))
+    return [between.join(column) for column in columns]
+
+
+def _wrapped(cell: str, width: int) -> list[str]:
+    """The cell's lines, each broken between words where it is too long."""
+    lines = cell.split("\n")
+    if all(len(line) <= width for line in lines):
+        return lines
+    broken = (wrap(line, width, break_long_words=False, break_on_hyphens=False) for line in lines)
+    return [part for parts in broken for part in parts or [""]]

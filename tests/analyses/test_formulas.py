@@ -8,8 +8,8 @@ from functools import reduce
 import numpy as np
 import pytest
 from hypothesis import given
-from oracles.nets import bare_net, nets, problem_of, with_loss
 
+from oracles.nets import bare_net, nets, problem_of, with_loss
 from rnngrad.analyses.derivation import derivation, first_use, loss_steps
 from rnngrad.analyses.derive import Derivation, derive
 from rnngrad.analyses.formulas import (
@@ -22,7 +22,6 @@ from rnngrad.analyses.formulas import (
     sum_text,
     weight_formula,
 )
-
 
 SUBNORMAL = 1e-300
 """Below it floats have fewer digits, and a sum of products none to compare."""

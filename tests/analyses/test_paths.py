@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given
-from oracles.nets import bare_net, nets, problem_of, with_loss
 
+from oracles.nets import bare_net, nets, problem_of, with_loss
 from rnngrad.analyses.derive import Derivation, derive
 from rnngrad.analyses.paths import SHOWN
 

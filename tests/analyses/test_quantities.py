@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given
-from oracles.nets import bare_net, nets, problem_of
 
 import rnngrad
+from oracles.nets import bare_net, nets, problem_of
 from rnngrad.analyses.quantities import QUANTITIES
 
 CONTRACT = {

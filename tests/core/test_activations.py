@@ -5,8 +5,8 @@ from __future__ import annotations
 import mpmath
 import numpy as np
 import pytest
-from oracles.jacobian_products import exact, floats, mp, slope
 
+from oracles.jacobian_products import exact, floats, mp, slope
 from rnngrad.core.activations import ACTIVATIONS
 
 NORMAL = float(np.finfo(np.float64).tiny)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from oracles import jacobian_products, nets, plain
 from oracles.nets import bare_net
 from oracles.plain import Net
-
 from rnngrad.analyses.quantities import Quantities
 from rnngrad.core.activations import ACTIVATIONS
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given, settings
+
 from oracles import complex_step, hips, jacobian_products, nets
 from oracles.compare import Row, count_rows, small_rows, wrong_rows
 from oracles.conditioning import inexcusable
 from oracles.plain import Net
-
 from rnngrad.analyses.quantities import Quantities
 
 NETS, CHUNK = 200, 25

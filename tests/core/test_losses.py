@@ -6,10 +6,10 @@ from itertools import product
 
 import numpy as np
 import pytest
+
 from oracles.compare import row_errors
 from oracles.jacobian_products import MP, exact, floats, loss_slope, output_jacobian
 from oracles.plain import activate, step_loss
-
 from rnngrad.core.losses import LOSSES, slope
 from rnngrad.core.outputs import OUTPUTS
 

@@ -6,9 +6,9 @@ import warnings
 
 import numpy as np
 import pytest
+
 from oracles import nets
 from oracles.nets import bare_net
-
 from rnngrad.analyses.quantities import Quantities
 from rnngrad.core.backward import bptt
 from rnngrad.core.forward import forward

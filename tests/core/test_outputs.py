@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from oracles import plain
 from oracles.jacobian_products import MP, exact, floats, output_jacobian
-
 from rnngrad.core.outputs import OUTPUTS, log_softmax, others_sum, softmax
 
 LOGITS = {

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from oracles import jacobian_products, nets
 from oracles.compare import wrong_rows
 from oracles.conditioning import inexcusable
 from oracles.plain import Net
-
 from rnngrad.analyses.quantities import QUANTITIES, Quantities
 
 Right = dict[str, np.ndarray]

@@ -11,8 +11,8 @@ import math
 
 import numpy as np
 import pytest
-from oracles import nets
 
+from oracles import nets
 from rnngrad.analyses.quantities import Quantities
 
 W_xh, W_hh, b_h, W_hy, b_y = 0.5, 0.8, 0.1, 1.2, -0.3
