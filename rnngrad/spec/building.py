@@ -213,7 +213,7 @@ def _draws(pieces: list[Piece], lengths: Mapping[str, int], mistakes: Mistakes) 
     """name -> Draw with its shape, for every array still to be drawn whose sizes are known."""
     draws = {}
     for piece in pieces:
-        known = all(letter in lengths for letter in piece.letters)
+        known = all(letter in lengths for letter in (*piece.letters, "H"))
         if isinstance(piece.value, Filled) and known:
             shape = tuple(lengths[letter] for letter in piece.letters)
             large = too_large(shape)
