@@ -125,8 +125,11 @@ def _weights(problem: Problem) -> Iterator[Line]:
 
 def remarks(problem: Problem) -> tuple[str, ...]:
     """What the sheet leaves out, one line each."""
+    immediate = "∂⁺ (25–28) is the immediate partial, h_{t−1} fixed; (29–35) sum the paths."
+    if problem.loss is None:
+        return (immediate,)
     return (
-        "∂⁺ (25–28) is the immediate partial, h_{t−1} fixed; (29–35) sum the paths.",
+        immediate,
         _about_h_0(problem),
         "(32) is misprinted: its last factor must be ∂h_1/∂W_xh, not ∂h_2/∂W_xh.",
     )

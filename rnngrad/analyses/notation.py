@@ -45,14 +45,15 @@ class Notation(NamedTuple):
         if loss is None:
             return "0"
         formula = loss.slope_formula.replace("target_t", f"t_{t}").replace("y_t", f"y_{t}")
-        return f"{self.loss_weight()}{formula}"
+        return self.weighted(formula)
 
-    def loss_weight(self) -> str:
-        """The factor that loss_reduction 'mean' puts on every loss that counts: ``(1/3)·``."""
+    def weighted(self, formula: str) -> str:
+        """The formula with the factor that loss_reduction 'mean' puts on every loss that counts."""
         weights = self.problem.loss_weights
         if weights is None or not (weights > 0).any() or weights.max() == 1.0:
-            return ""
-        return f"(1/{int((weights > 0).sum())})·"
+            return formula
+        inner = f"({formula})" if formula.startswith("−") else formula
+        return f"(1/{int((weights > 0).sum())})·{inner}"
 
     def readout_slope(self, t: int) -> str:
         """∂y_t/∂h_t"""

@@ -95,7 +95,7 @@ def _L_t(problem: Problem) -> str:
     assert problem.loss is not None
     formula = problem.loss.formula.replace("target_t", "t_t")
     summed = "" if problem.outputs == 1 or formula.startswith("−Σ") else "Σ_o "
-    return f"L_t = {Notation(problem).loss_weight()}{summed}{formula}"
+    return f"L_t = {Notation(problem).weighted(summed + formula)}"
 
 
 def _headers(problem: Problem, *names: tuple[str, int]) -> tuple[Column, ...]:
@@ -145,6 +145,8 @@ def _subtasks(result: Derivation, arrays: dict[str, Array]) -> Table:
 
 
 def _subtasks_title(problem: Problem) -> str:
+    if problem.loss is None:
+        return "The subtasks of the exercise sheet that need no loss (its equations in brackets)"
     if problem.steps == 3:
         return "The ten subtasks of the exercise sheet (its equations in brackets)"
     return f"The ten subtasks of the exercise sheet, with T = {grouped(problem.steps)} for its 3"
