@@ -31,7 +31,7 @@ def printed() -> str:
     result = rnngrad.derive(rnngrad.load(SPEC))
     selection = select(result, (), None, False)
     shown = to_rich.render(
-        report(result, selection, computed(result, selection)), Screen(80, colour=True)
+        report(result, selection, computed(result, selection, every=False)), Screen(80, colour=True)
     )
     return "".join(shown).split(f"\x1b[1m{LAST}")[0].rstrip()
 

@@ -58,12 +58,16 @@ def _refuse_stepless(names: Sequence[str], steps: int) -> None:
             raise UsageError(f"--step: '{name}' is one array for all {steps} steps")
 
 
-def computed(result: Derivation, selection: Selection) -> dict[str, Array]:
-    """Every array that the selection shows, and those that the derivation's values need."""
-    names = dict.fromkeys(selection.names)
+TABLES_NEED = ("log10_chain",)
+"""What the tables show of the quantities besides the values of the derivation."""
+
+
+def computed(result: Derivation, selection: Selection, *, every: bool) -> dict[str, Array]:
+    """The arrays that a report needs: all that the selection names if ``every``, or if the user
+    named them; else only what the tables show of them."""
+    names = dict.fromkeys(selection.names if every or selection.named else ())
     if not selection.named and selection.step is None:
-        needed = (line.quantity for line in result.lines)
-        names |= dict.fromkeys(
-            name for name in needed if QUANTITIES[name].size(result.problem) <= HUGE
-        )
+        needed = (*TABLES_NEED, *(line.quantity for line in result.lines))
+        sizes = {name: QUANTITIES[name].size(result.problem) for name in needed}
+        names |= dict.fromkeys(name for name in needed if sizes[name] <= HUGE)
     return {name: result[name] for name in names}

@@ -50,14 +50,15 @@ def derive(
     from rnngrad.cli.output import check_writable, screen, write_text
     from rnngrad.spec import load
     from rnngrad.views.derive import report
-    from rnngrad.views.formats import format_named
+    from rnngrad.views.formats import for_people, format_named
 
     render = format_named("json" if json else format_name, "derive")
     check_writable(output, force)
     _check_save(save, force)
     result = derive_problem(load(spec, overrides=overrides or ()))
     selection = select(result, quantity or (), step, full)
-    arrays = computed(result, selection)
+    every = save is not None or not for_people(render)
+    arrays = computed(result, selection, every=every)
     if not quiet:
         _warn(result, selection)
     shown = screen(no_color, to_file=output is not None)

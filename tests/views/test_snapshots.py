@@ -71,7 +71,7 @@ def shown(name: str) -> str:
     spec, format_name, options, screen = CASES[name]
     result = rnngrad.derive(rnngrad.load(spec))
     selection = select(result, options.get("quantities", ()), options.get("step"), False)
-    arrays = computed(result, selection)
+    arrays = computed(result, selection, every=format_name == "csv")
     return "".join(FORMATS[format_name](report(result, selection, arrays), screen))
 
 
