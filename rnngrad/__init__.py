@@ -18,6 +18,7 @@ from rnngrad.version import __version__
 
 if TYPE_CHECKING:
     from rnngrad.analyses.derive import Derivation, derive, gradients, log10_chain, log10_paths
+    from rnngrad.api import check
     from rnngrad.core.problem import Problem
     from rnngrad.errors import OutputError, QuantityError, RnngradError, SpecError, UsageError
     from rnngrad.spec import json_schema, load
@@ -30,6 +31,7 @@ _HOMES = {
         "log10_chain",
         "log10_paths",
     ),
+    "rnngrad.api": ("check",),
     "rnngrad.core.problem": ("Problem",),
     "rnngrad.errors": ("OutputError", "QuantityError", "RnngradError", "SpecError", "UsageError"),
     "rnngrad.spec": ("json_schema", "load"),
@@ -45,6 +47,7 @@ __all__ = [
     "SpecError",
     "UsageError",
     "__version__",
+    "check",
     "derive",
     "gradients",
     "json_schema",

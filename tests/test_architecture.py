@@ -44,9 +44,13 @@ def test_imports_run_one_way(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("library", "home"),
-    [("yaml", "spec/reading.py"), ("typer", "cli/"), ("rich", "views/to_rich.py")],
+    [
+        ("yaml", "spec/reading.py"),
+        ("typer", "cli/"),
+        ("rich", ("views/to_rich.py", "cli/progress.py")),
+    ],
 )
-def test_a_library_has_one_home(library: str, home: str) -> None:
+def test_a_library_has_one_home(library: str, home: str | tuple[str, ...]) -> None:
     users = [
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")

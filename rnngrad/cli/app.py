@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from rnngrad.cli import boundary
+from rnngrad.cli.check import check
 from rnngrad.cli.derive import derive
 from rnngrad.cli.init import init
 from rnngrad.cli.schema import schema
@@ -21,6 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(derive)
+app.command()(check)
 app.command()(init)
 app.command()(schema)
 

@@ -40,8 +40,9 @@ def _blocks(checked: tuple[Checked, ...], heading: Sequence[str]) -> Iterator[Bl
     yield Lines(tuple(heading), titled=True)
     yield _overview(checked)
     for entry in checked:
-        if entry.verdict is not Verdict.PASS:
+        if entry.verdict is Verdict.FAIL:
             yield Lines(tuple(_in_words(entry)), titled=True)
+    yield from _undecided(checked)
     remarks = tuple(dict.fromkeys(_remark(entry) for entry in checked if _has_remark(entry)))
     if remarks:
         yield Lines(remarks)
@@ -61,6 +62,18 @@ def _overview(checked: tuple[Checked, ...]) -> Table:
         verdict = entry.verdict.upper() if entry.verdict is Verdict.FAIL else str(entry.verdict)
         table.append((entry.name, verdict, *error, _index(entry), entry.method))
     return Table("Verdicts", tuple(columns), tuple(table))
+
+
+def _undecided(checked: tuple[Checked, ...]) -> Iterator[Block]:
+    """The undecided quantities, those with the same reason together."""
+    undecided = [entry for entry in checked if entry.verdict is Verdict.INCONCLUSIVE]
+    for reason in dict.fromkeys(entry.reason for entry in undecided):
+        entries = [entry for entry in undecided if entry.reason == reason]
+        if len(entries) == 1:
+            yield Lines(tuple(_in_words(entries[0])), titled=True)
+        else:
+            names = ", ".join(entry.name for entry in entries)
+            yield Lines((f"{names}: {Verdict.INCONCLUSIVE}", reason), titled=True)
 
 
 def _error(entry: Checked) -> str:

@@ -1,0 +1,1 @@
+"""Proves gradients right, or names the mistake."""

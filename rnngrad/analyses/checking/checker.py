@@ -1,0 +1,115 @@
+"""What every check of one run shares: the setting, the plan, and the gradients under test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from rnngrad.analyses.checking.conditions import noise as measured_noise
+from rnngrad.analyses.checking.experiments import Seeds, Setting, faint, some
+from rnngrad.analyses.checking.methods import Answer
+from rnngrad.analyses.checking.plan import Plan
+from rnngrad.analyses.checking.tolerance import EPS, LOG10_ATOL, RTOL, Compared, judged
+from rnngrad.analyses.checking.verdicts import Checked, Verdict
+from rnngrad.analyses.quantities import QUANTITIES, Quantities
+from rnngrad.core.arrays import Array
+from rnngrad.core.jacobians import PulledBack
+from rnngrad.core.problem import Problem
+from rnngrad.core.scaled import Scaled
+
+Progress = Callable[[float, str], None]
+Paths = Callable[[], Iterator[PulledBack]]
+
+BATCH = 2**19
+"""Perturbations × steps (or × parameters) run at a time."""
+
+
+class Checker:
+    """One run: what is checked, how, and to which tolerance."""
+
+    def __init__(
+        self, setting: Setting, plan: Plan, tested: Mapping[str, Any], paths: Paths | None,
+        rtol: float | None, progress: Progress,
+    ) -> None:  # fmt: skip
+        self.setting = setting
+        self.faint = faint(setting)
+        self.plan = plan
+        self.tested = tested
+        self.paths = paths
+        self.rtol = RTOL if rtol is None else rtol
+        self.progress = progress
+
+    def array(
+        self, name: str, method: str, expected: Array, error: Array, noise: Array | None = None
+    ) -> Checked:
+        """The verdict on a whole array; ``noise`` of its rows where it need not be measured."""
+        got = np.asarray(self.tested[name], dtype=np.float64)
+        if got.shape != expected.shape:
+            reason = f"its shape is {got.shape}, and must be {expected.shape}"
+            return Checked(name, Verdict.FAIL, method, reason=reason)
+        flat = as_rows(name, expected)
+
+        def place(row: int, column: int) -> tuple[int, ...]:
+            index = np.unravel_index(row * flat.shape[1] + column, expected.shape)
+            return tuple(int(i) for i in index)
+
+        compared = Compared(
+            name, method, as_rows(name, got), flat, as_rows(name, error), self._size(name, flat),
+            place, self.resolution(flat, as_rows(name, error)),
+        )  # fmt: skip
+        if noise is not None:
+            return judged(compared, self.rtol, lambda: noise)
+        return self.judged(compared, lambda problem: as_rows(name, Quantities(problem)[name]))
+
+    def _size(self, name: str, expected: Array) -> Array:
+        """What errors are relative to; 1 for logarithms, which are compared absolutely."""
+        if name.startswith("log10_"):
+            return np.ones(len(expected))
+        size: Array = np.max(np.abs(expected), axis=1, initial=0.0)
+        return size
+
+    def resolution(self, expected: Array, error: Array) -> float:
+        """The relative precision of the reference: rounding's, or the method's where that is less.
+
+        The median row's, for a row that vanishes says nothing of the method.
+        """
+        size = np.max(np.abs(expected), axis=1, initial=0.0)
+        share = np.max(error, axis=1, initial=0.0) / np.where(size == 0, 1.0, size)
+        share = share[np.isfinite(share)]
+        return max(EPS, float(np.median(share)) if share.size else EPS)
+
+    def judged(self, compared: Compared, rows: Callable[[Problem], Array] | None = None) -> Checked:
+        """The verdict, with the net's own amplification of rounding measured where it matters."""
+        logarithm = compared.name.startswith("log10_")
+        limit = LOG10_ATOL if logarithm else self.rtol
+        excuse = rows and measured_noise(self.setting.problem, rows)
+        return judged(compared, limit, excuse)
+
+    def answers(self, seeds: Seeds, span: tuple[float, float], what: str) -> Answer:
+        """The method's answers to all the perturbations, batch by batch."""
+        count, steps = len(seeds.start), self.setting.problem.steps
+        each = max([steps, *(part[0].size for part in seeds.weights.values())])
+        batch = max(1, BATCH // each)
+        parts = []
+        for start in range(0, count, batch):
+            self.progress(span[0] + (span[1] - span[0]) * start / count, what)
+            batch_seeds = some(seeds, slice(start, start + batch))
+            parts.append(self.plan.method.losses(self.setting, batch_seeds))
+        value = Scaled(
+            np.concatenate([part.value.mantissa for part in parts]),
+            np.concatenate([part.value.exponent for part in parts]),
+        )
+        return Answer(value, np.concatenate([part.error for part in parts]))
+
+
+def as_rows(name: str, array: Array) -> Array:
+    """(R, n): a row a step, or the whole quantity as one row where it has no step axis.
+
+    The logarithms and the losses count entry by entry.
+    """
+    if name.startswith("log10_") or name == "losses":
+        return array.reshape(-1, 1)
+    first = QUANTITIES[name].first_step if name in QUANTITIES else 0
+    return array.reshape(1, -1) if first is None else array.reshape(len(array), -1)

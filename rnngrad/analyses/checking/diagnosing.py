@@ -1,0 +1,226 @@
+"""From wrong arrays to the mistake behind them.
+
+    1. one mistake that explains all wrong arrays goes before one per array;
+    2. the specific before the general: truncated and clipped after the others, scaled last;
+    3. where equals still fit, one that also makes the right arrays right goes first;
+    4. where equals still fit then, they are candidates, and none is named.
+
+A mistake fits an array when it reproduces it to the array's own tolerance. Nothing is named where
+none fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from rnngrad.analyses.checking.catalogue import CATALOGUE, Bite, Mistake
+from rnngrad.analyses.checking.comparing import compare
+from rnngrad.analyses.checking.conditioning import Conditioning
+from rnngrad.analyses.checking.fitting import (
+    PARTLY,
+    UNPROVEN,
+    Case,
+    Fit,
+    fits_by_rules,
+    fits_read_off,
+    numbers_read_off,
+)
+from rnngrad.analyses.checking.rules import Rules, right_rules
+from rnngrad.analyses.checking.variations import Variation
+from rnngrad.analyses.checking.verdicts import Diagnosis
+from rnngrad.core.arrays import quietly
+from rnngrad.core.problem import Problem
+
+LARGEST_PATHS = 10_000
+"""Entries of ``log10_paths`` beyond which no mistake is looked for in it."""
+
+Fits = Mapping[str, Fit]
+"""name of an array -> how one mistake fits it."""
+
+
+def diagnose(
+    wrong: list[Case], right: list[Case], conditioning: Conditioning
+) -> dict[str, Diagnosis | None]:
+    """name -> what explains that wrong array; ``right`` are the others that were given."""
+    cases = [c for c in wrong if c.name != "log10_paths" or c.right.size <= LARGEST_PATHS]
+    with quietly():
+        search = _Search(cases, right, conditioning)
+        together = search.best(search.joint()) if len(cases) == len(wrong) else []
+        found = {
+            case.name: [fits[case.name] for fits in together]
+            or [fits[case.name] for fits in search.best(search.alone(case.name))]
+            for case in cases
+        }
+    problem = conditioning.passes.problem
+    return {case.name: _told(case, found.get(case.name, []), problem) for case in wrong}
+
+
+def named_exactly(
+    doubtful: list[Case], wrong: list[Case], right: list[Case], conditioning: Conditioning
+) -> bool:
+    """Whether one mistake that leaves nothing open gives all these numbers to their plain
+    tolerance, ``doubtful`` ones, that rounding might explain as well, included.
+
+    Rounding strikes at random: it does not happen to make just what a mistake makes. Zeros alone
+    prove nothing: 1 − h² rounds to zero too.
+    """
+    if not all(_tells(case) for case in doubtful):
+        return False
+    cases = [case._replace(noise=None) for case in (*doubtful, *wrong)]
+    with quietly():
+        ways = _Search(cases, right, conditioning).joint()
+    return any(max(fit.rank for fit in fits.values()) in (0.0, PARTLY) for fits in ways)
+
+
+def _tells(case: Case) -> bool:
+    """Whether it is wrong in an entry other than zero."""
+    return case.compared is not None and bool((case.compared.wrong & (case.got.values != 0)).any())
+
+
+class _Search:
+    """Every fit of every mistake to every wrong array, found once."""
+
+    def __init__(self, cases: list[Case], right: list[Case], conditioning: Conditioning) -> None:
+        self.cases, self.right = cases, right
+        problem = conditioning.passes.problem
+        self.rules: Rules = right_rules(conditioning.passes)
+        self.mistakes = [m for m in CATALOGUE.values() if m.applies(problem)]
+        self.found = {
+            mistake.bug: fits_by_rules(mistake, self.rules, cases, conditioning)
+            for mistake in self.mistakes
+            if not mistake.reads_off
+        }
+
+    def joint(self) -> list[Fits]:
+        """Every mistake that explains all the wrong arrays, with one number for all of them."""
+        return [
+            fits
+            for mistake in self.mistakes
+            for fits in (
+                self._read_off_jointly(mistake) if mistake.reads_off else self._jointly(mistake)
+            )
+        ]
+
+    def _jointly(self, mistake: Mistake) -> list[Fits]:
+        found = [self.found[mistake.bug][case.name] for case in self.cases]
+        if not all(found):
+            return []
+        common = set.intersection(*({fit.steps for fit in fits} for fits in found))
+        ways = []
+        for steps in sorted(common, key=lambda k: k or 0):
+            best = [_nearest(fit for fit in fits if fit.steps == steps) for fits in found]
+            ways.append({c.name: fit for c, fit in zip(self.cases, best, strict=True)})
+        return [min(ways, key=_error)] if ways else []
+
+    def _read_off_jointly(self, mistake: Mistake) -> list[Fits]:
+        for number in numbers_read_off(mistake, self.cases):
+            fits = fits_read_off(mistake, self.cases, number)
+            if fits:
+                return [{c.name: fit for c, fit in zip(self.cases, fits, strict=True)}]
+        return []
+
+    def alone(self, name: str) -> list[Fits]:
+        """Every mistake that explains one array."""
+        case = next(case for case in self.cases if case.name == name)
+        ways: list[Fits] = []
+        for mistake in self.mistakes:
+            if mistake.reads_off:
+                fits = fits_read_off(mistake, [case], None)
+            else:
+                fits = self.found[mistake.bug][name]
+            if fits:
+                ways.append({name: _nearest(fits)})
+        return ways
+
+    def best(self, ways: list[Fits]) -> list[Fits]:
+        """The most specific; among several of those, the ones that make the right arrays right."""
+        ranks = [max(fit.rank for fit in fits.values()) for fits in ways]
+        equals = [f for f, rank in zip(ways, ranks, strict=True) if rank == min(ranks)]
+        if len(equals) < 2:
+            return equals
+        return [fits for fits in equals if self._spares_the_right(fits)] or equals
+
+    def _spares_the_right(self, fits: Fits) -> bool:
+        """Whether some way of making the mistake explains its arrays and no right one is hit."""
+        mistake = CATALOGUE[next(iter(fits.values())).bug]
+        wanted = [case for case in self.cases if case.name in fits]
+        for variation in mistake.vary(self.rules):
+            touched = variation.touches
+            if all(c.name in touched and _reproduced(variation, c) for c in wanted) and all(
+                c.name not in touched or _reproduced(variation, c) for c in self.right
+            ):
+                return True
+        return False
+
+
+def _reproduced(variation: Variation, case: Case) -> bool:
+    wrong = variation.read(case.name, case.right)
+    if wrong.shape != case.got.values.shape:
+        return False
+    return compare(case.got, wrong, case.record, case.rtol).fits
+
+
+def _nearest(fits: Iterable[Fit]) -> Fit:
+    return min(fits, key=lambda fit: (fit.rank, fit.error))
+
+
+def _error(fits: Fits) -> float:
+    return max(fit.error for fit in fits.values())
+
+
+# ---------------------------------------------------------------------------- in words
+
+
+def _told(case: Case, fits: list[Fit], problem: Problem) -> Diagnosis | None:
+    step = first_wrong_step(case)
+    if len(fits) == 1 and fits[0].rank < UNPROVEN:
+        fit, mistake = fits[0], CATALOGUE[fits[0].bug]
+        words = mistake.explain(_bite(case, fit, step, problem)) + _cited(mistake)
+        return Diagnosis(fit.bug, words, fit.error, step, (), fit.steps, fit.limit, fit.factor)
+    if fits:
+        names = tuple(fit.bug for fit in fits)
+        error = max(fit.error for fit in fits)
+        return Diagnosis(None, _undecided(fits), error, step, names)
+    if step is None:
+        return None
+    return Diagnosis(None, "no known mistake gives these numbers", None, step)
+
+
+def _cited(mistake: Mistake) -> str:
+    return f"; see {mistake.equation} on the sheet" if mistake.equation else ""
+
+
+def _undecided(fits: list[Fit]) -> str:
+    if all(fit.rank >= UNPROVEN for fit in fits):
+        return "a single number is wrong, and that alone does not tell one mistake from another"
+    looks = "; ".join(f"{fit.bug}: {CATALOGUE[fit.bug].looks_like}" for fit in fits)
+    return f"here these mistakes give the same numbers: {looks}"
+
+
+_FORWARD = ("h", "y", "losses", "dht_dhprev", "dht_dW_xh", "dht_dW_hh", "dht_db_h")
+
+
+def first_wrong_step(case: Case) -> int | None:
+    """The largest wrong t of what is computed backward, the smallest of what is computed forward;
+    None where there is no step axis, or no step can be told."""
+    if case.record.first_step is None or case.compared is None:
+        return None
+    rows = np.flatnonzero(case.compared.wrong.reshape(len(case.right), -1).any(axis=1))
+    if not rows.size:
+        return None
+    row = rows[0] if case.name in _FORWARD else rows[-1]
+    return int(row) + case.record.first_step
+
+
+def _bite(case: Case, fit: Fit, step: int | None, problem: Problem) -> Bite:
+    """The pass from s back to s − 1 that the explanation names: where it first shows."""
+    if step is None:
+        s = problem.steps
+    elif case.name in ("dL_dh", "log10_chain"):
+        s = step + 1
+    else:
+        s = step
+    s = min(max(s, 1), problem.steps)
+    return Bite(s, problem.steps, problem.hidden == 1, fit.steps, fit.where)

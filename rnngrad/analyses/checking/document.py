@@ -1,0 +1,103 @@
+"""What ``--json`` prints and ``rnngrad.check`` returns, for a list of verdicts.
+
+Hidden (``--hide-expected``) means that no reference number can be had from it: not the expected
+value, and not the exact error, factor or limit that would give it back together with one's own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from rnngrad.analyses.checking.verdicts import Checked, Diagnosis, worst
+
+COLUMNS = (
+    "name",
+    "verdict",
+    "method",
+    "max_rel_error",
+    "worst_index",
+    "expected",
+    "got",
+    "bug",
+    "explanation",
+    "rel_error_if_so",
+    "first_wrong_step",
+    "candidates",
+    "reason",
+)
+"""One row a quantity, for CSV and JSON Lines; the diagnosis is spread out."""
+
+
+def document(checked: Sequence[Checked], *, hide_expected: bool = False) -> dict[str, object]:
+    """The document of the contract; ``reason`` stands beside a verdict that is not a plain one."""
+    return {
+        "command": "check",
+        "verdict": str(worst(entry.verdict for entry in checked)),
+        "quantities": [_quantity(_hidden(entry, hide_expected)) for entry in checked],
+    }
+
+
+def rows(checked: Sequence[Checked], *, hide_expected: bool = False) -> Iterator[dict[str, object]]:
+    """One mapping a quantity with the keys of COLUMNS and nothing nested."""
+    for entry in checked:
+        flat = _quantity(_hidden(entry, hide_expected))
+        diagnosis = flat.pop("diagnosis") or {}
+        assert isinstance(diagnosis, dict)
+        flat |= {key: diagnosis.get(key) for key in COLUMNS if key not in flat}
+        flat["candidates"] = " ".join(diagnosis.get("candidates", ())) or None
+        flat["worst_index"] = None if entry.worst_index is None else str([*entry.worst_index])
+        yield {key: flat[key] for key in COLUMNS}
+
+
+def _quantity(entry: Checked) -> dict[str, object]:
+    return {
+        "name": entry.name,
+        "verdict": str(entry.verdict),
+        "method": entry.method,
+        "max_rel_error": finite_or_none(entry.max_rel_error),
+        "worst_index": None if entry.worst_index is None else [int(i) for i in entry.worst_index],
+        "expected": finite_or_none(entry.expected),
+        "got": finite_or_none(entry.got),
+        "diagnosis": None if entry.diagnosis is None else _diagnosis(entry.diagnosis),
+        "reason": entry.reason or None,
+    }
+
+
+def _diagnosis(diagnosis: Diagnosis) -> dict[str, object]:
+    """``steps``, ``limit`` and ``factor`` only where the mistake has them."""
+    parts: dict[str, object] = {
+        "bug": diagnosis.bug,
+        "explanation": diagnosis.explanation,
+        "rel_error_if_so": finite_or_none(diagnosis.rel_error_if_so),
+        "first_wrong_step": diagnosis.first_wrong_step,
+        "candidates": list(diagnosis.candidates),
+        "steps": diagnosis.steps,
+        "limit": finite_or_none(diagnosis.limit),
+        "factor": finite_or_none(diagnosis.factor),
+    }
+    return {
+        key: value
+        for key, value in parts.items()
+        if value is not None or key not in ("steps", "limit", "factor")
+    }
+
+
+def finite_or_none(value: float | None) -> float | None:
+    """The number, or None where JSON has none for it."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def _hidden(entry: Checked, hide: bool) -> Checked:
+    """Without the reference, its error and whatever would give it back."""
+    if not hide:
+        return entry
+    diagnosis = entry.diagnosis
+    if diagnosis is not None:
+        diagnosis = diagnosis._replace(rel_error_if_so=None, limit=None, factor=None)
+    return entry._replace(expected=None, max_rel_error=None, diagnosis=diagnosis)
+
+
+def shown(checked: Sequence[Checked], hide_expected: bool) -> tuple[Checked, ...]:
+    """The verdicts as people may see them."""
+    return tuple(_hidden(entry, hide_expected) for entry in checked)

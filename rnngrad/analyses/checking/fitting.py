@@ -1,0 +1,242 @@
+"""Which known mistakes reproduce a wrong array, to that array's own tolerance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+
+from rnngrad.analyses.checking.catalogue import Mistake
+from rnngrad.analyses.checking.comparing import (
+    EPS,
+    LOG10_ATOL,
+    Compared,
+    compare,
+    default_rtol,
+    logarithmic,
+    scales,
+)
+from rnngrad.analyses.checking.conditioning import Conditioning
+from rnngrad.analyses.checking.rules import Rules, right_rules
+from rnngrad.analyses.checking.variations import Variation
+from rnngrad.analyses.quantities import Passes, Quantity
+from rnngrad.core.arrays import Array, quietly
+from rnngrad.core.given import GivenArray
+
+ROUNDING_MATTERS = 1e-2
+"""A mistake further off than this is not its own array rounded otherwise."""
+PARTLY = 0.25
+"""Added to the rank of a mistake made in some of its places only."""
+QUIET = 1e-3
+"""Noise of this share of the tolerance, in the right array, is none in a mistaken one."""
+WIDENED = 0.1
+"""Added to the rank of what fits only to the tolerance that rounding widens."""
+UNPROVEN = 3
+"""The rank of a number that was read off the very number it is to explain."""
+
+
+class Case(NamedTuple):
+    """An array to be explained: what was given, what is right, and how it compares. ``noise`` is
+    that of its right counterpart, relative to the scale (absolute for ``log10_``)."""
+
+    record: Quantity
+    got: GivenArray
+    right: Array
+    rtol: float | None
+    compared: Compared | None
+    noise: Array | None = None
+
+    @property
+    def name(self) -> str:
+        return self.record.name
+
+    @property
+    def tolerance(self) -> float:
+        """Its relative tolerance, for what was not typed by hand."""
+        if logarithmic(self.record):
+            return LOG10_ATOL
+        return default_rtol(self.got) if self.rtol is None else self.rtol
+
+    @property
+    def loudness(self) -> float:
+        """The noise over the tolerance, where it is largest."""
+        if self.noise is None:
+            return 0.0
+        return float(self.noise.max(initial=0.0)) / self.tolerance
+
+
+class Fit(NamedTuple):
+    """One mistake that reproduces one array: ``error`` is what is left then, ``rank`` the smaller
+    the more specific; ``steps``, ``limit`` and ``factor`` are what the mistake leaves open."""
+
+    bug: str
+    rank: float
+    error: float
+    thorough: bool = True
+    steps: int | None = None
+    limit: float | None = None
+    factor: float | None = None
+    where: str = ""
+    variation: int = -1
+
+
+def fits_by_rules(
+    mistake: Mistake, rules: Rules, cases: list[Case], conditioning: Conditioning
+) -> dict[str, list[Fit]]:
+    """name -> every way in which a mistake of the rules reproduces that array."""
+    found: dict[str, list[Fit]] = {case.name: [] for case in cases}
+    nearest: dict[str, Fit] = {}
+    for index, variation in enumerate(mistake.vary(rules)):
+        for case in cases:
+            if case.name not in variation.touches:
+                continue
+            wrong = variation.read(case.name, case.right)
+            compared = _against(case, wrong)
+            if compared is None:
+                continue
+            fit = _fit(mistake, variation, compared, index)
+            if compared.fits:
+                found[case.name].append(fit)
+            elif _fits_widened(case, wrong):
+                found[case.name].append(fit._replace(rank=fit.rank + WIDENED))
+            elif fit.error < nearest.get(case.name, fit._replace(error=np.inf)).error:
+                nearest[case.name] = fit
+    for case in cases:
+        near = nearest.get(case.name)
+        if found[case.name] or near is None or near.error >= ROUNDING_MATTERS:
+            continue
+        if case.loudness < QUIET:
+            continue
+        if _fits_when_rounded(mistake, near, case, conditioning):
+            found[case.name].append(near._replace(rank=near.rank + WIDENED))
+    return found
+
+
+def _fits_widened(case: Case, wrong: Array) -> bool:
+    """Whether it fits to the tolerance that the right array's own noise makes of it."""
+    if case.noise is None or case.loudness < 1.0 or wrong.shape != case.right.shape:
+        return False
+    absolute = case.noise if logarithmic(case.record) else case.noise * scales(wrong, case.record)
+    compared = _against(case, wrong, absolute)
+    return compared is not None and compared.fits
+
+
+def _fit(mistake: Mistake, variation: Variation, compared: Compared, index: int) -> Fit:
+    rank = mistake.rank + (0.0 if variation.thorough else PARTLY)
+    return Fit(
+        mistake.bug,
+        rank,
+        compared.largest_error,
+        variation.thorough,
+        variation.steps,
+        where=variation.where,
+        variation=index,
+    )
+
+
+def _against(case: Case, wrong: Array, noise: Array | None = None) -> Compared | None:
+    """The array given against a mistaken one; None where that has another shape or is not finite
+    where it should be."""
+    if wrong.shape != case.got.values.shape:
+        return None
+    if np.isnan(wrong).any() and not case.name.startswith("log10_"):
+        return None
+    compared = compare(case.got, wrong, case.record, case.rtol, noise)
+    return None if (compared.overflows & (compared.error > 0)).any() else compared
+
+
+def _fits_when_rounded(mistake: Mistake, near: Fit, case: Case, conditioning: Conditioning) -> bool:
+    """Whether rounding, as this net amplifies it, makes the rest of the difference."""
+
+    def read(passes: Passes) -> Array:
+        variations = islice(mistake.vary(right_rules(passes)), near.variation, None)
+        return next(variations).read(case.name, case.record.compute(passes))
+
+    with quietly():
+        noise = conditioning.noise(read, max(EPS, case.got.eps))
+        compared = _against(case, read(conditioning.passes), noise)
+    return compared is not None and compared.fits
+
+
+# ---------------------------------------------------------------------------- read off the array
+
+
+def fits_read_off(mistake: Mistake, cases: list[Case], value: float | None) -> list[Fit]:
+    """A fit for each case, or an empty list, of a mistake whose number the arrays must tell.
+
+    With ``value`` None each case gives its own. A number is believed where two entries agree on
+    it, or where it is a round one; else the fit is UNPROVEN.
+    """
+    fits = []
+    evidence = 0
+    for case in cases:
+        own = _NUMBERS[mistake.reads_off](case) if value is None else value
+        if own is None or not np.isfinite(own) or own == 0:
+            return []
+        wrong, telling = _MADE[mistake.reads_off](case.right, own)
+        compared = _against(case, wrong) if telling else None
+        if compared is None or not compared.fits:
+            return []
+        evidence += telling
+        rank = float(mistake.rank if _round(own, case) else UNPROVEN)
+        limit, factor = (own, None) if mistake.reads_off == "limit" else (None, own)
+        fits.append(Fit(mistake.bug, rank, compared.largest_error, limit=limit, factor=factor))
+    proven = evidence > 1
+    return [fit._replace(rank=float(mistake.rank)) if proven else fit for fit in fits]
+
+
+def numbers_read_off(mistake: Mistake, cases: list[Case]) -> Iterator[float]:
+    """Every number that a case would give, to be tried on all of them."""
+    for case in cases:
+        number = _NUMBERS[mistake.reads_off](case)
+        if number is not None:
+            yield number
+
+
+def _factor(case: Case) -> float | None:
+    """got / expected, at the entry that was given most exactly."""
+    got, right = case.got.values, case.right
+    if got.shape != right.shape:
+        return None
+    usable = np.isfinite(got) & np.isfinite(right) & (right != 0) & (got != 0)
+    if not usable.any():
+        return None
+    sizes = np.abs(right)
+    if case.got.half_unit is not None:
+        sizes = np.abs(got) / np.where(case.got.half_unit > 0, case.got.half_unit, 1e-16)
+    at = np.unravel_index(np.where(usable, sizes, -1.0).argmax(), right.shape)
+    return float(got[at] / right[at])
+
+
+def _limit(case: Case) -> float | None:
+    """The largest entry: whatever was larger has been cut to it."""
+    if case.got.values.shape != case.right.shape or case.name.startswith("log10_"):
+        return None
+    return float(np.abs(case.got.values).max(initial=0.0))
+
+
+def _scaled(right: Array, factor: float) -> tuple[Array, int]:
+    """The array times a factor, and how many entries tell it."""
+    return factor * right, int(np.sum(np.isfinite(right) & (right != 0)))
+
+
+def _clipped(right: Array, limit: float) -> tuple[Array, int]:
+    """The array cut at the limit, and how many entries were."""
+    return np.clip(right, -limit, limit), int(np.sum(np.abs(right) > limit))
+
+
+_NUMBERS = {"factor": _factor, "limit": _limit}
+_MADE = {"factor": _scaled, "limit": _clipped}
+
+
+def _round(number: float, case: Case) -> bool:
+    """Whether a number looks chosen: a small fraction, or three decimal digits at most."""
+    tolerance, size = 4.0 * case.tolerance, abs(number)
+    if case.got.typed and case.got.digits is not None and case.got.digits.min(initial=99) < 8:
+        return False
+    fractions = {p / q for p in range(1, 13) for q in range(1, 13)}
+    if tolerance < 1e-3 and any(abs(size - f) <= tolerance * f for f in fractions):
+        return True
+    return tolerance < 1e-7 and abs(size - float(f"{size:.3g}")) <= tolerance * size

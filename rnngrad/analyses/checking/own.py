@@ -1,0 +1,134 @@
+"""rnngrad's own gradients, or any others that are given, proved without back-propagation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from rnngrad.analyses.checking import local, plain, products, rows
+from rnngrad.analyses.checking.checker import Checker, Paths, Progress
+from rnngrad.analyses.checking.conditions import noise_of_states
+from rnngrad.analyses.checking.experiments import Setting
+from rnngrad.analyses.checking.kinks import Kinks, kinks, reason
+from rnngrad.analyses.checking.kinks import in_reach as kinks_in_reach
+from rnngrad.analyses.checking.methods import AUTO
+from rnngrad.analyses.checking.plan import PATHS, plan
+from rnngrad.analyses.checking.slopes import slopes
+from rnngrad.analyses.checking.verdicts import Checked, Verdict
+from rnngrad.analyses.quantities import QUANTITIES, Passes, Quantities
+from rnngrad.core.arrays import quietly
+from rnngrad.core.jacobians import pulled_back
+from rnngrad.core.problem import Problem
+
+
+def check_own(
+    problem: Problem,
+    *,
+    method: str = AUTO,
+    rtol: float | None = None,
+    progress: Progress | None = None,
+    gradients: Mapping[str, Any] | None = None,
+    paths: Paths | None = None,
+) -> list[Checked]:
+    """A verdict for every quantity of the contract, for each ∂L_t/∂h_k and each ∂L_t/∂a_k.
+
+    ``gradients`` are the arrays under test, by name (rnngrad's own by default; what is absent is
+    not checked); ``paths`` yields ∂L_t/∂h_k and ∂L_t/∂a_k as ``core.jacobians.pulled_back`` does.
+    The states are taken as rnngrad computes them, and h, y and losses are checked against the
+    equations step by step. Raises UsageError for a method that does not exist.
+    """
+    chosen = plan(problem, method)
+    left_out = set(PATHS) & set(chosen.left_out)
+    with quietly():
+        setting = _setting(problem)
+        tested = Quantities(problem) if gradients is None else gradients
+        own_paths = paths or _own_paths(problem, gradients is None and not left_out)
+        checker = Checker(setting, chosen, tested, own_paths, rtol, progress or _silent)
+        found = {entry.name: entry for entry in _every_check(checker)}
+    order = [
+        *(name for name in QUANTITIES if name in found),
+        *(n for n in found if n not in tested),
+    ]
+    near = kinks(problem, setting.trace)
+    entries = [_kinked(found[name], near) for name in dict.fromkeys(order)]
+    return [_in_reach(problem, entry) for entry in entries] if chosen.method.finite else entries
+
+
+def _in_reach(problem: Problem, entry: Checked) -> Checked:
+    why = kinks_in_reach(problem, entry.name)
+    if why is None or entry.verdict is not Verdict.FAIL or entry.max_rel_error is None:
+        return entry
+    return entry._replace(verdict=Verdict.INCONCLUSIVE, reason=why)
+
+
+def _silent(fraction: float, what: str) -> None:
+    return None
+
+
+def _setting(problem: Problem) -> Setting:
+    trace = Passes(problem).forward
+    gap = trace.y if problem.targets is None else plain.gaps(problem, trace)
+    return Setting(problem, trace, gap, slopes(problem.activation, trace.a))
+
+
+def _own_paths(problem: Problem, wanted: bool) -> Paths | None:
+    if not wanted or problem.loss is None:
+        return None
+    passes = Passes(problem)
+    return lambda: pulled_back(problem, passes.forward, passes.direct)
+
+
+def _kinked(entry: Checked, found: Kinks) -> Checked:
+    """Right by its branch, but the branch is rounding's choice."""
+    why = reason(found, entry.name)
+    if why is None or entry.verdict is not Verdict.PASS:
+        return entry
+    return entry._replace(verdict=Verdict.INCONCLUSIVE, reason=why)
+
+
+def _every_check(checker: Checker) -> Iterator[Checked]:
+    tested, left_out = checker.tested, checker.plan.left_out
+    for name in local.VALUES:
+        if name in tested:
+            yield _values(checker, name)
+    for name in ("dL_dy", *local.ONE_STEP):
+        if name in tested and name not in left_out:
+            yield _local(checker, name)
+    if "log10_chain" in tested:
+        yield _chain(checker)
+    if checker.setting.problem.loss is not None:
+        yield from rows.checks(checker)
+
+
+def _values(checker: Checker, name: str) -> Checked:
+    expected = local.VALUES[name](checker.setting)
+    title, error = "plain evaluation", np.zeros_like(expected)
+    if name != "h":
+        return checker.array(name, title, expected, error)
+    noise = noise_of_states(checker.setting.problem, checker.setting.trace)
+    return checker.array(name, title, expected, error, noise)
+
+
+def _local(checker: Checker, name: str) -> Checked:
+    checker.progress(0.02, name)
+    method = checker.plan.method
+    if name == "dL_dy":
+        found = local.dL_dy(checker.setting, method)
+    else:
+        found = local.one_step(checker.setting, method, name)
+    return checker.array(name, method.title, found.value, found.error)
+
+
+def _chain(checker: Checker) -> Checked:
+    checker.progress(0.05, "log10_chain")
+    stride = products.chain_stride(checker.setting)
+    expected = products.log10_chain(checker.setting, stride)
+    got = np.asarray(checker.tested["log10_chain"], dtype=np.float64)
+    title = products.TITLE if stride == 1 else f"{products.TITLE}, one step in {stride}"
+    if stride > 1 and got.shape == expected.shape:
+        skipped = np.arange(len(expected)) % stride != 0
+        skipped[-1] = False
+        expected = np.where(skipped, got, expected)
+    return checker.array("log10_chain", title, expected, np.zeros_like(expected))

@@ -1,0 +1,86 @@
+"""What a check can afford: every entry, or every parameter by direction and sampled entries."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from rnngrad.analyses.checking import estimates, seeds
+from rnngrad.analyses.checking.methods import AUTO, Method, method_named
+from rnngrad.analyses.quantities import QUANTITIES
+from rnngrad.analyses.selection import HUGE
+from rnngrad.core.arrays import Integers
+from rnngrad.core.problem import Problem
+
+AFFORDABLE = 2e7
+"""Units (perturbations × steps × hidden units) in some two seconds."""
+
+PATHS = ("dLt_dhk", "dLt_dak")
+"""Each ∂L_t/∂h_k and each ∂L_t/∂a_k: T² rows."""
+
+ROWS = 4e7
+"""The same for rows by direction."""
+
+
+class Plan(NamedTuple):
+    """``every``: entry by entry. ``stride``: one step in so many, where it is by direction.
+    ``left_out`` are the quantities that derive computes only when named."""
+
+    method: Method
+    chosen: str
+    every: bool
+    stride: int
+    left_out: tuple[str, ...]
+
+    def title(self, *, per_step: bool) -> str:
+        """The method as it is applied to one quantity."""
+        if self.every:
+            return self.method.title
+        sampled = f", one step in {self.stride}" if per_step and self.stride > 1 else ""
+        return f"{self.method.title}, by direction{sampled}"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What is done, for the head of the report."""
+        how = f"{self.method.title}: {self.method.words}"
+        lines = [f"method {self.chosen}: {how}", self._scope()]
+        if self.left_out:
+            names = ", ".join(self.left_out)
+            lines.append(f"left out, more than {HUGE:,} numbers or paths each: {names}")
+        return tuple(lines)
+
+    def _scope(self) -> str:
+        if self.every:
+            return "every entry of every quantity, each ∂L_t/∂h_k and each summand of ∂L/∂W"
+        steps = "every step" if self.stride == 1 else f"one step in {self.stride}"
+        why = "by direction" if self.method.by_direction else "too large for every entry"
+        return (
+            f"{why}: each parameter by {seeds.DIRECTIONS} directions of ±1 and "
+            f"{seeds.SAMPLED} entries or more, {steps} by a direction and an entry"
+        )
+
+
+def plan(problem: Problem, method: str = AUTO) -> Plan:
+    """The plan for a problem; UsageError for a method that does not exist."""
+    record = method_named(method)
+    calls = 2 * estimates.COUNT if record.finite else 1
+    every = not record.by_direction and calls * _units(problem) <= AFFORDABLE
+    row_units = 4.0 * 2.0 * problem.steps**2 / 2 * problem.hidden * calls
+    stride = 1 if every else max(1, int(np.ceil(row_units / ROWS)))
+    left_out = tuple(name for name, r in QUANTITIES.items() if r.size(problem) > HUGE)
+    left_out += PATHS if problem.steps**2 > HUGE else ()
+    return Plan(record, method, every, stride, left_out)
+
+
+def _units(problem: Problem) -> float:
+    """Perturbations × steps × units, entry by entry."""
+    steps, hidden = problem.steps, problem.hidden
+    rows = (steps + 1) * hidden + steps * hidden + steps * problem.inputs
+    weights = sum(weight.size for weight in problem.weights.values())
+    return (rows / 2 + weights * (1 + hidden / 16)) * steps * hidden
+
+
+def steps_chosen(problem: Problem, first: int, stride: int) -> Integers:
+    """The steps from ``first`` to T, one in ``stride``, both ends included."""
+    return np.unique(np.append(np.arange(first, problem.steps + 1, stride), problem.steps))

@@ -1,0 +1,60 @@
+"""What a check says: verdicts, and the record for one quantity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Verdict(StrEnum):
+    """Fail beats inconclusive beats pass."""
+
+    PASS = "pass"
+    INCONCLUSIVE = "inconclusive"
+    FAIL = "fail"
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """The verdict on the whole, given those on the parts; pass where there are none."""
+    found = set(verdicts)
+    for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
+        if verdict in found:
+            return verdict
+    return Verdict.PASS
+
+
+class Diagnosis(NamedTuple):
+    """The mistake that explains a wrong array.
+
+    ``bug`` is its id, or None where several fit equally: those are ``candidates``. ``steps``,
+    ``limit`` and ``factor`` are what the mistake itself fixes (truncated, clipped, scaled).
+    """
+
+    bug: str | None
+    explanation: str
+    rel_error_if_so: float | None
+    first_wrong_step: int | None
+    candidates: tuple[str, ...] = ()
+    steps: int | None = None
+    limit: float | None = None
+    factor: float | None = None
+
+
+class Checked(NamedTuple):
+    """The verdict on one quantity.
+
+    ``max_rel_error`` is relative to the largest entry of the quantity, or of its step's row; None
+    where there is none (a wrong shape). ``worst_index`` is NumPy's. ``reason`` says why a verdict
+    is not a plain one.
+    """
+
+    name: str
+    verdict: Verdict
+    method: str
+    max_rel_error: float | None = None
+    worst_index: tuple[int, ...] | None = None
+    expected: float | None = None
+    got: float | None = None
+    diagnosis: Diagnosis | None = None
+    reason: str = ""

@@ -1,0 +1,43 @@
+"""The verbs of the Python API that need both files and analyses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike, fspath
+from typing import Any
+
+from rnngrad.analyses.checking.document import document
+from rnngrad.core.problem import Problem
+
+
+def check(
+    problem: Problem, against: Mapping[str, Any] | str | PathLike[str] | None = None
+) -> dict[str, object]:
+    """The report that ``rnngrad check --json`` prints.
+
+    Without ``against`` it is on rnngrad's own gradients, else on those: arrays by the names of the
+    contract (``{"dL_dW_hh": …}``), or the path of a .npz, .json or .yaml with them.
+
+    >>> import rnngrad
+    >>> net = {"weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1, 1], "targets": [0, 0]}
+    >>> rnngrad.check(rnngrad.load(net))["verdict"]
+    'pass'
+
+    Raises QuantityError for names that do not exist, or not for this net, UsageError where there is
+    nothing to check, SpecError for a file that cannot be read.
+    """
+    if against is None:
+        from rnngrad.analyses.checking.own import check_own
+
+        return document(check_own(problem))
+    from rnngrad.analyses.checking.against import check_arrays
+
+    return document(check_arrays(problem, _arrays(against)))
+
+
+def _arrays(against: Mapping[str, Any] | str | PathLike[str]) -> Mapping[str, Any]:
+    if isinstance(against, Mapping):
+        return against
+    from rnngrad.spec.gradient_files import read_gradients
+
+    return read_gradients(fspath(against))[0]

@@ -1,0 +1,132 @@
+"""``rnngrad check``"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rnngrad.cli import options
+from rnngrad.cli.boundary import bounded, say
+from rnngrad.cli.check_options import CheckOptions
+
+if TYPE_CHECKING:
+    from rnngrad.analyses.checking.verdicts import Verdict
+    from rnngrad.core.problem import Problem
+    from rnngrad.views.report import Report
+
+
+@bounded
+def check(
+    spec: options.Spec,
+    overrides: options.Set = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="FILE",
+            help="Somebody else's gradients: .npz, .json, .yaml, or FILE.py:FUNCTION, which is run "
+            "with your rights.",
+        ),
+    ] = None,
+    random: Annotated[
+        int,
+        typer.Option(
+            "--random", metavar="N", help="With FILE.py:FUNCTION: N random problems as well."
+        ),
+    ] = 0,
+    answers: Annotated[
+        str | None,
+        typer.Option(
+            "--answers", metavar="PATTERN", help="Formulas to grade: a .yaml, or 'folder/*.yaml'."
+        ),
+    ] = None,
+    hide_expected: Annotated[
+        bool, typer.Option("--hide-expected", help="Hints without the right values.")
+    ] = False,
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            metavar="METHOD",
+            help="How rnngrad's own gradients are checked: auto, complex-step, differences, taylor "
+            "or adjoint.",
+        ),
+    ] = "auto",
+    rtol: Annotated[
+        float | None,
+        typer.Option(
+            "--rtol", metavar="R", help="Relative to a row's largest entry; 1e-9 by default."
+        ),
+    ] = None,
+    format_name: options.Format = "table",
+    json: options.Json = False,
+    output: options.Output = None,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    no_color: options.NoColor = False,
+) -> int:
+    """Prove gradients right, or name the mistake: rnngrad's own, or somebody else's.
+
+    Exit status: 0 right, 1 wrong, 4 cannot be decided.
+    """
+    from rnngrad.cli.output import check_writable, screen, write_text
+    from rnngrad.spec import load
+    from rnngrad.views.formats import format_named
+
+    render = format_named("json" if json else format_name, "check")
+    chosen = CheckOptions(rtol, hide_expected, random, quiet, method, spec)
+    _refuse(chosen, against, answers)
+    check_writable(output, force)
+    report, verdict = _run(load(spec, overrides=overrides or ()), against, answers, chosen)
+    write_text(render(report, screen(no_color, to_file=output is not None)), output)
+    return {"pass": 0, "fail": 1, "inconclusive": 4}[str(verdict)]
+
+
+def _refuse(chosen: CheckOptions, against: str | None, answers: str | None) -> None:
+    """UsageError for options that contradict each other, before anything is computed."""
+    from rnngrad.analyses.checking.methods import method_named
+    from rnngrad.errors import UsageError
+
+    if against is not None and answers is not None:
+        raise UsageError("--against and --answers: one at a time")
+    method_named(chosen.method)
+    if chosen.method != "auto" and (against is not None or answers is not None):
+        raise UsageError("--method is for rnngrad's own gradients, not for --against or --answers")
+    if chosen.random < 0:
+        raise UsageError(f"--random {chosen.random}: a number of problems cannot be negative")
+    if chosen.random and (against is None or ".py:" not in against):
+        raise UsageError("--random needs --against FILE.py:FUNCTION, to run it on other problems")
+    if chosen.rtol is not None and not 0 < chosen.rtol < 1:
+        raise UsageError(f"--rtol {chosen.rtol:g}: a relative tolerance lies between 0 and 1")
+
+
+def _run(
+    problem: Problem, against: str | None, answers: str | None, chosen: CheckOptions
+) -> tuple[Report, Verdict]:
+    if against is not None:
+        from rnngrad.cli.check_against import run as run_against
+
+        return run_against(problem, against, chosen)
+    if answers is not None:
+        from rnngrad.cli.check_answers import run as run_answers
+
+        return run_answers(problem, answers, chosen)
+    return _own(problem, chosen)
+
+
+def _own(problem: Problem, chosen: CheckOptions) -> tuple[Report, Verdict]:
+    from rnngrad.analyses.checking.own import check_own
+    from rnngrad.analyses.checking.plan import plan
+    from rnngrad.analyses.checking.verdicts import worst
+    from rnngrad.cli.progress import progress_bar
+    from rnngrad.views.check import report
+
+    with progress_bar(chosen.quiet) as progress:
+        checked = check_own(problem, method=chosen.method, rtol=chosen.rtol, progress=progress)
+    planned = plan(problem, chosen.method)
+    if planned.left_out and not chosen.quiet:
+        say(f"note: not checked, because too large: {', '.join(planned.left_out)}")
+    heading = (f"{problem.name}: rnngrad's own gradients", *planned.words)
+    verdict = worst(entry.verdict for entry in checked)
+    return report(checked, heading=heading, hide_expected=chosen.hide_expected), verdict

@@ -1,0 +1,132 @@
+"""``rnngrad check SPEC --against``: somebody else's arrays, or a function that makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rnngrad.analyses.checking.against import METHOD, check_arrays, names_that_do_not_exist
+from rnngrad.analyses.checking.verdicts import Checked, Verdict, worst
+from rnngrad.cli.boundary import say
+from rnngrad.cli.check_options import CheckOptions
+from rnngrad.cli.student import FaultError, Student, is_function, load_student
+from rnngrad.core.problem import Problem
+from rnngrad.errors import SpecError, UsageError
+from rnngrad.spec.gradient_files import read_gradients
+from rnngrad.spec.variants import variant
+from rnngrad.views.check import report
+from rnngrad.views.report import Report
+
+
+def run(problem: Problem, source: str, options: CheckOptions) -> tuple[Report, Verdict]:
+    """The report on the arrays of a file or a function, and the verdict on the whole."""
+    if is_function(source):
+        checked, notes = _of_function(problem, source, options)
+    elif options.random:
+        raise UsageError("--random needs --against FILE.py:FUNCTION, to run it on other problems")
+    else:
+        checked, notes = _of_file(problem, source, options.rtol), []
+    heading = (f"{source} against rnngrad's own gradients of {problem.name}", *notes)
+    shown = report(checked, heading=heading, hide_expected=options.hide_expected)
+    return shown, worst(entry.verdict for entry in checked)
+
+
+def _of_file(problem: Problem, source: str, rtol: float | None) -> list[Checked]:
+    arrays, words = read_gradients(source)
+    unknown = names_that_do_not_exist(problem, arrays)
+    if unknown:
+        raise SpecError(words(name, reason) for name, reason in unknown.items())
+    if not arrays:
+        raise UsageError(f"{source}: there is nothing to check: it holds no array")
+    return check_arrays(problem, arrays, rtol=rtol)
+
+
+# ---------------------------------------------------------------------------- a function
+
+
+def _of_function(
+    problem: Problem, source: str, options: CheckOptions
+) -> tuple[list[Checked], list[str]]:
+    """The verdicts on the spec, then on the smallest random problem that fails."""
+    try:
+        student = load_student(source)
+    except FaultError as fault:
+        return [_fault(source.rpartition(":")[2] or source, str(fault))], []
+    checked = _checked(student, problem, options)
+    if not options.random:
+        return checked, []
+    failing = _failing(student, problem, options)
+    if not failing:
+        return checked, [f"{_problems(options.random)} besides the spec: none fails"]
+    smallest = min(failing, key=lambda one: one.size)
+    how_many = f"{len(failing)} of {_problems(options.random)} fail"
+    wrong = [entry for entry in smallest.checked if entry.verdict is Verdict.FAIL]
+    note = f"{how_many}, the smallest with seed {smallest.seed}: {smallest.sizes}"
+    return [*checked, *_marked(wrong, smallest)], [note]
+
+
+def _problems(count: int) -> str:
+    return f"{count} random problem{'' if count == 1 else 's'}"
+
+
+class _Failing(NamedTuple):
+    """A random problem on which the function fails."""
+
+    seed: int
+    size: int
+    sizes: str
+    checked: Sequence[Checked]
+
+
+def _failing(student: Student, problem: Problem, options: CheckOptions) -> list[_Failing]:
+    found = []
+    for seed in range(1, options.random + 1):
+        one = variant(problem, seed)
+        checked = _checked(student, one, options)
+        if worst(entry.verdict for entry in checked) is Verdict.FAIL:
+            found.append(_Failing(seed, _size(one), _sizes(one), checked))
+    return found
+
+
+def _size(problem: Problem) -> int:
+    """Numbers in it, by which the smallest is told."""
+    return problem.x.size + sum(values.size for values in problem.weights.values())
+
+
+def _sizes(problem: Problem) -> str:
+    return f"T = {problem.steps}, I = {problem.inputs}, H = {problem.hidden}, O = {problem.outputs}"
+
+
+def _marked(wrong: Sequence[Checked], failing: _Failing) -> list[Checked]:
+    """The failing rows with the problem that they belong to."""
+    where = f"on the random problem with seed {failing.seed} ({failing.sizes})"
+    method = f"{METHOD}, random problem {failing.seed}"
+    return [
+        entry._replace(method=method, reason="; ".join(filter(None, (where, entry.reason))))
+        for entry in wrong
+    ]
+
+
+def _checked(student: Student, problem: Problem, options: CheckOptions) -> list[Checked]:
+    """The verdicts on what the function returns; its own fault is a fail."""
+    try:
+        arrays, changed = student(problem)
+    except FaultError as fault:
+        return [_fault(student.name, str(fault))]
+    if changed and not options.quiet:
+        say(f"note: {student.name} changes its inputs: {', '.join(changed)}")
+    _refuse_names(student, problem, arrays)
+    return check_arrays(problem, arrays, rtol=options.rtol)
+
+
+def _refuse_names(student: Student, problem: Problem, arrays: Mapping[str, Any]) -> None:
+    source = f"{student.path}:{student.name}"
+    unknown = names_that_do_not_exist(problem, arrays)
+    if unknown:
+        raise SpecError(f"{source}: {reason}" for reason in unknown.values())
+    if not arrays:
+        raise UsageError(f"{source}: there is nothing to check: it returned an empty dict")
+
+
+def _fault(name: str, words: str) -> Checked:
+    return Checked(name, Verdict.FAIL, METHOD, reason=words)

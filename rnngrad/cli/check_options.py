@@ -1,0 +1,17 @@
+"""What the branches of ``rnngrad check`` are told, besides the problem and the file."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class CheckOptions(NamedTuple):
+    """``rtol`` is None for the contract's own; ``random`` is N of ``--random N`` (0: none);
+    ``method`` is ``auto`` or a name in ``METHODS``; ``spec`` is SPEC as it was typed."""
+
+    rtol: float | None = None
+    hide_expected: bool = False
+    random: int = 0
+    quiet: bool = False
+    method: str = "auto"
+    spec: str = "-"

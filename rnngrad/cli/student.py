@@ -1,0 +1,169 @@
+"""A student's function, FILE.py:FUNCTION: loaded, called, and what it does wrong in words.
+
+It is code and runs with the rights of whoever names it on the command line. What it prints goes to
+standard error; it is given copies, so that it cannot spoil ours.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import linecache
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from rnngrad.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from rnngrad.core.problem import Problem
+
+MODULE = "rnngrad_student"
+
+
+class FaultError(Exception):
+    """What the student's code did wrong, in words with its own line."""
+
+
+class Returned(NamedTuple):
+    """What the function gave back, and the inputs that it changed on the way."""
+
+    arrays: Mapping[str, Any]
+    changed: tuple[str, ...]
+
+
+class Student(NamedTuple):
+    """A function that was named on the command line."""
+
+    path: Path
+    name: str
+    function: Callable[..., Any]
+
+    def __call__(self, problem: Problem) -> Returned:
+        """FUNCTION(weights, inputs, targets, h_0) on copies; raises FaultError."""
+        inputs = _copies(problem)
+        with _guarded(self.path):
+            result = self.function(
+                inputs["weights"], inputs["inputs"], inputs["targets"], inputs["h_0"]
+            )
+        if not isinstance(result, Mapping):
+            what = "nothing" if result is None else f"a {type(result).__name__}"
+            raise FaultError(
+                f"{self.path.name}: {self.name} returned {what}, must return a dict of arrays, "
+                "such as {'dL_dW_hh': ...}"
+            )
+        arrays = {str(name): value for name, value in result.items()}
+        return Returned(arrays, tuple(_changed(problem, inputs)))
+
+
+def is_function(source: str) -> bool:
+    """Whether a source names a function: FILE.py:FUNCTION, or FILE.py that lacks it."""
+    return source.endswith(".py") or ".py:" in source
+
+
+def load_student(source: str) -> Student:
+    """The function behind FILE.py:FUNCTION.
+
+    Raises UsageError where there is no such file or function, FaultError where the file itself
+    fails.
+    """
+    file, _, name = source.rpartition(":") if ".py:" in source else (source, "", "")
+    path = Path(file)
+    if not path.is_file():
+        raise UsageError(f"{file}: no such file")
+    module = _module(path)
+    named = sorted(n for n, value in vars(module).items() if _own_function(n, value))
+    if not name:
+        listed = f"; it has {', '.join(named)}" if named else ""
+        raise UsageError(f"{file}: say which function, {file}:FUNCTION{listed}")
+    function = getattr(module, name, None)
+    if function is None:
+        hint = did_you_mean(name, named) or (f"; it has {', '.join(named)}" if named else "")
+        raise UsageError(f"{file}: has no function '{name}'{hint}")
+    if not callable(function):
+        raise UsageError(f"{file}: '{name}' is a {type(function).__name__}, not a function")
+    return Student(path, name, function)
+
+
+def _own_function(name: str, value: object) -> bool:
+    return callable(value) and getattr(value, "__module__", "") == MODULE and name[0] != "_"
+
+
+def _module(path: Path) -> ModuleType:
+    """The file, run as a module; files beside it can be imported by it."""
+    spec = importlib.util.spec_from_file_location(MODULE, path.resolve())
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[MODULE] = module
+    with _guarded(path):
+        spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def _guarded(path: Path) -> Iterator[None]:
+    """The student's code: prints to standard error, imports from its folder, fails in words."""
+    folder, written = str(path.resolve().parent), sys.dont_write_bytecode
+    sys.path.insert(0, folder)
+    sys.dont_write_bytecode = True
+    try:
+        with redirect_stdout(sys.stderr), warnings.catch_warnings():
+            warnings.simplefilter("default")
+            yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise FaultError(_in_words(error, path)) from error
+    finally:
+        sys.dont_write_bytecode = written
+        if folder in sys.path:
+            sys.path.remove(folder)
+
+
+def _in_words(error: BaseException, path: Path) -> str:
+    """``student.py:12 in backward: ZeroDivisionError: division by zero``, and the line itself."""
+    what = f"{type(error).__name__}: {error}".removesuffix(": ")
+    own = str(path.resolve())
+    if isinstance(error, SyntaxError) and error.filename == own:
+        return _placed(path, error.lineno, "", f"{type(error).__name__}: {error.msg}")
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == own]
+    if not frames:
+        return f"{path.name}: {what}"
+    return _placed(path, frames[-1].lineno, frames[-1].name, what)
+
+
+def _placed(path: Path, line: int | None, function: str, what: str) -> str:
+    source = linecache.getline(str(path.resolve()), line or 0).strip()
+    inside = f" in {function}" if function and function != "<module>" else ""
+    quoted = f", at `{source}`" if source else ""
+    return f"{path.name}:{line}{inside}: {what}{quoted}"
+
+
+def _copies(problem: Problem) -> dict[str, Any]:
+    """Arrays of the student's own, that may be written to."""
+    return {
+        "weights": {name: values.copy() for name, values in problem.weights.items()},
+        "inputs": problem.x.copy(),
+        "targets": None if problem.targets is None else problem.targets.copy(),
+        "h_0": problem.h_0.copy(),
+    }
+
+
+def _changed(problem: Problem, inputs: Mapping[str, Any]) -> Iterator[str]:
+    """The names of the inputs that are not what they were."""
+    given = {**problem.weights, "inputs": problem.x, "targets": problem.targets, "h_0": problem.h_0}
+    now = {**inputs["weights"], **{k: v for k, v in inputs.items() if k != "weights"}}
+    for name, values in given.items():
+        if values is not None and not _same(now.get(name), values):
+            yield name
+
+
+def _same(now: object, before: np.ndarray[Any, Any]) -> bool:
+    return isinstance(now, np.ndarray) and np.array_equal(now, before, equal_nan=True)

@@ -1,0 +1,83 @@
+"""Seeded random problems of one kind: same functions, other sizes, numbers and start."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+
+import numpy as np
+
+from rnngrad.core.arrays import Array, frozen
+from rnngrad.core.cells import READOUT
+from rnngrad.core.problem import Problem
+from rnngrad.spec.drawing import Draw, drawn, generator
+
+LARGEST_SIZE, LARGEST_STEPS = 4, 8
+STD = 0.7
+
+
+def variant(problem: Problem, seed: int) -> Problem:
+    """A random problem like ``problem``: same cell, activations and loss, another net.
+
+    Sizes from 1 to 4, T from 1 to 8 (but the spec's own T where ``loss_steps`` lists steps);
+    weights normal with standard deviation 0.7, inputs, targets and h_0 with 1. Repeats with the
+    seed.
+    """
+    sizes = _sizes(problem, seed)
+    cell = problem.cell.parameters
+    shapes = {**cell, **(READOUT if problem.has_readout else {})}
+    weights = {
+        name: _normal(name, tuple(sizes[n] for n in letters), STD, seed)
+        for name, letters in shapes.items()
+    }
+    steps, outputs = sizes["T"], sizes["O" if problem.has_readout else "H"]
+    return replace(
+        problem,
+        name=f"random problem {seed}",
+        weights=MappingProxyType(weights),
+        x=_normal("inputs", (steps, sizes["I"]), 1.0, seed),
+        h_0=_normal("h_0", (sizes["H"],), 1.0, seed),
+        targets=None if problem.loss is None else _targets(problem, (steps, outputs), seed),
+        loss_weights=_loss_weights(problem.loss_weights, steps),
+        seed=seed,
+        draw=None,
+    )
+
+
+def _sizes(problem: Problem, seed: int) -> dict[str, int]:
+    stream = generator(seed, "sizes")
+    sizes = {letter: int(stream.integers(1, LARGEST_SIZE + 1)) for letter in "HIO"}
+    steps = int(stream.integers(1, LARGEST_STEPS + 1))
+    return {**sizes, "T": problem.steps if _listed(problem.loss_weights) else steps}
+
+
+def _listed(loss_weights: Array | None) -> bool:
+    """Whether the steps that count are neither all nor the last alone."""
+    if loss_weights is None:
+        return False
+    counting = np.flatnonzero(loss_weights)
+    return len(counting) != len(loss_weights) and list(counting) != [len(loss_weights) - 1]
+
+
+def _loss_weights(given: Array | None, steps: int) -> Array | None:
+    """All steps or the last one, summed or averaged, as in the spec."""
+    if given is None or _listed(given):
+        return given
+    counting = np.ones(steps)
+    if len(given) > 1 and given[0] == 0:
+        counting[:-1] = 0.0
+    mean = len(np.flatnonzero(given)) > 1 and given[-1] < 1.0
+    return frozen(counting / counting.sum() if mean else counting)
+
+
+def _normal(name: str, shape: tuple[int, ...], std: float, seed: int) -> Array:
+    return frozen(drawn(name, Draw("init", "normal", {"std": std}, shape), seed))
+
+
+def _targets(problem: Problem, shape: tuple[int, int], seed: int) -> Array:
+    """Classes where the loss wants them, else normal numbers."""
+    kinds = {"sigmoid": "bernoulli", "softmax": "one_hot"}
+    needs = problem.loss.needs if problem.loss is not None else None
+    kind = kinds.get(needs or "", "normal")
+    options = {"scale": 1.0} if kind == "normal" else {}
+    return frozen(drawn("targets", Draw("random", kind, options, shape), seed))
