@@ -1,0 +1,1 @@
+"""Grades formulas: text -> tree -> values at general points -> points and hints."""

@@ -1,0 +1,212 @@
+"""Answers -> grades: the one entry of this room."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from rnngrad.analyses.checking.verdicts import Verdict
+from rnngrad.analyses.grading import numbers
+from rnngrad.analyses.grading.evaluation import OrderError, UnreadError
+from rnngrad.analyses.grading.explaining import Explainer
+from rnngrad.analyses.grading.expressions import (
+    Derivative,
+    Div,
+    FormulaError,
+    Name,
+    Node,
+    nodes,
+    written,
+)
+from rnngrad.analyses.grading.grammar import parse
+from rnngrad.analyses.grading.points import HALF, OF, for_paths
+from rnngrad.analyses.grading.reference import Task, tasks
+from rnngrad.analyses.grading.sampling import (
+    RTOL,
+    Sample,
+    bindings,
+    same_with_vectors,
+    scalar_sample,
+    vector_sample,
+)
+from rnngrad.analyses.grading.wording import hint
+from rnngrad.core.arrays import Array
+from rnngrad.core.problem import Problem
+
+Answer: TypeAlias = "str | Sequence[Answer]"
+"""A formula or a number as it was typed, or nested lists of numbers."""
+
+
+class Grade(NamedTuple):
+    """The grade of one subtask; ``at`` is the character of the formula that cannot be read."""
+
+    id: str
+    points: float
+    of: float
+    verdict: Verdict
+    hint: str = ""
+    at: int | None = None
+    unread: bool = False
+
+
+class Grader:
+    """Grades answers on one problem; what is computed for a subtask is kept for the next file."""
+
+    def __init__(self, problem: Problem, *, hide: bool = False, rtol: float = numbers.RTOL) -> None:
+        self.problem, self.hide = problem, hide
+        self.tasks = tasks(problem)
+        self.numbers = numbers.References(problem, rtol)
+        self._subtasks: dict[str, _Subtask] = {}
+
+    def grade(self, answers: Mapping[str, Answer]) -> tuple[Grade, ...]:
+        """A grade for every subtask of the net, 0 for those without an answer."""
+        return tuple(self.one(name, answers.get(name)) for name in self.tasks)
+
+    def one(self, name: str, answer: Answer | None) -> Grade:
+        """The grade of one subtask; a formula that cannot be read is a grade too."""
+        if answer is None or answer == "":
+            return Grade(name, 0.0, OF, Verdict.FAIL, "not answered")
+        if not isinstance(answer, str) or numbers.is_number(answer):
+            points, verdict, said = self.numbers.judge(name, answer, hide=self.hide)
+            return Grade(name, points, OF, verdict, said)
+        try:
+            points, said = self._subtask(name).judge(parse(answer))
+        except FormulaError as error:
+            return Grade(name, 0.0, OF, Verdict.FAIL, error.message, error.at, unread=True)
+        return Grade(name, points, OF, Verdict.PASS if points == OF else Verdict.FAIL, said)
+
+    def _subtask(self, name: str) -> _Subtask:
+        if name not in self._subtasks:
+            self._subtasks[name] = _Subtask(self.problem, self.tasks[name], self.hide)
+        return self._subtasks[name]
+
+
+class Judged(NamedTuple):
+    """Points, and what is to be said."""
+
+    points: float
+    hint: str = ""
+
+
+class _Subtask:
+    """One subtask, with the nets on which its answers are compared."""
+
+    def __init__(self, problem: Problem, task: Task, hide: bool) -> None:
+        self.problem, self.task, self.hide = problem, task, hide
+        self.sample = scalar_sample(problem, task)
+        self.explainer = Explainer(problem, task, self.sample)
+        self.right = self.sample.values(task.asked)
+        weights = [np.abs(path) for path in self.explainer.paths]
+        self.scale = np.maximum(np.abs(self.right), sum(weights, np.zeros(len(self.right))))
+        self.vectors: Sample | None = None
+
+    def judge(self, sides: tuple[Node, ...]) -> Judged:
+        """The worst of the sides: each must be equal to what is asked, the last worked out."""
+        lhs = [] if len(sides) == 1 else self._left_hand_side(sides[0])
+        said, rest = list(lhs), sides[1:] if lhs else sides
+        for index, side in enumerate(rest):
+            judged = self._side(side, last=index == len(rest) - 1)
+            if judged.points < OF and len(rest) > 1:
+                judged = Judged(judged.points, f"{_which(index + bool(lhs))}: {judged.hint}")
+            said.append(judged)
+        lowest = min(said, key=lambda judged: judged.points)
+        return (
+            lowest if lowest.points < OF else Judged(OF, "; ".join(j.hint for j in said if j.hint))
+        )
+
+    def _left_hand_side(self, side: Node) -> list[Judged]:
+        """What is said of a derivative on the left; nothing where there is none."""
+        asked = written(self.task.asked)
+        if isinstance(side, Div) and isinstance(side.top, Name) and isinstance(side.bottom, Name):
+            printed = written(Derivative(side.top, side.bottom, False))
+            if printed == asked.replace("⁺", ""):
+                return [Judged(OF, "the ∂ is missing on the left, as in the sheet's (27)")]
+        if not isinstance(side, Derivative):
+            return []
+        if self._equal(self._values(side)):
+            return [Judged(OF)]
+        return [Judged(HALF, f"the left-hand side is {written(side)}; asked is {asked}")]
+
+    def _values(self, node: Node) -> Array:
+        try:
+            values = self.sample.values(node)
+        except OrderError as error:
+            raise FormulaError(f"has no value with vectors: {error}") from None
+        except UnreadError as error:
+            raise FormulaError(f"{error} is not read for this net") from None
+        if values.shape != self.right.shape:
+            raise FormulaError("is of another shape than what is asked")
+        return values
+
+    def _equal(self, values: Array) -> bool:
+        return bool(np.all(np.abs(values - self.right) <= RTOL * self.scale))
+
+    def _side(self, side: Node, *, last: bool) -> Judged:
+        values = self._values(side)
+        if not self._equal(values):
+            return self._wrong(side, values)
+        if last and self._restates(side):
+            return Judged(0.0, "this restates what is asked; work the derivative out")
+        return self._between_vectors(side)
+
+    def _wrong(self, side: Node, values: Array) -> Judged:
+        if self.task.every_step and self._right_at_the_last(values):
+            return Judged(HALF, "right at one step alone; asked is every t")
+        explanation = self.explainer.explain(side)
+        wrong = len(explanation.mistakes) + explanation.unknown
+        points = for_paths(explanation.coefficients, wrong)
+        return Judged(
+            min(points, OF - 0.5), hint(self.problem, self.task, explanation, hide=self.hide)
+        )
+
+    def _right_at_the_last(self, values: Array) -> bool:
+        """Whether a formula with a number for t holds at that one step: the last, as on a sheet."""
+        per_step = np.abs(values - self.right) <= RTOL * self.scale
+        count = len(bindings(self.task, self.sample.places[0][0].nets.steps))
+        return bool(per_step.reshape(count, -1).all(axis=1).any())
+
+    def _restates(self, side: Node) -> bool:
+        """Whether the derivative that is asked still stands in the answer."""
+        derivatives = (node for node in nodes(side) if isinstance(node, Derivative))
+        return any(map(self._is_asked, derivatives))
+
+    def _is_asked(self, node: Derivative) -> bool:
+        evaluator, binding = self.sample.places[-1]
+        try:
+            keys = [evaluator.key(n.bottom, binding) for n in (node, self.task.asked)]
+            if keys[0] != keys[1]:
+                return False
+            loss = isinstance(node.top, Name) and node.top.head == "L"
+            if loss and self.task.weight is not None:
+                return True
+            return self._equal(self._values(node))
+        except FormulaError:
+            return False
+
+    def _between_vectors(self, side: Node) -> Judged:
+        """A right formula for scalars, looked at again where the net has vectors."""
+        problem = self.problem
+        if problem.inputs == problem.hidden == problem.outputs == 1:
+            return Judged(OF)
+        if self.vectors is None:
+            self.vectors = vector_sample(problem, self.task)
+        try:
+            if same_with_vectors(self.vectors, side, self.task.asked):
+                return Judged(OF)
+            why = "its factors do not commute"
+        except OrderError as error:
+            why = str(error)
+        except UnreadError:
+            return Judged(OF)
+        said = "right for scalars; with vectors the order of the factors, or a transpose, is wrong"
+        return Judged(HALF, said if self.hide else f"{said} ({why})")
+
+
+def _which(equal_signs: int) -> str:
+    """Which side of a chain: by the "=" before it."""
+    if equal_signs == 0:
+        return "before the first '='"
+    ordinal = {1: "1st", 2: "2nd", 3: "3rd"}.get(equal_signs, f"{equal_signs}th")
+    return f"after the {ordinal} '='"

@@ -1,0 +1,121 @@
+"""Answers that are numbers: right to the digits given.
+
+A number is right when it is within half a unit of its last digit of the net's own value, or
+within ``rtol`` of it relatively; integers and zero are exact. Fewer than three significant digits
+can only be wrong or inconclusive: 0.05 is near too much. Lists are compared entry by entry, and
+the points are the share of them that is right, down to a half.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rnngrad.analyses.checking.verdicts import Verdict, worst
+from rnngrad.analyses.derivation import Line, derivation
+from rnngrad.analyses.grading.points import OF
+from rnngrad.analyses.quantities import Quantities
+from rnngrad.core.arrays import Array
+from rnngrad.core.problem import Problem
+
+if TYPE_CHECKING:
+    from rnngrad.analyses.grading.grade import Answer
+
+RTOL = 1e-9
+FEWEST_DIGITS = 3
+
+_NUMBER = re.compile(r"\s*[-+−]?\s*(?:\d+\.?\d*|\.\d+)(?:[eE][-+−]?\d{1,4})?\s*")
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is one number and nothing else."""
+    return len(text) < 400 and _NUMBER.fullmatch(text) is not None
+
+
+def as_number(text: str) -> Decimal:
+    """The number, with the digits that it was typed with."""
+    return Decimal(re.sub(r"\s", "", text.replace("−", "-")))
+
+
+class References:
+    """The net's own values by subtask, each computed when it is asked for."""
+
+    def __init__(self, problem: Problem, rtol: float = RTOL) -> None:
+        self.rtol = Decimal(rtol)
+        self.quantities = Quantities(problem)
+        self.lines: dict[str, Line] = {line.id: line for line in derivation(problem)}
+
+    def judge(self, name: str, answer: Answer, *, hide: bool) -> tuple[float, Verdict, str]:
+        """Points, verdict and hint for numbers typed for one subtask."""
+        line = self.lines[name]
+        right = np.asarray(line.value(self.quantities[line.quantity]), dtype=np.float64)
+        typed = _flat(answer)
+        if typed is None:
+            return 0.0, Verdict.FAIL, "a list must hold numbers and nothing else"
+        if isinstance(answer, str) and typed == [0] and not right.any():
+            return OF, Verdict.PASS, ""
+        if len(typed) != right.size or _shape(answer) not in (right.shape, _squeezed(right)):
+            return 0.0, Verdict.FAIL, _shape_words(right, len(typed))
+        verdicts = [
+            _judge(t, float(v), self.rtol) for t, v in zip(typed, right.ravel(), strict=True)
+        ]
+        return _together(verdicts, right, hide=hide)
+
+
+def _squeezed(right: Array) -> tuple[int, ...]:
+    """The shape without its ones: a scalar net's value may be typed as a number."""
+    return tuple(size for size in right.shape if size != 1)
+
+
+def _flat(answer: Answer) -> list[Decimal] | None:
+    if isinstance(answer, str):
+        return [as_number(answer)] if is_number(answer) else None
+    parts = [_flat(part) for part in answer]
+    return None if None in parts else [n for part in parts if part is not None for n in part]
+
+
+def _shape(answer: Answer | Sequence[Answer]) -> tuple[int, ...]:
+    if isinstance(answer, str):
+        return ()
+    shapes = {_shape(part) for part in answer}
+    return (len(answer), *shapes.pop()) if len(shapes) == 1 else (-1,)
+
+
+def _shape_words(right: Array, typed: int) -> str:
+    wanted = _squeezed(right)
+    if not wanted:
+        return f"{typed} numbers; there is one"
+    if len(wanted) == 1:
+        return f"{typed} number{'s' if typed != 1 else ''}; must be a list of {wanted[0]}"
+    return f"must be nested lists, {' × '.join(map(str, wanted))} numbers"
+
+
+def _judge(typed: Decimal, right: float, rtol: Decimal) -> Verdict:
+    """One number against one."""
+    if not np.isfinite(right):
+        return Verdict.INCONCLUSIVE
+    exponent, digits = int(typed.as_tuple().exponent), len(typed.as_tuple().digits)
+    written_out = exponent >= 0 or typed == 0
+    unit = Decimal(0) if written_out else Decimal(5).scaleb(exponent - 1)
+    gap, allowed = abs(typed - Decimal(right)), max(unit, abs(Decimal(right)) * rtol)
+    if gap > allowed * (1 + Decimal("1e-12")):
+        return Verdict.FAIL
+    return Verdict.PASS if written_out or digits >= FEWEST_DIGITS else Verdict.INCONCLUSIVE
+
+
+def _together(verdicts: list[Verdict], right: Array, *, hide: bool) -> tuple[float, Verdict, str]:
+    count, passed = len(verdicts), verdicts.count(Verdict.PASS)
+    verdict = worst(verdicts)
+    points = float(np.floor(2.0 * OF * passed / count) / 2.0)
+    if verdict is Verdict.PASS:
+        return OF, verdict, ""
+    if verdict is Verdict.INCONCLUSIVE:
+        return min(points, OF - 0.5), verdict, f"give at least {FEWEST_DIGITS} significant digits"
+    wrong = verdicts.count(Verdict.FAIL)
+    said = "the number is wrong" if count == 1 else f"{wrong} of {count} numbers are wrong"
+    shown = "" if hide or count > 1 else f"; it is {right.ravel()[0]:.6g}"
+    return min(points, OF - 0.5), verdict, said + shown
