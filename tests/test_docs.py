@@ -59,6 +59,8 @@ def test_the_commands_in_the_readme_run(line: str, tmp_path: Path) -> None:
     if words[:1] != ["rnngrad"]:
         return
     run("init", "-o", "net.yaml", cwd=tmp_path)
+    if "--against" in words:
+        run("derive", "net.yaml", "--save", "gradients.npz", cwd=tmp_path)
     done = run(*words[1:], cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
 

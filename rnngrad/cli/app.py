@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated
 
 import typer
@@ -9,6 +11,7 @@ import typer
 from rnngrad.cli import boundary
 from rnngrad.cli.check import check
 from rnngrad.cli.derive import derive
+from rnngrad.cli.front_door import Command
 from rnngrad.cli.init import init
 from rnngrad.cli.schema import schema
 from rnngrad.version import __version__
@@ -21,10 +24,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(derive)
-app.command()(check)
-app.command()(init)
-app.command()(schema)
+COMMANDS: Mapping[str, Command] = MappingProxyType(
+    {command.__name__: command for command in (derive, check, init, schema)}
+)
+"""name -> command, in the order of the help: the one place to add a command."""
+
+for _command in COMMANDS.values():
+    app.command()(_command)
 
 
 def _show_version(wanted: bool) -> None:
