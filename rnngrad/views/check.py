@@ -39,9 +39,8 @@ def _cell(value: object) -> Cell:
 def _blocks(checked: tuple[Checked, ...], heading: Sequence[str]) -> Iterator[Block]:
     yield Lines(tuple(heading), titled=True)
     yield _overview(checked)
-    for entry in checked:
-        if entry.verdict is Verdict.FAIL:
-            yield Lines(tuple(_in_words(entry)), titled=True)
+    for group in _together([entry for entry in checked if entry.verdict is Verdict.FAIL]):
+        yield Lines(tuple(_in_words(group)), titled=True)
     yield from _undecided(checked)
     remarks = tuple(dict.fromkeys(_remark(entry) for entry in checked if _has_remark(entry)))
     if remarks:
@@ -70,7 +69,7 @@ def _undecided(checked: tuple[Checked, ...]) -> Iterator[Block]:
     for reason in dict.fromkeys(entry.reason for entry in undecided):
         entries = [entry for entry in undecided if entry.reason == reason]
         if len(entries) == 1:
-            yield Lines(tuple(_in_words(entries[0])), titled=True)
+            yield Lines(tuple(_in_words(entries)), titled=True)
         else:
             names = ", ".join(entry.name for entry in entries)
             yield Lines((f"{names}: {Verdict.INCONCLUSIVE}", reason), titled=True)
@@ -84,15 +83,38 @@ def _index(entry: Checked) -> str:
     return "" if entry.worst_index is None else str([int(i) for i in entry.worst_index])
 
 
-def _in_words(entry: Checked) -> Iterator[str]:
-    """What is wrong with one quantity: where, which values, and which mistake explains it."""
-    yield f"{entry.name}: {entry.verdict}"
-    if entry.worst_index is not None:
-        yield f"worst entry {entry.name}{_index(entry)}{_step(entry)}{_values(entry)}"
-    if entry.reason:
-        yield entry.reason
-    if entry.diagnosis is not None:
-        yield from _diagnosed(entry.diagnosis)
+def _together(wrong: Sequence[Checked]) -> list[list[Checked]]:
+    """The wrong quantities, those that one mistake explains together."""
+    groups: dict[object, list[Checked]] = {}
+    for index, entry in enumerate(wrong):
+        diagnosis = entry.diagnosis
+        named = diagnosis is not None and (diagnosis.bug or diagnosis.candidates)
+        key = (named, diagnosis and diagnosis.explanation, entry.reason) if named else index
+        groups.setdefault(key, []).append(entry)
+    return list(groups.values())
+
+
+def _in_words(entries: Sequence[Checked]) -> Iterator[str]:
+    """What is wrong: where, which values, and which mistake explains it all."""
+    first = entries[0]
+    yield f"{', '.join(entry.name for entry in entries)}: {first.verdict}"
+    for entry in entries:
+        if entry.worst_index is not None:
+            yield f"worst entry {entry.name}{_index(entry)}{_step(entry)}{_values(entry)}"
+    if first.reason:
+        yield first.reason
+    diagnoses = [entry.diagnosis for entry in entries if entry.diagnosis is not None]
+    if diagnoses:
+        yield from _diagnosed(_joint(diagnoses))
+
+
+def _joint(diagnoses: Sequence[Diagnosis]) -> Diagnosis:
+    """One diagnosis for several quantities: the largest error, the step that any of them has."""
+    errors = [d.rel_error_if_so for d in diagnoses if d.rel_error_if_so is not None]
+    steps = [d.first_wrong_step for d in diagnoses if d.first_wrong_step is not None]
+    return diagnoses[0]._replace(
+        rel_error_if_so=max(errors, default=None), first_wrong_step=steps[0] if steps else None
+    )
 
 
 def _step(entry: Checked) -> str:
