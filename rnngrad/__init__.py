@@ -19,6 +19,8 @@ from rnngrad.version import __version__
 if TYPE_CHECKING:
     from rnngrad.analyses.derive import Derivation, derive, gradients, log10_chain, log10_paths
     from rnngrad.api import check
+    from rnngrad.analyses.stability import lyapunov_spectrum
+    from rnngrad.analyses.sweep import sweep
     from rnngrad.core.problem import Problem
     from rnngrad.errors import OutputError, QuantityError, RnngradError, SpecError, UsageError
     from rnngrad.spec import json_schema, load
@@ -32,6 +34,8 @@ _HOMES = {
         "log10_paths",
     ),
     "rnngrad.api": ("check",),
+    "rnngrad.analyses.stability": ("lyapunov_spectrum",),
+    "rnngrad.analyses.sweep": ("sweep",),
     "rnngrad.core.problem": ("Problem",),
     "rnngrad.errors": ("OutputError", "QuantityError", "RnngradError", "SpecError", "UsageError"),
     "rnngrad.spec": ("json_schema", "load"),
@@ -54,6 +58,8 @@ __all__ = [
     "load",
     "log10_chain",
     "log10_paths",
+    "lyapunov_spectrum",
+    "sweep",
 ]
 
 

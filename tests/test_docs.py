@@ -62,7 +62,7 @@ def test_the_commands_in_the_readme_run(line: str, tmp_path: Path) -> None:
     if "--against" in words:
         run("derive", "net.yaml", "--save", "gradients.npz", cwd=tmp_path)
     done = run(*words[1:], cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_mistake_in_the_readme_is_worded_so(tmp_path: Path) -> None:

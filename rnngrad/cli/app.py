@@ -14,6 +14,7 @@ from rnngrad.cli.derive import derive
 from rnngrad.cli.front_door import Command
 from rnngrad.cli.init import init
 from rnngrad.cli.schema import schema
+from rnngrad.cli.sweep import sweep
 from rnngrad.version import __version__
 
 app = typer.Typer(
@@ -25,7 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS: Mapping[str, Command] = MappingProxyType(
-    {command.__name__: command for command in (derive, check, init, schema)}
+    {command.__name__: command for command in (derive, check, sweep, init, schema)}
 )
 """name -> command, in the order of the help: the one place to add a command."""
 

@@ -24,6 +24,9 @@ from rnngrad.core.arrays import Array, Integers, column
 ZERO = -(2**60)
 """The exponent of an exact zero: below every other, and sums of a few stay within int64."""
 
+LEAST = -(2.0**40)
+"""The log2 of the smallest number: a million factors of it are still above ZERO."""
+
 BAND = 400
 """Bits in a band: products of two bands, and sums of 2⁵³ of them, stay clear of 2^±1022."""
 
@@ -75,10 +78,17 @@ def scaled(values: Array) -> Scaled:
     return _normal(values, np.zeros(values.shape, dtype=np.int64))
 
 
+def reciprocal(values: Scaled) -> Scaled:
+    """1/x entry by entry; an exact 0 gives inf."""
+    return _normal(1.0 / values.mantissa, -values.exponent)
+
+
 def scaled_from_log2(log2: Array) -> Scaled:
-    """2^log2 for a positive number given by its logarithm; −inf gives an exact zero."""
-    floor = np.floor(np.where(np.isfinite(log2), log2, 0.0))
-    return _normal(np.exp2(log2 - floor), floor.astype(np.int64))
+    """2^log2 for a positive number given by its logarithm; −inf gives an exact zero, and so does
+    what is below ``LEAST``, whose products would leave int64."""
+    held = np.where(log2 < LEAST, -np.inf, log2)
+    floor = np.floor(np.where(np.isfinite(held), held, 0.0))
+    return _normal(np.exp2(held - floor), floor.astype(np.int64))
 
 
 def _normal(mantissa: Array, exponent: Integers) -> Scaled:

@@ -13,6 +13,7 @@ from rnngrad.analyses.selection import LARGE, Selection
 from rnngrad.core.arrays import Array
 from rnngrad.core.problem import Problem
 from rnngrad.version import __version__
+from rnngrad.views import flow
 from rnngrad.views.report import Cell
 from rnngrad.views.to_json import finite, nested
 
@@ -42,6 +43,7 @@ def document(
     shown["remarks"] = list(result.remarks)
     if selection.paths:
         shown["paths"] = _paths(result)
+    shown["gradient_flow"] = flow.data(result, selection)
     return shown
 
 

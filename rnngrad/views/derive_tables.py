@@ -14,6 +14,7 @@ from rnngrad.analyses.quantities import QUANTITIES
 from rnngrad.analyses.selection import Selection
 from rnngrad.core.arrays import Array
 from rnngrad.core.problem import Problem
+from rnngrad.views import flow
 from rnngrad.views.arrays import array_table
 from rnngrad.views.blocks import Block, Column, Lines, Table
 from rnngrad.views.derive_step import step_blocks
@@ -52,6 +53,7 @@ def blocks(result: Derivation, selection: Selection, arrays: dict[str, Array]) -
         yield _per_step(result, selection)
         yield from _paths(result, selection)
     yield _chain(result, selection, arrays)
+    yield from flow.blocks(result, selection)
 
 
 def _heading(result: Derivation) -> Lines:

@@ -1,0 +1,170 @@
+"""How the gradient flows through one net: what ``derive`` shows under "gradient flow"."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from rnngrad.analyses.derive import Derivation
+from rnngrad.analyses.horizons import Horizon, horizons
+from rnngrad.analyses.stability import growth_rate, regime
+from rnngrad.core.arrays import Array, quietly
+from rnngrad.core.jacobians import scaled_slopes
+from rnngrad.core.lyapunov import Lyapunov, lyapunov
+from rnngrad.core.products import products
+from rnngrad.core.scaled import LOG10_2, Scaled, reciprocal
+
+AFFORDABLE = 2e9
+"""T·(S³ + 20,000) up to which all this is computed unasked: a few seconds."""
+
+SURE = 1e-6
+"""σ_min/σ_max above which one SVD has both right; below, σ_min comes from the inverse."""
+
+
+class Shape(NamedTuple):
+    """The singular values of ∂s_T/∂s_k for k = 0 … T, in two numbers each, (T+1,).
+
+    ``log10_condition``: log10 σ_max/σ_min, inf where a direction is lost altogether.
+    ``participation``: (Σσ²)²/Σσ⁴, how many directions take part, 1 to S; nan where all is 0.
+    """
+
+    log10_condition: Array
+    participation: Array
+
+
+class GradientFlow:
+    """Growth, exponents, the shape of the chain, horizons and Ω of one derivation."""
+
+    def __init__(self, result: Derivation) -> None:
+        self.result, self.problem = result, result.problem
+
+    @property
+    def affordable(self) -> bool:
+        """Whether it takes a few seconds at most."""
+        return self.problem.steps * (self.problem.state_size**3 + 2e4) <= AFFORDABLE
+
+    @property
+    def log10_step_norms(self) -> Array:
+        """log10 ‖∂h_t/∂h_{t−1}‖ for t = 1 … T, (T,)."""
+        return self.result.log10_step_norms
+
+    @cached_property
+    def rate(self) -> float:
+        """(1/T) ln ‖∂h_T/∂h_0‖"""
+        return growth_rate(float(self.result["log10_chain"][0]), self.problem.steps)
+
+    @property
+    def regime(self) -> str | None:
+        """``vanishing``, ``steady`` or ``exploding``."""
+        return regime(self.rate)
+
+    @cached_property
+    def lyapunov(self) -> Lyapunov:
+        """The spectrum over all T steps from Q_0 = 1."""
+        return lyapunov(self.problem, self.result.passes.forward)
+
+    @cached_property
+    def shape(self) -> Shape:
+        """Condition and participation of ∂h_T/∂h_k, k = 0 … T."""
+        return chain_shape(self.result)
+
+    @cached_property
+    def end(self) -> Shape:
+        """The same of ∂h_T/∂h_0 alone, in a fraction of the time."""
+        return chain_shape(self.result, whole=False)
+
+    @cached_property
+    def log10_paths(self) -> Array:
+        """log10 ‖∂L_t/∂h_k‖, (T, T+1); there must be a loss. O(T²·H²) time."""
+        return self.result["log10_paths"]
+
+    def credit_rows(self) -> Iterator[tuple[int, Array]]:
+        """(t, log10 ‖∂L_t/∂h_k‖ for k = 0 … T) for the losses that count."""
+        for t, row in enumerate(self.log10_paths, start=1):
+            if np.isfinite(row).any():
+                yield t, row
+
+    @cached_property
+    def horizons(self) -> tuple[Horizon, ...]:
+        """How far back the losses reach; empty without a loss."""
+        return () if self.problem.loss is None else horizons(self.log10_paths)
+
+    @cached_property
+    def omega(self) -> Array:
+        """Pascanu's Ω_t, (T,); empty without a loss."""
+        return np.empty(0) if self.problem.loss is None else omega_terms(self.result)
+
+
+def omega_terms(result: Derivation) -> Array:
+    """Ω_t = (‖∂L/∂h_t · ∂h_t/∂h_{t−1}‖ / ‖∂L/∂h_t‖ − 1)² for t = 1 … T, (T,).
+
+    nan where ∂L/∂h_t is 0. Their sum is 0 where the gradient keeps its length on its way back.
+    Source: Pascanu, Mikolov, Bengio, ICML (2013), equation 9, with ∂L/∂h_t of all losses.
+    """
+    problem, trace = result.problem, result.passes.forward
+    with quietly():
+        reached = result.passes.backward.dL_dh[1:]
+        unit = reached / np.abs(reached).max(axis=1, keepdims=True)
+        unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+        pulled = (unit * problem.activation.slope(trace.a)) @ problem.weights["W_hh"]
+        terms: Array = (np.linalg.norm(pulled, axis=1) - 1.0) ** 2
+        return terms
+
+
+def chain_shape(result: Derivation, whole: bool = True) -> Shape:
+    """Condition and participation of ∂h_T/∂h_k, for k = 0 … T; for k = 0 alone unless ``whole``.
+
+    σ_min of a product that is worse conditioned than 1/rounding is 1/σ_max of its inverse,
+    J_{k+1}⁻¹ ⋯ J_T⁻¹, which is a chain of its own: transposed, of the slopes 1/σ' and W⁻ᵀ. That
+    inverse is right as long as W_hh itself is far from singular.
+    """
+    W = result.problem.weights["W_hh"]
+    with quietly():
+        slopes = scaled_slopes(result.problem, result.passes.forward)
+        sigmas, exponents = _singular_values(slopes, W, whole)
+        condition = np.log10(sigmas[:, 0] / sigmas[:, -1])
+        squares = (sigmas / sigmas[:, :1]) ** 2
+        participation = squares.sum(axis=1) ** 2 / (squares**2).sum(axis=1)
+        unsure = ~(sigmas[:, -1] > SURE * sigmas[:, 0])
+        if unsure.any():
+            through_inverse = _log10_inverse_norms(slopes, W, whole)
+            norms = np.log10(sigmas[:, 0]) + exponents * LOG10_2
+            condition = np.where(unsure, norms + through_inverse, condition)
+    return Shape(condition, participation)
+
+
+def _singular_values(slopes: Scaled, W: Array, whole: bool) -> tuple[Array, Array]:
+    """Of ∂h_T/∂h_k, (T+1, S), without 2^exponent, (T+1,); of ∂h_T/∂h_0 unless ``whole``."""
+    chain = products(slopes, W) if whole else deque(products(slopes, W), maxlen=1)
+    found = [_aligned_sigmas(product) for product in chain][::-1]
+    return np.array([sigmas for sigmas, _ in found]), np.array([top for _, top in found])
+
+
+def _aligned_sigmas(product: Scaled) -> tuple[Array, float]:
+    values, top = product.aligned(axis=(0, 1))
+    if not np.isfinite(values).all():
+        return np.full(len(values), np.nan), 0.0
+    return np.asarray(np.linalg.svd(values, compute_uv=False), np.float64), float(top)
+
+
+def _log10_inverse_norms(slopes: Scaled, W: Array, whole: bool) -> Array:
+    """log10 of 1/σ_min of ∂h_T/∂h_k, (T+1,); inf from the last step that loses a direction on."""
+    steps = len(slopes.mantissa)
+    norms = np.full(steps + 1 if whole else 1, np.inf)
+    if np.linalg.cond(W) > 1e12:
+        norms[steps:] = 0.0
+        return norms
+    inverse = np.asarray(np.linalg.inv(W).T, np.float64)
+    chain = products(reciprocal(slopes), inverse)
+    for k, product in zip(range(steps, -1, -1), chain, strict=True):
+        if k < steps and not slopes.mantissa[k].all():
+            break
+        if k and not whole:
+            continue
+        sigmas, top = _aligned_sigmas(product)
+        norms[k] = np.log10(sigmas[0]) + top * LOG10_2
+    return norms

@@ -1,0 +1,65 @@
+"""How far back a loss still reaches, in the precision of a number format.
+
+The horizon of L_t is the smallest lag from which on ‖∂L_t/∂h_{t−lag}‖ stays below u ‖∂L_t/∂h_t‖:
+what lies further back is lost when it is added to the direct term in a format of rounding unit u.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+
+from rnngrad.core.arrays import Array, Integers
+
+UNITS: Mapping[str, int] = MappingProxyType({"bfloat16": -8, "float32": -24, "float64": -53})
+"""Format -> log2 of its rounding unit: the one place to add a format."""
+
+
+TIE = 1e-9
+"""Decades within which a ratio counts as the unit itself, and so not as below it."""
+
+
+class Horizon(NamedTuple):
+    """Over the losses: the median, least and greatest horizon, inf where a loss reaches beyond
+    h_0; ``reaching`` of them do, out of ``losses``."""
+
+    format: str
+    median: float
+    low: float
+    high: float
+    reaching: int
+    losses: int
+
+
+def horizons(log10_paths: Array) -> tuple[Horizon, ...]:
+    """The horizon in each format, from log10 ‖∂L_t/∂h_k‖, (T, T+1); empty without any loss."""
+    lags = {name: lags_until(log10_paths, log2) for name, log2 in UNITS.items()}
+    return tuple(_summed_up(name, found) for name, found in lags.items() if len(found))
+
+
+def lags_until(log10_paths: Array, log2_unit: int) -> Array:
+    """The horizon of every L_t that reaches h_t at all, (n,); inf where it is beyond h_0."""
+    threshold = log2_unit * np.log10(2.0) - TIE
+    found = []
+    for t, row in enumerate(log10_paths, start=1):
+        back = row[t::-1]
+        if np.isfinite(back[0]):
+            above = np.flatnonzero(~(back - back[0] < threshold))
+            last: Integers = above[-1]
+            found.append(np.inf if last == t else float(last + 1))
+    return np.array(found)
+
+
+def _summed_up(name: str, lags: Array) -> Horizon:
+    middle = np.sort(lags)[[(len(lags) - 1) // 2, len(lags) // 2]]
+    return Horizon(
+        name,
+        float(middle.mean()),
+        float(lags.min()),
+        float(lags.max()),
+        int(np.isinf(lags).sum()),
+        len(lags),
+    )

@@ -1,0 +1,143 @@
+"""The verb ``sweep``: where gradients vanish and explode as W_hh grows, and what theory says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
+from typing import NamedTuple
+
+from rnngrad.analyses.scales import scales_of
+from rnngrad.analyses.stability import STEADY
+from rnngrad.analyses.sweeping import Net, Row, Setting
+from rnngrad.analyses.sweeping_run import Plan, forget, plan, rows_of, zeros_of
+from rnngrad.analyses.sweeping_zeros import WIDTH, Critical, Zero, critical, gaps
+from rnngrad.analyses.theory import Measured, Statement, statements
+from rnngrad.core.problem import Problem
+
+
+class Part(NamedTuple):
+    """One length and activation of a sweep: its rows, its critical scale, what theory says."""
+
+    steps: int
+    activation: str
+    rows: tuple[Row, ...]
+    critical: Critical | None
+    theory: tuple[Statement, ...]
+
+
+class SweepResult(NamedTuple):
+    """A sweep, in the order of the plan; ``parts`` by activation and length."""
+
+    plan: Plan
+    rows: tuple[Row, ...]
+    zeros: tuple[Zero, ...]
+    parts: tuple[Part, ...]
+
+
+def sweep(
+    problem: Problem,
+    scales: str | float | Iterable[float],
+    seeds: int = 1,
+    *,
+    steps: Iterable[int] = (),
+    activations: Iterable[str] = (),
+    relative_to: str = "weights",
+    steady: float = STEADY,
+    bracket: float = WIDTH,
+    executor: Executor | None = None,
+    workers: int = 1,
+) -> dict[str, object]:
+    """Norms, rates, exponents and the critical scale as W_hh is scaled, for so many seeds.
+
+    Returns what ``rnngrad sweep --json`` prints. ``scales``: numbers, or a text such as
+    ``"0.1:4:40"``. ``relative_to``: ``"weights"``, ``"spectral-radius"`` or ``"sigma-max"``.
+    ``steady``: |rate| up to which the regime is steady. ``bracket``: width of a bracket relative to
+    its scale. ``executor``: any ``concurrent.futures.Executor``, with so many ``workers``. Raises
+    UsageError for what cannot be swept.
+
+    >>> import rnngrad
+    >>> net = {"activation": "identity", "weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1, 0, 0]}
+    >>> report = rnngrad.sweep(rnngrad.load(net), [1, 2, 4])
+    >>> [row["regime"] for row in report["rows"]]
+    ['vanishing', 'steady', 'exploding']
+    """
+    whole = plan(
+        problem, scales_of(scales), seeds, steps=steps, activations=activations,
+        relative_to=relative_to, steady=steady, width=bracket,
+    )  # fmt: skip
+    try:
+        rows = [row for task in rows_of(whole, executor, workers) for row in task]
+        zeros = list(zeros_of(whole, gaps(rows), executor, workers))
+        return document(result(whole, rows, zeros))
+    finally:
+        forget()
+
+
+def result(whole: Plan, rows: Iterable[Row], zeros: Iterable[Zero]) -> SweepResult:
+    """Rows and zeros, in whatever order they came, as the result of the plan."""
+    order = {setting: i for i, setting in enumerate(whole.settings)}
+    places = {scale: i for i, scale in enumerate(whole.scales)}
+
+    def place(row: Row) -> tuple[int, int]:
+        return order[Setting(row.seed, row.steps, row.activation)], places[row.scale]
+
+    ordered = tuple(sorted(rows, key=place))
+    found = tuple(sorted(zeros, key=lambda zero: (order[zero.setting], zero.low)))
+    pairs = dict.fromkeys((s.activation, s.steps) for s in whole.settings)
+    parts = (_part(whole, ordered, found, steps, name) for name, steps in pairs)
+    return SweepResult(whole, ordered, found, tuple(part for part in parts if part.rows))
+
+
+def _part(
+    whole: Plan, rows: Sequence[Row], zeros: Sequence[Zero], steps: int, activation: str
+) -> Part:
+    ours = tuple(row for row in rows if (row.steps, row.activation) == (steps, activation))
+    seeds = len({row.seed for row in ours})
+    found = critical(zeros, steps, activation, seeds)
+    said = statements(Measured(ours, found, _nets(whole, steps, activation))) if ours else ()
+    return Part(steps, activation, ours, found, said)
+
+
+def _nets(whole: Plan, steps: int, activation: str) -> Callable[[], Iterable[Net]]:
+    ours = [s for s in whole.settings if (s.steps, s.activation) == (steps, activation)]
+    return lambda: (Net(whole.bases[s.steps], s, whole.relative_to) for s in ours)
+
+
+def document(done: SweepResult) -> dict[str, object]:
+    """The document of the contract, None for what is not finite. With several lengths or
+    activations ``steps`` lists the lengths, and ``critical_scale`` is that of the first part."""
+    steps = list(dict.fromkeys(setting.steps for setting in done.plan.settings))
+    return {
+        "command": "sweep",
+        "steps": steps[0] if len(steps) == 1 else steps,
+        "relative_to": done.plan.relative_to,
+        "steady": done.plan.steady,
+        "rows": [row._asdict() for row in done.rows],
+        "critical_scale": _critical(done.parts[0].critical) if done.parts else None,
+        "zeros": [
+            {**zero.setting._asdict(), "low": zero.low, "high": zero.high, "upward": zero.upward}
+            for zero in done.zeros
+        ],
+        "parts": [
+            {
+                "steps": part.steps,
+                "activation": part.activation,
+                "critical_scale": _critical(part.critical),
+                "theory": [statement._asdict() for statement in part.theory],
+            }
+            for part in done.parts
+        ],
+    }
+
+
+def _critical(found: Critical | None) -> dict[str, object] | None:
+    if found is None:
+        return None
+    return {
+        "value": found.value,
+        "low": found.low,
+        "high": found.high,
+        "crossings": list(found.crossings),
+        "seeds_with_one": found.seeds,
+        "seeds": found.of,
+    }

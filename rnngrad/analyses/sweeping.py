@@ -1,0 +1,217 @@
+"""The points of a sweep, and what is measured at each.
+
+A point is one net: the spec's, with W_hh scaled, its random numbers drawn from ``seed``, over so
+many ``steps``, with one ``activation``. The points of one seed, activation and length share W_hh up
+to its factor, so the ends of their chains are had in one go (``core.products``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rnngrad.analyses.quantities import Passes
+from rnngrad.analyses.stability import LN_10, growth_rate, regime
+from rnngrad.core.activations import ACTIVATIONS
+from rnngrad.core.arrays import Array, frozen, quietly
+from rnngrad.core.jacobians import scaled_slopes
+from rnngrad.core.lyapunov import lyapunov
+from rnngrad.core.problem import Problem
+from rnngrad.core.products import ChainEnds, chain_ends
+from rnngrad.core.spectra import sigma_max, spectral_radius
+from rnngrad.errors import UsageError
+
+TOGETHER = 2**21
+"""Numbers in the products of the points that are advanced together (16 MiB)."""
+
+RELATIVE = ("weights", "spectral-radius", "sigma-max")
+"""What a scale multiplies: the spec's own W_hh, or W_hh made 1 in one of its two sizes."""
+
+
+class Setting(NamedTuple):
+    """All of a point but its scale."""
+
+    seed: int
+    steps: int
+    activation: str
+
+
+class Row(NamedTuple):
+    """One point of a sweep; None where a number does not exist.
+
+    ``rate``, ``lyapunov_max`` natural log per step; ``log10_bound`` = T log10(γ σ_max); ``factor``
+    is what the spec's W_hh was multiplied by; ``mean_slope`` the mean of σ'(a_t) over units and
+    steps; ``norm_…`` Frobenius norms.
+    """
+
+    scale: float
+    seed: int
+    spectral_radius: float | None
+    sigma_max: float | None
+    log10_chain_norm: float | None
+    rate: float | None
+    lyapunov_max: float | None
+    log10_bound: float | None
+    loss: float | None
+    regime: str | None
+    steps: int
+    activation: str
+    factor: float
+    mean_slope: float | None
+    norm_dL_dW_xh: float | None
+    norm_dL_dW_hh: float | None
+    norm_dL_db_h: float | None
+    norm_dL_dh_0: float | None
+    first_nonfinite_step: int | None
+
+
+def set_up(problem: Problem, setting: Setting) -> Problem:
+    """The problem of a setting, its W_hh not yet scaled."""
+    if setting.seed != problem.seed:
+        problem = problem.redraw(setting.seed)
+    if setting.activation != problem.activation.name:
+        problem = replace(problem, activation=ACTIVATIONS[setting.activation])
+    return shortened(problem, setting.steps) if setting.steps != problem.steps else problem
+
+
+def shortened(problem: Problem, steps: int) -> Problem:
+    """The first ``steps`` steps. A loss of the last step alone stays one of the last step; a mean
+    stays a mean over the steps that are left."""
+    if not 1 <= steps <= problem.steps:
+        raise UsageError(f"steps {steps}: the inputs of '{problem.name}' have 1 to {problem.steps}")
+    weights = problem.loss_weights
+    if problem.targets is None or weights is None:
+        return replace(problem, x=frozen(problem.x[:steps]))
+    return replace(
+        problem,
+        x=frozen(problem.x[:steps]),
+        targets=frozen(problem.targets[:steps]),
+        loss_weights=frozen(_shortened_weights(weights, steps)),
+    )
+
+
+def _shortened_weights(weights: Array, steps: int) -> Array:
+    counting = np.flatnonzero(weights)
+    kept = weights[:steps].copy()
+    if len(counting) == 1 and counting[0] == len(weights) - 1:
+        kept[-1] = weights[-1]
+    elif math.isclose(weights.sum(), 1.0) and kept.any():
+        kept /= kept.sum()
+    return kept
+
+
+def scaled_by(problem: Problem, factor: float) -> Problem:
+    """The same problem with W_hh multiplied by a factor."""
+    weights = {**problem.weights, "W_hh": frozen(factor * problem.weights["W_hh"])}
+    return replace(problem, weights=MappingProxyType(weights))
+
+
+class Net:
+    """The net of one setting, to be looked at under many scales."""
+
+    def __init__(self, problem: Problem, setting: Setting, relative_to: str = "weights") -> None:
+        self.problem, self.setting = set_up(problem, setting), setting
+        W = self.problem.weights["W_hh"]
+        self.radius, self.sigma = spectral_radius(W), sigma_max(W)
+        self.unit = {"weights": 1.0, "spectral-radius": self.radius, "sigma-max": self.sigma}[
+            relative_to
+        ]
+        if self.unit == 0:
+            what = relative_to.replace("-", " ")
+            raise UsageError(f"--relative-to {relative_to}: the {what} of W_hh is 0")
+
+    def factor(self, scale: float) -> float:
+        """What the spec's W_hh is multiplied by at this scale."""
+        return scale / self.unit
+
+    def rates(self, scales: Sequence[float]) -> Array:
+        """The growth rate at each scale, (n,); −inf for an exact zero, nan where undefined."""
+        norms = [self._chains(part)[1].norm for part in self._parts(scales)]
+        return np.concatenate(norms) * (LN_10 / self.setting.steps)
+
+    def rows(self, scales: Sequence[float], steady: float) -> list[Row]:
+        """Every column at each scale."""
+        rows = []
+        for part in self._parts(scales):
+            nets, ends = self._chains(part)
+            for i, (scale, passes) in enumerate(zip(part, nets, strict=True)):
+                end = _End(*(float(size[i]) for size in ends))
+                rows.append(self._row(scale, passes, end, steady))
+        return rows
+
+    def _parts(self, scales: Sequence[float]) -> list[Sequence[float]]:
+        numbers = self.problem.hidden * (self.problem.hidden + 4 * self.setting.steps)
+        size = max(1, TOGETHER // numbers)
+        return [scales[i : i + size] for i in range(0, len(scales), size)]
+
+    def _chains(self, scales: Sequence[float]) -> tuple[list[Passes], ChainEnds]:
+        factors = np.array([self.factor(scale) for scale in scales])
+        nets = [Passes(scaled_by(self.problem, float(factor))) for factor in factors]
+        with quietly():
+            slopes = [scaled_slopes(net.problem, net.forward) for net in nets]
+        return nets, chain_ends(self.problem.weights["W_hh"], slopes, factors)
+
+    def _row(self, scale: float, net: Passes, end: _End, steady: float) -> Row:
+        factor, steps, problem = self.factor(scale), self.setting.steps, net.problem
+        with quietly():
+            rate = growth_rate(end.norm, steps)
+            bound = steps * np.log10(problem.activation.steepest * abs(factor) * self.sigma)
+            slope = np.mean(problem.activation.slope(net.forward.a))
+            norms = _gradient_norms(net) if problem.loss is not None else (None,) * 4
+        return Row(
+            scale=scale,
+            seed=self.setting.seed,
+            spectral_radius=_finite(abs(factor) * self.radius),
+            sigma_max=_finite(abs(factor) * self.sigma),
+            log10_chain_norm=_finite(end.norm),
+            rate=_finite(rate),
+            lyapunov_max=_finite(_largest_exponent(net, end)),
+            log10_bound=_finite(bound),
+            loss=None if problem.loss is None else _finite(net.forward.loss),
+            regime=regime(rate, steady),
+            steps=steps,
+            activation=self.setting.activation,
+            factor=factor,
+            mean_slope=_finite(slope),
+            norm_dL_dW_xh=norms[0],
+            norm_dL_dW_hh=norms[1],
+            norm_dL_db_h=norms[2],
+            norm_dL_dh_0=norms[3],
+            first_nonfinite_step=net.forward.first_nonfinite_step,
+        )
+
+
+class _End(NamedTuple):
+    """The chain of one point: see ``ChainEnds``."""
+
+    norm: float
+    second: float
+    first_column: float
+
+
+def _largest_exponent(net: Passes, end: _End) -> float:
+    """The largest Lyapunov exponent, from the end of the chain alone where that is certain.
+
+    P = Q R with R upper triangular; its eigenvalues are the R[i, i], and the product of the two
+    largest is at most σ₁σ₂ (Weyl 1949). So if R[1, 1]² = ‖P e₁‖² > σ₁σ₂, no other is larger.
+    """
+    if not np.isfinite(end.norm):
+        return end.norm
+    if 2 * end.first_column > end.norm + end.second + 1e-9:
+        return growth_rate(end.first_column, net.problem.steps)
+    return float(lyapunov(net.problem, net.forward).exponents[0])
+
+
+def _gradient_norms(net: Passes) -> tuple[float | None, ...]:
+    back = net.backward
+    gradients = (*(back.weights[name] for name in ("W_xh", "W_hh", "b_h")), back.dL_dh[0])
+    return tuple(_finite(np.linalg.norm(gradient)) for gradient in gradients)
+
+
+def _finite(value: float | np.floating[Any]) -> float | None:
+    return float(value) if math.isfinite(value) else None

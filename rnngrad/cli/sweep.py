@@ -1,0 +1,134 @@
+"""``rnngrad sweep``"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rnngrad.cli import options
+from rnngrad.cli.boundary import INTERRUPTED, bounded, say
+
+if TYPE_CHECKING:
+    from rnngrad.analyses.sweep import SweepResult
+    from rnngrad.analyses.sweeping_run import Plan
+    from rnngrad.cli.sweep_run import Finished
+
+
+@bounded
+def sweep(
+    spec: options.Spec,
+    whh_scale: Annotated[
+        str,
+        typer.Option(
+            "--whh-scale", metavar="SCALES", help="0.5,1,2, or 0.1:4:40, or 0.01:100:41:log."
+        ),
+    ],
+    overrides: options.Set = None,
+    relative_to: Annotated[
+        str,
+        typer.Option(
+            "--relative-to",
+            metavar="SIZE",
+            help="spectral-radius or sigma-max: the scale is its new value.",
+        ),
+    ] = "weights",
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", metavar="N", help="Draw the random numbers N times.")
+    ] = None,
+    steps: Annotated[
+        str | None, typer.Option("--steps", metavar="T,...", help="These lengths of the sequence.")
+    ] = None,
+    activation: Annotated[
+        str | None,
+        typer.Option("--activation", metavar="NAME,...", help="These activations, such as tanh."),
+    ] = None,
+    steady: Annotated[
+        float, typer.Option("--steady", help="Steady is a rate of at most this size.")
+    ] = 0.01,
+    bracket: Annotated[
+        float, typer.Option("--bracket", help="Width of the critical scale's bracket, relative.")
+    ] = 1e-5,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", help="Run in N processes.")] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", metavar="tcp://HOST:PORT", help="Run on a Dask cluster."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="With -o FILE.jsonl: compute only what is missing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Start even a very long sweep.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Shorten no table.")] = False,
+    format_name: options.Format = "table",
+    json: options.Json = False,
+    output: options.Output = None,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    no_color: options.NoColor = False,
+) -> int:
+    """Scale W_hh and show where gradients vanish and explode, and why.
+
+    For every scale: the norm of the whole chain of Jacobians, its growth rate, the largest Lyapunov
+    exponent, the bound, how saturated the units are, loss and gradients. Then the critical scale,
+    and what theory says. -o FILE.jsonl keeps every point as it comes; --resume goes on from there.
+    """
+    from rnngrad.cli.executors import workers
+    from rnngrad.cli.output import check_writable, screen, write_text
+    from rnngrad.cli.sweep_file import RowsFile, emptied, start
+    from rnngrad.cli.sweep_plan import Wanted, planned
+    from rnngrad.cli.sweep_run import run
+    from rnngrad.errors import UsageError
+    from rnngrad.views.formats import format_named
+    from rnngrad.views.sweep import report
+
+    by_point = output is not None and (output.suffix == ".jsonl" or format_name == "jsonl")
+    by_point = by_point and not json and format_name in ("table", "jsonl")
+    render = format_named("json" if json else format_name, "sweep")
+    if resume and not by_point:
+        raise UsageError("--resume goes on with the file of -o FILE.jsonl; give one")
+    if output is not None and by_point:
+        start(output, resume, force)
+    else:
+        check_writable(output, force)
+    wanted = Wanted(
+        spec, tuple(overrides or ()), whh_scale, seeds, steps, activation, relative_to, steady,
+        bracket, yes,
+    )  # fmt: skip
+    problem, whole = planned(wanted)
+    file = RowsFile(output, problem, relative_to) if output is not None and by_point else None
+    if file is not None and not resume:
+        emptied(file.path)
+    with workers(jobs, scheduler) as found:
+        finished = run(whole, file, found, quiet)
+    if file is None:
+        shown = screen(no_color, to_file=output is not None)
+        if finished.result.rows or not finished.interrupted:
+            write_text(render(report(finished.result, full), shown), output)
+    _say_how_it_ended(finished, whole, file, quiet)
+    return INTERRUPTED if finished.interrupted else 0
+
+
+def _say_how_it_ended(finished: Finished, whole: Plan, file: object, quiet: bool) -> None:
+    from rnngrad.cli.sweep_file import RowsFile
+
+    rows = len(finished.result.rows)
+    if finished.interrupted:
+        kept = f"; they are in {file.path}, --resume goes on" if isinstance(file, RowsFile) else ""
+        say(f"rnngrad: interrupted after {rows:,} of {whole.points:,} points{kept}")
+    elif isinstance(file, RowsFile) and not quiet:
+        say(f"{file.path}: {rows:,} points, {finished.resumed:,} of them from before")
+        for line in _criticals(finished.result):
+            say(line)
+
+
+def _criticals(done: SweepResult) -> list[str]:
+    return [
+        f"{part.activation}, T = {part.steps:,}: "
+        + (
+            "no critical scale in this range"
+            if part.critical is None
+            else f"critical scale {part.critical.value:.6g} "
+            f"({part.critical.low:.6g} to {part.critical.high:.6g})"
+        )
+        for part in done.parts
+    ]

@@ -1,0 +1,66 @@
+"""Running a sweep: a bar, a file that grows, and Ctrl-C that keeps what is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from rnngrad.analyses.sweep import SweepResult, result
+from rnngrad.analyses.sweeping import Row, Setting
+from rnngrad.analyses.sweeping_run import Plan, forget, rows_of, zeros_of
+from rnngrad.analyses.sweeping_zeros import Zero, gaps
+from rnngrad.cli.executors import Workers
+from rnngrad.cli.progress import Report, progress_bar
+from rnngrad.cli.sweep_file import RowsFile
+
+
+class Finished(NamedTuple):
+    """A sweep as far as it came; ``resumed`` rows were there before."""
+
+    result: SweepResult
+    resumed: int
+    interrupted: bool
+
+
+def run(whole: Plan, file: RowsFile | None, found: Workers, quiet: bool) -> Finished:
+    """Every point that is missing, then the zeros between them."""
+    wanted = ((setting, scale) for setting in whole.settings for scale in whole.scales)
+    rows = [] if file is None else file.rows(wanted, whole.steady)
+    resumed, interrupted = len(rows), False
+    zeros: list[Zero] = []
+    try:
+        with progress_bar(quiet) as report:
+            _points(whole, file, found, rows, report)
+            _zeros(whole, found, rows, zeros, report)
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        forget()
+        if file is not None:
+            file.__exit__(None, None, None)
+    return Finished(result(whole, rows, zeros), resumed, interrupted)
+
+
+def _points(
+    whole: Plan, file: RowsFile | None, found: Workers, rows: list[Row], report: Report | None
+) -> None:
+    done = frozenset((Setting(r.seed, r.steps, r.activation), r.scale) for r in rows)
+    for task in rows_of(whole, found.executor, found.at_once, done):
+        rows.extend(task)
+        if file is not None:
+            file.append(task)
+        _tell(report, len(rows) / whole.points, f"{len(rows):,} of {whole.points:,} points")
+
+
+def _zeros(
+    whole: Plan, found: Workers, rows: list[Row], zeros: list[Zero], report: Report | None
+) -> None:
+    changes = gaps(rows)
+    for zero in zeros_of(whole, changes, found.executor, found.at_once):
+        zeros.append(zero)
+        _tell(report, len(zeros) / len(changes), f"zero {len(zeros)} of {len(changes)}")
+
+
+def _tell(report: Callable[[float, str], None] | None, fraction: float, what: str) -> None:
+    if report is not None:
+        report(fraction, what)

@@ -1,0 +1,211 @@
+"""The Lyapunov spectrum: how fast each direction of the state grows, by QR.
+
+    Q_0 = 1,   J_t Q_{t−1} = Q_t R_t,   λ_i = (1/T) Σ_t ln |R_t[i, i]|,   J_t = diag(σ'(a_t)) W_hh
+
+The product of the R_t is the R of J_T ⋯ J_1 itself, so how many steps go into one QR is a matter
+of rounding alone: as many as keep max |R| / min |R[i, i]| below ``LIMIT``, tried, measured and, if
+that fails, done again with half of them. Rows are sorted by size first: Householder's reflections
+are then right row by row, and a slope of 1e-40 keeps its digits beside one of 1.
+
+Where W_hh is reducible (blocks that do not feed one another, or only one way), which block
+dominates may switch, and what leaked from one to the other by rounding would then be all that is
+seen: there every step has a QR of its own, in which zeros stay zeros (``core.graded_qr``).
+
+A direction that is sent to exactly 0 dies: λ_i = −inf, and it takes no part from then on (an
+arbitrary vector put in its place would be rotated into those that live). That can happen only where
+a slope is exactly 0 or W_hh exactly singular; there what lies below its own rounding counts as 0.
+
+Error: about S·LIMIT·2⁻⁵³ in each R[i, i], unless one step alone is conditioned worse than LIMIT.
+Sources: Benettin, Galgani, Giorgilli, Strelcyn, Meccanica 15 (1980); Geist, Parlitz, Lauterborn,
+Prog. Theor. Phys. 83 (1990), section 2.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from rnngrad.core.arrays import Array, Integers, quietly
+from rnngrad.core.exact_rank import exact_rank
+from rnngrad.core.graded_qr import graded_qr
+from rnngrad.core.jacobians import scaled_slopes
+from rnngrad.core.problem import Problem
+from rnngrad.core.scaled import Scaled
+from rnngrad.core.traces import ForwardTrace
+from rnngrad.errors import UsageError
+
+LIMIT = 1e5
+"""How ill-conditioned R may become before the next QR."""
+
+LONGEST = 64
+"""Steps that one QR takes at most."""
+
+MARKS = 64
+"""Points of the convergence trace, about."""
+
+WEAK = 2.0**-30
+"""Couplings weaker than this, relative to the largest, could drown in rounding."""
+
+NOISE = 2.0**-47
+"""Times Σ_k |W_ik Q_kj| it is what rounding may leave of an exact 0 in W Q."""
+
+
+class Lyapunov(NamedTuple):
+    """``exponents`` (S,), largest first, natural log per step over T − ``warmup`` steps.
+
+    ``steps`` (n,) and ``trace`` (n, S): the estimate from the steps so far, in the order of
+    ``exponents``. ``spread`` (S,): the standard error of the mean over blocks between the marks,
+    nan with fewer than four. ``interval``: steps in a QR, on average.
+    """
+
+    exponents: Array
+    steps: Integers
+    trace: Array
+    spread: Array
+    interval: float
+    warmup: int
+
+
+def lyapunov(problem: Problem, trace: ForwardTrace, warmup: int = 0) -> Lyapunov:
+    """The spectrum along one trajectory; the first ``warmup`` steps turn Q but do not count.
+
+    Raises UsageError unless 0 ≤ warmup < T. O(T·S³) time.
+    """
+    if not 0 <= warmup < problem.steps:
+        raise UsageError(f"warmup {warmup}: must be 0 to T − 1 = {problem.steps - 1}")
+    with quietly():
+        return _Run(problem.weights["W_hh"], scaled_slopes(problem, trace), warmup).result()
+
+
+class _Run:
+    """Q, where it is, and the sums so far."""
+
+    def __init__(self, W: Array, slopes: Scaled, warmup: int) -> None:
+        size = len(W)
+        self.W, self.abs_W, self.warmup = W, np.abs(W), warmup
+        self.mantissa, self.exponent = slopes.mantissa, np.maximum(slopes.exponent, -(2**50))
+        self.steps = len(slopes.mantissa)
+        self.reducible = not _irreducible(W)
+        self.singular = _exactly_singular(W)
+        self.may_die = self.singular or bool((slopes.mantissa == 0).any())
+        self.Q = np.eye(size)
+        self.alive = np.arange(size)
+        self.t, self.interval, self.decompositions = 0, 1, 0
+        self.sums = np.zeros(size)
+        self.marks: list[tuple[int, Array]] = []
+
+    def result(self) -> Lyapunov:
+        undefined = not np.isfinite(self.mantissa).all()
+        while self.t < self.steps and self.alive.size and not undefined:
+            self._advance()
+        died = np.setdiff1d(np.arange(len(self.sums)), self.alive)
+        self.sums[died] = -np.inf
+        sums = np.full_like(self.sums, np.nan) if undefined else self.sums
+        order = np.argsort(-sums, kind="stable")
+        counted = self.steps - self.warmup
+        steps, trace, spread = self._trace(order)
+        interval = self.t / max(self.decompositions, 1)
+        return Lyapunov(sums[order] / counted, steps, trace, spread, interval, self.warmup)
+
+    def _advance(self) -> None:
+        """One QR over as many steps as its condition allows."""
+        if self.reducible:
+            self._carefully()
+            return
+        boundary = self.warmup if self.t < self.warmup else self.steps
+        count = min(self.interval, boundary - self.t)
+        while True:
+            block = self._pushed(count)
+            if block is not None:
+                values, log = block
+                order = np.argsort(-np.abs(values).max(axis=1), kind="stable")
+                Q, R = np.linalg.qr(values[order])
+                least = float(np.abs(np.diagonal(R)).min())
+                condition = np.abs(R).max() / least if least else np.inf
+                if count == 1 or condition <= LIMIT:
+                    break
+            elif count == 1:
+                self._carefully()
+                return
+            count = max(1, count // 2)
+        if count == 1 and self.may_die and self._suspect(R, order):
+            self._carefully()
+            return
+        turned = np.empty_like(Q)
+        turned[order] = Q
+        self._accept(turned, np.log(np.abs(np.diagonal(R))) + log, count)
+        a_step = max(float(np.log(condition)) / count, 1e-3)
+        longest = 1 if self.singular else min(2 * count, LONGEST)
+        self.interval = int(np.clip(np.log(LIMIT) / a_step, 1, longest))
+
+    def _accept(self, Q: Array, logs: Array, count: int) -> None:
+        self.Q, self.t = Q, self.t + count
+        self.decompositions += 1
+        if self.t > self.warmup:
+            self.sums[self.alive] += logs
+            every = max(1, (self.steps - self.warmup) // MARKS)
+            if not self.marks or self.t - self.marks[-1][0] >= every or self.t == self.steps:
+                marked = np.full_like(self.sums, -np.inf)
+                marked[self.alive] = self.sums[self.alive]
+                self.marks.append((self.t, marked))
+
+    def _pushed(self, count: int) -> tuple[Array, float] | None:
+        """J_{t+count} ⋯ J_{t+1} Q and the logarithm of a factor taken out of it; None where plain
+        floats would lose a row, or a unit is dead."""
+        values, log = self.Q, 0.0
+        for t in range(self.t, self.t + count):
+            top = int(self.exponent[t].max())
+            if int(self.exponent[t].min()) < top - 900:
+                return None
+            slopes = np.ldexp(self.mantissa[t], (self.exponent[t] - top).astype(np.intc))
+            values = slopes[:, None] * self.W.dot(values)
+            size = float(np.abs(values).max())
+            if not 1e-250 < size < 1e250:
+                return None
+            log += top * np.log(2.0)
+        return values, log
+
+    def _suspect(self, R: Array, order: Integers) -> bool:
+        """Whether a diagonal entry of R is no larger than its rounding, and may be an exact 0."""
+        top = self.exponent[self.t].max()
+        slopes = np.ldexp(self.mantissa[self.t], (self.exponent[self.t] - top).astype(np.intc))
+        sizes = np.linalg.norm(slopes[:, None] * self.abs_W.dot(np.abs(self.Q)), axis=0)
+        return bool((np.abs(np.diagonal(R)) <= NOISE * len(order) * sizes).any())
+
+    def _carefully(self) -> None:
+        """One step, entry by entry: rows that are far apart in size, and directions that die."""
+        tops, exponents = self.W.dot(self.Q), self.exponent[self.t]
+        tops = tops * self.mantissa[self.t][:, None]
+        noise = self.abs_W.dot(np.abs(self.Q)) * np.abs(self.mantissa[self.t])[:, None]
+        noise *= NOISE if self.may_die else 0.0
+        Q, logs, living = graded_qr(tops, noise, exponents)
+        self.alive = self.alive[living]
+        self._accept(Q, logs, 1)
+        self.interval = 1
+
+    def _trace(self, order: Integers) -> tuple[Integers, Array, Array]:
+        steps = np.array([t for t, _ in self.marks], dtype=np.int64)
+        size = len(self.sums)
+        sums = np.array([s for _, s in self.marks]).reshape(len(steps), size)[:, order]
+        counted = (steps - self.warmup)[:, None]
+        blocks = np.diff(sums, axis=0, prepend=0.0) / np.diff(counted, axis=0, prepend=0)
+        spread = np.full(size, np.nan)
+        if len(steps) >= 4:
+            spread = blocks.std(axis=0, ddof=1) / np.sqrt(len(steps))
+        return steps, sums / counted, spread
+
+
+def _exactly_singular(W: Array) -> bool:
+    """Whether det W = 0 as if in exact arithmetic; asked only where rounding leaves it open."""
+    sizes = np.linalg.svd(W, compute_uv=False)
+    return bool(sizes[-1] <= 1e-12 * sizes[0]) and exact_rank(W) < len(W)
+
+
+def _irreducible(W: Array) -> bool:
+    """Whether every unit reaches every other through entries of W no less than ``WEAK`` of its
+    largest: one step more of each path, by squaring the matrix of who reaches whom."""
+    reach = (np.abs(W) >= WEAK * np.abs(W).max()) | np.eye(len(W), dtype=bool)
+    for _ in range(len(W).bit_length()):
+        reach = reach.astype(np.float32) @ reach.astype(np.float32) > 0
+    return bool(reach.all())

@@ -1,0 +1,192 @@
+"""How the gradient flows: the section of that name in ``derive``, as blocks and as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from math import isfinite
+
+import numpy as np
+
+from rnngrad.analyses.derive import Derivation
+from rnngrad.analyses.flow import GradientFlow
+from rnngrad.analyses.horizons import Horizon
+from rnngrad.analyses.selection import Selection
+from rnngrad.core.arrays import Array
+from rnngrad.views.blocks import Block, Column, Lines, Table
+from rnngrad.views.numbers import GAP, from_log10, grouped, kept, number
+from rnngrad.views.to_json import finite, nested
+
+ACROSS, DOWN = 64, 24
+"""Signs a line and lines of the credit map."""
+
+SHADES = ((-1.0, "█"), (-3.0, "▓"), (-8.0, "▒"), (-16.0, "░"), (-np.inf, "·"))
+"""(log10 from the largest on, sign)"""
+
+
+def blocks(result: Derivation, selection: Selection) -> Iterator[Block]:
+    """Measures, the spectrum, and the credit map."""
+    flow = GradientFlow(result)
+    if not (flow.affordable or selection.full):
+        sizes = f"T = {grouped(flow.problem.steps)}, H = {flow.problem.hidden}"
+        yield Lines((f"Gradient flow is not computed unasked for {sizes}; --full does.",))
+        return
+    yield _measures(flow, selection)
+    if flow.problem.state_size > 1:
+        yield _spectrum(flow, selection)
+    if flow.problem.loss is not None and selection.paths and flow.problem.steps > 3:
+        yield _credit_map(flow)
+
+
+def _measures(flow: GradientFlow, selection: Selection) -> Table:
+    exponents, spread = flow.lyapunov.exponents, flow.lyapunov.spread
+    rows = [
+        ("growth rate", number(flow.rate), f"ln of the mean factor a step: {flow.regime}"),
+        ("largest exponent", number(float(exponents[0])), _give_or_take(spread[0])),
+    ]
+    if len(exponents) > 1:
+        condition, taking_part = flow.end.log10_condition[0], flow.end.participation[0]
+        rows += [
+            ("smallest exponent", number(float(exponents[-1])), _give_or_take(spread[-1])),
+            ("σ_max/σ_min of ∂h_T/∂h_0", from_log10(float(condition)), "condition number"),
+            ("(Σσ²)²/Σσ⁴", number(float(taking_part)), f"directions that take part, of "
+             f"{flow.problem.state_size}"),
+        ]  # fmt: skip
+    if flow.problem.loss is not None:
+        if selection.paths:
+            rows += [_horizon(horizon) for horizon in flow.horizons]
+        total = float(np.nansum(flow.omega))
+        rows.append(("Ω", number(total), "Pascanu's penalty: 0 if lengths are kept"))
+    columns = (Column("gradient flow", right=False), Column("is"), Column("which is", words=True))
+    note = (
+        "A horizon is the lag from which on ‖∂L_t/∂h_{t−lag}‖ stays below the rounding of "
+        "‖∂L_t/∂h_t‖."
+    )
+    return Table("Gradient flow", columns, tuple(rows), (note,) if len(rows) > 6 else ())
+
+
+def _give_or_take(spread: float) -> str:
+    if not isfinite(spread):
+        return "natural log per step"
+    return f"natural log per step, ± {number(round(float(spread), 6))}"
+
+
+def _horizon(horizon: Horizon) -> tuple[str, str, str]:
+    name = f"horizon in {horizon.format}"
+    if not isfinite(horizon.low):
+        return name, "> T", "every loss reaches beyond h_0"
+    high = "beyond h_0" if not isfinite(horizon.high) else f"{horizon.high:g}"
+    middle = f"{horizon.median:g}" if isfinite(horizon.median) else "> t"
+    beyond = ""
+    if horizon.reaching:
+        beyond = f" ({grouped(horizon.reaching)} of {grouped(horizon.losses)})"
+    return name, middle, f"steps, median; {horizon.low:g} to {high}{beyond}"
+
+
+def _spectrum(flow: GradientFlow, selection: Selection) -> Table:
+    found = flow.lyapunov
+    columns = (Column("i"), Column("λ_i"), Column("±"), Column("factor a step"))
+    rows = []
+    for i in kept(len(found.exponents), selection.full):
+        if i is None:
+            rows.append((GAP,) * 4)
+            continue
+        value = float(found.exponents[i])
+        spread = float(found.spread[i])
+        give = number(round(spread, 6)) if isfinite(spread) else ""
+        rows.append((str(i + 1), number(value), give, from_log10(value / np.log(10.0))))
+    return Table("Lyapunov spectrum (natural log per step)", columns, tuple(rows), _notes(flow))
+
+
+def _notes(flow: GradientFlow) -> tuple[str, ...]:
+    """How the largest exponent settled, and how often a QR was needed."""
+    found, notes = flow.lyapunov, []
+    picked = sorted({int(i) for i in np.linspace(0, len(found.steps) - 1, 5)})
+    if len(found.steps) > 4:
+        trail = ", ".join(
+            f"{found.trace[i, 0]:.4f} (t = {grouped(int(found.steps[i]))})" for i in picked
+        )
+        notes.append(f"λ_1 on its way: {trail}.")
+    notes.append(f"One QR for {found.interval:.3g} steps on average.")
+    return tuple(notes)
+
+
+# ---------------------------------------------------------------------------- the credit map
+
+
+def _credit_map(flow: GradientFlow) -> Table:
+    rows, steps = list(flow.credit_rows()), flow.problem.steps
+    finite_ones = [float(row[np.isfinite(row)].max()) for _, row in rows]
+    top = max(finite_ones, default=0.0)
+    lines = [(str(t), _shaded(row[: t + 1], steps + 1, top)) for t, row in _spread_out(rows, DOWN)]
+    legend = ", ".join(
+        f"{sign} {'from' if np.isfinite(least) else 'less'}"
+        + (f" 1e{least:+.0f}" if np.isfinite(least) else "")
+        for least, sign in SHADES
+    )
+    note = f"Of the largest, {from_log10(top)}: {legend}; blank is an exact 0 or k > t."
+    title = f"Credit map: ‖∂L_t/∂h_k‖, k = 0 to {grouped(steps)} from left to right"
+    return Table(title, (Column("t"), Column("k", right=False)), tuple(lines), (note,))
+
+
+def _spread_out(rows: list[tuple[int, Array]], most: int) -> list[tuple[int, Array]]:
+    if len(rows) <= most:
+        return rows
+    return [rows[int(i)] for i in np.linspace(0, len(rows) - 1, most)]
+
+
+def _shaded(row: Array, width: int, top: float) -> str:
+    """A sign for every k, or for the largest of several."""
+    across = min(width, ACROSS)
+    edges = [width * i // across for i in range(across + 1)]
+    cells = (row[low:high] for low, high in pairwise(edges) if low < len(row))
+    return "".join(_shade(float(np.max(cell)) - top) for cell in cells)
+
+
+def _shade(log10: float) -> str:
+    if not log10 > -np.inf:
+        return " "
+    return next(sign for least, sign in SHADES if log10 >= least)
+
+
+# ---------------------------------------------------------------------------- data
+
+
+def data(result: Derivation, selection: Selection) -> dict[str, object] | None:
+    """The key ``gradient_flow`` of derive's JSON; None where it is not computed unasked."""
+    flow = GradientFlow(result)
+    if not (flow.affordable or selection.full):
+        return None
+    found = flow.lyapunov
+    shown: dict[str, object] = {
+        "rate": finite(flow.rate),
+        "regime": flow.regime,
+        "lyapunov": {
+            "exponents": nested(found.exponents),
+            "spread": nested(found.spread),
+            "warmup": found.warmup,
+            "steps_per_qr": found.interval,
+            "trace": {"t": found.steps.tolist(), "largest": nested(found.trace[:, 0])},
+        },
+    }
+    if selection.full or flow.problem.steps <= 10_000:
+        shown["log10_step_norms"] = nested(flow.log10_step_norms)
+        shown["log10_condition"] = nested(flow.shape.log10_condition)
+        shown["participation"] = nested(flow.shape.participation)
+    if flow.problem.loss is not None:
+        shown["omega"] = finite(float(np.nansum(flow.omega)))
+        shown["horizons"] = _horizon_data(flow) if selection.paths else None
+    return shown
+
+
+def _horizon_data(flow: GradientFlow) -> dict[str, object]:
+    return {
+        horizon.format: {
+            "median": finite(horizon.median),
+            "low": finite(horizon.low),
+            "high": finite(horizon.high),
+            "reaching_h_0": horizon.reaching,
+            "losses": horizon.losses,
+        }
+        for horizon in flow.horizons
+    }

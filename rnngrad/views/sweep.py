@@ -1,0 +1,27 @@
+"""A sweep as a report, for whichever format follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rnngrad.analyses.sweep import SweepResult, document
+from rnngrad.analyses.sweeping import Row
+from rnngrad.views import sweep_tables
+from rnngrad.views.report import Cell, Report
+
+COLUMNS = Row._fields
+
+
+def report(done: SweepResult, full: bool) -> Report:
+    """What the formats need of a sweep."""
+    return Report(
+        blocks=lambda: sweep_tables.blocks(done, full),
+        document=lambda: document(done),
+        columns=COLUMNS,
+        rows=lambda: rows(done),
+    )
+
+
+def rows(done: SweepResult) -> Iterator[tuple[Cell, ...]]:
+    """One point a row."""
+    yield from done.rows

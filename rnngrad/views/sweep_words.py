@@ -1,0 +1,83 @@
+"""What a sweep shows, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from statistics import median
+
+from rnngrad.analyses.sweep import Part
+from rnngrad.analyses.sweeping import Row
+from rnngrad.core.activations import ACTIVATIONS
+from rnngrad.views.numbers import grouped, number
+
+VERBS = {"vanishing": "vanishes", "steady": "is steady", "exploding": "explodes"}
+
+
+def words(part: Part) -> Iterator[str]:
+    """Where it vanishes and explodes, the critical scale, and why it may vanish again."""
+    yield _where(part.rows)
+    yield from _critical(part)
+    yield from _saturated(part)
+    undefined = [row for row in part.rows if row.first_nonfinite_step is not None]
+    if undefined:
+        least = min(row.scale for row in undefined)
+        yield f"The forward pass itself overflows from scale {number(least)} on."
+
+
+def _where(rows: Sequence[Row]) -> str:
+    """Runs of scales whose seeds mostly are in one regime."""
+    by_scale: dict[float, list[str]] = {}
+    for row in rows:
+        by_scale.setdefault(row.scale, []).append(row.regime or "undefined")
+    most = [(scale, max(names, key=names.count)) for scale, names in sorted(by_scale.items())]
+    runs = []
+    for name, run in groupby(most, key=lambda pair: pair[1]):
+        scales = [scale for scale, _ in run]
+        ends = number(scales[0])
+        ends += f" to {number(scales[-1])}" if len(scales) > 1 else ""
+        runs.append(f"{VERBS.get(name, 'is undefined')} at {ends}")
+    return f"The gradient {'; '.join(runs)}."
+
+
+def _critical(part: Part) -> Iterator[str]:
+    found = part.critical
+    if found is None:
+        yield "Its rate does not pass 0 upward in this range: no critical scale."
+        return
+    ends = f"between {found.low:.7g} and {found.high:.7g}"
+    if found.of == 1:
+        yield f"Critical scale: {found.value:.6g}, {ends}, where the rate passes 0."
+    else:
+        yield (
+            f"Critical scale: {found.value:.6g}, the median of {found.seeds} seeds "
+            f"(of {found.of}), {ends}."
+        )
+    others = len(found.crossings) - found.seeds
+    if others > 0:
+        shown = ", ".join(f"{zero:.5g}" for zero in found.crossings[:8])
+        more = f" and {len(found.crossings) - 8} more" if len(found.crossings) > 8 else ""
+        yield f"The rate passes 0 {grouped(len(found.crossings))} times: at {shown}{more}."
+    yield (
+        f"This is at T = {grouped(part.steps)}: a chain of finite length need not turn where an "
+        "endless one does, since a W_hh that is not normal grows before it decays."
+    )
+
+
+def _saturated(part: Part) -> Iterator[str]:
+    """Why a net with a large W_hh can vanish again: σ' takes away more than W_hh gives."""
+    largest = max(abs(row.scale) for row in part.rows)
+    rows = [row for row in part.rows if abs(row.scale) == largest]
+    slopes = [row.mean_slope for row in rows if row.mean_slope is not None]
+    bounds = [row.log10_bound for row in rows if row.log10_bound is not None]
+    norms = [row.log10_chain_norm for row in rows if row.log10_chain_norm is not None]
+    steepest = ACTIVATIONS[part.activation].steepest
+    if not (slopes and bounds and norms) or median(slopes) > 0.5 * steepest:
+        return
+    lost = median(bounds) - median(norms)
+    again = ", so the gradient vanishes although W_hh is large" if median(norms) < 0 else ""
+    yield (
+        f"At scale {number(largest)} the units are saturated: σ' is {median(slopes):.3g} on "
+        f"average, at most {steepest:g}. That takes {lost:.4g} decades off what W_hh alone could "
+        f"give{again}."
+    )

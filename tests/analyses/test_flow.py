@@ -1,0 +1,160 @@
+"""The gradient flow of one net against explicit products in mpmath."""
+
+from __future__ import annotations
+
+import math
+
+import mpmath
+import numpy as np
+import pytest
+
+import rnngrad
+from rnngrad.analyses.flow import GradientFlow, chain_shape, omega_terms
+from rnngrad.analyses.horizons import horizons, lags_until
+from rnngrad.analyses.stability import growth_rate, regime
+
+NET = {
+    "seed": 2,
+    "sizes": {"inputs": 3, "hidden": 5, "outputs": 2},
+    "weights": {
+        "W_xh": {"init": "normal", "std": 0.3},
+        "W_hh": {"init": "gaussian"},
+        "W_hy": {"init": "gaussian"},
+    },
+    "inputs": {"random": "normal", "steps": 60},
+    "targets": {"random": "normal", "steps": 60},
+}
+
+
+def result(**keys: object) -> rnngrad.Derivation:
+    return rnngrad.derive(rnngrad.load(NET | keys))
+
+
+# --- shape of the chain
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
+def test_condition_and_participation(activation: str) -> None:
+    """Far beyond what an SVD in float64 can see: σ_min/σ_max here falls to 1e-30."""
+    derived = result(activation=activation)
+    shape, end = chain_shape(derived), chain_shape(derived, whole=False)
+    assert end.log10_condition.tolist() == [shape.log10_condition[0]]
+    assert end.participation.tolist() == [shape.participation[0]]
+    with mpmath.workdps(120):
+        product = mpmath.eye(5)
+        for k in range(60, -1, -1):
+            if k % 20 == 0:
+                sigmas = mpmath.svd_r(product, compute_uv=False)
+                condition = float(mpmath.log10(sigmas[0] / sigmas[4]))
+                squares = [sigma**2 for sigma in sigmas]
+                taking_part = float(sum(squares) ** 2 / sum(s**2 for s in squares))
+                assert shape.log10_condition[k] == pytest.approx(condition, abs=1e-8)
+                assert shape.participation[k] == pytest.approx(taking_part, rel=1e-10)
+            if k:
+                product = product * mpmath.matrix(derived["dht_dhprev"][k - 1].tolist())
+
+
+def test_a_lost_direction_has_infinite_condition() -> None:
+    weights = {"W_xh": np.zeros((2, 1)), "W_hh": [[1, 1], [1, 1]]}
+    derived = rnngrad.derive(rnngrad.load({"weights": weights, "inputs": {"zeros": 30}}))
+    condition = chain_shape(derived).log10_condition
+    assert condition[-1] == 0
+    assert np.isinf(condition[0])
+
+
+def test_a_dead_unit_loses_its_direction_from_there_back() -> None:
+    weights = {"W_xh": [[1], [0]], "W_hh": [[0.5, 0.1], [0.2, 0.5]], "b_h": [1, 1]}
+    spec = {"activation": "relu", "weights": weights, "inputs": [0, 0, -50, 0, 0]}
+    condition = chain_shape(rnngrad.derive(rnngrad.load(spec))).log10_condition
+    assert np.isinf(condition).tolist() == [True, True, True, False, False, False]
+    end = chain_shape(rnngrad.derive(rnngrad.load(spec)), whole=False)
+    assert np.isinf(end.log10_condition).tolist() == [True]
+
+
+def test_orthogonal_keeps_every_direction() -> None:
+    weights = NET["weights"] | {"W_hh": {"init": "orthogonal", "gain": 0.5}}
+    shape = chain_shape(result(activation="identity", weights=weights))
+    np.testing.assert_allclose(shape.log10_condition, 0, atol=1e-12)
+    np.testing.assert_allclose(shape.participation, 5)
+
+
+# --- horizons
+
+
+def scalar(w: float, steps: int) -> np.ndarray:
+    net = {"activation": "identity", "weights": {"W_xh": 1, "W_hh": w}}
+    net |= {"inputs": [1] * steps, "targets": [99] * steps}
+    return rnngrad.log10_paths(rnngrad.load(net))
+
+
+@pytest.mark.parametrize(("log2", "lag"), [(-8, 9), (-24, 25), (-53, 54)])
+def test_the_horizon_of_halving(log2: int, lag: int) -> None:
+    """2⁻ˡᵃᵍ < 2⁻⁸ first holds at lag 9; a loss before step 9 reaches beyond h_0."""
+    lags = lags_until(scalar(0.5, 70), log2)
+    assert np.isinf(lags[: lag - 1]).all()
+    assert (lags[lag - 1 :] == lag).all()
+
+
+def test_below_for_good_not_for_once() -> None:
+    row = np.array([[-1.0, -9.0, -2.0, -9.0, -9.0, 0.0], [np.nan] * 6])
+    paths = np.full((5, 6), -np.inf)
+    paths[4] = row[0]
+    assert lags_until(paths, -24).tolist() == [np.inf]
+    paths[4, 0] = -8.0
+    assert lags_until(paths, -24).tolist() == [4.0]
+
+
+def test_median_and_range() -> None:
+    by_format = {h.format: h for h in horizons(scalar(0.5, 70))}
+    half = by_format["bfloat16"]
+    assert (half.median, half.low, half.high, half.reaching, half.losses) == (9, 9, np.inf, 8, 70)
+    assert by_format["float64"].median == np.inf
+
+
+def test_losses_that_do_not_count_have_no_horizon() -> None:
+    derived = result(loss_steps=[10, 50])
+    assert all(h.losses == 2 for h in horizons(derived["log10_paths"]))
+    assert horizons(np.full((3, 4), -np.inf)) == ()
+
+
+# --- Ω, rate, regime
+
+
+def test_omega_by_its_definition() -> None:
+    derived = result()
+    expected = [
+        (np.linalg.norm(g @ J) / np.linalg.norm(g) - 1) ** 2
+        for g, J in zip(derived["dL_dh"][1:], derived["dht_dhprev"], strict=True)
+    ]
+    np.testing.assert_allclose(omega_terms(derived), expected, rtol=1e-10)
+
+
+def test_omega_of_a_rotation_is_zero() -> None:
+    weights = NET["weights"] | {"W_hh": {"init": "orthogonal"}}
+    flow = GradientFlow(result(activation="identity", weights=weights, loss_steps="last"))
+    assert flow.omega.sum() == pytest.approx(0, abs=1e-25)
+    assert flow.regime == "steady"
+
+
+def test_omega_where_the_gradient_is_tiny_or_gone() -> None:
+    weights = {"W_xh": 1, "W_hh": 1e-80}
+    net = {"activation": "identity", "weights": weights, "inputs": [1] * 9, "targets": [9] * 9}
+    terms = omega_terms(rnngrad.derive(rnngrad.load(net | {"loss_steps": "last"})))
+    assert terms[-4:].tolist() == pytest.approx([1.0] * 4)
+    assert np.isnan(terms[0])
+
+
+def test_growth_rate_and_regime() -> None:
+    assert growth_rate(-200.0, 100) == pytest.approx(-2 * math.log(10))
+    assert [regime(r) for r in (-1.0, -0.01, 0.01, 0.02, -math.inf, math.inf, math.nan)] == [
+        "vanishing", "steady", "steady", "exploding", "vanishing", "exploding", None
+    ]  # fmt: skip
+
+
+def test_the_spectrum_from_python() -> None:
+    problem = rnngrad.load(NET)
+    exponents = rnngrad.lyapunov_spectrum(problem)
+    assert exponents.shape == (5,)
+    assert (np.diff(exponents) <= 0).all()
+    flow = GradientFlow(rnngrad.derive(problem))
+    np.testing.assert_array_equal(flow.lyapunov.exponents, exponents)

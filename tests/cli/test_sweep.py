@@ -1,0 +1,270 @@
+"""``rnngrad sweep`` as a user runs it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import rnngrad
+from cli.running import ROOT, SHEET, run
+
+SPEC = """\
+seed: 5
+activation: tanh
+sizes: {inputs: 2, hidden: 6, outputs: 1}
+weights: {W_xh: {init: normal, std: 0.1}, W_hh: {init: orthogonal}, W_hy: {init: gaussian}}
+inputs: {random: normal, steps: 30}
+targets: {random: normal, steps: 30}
+"""
+SCALES = ("--whh-scale", "0.2:4:6")
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> str:
+    path = tmp_path / "net.yaml"
+    path.write_text(SPEC)
+    return str(path)
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+# --- formats
+
+
+def test_json_is_what_python_returns(spec: str) -> None:
+    done = run("sweep", spec, *SCALES, "--seeds", "2", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    report = json.loads(done.stdout)
+    assert report == rnngrad.sweep(rnngrad.load(spec), "0.2:4:6", 2)
+    first = list(report["rows"][0])
+    assert first[:10] == [
+        "scale", "seed", "spectral_radius", "sigma_max", "log10_chain_norm", "rate",
+        "lyapunov_max", "log10_bound", "loss", "regime",
+    ]  # fmt: skip
+    assert set(report["critical_scale"]) >= {"value", "low", "high", "crossings"}
+
+
+def test_csv_and_jsonl_hold_the_same_rows(spec: str) -> None:
+    report = json.loads(run("sweep", spec, "--whh-scale", "0,1,2", "--json").stdout)
+    jsonl = run("sweep", spec, "--whh-scale", "0,1,2", "--format", "jsonl").stdout
+    assert [json.loads(line) for line in jsonl.splitlines()] == report["rows"]
+    table = list(
+        csv.DictReader(io.StringIO(run("sweep", spec, "--whh-scale", "0,1,2", "-f", "csv").stdout))
+    )
+    assert list(table[0]) == list(report["rows"][0])
+    assert table[0]["rate"] == ""
+    assert float(table[1]["rate"]) == report["rows"][1]["rate"]
+
+
+def test_the_table_fits_and_ends_in_words(spec: str) -> None:
+    text = run("sweep", spec, *SCALES, "--seeds", "3").stdout
+    assert max(map(len, text.splitlines())) <= 80
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text
+    for words in ("█│", "│█", "Critical scale: ", "vanishes at 0.2", "explodes at", "HOLDS"):
+        assert words in text
+    assert "median of 3 seeds" in " ".join(text.split())
+
+
+def test_a_saturated_net_is_explained() -> None:
+    text = " ".join(run("sweep", SHEET, "--whh-scale", "0.1:40:9:log").stdout.split())
+    assert "At scale 40 the units are saturated: σ' is 0.0763 on average, at most 0.25." in text
+    assert "so the gradient vanishes although W_hh is large" in text
+    assert "no critical scale" in text
+
+
+def test_ascii(spec: str) -> None:
+    done = run("sweep", spec, *SCALES, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0
+
+
+def test_a_spec_from_standard_input_is_read_once_for_all_lengths() -> None:
+    done = run("sweep", "-", "--whh-scale", "1", "--steps", "10,30,50", "--json", stdin=SPEC)
+    assert [row["steps"] for row in json.loads(done.stdout)["rows"]] == [10, 30, 50]
+
+
+def test_longer_steps_draw_the_spec_longer(spec: str) -> None:
+    done = run("sweep", spec, "--whh-scale", "1", "--steps", "50", "--json")
+    row = json.loads(done.stdout)["rows"][0]
+    keys = [f"{key}={{random: normal, steps: 50}}" for key in ("inputs", "targets")]
+    sets = [item for key in keys for item in ("--set", key)]
+    expected = json.loads(run("derive", spec, *sets, "--json").stdout)
+    assert row["loss"] == pytest.approx(expected["loss"], rel=1e-12)
+    assert row["log10_chain_norm"] == pytest.approx(expected["quantities"]["log10_chain"][0])
+
+
+def test_derive_has_the_gradient_flow(spec: str) -> None:
+    shown = run("derive", spec).stdout
+    for words in ("Gradient flow", "Lyapunov spectrum", "horizon in float32", "Ω", "Credit map"):
+        assert words in shown
+    flow = json.loads(run("derive", spec, "--json").stdout)["gradient_flow"]
+    problem = rnngrad.load(spec)
+    assert flow["lyapunov"]["exponents"] == rnngrad.lyapunov_spectrum(problem).tolist()
+    assert len(flow["log10_step_norms"]) == 30
+    assert set(flow["horizons"]) == {"float32", "bfloat16", "float64"}
+
+
+# --- bad input
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    (["--whh-scale", "4:1:5"], "descends; write 1:4"),
+    (["--whh-scale", "1:2:0"], "is empty"),
+    (["--whh-scale", "0:1:5:log"], "a log range needs numbers above 0"),
+    (["--whh-scale", "-1:1:5:log"], "a log range needs numbers above 0"),
+    (["--whh-scale", "1:2:10000000"], "--yes starts them"),
+    (["--whh-scale", "1", "--seeds", "1"], "nothing in 'exercise_sheet_7' is random"),
+    (["--whh-scale", "1", "--steps", "3,x"], "'x' is no number of steps"),
+    (["--whh-scale", "1", "--steps", "4"], "only drawn or zero inputs"),
+    (["--whh-scale", "1", "--resume"], "-o FILE.jsonl"),
+    (["--whh-scale", "1", "--resume", "-o", "x.csv", "-f", "csv"], "-o FILE.jsonl"),
+    (["--whh-scale", "1", "--jobs", "0"], "must be at least 1"),
+    (["--whh-scale", "1", "--jobs", "2", "--scheduler", "tcp://a:1"], "give one of them"),
+    (["--whh-scale", "1", "--scheduler", "here"], "tcp://host:port"),
+    (["--whh-scale", "1", "--format", "latex"], "sweep has no latex format"),
+    (["--whh-scale", "1", "-o", "/nowhere/rows.jsonl"], "there is no folder"),
+    (["--whh-scale", "1", "--set", "cell=rn"], "cell"),
+])  # fmt: skip
+def test_mistakes(options: list[str], words: str) -> None:
+    done = run("sweep", SHEET, *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ten_million_points_are_estimated() -> None:
+    message = run("sweep", SHEET, "--whh-scale", "1:2:10000000").stderr
+    assert message.startswith("10,000,000 points would take about ")
+    assert "GB of memory" in message
+
+
+def test_a_scheduler_that_is_not_there() -> None:
+    pytest.importorskip("distributed")
+    began = time.monotonic()
+    done = run("sweep", SHEET, "--whh-scale", "1", "--scheduler", "tcp://127.0.0.1:9")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "--scheduler tcp://127.0.0.1:9: no scheduler answers there within 10 s\n"
+    )
+    assert time.monotonic() - began < 60
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk() -> None:
+    done = run("sweep", SHEET, "--whh-scale", "1", "-f", "jsonl", "-o", "/dev/full", "--force")
+    assert done.returncode == 2
+    assert "No space left on device" in done.stderr
+
+
+# --- the file of results
+
+
+def test_a_file_grows_and_is_resumed(spec: str, tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
+    done = run("sweep", spec, *SCALES, "--seeds", "3", "-o", str(whole))
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "18 points, 0 of them from before" in done.stderr
+    cut.write_bytes(whole.read_bytes()[:4000])
+    kept = cut.read_bytes().count(b"\n")
+    done = run("sweep", spec, *SCALES, "--seeds", "3", "-o", str(cut), "--resume")
+    assert f"18 points, {kept} of them from before" in done.stderr
+    assert sorted(lines(cut), key=str) == sorted(lines(whole), key=str)
+    again = run("sweep", spec, *SCALES, "--seeds", "3", "-o", str(cut), "--resume")
+    assert "18 points, 18 of them from before" in again.stderr
+    assert again.stderr.splitlines()[1] == done.stderr.splitlines()[1]
+    assert len(lines(cut)) == 18
+
+
+def test_more_points_go_into_the_same_file(spec: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    run("sweep", spec, "--whh-scale", "1,2", "-o", str(path))
+    done = run("sweep", spec, "--whh-scale", "2,3", "-o", str(path), "--resume")
+    assert "2 points, 1 of them from before" in done.stderr
+    assert [row["scale"] for row in lines(path)] == [1, 2, 3]
+
+
+def test_a_file_that_exists_is_not_touched(spec: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("mine")
+    for options in ([], ["--resume", "--whh-scale", "0:-1:3"]):
+        done = run("sweep", spec, "--whh-scale", "1", "-o", str(path), *options)
+        assert done.returncode == 2
+        assert path.read_text() == "mine"
+    assert run("sweep", spec, "--whh-scale", "1", "-o", str(path), "--force").returncode == 0
+    assert len(lines(path)) == 1
+
+
+@pytest.mark.parametrize("change", ["seed=6", "loss_steps=last", "weights.W_xh={init: zeros}"])
+def test_a_file_of_another_spec_is_refused(spec: str, tmp_path: Path, change: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    run("sweep", spec, "--whh-scale", "1", "-o", str(path))
+    before = path.read_bytes()
+    done = run("sweep", spec, "--set", change, "--whh-scale", "2", "-o", str(path), "--resume")
+    assert done.returncode == 2
+    assert "another spec" in done.stderr
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_no_sweep_is_refused(spec: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"a": 1}\n')
+    done = run("sweep", spec, "--whh-scale", "2", "-o", str(path), "--resume")
+    assert (done.returncode, path.read_text()) == (2, '{"a": 1}\n')
+    assert "rows.jsonl:1: is not a row of a sweep" in done.stderr
+
+
+def test_processes_make_the_same_rows(spec: str, tmp_path: Path) -> None:
+    here = run("sweep", spec, *SCALES, "--seeds", "2", "--json")
+    there = run("sweep", spec, *SCALES, "--seeds", "2", "--json", "--jobs", "2")
+    assert there.returncode == 0, there.stderr
+    assert there.stdout == here.stdout
+
+
+# --- interrupted
+
+
+LONG = ["--set", "inputs.steps=3000", "--set", "targets.steps=3000", "--whh-scale", "0.5:3:500"]
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_keeps_what_is_done(spec: str, tmp_path: Path, jobs: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    command = [sys.executable, "-m", "rnngrad", "sweep", spec, *LONG, "-o", str(path), "-j", jobs]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not (path.exists() and path.read_bytes().count(b"\n")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, b"")
+    assert b"Traceback" not in err
+    done = len(lines(path))
+    assert 0 < done < 500
+    assert f"interrupted after {done} of 500 points".encode() in err
+
+
+def test_ctrl_c_shows_what_is_done(spec: str) -> None:
+    command = [sys.executable, "-m", "rnngrad", "sweep", spec, *LONG, "-f", "csv"]
+    main, side = pty.openpty()
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=side)
+    os.close(side)
+    seen = b""
+    while b"points" not in seen:
+        seen += os.read(main, 4096)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    os.close(main)
+    assert process.returncode == 130
+    assert 2 <= out.count(b"\n") < 501
