@@ -18,9 +18,9 @@ from rnngrad.version import __version__
 
 if TYPE_CHECKING:
     from rnngrad.analyses.derive import Derivation, derive, gradients, log10_chain, log10_paths
-    from rnngrad.api import check
     from rnngrad.analyses.stability import lyapunov_spectrum
     from rnngrad.analyses.sweep import sweep
+    from rnngrad.api import check
     from rnngrad.core.problem import Problem
     from rnngrad.errors import OutputError, QuantityError, RnngradError, SpecError, UsageError
     from rnngrad.spec import json_schema, load

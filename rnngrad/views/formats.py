@@ -29,6 +29,7 @@ FORMATS: Mapping[str, Render] = MappingProxyType(
     }
 )
 
+
 def for_people(render: Render) -> bool:
     """Whether a format shows the report's tables, not its data."""
     return render in (_rich, to_markdown.render)
