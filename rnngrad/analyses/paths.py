@@ -17,7 +17,7 @@ from rnngrad.analyses.derivation import first_use
 from rnngrad.analyses.quantities import Passes
 from rnngrad.core.arrays import Array, quietly
 from rnngrad.core.jacobians import PulledBack, pulled_back
-from rnngrad.core.scaled import log10_lengths
+from rnngrad.core.scaled import log10_lengths, scaled
 
 SHOWN = 12
 """How many summands of each sum are kept, the largest first."""
@@ -80,7 +80,7 @@ class _Collector:
         if reached.k < self.first or reached.at_a is None:
             return
         beside = self.beside[reached.k - 1]
-        log10_norms = log10_lengths(reached.at_a) + np.log10(np.linalg.norm(beside))
+        log10_norms = log10_lengths(reached.at_a) + log10_lengths(scaled(beside[np.newaxis]))[0]
         rows = reached.at_a.floats()
         shares = rows @ _direction(self.total, beside)
         self.count += len(shares)

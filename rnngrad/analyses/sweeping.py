@@ -18,7 +18,7 @@ import numpy as np
 from rnngrad.analyses.quantities import Passes
 from rnngrad.analyses.stability import LN_10, growth_rate, regime
 from rnngrad.core.activations import ACTIVATIONS
-from rnngrad.core.arrays import Array, frozen, quietly
+from rnngrad.core.arrays import Array, frobenius, frozen, quietly
 from rnngrad.core.jacobians import scaled_slopes
 from rnngrad.core.lyapunov import lyapunov
 from rnngrad.core.problem import Problem
@@ -210,7 +210,7 @@ def _largest_exponent(net: Passes, end: _End) -> float:
 def _gradient_norms(net: Passes) -> tuple[float | None, ...]:
     back = net.backward
     gradients = (*(back.weights[name] for name in ("W_xh", "W_hh", "b_h")), back.dL_dh[0])
-    return tuple(_finite(np.linalg.norm(gradient)) for gradient in gradients)
+    return tuple(_finite(frobenius(gradient)) for gradient in gradients)
 
 
 def _finite(value: float | np.floating[Any]) -> float | None:

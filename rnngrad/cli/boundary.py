@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Event
 from typing import ParamSpec
 
@@ -77,11 +78,14 @@ def say(message: str) -> None:
     """A message on standard error, in whatever signs it can show."""
     from rnngrad.views.plain import to_ascii
 
+    if sys.stderr is None:  # closed by the caller
+        return
     encoding = sys.stderr.encoding or "ascii"
     text = message + "\n"
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
         text = to_ascii(text)
-    sys.stderr.write(text)
-    sys.stderr.flush()
+    with suppress(OSError):
+        sys.stderr.write(text)
+        sys.stderr.flush()

@@ -74,10 +74,10 @@ def check(
     from rnngrad.spec import load
     from rnngrad.views.formats import format_named
 
-    render = format_named("json" if json else format_name, "check")
+    render = format_named(format_name, "check", json)
     chosen = CheckOptions(rtol, hide_expected, random, quiet, method, spec)
     _refuse(chosen, against, answers)
-    check_writable(output, force)
+    check_writable(output, force, spec)
     report, verdict = _run(load(spec, overrides=overrides or ()), against, answers, chosen)
     write_text(render(report, screen(no_color, to_file=output is not None)), output)
     return {"pass": 0, "fail": 1, "inconclusive": 4}[str(verdict)]

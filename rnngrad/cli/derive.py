@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,9 +53,9 @@ def derive(
     from rnngrad.views.derive import report
     from rnngrad.views.formats import for_people, format_named
 
-    render = format_named("json" if json else format_name, "derive")
-    check_writable(output, force)
-    _check_save(save, force)
+    render = format_named(format_name, "derive", json)
+    check_writable(output, force, spec)
+    _check_save(save, force, spec, output)
     result = derive_problem(load(spec, overrides=overrides or ()))
     selection = select(result, quantity or (), step, full)
     every = save is not None or not for_people(render)
@@ -63,27 +64,31 @@ def derive(
         _warn(result, selection)
     shown = screen(no_color, to_file=output is not None)
     text = render(report(result, selection, arrays), shown)
-    if save is not None:
-        _save(save, {name: arrays[name] for name in selection.names})
+    keep = None if save is None else _stage(save, {name: arrays[name] for name in selection.names})
     write_text(text, output)
+    if keep is not None:
+        keep()
     return 0
 
 
-def _check_save(save: Path | None, force: bool) -> None:
+def _check_save(save: Path | None, force: bool, spec: str, output: Path | None) -> None:
     from rnngrad.cli.output import check_writable
     from rnngrad.errors import UsageError
 
+    if save is not None and output is not None and save.absolute() == output.absolute():
+        raise UsageError(f"--save {save}: -o writes to the same file")
     if save is not None and save.suffix != ".npz":
         raise UsageError(f"--save {save}: the file's name must end in .npz")
-    check_writable(save, force)
+    check_writable(save, force, spec)
 
 
-def _save(path: Path, arrays: dict[str, Array]) -> None:
+def _stage(path: Path, arrays: dict[str, Array]) -> Callable[[], None]:
+    """Write the arrays beside their place; the call that this returns moves them there."""
     import numpy as np
 
-    from rnngrad.cli.output import write_file
+    from rnngrad.cli.output import staged
 
-    write_file(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
+    return staged(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
 
 
 def _warn(result: Derivation, selection: Selection) -> None:

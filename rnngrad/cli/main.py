@@ -12,14 +12,20 @@ def main() -> None:
         from rnngrad.cli.app import COMMANDS, app
         from rnngrad.cli.front_door import plain_call
 
-        call = plain_call(sys.argv[1:], COMMANDS)
+        words = sys.argv[1:]
+        call = plain_call(words, COMMANDS)
         if call is None:
-            app()
+            app(words or ["--help"])
         else:
             _run(call)
     except KeyboardInterrupt:
         sys.stderr.write("rnngrad: interrupted\n")
         sys.exit(130)
+    except OSError as error:  # help that cannot be printed; a command's own are seen to inside
+        from rnngrad.cli.boundary import USERS_FAULT, say
+
+        say(f"rnngrad: standard output: {error.strerror}")
+        sys.exit(USERS_FAULT)
 
 
 def _run(call: Callable[[], None]) -> None:

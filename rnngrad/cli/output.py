@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
+import stat
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,7 +20,7 @@ def screen(no_color: bool, to_file: bool) -> Screen:
     """What standard output can show. A file gets 80 columns, no colours and every sign."""
     if to_file:
         return Screen()
-    terminal = sys.stdout.isatty()
+    terminal = sys.stdout is not None and sys.stdout.isatty()
     width = (
         shutil.get_terminal_size((80, 24)).columns if terminal or "COLUMNS" in os.environ else 80
     )
@@ -28,10 +30,32 @@ def screen(no_color: bool, to_file: bool) -> Screen:
     return Screen(max(width, 20), wanted and not refused, unicode)
 
 
-def check_writable(path: Path | None, force: bool) -> None:
-    """OutputError, before anything is computed, if the file cannot or may not be written."""
-    if path is None:
+STANDARD_OUTPUT = Path("-")
+
+
+def check_writable(path: Path | None, force: bool, spec: str = "") -> None:
+    """OutputError, before anything is computed, if the file cannot or may not be written.
+
+    ``spec`` is what is read meanwhile: that is never overwritten.
+    """
+    if path is None or path == STANDARD_OUTPUT:
         return
+    try:
+        path.resolve()
+        _refuse(path, force)
+        if spec and path.exists() and Path(spec).exists() and path.samefile(spec):
+            raise OutputError(f"{path}: is the spec itself, which is not overwritten")
+    except (OSError, RuntimeError) as error:  # a name too long, a loop of links
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{cut(str(path))}: cannot be written: {reason}") from error
+
+
+def cut(name: str) -> str:
+    """A name of at most 80 signs."""
+    return name if len(name) <= 80 else f"{name[:60]}...{name[-17:]}"
+
+
+def _refuse(path: Path, force: bool) -> None:
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; name a file in it")
     if path.exists() and not force:
@@ -43,10 +67,12 @@ def check_writable(path: Path | None, force: bool) -> None:
 
 
 def write_text(chunks: Iterable[str], path: Path | None) -> None:
-    """Chunks of text as UTF-8 (ASCII chunks stay so) to the file, or to standard output."""
-    if path is not None:
+    """Chunks of text as UTF-8 (ASCII chunks stay so) to the file, or to standard output (-)."""
+    if path is not None and path != STANDARD_OUTPUT:
         write_file(path, lambda file: file.writelines(chunk.encode() for chunk in chunks))
         return
+    if sys.stdout is None:
+        raise OutputError("standard output is closed")
     if not sys.stdout.isatty() and hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")
     try:
@@ -67,37 +93,51 @@ def _forget_stdout() -> None:
 
 def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """The file as ``write`` makes it, put in place at the end in one move."""
+    staged(path, write)()
+
+
+def staged(path: Path, write: Callable[[BinaryIO], object]) -> Callable[[], None]:
+    """Write the file beside its place, and return what moves it there; until then nothing is
+    changed, and what is not moved is gone when the process ends."""
     if path.exists() and not path.is_file():
-        _write_through(path, write)
-        return
+        return lambda: _write_through(path, write)
     import tempfile
 
     target = path.resolve()
+    with _said_of(path):
+        handle, name = tempfile.mkstemp(prefix=".rnngrad-", dir=target.parent)
+        atexit.register(Path(name).unlink, missing_ok=True)
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+        Path(name).chmod(_mode(target))
+    return lambda: _move(Path(name), target, path)
+
+
+def _move(written: Path, target: Path, path: Path) -> None:
+    with _said_of(path):
+        written.replace(target)
+
+
+@contextmanager
+def _said_of(path: Path) -> Iterator[None]:
+    """OutputError, naming the file, for whatever the system refuses."""
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=target.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                write(file)
-            _like_a_new_file(name)
-            Path(name).replace(target)
-        except BaseException:
-            with suppress(OSError):
-                Path(name).unlink()
-            raise
+        yield
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+        reason = error.strerror or error
+        raise OutputError(f"{cut(str(path))}: cannot be written: {reason}") from error
+
+
+def _mode(target: Path) -> int:
+    """The permissions of the file that is replaced, or those of any new file."""
+    if target.exists():
+        return stat.S_IMODE(target.stat().st_mode)
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
 
 
 def _write_through(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """A device or a pipe (/dev/stdout) is written to, not replaced."""
-    try:
-        with path.open("wb") as file:
-            write(file)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
-
-
-def _like_a_new_file(name: str) -> None:
-    mask = os.umask(0)
-    os.umask(mask)
-    Path(name).chmod(0o666 & ~mask)
+    with _said_of(path), path.open("wb") as file:
+        write(file)

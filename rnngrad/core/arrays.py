@@ -35,6 +35,15 @@ def frozen(values: npt.ArrayLike) -> Array:
     return array
 
 
+def frobenius(values: Array) -> float:
+    """√Σ v², scaled by the largest first: the squares of 1e-200 and 1e200 are no floats."""
+    with quietly():
+        largest = float(np.max(np.abs(values), initial=0.0))
+        if largest == 0.0 or not np.isfinite(largest):
+            return largest
+        return largest * float(np.sqrt(np.sum((values / largest) ** 2)))
+
+
 def column(values: Numbers) -> Numbers:
     """shape (n,) -> (n, 1)"""
     return values[:, np.newaxis]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import stat
 import tokenize
 import warnings
@@ -170,7 +171,8 @@ def _csv(path: Path, name: str, key: str | None) -> Numbers:
 
 
 def _is_header(cells: list[str]) -> bool:
-    return all(_float(cell) is None for cell in cells)
+    """Words, none of which begins like a number or could be a mistyped one (O.5)."""
+    return all(re.fullmatch(r"[^\W\d][\w ()\[\]-]*", cell.strip()) for cell in cells)
 
 
 def _float(cell: str) -> float | None:

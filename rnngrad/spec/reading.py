@@ -162,6 +162,8 @@ def _place_of(text: str, index: int) -> Place:
 
 def _bytes(path: str, label: str, stdin: BinaryIO | None) -> bytes:
     if path == "-":
+        if stdin is None and sys.stdin is None:
+            _refuse(label, "standard input is closed")
         return _limited(stdin or sys.stdin.buffer, label)
     try:
         _refuse_unreadable(path)

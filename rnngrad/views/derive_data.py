@@ -10,7 +10,7 @@ from rnngrad.analyses.derivation import Line
 from rnngrad.analyses.derive import Derivation
 from rnngrad.analyses.quantities import QUANTITIES
 from rnngrad.analyses.selection import LARGE, Selection
-from rnngrad.core.arrays import Array
+from rnngrad.core.arrays import Array, frobenius
 from rnngrad.core.problem import Problem
 from rnngrad.version import __version__
 from rnngrad.views import flow
@@ -65,7 +65,7 @@ def _spec(problem: Problem) -> dict[str, object]:
 def _value(array: Array, full: bool) -> object:
     if full or array.size <= LARGE:
         return nested(array)
-    return {"shape": list(array.shape), "norm": finite(float(np.linalg.norm(array.ravel())))}
+    return {"shape": list(array.shape), "norm": finite(frobenius(array))}
 
 
 def _line(

@@ -12,7 +12,7 @@ from rnngrad.analyses.notation import Notation
 from rnngrad.analyses.paths import PathSum
 from rnngrad.analyses.quantities import QUANTITIES
 from rnngrad.analyses.selection import Selection
-from rnngrad.core.arrays import Array
+from rnngrad.core.arrays import Array, frobenius
 from rnngrad.core.problem import Problem
 from rnngrad.views import flow
 from rnngrad.views.arrays import array_table
@@ -30,6 +30,7 @@ from rnngrad.views.numbers import (
     times,
     vector,
 )  # fmt: skip
+from rnngrad.views.plain import one_line
 
 BAR = 16
 """Width of the longest bar of the chain table."""
@@ -60,7 +61,7 @@ def _heading(result: Derivation) -> Lines:
     problem = result.problem
     sizes = f"T = {grouped(problem.steps)}, I = {problem.inputs}, H = {problem.hidden}"
     lines = [
-        f"{problem.name}: {problem.cell.name}, {sizes}, O = {problem.outputs}",
+        f"{one_line(problem.name)}: {problem.cell.name}, {sizes}, O = {problem.outputs}",
         *_equations(problem),
     ]
     if problem.loss is None or result.loss is None:
@@ -186,7 +187,7 @@ def _parameters(result: Derivation) -> Table:
         columns.append(Column("at", right=False))
     rows = []
     for name, gradient in gradients.items():
-        row = [name, times(problem.weights[name].shape), number(float(np.linalg.norm(gradient)))]
+        row = [name, times(problem.weights[name].shape), number(frobenius(gradient))]
         rows.append((*row, *_largest(gradient)) if largest else (*row[:2], vector(gradient)))
     if not largest:
         columns[2] = Column("∂L/∂W")
@@ -247,6 +248,8 @@ def _path_table(path_sum: PathSum) -> Table:
         for summand in path_sum.summands
     ]
     notes = [f"A share is the summand's part of ∂L/∂{weight}; all shares add up to 100 %."]
+    if np.isnan(path_sum.left_out_share):
+        notes = [f"∂L/∂{weight} is 0 or not finite, so there are no shares of it."]
     if path_sum.left_out:
         rows.append(("", "", f"{grouped(path_sum.left_out)} smaller ones, left out", "",
                      percent(path_sum.left_out_share)))  # fmt: skip

@@ -39,8 +39,12 @@ LATER = ("latex",)
 """Formats of the contract that this version does not have yet."""
 
 
-def format_named(name: str, command: str) -> Render:
-    """The format called ``name``; UsageError names those that the command has."""
+def format_named(name: str, command: str, json: bool = False) -> Render:
+    """The format called ``name``, or JSON by its short option; UsageError names those that the
+    command has."""
+    if json and name not in ("table", "json"):
+        raise UsageError(f"--json contradicts --format {name}")
+    name = "json" if json else name
     if name in FORMATS:
         return FORMATS[name]
     known = ", ".join(FORMATS)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rnngrad.core.arrays import Array
+from rnngrad.core.arrays import Array, frobenius
 
 GAP = "⋮"
 """Stands for rows or columns left out (and never U+2026)."""
@@ -34,8 +34,10 @@ def from_log10(log10: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share as percent with two decimals; tiny ones in powers of ten."""
+    """A share as percent with two decimals, tiny ones in powers of ten; nothing for a nan."""
     shown = 100.0 * share
+    if np.isnan(shown):
+        return ""
     if not np.isfinite(shown) or shown == 0 or abs(shown) >= 0.005:
         return f"{shown + 0.0:.2f} %"
     return f"{shown:.0e} %"
@@ -47,14 +49,14 @@ def vector(values: Array) -> str:
         return number(float(values.ravel()[0]))
     if values.ndim == 1 and values.size <= 3:
         return f"[{', '.join(number(float(v)) for v in values)}]"
-    return f"norm {number(float(np.linalg.norm(values)))}"
+    return f"norm {number(frobenius(values))}"
 
 
 def lengths(rows: Array) -> list[str]:
     """Each row as in a table with one cell for it: the number itself, or the row's norm."""
     if rows.shape[1] == 1:
         return [number(float(v)) for v in rows[:, 0]]
-    return [number(float(np.linalg.norm(row))) for row in rows]
+    return [number(frobenius(row)) for row in rows]
 
 
 def kept(count: int, full: bool, edge: int = EDGE) -> list[int | None]:

@@ -26,9 +26,8 @@ def nested(array: Array) -> object:
     """An array as nested lists, null for what is not finite."""
     if np.isfinite(array).all():
         return array.tolist()
-    values = array.astype(object)
-    values[~np.isfinite(array)] = None
-    return values.tolist()
+    values = np.asarray(array, dtype=object)
+    return np.where(np.isfinite(array), values, np.asarray(None)).tolist()
 
 
 def finite(value: float) -> float | None:

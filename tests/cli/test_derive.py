@@ -248,6 +248,95 @@ def test_a_full_disk_is_said() -> None:
     assert "/dev/full: cannot be written: No space left on device" in done.stderr
 
 
+DEAD = "weights: {W_xh: 0, W_hh: 0, W_hy: 0}\ninputs: [1, 2, 3]\ntargets: [1, 1, 1]\n"
+
+
+def test_a_dead_net_has_no_shares_and_null_logarithms() -> None:
+    page = run("derive", "-", stdin=DEAD).stdout
+    assert "∂L/∂W_hh is 0 or not finite, so there are no shares of it." in page
+    assert "nan" not in page
+    step = json.loads(run("derive", "-", "--step", "1", "--json", stdin=DEAD).stdout)
+    assert step["quantities"]["log10_chain"] is None
+
+
+def test_norms_beyond_the_range_of_squares(tmp_path: Path) -> None:
+    spec = (
+        "activation: identity\nweights: {W_xh: [[1], [1]], W_hh: [[1e-120, 0], [0, 1e-120]]}\n"
+        "inputs: [1, 0, 0]\ntargets: {zeros: 3}\nloss_steps: last\nh_0: 1\n"
+    )
+    done = run("derive", "-", stdin=spec)
+    assert done.stderr == ""
+    rows = [line.split() for line in done.stdout.splitlines() if line.startswith("1 ")]
+    assert any("e-240" in cell for row in rows for cell in row)
+    lossless = spec.partition("targets")[0] + "h_0: 1\n"
+    big = run("derive", "-", "--set", "weights.W_hh=[[1e100, 0], [0, 1e100]]", stdin=lossless)
+    assert big.stderr == ""
+    assert "1.41421e+200" in big.stdout
+
+
+def test_two_outputs_into_one_file(tmp_path: Path) -> None:
+    same = str(tmp_path / "x.npz")
+    done = run("derive", SHEET, "-o", same, "--save", same)
+    assert done.returncode == 2
+    assert "-o writes to the same file" in done.stderr
+    full = run("derive", SHEET, "-o", "/dev/full", "--force", "--save", same)
+    assert full.returncode == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_read_is_not_overwritten_and_modes_are_kept(tmp_path: Path) -> None:
+    spec = tmp_path / "net.yaml"
+    spec.write_text(DEAD, encoding="utf-8")
+    done = run("derive", str(spec), "-o", str(spec), "--force")
+    assert (done.returncode, spec.read_text(encoding="utf-8")) == (2, DEAD)
+    kept = tmp_path / "kept.txt"
+    kept.touch(mode=0o640)
+    assert run("derive", str(spec), "-o", str(kept), "--force").returncode == 0
+    assert kept.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "loop"])
+def test_a_path_that_cannot_be(name: str, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    done = run("derive", SHEET, "-o", str(tmp_path / name), "--force")
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "derive {sheet} >&-",
+        "derive - <&-",
+        "derive nothing.yaml 2>&-",
+        "derive nothing.yaml 2>/dev/full",
+        "--help >/dev/full",
+    ],
+)
+def test_closed_and_full_streams(line: str) -> None:
+    import subprocess
+    import sys
+
+    command = f"{sys.executable} -m rnngrad {line.format(sheet=SHEET)}"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_name_cannot_speak_to_the_terminal() -> None:
+    done = run("derive", SHEET, "--set", 'name="a\\e[31m\\n\\u202e"')
+    assert done.stdout.splitlines()[0].startswith("a\\x1b[31m\\n\\u202e: rnn")
+
+
+def test_small_contradictions() -> None:
+    assert "--json contradicts --format csv" in run("derive", SHEET, "--json", "-f", "csv").stderr
+    later = run("derive", SHEET, "--quantity", "dL_dc")
+    assert "'dL_dc' belongs to lstm, which is not supported yet" in later.stderr
+    dash = run("derive", SHEET, "--quantity", "y", "-f", "csv", "-o", "-")
+    assert dash.stdout.startswith("quantity,t")
+    assert run().returncode == 0
+
+
 def test_init_schema_and_version(tmp_path: Path) -> None:
     spec = tmp_path / "net.yaml"
     assert run("init", "-o", str(spec)).returncode == 0

@@ -113,7 +113,7 @@ def test_a_csv_of_one_column_or_row_is_a_vector(folder: Path) -> None:
         ("a,b\n1,2\n3,x\n", "w.csv:3:2 is 'x', must be a number"),
         ("1,2\n3\n", "w.csv:2 has 1 cell, must have 2 like the others"),
         ("1,2\n3,\n", "w.csv:2:2 is '', must be a number"),
-        ("1 2\n3 4\n", "w.csv:2:1 is '3 4', must be a number; cells are parted by commas"),
+        ("1 2\n3 4\n", "w.csv:1:1 is '1 2', must be a number; cells are parted by commas"),
         ("1,2\n3,1_0\n", "w.csv:2:2 is '1_0', must be a number"),
         ("a,b\n", "w.csv holds no numbers"),
         ("", "w.csv holds no numbers"),
