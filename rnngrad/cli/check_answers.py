@@ -62,7 +62,7 @@ def _one(grader: Grader, path: str, options: CheckOptions) -> Graded:
             file.document.words(file.document.place((name,), at_key=True) or (0, 0), why)
             for name, why in file.unknown.items()
         )
-    if not file.answers:
+    if not file.answers and not file.refused:
         raise SpecError([f"{path}: holds no answers; subtasks are {', '.join(grader.tasks)}"])
     return _graded(grader, file, options, ())
 
@@ -94,7 +94,7 @@ def _graded(
 ) -> Graded:
     from rnngrad.views.grades import Graded
 
-    grades = grader.grade(file.answers)
+    grades = tuple(_or_refused(file, grade) for grade in grader.grade(file.answers))
     for grade in grades:
         if grade.unread and not options.quiet:
             say(_words(file, grade))
@@ -103,7 +103,18 @@ def _graded(
     return Graded(file.path, placed, "" if student is None else _clean(str(student)[:60]))
 
 
+def _or_refused(file: AnswerFile, grade: Grade) -> Grade:
+    """The grade, or why there is none: what was typed is neither a formula nor a number."""
+    if grade.id not in file.refused:
+        return grade
+    (line, _), message = file.refused[grade.id]
+    return grade._replace(hint=f"line {line + 1}: {message}", unread=True)
+
+
 def _words(file: AnswerFile, grade: Grade) -> str:
+    if grade.id in file.refused:
+        place, why = file.refused[grade.id]
+        return file.document.words(place, f"{grade.id}: {why}")
     message = f"{grade.id}: {grade.hint}"
     return (
         f"{file.path}: {message}" if grade.at is None else file.words(grade.id, grade.at, message)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from rnngrad.errors import SpecError, UsageError, did_you_mean
-from rnngrad.spec.reading import Document, parse, similar_file
+from rnngrad.spec.reading import Document, Place, parse, similar_file
 from rnngrad.spec.text import cut_path, escaped, placed, shown
 
 Typed: TypeAlias = "str | list[Typed]"
@@ -33,12 +33,14 @@ _TYPED_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 class AnswerFile(NamedTuple):
     """``answers`` by subtask id, each text or nested lists of text; ``unknown`` the other keys,
-    with why they are none; ``document`` knows the places."""
+    with why they are none; ``refused`` the answers that are neither text nor number, with the
+    place and what they are; ``document`` knows the places."""
 
     path: str
     document: Document
     answers: dict[str, Typed]
     unknown: dict[str, str]
+    refused: dict[str, tuple[Place, str]]
 
     def words(self, name: str, at: int, message: str) -> str:
         """The message with its place: ``file:line:column``, the line quoted, and a caret."""
@@ -54,6 +56,14 @@ class AnswerFile(NamedTuple):
         quote = formula.split("\n")[row]
         label = f"{self.path}: {name}"
         return placed(label, row, inner, message, quote)
+
+
+class _NoAnswerError(Exception):
+    """A value that is neither a formula nor a number."""
+
+    def __init__(self, place: Place, message: str) -> None:
+        super().__init__(message)
+        self.place, self.message = place, message
 
 
 def is_pattern(source: str) -> bool:
@@ -74,18 +84,20 @@ def read_answers(path: str, subtasks: Iterable[str]) -> AnswerFile:
     document = _parsed(path)
     if not isinstance(document.data, dict):
         found = "is empty" if document.data is None else f"the top level is {shown(document.data)}"
-        raise SpecError([f"{escaped(path)}: {found}; answers are a mapping: a1: '-2*(t_3 - y_3)'"])
+        raise SpecError([f'{escaped(path)}: {found}; answers are a mapping: a1: "your formula"'])
     if document.mistakes:
         raise SpecError(
             document.words((line, column), words) for line, column, words in document.mistakes
         )
     known = list(subtasks)
-    answers = {
-        name: _typed(document, (name,), value)
-        for name, value in document.data.items()
-        if name in known
-    }
-    return AnswerFile(path, document, answers, _unknown(document, known))
+    answers: dict[str, Typed] = {}
+    refused: dict[str, tuple[Place, str]] = {}
+    for name in (name for name in document.data if name in known):
+        try:
+            answers[name] = _typed(document, (name,), document.data[name])
+        except _NoAnswerError as odd:
+            refused[name] = odd.place, odd.message
+    return AnswerFile(path, document, answers, _unknown(document, known), refused)
 
 
 def _unknown(document: Document, known: list[str]) -> dict[str, str]:
@@ -104,7 +116,7 @@ def _why_unknown(name: str, known: list[str]) -> str:
 
 
 def _typed(document: Document, path: tuple[str | int, ...], value: Any) -> Typed:
-    """An answer as text. Raises SpecError for what can be none."""
+    """An answer as text. Raises _NoAnswerError for what can be none."""
     if isinstance(value, str):
         return value
     if value is None:
@@ -114,9 +126,8 @@ def _typed(document: Document, path: tuple[str | int, ...], value: Any) -> Typed
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return _digits(document, path, value)
     place = document.place(path) or (0, 0)
-    raise SpecError(
-        [document.words(place, f"{path[0]} is {shown(value)}; must be a formula or a number")]
-    )
+    where = "" if len(path) == 1 else "in the list, "
+    raise _NoAnswerError(place, f"{where}{shown(value)}; must be a formula or a number")
 
 
 def _digits(document: Document, path: tuple[str | int, ...], value: float) -> str:

@@ -133,13 +133,48 @@ def test_unknown_subtasks(problem: Problem, tmp_path: Path, key: str, words: str
 
 
 @pytest.mark.parametrize(
-    "content", ["a1: {b: 1}\n", "a1: true\n", "a1: 1\na1: 2\n", "name: x\n", "a1: !!int 3\n"]
+    "content", ["a1: 1\na1: 2\n", "name: x\n", "a1: !!int 3\n", "", "# none yet\n", "- 1\n"]
 )
-def test_what_is_no_answer(problem: Problem, tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize("hide", [False, True])
+def test_a_file_that_holds_no_answers(
+    problem: Problem, tmp_path: Path, content: str, hide: bool
+) -> None:
+    """The message says what a file looks like, and holds no right answer as its example."""
     file = tmp_path / "a.yaml"
     file.write_text(content)
-    with pytest.raises(SpecError):
-        run(problem, str(file), CheckOptions())
+    with pytest.raises(SpecError) as caught:
+        run(problem, str(file), CheckOptions(hide_expected=hide))
+    assert "t_3" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("typed", "column", "words"),
+    [
+        ("{x: 1}", 5, "a mapping"),
+        ("true", 5, "true"),
+        ("[0.5, {x: 1}]", 11, "in the list, a mapping"),
+        ("[0.5, [1, false]]", 15, "in the list, false"),
+    ],
+)
+def test_an_answer_of_the_wrong_type_costs_its_own_points(
+    problem: Problem,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    typed: str,
+    column: int,
+    words: str,
+) -> None:
+    file = tmp_path / "a.yaml"
+    others = [line for line in FILES["ada.yaml"].split("\n") if not line.startswith("a1:")]
+    file.write_text("\n".join([f"a1: {typed}", *others]), encoding="utf-8")
+    for source, at in ((str(file), 0), (f"{tmp_path}/*.yaml", 1)):
+        report, verdict = run(problem, source, CheckOptions())
+        rows = [row[at:] for row in report.rows()]
+        said = f"{words}; must be a formula or a number"
+        assert rows[0] == ("a1", 0.0, 5.0, "fail", f"line 1: {said}")
+        assert [row[1] for row in rows[1:]] == [5.0] * 9
+        assert verdict == "fail"
+        assert f"{file}:1:{column}: a1: {said}\n" in capsys.readouterr().err
 
 
 def test_digits_are_those_typed(problem: Problem, tmp_path: Path) -> None:

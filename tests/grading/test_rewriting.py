@@ -106,6 +106,30 @@ SUMS = {
 }
 
 
+BPTT = [
+    "sum_{t=1..3} sum_{k=1..t} dL_t/dh_t * prod_{s=k+1..t} dh_s/dh_{s-1} * dh_k/dW_xh",
+    r"\sum_{t=1}^{3} \sum_{k=1}^{t} \frac{\partial L_t}{\partial h_t} \prod_{s=k+1}^{t} "
+    r"\frac{\partial h_s}{\partial h_{s-1}} \frac{\partial h_k}{\partial W_{xh}}",
+    r"\boxed{\frac{\partial L}{\partial W_{xh}} = \sum_{t=1}^{3} \sum_{k=1}^{t} -2(t_t - y_t) "
+    r"y_t(1 - y_t) W_{hy} \prod_{s=k+1}^{t} \sigma'(\tilde h_s) W_{hh} \, "
+    r"\sigma'(\tilde h_k) x_k}.",
+]
+"""The sum of the textbooks, whose ∏ is written without brackets."""
+
+
+@pytest.mark.parametrize("text", BPTT)
+def test_a_product_ends_with_its_index(graded: Graded, text: str) -> None:
+    assert graded("b3", text).points == 5
+
+
+@pytest.mark.parametrize("text", ["{}.", "{},", "{} ;", "${}$", "$$ {} . $$", r"\boxed{{{}}}"])
+def test_what_stands_around_an_answer(graded: Graded, sheet: Grader, text: str) -> None:
+    right = f"{sheet.numbers.quantities['dL_dy'][1, 0]:.6f}"
+    assert graded("a2", text.format(right)).points == 5
+    assert graded("a1", text.format("-2(t3 - y3)")).points == 5
+    assert graded("a1", text.format("dL/dy3 = 2(t3 - y3)")).points == 2.5
+
+
 @pytest.mark.parametrize(("name", "text"), [*FACTORED.items(), *SUMS.items()])
 def test_other_forms(graded: Graded, name: str, text: str) -> None:
     assert graded(name, text).points == 5

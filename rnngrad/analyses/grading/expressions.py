@@ -168,8 +168,11 @@ def _base(node: Node) -> str:
 
 
 def _series(node: Series) -> str:
+    """Σ reaches over all that follows; what a ∏ reaches over is said in brackets."""
     bounds = f"{{{node.variable}={node.start}..{node.stop}}}"
-    return f"{SIGNS[node.kind]}_{bounds} {_product(node.body)}"
+    bare = node.kind == "sum" or not isinstance(node.body, Mul | Div)
+    body = _product(node.body) if bare else f"({_product(node.body)})"
+    return f"{SIGNS[node.kind]}_{bounds} {body}"
 
 
 def _atom(node: Node) -> str:

@@ -68,11 +68,12 @@ class Grader:
         """The grade of one subtask; a formula that cannot be read is a grade too."""
         if answer is None or answer == "":
             return Grade(name, 0.0, OF, Verdict.FAIL, "not answered")
-        if not isinstance(answer, str) or numbers.is_number(answer):
-            points, verdict, said = self.numbers.judge(name, answer, hide=self.hide)
+        number = numbers.bare(answer)
+        if number is not None:
+            points, verdict, said = self.numbers.judge(name, number, hide=self.hide)
             return Grade(name, points, OF, verdict, said)
         try:
-            points, said = self._subtask(name).judge(parse(answer))
+            points, said = self._subtask(name).judge(parse(str(answer)))
         except FormulaError as error:
             return Grade(name, 0.0, OF, Verdict.FAIL, error.message, error.at, unread=True)
         return Grade(name, points, OF, Verdict.PASS if points == OF else Verdict.FAIL, said)

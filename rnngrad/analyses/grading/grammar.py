@@ -12,6 +12,7 @@
 
 A product without a sign is read only where it can mean one thing: not between two numbers, not
 before a number, and not after a "/", where people differ on how far the denominator reaches.
+The product behind a Σ is all in it; of that behind a ∏, what ``reach`` says.
 Source: Aho, Lam, Sethi, Ullman, *Compilers* (2006), section 4.4.
 """
 
@@ -32,6 +33,7 @@ from rnngrad.analyses.grading.expressions import (
     Series,
     Transpose,
 )
+from rnngrad.analyses.grading.reach import Factor, reach
 from rnngrad.analyses.grading.tokens import Token, tokens
 
 DEEPEST = 60
@@ -116,23 +118,20 @@ class _Parser:
     def product(self) -> Node:
         """Factors from the left; a leading sign belongs to the whole product."""
         minus = self.signs()
-        node, divided = self.base(), False
-        factors = [node]
+        node = _product(self.factors())
+        return Neg(node) if minus else node
+
+    def factors(self) -> list[Factor]:
+        """The factors of a product; those behind a ∏ that are not in it are this product's."""
+        found, divided = self.factor(divided=False), False
         while True:
             if self.sees("*", "/"):
                 divided = self.take().text == "/"
-                factor = self.factor()
             elif self.starts_a_factor():
                 self.check_implicit(divided)
-                factor = self.base()
             else:
-                break
-            if divided:
-                factors = [Div(_product(factors), factor)]
-            else:
-                factors.append(factor)
-        node = _product(factors)
-        return Neg(node) if minus else node
+                return found
+            found += self.factor(divided=divided)
 
     def starts_a_factor(self) -> bool:
         token = self.token
@@ -155,10 +154,10 @@ class _Parser:
             minus ^= self.take().text == "-"
         return minus
 
-    def factor(self) -> Node:
-        minus = self.signs()
-        node = self.base()
-        return Neg(node) if minus else node
+    def factor(self, *, divided: bool) -> list[Factor]:
+        at, minus = self.token.at, self.signs()
+        node, behind = self.series() if self.token.kind == "series" else (self.base(), [])
+        return [Factor(Neg(node) if minus else node, divided, at), *behind]
 
     # ------------------------------------------------------------------ powers, bases
 
@@ -197,8 +196,6 @@ class _Parser:
             return self.call(token)
         if token.kind == "d":
             return self.derivative(token)
-        if token.kind == "series":
-            return self.series(token)
         if token.text == "frac":
             return self.frac(token)
         if token.kind == "sign" and token.text in _CLOSING:
@@ -305,17 +302,32 @@ class _Parser:
             raise FormulaError(message, token.at)
         return self.take()
 
-    def series(self, token: Token) -> Node:
-        """Σ_{k=1..t}, \\sum_{k=1}^{t}, and the product that follows."""
+    def series(self) -> tuple[Node, list[Factor]]:
+        """Σ_{k=1..t}, \\sum_{k=1}^{t}, with what it is taken of; and what stands behind a ∏."""
+        token = self.take()
         assert token.bounds is not None
         variable, start, stop = token.bounds
         self.depth += 1
         if self.depth > DEEPEST:
             raise FormulaError(f"sums nest more than {DEEPEST} deep", token.at)
-        body = self.product()
+        minus, factors = self.signs(), self.factors()
         self.depth -= 1
-        return Series(token.text, variable, start, stop, body, token.at)
+        count = reach(variable, factors) if token.text == "prod" else len(factors)
+        body = _product(factors[:count])
+        body = Neg(body) if minus else body
+        return Series(token.text, variable, start, stop, body, token.at), factors[count:]
 
 
-def _product(factors: list[Node]) -> Node:
-    return Mul(tuple(factors)) if len(factors) > 1 else factors[0]
+def _product(factors: list[Factor]) -> Node:
+    """Factors from the left: a "/" divides all that stands before it."""
+    found: list[Node] = []
+    for factor in factors:
+        if factor.divided:
+            found = [Div(_times(found), factor.node)]
+        else:
+            found.append(factor.node)
+    return _times(found)
+
+
+def _times(nodes: list[Node]) -> Node:
+    return Mul(tuple(nodes)) if len(nodes) > 1 else nodes[0]

@@ -32,7 +32,7 @@ SILENT = frozenset(
     {
         "left", "right", "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr",
         "biggl", "biggr", "Biggl", "Biggr", "quad", "qquad", "limits", "nolimits",
-        "displaystyle", "textstyle", "nonumber", "notag",
+        "displaystyle", "textstyle", "nonumber", "notag", "boxed",
     }
 )  # fmt: skip
 """Commands that only look."""
@@ -47,7 +47,7 @@ FONTS = frozenset(
 
 COMMAND = re.compile(r"\\([A-Za-z]+)\*?")
 BLANK = re.compile(
-    r"(?:[ \t\r\n\xa0]|\\[,;:!> \\]|[&$]|\\[\[\]]|\\tag\s*\{[^{}]{0,20}\}"
+    r"(?:[ \t\r\n\xa0]|\\[,;:!> \\]|[&$]|\\[\[\]()]|\\tag\s*\{[^{}]{0,20}\}"
     r"|\\(?:begin|end)\{[a-z]{1,12}\*?\})+"
 )
 """What separates and says nothing: blanks, alignment, dollars, equation numbers. A form feed is
@@ -57,3 +57,35 @@ DRESSED = re.compile(r"\s*(?:\{\s*(\\?[A-Za-z]+)\s*\}|([A-Za-z]))")
 """What a font or an accent stands around: a letter, or a word in braces."""
 
 COMMANDS = frozenset({*WORDS, *SIGNS, *SILENT, *ACCENTS, *FONTS})
+
+_BOX = re.compile(rf"(?:{BLANK.pattern})?\\boxed\s*\{{")
+_LAST = re.compile(
+    r"(?:[ \t\r\n\xa0.,;$&]|\\[,;:!> \\\])]|\\tag\s*\{[^{}]{0,20}\}|\\end\{[a-z]{1,12}\*?\})\Z"
+)
+_LONGEST_LAST = 40
+
+
+def undressed(text: str) -> str:
+    """Blanks in place of the end of a sentence and of a box around it all; no place is moved."""
+    end = _end(text, len(text))
+    box = _BOX.match(text, 0, end)
+    start = box.end() if box and _closes(text, box.end()) == end - 1 else 0
+    end = _end(text, end - 1) if start else end
+    return " " * start + text[start:end] + " " * (len(text) - end)
+
+
+def _end(text: str, end: int) -> int:
+    """Where the formula ends: before the point, comma or end of a display that is last."""
+    while match := _LAST.search(text[max(0, end - _LONGEST_LAST) : end]):
+        end -= len(match[0])
+    return end
+
+
+def _closes(text: str, at: int) -> int:
+    """Where the brace is closed that was opened right before; −1 where nowhere."""
+    depth = 1
+    for brace in re.finditer(r"[{}]", text[at:]):
+        depth += 1 if brace[0] == "{" else -1
+        if depth == 0:
+            return at + brace.start()
+    return -1

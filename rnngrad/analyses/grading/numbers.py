@@ -17,6 +17,7 @@ import numpy as np
 
 from rnngrad.analyses.checking.verdicts import Verdict, worst
 from rnngrad.analyses.derivation import Line, derivation
+from rnngrad.analyses.grading.latex import undressed
 from rnngrad.analyses.grading.points import OF
 from rnngrad.analyses.quantities import Quantities
 from rnngrad.core.arrays import Array
@@ -34,6 +35,14 @@ _NUMBER = re.compile(r"\s*[-+−]?\s*(?:\d+\.?\d*|\.\d+)(?:[eE][-+−]?\d{1,4})?
 def is_number(text: str) -> bool:
     """Whether a text is one number and nothing else."""
     return len(text) < 400 and _NUMBER.fullmatch(text) is not None
+
+
+def bare(answer: Answer) -> Answer | None:
+    """A list, or a number without the dollars, box or full stop around it; None: a formula."""
+    if not isinstance(answer, str):
+        return answer
+    plain = undressed(answer).strip(" \t\r\n$") if len(answer) < 400 else answer
+    return plain if is_number(plain) else None
 
 
 def as_number(text: str) -> Decimal:

@@ -63,6 +63,7 @@ _PRIME = re.compile(r"\s*(?:['′’‘]|\^\s*\{?\s*(?:\\prime|'|′)\s*\}?)")
 _PLUS = re.compile(r"\s*(?:⁺|\^\s*(?:\{\s*\+\s*\}|\+)|\+)")
 _SUB = re.compile(r"\s*_\s*(?:\{([^{}]{0,40})\}|\(([^()]{0,40})\)|(\d+|xh|hh|hy|rh|[A-Za-z]))")
 _DIGITS = str.maketrans("₀₁₂₃₄₅₆₇₈₉ₜ₋₊ₕₓ", "0123456789t-+hx")
+_GLUED_STEP = re.compile(r"\d{1,6}(?!\.?\d)")
 _LOW = re.compile("[₀₁₂₃₄₅₆₇₈₉ₜ₋₊ₕₓ]{1,9}")
 _INDEX = re.compile(r"(?:([tTksij])(?:([-+])(\d{1,6}))?|(\d{1,6}))")
 _TRANSPOSED = re.compile(
@@ -81,7 +82,7 @@ def tokens(text: str) -> list[Token]:
     """The tokens of a formula, an ``end`` last. Raises FormulaError."""
     if len(text) > LONGEST:
         raise FormulaError(f"longer than {LONGEST:,} characters; a formula here is much shorter")
-    return _Scanner(text).run()
+    return _Scanner(latex.undressed(text)).run()
 
 
 class _Scanner:
@@ -192,9 +193,6 @@ class _Scanner:
             raise FormulaError(f"{word} is an index; it stands below a name: h_{word}", start)
         if word == "ᵀ" or word == "'":
             raise FormulaError(f"{word} cannot stand here", start)
-        digits = re.match(r"\d+", self.text[self.at : self.at + 6])
-        if word[-1:] in STEPPED and digits and len(word) == 1:
-            raise FormulaError(f"write {word}_{digits[0]}", start)
         hint = did_you_mean(word[:30], _KNOWN)
         raise FormulaError(f"'{word[:30]}' is no name of the sheet{hint}", start)
 
@@ -240,6 +238,8 @@ class _Scanner:
             self._parameter(word, sub, start)
             return
         head = STEPPED[word]
+        if sub is None and (glued := _GLUED_STEP.match(self.text, self.at)):
+            self.at, sub = glued.end(), glued[0]
         if sub is None and head != "L":
             self._stepless(word, start)
         self._add(
@@ -249,9 +249,7 @@ class _Scanner:
     def _stepless(self, word: str, start: int) -> NoReturn:
         if word == "t":
             raise FormulaError("t alone is an index; the target of step 3 is t_3", start)
-        digits = re.match(r"\d{1,6}", self.text[self.at : self.at + 6])
-        example = f"{word}_{digits[0] if digits else '3'}"
-        raise FormulaError(f"{word} needs its step below it: {example}", start)
+        raise FormulaError(f"{word} needs its step below it: {word}_3", start)
 
     def _subscript(self) -> tuple[str | None, bool]:
         """What stands below the name, and whether without braces."""
