@@ -1,21 +1,24 @@
 """A student's function, FILE.py:FUNCTION: loaded, called, and what it does wrong in words.
 
 It is code and runs with the rights of whoever names it on the command line. What it prints goes to
-standard error; it is given copies, so that it cannot spoil ours.
+standard error, whichever way it prints; it is given copies, so that it cannot spoil ours. It runs
+in this process, where a fork would hang in the threads of torch or jax: ``os._exit`` is caught, but
+nothing keeps a signal or a crash in C from ending us.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import linecache
+import os
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -114,7 +117,12 @@ def _guarded(path: Path) -> Iterator[None]:
     sys.path.insert(0, folder)
     sys.dont_write_bytecode = True
     try:
-        with redirect_stdout(sys.stderr), warnings.catch_warnings():
+        with (
+            _no_way_out(),
+            _stdout_spared(),
+            redirect_stdout(sys.stderr),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("default")
             yield
     except KeyboardInterrupt:
@@ -125,6 +133,50 @@ def _guarded(path: Path) -> Iterator[None]:
         sys.dont_write_bytecode = written
         if folder in sys.path:
             sys.path.remove(folder)
+
+
+@contextmanager
+def _no_way_out() -> Iterator[None]:
+    """``os._exit`` raises in this process, and does what it did in those that are forked off."""
+    leave, here = os._exit, os.getpid()
+
+    def _exit(status: int) -> NoReturn:
+        if os.getpid() != here:
+            leave(status)
+        raise SystemExit(f"the function ended the process, with status {status}")
+
+    vars(os)["_exit"] = _exit
+    try:
+        yield
+    finally:
+        vars(os)["_exit"] = leave
+
+
+@contextmanager
+def _stdout_spared() -> Iterator[None]:
+    """File descriptor 1 leads to standard error: ``os.write``, ``os.system`` and C write there."""
+    try:
+        ours = os.dup(1)
+    except OSError:
+        yield
+        return
+    _flush()
+    try:
+        with suppress(OSError):
+            os.dup2(2, 1)
+        yield
+    finally:
+        _flush()
+        os.dup2(ours, 1)
+        os.close(ours)
+
+
+def _flush() -> None:
+    """What Python still holds goes where it was meant to go."""
+    for stream in (sys.stdout, sys.__stdout__):
+        if stream is not None and not stream.closed:
+            with suppress(OSError, ValueError):
+                stream.flush()
 
 
 def _in_words(error: BaseException, path: Path) -> str:

@@ -9,7 +9,7 @@ from rnngrad.analyses.checking.document import COLUMNS, document, rows, shown
 from rnngrad.analyses.checking.verdicts import Checked, Diagnosis, Verdict, worst
 from rnngrad.analyses.quantities import QUANTITIES
 from rnngrad.views.blocks import Block, Column, Lines, Table
-from rnngrad.views.numbers import number
+from rnngrad.views.numbers import apart, number
 from rnngrad.views.report import Cell, Report
 
 
@@ -126,17 +126,18 @@ def _step(entry: Checked) -> str:
 
 
 def _values(entry: Checked) -> str:
-    parts = []
-    if entry.expected is not None:
-        parts.append(f"expected {number(entry.expected)}")
-    if entry.got is not None:
-        parts.append(f"got {number(entry.got)}")
+    known = (("expected", entry.expected), ("got", entry.got))
+    given = {what: value for what, value in known if value is not None}
+    written = dict(zip(given, apart(*given.values()), strict=True))
+    parts = [f"{what} {value}" for what, value in written.items()]
     return f": {', '.join(parts)}" if parts else ""
 
 
 def _diagnosed(diagnosis: Diagnosis) -> Iterator[str]:
     if diagnosis.bug is not None:
         yield f"diagnosis: {diagnosis.bug}{_particulars(diagnosis)}"
+    elif len(diagnosis.candidates) == 1:
+        yield f"diagnosis: perhaps {diagnosis.candidates[0]}"
     elif diagnosis.candidates:
         yield f"diagnosis: one of {', '.join(diagnosis.candidates)}"
     if diagnosis.explanation:
@@ -150,10 +151,11 @@ def _particulars(diagnosis: Diagnosis) -> str:
     known = (
         ("steps", diagnosis.steps),
         ("limit", diagnosis.limit),
-        ("factor", diagnosis.factor),
         ("error if so", diagnosis.rel_error_if_so),
     )
     parts = [f"{name} {number(value)}" for name, value in known if value is not None]
+    if diagnosis.factor is not None:
+        parts.insert(0, f"factor {apart(diagnosis.factor, 1.0)[0]}")
     return f" ({', '.join(parts)})" if parts else ""
 
 

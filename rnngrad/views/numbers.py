@@ -20,6 +20,14 @@ def number(value: float) -> str:
     return f"{value + 0.0:.6g}"
 
 
+def apart(*values: float) -> list[str]:
+    """Numbers to be told from each other: all their digits where six do not tell them."""
+    short = [number(value) for value in values]
+    if len(set(short)) == len(set(values)):
+        return short
+    return [repr(float(value)) for value in values]
+
+
 def decades(value: float) -> str:
     """A log10: four decimals, so that columns line up."""
     return f"{value + 0.0:.4f}" if np.isfinite(value) else number(value)

@@ -159,6 +159,29 @@ def test_float32_is_right_to_1e_4_and_its_underflow_forgiven() -> None:
     assert check_arrays(tiny, {"dL_dh": dL_dh.astype(np.float64)})[0].verdict is Verdict.FAIL
 
 
+def test_float16_is_right_to_its_own_rounding_and_no_further() -> None:
+    """2⁻¹¹ is the array's own; the net is not blamed for it."""
+    array = RIGHT["dL_dh"]
+    for factor, expected in ((1.0, Verdict.PASS), (1.004, Verdict.FAIL), (1.01, Verdict.FAIL)):
+        (entry,) = check_arrays(PROBLEM, {"dL_dh": (array * factor).astype(np.float16)})
+        assert entry.verdict is expected
+        assert "amplifies" not in entry.reason
+        if expected is Verdict.PASS:
+            assert entry.reason == "float16 array: right to its own rounding, 2^-11"
+    (entry,) = check_arrays(PROBLEM, {"dL_dh": array.astype(np.float16)}, rtol=1e-9)
+    assert entry.verdict is Verdict.PASS
+
+
+def test_float16_overflow_is_undecided() -> None:
+    spec = {"activation": "identity", "weights": {"W_xh": 1, "W_hh": 10}, "targets": [0] * 8}
+    problem = rnngrad.load({**spec, "inputs": [1] * 8})
+    with np.errstate(over="ignore"):
+        half = rnngrad.derive(problem)["dL_dh"].astype(np.float16)
+    (entry,) = check_arrays(problem, {"dL_dh": half})
+    assert entry.verdict is Verdict.INCONCLUSIVE
+    assert entry.reason == "the right numbers are beyond the range of float16"
+
+
 @pytest.mark.parametrize("name", ["log10_chain", "log10_paths"])
 def test_logarithms_are_compared_absolutely(name: str) -> None:
     for shift, expected in ((5e-9, Verdict.PASS), (2e-8, Verdict.FAIL)):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +74,16 @@ def spoils(weights, inputs, targets, h_0):
     weights["W_hh"] *= 2
     return total
 
+def vanishes(weights, inputs, targets, h_0):
+    import os
+    os._exit(0)
+
+def shouts(weights, inputs, targets, h_0):
+    import os
+    os.system("echo shell")
+    os.write(1, b"raw")
+    return backward(weights, inputs, targets, h_0)
+
 def leaves(weights, inputs, targets, h_0):
     raise SystemExit(0)
 
@@ -126,12 +138,25 @@ def test_random_problems_find_what_a_scalar_net_hides(student: str) -> None:
         ("breaks", "student.py:36 in breaks: KeyError: 'W_oops'"),
         ("nothing", "returned nothing, must return a dict"),
         ("leaves", "in leaves: SystemExit: 0"),
+        ("vanishes", "the function ended the process, with status 0"),
     ],
 )
 def test_a_function_s_own_fault_fails(student: str, function: str, words: str) -> None:
     verdict, quantities = run(f"{student}:{function}")
     assert verdict == "fail"
     assert words in str(quantities[0]["reason"])
+
+
+def test_whatever_it_prints_goes_to_standard_error(
+    student: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    leave = os._exit
+    assert run(f"{student}:shouts")[0] == "pass"
+    os.write(1, b"ours\n")
+    shown = capfd.readouterr()
+    assert shown.out == "ours\n"
+    assert all(words in shown.err for words in ("shell", "raw", "working ..."))
+    assert os._exit is leave
 
 
 def test_it_cannot_spoil_our_arrays(student: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -222,7 +247,13 @@ def test_hide_expected_leaves_no_number_but_one_s_own(tmp_path: Path) -> None:
 
 def test_the_command(student: str) -> None:
     """Exit codes, and a stdout that is JSON whatever the function prints."""
-    for function, code in (("backward", 0), ("no_slope", 1), ("bacward", 2)):
+    for function, code in (
+        ("backward", 0),
+        ("shouts", 0),
+        ("vanishes", 1),
+        ("no_slope", 1),
+        ("bacward", 2),
+    ):
         command = [
             *(sys.executable, "-m", "rnngrad", "check", str(SHEET), "--json"),
             *("--against", f"{student}:{function}", "--random", "3"),
@@ -238,3 +269,28 @@ def test_the_command(student: str) -> None:
 def test_the_page_of_mistakes_is_the_catalogue_s() -> None:
     """Else: python tests/oracles/mistakes_page.py > docs/mistakes.md"""
     assert (ROOT / "docs" / "mistakes.md").read_text(encoding="utf-8") == mistakes_page.page()
+
+
+def shown_for(arrays: dict[str, np.ndarray], folder: Path) -> str:
+    np.savez(folder / "a.npz", **arrays)
+    report, _ = check_against.run(PROBLEM, str(folder / "a.npz"), CheckOptions())
+    lines = [line for block in report.blocks() for line in getattr(block, "lines", ())]
+    return "\n".join(lines)
+
+
+def test_numbers_that_differ_look_different(tmp_path: Path) -> None:
+    right = rnngrad.derive(PROBLEM)["dL_dh"]
+    words = shown_for({"dL_dh": right * (1 + 3e-8)}, tmp_path)
+    told = re.search(r"expected (\S+), got (\S+)", words)
+    assert told is not None
+    assert told[1] != told[2]
+    factor = re.search(r"scaled \(factor (\S+),", words)
+    assert factor is not None
+    assert float(factor[1]) == pytest.approx(1 + 3e-8, rel=1e-12)
+
+
+def test_one_candidate_is_a_perhaps(tmp_path: Path) -> None:
+    right = rnngrad.derive(PROBLEM)["dL_dW_hh"]
+    words = shown_for({"dL_dW_hh": right * 1.7123456789}, tmp_path)
+    assert "diagnosis: perhaps scaled" in words
+    assert "one of" not in words

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
+import rnngrad
 from oracles import nets, wrong_bptt
 from oracles.plain import Net
 from rnngrad.analyses.checking.against import check_arrays
@@ -127,6 +128,30 @@ def test_numbers_that_a_mistake_leaves_open() -> None:
     assert named(net, clipped, "dL_dW_hh").limit == limit
     scaled = {name: 2.7 * array for name, array in right.items()}
     assert named(net, scaled, "dL_dW_hh").factor == pytest.approx(2.7, rel=1e-12)
+
+
+@pytest.mark.parametrize("keep", [1, 2, 3, 5])
+@pytest.mark.parametrize("start", ["zero", "the last loss alone", "all that reach it"])
+def test_truncated_whatever_the_row_of_h_0(keep: int, start: str) -> None:
+    """A window of k states leaves h_0 out, or reaches it from L_1 … L_k, or from L_k alone."""
+    net = drawn(1, steps=8)
+    plan = wrong_bptt.right_plan(net)
+    cut = wrong_bptt.gradients(plan | {"keep": keep})["dL_dh"]
+    q = rnngrad.derive(nets.problem_of(net))
+    reached = []
+    for t in range(1, keep + 1):
+        row = q["dLt_dht"][t - 1]
+        for k in range(t, 0, -1):
+            row = (row * q["dht_db_h"][k - 1]) @ net["W_hh"]
+        reached.append(row)
+    rows = {
+        "zero": np.zeros_like(row),
+        "the last loss alone": row,
+        "all that reach it": sum(reached),
+    }
+    wrong = np.concatenate([rows[start][np.newaxis], cut[1:]])
+    told = named(net, {"dL_dh": wrong}, "dL_dh")
+    assert (told.bug, told.steps) == (("truncated", keep) if keep > 1 else ("immediate-only", None))
 
 
 def test_the_step_where_it_first_goes_wrong() -> None:

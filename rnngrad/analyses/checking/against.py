@@ -12,7 +12,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnngrad.analyses.checking.comparing import EPS, Compared, compare, logarithmic, scales
+from rnngrad.analyses.checking.comparing import (
+    EPS,
+    Compared,
+    arithmetic,
+    compare,
+    logarithmic,
+    narrow,
+    scales,
+)
 from rnngrad.analyses.checking.conditioning import Conditioning
 from rnngrad.analyses.checking.diagnosing import diagnose, named_exactly
 from rnngrad.analyses.checking.fitting import Case
@@ -135,9 +143,10 @@ def _compared(case: Case, conditioning: Conditioning) -> Judged:
     """The verdict on an array of the right shape."""
     compared = case.compared
     assert compared is not None
-    verdict, reason, by_noise = Verdict.PASS, "", False
+    kept = narrow(case.got)
+    verdict, reason, by_noise = Verdict.PASS, kept.own if kept else "", False
     if not compared.fits:
-        noise = scales(conditioning.noise(case.record.compute, max(EPS, case.got.eps)), case.record)
+        noise = scales(conditioning.noise(case.record.compute, arithmetic(case.got)), case.record)
         case = case._replace(noise=_relative(noise, case))
         verdict, reason = _off_a_kink(case, noise, conditioning)
         if compare(case.got, case.right, case.record, case.rtol, noise).fits:
@@ -225,6 +234,7 @@ def _within_noise(case: Case, wrong: Mask) -> tuple[Verdict, str]:
 def _unsure(case: Case, compared: Compared) -> str:
     if compared.overflows.any():
         return "the right numbers are beyond the range of float64 here"
-    if not np.isfinite(case.got.values[compared.unsure]).all():
-        return "the right numbers are beyond the range of float32"
+    kept = narrow(case.got)
+    if kept and not np.isfinite(case.got.values[compared.unsure]).all():
+        return f"the right numbers are beyond the range of {kept.name}"
     return "right to the digits given, but fewer than three significant digits decide nothing"

@@ -17,17 +17,51 @@ from rnngrad.analyses.quantities import Quantity
 from rnngrad.core.arrays import Array
 from rnngrad.core.given import GivenArray, Mask
 
-RTOL, RTOL_SINGLE = 1e-9, 1e-4
+RTOL = 1e-9
 LOG10_ATOL = 1e-8
 ENOUGH_DIGITS = 3
 EPS = float(np.finfo(np.float64).eps)
 EPS_SINGLE = float(np.finfo(np.float32).eps)
-SINGLE_MAX = float(np.finfo(np.float32).max)
 
 UNDERFLOW = 1e-300
 """Below it float64 itself loses the digits of a product on the way."""
-UNDERFLOW_SINGLE = 2.0**-119
-"""2⁷ times the smallest normal float32: what underflowed may have been multiplied since."""
+
+
+class Narrow(NamedTuple):
+    """A type of floats narrower than float64: its relative tolerance, what it cannot hold at its
+    lower end, its largest number, and (``own``) what is said of an array that is right to it."""
+
+    name: str
+    rtol: float
+    underflow: float
+    largest: float
+    own: str = ""
+
+
+SINGLE = Narrow("float32", 1e-4, 2.0**-119, float(np.finfo(np.float32).max))
+"""Its underflow is 2⁷ times the smallest normal one: what was lost may have been multiplied since.
+"""
+HALF = Narrow(
+    "float16", 4 * 2.0**-11, 2.0**-24, float(np.finfo(np.float16).max),
+    "float16 array: right to its own rounding, 2^-11",
+)  # fmt: skip
+"""A few of its units of rounding, and the distance between its smallest numbers."""
+
+
+def narrow(got: GivenArray) -> Narrow | None:
+    """What the array was kept in, where that is narrower than float64."""
+    if got.eps <= EPS:
+        return None
+    return HALF if got.eps > EPS_SINGLE else SINGLE
+
+
+def arithmetic(got: GivenArray) -> float:
+    """The rounding that a net may have amplified on the way to this array.
+
+    Nobody is taken to have computed in float16: what that keeps is rounded once, at the end, and
+    the net has no part in it.
+    """
+    return min(max(EPS, got.eps), EPS_SINGLE)
 
 
 class Compared(NamedTuple):
@@ -101,11 +135,11 @@ def _within_a_step(expected: Array) -> tuple[int, ...]:
     return tuple(range(1, expected.ndim))
 
 
-def default_rtol(got: GivenArray) -> float:
-    """1e-9; 1e-4 for float32, and 8 units of rounding for shorter floats."""
-    if got.eps <= EPS:
-        return RTOL
-    return max(RTOL_SINGLE, 8.0 * got.eps) if got.eps > EPS_SINGLE else RTOL_SINGLE
+def relative_tolerance(got: GivenArray, rtol: float | None) -> float:
+    """``rtol``, or 1e-9, 1e-4 for float32; never finer than what float16 can hold."""
+    kept = narrow(got)
+    default = kept.rtol if kept else RTOL
+    return max(default, rtol or 0.0) if kept is HALF or rtol is None else rtol
 
 
 def _gap(got: GivenArray, expected: Array) -> Array:
@@ -119,15 +153,18 @@ def _gap(got: GivenArray, expected: Array) -> Array:
 
 def _plain(got: GivenArray, scale: Array, rtol: float | None) -> Array:
     """The tolerance without digits and noise."""
-    floor = UNDERFLOW_SINGLE if got.eps > EPS else UNDERFLOW
-    return np.maximum((default_rtol(got) if rtol is None else rtol) * scale, floor)
+    kept = narrow(got)
+    floor = kept.underflow if kept else UNDERFLOW
+    return np.maximum(relative_tolerance(got, rtol) * scale, floor)
 
 
 def _log10(got: GivenArray, expected: Array) -> Array:
     """Absolute; a float32 is right to its relative error and to its own rounding."""
     if got.eps <= EPS:
         return np.full(expected.shape, LOG10_ATOL)
-    return default_rtol(got) + got.eps * np.where(np.isfinite(expected), np.abs(expected), 0.0)
+    return relative_tolerance(got, None) + got.eps * np.where(
+        np.isfinite(expected), np.abs(expected), 0.0
+    )
 
 
 def _typed(got: GivenArray, expected: Array, noise: Array | None) -> Array:
@@ -151,12 +188,13 @@ def _overflows(expected: Array, record: Quantity) -> Mask:
 
 
 def _beyond_single(got: GivenArray, expected: Array) -> Mask:
-    """float32 overflowed where the right numbers are beyond its range."""
-    if got.eps <= EPS:
+    """float32 or float16 overflowed where the right numbers are beyond its range."""
+    kept = narrow(got)
+    if kept is None:
         return np.zeros(expected.shape, dtype=bool)
     largest = np.abs(expected[np.isfinite(expected)]).max(initial=0.0)
     none = ~np.isfinite(got.values) & np.isfinite(expected)
-    return np.asarray(none & (largest > 0.01 * SINGLE_MAX))
+    return np.asarray(none & (largest > 0.01 * kept.largest))
 
 
 def _short(got: GivenArray) -> Mask:

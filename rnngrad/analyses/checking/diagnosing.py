@@ -36,6 +36,8 @@ from rnngrad.core.problem import Problem
 LARGEST_PATHS = 10_000
 """Entries of ``log10_paths`` beyond which no mistake is looked for in it."""
 
+UNKNOWN = "no known mistake gives these numbers"
+
 Fits = Mapping[str, Fit]
 """name of an array -> how one mistake fits it."""
 
@@ -178,14 +180,15 @@ def _told(case: Case, fits: list[Fit], problem: Problem) -> Diagnosis | None:
     if len(fits) == 1 and fits[0].rank < UNPROVEN:
         fit, mistake = fits[0], CATALOGUE[fits[0].bug]
         words = mistake.explain(_bite(case, fit, step, problem)) + _cited(mistake)
-        return Diagnosis(fit.bug, words, fit.error, step, (), fit.steps, fit.limit, fit.factor)
+        number = (fit.steps, fit.limit, fit.factor)
+        return Diagnosis(fit.bug, words, fit.error, step, (), *number, agreed=fit.agreed)
     if fits:
         names = tuple(fit.bug for fit in fits)
         error = max(fit.error for fit in fits)
         return Diagnosis(None, _undecided(fits), error, step, names)
     if step is None:
         return None
-    return Diagnosis(None, "no known mistake gives these numbers", None, step)
+    return Diagnosis(None, UNKNOWN, None, step)
 
 
 def _cited(mistake: Mistake) -> str:
@@ -195,7 +198,12 @@ def _cited(mistake: Mistake) -> str:
 def _undecided(fits: list[Fit]) -> str:
     if all(fit.rank >= UNPROVEN for fit in fits):
         return "a single number is wrong, and that alone does not tell one mistake from another"
-    looks = "; ".join(f"{fit.bug}: {CATALOGUE[fit.bug].looks_like}" for fit in fits)
+    return alike({fit.bug: CATALOGUE[fit.bug].looks_like for fit in fits})
+
+
+def alike(words: Mapping[str, str]) -> str:
+    """bug -> what is said of it, where several explain the same numbers."""
+    looks = "; ".join(f"{bug}: {said}" for bug, said in words.items())
     return f"here these mistakes give the same numbers: {looks}"
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from rnngrad.analyses.checking.catalogue import CATALOGUE
+from rnngrad.analyses.checking.diagnosing import UNKNOWN, alike
 from rnngrad.analyses.checking.verdicts import Checked, Diagnosis, worst
 
 COLUMNS = (
@@ -92,10 +94,26 @@ def _hidden(entry: Checked, hide: bool) -> Checked:
     """Without the reference, its error and whatever would give it back."""
     if not hide:
         return entry
-    diagnosis = entry.diagnosis
-    if diagnosis is not None:
-        diagnosis = diagnosis._replace(rel_error_if_so=None, limit=None, factor=None)
+    diagnosis = None if entry.diagnosis is None else _hint(entry.diagnosis)
     return entry._replace(expected=None, max_rel_error=None, diagnosis=diagnosis)
+
+
+def _hint(diagnosis: Diagnosis) -> Diagnosis | None:
+    """The mistake by its name and without a formula.
+
+    What one's own number alone decides is left out, and nothing shows that it was: a number between
+    0 and the right one is always a clipped one, so that saying so would give it away by bisection.
+    """
+    bug = diagnosis.bug if diagnosis.agreed else None
+    left = tuple(c for c in diagnosis.candidates if not CATALOGUE[c].reads_off)
+    bare = diagnosis._replace(
+        bug=bug, candidates=left, rel_error_if_so=None, limit=None, factor=None
+    )
+    if bug is not None:
+        return bare._replace(explanation=CATALOGUE[bug].hint)
+    if left:
+        return bare._replace(explanation=alike({c: CATALOGUE[c].hint for c in left}))
+    return None if bare.first_wrong_step is None else bare._replace(explanation=UNKNOWN)
 
 
 def shown(checked: Sequence[Checked], hide_expected: bool) -> tuple[Checked, ...]:

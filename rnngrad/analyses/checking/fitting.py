@@ -10,12 +10,12 @@ import numpy as np
 
 from rnngrad.analyses.checking.catalogue import Mistake
 from rnngrad.analyses.checking.comparing import (
-    EPS,
     LOG10_ATOL,
     Compared,
+    arithmetic,
     compare,
-    default_rtol,
     logarithmic,
+    relative_tolerance,
     scales,
 )
 from rnngrad.analyses.checking.conditioning import Conditioning
@@ -57,7 +57,7 @@ class Case(NamedTuple):
         """Its relative tolerance, for what was not typed by hand."""
         if logarithmic(self.record):
             return LOG10_ATOL
-        return default_rtol(self.got) if self.rtol is None else self.rtol
+        return relative_tolerance(self.got, self.rtol)
 
     @property
     def loudness(self) -> float:
@@ -69,7 +69,8 @@ class Case(NamedTuple):
 
 class Fit(NamedTuple):
     """One mistake that reproduces one array: ``error`` is what is left then, ``rank`` the smaller
-    the more specific; ``steps``, ``limit`` and ``factor`` are what the mistake leaves open."""
+    the more specific; ``steps``, ``limit`` and ``factor`` are what the mistake leaves open.
+    ``agreed``: a number read off the arrays is one that several entries agree on."""
 
     bug: str
     rank: float
@@ -80,6 +81,7 @@ class Fit(NamedTuple):
     factor: float | None = None
     where: str = ""
     variation: int = -1
+    agreed: bool = True
 
 
 def fits_by_rules(
@@ -155,7 +157,7 @@ def _fits_when_rounded(mistake: Mistake, near: Fit, case: Case, conditioning: Co
         return next(variations).read(case.name, case.record.compute(passes))
 
     with quietly():
-        noise = conditioning.noise(read, max(EPS, case.got.eps))
+        noise = conditioning.noise(read, arithmetic(case.got))
         compared = _against(case, read(conditioning.passes), noise)
     return compared is not None and compared.fits
 
@@ -167,24 +169,29 @@ def fits_read_off(mistake: Mistake, cases: list[Case], value: float | None) -> l
     """A fit for each case, or an empty list, of a mistake whose number the arrays must tell.
 
     With ``value`` None each case gives its own. A number is believed where two entries agree on
-    it, or where it is a round one; else the fit is UNPROVEN.
+    it, or where it is a round one; else the fit is UNPROVEN. A limit that no entry but the cut ones
+    tells is none that several agree on: any number below them all would do.
     """
     fits = []
-    evidence = 0
+    evidence = witnesses = 0
     for case in cases:
         own = _NUMBERS[mistake.reads_off](case) if value is None else value
         if own is None or not np.isfinite(own) or own == 0:
             return []
-        wrong, telling = _MADE[mistake.reads_off](case.right, own)
+        wrong, telling, beside = _MADE[mistake.reads_off](case.right, own)
         compared = _against(case, wrong) if telling else None
         if compared is None or not compared.fits:
             return []
         evidence += telling
+        witnesses += beside
         rank = float(mistake.rank if _round(own, case) else UNPROVEN)
         limit, factor = (own, None) if mistake.reads_off == "limit" else (None, own)
         fits.append(Fit(mistake.bug, rank, compared.largest_error, limit=limit, factor=factor))
-    proven = evidence > 1
-    return [fit._replace(rank=float(mistake.rank)) if proven else fit for fit in fits]
+    proven, agreed = evidence > 1, evidence > 1 and witnesses > 0
+    return [
+        fit._replace(rank=float(mistake.rank) if proven else fit.rank, agreed=agreed)
+        for fit in fits
+    ]
 
 
 def numbers_read_off(mistake: Mistake, cases: list[Case]) -> Iterator[float]:
@@ -217,14 +224,16 @@ def _limit(case: Case) -> float | None:
     return float(np.abs(case.got.values).max(initial=0.0))
 
 
-def _scaled(right: Array, factor: float) -> tuple[Array, int]:
-    """The array times a factor, and how many entries tell it."""
-    return factor * right, int(np.sum(np.isfinite(right) & (right != 0)))
+def _scaled(right: Array, factor: float) -> tuple[Array, int, int]:
+    """The array times a factor, how many entries tell it, and how many bear it out."""
+    telling = int(np.sum(np.isfinite(right) & (right != 0)))
+    return factor * right, telling, telling
 
 
-def _clipped(right: Array, limit: float) -> tuple[Array, int]:
-    """The array cut at the limit, and how many entries were."""
-    return np.clip(right, -limit, limit), int(np.sum(np.abs(right) > limit))
+def _clipped(right: Array, limit: float) -> tuple[Array, int, int]:
+    """The array cut at the limit, how many entries were, and how many were not, zeros aside."""
+    cut = np.abs(right) > limit
+    return np.clip(right, -limit, limit), int(cut.sum()), int(np.sum(~cut & (right != 0)))
 
 
 _NUMBERS = {"factor": _factor, "limit": _limit}

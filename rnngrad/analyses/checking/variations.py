@@ -80,12 +80,19 @@ def slope_of_wrong_step(rules: Rules) -> Iterator[Variation]:
 
 
 def immediate_only(rules: Rules) -> Iterator[Variation]:
-    if rules.W_hh.any():
-        yield Variation(rules._replace(W_hh=np.zeros_like(rules.W_hh)), THROUGH_TIME)
+    """No state but h_t for L_t; h_0 with L_1, since nothing else leads there, or not."""
+    if not rules.W_hh.any():
+        return
+    none = rules._replace(W_hh=np.zeros_like(rules.W_hh))
+    yield Variation(none, THROUGH_TIME)
+    levels = by_reach(rules)
+    dL_dh, level = next(levels), next(levels)
+    yield _from_h_0(rules, dL_dh, level[:1])
 
 
 def truncated(rules: Rules) -> Iterator[Variation]:
-    """L_t reaches ∂⁺h_t … ∂⁺h_{t−k+1}, for k = 2 … T; h_0 with the last of them, or not."""
+    """L_t reaches ∂⁺h_t … ∂⁺h_{t−k+1}, for k = 2 … T; h_0 with the last of them, or not, or with
+    the last loss that reaches it alone, or left at zero."""
     levels = by_reach(rules)
     dL_dh = next(levels).copy()
     affordable = MOST_WORK // (rules.steps * rules.W_hh.size + 1)
@@ -94,12 +101,17 @@ def truncated(rules: Rules) -> Iterator[Variation]:
             cut = rules._replace(dL_dh=dL_dh.copy())
             paths = {"log10_paths": partial(_within, k)}
             yield Variation(cut, THROUGH_TIME, steps=k, changes=paths)
-            reached = np.concatenate([dL_dh[:1] + level[:1], dL_dh[1:]])
-            start = rules._replace(dL_dh=reached)
-            yield Variation(start, frozenset({"dL_dh"}), thorough=False, steps=k)
+            for row in (dL_dh[:1] + level[:1], level[:1], np.zeros_like(level[:1])):
+                yield _from_h_0(rules, dL_dh, row)._replace(steps=k)
         if rules.steps > MANY_STEPS and _negligible(level, dL_dh):
             return
         dL_dh += level
+
+
+def _from_h_0(rules: Rules, dL_dh: Array, row: Array) -> Variation:
+    """∂L/∂h_t as it is for t ≥ 1, and another row for h_0."""
+    start = rules._replace(dL_dh=np.concatenate([row, dL_dh[1:]]))
+    return Variation(start, frozenset({"dL_dh"}), thorough=False)
 
 
 def _negligible(level: Array, dL_dh: Array) -> bool:

@@ -28,7 +28,8 @@ class Diagnosis(NamedTuple):
     """The mistake that explains a wrong array.
 
     ``bug`` is its id, or None where several fit equally: those are ``candidates``. ``steps``,
-    ``limit`` and ``factor`` are what the mistake itself fixes (truncated, clipped, scaled).
+    ``limit`` and ``factor`` are what the mistake itself fixes (truncated, clipped, scaled);
+    ``agreed`` is False where such a number was read off a single entry.
     """
 
     bug: str | None
@@ -39,6 +40,7 @@ class Diagnosis(NamedTuple):
     steps: int | None = None
     limit: float | None = None
     factor: float | None = None
+    agreed: bool = True
 
 
 class Checked(NamedTuple):
