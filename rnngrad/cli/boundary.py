@@ -10,12 +10,12 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from threading import Event
 from typing import ParamSpec
 
 import typer
 
+from rnngrad.cli.main import forget
 from rnngrad.errors import RnngradError
 
 P = ParamSpec("P")
@@ -86,6 +86,8 @@ def say(message: str) -> None:
         text.encode(encoding)
     except UnicodeEncodeError:
         text = to_ascii(text)
-    with suppress(OSError):
+    try:
         sys.stderr.write(text)
         sys.stderr.flush()
+    except OSError:
+        forget(sys.stderr)

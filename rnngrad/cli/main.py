@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
+from typing import TextIO
 
 
 def main() -> None:
     """Run the command line; ends the process with one of the exit codes of ``cli.boundary``."""
     try:
-        from rnngrad.cli.app import COMMANDS, app
-        from rnngrad.cli.front_door import plain_call
-
-        words = sys.argv[1:]
-        call = plain_call(words, COMMANDS)
-        if call is None:
-            app(words or ["--help"])
-        else:
-            _run(call)
+        _run()
     except KeyboardInterrupt:
         sys.stderr.write("rnngrad: interrupted\n")
         sys.exit(130)
+    except SystemExit as done:
+        _last_flush(done)
     except OSError as error:  # help that cannot be printed; a command's own are seen to inside
-        from rnngrad.cli.boundary import USERS_FAULT, say
-
-        say(f"rnngrad: standard output: {error.strerror}")
-        sys.exit(USERS_FAULT)
+        _refused(error)
 
 
-def _run(call: Callable[[], None]) -> None:
+def _run() -> None:
+    from rnngrad.cli.app import COMMANDS, app
+    from rnngrad.cli.front_door import plain_call
+
+    words = sys.argv[1:]
+    call = plain_call(words, COMMANDS)
+    if call is None:
+        app(words or ["--help"])
+    else:
+        _outside_typer(call)
+
+
+def _outside_typer(call: Callable[[], None]) -> None:
     """Run a command outside Typer, its exit code becoming the process's."""
     import typer
 
@@ -36,3 +41,28 @@ def _run(call: Callable[[], None]) -> None:
         call()
     except typer.Exit as done:
         sys.exit(done.exit_code)
+
+
+def _last_flush(done: SystemExit) -> None:
+    """What Typer left in the buffer is written now: a failure at shutdown would be exit 120."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        forget(sys.stdout)
+    except OSError as error:
+        _refused(error)
+    raise done
+
+
+def _refused(error: OSError) -> None:
+    from rnngrad.cli.boundary import USERS_FAULT, say
+
+    forget(sys.stdout)
+    say(f"rnngrad: standard output: {error.strerror}")
+    sys.exit(USERS_FAULT)
+
+
+def forget(stream: TextIO) -> None:
+    """Let the interpreter's last flush of a stream go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from rnngrad.cli.main import forget
 from rnngrad.errors import OutputError
 from rnngrad.views.report import Screen
 
@@ -79,16 +80,11 @@ def write_text(chunks: Iterable[str], path: Path | None) -> None:
         for chunk in chunks:
             sys.stdout.write(chunk)
         sys.stdout.flush()
-    except BrokenPipeError:
-        _forget_stdout()
+    except BrokenPipeError:  # the reader has what it wanted (``| head``)
+        forget(sys.stdout)
     except OSError as error:
-        _forget_stdout()
+        forget(sys.stdout)
         raise OutputError(f"standard output: {error.strerror}") from error
-
-
-def _forget_stdout() -> None:
-    """Let the interpreter's last flush go nowhere: the reader has what it wanted (``| head``)."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:

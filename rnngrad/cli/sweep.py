@@ -21,7 +21,7 @@ def sweep(
     whh_scale: Annotated[
         str,
         typer.Option(
-            "--whh-scale", metavar="SCALES", help="0.5,1,2, or 0.1:4:40, or 0.01:100:41:log."
+            "--whh-scale", metavar="SCALES", help="0.5,1,2, or 0.1:4:40, or 0.01:10:41:log."
         ),
     ],
     overrides: options.Set = None,

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import Any, BinaryIO
 
 from rnngrad.analyses.stability import regime
@@ -47,6 +48,27 @@ def point_key(setting: Setting, scale: float, relative_to: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+BEGINNING = f'{{"{Row._fields[0]}": '.encode()
+"""How every row begins: a line that a crash cut short is told from a line of something else."""
+
+WORDS = ("regime", "activation")
+"""The fields of a row that are no numbers."""
+
+
+KNOWN = ("scale", "seed", "steps", "activation", "factor")
+"""The fields that no row lacks."""
+
+
+def _checked(name: str, value: Any) -> Any:
+    """The value of a field; ValueError for one of another kind than rnngrad writes."""
+    kinds = (str, NoneType) if name in WORDS else (int, float, NoneType)
+    if not isinstance(value, kinds) or isinstance(value, bool) or (value is None and name in KNOWN):
+        raise ValueError(name)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(name)
+    return value
+
+
 class RowsFile:
     """A file that rows are appended to."""
 
@@ -71,6 +93,8 @@ class RowsFile:
         try:
             content = self.path.read_bytes()
             *lines, torn = content.split(b"\n")
+            if torn and not (torn.startswith(BEGINNING) or BEGINNING.startswith(torn)):
+                raise OutputError(f"{self.path}:{len(lines) + 1}: is not a row of a sweep")
             if torn:
                 with self.path.open("rb+") as file:
                     file.truncate(len(content) - len(torn))
@@ -82,7 +106,7 @@ class RowsFile:
         try:
             values: dict[str, Any] = json.loads(line)
             spec, _, point = str(values["key"]).partition("-")
-            row = Row(**{name: values[name] for name in Row._fields})
+            row = Row(**{name: _checked(name, values[name]) for name in Row._fields})
         except (ValueError, KeyError, TypeError):
             raise OutputError(f"{self.path}:{number}: is not a row of a sweep") from None
         if spec != self.spec:

@@ -268,3 +268,29 @@ def test_ctrl_c_shows_what_is_done(spec: str) -> None:
     os.close(main)
     assert process.returncode == 130
     assert 2 <= out.count(b"\n") < 501
+
+
+@pytest.mark.parametrize("content", ['{"my": "config"}', "x" * 3000, '{"my": 1}\n'])
+def test_resume_leaves_a_foreign_file_alone(content: str, tmp_path: Path) -> None:
+    """Also one whose only line has no end: it is no row that a crash cut short."""
+    target = tmp_path / "mine.jsonl"
+    target.write_text(content, encoding="utf-8")
+    done = run("sweep", SHEET, "--whh-scale", "1", "-o", str(target), "--resume")
+    assert done.returncode == 2
+    assert "is not a row of a sweep" in done.stderr
+    assert target.read_text(encoding="utf-8") == content
+
+
+@pytest.mark.parametrize("damage", [('"rate": -', '"rate": "x'), ('"scale": 1.0', '"scale": null')])
+def test_resume_refuses_a_damaged_row(damage: tuple[str, str], tmp_path: Path) -> None:
+    target = tmp_path / "rows.jsonl"
+    assert run("sweep", SHEET, "--whh-scale", "1,2", "-o", str(target)).returncode == 0
+    text = target.read_text(encoding="utf-8")
+    before, after = damage
+    broken = text.replace(before, after, 1)
+    if before.startswith('"rate"'):
+        broken = broken.replace(', "lyapunov_max"', '", "lyapunov_max"', 1)
+    target.write_text(broken, encoding="utf-8")
+    done = run("sweep", SHEET, "--whh-scale", "1,2", "-o", str(target), "--resume")
+    assert done.returncode == 2
+    assert "is not a row of a sweep" in done.stderr
