@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from math import isfinite
+from math import isfinite, isnan
 
 import numpy as np
 
@@ -30,6 +30,9 @@ def blocks(result: Derivation, selection: Selection) -> Iterator[Block]:
     if not (flow.affordable or selection.full):
         sizes = f"T = {grouped(flow.problem.steps)}, H = {flow.problem.hidden}"
         yield Lines((f"Gradient flow is not computed unasked for {sizes}; --full does.",))
+        return
+    if isnan(flow.rate):
+        yield Lines(("Gradient flow is undefined: the chain holds what is not a number.",))
         return
     yield _measures(flow, selection)
     if flow.problem.state_size > 1:

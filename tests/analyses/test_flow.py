@@ -11,7 +11,10 @@ import pytest
 import rnngrad
 from rnngrad.analyses.flow import GradientFlow, chain_shape, omega_terms
 from rnngrad.analyses.horizons import horizons, lags_until
+from rnngrad.analyses.selection import select
 from rnngrad.analyses.stability import growth_rate, regime
+from rnngrad.views import flow as flow_view
+from rnngrad.views.blocks import Lines
 
 NET = {
     "seed": 2,
@@ -158,3 +161,15 @@ def test_the_spectrum_from_python() -> None:
     assert (np.diff(exponents) <= 0).all()
     flow = GradientFlow(rnngrad.derive(problem))
     np.testing.assert_array_equal(flow.lyapunov.exponents, exponents)
+
+
+def test_an_undefined_chain_is_said_in_a_line() -> None:
+    spec = {
+        "activation": "relu",
+        "sizes": {"inputs": 2, "hidden": 6},
+        "weights": {"W_xh": {"init": "gaussian"}, "W_hh": {"init": "gaussian", "gain": 50}},
+        "inputs": {"random": "normal", "steps": 400},
+    }
+    result = rnngrad.derive(rnngrad.load(spec))
+    shown = list(flow_view.blocks(result, select(result, (), None, False)))
+    assert shown == [Lines(("Gradient flow is undefined: the chain holds what is not a number.",))]
