@@ -23,6 +23,7 @@ class Part(NamedTuple):
     rows: tuple[Row, ...]
     critical: Critical | None
     theory: tuple[Statement, ...]
+    interrupted: bool = False
 
 
 class SweepResult(NamedTuple):
@@ -32,6 +33,13 @@ class SweepResult(NamedTuple):
     rows: tuple[Row, ...]
     zeros: tuple[Zero, ...]
     parts: tuple[Part, ...]
+    interrupted: bool = False
+
+
+def cut_short(done: SweepResult) -> SweepResult:
+    """The same without a critical scale: its zeros were not looked for to the end."""
+    parts = tuple(part._replace(critical=None, interrupted=True) for part in done.parts)
+    return done._replace(zeros=(), parts=parts, interrupted=True)
 
 
 def sweep(
@@ -112,6 +120,7 @@ def document(done: SweepResult) -> dict[str, object]:
         "steps": steps[0] if len(steps) == 1 else steps,
         "relative_to": done.plan.relative_to,
         "steady": done.plan.steady,
+        "interrupted": done.interrupted,
         "rows": [row._asdict() for row in done.rows],
         "critical_scale": _critical(done.parts[0].critical) if done.parts else None,
         "zeros": [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from rnngrad.analyses.sweep import SweepResult, result
+from rnngrad.analyses.sweep import SweepResult, cut_short, result
 from rnngrad.analyses.sweeping import Row, Setting
 from rnngrad.analyses.sweeping_run import Plan, forget, rows_of, zeros_of
 from rnngrad.analyses.sweeping_zeros import Zero, gaps
@@ -38,7 +38,8 @@ def run(whole: Plan, file: RowsFile | None, found: Workers, quiet: bool) -> Fini
         forget()
         if file is not None:
             file.__exit__(None, None, None)
-    return Finished(result(whole, rows, zeros), resumed, interrupted)
+    done = result(whole, rows, [] if interrupted else zeros)
+    return Finished(cut_short(done) if interrupted else done, resumed, interrupted)
 
 
 def _points(

@@ -11,7 +11,8 @@ from rnngrad.analyses.sweeping import Row
 from rnngrad.core.activations import ACTIVATIONS
 from rnngrad.views.numbers import grouped, number
 
-VERBS = {"vanishing": "vanishes", "steady": "is steady", "exploding": "explodes"}
+VERBS = {"vanishing": "vanishes", "steady": "is steady", "exploding": "explodes",
+         "mixed": "differs from seed to seed"}  # fmt: skip
 
 
 def words(part: Part) -> Iterator[str]:
@@ -30,7 +31,7 @@ def _where(rows: Sequence[Row]) -> str:
     by_scale: dict[float, list[str]] = {}
     for row in rows:
         by_scale.setdefault(row.scale, []).append(row.regime or "undefined")
-    most = [(scale, max(names, key=names.count)) for scale, names in sorted(by_scale.items())]
+    most = [(scale, _majority(names)) for scale, names in sorted(by_scale.items())]
     runs = []
     for name, run in groupby(most, key=lambda pair: pair[1]):
         scales = [scale for scale, _ in run]
@@ -40,8 +41,17 @@ def _where(rows: Sequence[Row]) -> str:
     return f"The gradient {'; '.join(runs)}."
 
 
+def _majority(names: Sequence[str]) -> str:
+    """The regime of more than half of the seeds; ``mixed`` where there is none."""
+    most = max(names, key=names.count)
+    return most if 2 * names.count(most) > len(names) else "mixed"
+
+
 def _critical(part: Part) -> Iterator[str]:
     found = part.critical
+    if part.interrupted:
+        yield "Interrupted: the critical scale was not looked for to the end."
+        return
     if found is None:
         yield "Its rate does not pass 0 upward in this range: no critical scale."
         return
