@@ -56,8 +56,11 @@ def loss_steps(problem: Problem) -> list[int]:
 
 
 def first_use(problem: Problem, weight: str) -> int:
-    """The first step at which ∂⁺h_t/∂W is not zero by itself: 2 for W_hh when h_0 = 0, else 1."""
-    return 2 if weight == "W_hh" and not problem.h_0.any() else 1
+    """The first step at which ∂⁺h_t/∂W is not zero by itself: 2 for W_hh when the layer's h_0 is 0,
+    else 1."""
+    name, _, layer = weight.partition(".")
+    units = problem.layers[int(layer or 0)].units
+    return 2 if name == "W_hh" and not problem.h_0[units].any() else 1
 
 
 def _outputs(problem: Problem) -> Iterator[Line]:

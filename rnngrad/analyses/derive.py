@@ -49,7 +49,7 @@ class Derivation(Quantities):
 
     @cached_property
     def log10_step_norms(self) -> Array:
-        """log10 ‖∂h_t/∂h_{t−1}‖₂ for t = 1 … T, (T,)."""
+        """log10 ‖∂s_t/∂s_{t−1}‖₂ for t = 1 … T, (T,)."""
         return jacobians.log10_step_norms(self.problem, self.passes.forward)
 
 
@@ -70,9 +70,9 @@ def gradients(problem: Problem) -> dict[str, Array | np.float64]:
     """The forward pass and BPTT alone, eagerly: no Jacobians, no chain, no paths.
 
     ``loss`` (a float), ``losses`` (T,), ``h`` (T+1, H), ``y`` (T, O), ``dL_dy`` (T, O), ``dLt_dht``
-    (T, H), ``dL_dh`` (T+1, H), ``dL_dx`` (T, I), and ``dL_dW_xh``, ``dL_dW_hh``, … shaped as the
-    parameters. Without targets there is no loss: then only ``h`` and ``y``. Every array is the
-    caller's own; O(T·H²) time, O(T·H) memory.
+    (T, H), ``dL_dh`` (T+1, H), for lstm ``dL_dc``, ``dL_dx`` (T, I), and ``dL_dW_xh``,
+    ``dL_dW_hh``, … shaped as the parameters. Without targets there is no loss: then only ``h``
+    and ``y``. Every array is the caller's own; O(T·H²) time, O(T·H) memory.
     """
     passes = Passes(problem)
     forward = passes.forward
@@ -87,13 +87,14 @@ def gradients(problem: Problem) -> dict[str, Array | np.float64]:
         "dL_dy": backward.dL_dy,
         "dLt_dht": backward.dLt_dht,
         "dL_dh": backward.dL_dh,
+        **({} if backward.dL_dc is None else {"dL_dc": backward.dL_dc}),
         "dL_dx": backward.dL_dx,
         **{f"dL_d{name}": gradient for name, gradient in backward.weights.items()},
     }
 
 
 def log10_chain(problem: Problem) -> Array:
-    """log10 ‖∂h_T/∂h_k‖₂ for k = 0 … T, (T+1,); entry T is 0, −inf only for an exact zero.
+    """log10 ‖∂s_T/∂s_k‖₂ for k = 0 … T, (T+1,); entry T is 0, −inf only for an exact zero.
 
     Exact at any T: nothing under- or overflows. See ``rnngrad.core.jacobians.log10_chain``.
     """
@@ -101,7 +102,7 @@ def log10_chain(problem: Problem) -> Array:
 
 
 def log10_paths(problem: Problem) -> Array:
-    """log10 ‖∂L_t/∂h_k‖₂, (T, T+1), row t−1, column k; nan for k > t, −inf for an exact zero.
+    """log10 ‖∂L_t/∂s_k‖₂, (T, T+1), row t−1, column k; nan for k > t, −inf for an exact zero.
 
     Raises QuantityError where the problem has no targets. O(T²·H²) time.
     """

@@ -12,11 +12,17 @@ import numpy as np
 from rnngrad.analyses.derive import Derivation
 from rnngrad.analyses.horizons import Horizon, horizons
 from rnngrad.analyses.stability import growth_rate, regime
+from rnngrad.core.arithmetic import FLOATS
 from rnngrad.core.arrays import Array, quietly
-from rnngrad.core.jacobians import scaled_slopes
+from rnngrad.core.jacobians import chain, one_step_jacobians, scaled_slopes
+from rnngrad.core.linear import linear_net, state_columns
 from rnngrad.core.lyapunov import Lyapunov, lyapunov
-from rnngrad.core.products import products
-from rnngrad.core.scaled import LOG10_2, Scaled, reciprocal
+from rnngrad.core.problem import Problem
+from rnngrad.core.scaled import LOG10_2, Bands, Scaled, bands, reciprocal, scaled, times
+from rnngrad.core.traces import ForwardTrace
+
+WORST = 1e12
+"""Condition of a matrix beyond which its inverse is not trusted."""
 
 AFFORDABLE = 2e9
 """T·(S³ + 20,000) up to which all this is computed unasked: a few seconds."""
@@ -100,47 +106,55 @@ class GradientFlow:
 
 
 def omega_terms(result: Derivation) -> Array:
-    """Ω_t = (‖∂L/∂h_t · ∂h_t/∂h_{t−1}‖ / ‖∂L/∂h_t‖ − 1)² for t = 1 … T, (T,).
+    """Ω_t = (‖∂L/∂s_t · ∂s_t/∂s_{t−1}‖ / ‖∂L/∂s_t‖ − 1)² for t = 1 … T, (T,).
 
-    nan where ∂L/∂h_t is 0. Their sum is 0 where the gradient keeps its length on its way back.
+    nan where ∂L/∂s_t is 0. Their sum is 0 where the gradient keeps its length on its way back.
     Source: Pascanu, Mikolov, Bengio, ICML (2013), equation 9, with ∂L/∂h_t of all losses.
     """
     problem, trace = result.problem, result.passes.forward
     with quietly():
-        reached = result.passes.backward.dL_dh[1:]
+        net, reached = linear_net(problem, trace, FLOATS), _dL_ds(result)[1:]
         unit = reached / np.abs(reached).max(axis=1, keepdims=True)
         unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-        pulled = (unit * problem.activation.slope(trace.a)) @ problem.weights["W_hh"]
-        terms: Array = (np.linalg.norm(pulled, axis=1) - 1.0) ** 2
+        pulled = (net.pull(unit[t - 1], t).rows for t in range(1, problem.steps + 1))
+        terms: Array = (np.array([np.linalg.norm(row) for row in pulled]) - 1.0) ** 2
         return terms
 
 
+def _dL_ds(result: Derivation) -> Array:
+    """∂L/∂s_t for t = 0 … T, (T+1, S)."""
+    problem, back = result.problem, result.passes.backward
+    dL_ds = np.empty((problem.steps + 1, problem.state_size))
+    for part, rows in enumerate((back.dL_dh, back.dL_dc)):
+        if rows is not None:
+            dL_ds[:, state_columns(problem.layers, part)] = rows
+    return dL_ds
+
+
 def chain_shape(result: Derivation, whole: bool = True) -> Shape:
-    """Condition and participation of ∂h_T/∂h_k, for k = 0 … T; for k = 0 alone unless ``whole``.
+    """Condition and participation of ∂s_T/∂s_k, for k = 0 … T; for k = 0 alone unless ``whole``.
 
     σ_min of a product that is worse conditioned than 1/rounding is 1/σ_max of its inverse,
-    J_{k+1}⁻¹ ⋯ J_T⁻¹, which is a chain of its own: transposed, of the slopes 1/σ' and W⁻ᵀ. That
-    inverse is right as long as W_hh itself is far from singular.
+    J_{k+1}⁻¹ ⋯ J_T⁻¹, which is a chain of its own: transposed, for rnn of the slopes 1/σ' and W⁻ᵀ.
+    That inverse is right as long as no J_t itself is near singular.
     """
-    W = result.problem.weights["W_hh"]
     with quietly():
-        slopes = scaled_slopes(result.problem, result.passes.forward)
-        sigmas, exponents = _singular_values(slopes, W, whole)
+        sigmas, exponents = _singular_values(result, whole)
         condition = np.log10(sigmas[:, 0] / sigmas[:, -1])
         squares = (sigmas / sigmas[:, :1]) ** 2
         participation = squares.sum(axis=1) ** 2 / (squares**2).sum(axis=1)
         unsure = ~(sigmas[:, -1] > SURE * sigmas[:, 0])
         if unsure.any():
-            through_inverse = _log10_inverse_norms(slopes, W, whole)
+            through_inverse = _log10_inverse_norms(result, whole)
             norms = np.log10(sigmas[:, 0]) + exponents * LOG10_2
             condition = np.where(unsure, norms + through_inverse, condition)
     return Shape(condition, participation)
 
 
-def _singular_values(slopes: Scaled, W: Array, whole: bool) -> tuple[Array, Array]:
-    """Of ∂h_T/∂h_k, (T+1, S), without 2^exponent, (T+1,); of ∂h_T/∂h_0 unless ``whole``."""
-    chain = products(slopes, W) if whole else deque(products(slopes, W), maxlen=1)
-    found = [_aligned_sigmas(product) for product in chain][::-1]
+def _singular_values(result: Derivation, whole: bool) -> tuple[Array, Array]:
+    """Of ∂s_T/∂s_k, (T+1, S), without 2^exponent, (T+1,); of ∂s_T/∂s_0 unless ``whole``."""
+    products = chain(result.problem, result.passes.forward)
+    found = [_aligned_sigmas(p) for p in (products if whole else deque(products, maxlen=1))][::-1]
     return np.array([sigmas for sigmas, _ in found]), np.array([top for _, top in found])
 
 
@@ -151,20 +165,45 @@ def _aligned_sigmas(product: Scaled) -> tuple[Array, float]:
     return np.asarray(np.linalg.svd(values, compute_uv=False), np.float64), float(top)
 
 
-def _log10_inverse_norms(slopes: Scaled, W: Array, whole: bool) -> Array:
-    """log10 of 1/σ_min of ∂h_T/∂h_k, (T+1,); inf from the last step that loses a direction on."""
-    steps = len(slopes.mantissa)
+def _log10_inverse_norms(result: Derivation, whole: bool) -> Array:
+    """log10 of 1/σ_min of ∂s_T/∂s_k, (T+1,); inf from the last step that loses a direction on."""
+    steps = result.problem.steps
     norms = np.full(steps + 1 if whole else 1, np.inf)
-    if np.linalg.cond(W) > 1e12:
-        norms[steps:] = 0.0
-        return norms
-    inverse = np.asarray(np.linalg.inv(W).T, np.float64)
-    chain = products(reciprocal(slopes), inverse)
-    for k, product in zip(range(steps, -1, -1), chain, strict=True):
-        if k < steps and not slopes.mantissa[k].all():
-            break
+    for k, product in zip(range(steps, -1, -1), inverse_chain(result), strict=False):
         if k and not whole:
             continue
         sigmas, top = _aligned_sigmas(product)
         norms[k] = np.log10(sigmas[0]) + top * LOG10_2
     return norms
+
+
+def inverse_chain(result: Derivation) -> Iterator[Scaled]:
+    """(∂s_T/∂s_k)⁻ᵀ for k = T, T−1 …; ends before the first step that loses a direction."""
+    problem, trace = result.problem, result.passes.forward
+    rows = scaled(np.eye(problem.state_size))
+    yield rows
+    inverses = _rnn_inverses(problem, trace) if problem.single_rnn else _inverses(problem, trace)
+    for slopes, inverse in inverses:
+        rows = times(rows if slopes is None else rows * slopes, inverse)
+        yield rows
+
+
+def _rnn_inverses(problem: Problem, trace: ForwardTrace) -> Iterator[tuple[Scaled | None, Bands]]:
+    """J_t⁻ᵀ = diag(1/σ'(a_t)) W_hh⁻ᵀ for t = T, T−1 …"""
+    W, slopes = problem.weights["W_hh"], scaled_slopes(problem, trace)
+    if np.linalg.cond(W) > WORST:
+        return
+    inverse = bands(np.asarray(np.linalg.inv(W).T, np.float64))
+    for t in range(problem.steps - 1, -1, -1):
+        if not slopes.mantissa[t].all():
+            return
+        yield reciprocal(slopes[t]), inverse
+
+
+def _inverses(problem: Problem, trace: ForwardTrace) -> Iterator[tuple[Scaled | None, Bands]]:
+    """J_t⁻ᵀ as it is."""
+    jacobians = one_step_jacobians(problem, trace)
+    for jacobian in jacobians[::-1]:
+        if not np.linalg.cond(jacobian) < WORST:
+            return
+        yield None, bands(np.asarray(np.linalg.inv(jacobian).T, np.float64))

@@ -2,13 +2,16 @@
 
     ∂L/∂W = Σ_t Σ_{k≤t} S(t, k),   S(t, k) = ∂L_t/∂h_t · ∂h_t/∂h_{t−1} ⋯ ∂h_{k+1}/∂h_k · ∂⁺h_k/∂W
 
-For W_hh a summand is the outer product of ∂L_t/∂a_k and h_{k−1}, for W_xh of ∂L_t/∂a_k and x_k.
+For W_hh a summand is the outer product of ∂L_t/∂a_k and h_{k−1}, for W_xh of ∂L_t/∂a_k and x_k. In
+gated nets a is the pre-activation of each gate (gru's W_hn stands behind r, so its own), in stacks
+each layer has its two sums.
 Source: Pascanu, Mikolov, Bengio, *On the difficulty of training recurrent neural networks*, ICML
 (2013), equations 3–5.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -21,8 +24,6 @@ from rnngrad.core.scaled import log10_lengths, scaled
 
 SHOWN = 12
 """How many summands of each sum are kept, the largest first."""
-
-SUMMED = ("W_hh", "W_xh")
 
 
 class Summand(NamedTuple):
@@ -54,7 +55,7 @@ def path_sums(passes: Passes) -> tuple[PathSum, ...]:
     """The path sums of ∂L/∂W_hh and ∂L/∂W_xh; time grows with T²H²."""
     if passes.problem.loss is None:
         return ()
-    sums = [_Collector(passes, weight) for weight in SUMMED]
+    sums = list(_collectors(passes))
     with quietly():
         for reached in pulled_back(passes.problem, passes.forward, passes.direct):
             if reached.k >= 1 and len(reached.steps):
@@ -63,25 +64,38 @@ def path_sums(passes: Passes) -> tuple[PathSum, ...]:
     return tuple(collector.result() for collector in sums)
 
 
-class _Collector:
-    """The largest summands of one sum, and the total share of all of them."""
+def _collectors(passes: Passes) -> Iterator[_Collector]:
+    """Those of W_hh and W_xh, layer by layer."""
+    problem = passes.problem
+    for at, (layer, share) in enumerate(
+        zip(problem.layers, passes.forward.layers(problem), strict=True)
+    ):
+        yield _Collector(passes, f"W_hh{layer.suffix}", at, share.h[:-1])
+        yield _Collector(passes, f"W_xh{layer.suffix}", at, share.x)
 
-    def __init__(self, passes: Passes, weight: str) -> None:
-        self.weight = weight
+
+class _Collector:
+    """The largest summands of one sum, and the total share of all of them. ``beside`` is what W
+    is multiplied by at each step: h_{t−1} or x_t, row t − 1."""
+
+    def __init__(self, passes: Passes, weight: str, layer: int, beside: Array) -> None:
+        self.weight, self.layer, self.beside = weight, layer, beside
+        self.recurrent = weight.startswith("W_hh")
         self.first = first_use(passes.problem, weight)
         self.total = passes.backward.weights[weight]
-        self.beside = _multiplied_by(passes, weight)
         self.kept: list[Summand] = []
         self.count = 0
         self.share = 0.0
 
     def add(self, reached: PulledBack) -> None:
         """Take in all the summands of step k."""
-        if reached.k < self.first or reached.at_a is None:
+        if reached.k < self.first or reached.gates is None:
             return
+        gates = reached.gates[self.layer]
+        at_a = gates.h if self.recurrent else gates.x
         beside = self.beside[reached.k - 1]
-        log10_norms = log10_lengths(reached.at_a) + log10_lengths(scaled(beside[np.newaxis]))[0]
-        rows = reached.at_a.floats()
+        log10_norms = log10_lengths(at_a) + log10_lengths(scaled(beside[np.newaxis]))[0]
+        rows = at_a.floats()
         shares = rows @ _direction(self.total, beside)
         self.count += len(shares)
         self.share += float(np.sum(shares))
@@ -108,11 +122,6 @@ class _Collector:
 def _by_size(summand: Summand) -> tuple[bool, float, int, int]:
     size = summand.log10_norm
     return not np.isnan(size), -size, -summand.t, -summand.k
-
-
-def _multiplied_by(passes: Passes, weight: str) -> Array:
-    """What W is multiplied by at each step: h_{t−1} or x_t, row t − 1."""
-    return passes.forward.h[:-1] if weight == "W_hh" else passes.problem.x
 
 
 def _direction(total: Array, beside: Array) -> Array:

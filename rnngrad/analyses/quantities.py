@@ -13,6 +13,7 @@ import numpy as np
 from rnngrad.core import jacobians
 from rnngrad.core.arrays import Array, quietly
 from rnngrad.core.backward import bptt
+from rnngrad.core.cells import CELLS, READOUT, stacked
 from rnngrad.core.direct import scaled_direct
 from rnngrad.core.forward import forward
 from rnngrad.core.problem import Problem
@@ -37,7 +38,7 @@ class Passes:
 
     @cached_property
     def direct(self) -> Scaled:
-        """∂L_t/∂h_t beyond the range of floats, (T, H)."""
+        """∂L_t/∂h_t of the top layer beyond the range of floats, (T, H)."""
         with quietly():
             return scaled_direct(self.problem, self.forward, self.backward)
 
@@ -46,7 +47,8 @@ class Quantity(NamedTuple):
     """One array: its name, its shape by letter, what it is on paper, and how it is had.
 
     ``first_step`` is the step of row 0, or None where there is no step axis. ``needs_loss``: it
-    exists only with targets. ``parameter`` is the weight it belongs to, if that may be absent.
+    exists only with targets. ``of_rnn``: only for one layer of rnn; ``of_c``: only for a cell that
+    has a c. ``parameter`` is the weight it belongs to, if any.
     """
 
     name: str
@@ -56,9 +58,13 @@ class Quantity(NamedTuple):
     first_step: int | None = 1
     needs_loss: bool = False
     parameter: str | None = None
+    of_rnn: bool = False
+    of_c: bool = False
 
     def shape(self, problem: Problem) -> tuple[int, ...]:
         """The shape for this problem, without computing anything."""
+        if self.parameter is not None:
+            return problem.weights[self.parameter].shape
         sizes = {
             "T": problem.steps,
             "T+1": problem.steps + 1,
@@ -90,7 +96,14 @@ def _slopes(passes: Passes) -> Array:
     return passes.problem.activation.slope(passes.forward.a)
 
 
-def _of_parameter(name: str, dims: tuple[str, ...]) -> Quantity:
+def _dL_dc(passes: Passes) -> Array:
+    dL_dc = passes.backward.dL_dc
+    assert dL_dc is not None
+    return dL_dc
+
+
+def of_parameter(name: str, dims: tuple[str, ...]) -> Quantity:
+    """∂L/∂W of one parameter; in a stack its name ends in the layer's number."""
     return Quantity(
         f"dL_d{name}",
         dims,
@@ -102,7 +115,7 @@ def _of_parameter(name: str, dims: tuple[str, ...]) -> Quantity:
     )
 
 
-_RECORDS = (
+_BEFORE = (
     Quantity("h", ("T+1", "H"), "h_t", lambda p: p.forward.h, first_step=0),
     Quantity("y", ("T", "O"), "y_t", lambda p: p.forward.y),
     Quantity("losses", ("T",), "L_t", lambda p: p.forward.losses, needs_loss=True),
@@ -112,14 +125,12 @@ _RECORDS = (
              lambda p: jacobians.one_step_jacobians(p.problem, p.forward)),
     Quantity("dL_dh", ("T+1", "H"), "∂L/∂h_t", lambda p: p.backward.dL_dh,
              first_step=0, needs_loss=True),
-    Quantity("dht_dW_xh", ("T", "H", "I"), "∂⁺h_t/∂W_xh", _immediate_W_xh),
-    Quantity("dht_dW_hh", ("T", "H", "H"), "∂⁺h_t/∂W_hh", _immediate_W_hh),
-    Quantity("dht_db_h", ("T", "H"), "∂⁺h_t/∂b_h", _slopes),
-    _of_parameter("W_xh", ("H", "I")),
-    _of_parameter("W_hh", ("H", "H")),
-    _of_parameter("b_h", ("H",)),
-    _of_parameter("W_hy", ("O", "H")),
-    _of_parameter("b_y", ("O",)),
+    Quantity("dL_dc", ("T+1", "H"), "∂L/∂c_t", _dL_dc, first_step=0, needs_loss=True, of_c=True),
+    Quantity("dht_dW_xh", ("T", "H", "I"), "∂⁺h_t/∂W_xh", _immediate_W_xh, of_rnn=True),
+    Quantity("dht_dW_hh", ("T", "H", "H"), "∂⁺h_t/∂W_hh", _immediate_W_hh, of_rnn=True),
+    Quantity("dht_db_h", ("T", "H"), "∂⁺h_t/∂b_h", _slopes, of_rnn=True),
+)  # fmt: skip
+_AFTER = (
     Quantity("dL_dx", ("T", "I"), "∂L/∂x_t", lambda p: p.backward.dL_dx, needs_loss=True),
     Quantity("log10_chain", ("T+1",), "log10 ‖∂h_T/∂h_k‖",
              lambda p: jacobians.log10_chain(p.problem, p.forward), first_step=0),
@@ -127,13 +138,64 @@ _RECORDS = (
              lambda p: jacobians.log10_paths(p.problem, p.forward, p.direct),
              needs_loss=True),
 )  # fmt: skip
+_OF_STATE = frozenset({"dht_dhprev", "log10_chain", "log10_paths"})
+"""What is about s_t, which is h_t for one layer of rnn or gru."""
 
-QUANTITIES: Mapping[str, Quantity] = MappingProxyType({r.name: r for r in _RECORDS})
-"""name -> record, in the order in which they are shown: the one place to add a quantity."""
+
+def _of_any_cell() -> dict[str, Quantity]:
+    """The quantities of one layer of every cell, in the order in which they are shown."""
+    shapes: dict[str, tuple[str, ...]] = {}
+    for cell in CELLS.values():
+        shapes |= {name: shape for name, shape in cell.parameters.items() if name not in shapes}
+    records = (
+        *_BEFORE,
+        *(of_parameter(name, shape) for name, shape in {**shapes, **READOUT}.items()),
+        *_AFTER,
+    )
+    return {record.name: record for record in records}
 
 
-LATER = {"dL_dc": "lstm", "dL_db_xh": "gru", "dL_db_hh": "gru"}
-"""Quantities of the contract that belong to cells which this version does not have."""
+QUANTITIES: Mapping[str, Quantity] = MappingProxyType(_of_any_cell())
+"""name -> record of whatever exists for one layer of some cell; ``records`` has those of one net.
+The one place to add a quantity is ``_BEFORE`` or ``_AFTER`` above."""
+
+
+def known(name: str) -> Quantity | None:
+    """The record of a name, that of a stack's parameter without its layer; None for no quantity."""
+    return QUANTITIES.get(name.partition(".")[0])
+
+
+def records(problem: Problem) -> dict[str, Quantity]:
+    """The quantities that exist for a problem, by name, in the order in which they are shown."""
+    shapes = {**stacked(problem.cell, problem.depth), **(READOUT if problem.has_readout else {})}
+    mine = (of_parameter(name, shape) for name, shape in shapes.items())
+    every = (*_BEFORE, *mine, *_AFTER)
+    return {r.name: _named(r, problem) for r in every if _reason_against(r, problem) is None}
+
+
+def _named(record: Quantity, problem: Problem) -> Quantity:
+    """With s for h where the state is more than one h."""
+    if record.name not in _OF_STATE or (problem.depth == 1 and len(problem.cell.parts) == 1):
+        return record
+    return record._replace(symbol=record.symbol.replace("∂h", "∂s"))
+
+
+def _reason_against(record: Quantity, problem: Problem) -> str | None:
+    """Why a quantity does not exist for this problem, or None."""
+    if record.needs_loss and problem.loss is None:
+        return f"'{problem.name}' has no targets, so there is no loss"
+    if record.of_c and len(problem.cell.parts) == 1:
+        return f"'{problem.name}' is a net of {problem.cell.name}, which has no c"
+    if record.of_rnn and not problem.single_rnn:
+        return f"it is for one layer of rnn, and '{problem.name}' is {_described(problem)}"
+    if record.parameter is not None and record.parameter not in problem.weights:
+        return f"'{problem.name}' has no {record.parameter}"
+    return None
+
+
+def _described(problem: Problem) -> str:
+    layers = f" of {problem.depth} layers" if problem.depth > 1 else ""
+    return f"{problem.cell.name}{layers}"
 
 
 class Quantities(Mapping[str, Array]):
@@ -155,27 +217,24 @@ class Quantities(Mapping[str, Array]):
         return len(self.names())
 
     def __contains__(self, name: object) -> bool:
-        return name in QUANTITIES and self._reason_against(QUANTITIES[str(name)]) is None
+        return name in self.records
+
+    @cached_property
+    def records(self) -> Mapping[str, Quantity]:
+        """The records of the quantities that exist for this problem."""
+        return records(self.problem)
 
     def names(self) -> tuple[str, ...]:
         """The quantities that exist for this problem."""
-        return tuple(name for name in QUANTITIES if name in self)
+        return tuple(self.records)
 
     def record(self, name: str) -> Quantity:
         """The record behind a name; QuantityError where there is none, or not for this net."""
-        if name in LATER:
-            raise QuantityError(f"'{name}' belongs to {LATER[name]}, which is not supported yet")
-        if name not in QUANTITIES:
-            hint = did_you_mean(name, QUANTITIES) or f"; they are {', '.join(QUANTITIES)}"
-            raise QuantityError(f"no quantity is called '{name}'{hint}")
-        reason = self._reason_against(QUANTITIES[name])
-        if reason:
-            raise QuantityError(f"'{name}' does not exist here: {reason}")
-        return QUANTITIES[name]
-
-    def _reason_against(self, record: Quantity) -> str | None:
-        if record.needs_loss and self.problem.loss is None:
-            return f"'{self.problem.name}' has no targets, so there is no loss"
-        if record.parameter is not None and record.parameter not in self.problem.weights:
-            return f"'{self.problem.name}' has no {record.parameter}"
-        return None
+        if name in self.records:
+            return self.records[name]
+        if name in QUANTITIES:
+            why = _reason_against(QUANTITIES[name], self.problem)
+            raise QuantityError(f"'{name}' does not exist here: {why}")
+        known = {**self.records, **QUANTITIES}
+        hint = did_you_mean(name, known) or f"; they are {', '.join(self.records)}"
+        raise QuantityError(f"no quantity is called '{name}'{hint}")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from rnngrad.analyses.derive import Derivation
-from rnngrad.analyses.quantities import QUANTITIES
+from rnngrad.analyses.quantities import Quantity
 from rnngrad.core.arrays import Array
 from rnngrad.errors import UsageError
 
@@ -42,20 +42,20 @@ def select(
     names = tuple(dict.fromkeys(quantities)) or result.names()
     records = [result.record(name) for name in names]
     if step is not None and quantities:
-        _refuse_stepless(names, steps)
+        _refuse_stepless(records, steps)
     unasked = not quantities and not full
     huge = {record.name for record in records if record.size(result.problem) > HUGE}
     left_out = tuple(name for name in names if unasked and name in huge)
     shown = tuple(name for name in names if name not in left_out)
     if step is not None:
-        shown = tuple(name for name in shown if QUANTITIES[name].first_step is not None)
+        shown = tuple(name for name in shown if result.record(name).first_step is not None)
     return Selection(shown, left_out, bool(quantities), step, full, full or steps**2 <= HUGE)
 
 
-def _refuse_stepless(names: Sequence[str], steps: int) -> None:
-    for name in names:
-        if QUANTITIES[name].first_step is None:
-            raise UsageError(f"--step: '{name}' is one array for all {steps} steps")
+def _refuse_stepless(records: Sequence[Quantity], steps: int) -> None:
+    for record in records:
+        if record.first_step is None:
+            raise UsageError(f"--step: '{record.name}' is one array for all {steps} steps")
 
 
 TABLES_NEED = ("log10_chain",)
@@ -68,6 +68,6 @@ def computed(result: Derivation, selection: Selection, *, every: bool) -> dict[s
     names = dict.fromkeys(selection.names if every or selection.named else ())
     if not selection.named and selection.step is None:
         needed = (*TABLES_NEED, *(line.quantity for line in result.lines))
-        sizes = {name: QUANTITIES[name].size(result.problem) for name in needed}
+        sizes = {name: result.record(name).size(result.problem) for name in needed}
         names |= dict.fromkeys(name for name in needed if sizes[name] <= HUGE)
     return {name: result[name] for name in names}

@@ -93,7 +93,6 @@ def _stage(path: Path, arrays: dict[str, Array]) -> Callable[[], None]:
 
 def _warn(result: Derivation, selection: Selection) -> None:
     """What the user should know besides the result, on standard error."""
-    from rnngrad.analyses.quantities import QUANTITIES
     from rnngrad.views.numbers import grouped, times
 
     step = result.first_nonfinite_step
@@ -103,7 +102,7 @@ def _warn(result: Derivation, selection: Selection) -> None:
             "undefined numbers, and so do the gradients that pass through them"
         )
     for name in selection.left_out:
-        record = QUANTITIES[name]
+        record = result.record(name)
         shape, count = record.shape(result.problem), record.size(result.problem)
         say(
             f"note: {name} is left out: {times(shape)} = {grouped(count)} numbers; "

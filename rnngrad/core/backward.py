@@ -7,30 +7,35 @@ from collections.abc import Mapping
 import numpy as np
 
 from rnngrad.core.arrays import Array, column, quietly
+from rnngrad.core.layers import readout_gradients, through_layers
 from rnngrad.core.losses import slope
 from rnngrad.core.problem import Problem
 from rnngrad.core.traces import BackwardTrace, ForwardTrace
 
 
 def bptt(problem: Problem, trace: ForwardTrace) -> BackwardTrace:
-    """Every gradient of L = Σ_t L_t, in one walk from step T back to step 1.
+    """Every gradient of L = Σ_t L_t, in one walk from step T back to step 1; for rnn
 
         ∂L/∂h_t     = ∂L_t/∂h_t + ∂L/∂a_{t+1} · W_hh        ∂L/∂h_T = ∂L_T/∂h_T
         ∂L/∂a_t     = σ'(a_t) ∘ ∂L/∂h_t
         ∂L/∂W_hh    = Σ_t ∂L/∂a_t ⊗ h_{t−1}                 likewise W_xh with x_t, b_h with 1
         ∂L/∂x_t     = ∂L/∂a_t · W_xh
 
-    Without a loss every gradient is 0. Rounding: each row is right to a few units of rounding times
-    the cancellation among its paths. Source: Werbos, *Backpropagation through time*, Proc. IEEE 78
-    (1990).
+    and for any cell ∂L/∂s_t = ∂L_t/∂s_t + ∂L/∂s_{t+1} · ∂s_{t+1}/∂s_t (``core.linear``), where the
+    direct term is that of the top layer's h alone: ∂L/∂c_T is 0, and so is ∂L/∂h_T of the layers
+    below. Without a loss every gradient is 0. Rounding: each row is right to a few units of
+    rounding times the cancellation among its paths. Source: Werbos, *Backpropagation through time*,
+    Proc. IEEE 78 (1990).
     """
     with quietly():
         dL_dy, dL_da_y = _at_the_output(problem, trace)
-        dLt_dht = dL_da_y @ problem.weights["W_hy"] if problem.has_readout else dL_da_y
-        dL_dh, dL_da = _through_time(problem, trace, dLt_dht)
+        direct = dL_da_y @ problem.weights["W_hy"] if problem.has_readout else dL_da_y
+        if not problem.single_rnn:
+            return through_layers(problem, trace, dL_dy, dL_da_y, direct)
+        dL_dh, dL_da = _through_time(problem, trace, direct)
         dL_dx = dL_da @ problem.weights["W_xh"]
         weights = _parameters(problem, trace, dL_da, dL_da_y)
-    return BackwardTrace(dL_dy, dL_da_y, dLt_dht, dL_dh, dL_da, dL_dx, weights)
+    return BackwardTrace(dL_dy, dL_da_y, direct, dL_dh, dL_da, dL_dx, weights)
 
 
 def _at_the_output(problem: Problem, trace: ForwardTrace) -> tuple[Array, Array]:
@@ -58,32 +63,21 @@ def _through_time(problem: Problem, trace: ForwardTrace, dLt_dht: Array) -> tupl
     dL_dh = np.zeros((problem.steps + 1, problem.hidden))
     dL_da = np.zeros((problem.steps, problem.hidden))
     dL_dh[1:] = dLt_dht
-    for t in range(last_step_with_loss(problem), 0, -1):
+    for t in range(problem.last_step_with_loss, 0, -1):
         np.multiply(slopes[t - 1], dL_dh[t], out=dL_da[t - 1])
         dL_dh[t - 1] += dL_da[t - 1].dot(W_hh)
     return dL_dh, dL_da
-
-
-def last_step_with_loss(problem: Problem) -> int:
-    """The largest t whose L_t counts; 0 where none does."""
-    if problem.loss_weights is None:
-        return 0
-    counting = np.flatnonzero(problem.loss_weights)
-    return int(counting[-1]) + 1 if counting.size else 0
 
 
 def _parameters(
     problem: Problem, trace: ForwardTrace, dL_da: Array, dL_da_y: Array
 ) -> Mapping[str, Array]:
     """The gradient of each parameter: one product over all steps that reach the loss."""
-    last = last_step_with_loss(problem)
-    dL_da, dL_da_y, h = dL_da[:last], dL_da_y[:last], trace.h
+    last = problem.last_step_with_loss
+    dL_da, h = dL_da[:last], trace.h
     gradients = {
         "W_xh": dL_da.T @ problem.x[:last],
         "W_hh": dL_da.T @ h[:last],
         "b_h": dL_da.sum(axis=0),
     }
-    if problem.has_readout:
-        gradients["W_hy"] = dL_da_y.T @ h[1 : last + 1]
-        gradients["b_y"] = dL_da_y.sum(axis=0)
-    return gradients
+    return {**gradients, **readout_gradients(problem, h[1:], dL_da_y)}

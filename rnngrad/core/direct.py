@@ -16,7 +16,7 @@ from rnngrad.core.traces import BackwardTrace, ForwardTrace
 
 
 def scaled_direct(problem: Problem, trace: ForwardTrace, back: BackwardTrace) -> Scaled:
-    """∂L_t/∂h_t for every step, (T, H), right to rounding at any exponent.
+    """∂L_t/∂h_t of the top layer for every step, (T, H), right to rounding at any exponent.
 
     ∂L_t/∂(W_hy h_t + b_y) · W_hy; without W_hy the first factor alone.
     """

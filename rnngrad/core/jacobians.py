@@ -1,4 +1,4 @@
-"""Products of one-step Jacobians ∂h_t/∂h_{t−1} = diag(σ'(a_t)) W_hh, in log space.
+"""Products of one-step Jacobians ∂s_t/∂s_{t−1}, for rnn diag(σ'(a_t)) W_hh, in log space.
 
 Rows are pulled back through the steps, row · J_T · J_{T−1} ⋯ J_{k+1}, as ``core.scaled`` numbers:
 nothing under- or overflows at any T, and a part that is small now is still there when it matters.
@@ -11,17 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnngrad.core.arithmetic import FLOATS, SCALED
 from rnngrad.core.arrays import Array, Integers, quietly
+from rnngrad.core.linear import AtGates, linear_net
 from rnngrad.core.outputs import scaled_slope
 from rnngrad.core.problem import Problem
-from rnngrad.core.scaled import (
-    Scaled,
-    bands,
-    log10_lengths,
-    log10_spectral_norms,
-    scaled,
-    times,
-)
+from rnngrad.core.products import products
+from rnngrad.core.scaled import Scaled, log10_lengths, log10_spectral_norms, scaled
 from rnngrad.core.traces import ForwardTrace
 
 CHUNK = 2**21
@@ -29,44 +25,65 @@ CHUNK = 2**21
 
 
 def one_step_jacobians(problem: Problem, trace: ForwardTrace) -> Array:
-    """∂h_t/∂h_{t−1} = diag(σ'(a_t)) W_hh, (T, H, H), rows the output."""
+    """∂s_t/∂s_{t−1}, (T, S, S), rows the output."""
     with quietly():
-        slopes = problem.activation.slope(trace.a)
-        jacobians: Array = slopes[:, :, np.newaxis] * problem.weights["W_hh"]
-        return jacobians
+        if problem.single_rnn:
+            slopes = problem.activation.slope(trace.a)
+            jacobians: Array = slopes[:, :, np.newaxis] * problem.weights["W_hh"]
+            return jacobians
+        net, units = linear_net(problem, trace, FLOATS), np.eye(problem.state_size)
+        return np.array([net.pull(units, t).rows for t in range(1, problem.steps + 1)])
 
 
 def log10_step_norms(problem: Problem, trace: ForwardTrace) -> Array:
-    """log10 ‖∂h_t/∂h_{t−1}‖₂ for t = 1 … T, (T,)."""
+    """log10 ‖∂s_t/∂s_{t−1}‖₂ for t = 1 … T, (T,)."""
     with quietly():
-        slopes, W_hh = scaled_slopes(problem, trace), scaled(problem.weights["W_hh"])
-        norms = _Norms(problem.steps, problem.hidden)
-        for t in range(1, problem.steps + 1):
-            norms.add(slopes[t - 1, :, np.newaxis] * W_hh)
+        norms = _Norms(problem.steps, problem.state_size)
+        for jacobian in scaled_jacobians(problem, trace):
+            norms.add(jacobian)
         return norms.values()
 
 
+def scaled_jacobians(problem: Problem, trace: ForwardTrace) -> Iterator[Scaled]:
+    """∂s_t/∂s_{t−1} for t = 1 … T, (S, S) each, right to rounding entry by entry. To be run within
+    ``quietly()``."""
+    if problem.single_rnn:
+        slopes, W_hh = scaled_slopes(problem, trace), scaled(problem.weights["W_hh"])
+        yield from (slopes[t, :, np.newaxis] * W_hh for t in range(problem.steps))
+        return
+    net, units = linear_net(problem, trace, SCALED), scaled(np.eye(problem.state_size))
+    yield from (net.pull(units, t).rows for t in range(1, problem.steps + 1))
+
+
 def scaled_slopes(problem: Problem, trace: ForwardTrace) -> Scaled:
-    """σ'(a_t), (T, H), right to rounding even where it is no normal float any more."""
+    """σ'(a_t) of rnn, (T, H), right to rounding even where it is no normal float any more."""
     return scaled_slope(problem.activation, trace.a)
 
 
 def log10_chain(problem: Problem, trace: ForwardTrace) -> Array:
-    """log10 ‖∂h_T/∂h_k‖₂ for k = 0 … T, (T+1,); entry T is 0, −inf only for an exact zero.
+    """log10 ‖∂s_T/∂s_k‖₂ for k = 0 … T, (T+1,); entry T is 0, −inf only for an exact zero.
 
     The largest singular value of J_T ⋯ J_{k+1}. Error: that of a product whose factors have
     entries right to rounding. Source: Pascanu, Mikolov, Bengio, *On the difficulty of training
     recurrent neural networks*, ICML (2013), section 2; see ``core.scaled`` for the range.
     """
     with quietly():
-        norms = _Norms(problem.steps + 1, problem.hidden)
-        rows, W_hh = scaled(np.eye(problem.hidden)), bands(problem.weights["W_hh"])
-        norms.add(rows)
-        slopes = scaled_slopes(problem, trace)
-        for t in range(problem.steps, 0, -1):
-            rows = times(rows * slopes[t - 1], W_hh)
-            norms.add(rows)
+        norms = _Norms(problem.steps + 1, problem.state_size)
+        for product in chain(problem, trace):
+            norms.add(product)
         return norms.values()[::-1].copy()
+
+
+def chain(problem: Problem, trace: ForwardTrace) -> Iterator[Scaled]:
+    """∂s_T/∂s_k for k = T, T−1 … 0, (S, S) each, entry by entry. To be run within ``quietly()``."""
+    if problem.single_rnn:
+        yield from products(scaled_slopes(problem, trace), problem.weights["W_hh"])
+        return
+    net, rows = linear_net(problem, trace, SCALED), scaled(np.eye(problem.state_size))
+    yield rows
+    for t in range(problem.steps, 0, -1):
+        rows = net.pull(rows, t).rows
+        yield rows
 
 
 class _Norms:
@@ -98,35 +115,50 @@ class _Norms:
 
 
 class PulledBack(NamedTuple):
-    """What reaches step k: ``at_h`` row i is ∂L_t/∂h_k and ``at_a`` is ∂L_t/∂a_k = ∂L_t/∂h_k ∘
-    σ'(a_k), for t = ``steps[i]``, largest t first. There is no ``at_a`` for k = 0."""
+    """What reaches step k: row i of ``at_s`` is ∂L_t/∂s_k for t = ``steps[i]``, largest t first.
+
+    ``gates`` is what the same rows are at the pre-activations of step k, layer by layer: for rnn
+    ∂L_t/∂a_k = ∂L_t/∂h_k ∘ σ'(a_k). None for k = 0.
+    """
 
     k: int
     steps: Integers
-    at_h: Scaled
-    at_a: Scaled | None
+    at_s: Scaled
+    gates: tuple[AtGates, ...] | None
 
 
 def pulled_back(problem: Problem, trace: ForwardTrace, direct: Scaled) -> Iterator[PulledBack]:
-    """∂L_t/∂h_k for k = T, T−1 … 0 and every t ≥ k whose loss counts, each L_t on its own.
+    """∂L_t/∂s_k for k = T, T−1 … 0 and every t ≥ k whose loss counts, each L_t on its own.
 
-        ∂L_t/∂h_t = the direct term        ∂L_t/∂h_{k−1} = (∂L_t/∂h_k ∘ σ'(a_k)) W_hh
+        ∂L_t/∂s_t = the direct term        ∂L_t/∂s_{k−1} = ∂L_t/∂s_k · ∂s_k/∂s_{k−1}
 
-    ``direct`` is ∂L_t/∂h_t, (T, H) (``core.direct``). Steps without a loss (``loss_weights`` 0)
-    have no row. To be run within ``quietly()``.
+    ``direct`` is ∂L_t/∂h_t of the top layer, (T, H) (``core.direct``). Steps without a loss
+    (``loss_weights`` 0) have no row. To be run within ``quietly()``.
     """
     weights = problem.loss_weights
     counts = np.zeros(problem.steps, bool) if weights is None else weights != 0
-    W_hh, slopes = bands(problem.weights["W_hh"]), scaled_slopes(problem, trace)
+    net, size = linear_net(problem, trace, SCALED), problem.state_size
+    top = problem.layers[-1].state[0]
     steps: Integers = np.empty(0, dtype=np.int64)
-    rows = Scaled(np.empty((0, problem.hidden)), np.empty((0, problem.hidden), dtype=np.int64))
+    rows = Scaled(np.empty((0, size)), np.empty((0, size), dtype=np.int64))
     for k in range(problem.steps, 0, -1):
         if counts[k - 1]:
-            rows, steps = _append(rows, direct[k - 1]), np.append(steps, k)
-        at_a = rows * slopes[k - 1]
-        yield PulledBack(k, steps, rows, at_a)
-        rows = times(at_a, W_hh) if len(steps) else rows
+            rows, steps = _append(rows, _in_state(direct[k - 1], top, size)), np.append(steps, k)
+        if not len(steps):
+            continue
+        pulled = net.pull(rows, k)
+        yield PulledBack(k, steps, rows, pulled.gates)
+        rows = pulled.rows
     yield PulledBack(0, steps, rows, None)
+
+
+def _in_state(row: Scaled, top: slice, size: int) -> Scaled:
+    """∂L_t/∂h_t of the top layer, (H,), as ∂L_t/∂s_t, (S,)."""
+    if len(row.mantissa) == size:
+        return row
+    wide = scaled(np.zeros(size))
+    wide.mantissa[top], wide.exponent[top] = row.mantissa, row.exponent
+    return wide
 
 
 def _append(rows: Scaled, row: Scaled) -> Scaled:
@@ -136,7 +168,7 @@ def _append(rows: Scaled, row: Scaled) -> Scaled:
 
 
 def log10_paths(problem: Problem, trace: ForwardTrace, direct: Scaled) -> Array:
-    """log10 ‖∂L_t/∂h_k‖₂, (T, T+1), row t−1, column k; nan for k > t, −inf for an exact zero.
+    """log10 ‖∂L_t/∂s_k‖₂, (T, T+1), row t−1, column k; nan for k > t, −inf for an exact zero.
 
     Each loss on its own: the credit that step k gets from L_t.
     """
@@ -145,5 +177,5 @@ def log10_paths(problem: Problem, trace: ForwardTrace, direct: Scaled) -> Array:
     with quietly():
         for reached in pulled_back(problem, trace, direct):
             if len(reached.steps):
-                paths[reached.steps - 1, reached.k] = log10_lengths(reached.at_h)
+                paths[reached.steps - 1, reached.k] = log10_lengths(reached.at_s)
     return paths

@@ -1,19 +1,20 @@
 """The Lyapunov spectrum: how fast each direction of the state grows, by QR.
 
-    Q_0 = 1,   J_t Q_{t−1} = Q_t R_t,   λ_i = (1/T) Σ_t ln |R_t[i, i]|,   J_t = diag(σ'(a_t)) W_hh
+    Q_0 = 1,   J_t Q_{t−1} = Q_t R_t,   λ_i = (1/T) Σ_t ln |R_t[i, i]|,   J_t = ∂s_t/∂s_{t−1}
 
 The product of the R_t is the R of J_T ⋯ J_1 itself, so how many steps go into one QR is a matter
 of rounding alone: as many as keep max |R| / min |R[i, i]| below ``LIMIT``, tried, measured and, if
 that fails, done again with half of them. Rows are sorted by size first: Householder's reflections
 are then right row by row, and a slope of 1e-40 keeps its digits beside one of 1.
 
-Where W_hh is reducible (blocks that do not feed one another, or only one way), which block
+Where the net is reducible (blocks that do not feed one another, or only one way), which block
 dominates may switch, and what leaked from one to the other by rounding would then be all that is
 seen: there every step has a QR of its own, in which zeros stay zeros (``core.graded_qr``).
 
 A direction that is sent to exactly 0 dies: λ_i = −inf, and it takes no part from then on (an
-arbitrary vector put in its place would be rotated into those that live). That can happen only where
-a slope is exactly 0 or W_hh exactly singular; there what lies below its own rounding counts as 0.
+arbitrary vector put in its place would be rotated into those that live). That can happen only
+where a slope is exactly 0 or a matrix exactly singular; there what lies below its own rounding
+counts as 0.
 
 Error: about S·LIMIT·2⁻⁵³ in each R[i, i], unless one step alone is conditioned worse than LIMIT.
 Sources: Benettin, Galgani, Giorgilli, Strelcyn, Meccanica 15 (1980); Geist, Parlitz, Lauterborn,
@@ -27,11 +28,9 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.core.arrays import Array, Integers, quietly
-from rnngrad.core.exact_rank import exact_rank
 from rnngrad.core.graded_qr import graded_qr
-from rnngrad.core.jacobians import scaled_slopes
 from rnngrad.core.problem import Problem
-from rnngrad.core.scaled import Scaled
+from rnngrad.core.tangents import Tangents, tangents
 from rnngrad.core.traces import ForwardTrace
 from rnngrad.errors import UsageError
 
@@ -43,9 +42,6 @@ LONGEST = 64
 
 MARKS = 64
 """Points of the convergence trace, about."""
-
-WEAK = 2.0**-30
-"""Couplings weaker than this, relative to the largest, could drown in rounding."""
 
 NOISE = 2.0**-47
 """Times Σ_k |W_ik Q_kj| it is what rounding may leave of an exact 0 in W Q."""
@@ -75,28 +71,22 @@ def lyapunov(problem: Problem, trace: ForwardTrace, warmup: int = 0) -> Lyapunov
     if not 0 <= warmup < problem.steps:
         raise UsageError(f"warmup {warmup}: must be 0 to T − 1 = {problem.steps - 1}")
     with quietly():
-        return _Run(problem.weights["W_hh"], scaled_slopes(problem, trace), warmup).result()
+        return _Run(tangents(problem, trace), warmup).result()
 
 
 class _Run:
     """Q, where it is, and the sums so far."""
 
-    def __init__(self, W: Array, slopes: Scaled, warmup: int) -> None:
-        size = len(W)
-        self.W, self.abs_W, self.warmup = W, np.abs(W), warmup
-        self.mantissa, self.exponent = slopes.mantissa, np.maximum(slopes.exponent, -(2**50))
-        self.steps = len(slopes.mantissa)
-        self.reducible = not _irreducible(W)
-        self.singular = _exactly_singular(W)
-        self.may_die = self.singular or bool((slopes.mantissa == 0).any())
-        self.Q = np.eye(size)
-        self.alive = np.arange(size)
+    def __init__(self, net: Tangents, warmup: int) -> None:
+        self.net, self.steps, self.warmup = net, net.steps, warmup
+        self.Q = np.eye(net.size)
+        self.alive = np.arange(net.size)
         self.t, self.interval, self.decompositions = 0, 1, 0
-        self.sums = np.zeros(size)
+        self.sums = np.zeros(net.size)
         self.marks: list[tuple[int, Array]] = []
 
     def result(self) -> Lyapunov:
-        undefined = not np.isfinite(self.mantissa).all()
+        undefined = self.net.undefined
         while self.t < self.steps and self.alive.size and not undefined:
             self._advance()
         died = np.setdiff1d(np.arange(len(self.sums)), self.alive)
@@ -110,7 +100,7 @@ class _Run:
 
     def _advance(self) -> None:
         """One QR over as many steps as its condition allows."""
-        if self.reducible:
+        if self.net.reducible:
             self._carefully()
             return
         boundary = self.warmup if self.t < self.warmup else self.steps
@@ -129,14 +119,14 @@ class _Run:
                 self._carefully()
                 return
             count = max(1, count // 2)
-        if count == 1 and self.may_die and self._suspect(R, order):
+        if count == 1 and self.net.may_die and self._suspect(R, order):
             self._carefully()
             return
         turned = np.empty_like(Q)
         turned[order] = Q
         self._accept(turned, np.log(np.abs(np.diagonal(R))) + log, count)
         a_step = max(float(np.log(condition)) / count, 1e-3)
-        longest = 1 if self.singular else min(2 * count, LONGEST)
+        longest = 1 if self.net.singular else min(2 * count, LONGEST)
         self.interval = int(np.clip(np.log(LIMIT) / a_step, 1, longest))
 
     def _accept(self, Q: Array, logs: Array, count: int) -> None:
@@ -155,11 +145,10 @@ class _Run:
         floats would lose a row, or a unit is dead."""
         values, log = self.Q, 0.0
         for t in range(self.t, self.t + count):
-            top = int(self.exponent[t].max())
-            if int(self.exponent[t].min()) < top - 900:
+            pushed = self.net.plain(t, values)
+            if pushed is None:
                 return None
-            slopes = np.ldexp(self.mantissa[t], (self.exponent[t] - top).astype(np.intc))
-            values = slopes[:, None] * self.W.dot(values)
+            values, top = pushed
             size = float(np.abs(values).max())
             if not 1e-250 < size < 1e250:
                 return None
@@ -168,18 +157,17 @@ class _Run:
 
     def _suspect(self, R: Array, order: Integers) -> bool:
         """Whether a diagonal entry of R is no larger than its rounding, and may be an exact 0."""
-        top = self.exponent[self.t].max()
-        slopes = np.ldexp(self.mantissa[self.t], (self.exponent[self.t] - top).astype(np.intc))
-        sizes = np.linalg.norm(slopes[:, None] * self.abs_W.dot(np.abs(self.Q)), axis=0)
+        found = self.net.graded(self.t, self.Q)
+        top = found.exponents.max()
+        slopes = np.ldexp(1.0, np.maximum(found.exponents - top, -2000).astype(np.intc))
+        sizes = np.linalg.norm(slopes[:, None] * found.sizes, axis=0)
         return bool((np.abs(np.diagonal(R)) <= NOISE * len(order) * sizes).any())
 
     def _carefully(self) -> None:
         """One step, entry by entry: rows that are far apart in size, and directions that die."""
-        tops, exponents = self.W.dot(self.Q), self.exponent[self.t]
-        tops = tops * self.mantissa[self.t][:, None]
-        noise = self.abs_W.dot(np.abs(self.Q)) * np.abs(self.mantissa[self.t])[:, None]
-        noise *= NOISE if self.may_die else 0.0
-        Q, logs, living = graded_qr(tops, noise, exponents)
+        found = self.net.graded(self.t, self.Q)
+        noise = found.sizes * (NOISE if self.net.may_die else 0.0)
+        Q, logs, living = graded_qr(found.values, noise, found.exponents)
         self.alive = self.alive[living]
         self._accept(Q, logs, 1)
         self.interval = 1
@@ -194,18 +182,3 @@ class _Run:
         if len(steps) >= 4:
             spread = blocks.std(axis=0, ddof=1) / np.sqrt(len(steps))
         return steps, sums / counted, spread
-
-
-def _exactly_singular(W: Array) -> bool:
-    """Whether det W = 0 as if in exact arithmetic; asked only where rounding leaves it open."""
-    sizes = np.linalg.svd(W, compute_uv=False)
-    return bool(sizes[-1] <= 1e-12 * sizes[0]) and exact_rank(W) < len(W)
-
-
-def _irreducible(W: Array) -> bool:
-    """Whether every unit reaches every other through entries of W no less than ``WEAK`` of its
-    largest: one step more of each path, by squaring the matrix of who reaches whom."""
-    reach = (np.abs(W) >= WEAK * np.abs(W).max()) | np.eye(len(W), dtype=bool)
-    for _ in range(len(W).bit_length()):
-        reach = reach.astype(np.float32) @ reach.astype(np.float32) > 0
-    return bool(reach.all())

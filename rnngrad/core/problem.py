@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from rnngrad.core.activations import Activation
 from rnngrad.core.arrays import Array
@@ -11,6 +12,22 @@ from rnngrad.core.cells import Cell
 from rnngrad.core.losses import Loss
 from rnngrad.core.outputs import Output
 from rnngrad.errors import UsageError
+
+
+class Layer(NamedTuple):
+    """One layer of a net, and where it stands in the arrays of the whole.
+
+    ``suffix`` is what its parameters' names end in: nothing, or ``.0``, ``.1`` … in a stack;
+    ``weights`` has the cell's own names. ``units`` are its columns of h (and c), ``gates`` those of
+    a, ``state`` those of s, one slice a part.
+    """
+
+    suffix: str
+    weights: Mapping[str, Array]
+    hidden: int
+    units: slice
+    gates: slice
+    state: tuple[slice, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,10 +38,12 @@ class Problem:
         y_t = g(W_hy h_t + b_y)                      W_hy (O, H)   b_y (O,)
         L   = Σ_t L_t,   L_t = loss_weights[t−1] · ℓ(target_t, y_t)
 
-    ``weights`` maps the names above to arrays (``W_hy`` and ``b_y`` may be absent together: then
-    y_t = g(h_t)). ``x`` (T, I), ``h_0`` (H,). ``targets`` (T, O), ``loss`` and ``loss_weights``
-    (T,) (0 where a step does not count, 1/n each for a mean) are None together when there is no
-    loss. ``draw`` rebuilds the problem under another seed; it is None where nothing is random.
+    for the cell ``rnn``; the others in ``core.cells``. ``weights`` maps the cell's names to arrays,
+    in a stack with the layer's number behind a dot (``W_hy`` and ``b_y`` may be absent together:
+    then y_t = g(h_t)). ``x`` (T, I), ``h_0`` (H,), ``c_0`` likewise for lstm, all layers one after
+    the other. ``targets`` (T, O), ``loss`` and ``loss_weights`` (T,) (0 where a step does not
+    count, 1/n each for a mean) are None together when there is no loss. ``draw`` rebuilds the
+    problem under another seed; it is None where nothing is random.
     """
 
     name: str
@@ -39,6 +58,7 @@ class Problem:
     loss_weights: Array | None = None
     seed: int = 0
     draw: Callable[[int], Problem] | None = field(default=None, repr=False)
+    c_0: Array | None = None
 
     @property
     def steps(self) -> int:
@@ -52,23 +72,69 @@ class Problem:
 
     @property
     def hidden(self) -> int:
-        """H"""
+        """H; in a stack the units of all layers."""
         return int(self.h_0.shape[0])
 
     @property
     def outputs(self) -> int:
         """O"""
-        return int(self.weights["b_y"].shape[0]) if self.has_readout else self.hidden
+        if self.has_readout:
+            return int(self.weights["b_y"].shape[0])
+        return self.hidden if self.depth == 1 else self.layers[-1].hidden
 
     @property
     def state_size(self) -> int:
-        """S, the length of the recurrent state; H for rnn."""
-        return self.hidden
+        """S, the length of the recurrent state: H, or 2H for lstm."""
+        return self.hidden * len(self.cell.parts)
 
     @property
     def has_readout(self) -> bool:
         """Whether y_t goes through W_hy and b_y."""
         return "W_hy" in self.weights
+
+    @property
+    def last_step_with_loss(self) -> int:
+        """The largest t whose L_t counts; 0 where none does."""
+        if self.loss_weights is None:
+            return 0
+        counting = self.loss_weights.nonzero()[0]
+        return int(counting[-1]) + 1 if counting.size else 0
+
+    @property
+    def depth(self) -> int:
+        """How many layers there are."""
+        return 1 if "W_hh" in self.weights else sum(n.startswith("W_hh.") for n in self.weights)
+
+    @property
+    def single_rnn(self) -> bool:
+        """One layer of rnn, where s_t is h_t and ∂h_t/∂h_{t−1} = diag(σ'(a_t)) W_hh."""
+        return self.cell.name == "rnn" and "W_hh" in self.weights
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers, lowest first."""
+        suffixes = ("",) if self.depth == 1 else tuple(f".{at}" for at in range(self.depth))
+        layers, units, state = [], 0, 0
+        for suffix in suffixes:
+            layer = self._layer(suffix, units, state)
+            layers.append(layer)
+            units, state = layer.units.stop, layer.state[-1].stop
+        return tuple(layers)
+
+    def _layer(self, suffix: str, units: int, state: int) -> Layer:
+        cell = self.cell
+        weights = {name: self.weights[name + suffix] for name in cell.parameters}
+        hidden = int(weights["W_hh"].shape[1])
+        gates = len(cell.gates)
+        starts = [state + part * hidden for part in range(len(cell.parts))]
+        return Layer(
+            suffix,
+            weights,
+            hidden,
+            slice(units, units + hidden),
+            slice(gates * units, gates * (units + hidden)),
+            tuple(slice(start, start + hidden) for start in starts),
+        )
 
     def redraw(self, seed: int) -> Problem:
         """The same spec with its random numbers drawn from another seed."""

@@ -12,12 +12,16 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.core.arrays import Array, Numbers
+from rnngrad.core.cells import LayerTrace
+from rnngrad.core.problem import Layer, Problem
 
 
 class ForwardTrace(NamedTuple):
-    """The forward pass: ``a`` (T, H), ``h`` (T+1, H), ``a_y`` and ``y`` (T, O), ``losses`` (T,).
+    """The forward pass: ``a`` (T, G·H), ``h`` (T+1, H), ``a_y`` and ``y`` (T, O), ``losses`` (T,).
 
-    ``losses`` holds L_t with its weight, so L is their sum; zeros where there is no loss.
+    ``losses`` holds L_t with its weight, so L is their sum; zeros where there is no loss. ``c``
+    (T+1, H) for lstm, ``inner`` (T, H) for gru: W_hn h_{t−1} + b_hn. The layers of a stack stand
+    side by side, lowest first; G is the number of gates.
     """
 
     a: Numbers
@@ -25,6 +29,8 @@ class ForwardTrace(NamedTuple):
     a_y: Numbers
     y: Numbers
     losses: Numbers
+    c: Numbers | None = None
+    inner: Numbers | None = None
 
     @property
     def loss(self) -> float:
@@ -34,9 +40,28 @@ class ForwardTrace(NamedTuple):
     @property
     def first_nonfinite_step(self) -> int | None:
         """The first step with an inf or nan in it, or None."""
-        parts = (self.a, self.h[1:], self.a_y, self.y, self.losses)
+        parts = [self.a, self.h[1:], self.a_y, self.y, self.losses]
+        parts += [] if self.c is None else [self.c[1:]]
         finite = np.logical_and.reduce([_finite_rows(part) for part in parts])
         return None if finite.all() else int(np.argmin(finite)) + 1
+
+    def of(self, layer: Layer, x: Numbers) -> LayerTrace:
+        """One layer's share; ``x`` (T, I) is what enters it."""
+        units = layer.units
+        return LayerTrace(
+            x,
+            self.a[:, layer.gates],
+            self.h[:, units],
+            None if self.c is None else self.c[:, units],
+            None if self.inner is None else self.inner[:, units],
+        )
+
+    def layers(self, problem: Problem) -> tuple[LayerTrace, ...]:
+        """Every layer's share, lowest first."""
+        traces: list[LayerTrace] = []
+        for layer in problem.layers:
+            traces.append(self.of(layer, traces[-1].h[1:] if traces else problem.x))
+        return tuple(traces)
 
 
 def _finite_rows(values: Numbers) -> Numbers:
@@ -47,9 +72,9 @@ class BackwardTrace(NamedTuple):
     """Back-propagation through time.
 
     ``dL_dy`` (T, O), ``dL_da_y`` (T, O) = ∂L/∂(W_hy h_t + b_y), ``dLt_dht`` (T, H) the direct term
-    alone, ``dL_dh`` (T+1, H) all paths,
-    ``dL_da`` (T, H) = σ'(a_t) ∘ ∂L/∂h_t, ``dL_dx`` (T, I), ``weights`` each parameter's gradient by
-    the parameter's name, shaped as the parameter.
+    alone, ``dL_dh`` (T+1, H) all paths, ``dL_da`` (T, G·H) = ∂L/∂(W_xh x_t), for rnn
+    σ'(a_t) ∘ ∂L/∂h_t, ``dL_dx`` (T, I), ``weights`` each parameter's gradient by the parameter's
+    name, shaped as the parameter, ``dL_dc`` (T+1, H) for lstm.
     """
 
     dL_dy: Array
@@ -59,3 +84,4 @@ class BackwardTrace(NamedTuple):
     dL_da: Array
     dL_dx: Array
     weights: Mapping[str, Array]
+    dL_dc: Array | None = None

@@ -12,16 +12,19 @@ import numpy as np
 
 from rnngrad.core.activations import ACTIVATIONS
 from rnngrad.core.arrays import Array, frozen
-from rnngrad.core.cells import CELLS, READOUT
+from rnngrad.core.cells import CELLS
 from rnngrad.core.losses import LOSSES
 from rnngrad.core.outputs import OUTPUTS
 from rnngrad.core.problem import Problem
-from rnngrad.spec.drawing import Draw, DrawingError, drawn, too_large
+from rnngrad.spec.drawing import Draw, DrawingError, drawn
 from rnngrad.spec.mistakes import Mistakes
-from rnngrad.spec.numbers import from_array, written
+from rnngrad.spec.parameters import Parameters
+from rnngrad.spec.parameters import check as check_parameters
+from rnngrad.spec.pieces import draws, fitted, top
+from rnngrad.spec.pieces import pieces as all_pieces
 from rnngrad.spec.reading import Steps
-from rnngrad.spec.schema import SPEC, ArraySource, File, Filled
-from rnngrad.spec.sizing import WORDS, Piece, Stated, report, settle, unfixed
+from rnngrad.spec.schema import SPEC, Filled
+from rnngrad.spec.sizing import ALL_UNITS, WORDS, Piece, Stated, in_all, report, settle, unfixed
 from rnngrad.spec.text import counted, shown
 
 
@@ -62,6 +65,7 @@ def assemble(blueprint: Blueprint, seed: int) -> Problem:
         weights=MappingProxyType({name: arrays[name] for name in blueprint.weights}),
         x=arrays["inputs"],
         h_0=arrays["h_0"],
+        c_0=arrays.get("c_0"),
         loss=None if targets is None else LOSSES[blueprint.loss],
         targets=targets,
         loss_weights=None if targets is None else blueprint.loss_weights,
@@ -78,22 +82,39 @@ def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> 
     spec = {"name": name, **_DEFAULTS, **(SPEC.check(data, (), mistakes) or {})}
     if mistakes.spoils(("cell",)):
         return None
-    pieces = _pieces(spec, folder, mistakes)
-    sizes = settle(pieces, _stated(spec, mistakes))
+    _check_cell(spec, data, mistakes)
+    parameters = check_parameters(CELLS[spec["cell"]], spec.get("weights", {}), mistakes)
+    pieces = all_pieces(spec, parameters, folder, mistakes)
+    sizes = settle(pieces, _stated(spec, parameters, mistakes))
+    if parameters.depth > 1 and all(f"H.{at}" in sizes for at in range(parameters.depth)):
+        sizes |= in_all(ALL_UNITS, sizes)
     report(pieces, sizes, mistakes)
     unfixed(pieces, sizes, mistakes)
     steps = _steps(pieces, mistakes)
     _check_loss_steps(spec, steps, mistakes)
     _check_loss(spec, data, pieces, mistakes)
     lengths = {letter: size.value for letter, size in sizes.items()}
-    draws = _draws(pieces, lengths | ({"T": steps} if steps else {}), mistakes)
+    lengths |= {"T": steps} if steps else {}
+    to_draw = draws(pieces, lengths, parameters.depth, mistakes)
     if mistakes.found:
         return None
     arrays = {
-        p.name: _fitted(p.value, p, lengths) for p in pieces if isinstance(p.value, np.ndarray)
+        p.name: fitted(p.value, p, lengths) for p in pieces if isinstance(p.value, np.ndarray)
     }
-    blueprint = _blueprint(spec, arrays, draws, _loss_weights(spec, steps))
+    names = tuple(parameters.letters)
+    blueprint = _blueprint(spec, names, arrays, to_draw, _loss_weights(spec, steps))
     return _assembled(blueprint, spec["seed"], pieces, mistakes)
+
+
+def _check_cell(spec: Mapping[str, Any], data: Mapping[str, Any], mistakes: Mistakes) -> None:
+    """σ and c_0 only where the cell has them."""
+    cell = CELLS[spec["cell"]]
+    if cell.activation is not None and data.get("activation", cell.activation) != cell.activation:
+        words = f"activation is for rnn; {cell.name} has {cell.activation} and σ by its equations"
+        mistakes.add(("activation",), words, at_key=True)
+    if "c_0" in data and "c" not in cell.parts:
+        words = f"c_0 belongs to lstm, and cell is {cell.name}; leave it out"
+        mistakes.add(("c_0",), words, at_key=True)
 
 
 _DEFAULTS = {name: key.default for name, key in SPEC.keys.items() if key.default is not None}
@@ -112,18 +133,18 @@ def _assembled(
 
 def _blueprint(
     spec: Mapping[str, Any],
+    weights: tuple[str, ...],
     arrays: Mapping[str, Array],
     draws: Mapping[str, Draw],
     loss_weights: Array | None,
 ) -> Blueprint:
-    parameters = {**CELLS[spec["cell"]].parameters, **READOUT}
     return Blueprint(
         name=spec["name"],
         cell=spec["cell"],
-        activation=spec["activation"],
+        activation=CELLS[spec["cell"]].activation or spec["activation"],
         output=spec["output_activation"],
         loss=spec["loss"],
-        weights=tuple(name for name in parameters if name in arrays or name in draws),
+        weights=weights,
         arrays={name: frozen(_read_only(array)) for name, array in arrays.items()},
         draws=dict(draws),
         loss_weights=loss_weights,
@@ -136,106 +157,22 @@ def _read_only(array: Array) -> Array:
     return array
 
 
-# ---------------------------------------------------------------------------- the pieces
-
-
-_ZEROS = Filled(Draw("init", "zeros", {}))
-
-
-def _pieces(spec: Mapping[str, Any], folder: Path, mistakes: Mistakes) -> list[Piece]:
-    """Every array of the spec, biases and h_0 that were left out as zeros."""
-    weights = spec.get("weights", {})
-    cell = CELLS[spec["cell"]]
-    readout = "W_hy" in weights or mistakes.spoils(("weights", "W_hy"))
-    if "b_y" in weights and not readout:
-        words = "b_y needs W_hy; without W_hy the read-out is y_t = g(h_t)"
-        mistakes.add(("weights", "b_y"), words, at_key=True)
-    names = {**cell.parameters, **(READOUT if readout else {})}
-    pieces = [
-        _piece(name, ("weights", name), letters, weights.get(name), folder, mistakes)
-        for name, letters in names.items()
-    ]
-    pieces.append(_piece("h_0", ("h_0",), ("H",), spec.get("h_0"), folder, mistakes))
-    pieces.append(_piece("inputs", ("inputs",), ("T", "I"), spec.get("inputs"), folder, mistakes))
-    if "targets" in spec or mistakes.spoils(("targets",)):
-        letters = ("T", "O" if readout else "H")
-        pieces.append(
-            _piece("targets", ("targets",), letters, spec.get("targets"), folder, mistakes)
-        )
-    return pieces
-
-
-def _piece(
-    name: str,
-    path: Steps,
-    letters: tuple[str, ...],
-    source: ArraySource | None,
-    folder: Path,
-    mistakes: Mistakes,
-) -> Piece:
-    value: Array | Filled | None
-    if source is None:
-        required = len(letters) == 2
-        value = None if required or mistakes.spoils(path) else _ZEROS
-    elif isinstance(source, Filled):
-        value = source
-    elif isinstance(source, File):
-        value = _from_file(source, name, path, len(letters), folder, mistakes)
-    else:
-        value = written(source.value, path, mistakes)
-    return Piece(name, path, letters, value, loose=name == "h_0")
-
-
-def _from_file(
-    source: File, name: str, path: Steps, rank: int, folder: Path, mistakes: Mistakes
-) -> Array | None:
-    from rnngrad.spec.files import FileError, FileKeyError, load_array  # 4 ms that few specs need
-
-    try:
-        array = load_array(source, folder)
-    except (FileError, FileKeyError) as error:
-        key = "key" if isinstance(error, FileKeyError) else "file"
-        mistakes.add((*path, key), f"{name}: {error}")
-        return None
-    if rank == 1 and source.file.lower().endswith(".csv") and 1 in array.shape:
-        array = array.ravel()
-    return from_array(array, f"{name}: the array of {shown(source.file)}", path, mistakes)
-
-
-def _fitted(value: Array, piece: Piece, lengths: Mapping[str, int]) -> Array:
-    """A given array in its final shape: numbers spread, a flat sequence as a column."""
-    if piece.loose and not value.shape:
-        return np.full(lengths["H"], float(value))
-    return value.reshape(piece.shape or value.shape)
-
-
-def _draws(pieces: list[Piece], lengths: Mapping[str, int], mistakes: Mistakes) -> dict[str, Draw]:
-    """name -> Draw with its shape, for every array still to be drawn whose sizes are known."""
-    draws = {}
-    for piece in pieces:
-        known = all(letter in lengths for letter in (*piece.letters, "H"))
-        if isinstance(piece.value, Filled) and known:
-            shape = tuple(lengths[letter] for letter in piece.letters)
-            large = too_large(shape)
-            if large:
-                mistakes.add(piece.path, f"{piece.name} {large}")
-            fan_in = shape[1] if len(shape) == 2 else lengths["H"]
-            draw = piece.value.draw
-            draws[piece.name] = Draw(draw.of, draw.kind, draw.options, shape, fan_in)
-    return draws
-
-
 # ---------------------------------------------------------------------------- sizes and steps
 
 
-def _stated(spec: Mapping[str, Any], mistakes: Mistakes) -> dict[str, Stated]:
+def _stated(
+    spec: Mapping[str, Any], parameters: Parameters, mistakes: Mistakes
+) -> dict[str, Stated]:
     """letter -> what ``sizes`` gives; outputs are the hidden units where there is no W_hy."""
     given: Mapping[str, int] = spec.get("sizes", {})
     letters = {word: letter for letter, word in WORDS.items()}
     stated = {letters[word]: (n, f"sizes gives {word}: {n}") for word, n in given.items()}
-    if "O" in stated and "W_hy" not in spec.get("weights", {}):
+    if parameters.depth > 1 and "H" in stated:
+        every = stated.pop("H")
+        stated |= {f"H.{at}": every for at in range(parameters.depth)}
+    if "O" in stated and "W_hy" not in parameters.letters:
         outputs = stated.pop("O")
-        hidden = stated.setdefault("H", outputs)
+        hidden = stated.setdefault(top(parameters.depth), outputs)
         if hidden[0] != outputs[0] and not mistakes.spoils(("weights", "W_hy")):
             words = f"{outputs[1]}, must be {hidden[0]}: without W_hy y_t = g(h_t)"
             mistakes.add(("sizes", "outputs"), words)

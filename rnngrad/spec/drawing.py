@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -56,7 +56,8 @@ class Option(NamedTuple):
 class Filling(NamedTuple):
     """A way to fill an array: an initialiser or a random sequence.
 
-    ``matrix_only`` ones make no sense for a bias; ``random`` ones depend on the seed.
+    ``matrix_only`` ones make no sense for a bias; ``random`` ones depend on the seed; ``by_gate``
+    ones fill the rows of each gate on their own.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Filling(NamedTuple):
     options: Mapping[str, Option] = MappingProxyType({})
     matrix_only: bool = False
     random: bool = True
+    by_gate: bool = False
 
 
 def generator(seed: int, name: str) -> Generator:
@@ -138,10 +140,10 @@ _INITIALISERS = (
             _xavier_uniform, _GAIN, matrix_only=True),
     Filling("xavier_normal", "Glorot's normal numbers, of std gain·√(2/(fan_in + fan_out))",
             _xavier_normal, _GAIN, matrix_only=True),
-    Filling("orthogonal", "gain times a random orthogonal matrix", _orthogonal, _GAIN,
-            matrix_only=True),
-    Filling("identity", "gain times the identity", _identity, _GAIN,
-            matrix_only=True, random=False),
+    Filling("orthogonal", "gain times a random orthogonal matrix, gate by gate", _orthogonal, _GAIN,
+            matrix_only=True, by_gate=True),
+    Filling("identity", "gain times the identity, gate by gate", _identity, _GAIN,
+            matrix_only=True, random=False, by_gate=True),
     Filling("zeros", "all numbers 0", _zeros, random=False),
     Filling("constant", "all numbers value", _constant,
             {"value": Option("the number", required=True)}, random=False),
@@ -183,13 +185,15 @@ SEQUENCES: Mapping[str, Filling] = MappingProxyType({r.name: r for r in _SEQUENC
 
 
 class Draw(NamedTuple):
-    """An array still to be filled; ``of`` is "init" or "random", the table that ``kind`` is in."""
+    """An array still to be filled; ``of`` is "init" or "random", the table that ``kind`` is in.
+    ``gates`` says how many blocks of rows a matrix has."""
 
     of: str
     kind: str
     options: Mapping[str, float]
     shape: tuple[int, ...] = ()
     fan_in: int = 1
+    gates: int = 1
 
     @property
     def filling(self) -> Filling:
@@ -213,12 +217,20 @@ def gibibytes(size: float) -> str:
     return f"{size / 2**30:,.1f} GiB" if size < 2.0**50 else f"{size / 2**30:.0e} GiB"
 
 
+def _filled(draw: Draw, stream: Stream) -> Array:
+    """All at once, or gate by gate, one after the other from one stream."""
+    if draw.gates == 1 or not draw.filling.by_gate:
+        return draw.filling.draw(stream, draw.shape, draw.fan_in, draw.options)
+    shape = (draw.shape[0] // draw.gates, *draw.shape[1:])
+    gates = [draw.filling.draw(stream, shape, draw.fan_in, draw.options) for _ in range(draw.gates)]
+    return np.concatenate(gates)
+
+
 def drawn(name: str, draw: Draw, seed: int) -> Array:
     """The array of ``name`` under ``seed``, of ``draw.shape``; raises DrawingError."""
     try:
         with np.errstate(all="ignore"):
-            stream = partial(generator, seed, name)
-            array = draw.filling.draw(stream, draw.shape, draw.fan_in, draw.options)
+            array = _filled(draw, cache(partial(generator, seed, name)))
     except MemoryError:
         sides = "×".join(map(str, draw.shape))
         raise DrawingError(name, f"is {sides}, and there is not enough memory for it") from None

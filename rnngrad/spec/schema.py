@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from rnngrad.core.activations import ACTIVATIONS
-from rnngrad.core.cells import CELLS, READOUT
+from rnngrad.core.cells import CELLS
 from rnngrad.core.losses import LOSSES
 from rnngrad.core.outputs import OUTPUTS
 from rnngrad.errors import did_you_mean
@@ -114,20 +114,15 @@ class Number(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """One of ``names``; those of ``not_yet`` are known, and refused by name."""
+    """One of ``names``."""
 
     names: Collection[str]
-    not_yet: Collection[str] = ()
 
     def check(self, value: Any, path: Steps, mistakes: Mistakes) -> str | None:
         """The name itself."""
         if isinstance(value, str) and value in self.names:
             return value
         names = listed(self.names, "or")
-        if isinstance(value, str) and value in self.not_yet:
-            message = f"{dotted(path)}: {value} is not supported yet; this version knows {names}"
-            mistakes.add(path, message)
-            return None
         hint = did_you_mean(cut(value.lower()), self.names) if isinstance(value, str) else ""
         _wrong(value, path, f"{'one of ' if len(self.names) > 1 else ''}{names}{hint}", mistakes)
         return None
@@ -175,12 +170,11 @@ class CountedSteps(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A mapping of known keys; those of ``not_yet`` are known, and refused with their reason."""
+    """A mapping of known keys."""
 
     title: str
     meaning: str
     keys: Mapping[str, Key]
-    not_yet: Mapping[str, str] = MappingProxyType({})
 
     def check(self, value: Any, path: Steps, mistakes: Mistakes) -> dict[str, Any] | None:
         """key -> its checked value, for every key that was given and is right."""
@@ -216,11 +210,6 @@ class Group(NamedTuple):
         return next(filter(None, hints), "")
 
     def _refuse(self, name: str, path: Steps, hint: str, mistakes: Mistakes) -> None:
-        if name in self.not_yet:
-            if not mistakes.spoils(path):
-                spoils = path[:-1] or path
-                mistakes.add(path, self.not_yet[name], at_key=True, spoils=spoils)
-            return
         owner = f" in {dotted(path[:-1])}" if len(path) > 1 else ""
         known = hint or f"; the keys are {listed(self.keys)}"
         mistakes.add(path, f"unknown key {shown(name)}{owner}{known}", at_key=True)
@@ -348,7 +337,7 @@ def _group(key: str, record: Filling, steps: Mapping[str, Key], suffix: str = ""
     return Group(title, f"{record.meaning}.".capitalize(), {**telling, **steps, **options})
 
 
-def _parameter(rank: int) -> Source:
+def parameter(rank: int) -> Source:
     """A weight matrix (rank 2) or a bias (rank 1); a scalar stands for 1×1, or for length 1."""
     fitting = (r for r in INITIALISERS.values() if rank == 2 or not r.matrix_only)
     groups = {record.name: _group("init", record, {}) for record in fitting}
@@ -384,25 +373,19 @@ _SIZES = Group(
     },
 )
 
-_ABSENT = {"W_hy": "without it y_t = g(h_t)"}
 
+class Weights(NamedTuple):
+    """A mapping that ``parameters.py`` checks, once the cell is known."""
 
-def _weights() -> Group:
-    """The parameters of the cell and of the read-out; these and the biases may be left out."""
-    cell = CELLS["rnn"]
-    keys = {}
-    for name, shape in {**cell.parameters, **READOUT}.items():
-        required = name in cell.weights
-        absent = "" if required else f"; {_ABSENT.get(name, 'zeros by default')}"
-        meaning = f"{'×'.join(shape)} numbers{absent}"
-        keys[name] = Key(_parameter(len(shape)), meaning, required=required)
-    stacked = "weights.layers: stacked layers are not supported yet; give one W_xh, W_hh and b_h"
-    trained = (
-        "weights.{}: trained models' files are not supported yet; give {{file: x.npz, key: k}}"
-    )
-    files = {key: trained.format(key) for key in ("file", "layout", "prefix")}
-    meaning = "Every parameter: an array, a file or an initialiser."
-    return Group("weights", meaning, keys, {"layers": stacked, **files})
+    def check(self, value: Any, path: Steps, mistakes: Mistakes) -> Any:
+        """The value as it is."""
+        return value
+
+    def schema(self, definitions: JsonSchema) -> JsonSchema:
+        """See Kind."""
+        from rnngrad.spec import parameters
+
+        return parameters.schema(definitions)
 
 
 _FORMS = "rows of numbers, {file: x.npy}, {random: normal, steps: T, scale: s} or {zeros: T}"
@@ -412,8 +395,8 @@ SPEC = Group(
     "One net and one sequence, for rnngrad.",
     {
         "name": Key(Text(), "free text; the file's stem by default"),
-        "cell": Key(Choice(tuple(CELLS), ("gru", "lstm")), "the recurrent cell", "rnn"),
-        "activation": Key(Choice(tuple(ACTIVATIONS)), "σ of the hidden units", "tanh"),
+        "cell": Key(Choice(tuple(CELLS)), "the recurrent cell", "rnn"),
+        "activation": Key(Choice(tuple(ACTIVATIONS)), "σ of the hidden units; rnn only", "tanh"),
         "output_activation": Key(
             Choice(tuple(OUTPUTS)), "g of y_t = g(W_hy h_t + b_y)", "identity"
         ),
@@ -427,15 +410,17 @@ SPEC = Group(
         ),
         "loss_reduction": Key(Choice(("sum", "mean")), "over the steps that count", "sum"),
         "sizes": Key(_SIZES, "needed only where no array fixes them"),
-        "weights": Key(_weights(), "W_xh, W_hh, and if wanted b_h, W_hy, b_y", required=True),
+        "weights": Key(Weights(), "W_xh, W_hh, and if wanted biases, W_hy, b_y", required=True),
         "h_0": Key(
             Source((_NUMBER, _LIST)), "initial state: a list, a number for every unit, or a file"
+        ),
+        "c_0": Key(
+            Source((_NUMBER, _LIST)), "lstm's initial c: a list, a number for every unit, or a file"
         ),
         "inputs": Key(_sequence(required=True), f"T×I: {_FORMS}", required=True),
         "targets": Key(_sequence(required=False), f"T×O: {_FORMS}; without it there is no loss"),
         "seed": Key(Whole(), "every random draw of the spec repeats with it", 0),
     },
-    {"c_0": "c_0 belongs to lstm, which is not supported yet; leave it out"},
 )
 """key -> what it takes: the one place to add a key."""
 

@@ -1,5 +1,8 @@
 """I, H and O from every array that fixes them, and the arrays that disagree.
 
+A gated cell's matrices have rows for every gate: 3H or 4H. In a stack each layer has its own H,
+H.0, H.1 …, which is the number of inputs of the layer above.
+
 ``sizes`` wins where it is given; else the size that most axes claim, the earliest where two claim
 alike.
 """
@@ -13,6 +16,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from rnngrad.core.arrays import Array
+from rnngrad.core.cells import multiple
 from rnngrad.spec.mistakes import Mistakes
 from rnngrad.spec.reading import Steps
 from rnngrad.spec.schema import Filled
@@ -20,6 +24,9 @@ from rnngrad.spec.text import counted, listed
 
 WORDS = {"I": "inputs", "H": "hidden", "O": "outputs"}
 MEANINGS = {"I": "inputs", "H": "hidden units", "O": "outputs"}
+
+ALL_UNITS = "all"
+"""The letter of h_0 in a stack: the units of all layers."""
 
 Letters: TypeAlias = tuple[str, ...]
 
@@ -48,7 +55,7 @@ class Piece(NamedTuple):
     @property
     def vagueness(self) -> int:
         """How little its shape says: 1 for a single number and h_0, 2 for targets of h, else 0."""
-        if self.letters == ("T", "H"):
+        if self.sequence and self.letters[1].startswith("H"):
             return 2
         number = isinstance(self.value, np.ndarray) and not self.value.shape
         return int(number or self.loose)
@@ -95,16 +102,36 @@ class Size(NamedTuple):
 
 def settle(pieces: Sequence[Piece], stated: Mapping[str, Stated]) -> dict[str, Size]:
     """letter -> Size, for every letter that something fixes; ``stated`` ones win."""
-    claims: dict[str, list[tuple[int, Piece]]] = {letter: [] for letter in WORDS}
+    claims: dict[str, list[tuple[int, Piece]]] = {letter: [] for letter in letters_of(pieces)}
     for piece in pieces:
-        for letter, size in zip(piece.letters, piece.shape or (), strict=False):
-            if letter in claims:
-                claims[letter].append((size, piece))
+        for length, size in zip(piece.letters, piece.shape or (), strict=False):
+            times, letter = multiple(length)
+            if letter in claims and size % times == 0:
+                claims[letter].append((size // times, piece))
     return {
         letter: _size(stated.get(letter), claimed)
         for letter, claimed in claims.items()
         if letter in stated or claimed
     }
+
+
+def letters_of(pieces: Iterable[Piece]) -> list[str]:
+    """The letters of all sizes but T: I, H, O, or H.0, H.1 … in a stack."""
+    found = dict.fromkeys(multiple(n)[1] for piece in pieces for n in piece.letters)
+    return [letter for letter in found if letter != "T"]
+
+
+def in_all(letter: str, layers: Mapping[str, Size]) -> dict[str, Size]:
+    """The units of all layers together, as a size of its own, if every layer's is known."""
+    found = [size for name, size in layers.items() if name.startswith("H.")]
+    text = " + ".join(str(size.value) for size in found)
+    return {letter: Size(sum(s.value for s in found), {"layers": f"the layers have {text} units"})}
+
+
+def meaning(letter: str) -> str:
+    """What a letter counts, in words."""
+    base, _, layer = letter.partition(".")
+    return f"hidden units of layer {layer}" if layer else MEANINGS[base]
 
 
 def _size(stated: Stated | None, claims: Sequence[tuple[int, Piece]]) -> Size:
@@ -129,15 +156,25 @@ def _disagreement(piece: Piece, sizes: Mapping[str, Size]) -> str:
     if shape is None:
         return "" if piece.loose and not _given(piece).shape else _misshapen(piece, sizes)
     wrong = [
-        letter
-        for letter, size in zip(piece.letters, shape, strict=True)
-        if letter in sizes and sizes[letter].value != size
+        multiple(length)[1]
+        for length, size in zip(piece.letters, shape, strict=True)
+        if _right(length, sizes, size) != size
     ]
     if not wrong:
         return ""
-    reasons = dict.fromkeys(sizes[letter].because(piece.name) for letter in wrong)
+    reasons = dict.fromkeys(
+        sizes[letter].because(piece.name) for letter in wrong if letter in sizes
+    )
     why = f" because {listed(filter(None, reasons), limit=120)}" if any(reasons) else ""
     return f"{piece.says()}, must {_expected(piece, sizes, shape)}{why}"
+
+
+def _right(length: str, sizes: Mapping[str, Size], size: int) -> int:
+    """How long an axis should be: as it is, where nothing fixes it and whole gates fit into it."""
+    times, letter = multiple(length)
+    if letter in sizes:
+        return times * sizes[letter].value
+    return times * -(-size // times)
 
 
 def _given(piece: Piece) -> Array:
@@ -148,10 +185,7 @@ def _given(piece: Piece) -> Array:
 
 def _expected(piece: Piece, sizes: Mapping[str, Size], shape: tuple[int, ...]) -> str:
     """The shape that the sizes make it, as part of a sentence."""
-    right = [
-        sizes[letter].value if letter in sizes else size
-        for letter, size in zip(piece.letters, shape, strict=True)
-    ]
+    right = [_right(length, sizes, size) for length, size in zip(piece.letters, shape, strict=True)]
     if piece.sequence:
         flat = "be rows of" if _given(piece).ndim == 1 else "have"
         return f"{flat} {counted(right[1], 'number')}"
@@ -165,7 +199,7 @@ def _misshapen(piece: Piece, sizes: Mapping[str, Size]) -> str:
     array = _given(piece)
     if piece.sequence:
         return f"{piece.says()}, must be rows of numbers, one a step: write [[{array:g}]]"
-    known = [str(sizes[n].value) if n in sizes else n for n in piece.letters]
+    known = [str(_right(n, sizes, 1)) if multiple(n)[1] in sizes else n for n in piece.letters]
     if len(piece.letters) == 1:
         flat = f": write {_sample(array.ravel())}" if known[0] == str(array.size) else ""
         return f"{piece.says()}, must be a list of {counted(known[0], 'number')}{flat}"
@@ -193,12 +227,14 @@ def _sample(array: Array) -> str:
 
 def unfixed(pieces: Iterable[Piece], sizes: Mapping[str, Size], mistakes: Mistakes) -> None:
     """Note every size that nothing fixes, unless a piece that might is wrong already."""
-    for letter, meaning in MEANINGS.items():
-        touching = [piece for piece in pieces if letter in piece.letters]
-        if letter in sizes or not touching:
+    pieces = list(pieces)
+    for letter in sorted(letters_of(pieces), key=lambda letter: "IHO".find(letter[0])):
+        touching = [p for p in pieces if letter in (multiple(n)[1] for n in p.letters)]
+        if letter in sizes or letter == ALL_UNITS:
             continue
+        word = WORDS[letter[0]]
         excused = any(piece.value is None or mistakes.spoils(piece.path) for piece in touching)
-        if not excused and not mistakes.spoils(("sizes", WORDS[letter])):
-            hint = f"give sizes: {{{WORDS[letter]}: {letter}}}"
-            words = f"nothing fixes the number of {meaning}; {hint}"
-            mistakes.add(touching[0].path[:1], words, at_key=True, spoils=("sizes", WORDS[letter]))
+        if not excused and not mistakes.spoils(("sizes", word)):
+            hint = f"give sizes: {{{word}: {letter[0]}}}"
+            words = f"nothing fixes the number of {meaning(letter)}; {hint}"
+            mistakes.add(touching[0].path[:1], words, at_key=True, spoils=("sizes", word))

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 from rnngrad.core.arrays import Array, frozen
-from rnngrad.core.cells import READOUT
+from rnngrad.core.cells import READOUT, lengths, stacked
 from rnngrad.core.problem import Problem
 from rnngrad.spec.drawing import Draw, drawn, generator
 
@@ -24,19 +24,21 @@ def variant(problem: Problem, seed: int) -> Problem:
     seed.
     """
     sizes = _sizes(problem, seed)
-    cell = problem.cell.parameters
-    shapes = {**cell, **(READOUT if problem.has_readout else {})}
+    depth, top = problem.depth, sizes["H"]
+    shapes = stacked(problem.cell, depth)
+    shapes |= READOUT if problem.has_readout else {}
     weights = {
-        name: _normal(name, tuple(sizes[n] for n in letters), STD, seed)
-        for name, letters in shapes.items()
+        name: _normal(name, lengths(letters, sizes), STD, seed) for name, letters in shapes.items()
     }
-    steps, outputs = sizes["T"], sizes["O" if problem.has_readout else "H"]
+    units = top if depth == 1 else sum(sizes[f"H.{at}"] for at in range(depth))
+    steps, outputs = sizes["T"], sizes["O"] if problem.has_readout else top
     return replace(
         problem,
         name=f"random problem {seed}",
         weights=MappingProxyType(weights),
         x=_normal("inputs", (steps, sizes["I"]), 1.0, seed),
-        h_0=_normal("h_0", (sizes["H"],), 1.0, seed),
+        h_0=_normal("h_0", (units,), 1.0, seed),
+        c_0=None if problem.c_0 is None else _normal("c_0", (units,), 1.0, seed),
         targets=None if problem.loss is None else _targets(problem, (steps, outputs), seed),
         loss_weights=_loss_weights(problem.loss_weights, steps),
         seed=seed,
@@ -47,6 +49,9 @@ def variant(problem: Problem, seed: int) -> Problem:
 def _sizes(problem: Problem, seed: int) -> dict[str, int]:
     stream = generator(seed, "sizes")
     sizes = {letter: int(stream.integers(1, LARGEST_SIZE + 1)) for letter in "HIO"}
+    if problem.depth > 1:
+        below = [int(stream.integers(1, LARGEST_SIZE + 1)) for _ in range(problem.depth - 1)]
+        sizes |= {f"H.{at}": size for at, size in enumerate([*below, sizes["H"]])}
     steps = int(stream.integers(1, LARGEST_STEPS + 1))
     return {**sizes, "T": problem.steps if _listed(problem.loss_weights) else steps}
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from rnngrad.analyses.checking.document import COLUMNS, document, rows, shown
 from rnngrad.analyses.checking.verdicts import Checked, Diagnosis, Verdict, worst
-from rnngrad.analyses.quantities import QUANTITIES
+from rnngrad.analyses.quantities import known
 from rnngrad.views.blocks import Block, Column, Lines, Table
 from rnngrad.views.numbers import apart, number
 from rnngrad.views.report import Cell, Report
@@ -119,7 +119,7 @@ def _joint(diagnoses: Sequence[Diagnosis]) -> Diagnosis:
 
 def _step(entry: Checked) -> str:
     """The step as on paper, where the first index is one."""
-    record = QUANTITIES.get(entry.name)
+    record = known(entry.name)
     if record is None or record.first_step is None or not entry.worst_index:
         return ""
     return f" (step {entry.worst_index[0] + record.first_step})"

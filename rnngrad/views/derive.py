@@ -15,5 +15,5 @@ def report(result: Derivation, selection: Selection, arrays: dict[str, Array]) -
         blocks=lambda: derive_tables.blocks(result, selection, arrays),
         document=lambda: derive_data.document(result, selection, arrays),
         columns=derive_data.COLUMNS,
-        rows=lambda: derive_data.rows(selection, arrays),
+        rows=lambda: derive_data.rows(result, selection, arrays),
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from rnngrad.analyses.derivation import Line
 from rnngrad.analyses.derive import Derivation
-from rnngrad.analyses.quantities import QUANTITIES
+from rnngrad.analyses.quantities import Quantity
 from rnngrad.analyses.selection import LARGE, Selection
 from rnngrad.core.arrays import Array, frobenius
 from rnngrad.core.problem import Problem
@@ -34,7 +34,7 @@ def document(
     if selection.step is not None:
         shown["step"] = selection.step
     shown["quantities"] = {
-        name: _value(_at_step(name, arrays[name], selection.step), selection.full)
+        name: _value(_at_step(result.record(name), arrays[name], selection.step), selection.full)
         for name in selection.names
     }
     if selection.named or selection.step is not None:
@@ -71,7 +71,7 @@ def _value(array: Array, full: bool) -> object:
 def _line(
     result: Derivation, line: Line, arrays: dict[str, Array], full: bool
 ) -> dict[str, object]:
-    shape = QUANTITIES[line.quantity].shape(result.problem)
+    shape = result.record(line.quantity).shape(result.problem)
     known = arrays.get(line.quantity)
     value: object = {"shape": list(line.shape(shape)), "norm": None}
     if known is not None:
@@ -106,22 +106,25 @@ def _paths(result: Derivation) -> list[dict[str, object]]:
     ]
 
 
-def _at_step(name: str, array: Array, step: int | None) -> Array:
+def _at_step(record: Quantity, array: Array, step: int | None) -> Array:
     """The row of one step; everything without ``step``."""
-    first = QUANTITIES[name].first_step
+    first = record.first_step
     return array if step is None or first is None else array[step - first]
 
 
-def rows(selection: Selection, arrays: dict[str, Array]) -> Iterator[tuple[Cell, ...]]:
+def rows(
+    result: Derivation, selection: Selection, arrays: dict[str, Array]
+) -> Iterator[tuple[Cell, ...]]:
     """One number a row: quantity, t as on paper, i and j counted from 0 as in NumPy, value.
 
     Where an axis is itself a step (log10_paths) its index j is that step; log10_chain has its step
     k under t.
     """
     for name in selection.names:
-        first = QUANTITIES[name].first_step
+        record = result.record(name)
+        first = record.first_step
         for index, value in np.ndenumerate(arrays[name]):
-            t, i, j = _place(index, first, QUANTITIES[name].dims)
+            t, i, j = _place(index, first, record.dims)
             if selection.step is None or t == selection.step:
                 yield name, t, i, j, float(value)
 

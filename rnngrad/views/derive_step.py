@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rnngrad.analyses.derive import Derivation
-from rnngrad.analyses.quantities import QUANTITIES
 from rnngrad.analyses.selection import Selection
 from rnngrad.core.arrays import Array
 from rnngrad.core.problem import Problem
@@ -26,7 +25,7 @@ def step_blocks(result: Derivation, selection: Selection) -> Iterator[Block]:
     yield _units(f"Inputs at step {t}", _inputs(result, t), selection)
     yield _units(f"Outputs at step {t}", _outputs(result, t), selection)
     for name in MATRICES:
-        yield array_table(QUANTITIES[name], result[name], selection)
+        yield array_table(result.record(name), result[name], selection)
 
 
 def _hidden(result: Derivation, t: int) -> dict[str, Array]:

@@ -10,7 +10,6 @@ from rnngrad.analyses.derivation import Line, loss_steps
 from rnngrad.analyses.derive import Derivation
 from rnngrad.analyses.notation import Notation
 from rnngrad.analyses.paths import PathSum
-from rnngrad.analyses.quantities import QUANTITIES
 from rnngrad.analyses.selection import Selection
 from rnngrad.core.arrays import Array, frobenius
 from rnngrad.core.problem import Problem
@@ -40,7 +39,7 @@ def blocks(result: Derivation, selection: Selection, arrays: dict[str, Array]) -
     """The whole report, or the tables of what was asked for."""
     if selection.named:
         for name in selection.names:
-            yield array_table(QUANTITIES[name], arrays[name], selection)
+            yield array_table(result.record(name), arrays[name], selection)
         return
     yield _heading(result)
     if selection.step is not None:
@@ -143,7 +142,7 @@ def _subtasks(result: Derivation, arrays: dict[str, Array]) -> Table:
         Column("chain rule", words=True),
         Column("value"),
     )
-    rows = tuple(_subtask(result.problem, line, arrays) for line in result.lines)
+    rows = tuple(_subtask(result, line, arrays) for line in result.lines)
     return Table(_subtasks_title(result.problem), columns, rows, ruled=True)
 
 
@@ -155,12 +154,12 @@ def _subtasks_title(problem: Problem) -> str:
     return f"The ten subtasks of the exercise sheet, with T = {grouped(problem.steps)} for its 3"
 
 
-def _subtask(problem: Problem, line: Line, arrays: dict[str, Array]) -> tuple[str, ...]:
-    known = arrays.get(line.quantity)
+def _subtask(result: Derivation, line: Line, arrays: dict[str, Array]) -> tuple[str, ...]:
+    known, record = arrays.get(line.quantity), result.record(line.quantity)
     if known is None:
-        shape = QUANTITIES[line.quantity].shape(problem)
+        shape = record.shape(result.problem)
         value = times(shape)
-    elif line.row is not None or QUANTITIES[line.quantity].first_step is None:
+    elif line.row is not None or record.first_step is None:
         value = vector(line.value(known))
     else:
         value = _for_every_t(known)

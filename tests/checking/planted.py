@@ -12,6 +12,7 @@ from oracles import nets
 from oracles.plain import Net
 from rnngrad.analyses.quantities import Passes, Quantities
 from rnngrad.core.jacobians import PulledBack, pulled_back
+from rnngrad.core.linear import AtGates
 from rnngrad.core.problem import Problem
 from rnngrad.core.scaled import Scaled
 
@@ -47,15 +48,18 @@ def paths(of: Problem) -> Paths:
 
 
 def nudged_paths(of: Problem, which: str, k: int, t: int, factor: float) -> Paths:
-    """∂L_t/∂h_k (``at_h``) or ∂L_t/∂a_k (``at_a``) with all its entries times ``factor``."""
+    """∂L_t/∂h_k (``at_s``) or ∂L_t/∂a_k (``gates``) with all its entries times ``factor``."""
 
     def nudged(reached: PulledBack) -> PulledBack:
         if reached.k != k:
             return reached
-        rows: Scaled = getattr(reached, which)
+        rows: Scaled = reached.at_s if which == "at_s" else reached.gates[0].x
         mantissa = rows.mantissa.copy()
         mantissa[reached.steps == t] *= factor
-        return reached._replace(**{which: Scaled(mantissa, rows.exponent)})
+        moved = Scaled(mantissa, rows.exponent)
+        if which == "at_s":
+            return reached._replace(at_s=moved)
+        return reached._replace(gates=(AtGates(moved, moved),))
 
     return lambda: (nudged(reached) for reached in paths(of)())
 

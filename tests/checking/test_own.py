@@ -18,7 +18,7 @@ from rnngrad.errors import UsageError
 
 SMALL = planted.problem()
 RIGHT = planted.right(SMALL)
-PATHS = {"dLt_dhk": "at_h", "dLt_dak": "at_a"}
+PATHS = {"dLt_dhk": "at_s", "dLt_dak": "gates"}
 
 
 def verdicts(checked: list[Checked]) -> dict[str, str]:
@@ -107,7 +107,7 @@ def test_vanishing_rows_count_like_any_other(norm: float) -> None:
     row = int(np.flatnonzero(np.abs(small).max(axis=1) > 1e-300)[0])
     small[row] *= 1 + 1e-8
     assert verdicts(check_own(problem, gradients={"dL_dh": small})) == {"dL_dh": "fail"}
-    paths = planted.nudged_paths(problem, "at_h", k=0, t=25, factor=1 + 1e-8)
+    paths = planted.nudged_paths(problem, "at_s", k=0, t=25, factor=1 + 1e-8)
     found = check_own(problem, gradients={}, paths=paths)
     assert verdicts(found)["dLt_dhk"] == "fail"
 

@@ -13,7 +13,6 @@ import pytest
 
 import rnngrad
 from cli.running import ROOT, SHEET, in_a_terminal, run
-from rnngrad.analyses.quantities import QUANTITIES
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -331,7 +330,7 @@ def test_a_name_cannot_speak_to_the_terminal() -> None:
 def test_small_contradictions() -> None:
     assert "--json contradicts --format csv" in run("derive", SHEET, "--json", "-f", "csv").stderr
     later = run("derive", SHEET, "--quantity", "dL_dc")
-    assert "'dL_dc' belongs to lstm, which is not supported yet" in later.stderr
+    assert "a net of rnn, which has no c" in later.stderr
     dash = run("derive", SHEET, "--quantity", "y", "-f", "csv", "-o", "-")
     assert dash.stdout.startswith("quantity,t")
     assert run().returncode == 0

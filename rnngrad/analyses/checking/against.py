@@ -25,7 +25,7 @@ from rnngrad.analyses.checking.conditioning import Conditioning
 from rnngrad.analyses.checking.diagnosing import diagnose, named_exactly
 from rnngrad.analyses.checking.fitting import Case
 from rnngrad.analyses.checking.verdicts import Checked, Diagnosis, Verdict
-from rnngrad.analyses.quantities import QUANTITIES, Passes, Quantities, Quantity
+from rnngrad.analyses.quantities import Passes, Quantities, Quantity
 from rnngrad.core.arrays import Array, quietly
 from rnngrad.core.given import GivenArray, Mask, given, reshaped
 from rnngrad.core.problem import Problem
@@ -118,7 +118,7 @@ def _records(problem: Problem, names: Iterable[str]) -> list[Quantity]:
     wanted = {name: _record(quantities, name) for name in names}
     if not wanted:
         raise UsageError("there is nothing to check: no array was given")
-    return [wanted[name] for name in (LOSS.name, *QUANTITIES) if name in wanted]
+    return [wanted[name] for name in (LOSS.name, *quantities.names()) if name in wanted]
 
 
 def _judge(

@@ -13,7 +13,7 @@ from rnngrad.analyses.checking.methods import Answer
 from rnngrad.analyses.checking.plan import Plan
 from rnngrad.analyses.checking.tolerance import EPS, LOG10_ATOL, RTOL, Compared, judged
 from rnngrad.analyses.checking.verdicts import Checked, Verdict
-from rnngrad.analyses.quantities import QUANTITIES, Quantities
+from rnngrad.analyses.quantities import Quantities, known
 from rnngrad.core.arrays import Array
 from rnngrad.core.jacobians import PulledBack
 from rnngrad.core.problem import Problem
@@ -111,5 +111,6 @@ def as_rows(name: str, array: Array) -> Array:
     """
     if name.startswith("log10_") or name == "losses":
         return array.reshape(-1, 1)
-    first = QUANTITIES[name].first_step if name in QUANTITIES else 0
+    record = known(name)
+    first = 0 if record is None else record.first_step
     return array.reshape(1, -1) if first is None else array.reshape(len(array), -1)

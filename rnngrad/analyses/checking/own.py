@@ -17,7 +17,7 @@ from rnngrad.analyses.checking.methods import AUTO
 from rnngrad.analyses.checking.plan import PATHS, plan
 from rnngrad.analyses.checking.slopes import slopes
 from rnngrad.analyses.checking.verdicts import Checked, Verdict
-from rnngrad.analyses.quantities import QUANTITIES, Passes, Quantities
+from rnngrad.analyses.quantities import Passes, Quantities, records
 from rnngrad.core.arrays import quietly
 from rnngrad.core.jacobians import pulled_back
 from rnngrad.core.problem import Problem
@@ -48,7 +48,7 @@ def check_own(
         checker = Checker(setting, chosen, tested, own_paths, rtol, progress or _silent)
         found = {entry.name: entry for entry in _every_check(checker)}
     order = [
-        *(name for name in QUANTITIES if name in found),
+        *(name for name in records(problem) if name in found),
         *(n for n in found if n not in tested),
     ]
     near = kinks(problem, setting.trace)

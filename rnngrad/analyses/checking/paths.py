@@ -75,7 +75,7 @@ def _blocks(
     assert checker.paths is not None
     where = {int(k): row for row, k in enumerate(probes.rows)}
     for reached in checker.paths():
-        rows = reached.at_h if name == "dLt_dhk" else reached.at_a
+        rows = _rows(reached, name)
         if rows is None or reached.k not in where or not len(reached.steps):
             continue
         row = where[reached.k]
@@ -102,6 +102,13 @@ def _block(
     return _Block(reached.k, reached.steps, claimed, expected, slack, size, entry)
 
 
+def _rows(reached: PulledBack, name: str) -> Scaled | None:
+    """∂L_t/∂h_k, or ∂L_t/∂a_k, which k = 0 has not."""
+    if name == "dLt_dhk":
+        return reached.at_s
+    return None if reached.gates is None else reached.gates[0].x
+
+
 def _lowered(entries: Scaled, top: Integers) -> Array:
     by = np.clip(entries.exponent - top, -2000, 0).astype(np.intc)
     lowered: Array = np.ldexp(entries.mantissa, by)
@@ -113,7 +120,7 @@ def _directions_of_rows(name: str, problem: Problem, chosen: frozenset[int]) -> 
     passes = Passes(problem)
     parts = [np.empty((0, problem.hidden))]
     for reached in pulled_back(problem, passes.forward, passes.direct):
-        rows = reached.at_h if name == "dLt_dhk" else reached.at_a
+        rows = _rows(reached, name)
         if rows is not None and reached.k in chosen and len(reached.steps):
             values, _ = rows.aligned(axis=1)
             parts.append(values / np.linalg.norm(values, axis=1, keepdims=True))

@@ -8,7 +8,7 @@ import numpy as np
 
 from rnngrad.analyses.checking import estimates, seeds
 from rnngrad.analyses.checking.methods import AUTO, Method, method_named
-from rnngrad.analyses.quantities import QUANTITIES
+from rnngrad.analyses.quantities import records
 from rnngrad.analyses.selection import HUGE
 from rnngrad.core.arrays import Integers
 from rnngrad.core.problem import Problem
@@ -68,7 +68,7 @@ def plan(problem: Problem, method: str = AUTO) -> Plan:
     every = not record.by_direction and calls * _units(problem) <= AFFORDABLE
     row_units = 4.0 * 2.0 * problem.steps**2 / 2 * problem.hidden * calls
     stride = 1 if every else max(1, int(np.ceil(row_units / ROWS)))
-    left_out = tuple(name for name, r in QUANTITIES.items() if r.size(problem) > HUGE)
+    left_out = tuple(name for name, r in records(problem).items() if r.size(problem) > HUGE)
     left_out += PATHS if problem.steps**2 > HUGE else ()
     return Plan(record, method, every, stride, left_out)
 

@@ -1,0 +1,171 @@
+"""What the Lyapunov spectrum needs of a net: its one-step Jacobians applied to a few tangents.
+
+For one layer of rnn J_t = diag(σ'(a_t)) W_hh, rows of any size with one matrix; for any other net
+J_t as ``core.linear`` has it, in floats where every term is one, and entry by entry elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from rnngrad.core.arithmetic import FLOATS, SCALED
+from rnngrad.core.arrays import Array, Integers
+from rnngrad.core.cells import Terms
+from rnngrad.core.exact_rank import exact_rank
+from rnngrad.core.jacobians import scaled_slopes
+from rnngrad.core.linear import LinearNet, linear_net
+from rnngrad.core.problem import Layer, Problem
+from rnngrad.core.scaled import Scaled, scaled
+from rnngrad.core.traces import ForwardTrace
+
+WEAK = 2.0**-30
+"""Couplings weaker than this, relative to the largest, could drown in rounding."""
+
+LOWEST = -(2**50)
+
+
+class Graded(NamedTuple):
+    """J_t Q as 2^exponents · values, (S, n) and (S,), and Σ_k |J_ik Q_kj| without the exponent."""
+
+    values: Array
+    sizes: Array
+    exponents: Integers
+
+
+class Tangents(Protocol):
+    """The Jacobians of a net along its trajectory, step t in 0 … T − 1.
+
+    ``reducible``: blocks that do not feed one another, or only one way. ``singular``: J_t is
+    exactly singular at every step; ``may_die``: at some. ``undefined``: something is not finite.
+    """
+
+    steps: int
+    size: int
+    reducible: bool
+    singular: bool
+    may_die: bool
+    undefined: bool
+
+    def plain(self, t: int, values: Array) -> tuple[Array, int] | None:
+        """J_t · values as floats and a power of two beside them; None where floats lose a row."""
+
+    def graded(self, t: int, values: Array) -> Graded:
+        """The same row by row, at any exponent."""
+
+
+def tangents(problem: Problem, trace: ForwardTrace) -> Tangents:
+    """The right one for a net. To be run within ``quietly()``."""
+    return OfRnn(problem, trace) if problem.single_rnn else OfAny(problem, trace)
+
+
+class OfRnn:
+    """J_t = diag(σ'(a_t)) W_hh."""
+
+    def __init__(self, problem: Problem, trace: ForwardTrace) -> None:
+        slopes = scaled_slopes(problem, trace)
+        self.W = problem.weights["W_hh"]
+        self.abs_W = np.abs(self.W)
+        self.mantissa = slopes.mantissa
+        self.exponent: Integers = np.maximum(slopes.exponent, LOWEST)
+        self.steps, self.size = problem.steps, problem.state_size
+        self.reducible = not irreducible(self.W)
+        self.singular = _exactly_singular(self.W)
+        self.may_die = self.singular or bool((slopes.mantissa == 0).any())
+        self.undefined = not np.isfinite(self.mantissa).all()
+
+    def plain(self, t: int, values: Array) -> tuple[Array, int] | None:
+        """See Tangents."""
+        top = int(self.exponent[t].max())
+        if int(self.exponent[t].min()) < top - 900:
+            return None
+        slopes = np.ldexp(self.mantissa[t], (self.exponent[t] - top).astype(np.intc))
+        return slopes[:, None] * self.W.dot(values), top
+
+    def graded(self, t: int, values: Array) -> Graded:
+        """See Tangents."""
+        slopes = self.mantissa[t][:, None]
+        sizes = self.abs_W.dot(np.abs(values)) * np.abs(slopes)
+        return Graded(self.W.dot(values) * slopes, sizes, self.exponent[t])
+
+
+class OfAny:
+    """Any cell, any number of layers.
+
+    A stack is block triangular, so reducible. det ∂s_t/∂s_{t−1} of lstm is that of
+    diag(f_t ∘ o_t (1 − o_t) tanh(c_t)) W_ho, so it is singular where W_ho is; that of gru vanishes
+    by chance alone.
+    """
+
+    def __init__(self, problem: Problem, trace: ForwardTrace) -> None:
+        layers = problem.layers
+        self.steps, self.size = problem.steps, problem.state_size
+        self.exact = linear_net(problem, trace, SCALED)
+        self.net = linear_net(problem, trace, FLOATS)
+        self.reducible = len(layers) > 1 or not irreducible(_who_reaches_whom(layers[0]))
+        self.singular = any(_always_singular(problem, layer) for layer in layers)
+        self.may_die = self.singular or _vanishing(self.exact)
+        self.undefined = not all(
+            np.isfinite(term.mantissa).all() for one in self.exact.layers for term in one.terms
+        )
+        self.fits = np.logical_and.reduce([_in_floats(one.terms) for one in self.exact.layers])
+
+    def plain(self, t: int, values: Array) -> tuple[Array, int] | None:
+        """See Tangents."""
+        if not self.fits[t]:
+            return None
+        pushed: Array = self.net.push(values.T, t + 1).T
+        return pushed, 0
+
+    def graded(self, t: int, values: Array) -> Graded:
+        """See Tangents."""
+        jacobian = self.exact.pull(scaled(np.eye(self.size)), t + 1).rows
+        rows, exponents = jacobian.aligned(axis=1)
+        return Graded(rows @ values, np.abs(rows) @ np.abs(values), np.maximum(exponents, LOWEST))
+
+
+def _in_floats(terms: Terms) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """The steps at which every term that is not 0 is far from the ends of float64, (T,)."""
+    return np.asarray(np.logical_and.reduce([_near_one(term) for term in terms]))
+
+
+def _near_one(term: Scaled) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    near = (np.abs(term.exponent) < 400) | (term.mantissa == 0)
+    return np.asarray(near.all(axis=1))
+
+
+def _who_reaches_whom(layer: Layer) -> Array:
+    """|W_hh| summed over the gates, (H, H): what couples one unit to another."""
+    W = np.abs(layer.weights["W_hh"])
+    return np.asarray(W.reshape(-1, layer.hidden, layer.hidden).sum(axis=0))
+
+
+def _always_singular(problem: Problem, layer: Layer) -> bool:
+    """Whether no step's Jacobian of this layer has full rank."""
+    W = layer.weights["W_hh"]
+    if problem.cell.name == "gru":
+        return False
+    return _exactly_singular(W[-layer.hidden :])
+
+
+def _vanishing(net: LinearNet) -> bool:
+    """Whether the term that a determinant hangs on is exactly 0 somewhere: the last one."""
+    if net.cell.name == "gru":
+        return False
+    return any(bool((one.terms[-1].mantissa == 0).any()) for one in net.layers)
+
+
+def _exactly_singular(W: Array) -> bool:
+    """Whether det W = 0 as if in exact arithmetic; asked only where rounding leaves it open."""
+    sizes = np.linalg.svd(W, compute_uv=False)
+    return bool(sizes[-1] <= 1e-12 * sizes[0]) and exact_rank(W) < len(W)
+
+
+def irreducible(W: Array) -> bool:
+    """Whether every unit reaches every other through entries of W no less than ``WEAK`` of its
+    largest: one step more of each path, by squaring the matrix of who reaches whom."""
+    reach = (np.abs(W) >= WEAK * np.abs(W).max()) | np.eye(len(W), dtype=bool)
+    for _ in range(len(W).bit_length()):
+        reach = reach.astype(np.float32) @ reach.astype(np.float32) > 0
+    return bool(reach.all())
