@@ -165,10 +165,10 @@ def _assumed(store: Store, units: list[Unit], cell: str, told: Said | None) -> l
         assumed.append("activation tanh, Keras's default: the file does not say")
     if told is None and cell != "rnn":
         assumed.append("activation tanh and recurrent_activation sigmoid: the file does not say")
-    named = [store.texts.get(f"{NAMED}{unit.group}/vars") for unit in units]
-    for name in named if told is None else ():
-        if name is not None and not PLAIN.fullmatch(name):
-            assumed.append(f"one of Keras's own cells: the file calls it {shown(name)}")
+    if told is None:
+        named = (store.texts.get(f"{NAMED}{unit.group}/vars") for unit in units)
+        own = [name for name in named if name is not None and not PLAIN.fullmatch(name)]
+        assumed += [f"Keras's own cell: the file calls it {shown(name)}" for name in own]
     if cell == "gru" and any("bias" not in unit.parts for unit in units):
         if told is None:
             assumed.append("reset_after, Keras's default: without a bias the file does not say")

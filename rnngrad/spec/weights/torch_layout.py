@@ -108,7 +108,10 @@ def _nets(store: Store, prefix: str, parts: Mapping[str, _Part]) -> list[Found]:
         members[part.layer, part.reverse][part.part] = key
     backward = {reverse for _, reverse in members}
     if len(backward) > 1 and len(members) > 2:
-        words = "is bidirectional with several layers: each reads both directions of the one below"
+        words = (
+            "is of a bidirectional net with several layers: each reads both directions of the one "
+            "below, so no direction is a net by itself"
+        )
         raise store.refuse(next(k for k, p in parts.items() if p.reverse), words)
     generic = any(re.search(r"(?:^|[^a-z])[wb]_[ih]h", key.removeprefix(prefix)) for key in parts)
     return [_net(store, prefix, members, reverse, generic) for reverse in sorted(backward)]
