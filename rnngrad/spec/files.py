@@ -1,58 +1,22 @@
-"""Arrays in files: .npy, .npz and .csv. Nothing is ever unpickled, nor allocated on a file's word.
-
-Source: NumPy Enhancement Proposal 1, *A simple file format for NumPy arrays*.
-"""
+"""Arrays in files: .npy, .npz and .csv; nothing is unpickled, nor allocated on a file's word."""
 
 from __future__ import annotations
 
 import csv
-import os
 import re
-import stat
-import tokenize
-import warnings
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any
 
 import numpy as np
 
 from rnngrad.errors import did_you_mean
-from rnngrad.spec.drawing import LARGEST_ARRAY, gibibytes
-from rnngrad.spec.numbers import type_refused
-from rnngrad.spec.reading import similar_file
+from rnngrad.spec.npy import BROKEN, Numbers, npy_array, refuse_unreadable
+from rnngrad.spec.npy import FileError as FileError
+from rnngrad.spec.npy import FileKeyError as FileKeyError
 from rnngrad.spec.schema import File
-from rnngrad.spec.text import counted, cut, cut_path, escaped, listed, shown
-
-Numbers = np.ndarray[Any, np.dtype[Any]]
-
-
-class FileKeyError(Exception):
-    """A .npz file that has not the key; its text says why, in words."""
-
-
-class FileError(Exception):
-    """A file that holds no array that can be used; its text says why, in words."""
-
-
-_BROKEN = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    TypeError,
-    OverflowError,
-    EOFError,
-    RuntimeError,
-    NotImplementedError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-    csv.Error,
-    MemoryError,
-)
+from rnngrad.spec.text import counted, cut, cut_path, listed, shown
 
 
 def load_array(reference: File, folder: Path) -> Numbers:
@@ -64,71 +28,18 @@ def load_array(reference: File, folder: Path) -> Numbers:
         raise FileError(f"{name or 'an empty name'} is none of .npy, .npz and .csv")
     if reference.key is not None and suffix != ".npz":
         raise FileKeyError(f"{name} takes no key; only .npz files have keys")
-    _refuse_unreadable(path, name)
+    refuse_unreadable(path, name, READERS)
     try:
         return READERS[suffix](path, name, reference.key)
     except PermissionError:
         raise FileError(f"{name} cannot be read: permission denied") from None
-    except _BROKEN as error:
+    except BROKEN as error:
         raise FileError(f"{name} is damaged, or no {suffix} file: {cut(str(error), 80)}") from None
-
-
-def _refuse_unreadable(path: Path, name: str) -> None:
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        hint = similar_file(os.fspath(path), tuple(READERS))
-        raise FileError(f"{name}: no such file{hint}") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise FileError(f"{name} cannot be read: {escaped(reason)}") from None
-    if stat.S_ISDIR(mode):
-        raise FileError(f"{name} is a folder, not a file")
-    if not stat.S_ISREG(mode):
-        raise FileError(f"{name} is not a regular file")
 
 
 def _npy(path: Path, name: str, key: str | None) -> Numbers:
     with path.open("rb") as stream:
-        return _stored(stream, path.stat().st_size, name)
-
-
-def _stored(stream: IO[bytes], size: int, name: str) -> Numbers:
-    """The array of an open .npy file of ``size`` bytes."""
-    shape, fortran, dtype, header = _header(stream, name)
-    refused = type_refused(dtype)
-    if refused:
-        never = ", which are never unpickled" if dtype.kind == "O" else ""
-        raise FileError(f"{name} holds {refused}{never}; it must hold real numbers")
-    claimed = dtype.itemsize
-    for length in shape:
-        claimed *= length
-    if claimed > LARGEST_ARRAY:
-        raise FileError(f"{name} claims {gibibytes(claimed)}; an array may take at most 8 GiB")
-    if claimed > size - header:
-        held = f"{name} claims {claimed} bytes of numbers but holds {size - header}"
-        raise FileError(f"{held}; it is cut short or damaged")
-    data = stream.read(claimed)
-    array: Numbers = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
-    return array
-
-
-def _header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
-    """Shape, Fortran order, type, and the bytes that the header takes."""
-    fmt = np.lib.format
-    readers: dict[tuple[int, int], Callable[[IO[bytes]], Any]] = {
-        (1, 0): fmt.read_array_header_1_0,
-        (2, 0): fmt.read_array_header_2_0,
-    }
-    version = fmt.read_magic(stream)
-    if version not in readers:
-        raise FileError(f"{name} is a .npy file of version {version}, must be 1 or 2")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        shape, fortran, dtype = readers[version](stream)
-    if any(length < 0 for length in shape):
-        raise ValueError("a negative length")
-    return shape, fortran, dtype, stream.tell()
+        return npy_array(stream, path.stat().st_size, name)
 
 
 def _npz(path: Path, name: str, key: str | None) -> Numbers:
@@ -137,7 +48,7 @@ def _npz(path: Path, name: str, key: str | None) -> Numbers:
         chosen = _chosen(list(members), name, key)
         entry = members[chosen]
         with archive.open(entry) as stream:
-            return _stored(stream, entry.file_size, f"{name}[{cut(chosen)}]")
+            return npy_array(stream, entry.file_size, f"{name}[{cut(chosen)}]")
 
 
 def _chosen(keys: list[str], name: str, key: str | None) -> str:

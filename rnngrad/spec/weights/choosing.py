@@ -1,0 +1,109 @@
+"""Which of a file's nets is meant: by its prefix, and by its direction where there are two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rnngrad.errors import did_you_mean
+from rnngrad.spec.text import cut, listed, shown
+from rnngrad.spec.weights.gates import stacked
+from rnngrad.spec.weights.records import Contents, Found, ModelFileError
+
+WRAPPERS = ("module", "_orig_mod")
+"""What DataParallel and torch.compile put into keys."""
+
+DIRECTIONS = ("forward", "reverse")
+
+
+def choose(
+    contents: Contents, prefix: str | Sequence[str] | None = None, direction: str | None = None
+) -> Found:
+    """The net that ``prefix`` names, or the only one; several prefixes name a stack, lowest first.
+
+    Raises ModelFileError that lists what there is, or says why it cannot be used.
+    """
+    if direction is not None and direction not in DIRECTIONS:
+        words = f"direction is {shown(direction)}, must be forward or reverse"
+        raise ModelFileError(f"{words}{did_you_mean(direction, DIRECTIONS)}")
+    if prefix is None or isinstance(prefix, str):
+        return _one(contents, prefix, direction)
+    if not prefix:
+        raise ModelFileError(f"{contents.name}: prefix is an empty list, must name layers")
+    return _stack(contents, [_one(contents, each, direction) for each in prefix])
+
+
+def _one(contents: Contents, prefix: str | None, direction: str | None) -> Found:
+    fitting = list(contents.recurrent) if prefix is None else _named(contents, prefix)
+    if not fitting:
+        raise ModelFileError(f"{contents.name}{_why_none(contents, prefix)}")
+    keys = {net.key for net in fitting}
+    if len(keys) > 1:
+        words = f"holds {len(keys)} recurrent nets, give prefix: one of"
+        raise ModelFileError(f"{contents.name} {words} {_quoted(keys)}")
+    return _directed(contents, fitting, direction)
+
+
+def _directed(contents: Contents, nets: list[Found], direction: str | None) -> Found:
+    place = f"{contents.name}[{cut(nets[0].key, 100)}]" if nets[0].key else contents.name
+    if direction is None and len(nets) > 1:
+        raise ModelFileError(f"{place} is bidirectional, give direction: forward or reverse")
+    for net in nets:
+        if direction in (None, net.direction or "forward"):
+            return net
+    has = nets[0].direction or "forward"
+    raise ModelFileError(f"{place} has no direction {direction}, it runs {has}")
+
+
+def _stack(contents: Contents, nets: list[Found]) -> Found:
+    """Nets that were saved one by one, as Keras and ONNX do, as the layers of one stack."""
+    first = nets[0]
+    for net in nets[1:]:
+        alike = (net.cell, net.activation, net.direction) == (
+            first.cell, first.activation, first.direction,
+        )  # fmt: skip
+        if not alike:
+            words = "differ in cell, activation or direction, so they are no stack"
+            raise ModelFileError(f"{contents.name}: {_quoted([first.key, net.key])} {words}")
+    layers = stacked(tuple(layer for net in nets for layer in net.layers), contents.name)
+    assumed = tuple(dict.fromkeys(words for net in nets for words in net.assumed))
+    return first._replace(key=", ".join(n.key for n in nets), layers=layers, assumed=assumed)
+
+
+def _named(contents: Contents, prefix: str) -> list[Found]:
+    """The nets of a prefix: by key, by another name, or without what wrappers put before it."""
+    nets = contents.recurrent
+    exact = [net for net in nets if prefix in (net.key, *net.also)]
+    like = exact or [net for net in nets if _bare(prefix) in map(_bare, (net.key, *net.also))]
+    return like or [net for net in nets if _unwrapped(prefix) == _unwrapped(net.key)]
+
+
+def _bare(name: str) -> str:
+    return name.rstrip("./_")
+
+
+def _unwrapped(name: str) -> str:
+    return ".".join(part for part in _bare(name).split(".") if part not in WRAPPERS)
+
+
+def _why_none(contents: Contents, prefix: str | None) -> str:
+    """Why no net is meant: it is refused, it is misspelt, or there is none."""
+    for refused in contents.refused:
+        if prefix is None or _unwrapped(prefix) == _unwrapped(refused.key):
+            return f" has a recurrent net that cannot be used: {refused.reason}"
+    if not contents.recurrent:
+        return _nothing(contents)
+    names = [name for net in contents.recurrent for name in (net.key, *net.also)]
+    near = did_you_mean(prefix, names) or did_you_mean(prefix, contents.keys[:1000])
+    there = "" if near else f"; there is {_quoted({net.key for net in contents.recurrent})}"
+    return f" has no recurrent net {shown(prefix)}{near}{there}"
+
+
+def _nothing(contents: Contents) -> str:
+    if not contents.keys:
+        return " holds no arrays"
+    keys = listed([cut(key, 60) for key in contents.keys])
+    return f" holds no recurrent net in the layout {contents.layout}; its keys are {keys}"
+
+
+def _quoted(keys: Iterable[str]) -> str:
+    return listed((f"'{cut(key, 60)}'" for key in sorted(keys)), limit=400)

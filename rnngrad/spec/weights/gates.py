@@ -1,0 +1,90 @@
+"""Gates as each framework stacks them -> the contract's rows, and the shapes they must have.
+
+All frameworks stack the gates' matrices along one axis; only the order differs. With G gates W_ih
+is (G·H, I), W_hh (G·H, H) and each bias (G·H,). PyTorch, Keras (``reset_after``) and ONNX
+(``linear_before_reset``) agree on the equations:
+
+    gru   r, z = σ(…), n = tanh(W_xn x + b_xn + r * (W_hn h + b_hn)), h' = (1 − z) * n + z * h
+    lstm  i, f, o = σ(…), g = tanh(…), c' = f * c + i * g, h' = o * tanh(c')
+
+so that gru needs both its biases, while only the sum of the two matters to rnn and lstm.
+
+Sources: torch.nn.GRU, torch.nn.LSTM; keras.layers.GRU, keras.layers.LSTM; ONNX operators GRU, LSTM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+
+from rnngrad.core.arrays import Array, frozen
+from rnngrad.spec.weights.records import Layer, ModelFileError, Store
+
+GATES: Mapping[str, str] = MappingProxyType({"rnn": "h", "gru": "rzn", "lstm": "ifgo"})
+"""cell -> its gates in the contract's order of rows, which is PyTorch's."""
+
+CELLS: Mapping[int, str] = MappingProxyType({len(gates): cell for cell, gates in GATES.items()})
+"""how many gates -> the cell"""
+
+
+class Keys(NamedTuple):
+    """Where the arrays of a layer stand; a bias is None where there is none."""
+
+    W_ih: str
+    W_hh: str
+    b_ih: str | None = None
+    b_hh: str | None = None
+
+
+def cell_of(store: Store, key: str) -> str:
+    """rnn, gru or lstm, by the rows of W_hh: 1, 3 or 4 times its columns."""
+    shape = store.arrays[key].shape
+    if len(shape) != 2 or 0 in shape or shape[0] % shape[1] or shape[0] // shape[1] not in CELLS:
+        words = "must be H×H (rnn), 3H×H (gru) or 4H×H (lstm)"
+        raise store.refuse(key, f"is {sides(shape)}, {words}")
+    return CELLS[shape[0] // shape[1]]
+
+
+def sides(shape: tuple[int, ...]) -> str:
+    """``12×4``; ``a single number``"""
+    return "×".join(map(str, shape)) if shape else "a single number"
+
+
+def expect(store: Store, key: str, shape: tuple[int | None, ...], like: str) -> None:
+    """Refuses an array of another shape; None stands for any length of 1 or more."""
+    found = store.arrays[key].shape
+    fits = len(found) == len(shape) and all(
+        n > 0 and m in (None, n) for n, m in zip(found, shape, strict=True)
+    )
+    if not fits:
+        wanted = "×".join("I" if n is None else str(n) for n in shape)
+        words = f"as {like} is {sides(store.arrays[like].shape)}"
+        raise store.refuse(key, f"is {sides(found)}, must be {wanted} {words}")
+
+
+def reordered(rows: Array, order: str, cell: str) -> Array:
+    """``rows`` stacked in ``order``, such as ``"zrn"`` -> stacked in the contract's order."""
+    blocks = np.split(rows, len(order))
+    return np.concatenate([blocks[order.index(gate)] for gate in GATES[cell]])
+
+
+def layer(cell: str, order: str, W: tuple[Array, Array], b: tuple[Array, Array] | None) -> Layer:
+    """A layer from (W_ih, W_hh) and (b_ih, b_hh), their rows in ``order``; biases None are zero."""
+    rows = W[1].shape[0]
+    b_ih, b_hh = b or (np.zeros(rows), np.zeros(rows))
+    found = {"W_xh": W[0], "W_hh": W[1]}
+    found |= {"b_xh": b_ih, "b_hh": b_hh} if cell == "gru" else {"b_h": b_ih + b_hh}
+    return Layer({name: frozen(reordered(array, order, cell)) for name, array in found.items()})
+
+
+def stacked(layers: tuple[Layer, ...], place: str) -> tuple[Layer, ...]:
+    """The layers of a stack, lowest first; raises ModelFileError unless each fits the next."""
+    for k, (below, above) in enumerate(pairwise(layers), 1):
+        if below.hidden != above.inputs:
+            words = f"layer {k} takes {above.inputs} inputs, layer {k - 1} has {below.hidden} units"
+            raise ModelFileError(f"{place}: {words}")
+    return layers

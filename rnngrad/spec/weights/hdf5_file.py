@@ -1,0 +1,102 @@
+"""HDF5 files and Keras's .keras archives as stores: datasets by path, configuration as text.
+
+A dataset may lie in another file (external storage, virtual datasets, external links), or claim
+more than it holds (compression, fill values): neither is followed, nor believed beyond 16 times the
+file's size. bfloat16 is stored by Keras as two opaque bytes, and said in an attribute.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnngrad.spec.npy import Numbers
+from rnngrad.spec.text import cut
+from rnngrad.spec.weights.npz_file import MOST_UNPACKED, bounded
+from rnngrad.spec.weights.opening import needed
+from rnngrad.spec.weights.records import ModelFileError, Store, Stored
+from rnngrad.spec.weights.safetensors_file import bfloat16
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+LARGEST_TEXT = 2**26
+"""Bytes that a configuration may take."""
+
+CONFIG, WEIGHTS, NAMED = "model_config", "model.weights.h5", "name of "
+"""Texts of a store: Keras's configuration, and under NAMED + path a layer's own name."""
+
+
+def open_hdf5(path: Path, name: str) -> Store:
+    """The datasets of an HDF5 file; raises ModelFileError, or what h5py raises."""
+    with path.open("rb") as stream:
+        if stream.read(8) != SIGNATURE:
+            raise ModelFileError(f"{name} is no HDF5 file: it begins otherwise")
+    size = path.stat().st_size
+    return _store(lambda: path, size, name)
+
+
+def open_keras(path: Path, name: str) -> Store:
+    """The datasets of the ``model.weights.h5`` in a .keras archive, and its ``config.json``."""
+    size = path.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        for wanted in ("config.json", WEIGHTS):
+            if wanted not in archive.namelist():
+                raise ModelFileError(f"{name} holds no {wanted}, so it is no .keras file")
+        config, weights = archive.getinfo("config.json"), archive.getinfo(WEIGHTS)
+        bounded(weights, size, f"{name}[{WEIGHTS}]")
+        if config.file_size > LARGEST_TEXT:
+            raise ModelFileError(f"{name}[config.json] claims {config.file_size} bytes")
+        text, data = archive.read(config).decode(), archive.read(weights)
+    store = _store(lambda: io.BytesIO(data), size, name)
+    return store._replace(texts={**store.texts, CONFIG: text})
+
+
+def _store(source: Callable[[], Path | io.BytesIO], size: int, name: str) -> Store:
+    h5py = needed("h5py", name)
+    arrays: dict[str, Stored] = {}
+    texts: dict[str, str] = {}
+
+    def visit(key: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            arrays[key] = _stored(source, size, f"{name}[{cut(key, 100)}]", key, item)
+        elif isinstance(item.attrs.get("name"), str):
+            texts[NAMED + key] = item.attrs["name"]
+
+    with h5py.File(source(), "r") as file:
+        file.visititems(visit)
+        config = file.attrs.get(CONFIG)
+        if config is not None:
+            texts[CONFIG] = config.decode() if isinstance(config, bytes) else str(config)
+    return Store(name, arrays, texts)
+
+
+def _stored(
+    source: Callable[[], Path | io.BytesIO], size: int, place: str, key: str, item: Any
+) -> Stored:
+    """A dataset to be read later; its type and shape are taken down now."""
+    half = item.attrs.get("dtype") == "bfloat16" and item.dtype.itemsize == 2
+    trouble = _trouble(item, size)
+
+    def read() -> Numbers:
+        if trouble:
+            raise ModelFileError(f"{place} {trouble}")
+        with needed("h5py", place).File(source(), "r") as file:
+            array: Numbers = np.asarray(file[key][()])
+        return bfloat16(array.view(np.uint16)) if half else array
+
+    eps = 2.0**-7 if half else float(np.finfo(item.dtype if item.dtype.kind == "f" else "f8").eps)
+    return Stored(tuple(item.shape or ()), "bfloat16" if half else item.dtype.name, read, eps)
+
+
+def _trouble(item: Any, size: int) -> str:
+    if item.external or item.is_virtual:
+        return "keeps its numbers in another file, which is not followed"
+    if item.shape is None:
+        return "is empty"
+    if item.nbytes > max(MOST_UNPACKED * size, 2**20):
+        return f"claims {item.nbytes} bytes in a file of {size}; it is damaged or hostile"
+    return ""

@@ -1,0 +1,201 @@
+"""ONNX's recurrent nodes: RNN, GRU and LSTM, and the dense layers after them.
+
+    W (D, G·H, I)   R (D, G·H, H)   B (D, 2G·H) = [W's biases, R's biases]   P (D, 3H): peepholes
+
+D is 2 for a bidirectional node, else 1; W and R are stacked like PyTorch's, in the order z, r, h
+(gru) or i, o, f, c (lstm). ``layout`` is about the data's axes alone, not these. A gru with
+``linear_before_reset`` 0, the default, applies r before the product: another net than the
+contract's.
+
+Source: ONNX operators, RNN-22, GRU-22 and LSTM-22; Gemm-13, MatMul-13.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rnngrad.core.arrays import Array
+from rnngrad.spec.text import cut, listed
+from rnngrad.spec.weights.gates import layer, sides
+from rnngrad.spec.weights.onnx_dense import dense_layers
+from rnngrad.spec.weights.onnx_file import Node, open_onnx
+from rnngrad.spec.weights.records import Contents, Found, ModelFileError, Refused, Store
+
+
+class Operator(NamedTuple):
+    """A recurrent operator: the cell, its order of gates, and its default activations."""
+
+    cell: str
+    order: str
+    activations: tuple[str, ...]
+
+
+OPERATORS: Mapping[str, Operator] = {
+    "RNN": Operator("rnn", "h", ("tanh",)),
+    "GRU": Operator("gru", "zrn", ("sigmoid", "tanh")),
+    "LSTM": Operator("lstm", "iofg", ("sigmoid", "tanh", "tanh")),
+}
+
+HIDDEN = ("tanh", "sigmoid", "relu", "softplus")
+"""Activations of an RNN node that the contract has, in lower case: ONNX ignores the case."""
+
+BACKWARD = "the net runs backward in time: give its inputs in reversed order"
+RESET_BEFORE = (
+    "has linear_before_reset=0: its reset gate acts before the matrix product, which is another "
+    "net than the contract's gru; PyTorch and Keras (reset_after) export 1"
+)
+
+
+def read_onnx(path: Path, name: str) -> Contents:
+    """The nets of an ONNX model."""
+    graph = open_onnx(path, name)
+    found: list[Found] = []
+    refused: list[Refused] = []
+    for number, node in enumerate(graph.nodes):
+        if node.proto.op_type in OPERATORS and node.proto.domain in ("", "ai.onnx"):
+            key = node.proto.name or next(filter(None, node.proto.output), f"node {number}")
+            try:
+                found += _nets(graph.store, node, key)
+            except ModelFileError as error:
+                refused.append(Refused(key, str(error)))
+    dense = dense_layers(graph, {net.hidden for net in found})
+    keys = tuple(graph.store.arrays)
+    return Contents(name, "onnx", tuple(found), tuple(dense), keys, tuple(refused))
+
+
+def store_of(path: Path, name: str) -> Store:
+    """The constants of an ONNX model."""
+    return open_onnx(path, name).store
+
+
+def attributes(node: Any) -> dict[str, Any]:
+    """name -> value, of the kinds that recurrent nodes and Gemm have."""
+    found: dict[str, Any] = {}
+    for item in node.attribute:
+        by_type = {1: item.f, 2: item.i, 3: item.s, 6: item.floats, 7: item.ints, 8: item.strings}
+        found[item.name] = by_type.get(item.type)
+    return found
+
+
+def _nets(store: Store, node: Node, key: str) -> list[Found]:
+    """The net of a node; two where it is bidirectional."""
+    operator = OPERATORS[node.proto.op_type]
+    said = attributes(node.proto)
+    _refuse(store, node, key, said)
+    direction = _text(said.get("direction", b"forward"))
+    ways = {"forward": [""], "reverse": ["reverse"], "bidirectional": ["forward", "reverse"]}
+    if direction not in ways:
+        raise store.refuse(key, f"has direction {cut(direction)}, must be {listed(ways, 'or')}")
+    W, R = _array(store, node, key, 1, "W"), _array(store, node, key, 2, "R")
+    B = _array(store, node, key, 3, "B") if _given(node, 3) else None
+    count = len(ways[direction])
+    hidden = _check(store, key, operator, count, W, R, B)
+    names = _activations(store, key, operator, said, count)
+    also = tuple(name for name in (node.proto.input[1], *node.proto.output) if name and name != key)
+    assumed = _assumed(node)
+    return [
+        Found(
+            key,
+            operator.cell,
+            (layer(operator.cell, operator.order, (W[d], R[d]), _halves(B, d, hidden, operator)),),
+            names[d],
+            store.arrays[node.constants[node.proto.input[1]]].dtype,
+            (*assumed, BACKWARD) if way == "reverse" else assumed,
+            way or None,
+            count > 1,
+            also,
+        )
+        for d, way in enumerate(ways[direction])
+    ]
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _given(node: Node, index: int) -> bool:
+    return len(node.proto.input) > index and node.proto.input[index] != ""
+
+
+def _array(store: Store, node: Node, key: str, index: int, part: str) -> Array:
+    """A weight input of a node; refused where it is computed, not stored."""
+    if not _given(node, index):
+        raise store.refuse(key, f"has no {part}")
+    name = node.proto.input[index]
+    if name not in node.constants:
+        words = f"has its {part}, {cut(name, 60)}, from a computation, not as a constant"
+        raise store.refuse(key, f"{words}; export it with constant folding")
+    return store.real(node.constants[name])
+
+
+def _refuse(store: Store, node: Node, key: str, said: Mapping[str, Any]) -> None:
+    """What the contract's cells have not."""
+    if "clip" in said:
+        raise store.refuse(
+            key, f"clips its pre-activations at {said['clip']:g}, which changes the net"
+        )
+    if said.get("input_forget"):
+        raise store.refuse(key, "has input_forget=1: input and forget gate are coupled")
+    if node.proto.op_type == "GRU" and not said.get("linear_before_reset"):
+        raise store.refuse(key, RESET_BEFORE)
+    if _given(node, 7) and np.any(_array(store, node, key, 7, "P")):
+        raise store.refuse(key, "has peepholes (P), which the contract's lstm has not")
+
+
+def _check(
+    store: Store, key: str, operator: Operator, count: int, W: Array, R: Array, B: Array | None
+) -> int:
+    """H; refuses shapes that do not fit each other."""
+    gates = len(operator.order)
+    hidden = R.shape[-1] if R.ndim == 3 else 0
+    rows = gates * hidden
+    if not hidden or R.shape != (count, rows, hidden):
+        wanted = f"{count}×{gates}H×H"
+        raise store.refuse(key, f"has R of {sides(R.shape)}, must be {wanted}")
+    if W.ndim != 3 or W.shape[:2] != (count, rows) or not W.shape[2]:
+        raise store.refuse(key, f"has W of {sides(W.shape)}, must be {count}×{rows}×I")
+    if B is not None and B.shape != (count, 2 * rows):
+        raise store.refuse(key, f"has B of {sides(B.shape)}, must be {count}×{2 * rows}")
+    return hidden
+
+
+def _halves(
+    B: Array | None, direction: int, hidden: int, operator: Operator
+) -> tuple[Array, Array] | None:
+    if B is None:
+        return None
+    rows = len(operator.order) * hidden
+    return B[direction, :rows], B[direction, rows:]
+
+
+def _activations(
+    store: Store, key: str, operator: Operator, said: Mapping[str, Any], count: int
+) -> list[str | None]:
+    """The hidden activation of each direction of an RNN; None for gru and lstm: no choice."""
+    each = len(operator.activations)
+    words = [_text(word).lower() for word in said.get("activations") or ()]
+    words = words or list(operator.activations) * count
+    if len(words) != each * count:
+        raise store.refuse(key, f"has {len(words)} activations, must have {each * count}")
+    found: list[str | None] = []
+    for d in range(count):
+        mine = words[d * each : (d + 1) * each]
+        if operator.cell == "rnn" and mine[0] not in HIDDEN:
+            raise store.refuse(
+                key, f"has activation {cut(mine[0])}, must be {listed(HIDDEN, 'or')}"
+            )
+        if operator.cell != "rnn" and tuple(mine) != operator.activations:
+            wanted = listed(operator.activations)
+            raise store.refuse(key, f"has activations {listed(mine)}; the contract's are {wanted}")
+        found.append(mine[0] if operator.cell == "rnn" else None)
+    return found
+
+
+def _assumed(node: Node) -> tuple[str, ...]:
+    """An initial state of the node's own is not taken over: the spec's h_0 and c_0 hold."""
+    own = [part for part, index in (("initial_h", 5), ("initial_c", 6)) if _given(node, index)]
+    return (f"h_0 and c_0 of the spec, not the node's {listed(own)}",) if own else ()

@@ -1,0 +1,38 @@
+"""Opening a file that somebody else wrote: whatever goes wrong is one ModelFileError."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
+
+from rnngrad.spec.npy import BROKEN, FileError, refuse_unreadable
+from rnngrad.spec.text import cut
+from rnngrad.spec.weights.records import ModelFileError
+
+T = TypeVar("T")
+
+
+def checked(read: Callable[[], T], path: Path, name: str, suffixes: Iterable[str] = ()) -> T:
+    """What ``read`` gives; raises ModelFileError for a file that is not there, or damaged."""
+    try:
+        refuse_unreadable(path, name, suffixes)
+        return read()
+    except FileError as error:
+        raise ModelFileError(str(error)) from None
+    except PermissionError:
+        raise ModelFileError(f"{name} cannot be read: permission denied") from None
+    except (*BROKEN, KeyError, IndexError, AttributeError) as error:
+        words = cut(str(error), 100)
+        raise ModelFileError(f"{name} is damaged, or of another format: {words}") from None
+
+
+def needed(library: str, name: str) -> ModuleType:
+    """A package of the extra ``models``; raises ModelFileError that says how to install it."""
+    try:
+        return import_module(library)
+    except ImportError:
+        words = f"needs the package {library}: pip install 'rnngrad[models]'"
+        raise ModelFileError(f"{name} {words}") from None

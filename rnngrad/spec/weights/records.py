@@ -1,0 +1,146 @@
+"""What a trained model's file holds, whoever wrote it.
+
+A reader goes two steps: file -> ``Store`` (arrays by key, unread) -> ``Contents`` (the nets in it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from rnngrad.core.arrays import Array, frozen
+from rnngrad.spec.npy import Numbers
+from rnngrad.spec.numbers import type_refused
+from rnngrad.spec.text import cut
+
+
+class ModelFileError(Exception):
+    """A model's file that cannot be used; its text says why, with the file and the key."""
+
+
+class Stored(NamedTuple):
+    """An array of a file, read when asked for; ``dtype`` in words: float32, bfloat16.
+
+    ``eps`` is the unit of rounding of that type; ``read`` gives the numbers in a type of NumPy's
+    that holds them exactly.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    read: Callable[[], Numbers]
+    eps: float = float(np.finfo(np.float64).eps)
+
+
+class Store(NamedTuple):
+    """The arrays of a file by key; ``name`` is the file in messages, ``texts`` what it says."""
+
+    name: str
+    arrays: Mapping[str, Stored]
+    texts: Mapping[str, str] = {}
+
+    def place(self, key: str) -> str:
+        """``model.safetensors[encoder.rnn.weight_ih_l0]``: where an array stands, for messages."""
+        return f"{self.name}[{cut(key, 100)}]" if key else self.name
+
+    def refuse(self, key: str, message: str) -> ModelFileError:
+        """The error that ``key``'s array, or net, ``message``."""
+        return ModelFileError(f"{self.place(key)} {message}")
+
+    def real(self, key: str) -> Array:
+        """The array of ``key`` in float64; raises ModelFileError unless it is real and finite."""
+        found = self.arrays[key].read()
+        refused = type_refused(found.dtype)
+        if refused:
+            raise self.refuse(key, f"holds {refused}, must hold real numbers")
+        with np.errstate(all="ignore"):
+            wide = found.astype(np.float64)
+        finite = np.isfinite(wide)
+        if not finite.all():
+            first = [int(i) for i in np.argwhere(~finite)[0]]
+            raise self.refuse(key, f"holds {wide[tuple(first)]} at {first}, counted from 0")
+        return frozen(wide)
+
+
+class Layer(NamedTuple):
+    """One layer's parameters under the contract's names, rows in its order, in float64.
+
+    rnn: W_xh (H, I), W_hh (H, H), b_h (H,). gru: W_xh (3H, I), W_hh (3H, H), b_xh (3H,),
+    b_hh (3H,), rows r, z, n. lstm: W_xh (4H, I), W_hh (4H, H), b_h (4H,), rows i, f, g, o.
+    """
+
+    parameters: Mapping[str, Array]
+
+    @property
+    def inputs(self) -> int:
+        """I"""
+        return int(self.parameters["W_xh"].shape[1])
+
+    @property
+    def hidden(self) -> int:
+        """H"""
+        return int(self.parameters["W_hh"].shape[1])
+
+
+class Found(NamedTuple):
+    """A recurrent net of a file: a cell and its layers, lowest first.
+
+    ``key`` is what the user writes as ``prefix``; ``also`` holds other names that mean the same.
+    ``activation`` is None where the file does not say, or the cell leaves no choice; ``assumed``
+    says in words what is taken for granted. ``direction`` is None unless the net runs backward in
+    time, or is one half of a bidirectional one (``paired``).
+    """
+
+    key: str
+    cell: str
+    layers: tuple[Layer, ...]
+    activation: str | None
+    dtype: str
+    assumed: tuple[str, ...] = ()
+    direction: str | None = None
+    paired: bool = False
+    also: tuple[str, ...] = ()
+
+    @property
+    def inputs(self) -> int:
+        """I of the lowest layer."""
+        return self.layers[0].inputs
+
+    @property
+    def hidden(self) -> int:
+        """H of the highest layer, whose h_t a read-out takes."""
+        return self.layers[-1].hidden
+
+
+class Dense(NamedTuple):
+    """A dense layer y = g(W h + b): W (O, H), b (O,) or None, g as the file says, else None.
+
+    ``W_key`` and ``b_key`` name the arrays for ``{file: …, key: …}``; a key that ends in ``.T``
+    asks for the transpose.
+    """
+
+    key: str
+    W: Array
+    b: Array | None
+    activation: str | None
+    W_key: str
+    b_key: str | None
+
+
+class Refused(NamedTuple):
+    """A recurrent net that is there and cannot be used, and why."""
+
+    key: str
+    reason: str
+
+
+class Contents(NamedTuple):
+    """Everything recurrent in a file, the dense layers that fit behind it, and all its keys."""
+
+    name: str
+    layout: str
+    recurrent: tuple[Found, ...]
+    dense: tuple[Dense, ...]
+    keys: tuple[str, ...]
+    refused: tuple[Refused, ...] = ()
