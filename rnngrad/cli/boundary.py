@@ -11,12 +11,15 @@ import functools
 import sys
 from collections.abc import Callable
 from threading import Event
-from typing import ParamSpec
+from typing import TYPE_CHECKING, ParamSpec
 
 import typer
 
 from rnngrad.cli.main import forget
 from rnngrad.errors import RnngradError
+
+if TYPE_CHECKING:
+    from rnngrad.core.problem import Problem
 
 P = ParamSpec("P")
 
@@ -72,6 +75,12 @@ _TRACEBACKS = Event()
 def show_tracebacks() -> None:
     """From now on a fault of rnngrad's own is shown with its traceback (``--debug``)."""
     _TRACEBACKS.set()
+
+
+def say_assumed(problem: Problem) -> None:
+    """What a trained model's file left open, as notes."""
+    for words in problem.assumed:
+        say(f"note: assumed: {words}")
 
 
 def say(message: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnngrad.cli import options
-from rnngrad.cli.boundary import bounded, say
+from rnngrad.cli.boundary import bounded, say, say_assumed
 
 if TYPE_CHECKING:
     from rnngrad.analyses.derive import Derivation
@@ -95,6 +95,7 @@ def _warn(result: Derivation, selection: Selection) -> None:
     """What the user should know besides the result, on standard error."""
     from rnngrad.views.numbers import grouped, times
 
+    say_assumed(result.problem)
     step = result.first_nonfinite_step
     if step is not None:
         say(

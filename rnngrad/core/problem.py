@@ -43,7 +43,8 @@ class Problem:
     then y_t = g(h_t)). ``x`` (T, I), ``h_0`` (H,), ``c_0`` likewise for lstm, all layers one after
     the other. ``targets`` (T, O), ``loss`` and ``loss_weights`` (T,) (0 where a step does not
     count, 1/n each for a mean) are None together when there is no loss. ``draw`` rebuilds the
-    problem under another seed; it is None where nothing is random.
+    problem under another seed; it is None where nothing is random. ``assumed`` says in words what
+    a trained model's file left open.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Problem:
     seed: int = 0
     draw: Callable[[int], Problem] | None = field(default=None, repr=False)
     c_0: Array | None = None
+    assumed: tuple[str, ...] = ()
 
     @property
     def steps(self) -> int:

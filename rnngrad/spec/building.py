@@ -26,13 +26,15 @@ from rnngrad.spec.reading import Steps
 from rnngrad.spec.schema import SPEC, Filled
 from rnngrad.spec.sizing import ALL_UNITS, WORDS, Piece, Stated, in_all, report, settle, unfixed
 from rnngrad.spec.text import counted, shown
+from rnngrad.spec.trained import activation_of, cell_of, is_trained, trained
 
 
 class Blueprint(NamedTuple):
     """A spec that is right, everything but the seed: names of records, arrays, and draws to come.
 
     Picklable; ``arrays`` and ``draws`` together hold every weight, ``h_0``, ``inputs`` and, where
-    there are any, ``targets``. ``weights`` are the names of the weights in their order.
+    there are any, ``targets``. ``weights`` are the names of the weights in their order; ``assumed``
+    says in words what a model's file left open.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Blueprint(NamedTuple):
     arrays: Mapping[str, Array]
     draws: Mapping[str, Draw]
     loss_weights: Array | None
+    assumed: tuple[str, ...] = ()
 
     @property
     def random(self) -> bool:
@@ -71,6 +74,7 @@ def assemble(blueprint: Blueprint, seed: int) -> Problem:
         loss_weights=None if targets is None else blueprint.loss_weights,
         seed=seed,
         draw=partial(assemble, blueprint) if blueprint.random else None,
+        assumed=blueprint.assumed,
     )
 
 
@@ -82,8 +86,17 @@ def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> 
     spec = {"name": name, **_DEFAULTS, **(SPEC.check(data, (), mistakes) or {})}
     if mistakes.spoils(("cell",)):
         return None
+    weights, net = spec.get("weights", {}), None
+    assumed: tuple[str, ...] = ()
+    if is_trained(weights):
+        net = trained(weights, folder, mistakes)
+        if net is None:
+            return None
+        spec["cell"] = cell_of(data, net, mistakes)
+        told, assumed = activation_of(data, net, mistakes)
+        spec["activation"] = told or spec["activation"]
     _check_cell(spec, data, mistakes)
-    parameters = check_parameters(CELLS[spec["cell"]], spec.get("weights", {}), mistakes)
+    parameters = check_parameters(CELLS[spec["cell"]], weights, net, mistakes)
     pieces = all_pieces(spec, parameters, folder, mistakes)
     sizes = settle(pieces, _stated(spec, parameters, mistakes))
     if parameters.depth > 1 and all(f"H.{at}" in sizes for at in range(parameters.depth)):
@@ -103,6 +116,7 @@ def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> 
     }
     names = tuple(parameters.letters)
     blueprint = _blueprint(spec, names, arrays, to_draw, _loss_weights(spec, steps))
+    blueprint = blueprint._replace(assumed=assumed)
     return _assembled(blueprint, spec["seed"], pieces, mistakes)
 
 

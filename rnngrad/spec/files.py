@@ -1,4 +1,5 @@
-"""Arrays in files: .npy, .npz and .csv; nothing is unpickled, nor allocated on a file's word."""
+"""Arrays in files: .npy, .npz, .csv, and models' files; nothing is unpickled, nor allocated on a
+file's word."""
 
 from __future__ import annotations
 
@@ -26,8 +27,8 @@ def load_array(reference: File, folder: Path) -> Numbers:
     suffix = Path(reference.file).suffix.lower()
     if suffix not in READERS:
         raise FileError(f"{name or 'an empty name'} is none of .npy, .npz and .csv")
-    if reference.key is not None and suffix != ".npz":
-        raise FileKeyError(f"{name} takes no key; only .npz files have keys")
+    if reference.key is not None and suffix in (".npy", ".csv"):
+        raise FileKeyError(f"{name} takes no key; only .npz and models' files have keys")
     refuse_unreadable(path, name, READERS)
     try:
         return READERS[suffix](path, name, reference.key)
@@ -108,7 +109,19 @@ def _cells(cells: list[str], place: str, rows: list[list[float]]) -> list[float]
     return numbers
 
 
+def _model(path: Path, name: str, key: str | None) -> Numbers:
+    """One array of a trained model's file."""
+    from rnngrad.spec.weights import ModelFileError, load_model_array
+
+    try:
+        return load_model_array(path, key, name)
+    except ModelFileError as error:
+        raise FileError(str(error)) from None
+
+
+_OF_MODELS = (".safetensors", ".h5", ".hdf5", ".keras", ".onnx")
+
 READERS: Mapping[str, Callable[[Path, str, str | None], Numbers]] = MappingProxyType(
-    {".npy": _npy, ".npz": _npz, ".csv": _csv}
+    {".npy": _npy, ".npz": _npz, ".csv": _csv, **dict.fromkeys(_OF_MODELS, _model)}
 )
 """suffix -> reader: the one place to add a file format for arrays."""

@@ -1,4 +1,4 @@
-"""The key ``weights``: one layer's parameters, or ``layers`` of them, and the read-out.
+"""The key ``weights``: one layer's parameters, ``layers`` of them, or a file, and the read-out.
 
 What may stand there depends on the cell, so ``schema.py`` lets it through and ``building.py`` has
 it checked here once the cell is known.
@@ -14,6 +14,7 @@ from rnngrad.spec.mistakes import Mistakes
 from rnngrad.spec.reading import Steps
 from rnngrad.spec.schema import ArraySource, Group, JsonSchema, Key, parameter
 from rnngrad.spec.text import shown
+from rnngrad.spec.trained import TRAINED, Trained
 
 WEIGHTS: Steps = ("weights",)
 
@@ -53,8 +54,12 @@ def one_layer(cell: Cell) -> Group:
     return _group({**cell.parameters, **READOUT}, cell.weights, f"{cell.name}_weights")
 
 
-def check(cell: Cell, value: Any, mistakes: Mistakes) -> Parameters:
-    """The parameters that ``weights`` describes; mistakes are noted."""
+def check(cell: Cell, value: Any, net: Trained | None, mistakes: Mistakes) -> Parameters:
+    """The parameters that ``weights`` describes, those of a model's file if there is one."""
+    if net is not None:
+        found = _parameters(cell, net.depth, net.sources, mistakes)
+        inside = {name: (*WEIGHTS, "file") for name in found.letters if name not in READOUT}
+        return found._replace(paths={**found.paths, **inside})
     if isinstance(value, dict) and "layers" in value:
         return _stack(cell, value, mistakes)
     sources = one_layer(cell).check(value, WEIGHTS, mistakes) or {}
@@ -117,7 +122,7 @@ _READOUT = _group(READOUT, {}, "readout")
 
 def schema(definitions: JsonSchema) -> JsonSchema:
     """The JSON Schema of ``weights``: one form for each cell, and stacks of it."""
-    forms: list[JsonSchema] = []
+    forms: list[JsonSchema] = [TRAINED.schema(definitions)]
     for cell in CELLS.values():
         forms.append(one_layer(cell).schema(definitions))
         layers = {

@@ -1,0 +1,125 @@
+"""``weights: {file, layout, prefix}``: the recurrent layers of a trained model's file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rnngrad.core.cells import CELLS
+from rnngrad.spec.mistakes import Mistakes
+from rnngrad.spec.reading import Steps
+from rnngrad.spec.schema import ArraySource, Group, JsonSchema, Key, Text, Written, parameter
+from rnngrad.spec.text import cut_path, shown
+
+if TYPE_CHECKING:
+    from rnngrad.spec.weights import Contents, Found
+
+
+class Names(NamedTuple):
+    """One text, or a list of texts."""
+
+    def check(self, value: Any, path: Steps, mistakes: Mistakes) -> str | list[str] | None:
+        """The text, or the list."""
+        if isinstance(value, str):
+            return value
+        if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+            return value
+        words = f"weights.prefix is {shown(value)}, must be text, or a list of texts for a stack"
+        mistakes.add(path, words)
+        return None
+
+    def schema(self, definitions: JsonSchema) -> JsonSchema:
+        """See Kind."""
+        text = {"type": "string"}
+        return {"anyOf": [text, {"type": "array", "items": text, "minItems": 1}]}
+
+
+TRAINED = Group(
+    "trained_weights",
+    "The recurrent layers of a trained model's file.",
+    {
+        "file": Key(Text(), "the model's file, relative to the spec's folder", required=True),
+        "layout": Key(Text(), "torch, keras or onnx; by default what the file's ending says"),
+        "prefix": Key(Names(), "which net of the file: what its keys begin with; a list: a stack"),
+        "direction": Key(Text(), "forward or reverse, of a bidirectional net"),
+        "W_hy": Key(parameter(2), "O×H numbers; without it y_t = g(h_t)"),
+        "b_y": Key(parameter(1), "O numbers; zeros by default"),
+    },
+)
+
+
+class Trained(NamedTuple):
+    """A net of a file: its cell, the sources of all parameters, what it says of σ, what is assumed
+    in words."""
+
+    cell: str
+    depth: int
+    sources: Mapping[str, ArraySource]
+    activation: str | None
+    assumed: tuple[str, ...]
+
+
+def is_trained(weights: Any) -> bool:
+    """Whether ``weights`` names a model's file."""
+    return isinstance(weights, dict) and "file" in weights
+
+
+def trained(weights: dict[str, Any], folder: Path, mistakes: Mistakes) -> Trained | None:
+    """The net that ``weights`` names; None with a mistake noted."""
+    checked = TRAINED.check(weights, ("weights",), mistakes)
+    if checked is None or mistakes.spoils(("weights",)):
+        return None
+    found = _found(checked, folder, mistakes)
+    if found is None:
+        return None
+    sources: dict[str, ArraySource] = {}
+    for at, layer in enumerate(found.layers):
+        suffix = "" if len(found.layers) == 1 else f".{at}"
+        sources |= {name + suffix: Written(array) for name, array in layer.parameters.items()}
+    sources |= {name: checked[name] for name in ("W_hy", "b_y") if name in checked}
+    return Trained(found.cell, len(found.layers), sources, found.activation, found.assumed)
+
+
+def _found(checked: Mapping[str, Any], folder: Path, mistakes: Mistakes) -> Found | None:
+    from rnngrad.spec.weights import ModelFileError, choose, read_model
+
+    contents: Contents | None = None
+    try:
+        path = folder / checked["file"]
+        contents = read_model(path, checked.get("layout"), cut_path(checked["file"]))
+        return choose(contents, checked.get("prefix"), checked.get("direction"))
+    except ModelFileError as error:
+        mistakes.add(("weights", _culprit(checked, contents, str(error))), str(error))
+        return None
+
+
+def _culprit(checked: Mapping[str, Any], contents: Contents | None, words: str) -> str:
+    """The key whose value is to be changed."""
+    if contents is None:
+        return "layout" if "layout" in checked and words.startswith("layout") else "file"
+    if "direction" in checked and "direction" in words:
+        return "direction"
+    return "prefix" if "prefix" in checked else "file"
+
+
+def cell_of(data: Mapping[str, Any], net: Trained, mistakes: Mistakes) -> str:
+    """The file's cell, which ``cell`` may only repeat."""
+    if data.get("cell", net.cell) != net.cell:
+        words = f"cell is {data['cell']}, but the file's net is {CELLS[net.cell].name}"
+        mistakes.add(("cell",), words)
+    return net.cell
+
+
+def activation_of(
+    data: Mapping[str, Any], net: Trained, mistakes: Mistakes
+) -> tuple[str | None, tuple[str, ...]]:
+    """The activation, None for the default, and what is assumed: a file that says which σ it was
+    trained with decides."""
+    if net.activation is None or CELLS[net.cell].activation is not None:
+        told = "activation" in data
+        return None, tuple(w for w in net.assumed if not (told and "activation" in w))
+    if data.get("activation", net.activation) != net.activation:
+        words = f"activation is {data['activation']}, but the file says {net.activation}"
+        mistakes.add(("activation",), words)
+    return net.activation, net.assumed
