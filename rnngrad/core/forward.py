@@ -6,6 +6,7 @@ import numpy as np
 
 from rnngrad.core.arrays import Numbers, quietly
 from rnngrad.core.cells import LayerTrace
+from rnngrad.core.gated_passes import WALKS, Start
 from rnngrad.core.problem import Layer, Problem
 from rnngrad.core.traces import ForwardTrace
 
@@ -52,6 +53,19 @@ def _layers(problem: Problem) -> list[LayerTrace]:
 
 
 def _layer(problem: Problem, layer: Layer, x: Numbers) -> LayerTrace:
+    """With as few calls as ``core.gated_passes`` needs, or step by step."""
+    c_0 = None if problem.c_0 is None else problem.c_0[layer.units]
+    walks, start = WALKS.get(problem.cell.name), Start(problem.h_0[layer.units], c_0)
+    arrays = (x, start.h, *layer.weights.values(), *(() if c_0 is None else (c_0,)))
+    if walks is not None and not any(map(np.iscomplexobj, arrays)):
+        found = walks.forward(layer.weights, x, start)
+        if found is not None:
+            return found
+    return step_by_step(problem, layer, x)
+
+
+def step_by_step(problem: Problem, layer: Layer, x: Numbers) -> LayerTrace:
+    """One layer by its cell's equations, in real or complex numbers."""
     cell, weights = problem.cell, layer.weights
     u_x = x @ weights["W_xh"].T + cell.bias(weights, "x")
     W_hh, bias, f = weights["W_hh"], cell.bias(weights, "h"), problem.activation

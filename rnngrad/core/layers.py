@@ -2,76 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from rnngrad.core.arithmetic import FLOATS
 from rnngrad.core.arrays import Array
-from rnngrad.core.linear import LinearNet, linear_net, state_columns
+from rnngrad.core.cells import Cell, LayerTrace, Terms
+from rnngrad.core.gated_passes import WALKS, Back, safe
 from rnngrad.core.problem import Layer, Problem
 from rnngrad.core.traces import BackwardTrace, ForwardTrace
-
-
-class _AtGates(NamedTuple):
-    """∂L/∂u_x and ∂L/∂u_h of one layer at every step, (T, G·H) each."""
-
-    x: Array
-    h: Array
 
 
 def through_layers(
     problem: Problem, trace: ForwardTrace, dL_dy: Array, dL_da_y: Array, direct: Array
 ) -> BackwardTrace:
     """The backward trace, given what the read-out makes of the losses: ∂L_t/∂y_t, ∂L_t/∂a_y and
-    ∂L_t/∂h_t of the top layer, (T, H of the top). To be run within ``quietly()``."""
-    layers = problem.layers
-    dL_ds = np.zeros((problem.steps + 1, problem.state_size))
-    dL_ds[1:, layers[-1].state[0]] = direct
-    gates = _walk(problem, linear_net(problem, trace, FLOATS), dL_ds)
-    weights: dict[str, Array] = {}
-    for layer, share, at in zip(layers, trace.layers(problem), gates, strict=True):
-        found = _of_layer(problem, at, share.x, share.h)
-        weights |= {name + layer.suffix: found[name] for name in problem.cell.parameters}
-    weights |= readout_gradients(problem, trace.h[1:, layers[-1].units], dL_da_y)
+    ∂L_t/∂h_t of the top layer, (T, H of the top). To be run within ``quietly()``.
+
+    Layer by layer, the uppermost first: what it sends down within each step, ∂L/∂u_x W_xh, is the
+    direct term of the one below, but no part of that one's ∂L/∂h_t (``core.linear``).
+    """
+    layers, shares = problem.layers, trace.layers(problem)
+    walks: list[Back] = []
+    enters = direct
+    for layer, share in zip(layers[::-1], shares[::-1], strict=True):
+        walks.append(_walk(problem, layer, share, enters))
+        enters = walks[-1].at_x @ layer.weights["W_xh"]
+    walks.reverse()
+    dL_dh = np.concatenate([walk.h for walk in walks], axis=1)
     dLt_dht = np.zeros((problem.steps, problem.hidden))
     dLt_dht[:, layers[-1].units] = direct
+    dL_dh[1:] += dLt_dht
+    c = [walk.c for walk in walks if walk.c is not None]
+    weights = _parameters(problem, shares, walks)
+    weights |= readout_gradients(problem, trace.h[1:, layers[-1].units], dL_da_y)
     return BackwardTrace(
         dL_dy,
         dL_da_y,
         dLt_dht,
-        dL_ds[:, state_columns(layers, 0)],
-        np.concatenate([at.x for at in gates], axis=1),
-        gates[0].x @ layers[0].weights["W_xh"],
+        dL_dh,
+        np.concatenate([walk.at_x for walk in walks], axis=1),
+        enters,
         weights,
-        dL_ds[:, state_columns(layers, 1)] if len(problem.cell.parts) > 1 else None,
+        np.concatenate(c, axis=1) if c else None,
     )
 
 
-def _walk(problem: Problem, net: LinearNet, dL_ds: Array) -> list[_AtGates]:
-    """Adds to ``dL_ds`` what comes back from later steps; from the last step with a loss on, so
-    what overflows after it cannot spoil it."""
-    gates = [_no_gates(problem, layer) for layer in problem.layers]
-    for t in range(problem.last_step_with_loss, 0, -1):
-        pulled = net.pull(dL_ds[t], t)
-        dL_ds[t - 1] += pulled.rows
-        for at, reached in zip(gates, pulled.gates, strict=True):
-            at.x[t - 1], at.h[t - 1] = reached
-    return gates
+def _walk(problem: Problem, layer: Layer, share: LayerTrace, direct: Array) -> Back:
+    """One layer from the last step with a loss back, so that what overflows after it cannot spoil
+    it; with as few calls as ``core.gated_passes`` needs, or step by step."""
+    W_hh, last = layer.weights["W_hh"], problem.last_step_with_loss
+    walks = WALKS.get(problem.cell.name)
+    if walks is not None and safe(share.a[:last], problem.cell.name):
+        return walks.back(share, W_hh, direct, last)
+    terms = problem.cell.linearise(share, problem.activation, FLOATS)
+    return step_by_step(problem.cell, terms, W_hh, direct, last)
 
 
-def _no_gates(problem: Problem, layer: Layer) -> _AtGates:
-    shape = (problem.steps, len(problem.cell.gates) * layer.hidden)
-    return _AtGates(np.zeros(shape), np.zeros(shape))
+def step_by_step(cell: Cell, terms: Terms, W_hh: Array, direct: Array, last: int) -> Back:
+    """One layer by its cell's ``pull``."""
+    steps, hidden = direct.shape
+    states = [np.zeros((steps + 1, hidden)) for _ in cell.parts]
+    at_x, at_h = np.zeros((2, steps, len(cell.gates) * hidden))
+    for t in range(last, 0, -1):
+        rows = (states[0][t] + direct[t - 1], *(state[t] for state in states[1:]))
+        pulled = cell.pull(tuple(term[t - 1] for term in terms), rows)
+        at_x[t - 1], at_h[t - 1] = FLOATS.join(pulled.at_x), FLOATS.join(pulled.at_h)
+        np.dot(at_h[t - 1], W_hh, states[0][t - 1])
+        for state, kept in zip(states, pulled.kept, strict=True):
+            if kept is not None:
+                state[t - 1] += kept
+    return Back(states[0], states[1] if len(states) > 1 else None, at_x, at_h)
 
 
-def _of_layer(problem: Problem, at: _AtGates, x: Array, h: Array) -> dict[str, Array]:
-    """The parameters of one layer by the cell's names: products over the steps that reach L."""
-    last = problem.last_step_with_loss
-    side = {"x": at.x[:last], "h": at.h[:last]}
-    gradients = {"W_xh": side["x"].T @ x[:last], "W_hh": side["h"].T @ h[:last]}
-    return gradients | {name: side[s].sum(axis=0) for name, s in problem.cell.enters.items()}
+def _parameters(
+    problem: Problem, shares: Sequence[LayerTrace], walks: Sequence[Back]
+) -> dict[str, Array]:
+    """The gradient of every layer's parameters: products over the steps that reach the loss."""
+    last, weights = problem.last_step_with_loss, dict[str, Array]()
+    for layer, share, walk in zip(problem.layers, shares, walks, strict=True):
+        side = {"x": walk.at_x[:last], "h": walk.at_h[:last]}
+        found = {"W_xh": side["x"].T @ share.x[:last], "W_hh": side["h"].T @ share.h[:last]}
+        found |= {name: side[s].sum(axis=0) for name, s in problem.cell.enters.items()}
+        weights |= {name + layer.suffix: found[name] for name in problem.cell.parameters}
+    return weights
 
 
 def readout_gradients(problem: Problem, h: Array, dL_da_y: Array) -> Mapping[str, Array]:
