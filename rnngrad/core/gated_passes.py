@@ -2,7 +2,7 @@
 
 A step of lstm in one row of a buffer, so that each line is one call on neighbours:
 
-    [i f o g c']    i, f, o = 1/(1 + e⁻ᵃ),  g = tanh a,  [i f] ∘ [g c'] = [i g, f c'],  c = i g + f c'
+    [i f o g c']    i, f, o = 1/(1 + e⁻ᵃ)    g = tanh a    [i f] ∘ [g c'] = [i g, f c']
 
 and back, with the diagonals of ``core.cells`` beside one another:
 
@@ -130,7 +130,7 @@ def _backwards(last: int, *arrays: Array) -> Iterator[tuple[Array, ...]]:
 
 
 def _lstm_diagonals(trace: LayerTrace) -> tuple[Array, Array, Array]:
-    """[f, i' g, f' c_{t−1}, i g'] (T, 4, H), o (1 − tanh²c) and o' tanh(c), (T, H): the cell's terms.
+    """[f, i' g, f' c_{t−1}, i g'] (T, 4, H), o (1 − tanh²c) and o' tanh(c), (T, H): the terms.
     σ' = e⁻ᵃ σ²."""
     assert trace.c is not None
     T, H = len(trace.a), trace.h.shape[1]
@@ -209,7 +209,7 @@ def gru_back(trace: LayerTrace, W_hh: Array, direct: Array, last: int) -> Back:
 
 
 def _gru_diagonals(trace: LayerTrace) -> Array:
-    """[z, (1 − z) n' q r', (h_{t−1} − n) z', (1 − z) n' r, (1 − z) n'], (T, 5, H), the cell's terms,
+    """[z, (1 − z) n' q r', (h_{t−1} − n) z', (1 − z) n' r, (1 − z) n'], (T, 5, H), the terms,
     with q = W_hn h + b_hn."""
     assert trace.inner is not None
     T, H = len(trace.a), trace.h.shape[1]
