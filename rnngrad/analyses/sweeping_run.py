@@ -60,28 +60,33 @@ def plan(
     relative_to: str = "weights",
     steady: float = STEADY,
     width: float = WIDTH,
-    longer: Mapping[int, Problem] = MappingProxyType({}),
 ) -> Plan:
-    """The plan of a sweep; UsageError for what cannot be swept.
-
-    ``longer`` has the problems of those lengths that the inputs of ``problem`` do not reach.
-    """
+    """The plan of a sweep; UsageError for what cannot be swept."""
     lengths = tuple(dict.fromkeys(steps)) or (problem.steps,)
     names = tuple(dict.fromkeys(activations)) or (problem.activation.name,)
     _check(problem, seeds, names, relative_to, steady, width)
-    for length in lengths:
-        if length < 1 or (length > problem.steps and length not in longer):
-            raise UsageError(
-                f"--steps {length}: the inputs of '{problem.name}' have 1 to {problem.steps} steps"
-            )
+    bases = {length: _long_enough(problem, length) for length in lengths}
     settings = tuple(
         Setting(problem.seed + i, length, name)
         for name in names
         for length in lengths
         for i in range(seeds)
     )
-    bases = {length: longer.get(length, problem) for length in lengths}
     return Plan(bases, scales, settings, relative_to, steady, width)
+
+
+def _long_enough(problem: Problem, steps: int) -> Problem:
+    """The problem with at least so many steps: itself, or drawn longer."""
+    if steps < 1:
+        raise UsageError(f"--steps {steps}: a sequence has at least 1 step")
+    if steps <= problem.steps:
+        return problem
+    if problem.lengthen is None:
+        raise UsageError(
+            f"--steps {steps}: the inputs of '{problem.name}' have {problem.steps} steps, and only "
+            "drawn or zero inputs and targets can be made longer"
+        )
+    return problem.lengthen(steps)
 
 
 def _check(

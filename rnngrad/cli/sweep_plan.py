@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import sys
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from rnngrad.analyses.scales import points_in, scales_of
 from rnngrad.analyses.sweeping_run import Plan, bytes_needed, plan, seconds_a_point
 from rnngrad.core.problem import Problem
-from rnngrad.errors import SpecError, UsageError
+from rnngrad.errors import UsageError
 from rnngrad.spec import load
 
 MANY = 100_000
@@ -39,8 +37,7 @@ def planned(wanted: Wanted) -> tuple[Problem, Plan]:
     """The problem as the spec has it, and the plan; UsageError and SpecError for mistakes."""
     count = points_in(wanted.scales)
     lengths = _lengths(wanted.steps)
-    loader = _Loader(wanted)
-    problem = loader.load(())
+    problem = load(wanted.spec, overrides=wanted.overrides)
     if wanted.seeds is not None and problem.draw is None:
         raise UsageError(
             f"--seeds {wanted.seeds}: nothing in '{problem.name}' is random, so all seeds are one"
@@ -50,10 +47,9 @@ def planned(wanted: Wanted) -> tuple[Problem, Plan]:
     nets = max(seeds, 1) * max(len(lengths), 1) * max(len(set(names)), 1)
     if count * nets > MANY:
         _ask(wanted.yes, count * nets, problem, lengths)
-    longer = {n: loader.longer(n, problem) for n in lengths if n > problem.steps}
     whole = plan(
         problem, scales_of(wanted.scales), seeds, steps=lengths, activations=names,
-        relative_to=wanted.relative_to, steady=wanted.steady, width=wanted.bracket, longer=longer,
+        relative_to=wanted.relative_to, steady=wanted.steady, width=wanted.bracket,
     )  # fmt: skip
     if whole.points * seconds_a_point(problem, max([problem.steps, *lengths])) > LONG:
         _ask(wanted.yes, whole.points, problem, lengths)
@@ -88,30 +84,3 @@ def _lengths(text: str | None) -> tuple[int, ...]:
         if not item.isdecimal() or int(item) == 0:
             raise UsageError(f"--steps '{text}': '{item}' is no number of steps; give 50,100,200")
     return tuple(int(item) for item in items)
-
-
-class _Loader:
-    """The spec, loaded again with other overrides; standard input is read once."""
-
-    def __init__(self, wanted: Wanted) -> None:
-        self.spec, self.overrides = wanted.spec, wanted.overrides
-        self.stdin = sys.stdin.buffer.read() if wanted.spec == "-" else None
-
-    def load(self, more: Iterable[str]) -> Problem:
-        stdin = None if self.stdin is None else io.BytesIO(self.stdin)
-        return load(self.spec, overrides=(*self.overrides, *more), stdin=stdin)
-
-    def longer(self, steps: int, problem: Problem) -> Problem:
-        """The spec with its drawn or zero inputs, and targets, made longer."""
-        targets = ("targets.steps", "targets.zeros") if problem.targets is not None else (None,)
-        for inputs in ("inputs.steps", "inputs.zeros"):
-            for target in targets:
-                keys = [key for key in (inputs, target) if key is not None]
-                try:
-                    return self.load([f"{key}={steps}" for key in keys])
-                except SpecError:
-                    continue
-        raise UsageError(
-            f"--steps {steps}: the inputs of '{problem.name}' have {problem.steps} steps, and only "
-            "drawn or zero inputs and targets can be made longer"
-        )

@@ -25,6 +25,7 @@ class Problem:
     y_t = g(h_t)). ``x`` (T, I), ``h_0`` (H,). ``targets`` (T, O), ``loss`` and ``loss_weights``
     (T,) (0 where a step does not count, 1/n each for a mean) are None together when there is no
     loss. ``draw`` rebuilds the problem under another seed; it is None where nothing is random.
+    ``lengthen`` rebuilds it with so many steps; it is None where a sequence is given, not drawn.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Problem:
     loss_weights: Array | None = None
     seed: int = 0
     draw: Callable[[int], Problem] | None = field(default=None, repr=False)
+    lengthen: Callable[[int], Problem] | None = field(default=None, repr=False)
 
     @property
     def steps(self) -> int:

@@ -40,12 +40,24 @@ class Blueprint(NamedTuple):
     weights: tuple[str, ...]
     arrays: Mapping[str, Array]
     draws: Mapping[str, Draw]
-    loss_weights: Array | None
+    loss_steps: Any
+    loss_reduction: str
 
     @property
     def random(self) -> bool:
         """Whether another seed makes another problem."""
         return any(draw.filling.random for draw in self.draws.values())
+
+    @property
+    def steps(self) -> int:
+        """T"""
+        inputs: Array | Draw = {**self.arrays, **self.draws}["inputs"]
+        return int(inputs.shape[0])
+
+    @property
+    def any_length(self) -> bool:
+        """Whether no sequence is given number by number."""
+        return not {"inputs", "targets"} & self.arrays.keys()
 
 
 def assemble(blueprint: Blueprint, seed: int) -> Problem:
@@ -64,10 +76,22 @@ def assemble(blueprint: Blueprint, seed: int) -> Problem:
         h_0=arrays["h_0"],
         loss=None if targets is None else LOSSES[blueprint.loss],
         targets=targets,
-        loss_weights=None if targets is None else blueprint.loss_weights,
+        loss_weights=None if targets is None else _loss_weights(blueprint),
         seed=seed,
         draw=partial(assemble, blueprint) if blueprint.random else None,
+        lengthen=partial(_lengthened, blueprint, seed) if blueprint.any_length else None,
     )
+
+
+def _lengthened(blueprint: Blueprint, seed: int, steps: int) -> Problem:
+    """The problem as the spec with so many steps gives it; DrawingError where that is too large."""
+    draws = dict(blueprint.draws)
+    for name in draws.keys() & {"inputs", "targets"}:
+        shape = (steps, *draws[name].shape[1:])
+        draws[name] = draws[name]._replace(shape=shape)
+        if too_large(shape):
+            raise DrawingError(name, too_large(shape))
+    return assemble(blueprint._replace(draws=draws), seed)
 
 
 def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> Problem | None:
@@ -92,7 +116,7 @@ def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> 
     arrays = {
         p.name: _fitted(p.value, p, lengths) for p in pieces if isinstance(p.value, np.ndarray)
     }
-    blueprint = _blueprint(spec, arrays, draws, _loss_weights(spec, steps))
+    blueprint = _blueprint(spec, arrays, draws)
     return _assembled(blueprint, spec["seed"], pieces, mistakes)
 
 
@@ -114,7 +138,6 @@ def _blueprint(
     spec: Mapping[str, Any],
     arrays: Mapping[str, Array],
     draws: Mapping[str, Draw],
-    loss_weights: Array | None,
 ) -> Blueprint:
     parameters = {**CELLS[spec["cell"]].parameters, **READOUT}
     return Blueprint(
@@ -126,7 +149,8 @@ def _blueprint(
         weights=tuple(name for name in parameters if name in arrays or name in draws),
         arrays={name: frozen(_read_only(array)) for name, array in arrays.items()},
         draws=dict(draws),
-        loss_weights=loss_weights,
+        loss_steps=spec["loss_steps"],
+        loss_reduction=spec["loss_reduction"],
     )
 
 
@@ -259,17 +283,15 @@ def _length(piece: Piece) -> int | None:
     return piece.shape[0] if piece.shape else None
 
 
-def _loss_weights(spec: Mapping[str, Any], steps: int | None) -> Array | None:
-    """(T,): 0 where a step does not count, else 1, or 1/n for a mean over n; None without loss."""
-    if "targets" not in spec or steps is None:
-        return None
-    counting = spec["loss_steps"]
+def _loss_weights(blueprint: Blueprint) -> Array:
+    """(T,): 0 where a step does not count, else 1, or 1/n for a mean over n."""
+    counting = blueprint.loss_steps
     rows = slice(None) if counting == "all" else [-1]
     if isinstance(counting, list):
         rows = [step - 1 for step in counting]
-    weights = np.zeros(steps)
+    weights = np.zeros(blueprint.steps)
     weights[rows] = 1.0
-    if spec["loss_reduction"] == "mean":
+    if blueprint.loss_reduction == "mean":
         weights /= weights.sum()
     return frozen(_read_only(weights))
 
