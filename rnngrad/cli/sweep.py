@@ -59,7 +59,7 @@ def sweep(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Start even a very long sweep.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Shorten no table.")] = False,
-    format_name: options.Format = "table",
+    format_name: options.Format = None,
     json: options.Json = False,
     output: options.Output = None,
     force: options.Force = False,
@@ -73,17 +73,17 @@ def sweep(
     and what theory says. -o FILE.jsonl keeps every point as it comes; --resume goes on from there.
     """
     from rnngrad.cli.executors import workers
-    from rnngrad.cli.output import check_writable, screen, write_text
+    from rnngrad.cli.output import STANDARD_OUTPUT, check_writable, screen, write_text
     from rnngrad.cli.sweep_file import RowsFile, emptied, start
     from rnngrad.cli.sweep_plan import Wanted, planned
     from rnngrad.cli.sweep_run import run
     from rnngrad.errors import UsageError
-    from rnngrad.views.formats import format_named
+    from rnngrad.views.formats import asked_for, format_named
     from rnngrad.views.sweep import report
 
-    by_point = output is not None and (output.suffix == ".jsonl" or format_name == "jsonl")
-    by_point = by_point and not json and format_name in ("table", "jsonl")
-    render = format_named("json" if json else format_name, "sweep")
+    name = asked_for(format_name, json, output)
+    render = format_named(name, "sweep")
+    by_point = name == "jsonl" and output not in (None, STANDARD_OUTPUT)
     if resume and not by_point:
         raise UsageError("--resume goes on with the file of -o FILE.jsonl; give one")
     if output is not None and by_point:

@@ -51,8 +51,8 @@ class Blueprint(NamedTuple):
     @property
     def steps(self) -> int:
         """T"""
-        inputs: Array | Draw = {**self.arrays, **self.draws}["inputs"]
-        return int(inputs.shape[0])
+        drawn = self.draws.get("inputs")
+        return int(self.arrays["inputs"].shape[0]) if drawn is None else drawn.shape[0]
 
     @property
     def any_length(self) -> bool:

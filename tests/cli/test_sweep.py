@@ -69,6 +69,31 @@ def test_csv_and_jsonl_hold_the_same_rows(spec: str) -> None:
     assert float(table[1]["rate"]) == report["rows"][1]["rate"]
 
 
+@pytest.mark.parametrize(("ending", "name"), [
+    ("json", "json"), ("csv", "csv"), ("md", "markdown"), ("txt", "table"),
+])  # fmt: skip
+@pytest.mark.parametrize("command", [("derive",), ("check",), ("sweep", "--whh-scale", "1,2")])
+def test_the_ending_chooses_the_format(
+    command: tuple[str, ...], ending: str, name: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"result.{ending}"
+    verb, *options = command
+    assert run(verb, SHEET, *options, "-o", str(path)).returncode == 0
+    assert path.read_text(encoding="utf-8") == run(verb, SHEET, *options, "-f", name).stdout
+
+
+def test_an_explicit_format_goes_before_the_ending(spec: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    options = ("sweep", spec, "--whh-scale", "1")
+    assert run(*options, "-o", str(path), "-f", "csv").returncode == 0
+    assert path.read_text().startswith("scale,seed,")
+    assert run(*options, "-o", str(path), "--force", "-f", "table").returncode == 0
+    assert "Critical scale" in path.read_text() or "no critical scale" in path.read_text()
+    refused = run("derive", spec, "-o", str(tmp_path / "x.tex"))
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "derive has no latex format yet" in refused.stderr
+
+
 def test_the_table_fits_and_ends_in_words(spec: str) -> None:
     text = run("sweep", spec, *SCALES, "--seeds", "3").stdout
     assert max(map(len, text.splitlines())) <= 80
