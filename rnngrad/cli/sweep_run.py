@@ -36,8 +36,6 @@ def run(whole: Plan, file: RowsFile | None, found: Workers, quiet: bool) -> Fini
         interrupted = True
     finally:
         forget()
-        if file is not None:
-            file.__exit__(None, None, None)
     done = result(whole, rows, [] if interrupted else zeros)
     return Finished(cut_short(done) if interrupted else done, resumed, interrupted)
 
