@@ -181,7 +181,7 @@ def test_a_scheduler_that_is_not_there() -> None:
     done = run("sweep", SHEET, "--whh-scale", "1", "--scheduler", "tcp://127.0.0.1:9")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "--scheduler tcp://127.0.0.1:9: no scheduler answers there within 10 s\n"
+        "--scheduler tcp://127.0.0.1:9: no Dask scheduler answers there within 10 s\n"
     )
     assert time.monotonic() - began < 60
 
