@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from rnngrad.analyses.stability import STEADY
 from rnngrad.analyses.sweeping import RELATIVE, Net, Row, Setting
+from rnngrad.analyses.sweeping_cost import seconds_a_point
 from rnngrad.analyses.sweeping_zeros import WIDTH, Gap, Zero, closed_in
 from rnngrad.core.activations import ACTIVATIONS
 from rnngrad.core.arrays import frozen
@@ -110,12 +111,6 @@ def _check(
 # ---------------------------------------------------------------------------- tasks
 
 
-def seconds_a_point(problem: Problem, steps: int) -> float:
-    """About how long a point takes on one core: the loop and the passes, a product or a QR a step.
-    Measured for H = 1 to 256; right to a factor of two or three."""
-    return 5e-4 + steps * (5e-5 + 6e-10 * problem.hidden**3)
-
-
 def bytes_needed(plan: Plan) -> float:
     """About how much memory the rows and one net take."""
     base = max(plan.bases.values(), key=lambda problem: problem.steps)
@@ -143,7 +138,7 @@ def _portions(
     parcels = {steps: packed(base) for steps, base in plan.bases.items()}
     for setting in plan.settings:
         base = plan.bases[setting.steps]
-        size = int(TASK_SECONDS / seconds_a_point(base, setting.steps))
+        size = int(TASK_SECONDS / seconds_a_point(base.hidden, setting))
         size = min(max(size, 1), MOST_IN_A_TASK)
         missing = (scale for scale in plan.scales if (setting, scale) not in done)
         while portion := tuple(islice(missing, size)):
@@ -151,12 +146,18 @@ def _portions(
 
 
 def zeros_of(
-    plan: Plan, gaps: Iterable[Gap], executor: Executor | None = None, workers: int = 1
+    plan: Plan,
+    gaps: Iterable[Gap],
+    executor: Executor | None = None,
+    workers: int = 1,
+    tell: Callable[[], None] | None = None,
 ) -> Iterator[Zero]:
-    """The zero in each gap, as they come in."""
+    """The zero in each gap, as they come in. In this process ``tell`` hears of every rate."""
     parcels = {steps: packed(base) for steps, base in plan.bases.items()}
+    heard = tell if executor is None else None
     calls = (
-        (_zero, (parcels[gap.setting.steps], gap, plan.relative_to, plan.width)) for gap in gaps
+        (_zero, (parcels[gap.setting.steps], gap, plan.relative_to, plan.width, heard))
+        for gap in gaps
     )
     yield from completed(calls, executor, workers)
 
@@ -167,9 +168,18 @@ def _rows(
     return _net(parcel, setting, relative_to).rows(scales, steady)
 
 
-def _zero(parcel: bytes, gap: Gap, relative_to: str, width: float) -> Zero:
+def _zero(
+    parcel: bytes, gap: Gap, relative_to: str, width: float, tell: Callable[[], None] | None
+) -> Zero:
     net = _net(parcel, gap.setting, relative_to)
-    return closed_in(gap, lambda scale: float(net.rates([scale])[0]), width)
+
+    def rate(scale: float) -> float:
+        found = float(net.rates([scale])[0])
+        if tell is not None:
+            tell()
+        return found
+
+    return closed_in(gap, rate, width)
 
 
 @lru_cache(maxsize=1)

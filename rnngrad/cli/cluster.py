@@ -61,8 +61,12 @@ def _distributed() -> Any:
 
 
 def _failures(distributed: Any) -> tuple[type[Exception], ...]:
-    closed = import_module("distributed.comm").CommClosedError
-    return (ImportError, CancelledError, distributed.KilledWorker, closed)
+    return (ImportError, CancelledError, distributed.KilledWorker, _closed())
+
+
+def _closed() -> type[Exception]:
+    found: type[Exception] = import_module("distributed.comm").CommClosedError
+    return found
 
 
 # ---------------------------------------------------------------------------- the scheduler
@@ -75,7 +79,7 @@ def _see_that_it_is_a_scheduler(address: str) -> None:
             return
         what = f"a Dask {answer.get('type')}".lower().replace("dask", "Dask")
         raise UsageError(f"--scheduler {address}: is {what}; give the scheduler's address")
-    if isinstance(answer, TimeoutError):
+    if isinstance(answer, OSError) and not isinstance(answer, _closed()):
         raise UsageError(
             f"--scheduler {address}: no Dask scheduler answers there within {PATIENCE:g} s"
         )
