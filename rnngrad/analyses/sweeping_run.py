@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from rnngrad.analyses.stability import STEADY
 from rnngrad.analyses.sweeping import RELATIVE, Net, Row, Setting
+from rnngrad.analyses.sweeping_cost import seconds_a_point
 from rnngrad.analyses.sweeping_zeros import WIDTH, Gap, Zero, closed_in
 from rnngrad.core.activations import ACTIVATIONS
 from rnngrad.core.arrays import frozen
@@ -60,28 +61,33 @@ def plan(
     relative_to: str = "weights",
     steady: float = STEADY,
     width: float = WIDTH,
-    longer: Mapping[int, Problem] = MappingProxyType({}),
 ) -> Plan:
-    """The plan of a sweep; UsageError for what cannot be swept.
-
-    ``longer`` has the problems of those lengths that the inputs of ``problem`` do not reach.
-    """
+    """The plan of a sweep; UsageError for what cannot be swept."""
     lengths = tuple(dict.fromkeys(steps)) or (problem.steps,)
     names = tuple(dict.fromkeys(activations)) or (problem.activation.name,)
     _check(problem, seeds, names, relative_to, steady, width)
-    for length in lengths:
-        if length < 1 or (length > problem.steps and length not in longer):
-            raise UsageError(
-                f"--steps {length}: the inputs of '{problem.name}' have 1 to {problem.steps} steps"
-            )
+    bases = {length: _long_enough(problem, length) for length in lengths}
     settings = tuple(
         Setting(problem.seed + i, length, name)
         for name in names
         for length in lengths
         for i in range(seeds)
     )
-    bases = {length: longer.get(length, problem) for length in lengths}
     return Plan(bases, scales, settings, relative_to, steady, width)
+
+
+def _long_enough(problem: Problem, steps: int) -> Problem:
+    """The problem with at least so many steps: itself, or drawn longer."""
+    if steps < 1:
+        raise UsageError(f"--steps {steps}: a sequence has at least 1 step")
+    if steps <= problem.steps:
+        return problem
+    if problem.lengthen is None:
+        raise UsageError(
+            f"--steps {steps}: the inputs of '{problem.name}' have {problem.steps} steps, and only "
+            "drawn or zero inputs and targets can be made longer"
+        )
+    return problem.lengthen(steps)
 
 
 def _check(
@@ -103,12 +109,6 @@ def _check(
 
 
 # ---------------------------------------------------------------------------- tasks
-
-
-def seconds_a_point(problem: Problem, steps: int) -> float:
-    """About how long a point takes on one core: the loop and the passes, a product or a QR a step.
-    Measured for H = 1 to 256; right to a factor of two or three."""
-    return 5e-4 + steps * (5e-5 + 6e-10 * problem.hidden**3)
 
 
 def bytes_needed(plan: Plan) -> float:
@@ -138,7 +138,7 @@ def _portions(
     parcels = {steps: packed(base) for steps, base in plan.bases.items()}
     for setting in plan.settings:
         base = plan.bases[setting.steps]
-        size = int(TASK_SECONDS / seconds_a_point(base, setting.steps))
+        size = int(TASK_SECONDS / seconds_a_point(base.hidden, setting))
         size = min(max(size, 1), MOST_IN_A_TASK)
         missing = (scale for scale in plan.scales if (setting, scale) not in done)
         while portion := tuple(islice(missing, size)):
@@ -146,12 +146,18 @@ def _portions(
 
 
 def zeros_of(
-    plan: Plan, gaps: Iterable[Gap], executor: Executor | None = None, workers: int = 1
+    plan: Plan,
+    gaps: Iterable[Gap],
+    executor: Executor | None = None,
+    workers: int = 1,
+    tell: Callable[[], None] | None = None,
 ) -> Iterator[Zero]:
-    """The zero in each gap, as they come in."""
+    """The zero in each gap, as they come in. In this process ``tell`` hears of every rate."""
     parcels = {steps: packed(base) for steps, base in plan.bases.items()}
+    heard = tell if executor is None else None
     calls = (
-        (_zero, (parcels[gap.setting.steps], gap, plan.relative_to, plan.width)) for gap in gaps
+        (_zero, (parcels[gap.setting.steps], gap, plan.relative_to, plan.width, heard))
+        for gap in gaps
     )
     yield from completed(calls, executor, workers)
 
@@ -162,9 +168,18 @@ def _rows(
     return _net(parcel, setting, relative_to).rows(scales, steady)
 
 
-def _zero(parcel: bytes, gap: Gap, relative_to: str, width: float) -> Zero:
+def _zero(
+    parcel: bytes, gap: Gap, relative_to: str, width: float, tell: Callable[[], None] | None
+) -> Zero:
     net = _net(parcel, gap.setting, relative_to)
-    return closed_in(gap, lambda scale: float(net.rates([scale])[0]), width)
+
+    def rate(scale: float) -> float:
+        found = float(net.rates([scale])[0])
+        if tell is not None:
+            tell()
+        return found
+
+    return closed_in(gap, rate, width)
 
 
 @lru_cache(maxsize=1)

@@ -59,7 +59,7 @@ def check(
             "--rtol", metavar="R", help="Relative to a row's largest entry; 1e-9 by default."
         ),
     ] = None,
-    format_name: options.Format = "table",
+    format_name: options.Format = None,
     json: options.Json = False,
     output: options.Output = None,
     force: options.Force = False,
@@ -72,9 +72,9 @@ def check(
     """
     from rnngrad.cli.output import check_writable, screen, write_text
     from rnngrad.spec import load
-    from rnngrad.views.formats import format_named
+    from rnngrad.views.formats import asked_for, format_named
 
-    render = format_named(format_name, "check", json)
+    render = format_named(asked_for(format_name, json, output), "check")
     chosen = CheckOptions(rtol, hide_expected, random, quiet, method, spec)
     _refuse(chosen, against, answers)
     check_writable(output, force, spec)

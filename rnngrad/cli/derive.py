@@ -34,7 +34,7 @@ def derive(
     save: Annotated[
         Path | None, typer.Option("--save", metavar="FILE.npz", help="Save the arrays as well.")
     ] = None,
-    format_name: options.Format = "table",
+    format_name: options.Format = None,
     json: options.Json = False,
     output: options.Output = None,
     force: options.Force = False,
@@ -51,9 +51,9 @@ def derive(
     from rnngrad.cli.output import check_writable, screen, write_text
     from rnngrad.spec import load
     from rnngrad.views.derive import report
-    from rnngrad.views.formats import for_people, format_named
+    from rnngrad.views.formats import asked_for, for_people, format_named
 
-    render = format_named(format_name, "derive", json)
+    render = format_named(asked_for(format_name, json, output), "derive")
     check_writable(output, force, spec)
     _check_save(save, force, spec, output)
     result = derive_problem(load(spec, overrides=overrides or ()))

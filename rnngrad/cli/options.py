@@ -15,8 +15,13 @@ Set: TypeAlias = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the spec; repeatable."),
 ]
 Format: TypeAlias = Annotated[
-    str,
-    typer.Option("--format", "-f", metavar="FORMAT", help="table, json, jsonl, csv or markdown."),
+    str | None,
+    typer.Option(
+        "--format",
+        "-f",
+        metavar="FORMAT",
+        help="table, json, jsonl, csv or markdown; by default as FILE ends, else table.",
+    ),
 ]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Short for --format json.")]
 Output: TypeAlias = Annotated[

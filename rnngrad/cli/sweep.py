@@ -59,7 +59,7 @@ def sweep(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Start even a very long sweep.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Shorten no table.")] = False,
-    format_name: options.Format = "table",
+    format_name: options.Format = None,
     json: options.Json = False,
     output: options.Output = None,
     force: options.Force = False,
@@ -72,33 +72,35 @@ def sweep(
     exponent, the bound, how saturated the units are, loss and gradients. Then the critical scale,
     and what theory says. -o FILE.jsonl keeps every point as it comes; --resume goes on from there.
     """
+    from contextlib import nullcontext
+
     from rnngrad.cli.executors import workers
-    from rnngrad.cli.output import check_writable, screen, write_text
-    from rnngrad.cli.sweep_file import RowsFile, emptied, start
+    from rnngrad.cli.output import STANDARD_OUTPUT, check_writable, screen, write_text
+    from rnngrad.cli.sweep_file import RowsFile, start
     from rnngrad.cli.sweep_plan import Wanted, planned
     from rnngrad.cli.sweep_run import run
     from rnngrad.errors import UsageError
-    from rnngrad.views.formats import format_named
+    from rnngrad.views.formats import asked_for, format_named
     from rnngrad.views.sweep import report
 
-    by_point = output is not None and (output.suffix == ".jsonl" or format_name == "jsonl")
-    by_point = by_point and not json and format_name in ("table", "jsonl")
-    render = format_named("json" if json else format_name, "sweep")
-    if resume and not by_point:
+    name = asked_for(format_name, json, output)
+    render = format_named(name, "sweep")
+    path = output if name == "jsonl" and output != STANDARD_OUTPUT else None
+    if resume and path is None:
         raise UsageError("--resume goes on with the file of -o FILE.jsonl; give one")
-    if output is not None and by_point:
-        start(output, resume, force)
+    if path is not None:
+        start(path, resume, force, spec)
     else:
-        check_writable(output, force)
+        check_writable(output, force, spec)
     wanted = Wanted(
         spec, tuple(overrides or ()), whh_scale, seeds, steps, activation, relative_to, steady,
         bracket, yes,
     )  # fmt: skip
     problem, whole = planned(wanted)
-    file = RowsFile(output, problem, relative_to) if output is not None and by_point else None
-    if file is not None and not resume:
-        emptied(file.path)
-    with workers(jobs, scheduler) as found:
+    file = None if path is None else RowsFile(path, problem, relative_to)
+    with file or nullcontext(), workers(jobs, scheduler) as found:
+        if file is not None and not resume:
+            file.empty()
         finished = run(whole, file, found, quiet)
     if file is None:
         shown = screen(no_color, to_file=output is not None)
@@ -117,6 +119,8 @@ def _say_how_it_ended(finished: Finished, whole: Plan, file: object, quiet: bool
         say(f"rnngrad: interrupted after {rows:,} of {whole.points:,} points{kept}")
     elif isinstance(file, RowsFile) and not quiet:
         say(f"{file.path}: {rows:,} points, {finished.resumed:,} of them from before")
+        if file.reclassified:
+            say(f"{file.path}: --steady {whole.steady:g} changed {file.reclassified:,} regimes")
         for line in _criticals(finished.result):
             say(line)
 

@@ -1,7 +1,8 @@
 """The results of a long sweep on disk: a JSON line a point, appended as it comes, and read again.
 
 A line is the row and its ``key``: 16 digits for the spec and the version of rnngrad, 16 for the
-point. So a second run knows what it has, and a file of another spec is refused.
+point. So a second run knows what it has, and a file of another spec is refused. A run holds a lock
+on its file, so that no two append to it.
 """
 
 from __future__ import annotations
@@ -10,13 +11,17 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import NoneType, TracebackType
 from typing import Any, BinaryIO
 
 from rnngrad.analyses.stability import regime
 from rnngrad.analyses.sweeping import Row, Setting
+from rnngrad.cli.locking import locked
+from rnngrad.cli.output import check_writable, staged
 from rnngrad.core.problem import Problem
 from rnngrad.errors import OutputError
 from rnngrad.version import __version__
@@ -70,24 +75,49 @@ def _checked(name: str, value: Any) -> Any:
 
 
 class RowsFile:
-    """A file that rows are appended to."""
+    """A file that rows are appended to, by one run at a time: ``with RowsFile(…) as file``.
+
+    ``reclassified``: rows of an earlier run whose regime is another under this run's ``--steady``.
+    """
 
     def __init__(self, path: Path, problem: Problem, relative_to: str) -> None:
         self.path, self.spec, self.relative_to = path, spec_key(problem), relative_to
+        self.reclassified = 0
         self._file: BinaryIO | None = None
+        self._is_new = False
 
     def rows(self, wanted: Iterable[tuple[Setting, float]], steady: float) -> list[Row]:
-        """The wanted rows that the file has; a torn last line is cut off. OutputError for a file
-        that is not of this spec and version, or no file of rows at all."""
+        """The wanted rows that the file has; a torn last line is cut off, and the regimes of all
+        its rows are made those of ``steady``. OutputError for a file that is not of this spec and
+        version, or no file of rows at all."""
         if not self.path.is_file():
             return []
+        read = [self._row(line, number) for number, line in enumerate(self._whole_lines(), start=1)]
+        now = [(point, row._replace(regime=_regime(row, steady))) for point, row in read]
+        self.reclassified = sum(old != new for old, new in zip(read, now, strict=True))
+        if self.reclassified:
+            self._replace("".join(self._text(point, row) for point, row in now))
         keys = {point_key(setting, scale, self.relative_to) for setting, scale in wanted}
-        found: dict[str, Row] = {}
-        for number, line in enumerate(self._whole_lines(), start=1):
-            point, row = self._row(line, number)
-            if point in keys:
-                found[point] = row._replace(regime=_regime(row, steady))
-        return list(found.values())
+        return list({point: row for point, row in now if point in keys}.values())
+
+    def empty(self) -> None:
+        """Forget what the file held; a device or pipe stays as it is."""
+        if self._file is not None:
+            with self._said():
+                self._file.truncate(0)
+
+    def _replace(self, text: str) -> None:
+        """Put another text in place in one move; the lock goes over to the new file."""
+        move = staged(self.path, lambda file: file.write(text.encode()))
+        before, self._file = self._file, None
+        if before is not None and sys.platform == "win32":  # where no open file can be replaced
+            before.close()
+        move()
+        try:
+            self._take()
+        finally:
+            if before is not None:
+                before.close()
 
     def _whole_lines(self) -> list[bytes]:
         try:
@@ -119,25 +149,47 @@ class RowsFile:
     def append(self, rows: Iterable[Row]) -> None:
         """Write the rows, and see that they are with the operating system."""
         text = "".join(self._line(row) for row in rows)
-        try:
+        with self._said():
             if self._file is None:
                 self._file = self.path.open("ab", buffering=0)
             data = memoryview(text.encode())
             while data:
                 data = data[self._file.write(data) or 0 :]
+
+    def _line(self, row: Row) -> str:
+        setting = Setting(row.seed, row.steps, row.activation)
+        return self._text(point_key(setting, row.scale, self.relative_to), row)
+
+    def _text(self, point: str, row: Row) -> str:
+        return json.dumps({**row._asdict(), "key": f"{self.spec}-{point}"}, allow_nan=False) + "\n"
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise OutputError(
                 f"{self.path}: cannot be written: {error.strerror}; what is in it is good, "
                 "--resume goes on from there"
             ) from error
 
-    def _line(self, row: Row) -> str:
-        setting = Setting(row.seed, row.steps, row.activation)
-        key = f"{self.spec}-{point_key(setting, row.scale, self.relative_to)}"
-        return json.dumps({**row._asdict(), "key": key}, allow_nan=False) + "\n"
-
     def __enter__(self) -> RowsFile:
+        self._is_new = not self.path.exists()
+        if self._is_new or self.path.is_file():
+            self._take()
         return self
+
+    def _take(self) -> None:
+        """Open and lock the file; OutputError where another run has it."""
+        try:
+            self._file = locked(self.path)
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be written: {error.strerror}") from error
+        if self._file is None:
+            raise OutputError(
+                f"{self.path}: another sweep is writing to it; wait until it ends, or name another "
+                "file"
+            )
 
     def __exit__(
         self,
@@ -145,8 +197,12 @@ class RowsFile:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        if self._file is not None:
-            self._file.close()
+        if self._file is None:
+            return
+        if self._is_new and self.path.is_file() and self.path.stat().st_size == 0:
+            with suppress(PermissionError):  # Windows removes no open file
+                self.path.unlink(missing_ok=True)
+        self._file.close()
 
 
 def _regime(row: Row, steady: float) -> str | None:
@@ -154,25 +210,14 @@ def _regime(row: Row, steady: float) -> str | None:
     return row.regime if row.rate is None else regime(row.rate, steady)
 
 
-def start(path: Path, resume: bool, force: bool) -> None:
+def start(path: Path, resume: bool, force: bool, spec: str) -> None:
     """An empty file where there may be one, OutputError where not."""
     if resume and path.exists() and not path.is_dir():
         if not os.access(path, os.R_OK | os.W_OK):
             raise OutputError(f"{path}: is not readable and writable")
         return
-    from rnngrad.cli.output import check_writable
-
     if path.exists() and not path.is_dir() and not force:
         raise OutputError(
             f"{path}: exists already; --resume goes on with it, --force overwrites it"
         )
-    check_writable(path, force)
-
-
-def emptied(path: Path) -> None:
-    """The file without what it held; a device or pipe stays as it is."""
-    try:
-        if path.is_file():
-            path.write_bytes(b"")
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+    check_writable(path, force, spec)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import io
-import sys
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from rnngrad.analyses.scales import points_in, scales_of
-from rnngrad.analyses.sweeping_run import Plan, bytes_needed, plan, seconds_a_point
+from rnngrad.analyses.sweeping import Setting
+from rnngrad.analyses.sweeping_cost import seconds_a_point, seconds_a_zero
+from rnngrad.analyses.sweeping_run import Plan, bytes_needed, plan
+from rnngrad.core.activations import ACTIVATIONS
 from rnngrad.core.problem import Problem
-from rnngrad.errors import SpecError, UsageError
+from rnngrad.errors import UsageError
 from rnngrad.spec import load
 
 MANY = 100_000
@@ -39,8 +40,7 @@ def planned(wanted: Wanted) -> tuple[Problem, Plan]:
     """The problem as the spec has it, and the plan; UsageError and SpecError for mistakes."""
     count = points_in(wanted.scales)
     lengths = _lengths(wanted.steps)
-    loader = _Loader(wanted)
-    problem = loader.load(())
+    problem = load(wanted.spec, overrides=wanted.overrides)
     if wanted.seeds is not None and problem.draw is None:
         raise UsageError(
             f"--seeds {wanted.seeds}: nothing in '{problem.name}' is random, so all seeds are one"
@@ -48,27 +48,37 @@ def planned(wanted: Wanted) -> tuple[Problem, Plan]:
     seeds = 1 if wanted.seeds is None else wanted.seeds
     names = [name.strip() for name in (wanted.activation or "").split(",") if name.strip()]
     nets = max(seeds, 1) * max(len(lengths), 1) * max(len(set(names)), 1)
+    a_point = _seconds_a_point(problem, lengths, names, count)
     if count * nets > MANY:
-        _ask(wanted.yes, count * nets, problem, lengths)
-    longer = {n: loader.longer(n, problem) for n in lengths if n > problem.steps}
+        _ask(wanted.yes, count * nets, problem, a_point)
     whole = plan(
         problem, scales_of(wanted.scales), seeds, steps=lengths, activations=names,
-        relative_to=wanted.relative_to, steady=wanted.steady, width=wanted.bracket, longer=longer,
+        relative_to=wanted.relative_to, steady=wanted.steady, width=wanted.bracket,
     )  # fmt: skip
-    if whole.points * seconds_a_point(problem, max([problem.steps, *lengths])) > LONG:
-        _ask(wanted.yes, whole.points, problem, lengths)
+    if whole.points * a_point > LONG:
+        _ask(wanted.yes, whole.points, problem, a_point)
     return problem, whole
 
 
-def _ask(yes: bool, points: int, problem: Problem, lengths: Iterable[int]) -> None:
+def _seconds_a_point(
+    problem: Problem, lengths: Iterable[int], names: Iterable[str], count: int
+) -> float:
+    """On average over lengths and activations, of ``count`` points, with one zero between them."""
+    known = [name for name in names if name in ACTIVATIONS] or [problem.activation.name]
+    steps = list(lengths) or [problem.steps]
+    H, settings = problem.hidden, [Setting(0, n, name) for n in steps for name in known]
+    points = sum(seconds_a_point(H, setting) for setting in settings)
+    zeros = sum(seconds_a_zero(H, setting) for setting in settings) if count > 1 else 0.0
+    return (points + zeros / max(count, 1)) / len(settings)
+
+
+def _ask(yes: bool, points: int, problem: Problem, a_point: float) -> None:
     """Refuse what takes hours, with how many, unless told to go on."""
     if yes:
         return
-    steps = list(lengths) or [problem.steps]
-    seconds = points * sum(seconds_a_point(problem, n) for n in steps) / len(steps)
-    gigabytes = bytes_needed(Plan({max(steps): problem}, (), ())) / 1e9 + 1.2e-6 * points
+    gigabytes = bytes_needed(Plan({problem.steps: problem}, (), ())) / 1e9 + 1.2e-6 * points
     raise UsageError(
-        f"{points:,} points would take about {_duration(seconds)} on one core and "
+        f"{points:,} points would take about {_duration(points * a_point)} on one core and "
         f"{gigabytes:.1f} GB of memory; --yes starts them, --jobs and --scheduler share the work"
     )
 
@@ -88,30 +98,3 @@ def _lengths(text: str | None) -> tuple[int, ...]:
         if not item.isdecimal() or int(item) == 0:
             raise UsageError(f"--steps '{text}': '{item}' is no number of steps; give 50,100,200")
     return tuple(int(item) for item in items)
-
-
-class _Loader:
-    """The spec, loaded again with other overrides; standard input is read once."""
-
-    def __init__(self, wanted: Wanted) -> None:
-        self.spec, self.overrides = wanted.spec, wanted.overrides
-        self.stdin = sys.stdin.buffer.read() if wanted.spec == "-" else None
-
-    def load(self, more: Iterable[str]) -> Problem:
-        stdin = None if self.stdin is None else io.BytesIO(self.stdin)
-        return load(self.spec, overrides=(*self.overrides, *more), stdin=stdin)
-
-    def longer(self, steps: int, problem: Problem) -> Problem:
-        """The spec with its drawn or zero inputs, and targets, made longer."""
-        targets = ("targets.steps", "targets.zeros") if problem.targets is not None else (None,)
-        for inputs in ("inputs.steps", "inputs.zeros"):
-            for target in targets:
-                keys = [key for key in (inputs, target) if key is not None]
-                try:
-                    return self.load([f"{key}={steps}" for key in keys])
-                except SpecError:
-                    continue
-        raise UsageError(
-            f"--steps {steps}: the inputs of '{problem.name}' have {problem.steps} steps, and only "
-            "drawn or zero inputs and targets can be made longer"
-        )

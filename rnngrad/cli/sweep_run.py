@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from rnngrad.analyses.sweep import SweepResult, cut_short, result
@@ -10,8 +9,9 @@ from rnngrad.analyses.sweeping import Row, Setting
 from rnngrad.analyses.sweeping_run import Plan, forget, rows_of, zeros_of
 from rnngrad.analyses.sweeping_zeros import Zero, gaps
 from rnngrad.cli.executors import Workers
-from rnngrad.cli.progress import Report, progress_bar
+from rnngrad.cli.progress import progress_bar
 from rnngrad.cli.sweep_file import RowsFile
+from rnngrad.cli.sweep_progress import Work
 
 
 class Finished(NamedTuple):
@@ -30,38 +30,30 @@ def run(whole: Plan, file: RowsFile | None, found: Workers, quiet: bool) -> Fini
     zeros: list[Zero] = []
     try:
         with progress_bar(quiet) as report:
-            _points(whole, file, found, rows, report)
-            _zeros(whole, found, rows, zeros, report)
+            work = Work(whole, rows, report)
+            _points(whole, file, found, rows, work)
+            _zeros(whole, found, rows, zeros, work)
     except KeyboardInterrupt:
         interrupted = True
     finally:
         forget()
-        if file is not None:
-            file.__exit__(None, None, None)
     done = result(whole, rows, [] if interrupted else zeros)
     return Finished(cut_short(done) if interrupted else done, resumed, interrupted)
 
 
 def _points(
-    whole: Plan, file: RowsFile | None, found: Workers, rows: list[Row], report: Report | None
+    whole: Plan, file: RowsFile | None, found: Workers, rows: list[Row], work: Work
 ) -> None:
     done = frozenset((Setting(r.seed, r.steps, r.activation), r.scale) for r in rows)
     for task in rows_of(whole, found.executor, found.at_once, done):
         rows.extend(task)
         if file is not None:
             file.append(task)
-        _tell(report, len(rows) / whole.points, f"{len(rows):,} of {whole.points:,} points")
+        work.rows_came(task)
 
 
-def _zeros(
-    whole: Plan, found: Workers, rows: list[Row], zeros: list[Zero], report: Report | None
-) -> None:
+def _zeros(whole: Plan, found: Workers, rows: list[Row], zeros: list[Zero], work: Work) -> None:
     changes = gaps(rows)
-    for zero in zeros_of(whole, changes, found.executor, found.at_once):
+    for zero in zeros_of(whole, changes, found.executor, found.at_once, work.rate_came):
         zeros.append(zero)
-        _tell(report, len(zeros) / len(changes), f"zero {len(zeros)} of {len(changes)}")
-
-
-def _tell(report: Callable[[float, str], None] | None, fraction: float, what: str) -> None:
-    if report is not None:
-        report(fraction, what)
+        work.zero_came(zero)

@@ -44,7 +44,8 @@ class Problem:
     the other. ``targets`` (T, O), ``loss`` and ``loss_weights`` (T,) (0 where a step does not
     count, 1/n each for a mean) are None together when there is no loss. ``draw`` rebuilds the
     problem under another seed; it is None where nothing is random. ``assumed`` says in words what
-    a trained model's file left open.
+    a trained model's file left open. ``lengthen`` rebuilds it with so many steps; it is None where
+    a sequence is given, not drawn.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Problem:
     loss_weights: Array | None = None
     seed: int = 0
     draw: Callable[[int], Problem] | None = field(default=None, repr=False)
+    lengthen: Callable[[int], Problem] | None = field(default=None, repr=False)
     c_0: Array | None = None
     assumed: tuple[str, ...] = ()
 

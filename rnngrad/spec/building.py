@@ -16,7 +16,7 @@ from rnngrad.core.cells import CELLS
 from rnngrad.core.losses import LOSSES
 from rnngrad.core.outputs import OUTPUTS
 from rnngrad.core.problem import Problem
-from rnngrad.spec.drawing import Draw, DrawingError, drawn
+from rnngrad.spec.drawing import Draw, DrawingError, drawn, too_large
 from rnngrad.spec.mistakes import Mistakes
 from rnngrad.spec.parameters import Parameters
 from rnngrad.spec.parameters import check as check_parameters
@@ -45,13 +45,25 @@ class Blueprint(NamedTuple):
     weights: tuple[str, ...]
     arrays: Mapping[str, Array]
     draws: Mapping[str, Draw]
-    loss_weights: Array | None
+    loss_steps: Any
+    loss_reduction: str
     assumed: tuple[str, ...] = ()
 
     @property
     def random(self) -> bool:
         """Whether another seed makes another problem."""
         return any(draw.filling.random for draw in self.draws.values())
+
+    @property
+    def steps(self) -> int:
+        """T"""
+        drawn = self.draws.get("inputs")
+        return int(self.arrays["inputs"].shape[0]) if drawn is None else drawn.shape[0]
+
+    @property
+    def any_length(self) -> bool:
+        """Whether no sequence is given number by number."""
+        return not {"inputs", "targets"} & self.arrays.keys()
 
 
 def assemble(blueprint: Blueprint, seed: int) -> Problem:
@@ -71,11 +83,23 @@ def assemble(blueprint: Blueprint, seed: int) -> Problem:
         c_0=arrays.get("c_0"),
         loss=None if targets is None else LOSSES[blueprint.loss],
         targets=targets,
-        loss_weights=None if targets is None else blueprint.loss_weights,
+        loss_weights=None if targets is None else _loss_weights(blueprint),
         seed=seed,
         draw=partial(assemble, blueprint) if blueprint.random else None,
         assumed=blueprint.assumed,
+        lengthen=partial(_lengthened, blueprint, seed) if blueprint.any_length else None,
     )
+
+
+def _lengthened(blueprint: Blueprint, seed: int, steps: int) -> Problem:
+    """The problem as the spec with so many steps gives it; DrawingError where that is too large."""
+    draws = dict(blueprint.draws)
+    for name in draws.keys() & {"inputs", "targets"}:
+        shape = (steps, *draws[name].shape[1:])
+        draws[name] = draws[name]._replace(shape=shape)
+        if too_large(shape):
+            raise DrawingError(name, too_large(shape))
+    return assemble(blueprint._replace(draws=draws), seed)
 
 
 def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> Problem | None:
@@ -114,8 +138,7 @@ def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> 
     arrays = {
         p.name: fitted(p.value, p, lengths) for p in pieces if isinstance(p.value, np.ndarray)
     }
-    names = tuple(parameters.letters)
-    blueprint = _blueprint(spec, names, arrays, to_draw, _loss_weights(spec, steps))
+    blueprint = _blueprint(spec, tuple(parameters.letters), arrays, to_draw)
     blueprint = blueprint._replace(assumed=assumed)
     return _assembled(blueprint, spec["seed"], pieces, mistakes)
 
@@ -150,7 +173,6 @@ def _blueprint(
     weights: tuple[str, ...],
     arrays: Mapping[str, Array],
     draws: Mapping[str, Draw],
-    loss_weights: Array | None,
 ) -> Blueprint:
     return Blueprint(
         name=spec["name"],
@@ -161,7 +183,8 @@ def _blueprint(
         weights=weights,
         arrays={name: frozen(_read_only(array)) for name, array in arrays.items()},
         draws=dict(draws),
-        loss_weights=loss_weights,
+        loss_steps=spec["loss_steps"],
+        loss_reduction=spec["loss_reduction"],
     )
 
 
@@ -210,17 +233,15 @@ def _length(piece: Piece) -> int | None:
     return piece.shape[0] if piece.shape else None
 
 
-def _loss_weights(spec: Mapping[str, Any], steps: int | None) -> Array | None:
-    """(T,): 0 where a step does not count, else 1, or 1/n for a mean over n; None without loss."""
-    if "targets" not in spec or steps is None:
-        return None
-    counting = spec["loss_steps"]
+def _loss_weights(blueprint: Blueprint) -> Array:
+    """(T,): 0 where a step does not count, else 1, or 1/n for a mean over n."""
+    counting = blueprint.loss_steps
     rows = slice(None) if counting == "all" else [-1]
     if isinstance(counting, list):
         rows = [step - 1 for step in counting]
-    weights = np.zeros(steps)
+    weights = np.zeros(blueprint.steps)
     weights[rows] = 1.0
-    if spec["loss_reduction"] == "mean":
+    if blueprint.loss_reduction == "mean":
         weights /= weights.sum()
     return frozen(_read_only(weights))
 

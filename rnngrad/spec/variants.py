@@ -43,6 +43,7 @@ def variant(problem: Problem, seed: int) -> Problem:
         loss_weights=_loss_weights(problem.loss_weights, steps),
         seed=seed,
         draw=None,
+        lengthen=None,
     )
 
 

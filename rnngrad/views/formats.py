@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import MappingProxyType
 
 from rnngrad.errors import UsageError, did_you_mean
@@ -39,12 +40,25 @@ LATER = ("latex",)
 """Formats of the contract that this version does not have yet."""
 
 
-def format_named(name: str, command: str, json: bool = False) -> Render:
-    """The format called ``name``, or JSON by its short option; UsageError names those that the
-    command has."""
-    if json and name not in ("table", "json"):
+SUFFIXES: Mapping[str, str] = MappingProxyType(
+    {".json": "json", ".jsonl": "jsonl", ".csv": "csv", ".md": "markdown", ".tex": "latex"}
+)
+"""Ending of a file's name -> the format it is written in where none is asked for."""
+
+
+def asked_for(name: str | None, json: bool, output: Path | None) -> str:
+    """The name of the format that was asked for, else that of the file's ending, else table."""
+    if json and name not in (None, "json"):
         raise UsageError(f"--json contradicts --format {name}")
-    name = "json" if json else name
+    if json:
+        return "json"
+    if name is None and output is not None:
+        return SUFFIXES.get(output.suffix.lower(), "table")
+    return name or "table"
+
+
+def format_named(name: str, command: str) -> Render:
+    """The format called ``name``; UsageError names those that the command has."""
     if name in FORMATS:
         return FORMATS[name]
     known = ", ".join(FORMATS)

@@ -69,6 +69,31 @@ def test_csv_and_jsonl_hold_the_same_rows(spec: str) -> None:
     assert float(table[1]["rate"]) == report["rows"][1]["rate"]
 
 
+@pytest.mark.parametrize(("ending", "name"), [
+    ("json", "json"), ("csv", "csv"), ("md", "markdown"), ("txt", "table"),
+])  # fmt: skip
+@pytest.mark.parametrize("command", [("derive",), ("check",), ("sweep", "--whh-scale", "1,2")])
+def test_the_ending_chooses_the_format(
+    command: tuple[str, ...], ending: str, name: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"result.{ending}"
+    verb, *options = command
+    assert run(verb, SHEET, *options, "-o", str(path)).returncode == 0
+    assert path.read_text(encoding="utf-8") == run(verb, SHEET, *options, "-f", name).stdout
+
+
+def test_an_explicit_format_goes_before_the_ending(spec: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    options = ("sweep", spec, "--whh-scale", "1")
+    assert run(*options, "-o", str(path), "-f", "csv").returncode == 0
+    assert path.read_text().startswith("scale,seed,")
+    assert run(*options, "-o", str(path), "--force", "-f", "table").returncode == 0
+    assert "Critical scale" in path.read_text() or "no critical scale" in path.read_text()
+    refused = run("derive", spec, "-o", str(tmp_path / "x.tex"))
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "derive has no latex format yet" in refused.stderr
+
+
 def test_the_table_fits_and_ends_in_words(spec: str) -> None:
     text = run("sweep", spec, *SCALES, "--seeds", "3").stdout
     assert max(map(len, text.splitlines())) <= 80
@@ -156,7 +181,7 @@ def test_a_scheduler_that_is_not_there() -> None:
     done = run("sweep", SHEET, "--whh-scale", "1", "--scheduler", "tcp://127.0.0.1:9")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "--scheduler tcp://127.0.0.1:9: no scheduler answers there within 10 s\n"
+        "--scheduler tcp://127.0.0.1:9: no Dask scheduler answers there within 10 s\n"
     )
     assert time.monotonic() - began < 60
 
@@ -225,6 +250,52 @@ def test_a_file_that_is_no_sweep_is_refused(spec: str, tmp_path: Path) -> None:
     assert "rows.jsonl:1: is not a row of a sweep" in done.stderr
 
 
+def test_another_threshold_makes_other_regimes_in_the_file_too(spec: str, tmp_path: Path) -> None:
+    """What --resume --steady finds in the file is what it shows, and what the file then says."""
+    path, afresh = tmp_path / "rows.jsonl", tmp_path / "afresh.jsonl"
+    run("sweep", spec, *SCALES, "-o", str(path))
+    before = lines(path)
+    done = run("sweep", spec, "--whh-scale", "4", "--steady", "0.5", "-o", str(path), "--resume")
+    assert "1 points, 1 of them from before" in done.stderr
+    run("sweep", spec, *SCALES, "--steady", "0.5", "-o", str(afresh))
+    assert lines(path) == lines(afresh) != before
+    changed = sum(a != b for a, b in zip(before, lines(path), strict=True))
+    assert f"--steady 0.5 changed {changed} regimes" in done.stderr
+    assert "changed" not in run("sweep", spec, *SCALES, "--steady", "0.5", "-o", str(path),
+                                "--resume").stderr  # fmt: skip
+    assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("way", ["--resume", "--force"])
+def test_two_runs_on_one_file_are_one_too_many(spec: str, tmp_path: Path, way: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    first = started(spec, path)
+    second = run("sweep", spec, *LONG, "-o", str(path), way)
+    assert (second.returncode, second.stdout) == (2, "")
+    assert second.stderr == (
+        f"{path}: another sweep is writing to it; wait until it ends, or name another file\n"
+    )
+    first.kill()  # as a crash would: what it locked is free again
+    first.communicate(timeout=60)
+    kept = path.read_bytes()
+    third = run("sweep", spec, "--whh-scale", "0.5", *LONG[:4], "-o", str(path), "--resume")
+    assert third.returncode == 0, third.stderr
+    assert path.read_bytes()[: kept.rindex(b"\n")] == kept[: kept.rindex(b"\n")]
+
+
+def test_the_rows_of_before_are_kept_where_nothing_can_start(spec: str, tmp_path: Path) -> None:
+    """--force erases them when the workers are there, not before; nothing new is left behind."""
+    pytest.importorskip("distributed")
+    path, fresh = tmp_path / "rows.jsonl", tmp_path / "fresh.jsonl"
+    run("sweep", spec, "--whh-scale", "1", "-o", str(path))
+    before = path.read_bytes()
+    nowhere = ("--whh-scale", "1,2", "--scheduler", "tcp://127.0.0.1:9")
+    assert run("sweep", spec, *nowhere, "-o", str(path), "--force").returncode == 2
+    assert path.read_bytes() == before
+    assert run("sweep", spec, *nowhere, "-o", str(fresh)).returncode == 2
+    assert not fresh.exists()
+
+
 def test_processes_make_the_same_rows(spec: str, tmp_path: Path) -> None:
     here = run("sweep", spec, *SCALES, "--seeds", "2", "--json")
     there = run("sweep", spec, *SCALES, "--seeds", "2", "--json", "--jobs", "2")
@@ -238,14 +309,20 @@ def test_processes_make_the_same_rows(spec: str, tmp_path: Path) -> None:
 LONG = ["--set", "inputs.steps=3000", "--set", "targets.steps=3000", "--whh-scale", "0.5:3:500"]
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_ctrl_c_keeps_what_is_done(spec: str, tmp_path: Path, jobs: str) -> None:
-    path = tmp_path / "rows.jsonl"
-    command = [sys.executable, "-m", "rnngrad", "sweep", spec, *LONG, "-o", str(path), "-j", jobs]
+def started(spec: str, path: Path, *more: str) -> subprocess.Popen[bytes]:
+    """A long sweep that has written its first row."""
+    command = [sys.executable, "-m", "rnngrad", "sweep", spec, *LONG, "-o", str(path), *more]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     while not (path.exists() and path.read_bytes().count(b"\n")):
         assert process.poll() is None
         time.sleep(0.05)
+    return process
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_keeps_what_is_done(spec: str, tmp_path: Path, jobs: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    process = started(spec, path, "-j", jobs)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, b"")

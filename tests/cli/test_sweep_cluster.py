@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 import rnngrad
-from cli.running import run
+from cli.running import SHEET, run
 from rnngrad.analyses import sweeping_run
 from rnngrad.analyses.scales import scales_of
+from rnngrad.cli.cluster import version_here
 from rnngrad.cli.executors import workers
 from rnngrad.errors import RnngradError, UsageError
 
@@ -30,22 +35,25 @@ NET = {
 class Cluster:
     """Processes that the test started, and the scheduler's address."""
 
-    def __init__(self, count: int) -> None:
-        self.processes = [self._start("scheduler", "--port", "0")]
+    def __init__(self, count: int, path: Path | None = None, path_too: Path | None = None) -> None:
+        """``path`` goes before all others on the workers' import path, ``path_too`` on the
+        scheduler's."""
+        self.processes = [self._start(path_too, "scheduler", "--port", "0")]
         stream = self.processes[0].stderr
         assert stream is not None
         self.address = next(line.split()[-1] for line in stream if "Scheduler at" in line)
         more = ("--nthreads", "1", "--no-nanny")
-        self.workers = [self._start("worker", self.address, *more) for _ in range(count)]
+        self.workers = [self._start(path, "worker", self.address, *more) for _ in range(count)]
         self.processes += self.workers
 
     @staticmethod
-    def _start(what: str, *args: str) -> subprocess.Popen[str]:
+    def _start(path: Path | None, what: str, *args: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", f"distributed.cli.dask_{what}", *args]
         command += ["--host", "127.0.0.1", "--no-dashboard"]
         stderr = subprocess.PIPE if what == "scheduler" else subprocess.DEVNULL
         env = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
-        return subprocess.Popen(command, stderr=stderr, text=True, env=env)
+        env |= {} if path is None else {"PYTHONPATH": str(path)}
+        return subprocess.Popen(command, stderr=stderr, text=True, env=env, cwd=path)
 
     def stop(self) -> None:
         for process in self.processes:
@@ -96,13 +104,95 @@ def test_a_killed_worker_loses_no_row_and_doubles_none(
 
 
 def test_a_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rnngrad.cli.executors.PATIENCE", 1.0)
+    monkeypatch.setattr("rnngrad.cli.cluster.PATIENCE", 1.0)
     alone = Cluster(0)
     try:
         with pytest.raises(UsageError, match="has no workers"), workers(1, alone.address):
             pass
     finally:
         alone.stop()
+
+
+@pytest.mark.parametrize("whose", ["workers", "scheduler"])
+def test_a_cluster_without_rnngrad(whose: str, tmp_path: Path) -> None:
+    """Another rnngrad stands before this one on their path, and has none of its modules."""
+    old = tmp_path / "old"
+    (old / "rnngrad").mkdir(parents=True)
+    (old / "rnngrad" / "__init__.py").write_text("")
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("mine")
+    wrong = Cluster(1, old, None) if whose == "workers" else Cluster(1, None, old)
+    try:
+        options = ("--whh-scale", "1", "-o", str(rows), "--force", "--scheduler", wrong.address)
+        done = run("sweep", SHEET, *options)
+    finally:
+        wrong.stop()
+    assert (done.returncode, done.stdout, rows.read_text()) == (2, "", "mine")
+    assert "No module named 'rnngrad." in done.stderr
+    assert "the same rnngrad" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_worker_of_another_version(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rnngrad.cli.cluster.__version__", "99.0")
+    words = "2 of 2 workers cannot run rnngrad 99.0; tcp://.* has rnngrad"
+    with pytest.raises(UsageError, match=words), workers(1, cluster.address):
+        pass
+
+
+# --- what answers and is no scheduler
+
+
+class Listening:
+    """A server on loopback that does ``greet`` with whoever connects, then keeps quiet."""
+
+    def __init__(self, greet: Callable[[socket.socket], object]) -> None:
+        self.greet, self.taken = greet, []
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.address = f"tcp://127.0.0.1:{self.server.getsockname()[1]}"
+        Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                self.taken.append(self.server.accept()[0])
+                self.greet(self.taken[-1])
+
+    def stop(self) -> None:
+        for each in (self.server, *self.taken):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+
+HTTP = b"HTTP/1.1 400 Bad Request\r\nServer: a web server\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize(("greet", "words"), [
+    (lambda _: None, "no Dask scheduler answers there within 10 s"),
+    (lambda it: it.sendall(HTTP), "what answers there is no Dask scheduler"),
+    (lambda it: it.close(), "what answers there is no Dask scheduler"),
+])  # fmt: skip
+def test_what_answers_and_is_no_scheduler(
+    greet: Callable[[socket.socket], object], words: str
+) -> None:
+    server = Listening(greet)
+    began = time.monotonic()
+    try:
+        done = run("sweep", SHEET, "--whh-scale", "1", "--scheduler", server.address)
+    finally:
+        server.stop()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"--scheduler {server.address}: {words}\n"
+    assert time.monotonic() - began < 30
+
+
+def test_a_workers_address_is_not_the_schedulers(cluster: Cluster) -> None:
+    with workers(1, cluster.address) as found:
+        assert found.executor is not None
+        worker = next(iter(found.executor._client.run(version_here)))
+    with pytest.raises(UsageError, match="is a Dask worker; give the"), workers(1, worker):
+        pass
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
