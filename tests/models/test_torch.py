@@ -199,9 +199,13 @@ def test_wrappers_may_be_left_out_of_the_prefix() -> None:
 def test_a_misspelt_prefix_is_answered(tmp_path: Path) -> None:
     arrays = state() | {k.replace("a.", "decoder."): v for k, v in state().items()}
     found = read_model(saved(tmp_path, arrays))
-    with pytest.raises(ModelFileError, match=r"no recurrent net 'decodr.'; did you mean 'decoder.'"):
+    with pytest.raises(
+        ModelFileError, match=r"no recurrent net 'decodr.'; did you mean 'decoder.'"
+    ):
         choose(found, "decodr.")
-    with pytest.raises(ModelFileError, match=r"2 recurrent nets, give prefix: one of 'a.' and 'dec"):
+    with pytest.raises(
+        ModelFileError, match=r"2 recurrent nets, give prefix: one of 'a.' and 'dec"
+    ):
         choose(found, None)
 
 
@@ -217,7 +221,9 @@ def test_a_list_of_prefixes_is_a_stack(tmp_path: Path) -> None:
 
 def test_a_file_without_a_recurrent_net_lists_its_keys(tmp_path: Path) -> None:
     path = saved(tmp_path, {"conv.weight": np.ones((2, 2)), "conv.bias": np.ones(2)})
-    with pytest.raises(ModelFileError, match=r"no recurrent net .* keys are conv.weight and conv.b"):
+    with pytest.raises(
+        ModelFileError, match=r"no recurrent net .* keys are conv.weight and conv.b"
+    ):
         choose(read_model(path), None)
 
 
