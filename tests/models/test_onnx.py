@@ -205,6 +205,42 @@ def test_constants_by_nodes_and_inside_subgraphs(tmp_path: Path) -> None:
     np.testing.assert_allclose(own(found.recurrent[0], x), y, rtol=0, atol=1e-5)
 
 
+def put_together(doublings: int = 0) -> Any:
+    """PyTorch's rows r, z, n in float64, cut, joined as z, r, n, cast, and given an axis."""
+    made = weights("GRU", dtype=np.float64)
+    z, r, n = np.split(made["W"][0], 3)
+    constants = {"rows": np.concatenate([r, z, n]), "R": made["R"].astype(np.float32)}
+    constants |= {"B": made["B"].astype(np.float32), "zero": np.array([0])}
+    nodes = []
+    for k, (start, end) in enumerate([(4, 8), (0, 4), (8, 2**62)]):
+        constants |= {f"s{k}": np.array([start]), f"e{k}": np.array([end])}
+        nodes.append(helper.make_node("Slice", ["rows", f"s{k}", f"e{k}", "zero"], [f"gate{k}"]))
+    nodes.append(helper.make_node("Concat", ["gate0", "gate1", "gate2"], ["joined0"], axis=0))
+    for k in range(doublings):
+        both = [f"joined{k}"] * 2
+        nodes.append(helper.make_node("Concat", both, [f"joined{k + 1}"], axis=0))
+    nodes += [
+        helper.make_node("Transpose", [f"joined{doublings}"], ["turned"], perm=[1, 0]),
+        helper.make_node("Transpose", ["turned"], ["back"]),
+        helper.make_node("Cast", ["back"], ["cast"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["cast", "zero"], ["W"]),
+        node("GRU"),
+    ]
+    return model(nodes, constants)
+
+
+def test_weights_that_the_graph_puts_together(tmp_path: Path) -> None:
+    path = written(tmp_path, put_together())
+    net = choose(read_model(path), None)
+    x = inputs()
+    np.testing.assert_allclose(own(net, x), truth(path, x[:, None])[:, 0, 0], rtol=0, atol=1e-5)
+
+
+def test_weights_that_grow_without_end_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"\[joined\d+\] grows to \d+ bytes; it is hostile"):
+        choose(read_model(written(tmp_path, put_together(doublings=60))), None)
+
+
 @pytest.mark.parametrize(
     ("made", "words"),
     [
