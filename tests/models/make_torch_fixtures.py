@@ -4,8 +4,8 @@
 
 NAME.safetensors is a state_dict, NAME.grads.safetensors the gradients that PyTorch left under the
 same keys, NAME.expected.npz holds in float64 x (T, I), targets (T, O), h (T, H) of the highest
-layer, y = fc(h) and the loss Σ (targets − y)². Shapes are the smallest that tell rows, columns, gates and
-layers apart: I = 3, H = 4, O = 2, T = 6.
+layer, y = fc(h) and the loss Σ (targets − y)². Shapes are the smallest that tell rows, columns,
+gates and layers apart: I = 3, H = 4, O = 2, T = 6.
 """
 
 from __future__ import annotations

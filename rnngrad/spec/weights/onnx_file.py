@@ -33,10 +33,11 @@ MOST_DEPTH = 20
 
 
 class Node(NamedTuple):
-    """A node of any graph of the model, and the constants that it sees by name."""
+    """A node of any graph of the model; what it sees by name: constants' keys, and other nodes."""
 
     proto: Any
     constants: Mapping[str, str]
+    makers: Mapping[str, Any]
 
 
 class Graph(NamedTuple):
@@ -61,8 +62,15 @@ def open_onnx(path: Path, name: str) -> Graph:
     if not model.graph.node and not model.graph.initializer:
         raise ModelFileError(f"{name} holds no graph, so it is no ONNX model")
     arrays: dict[str, Stored] = {}
-    nodes = tuple(_walk(model.graph, {}, arrays, _Place(path, name), 0))
+    nodes = tuple(_walk(model.graph, _Seen({}, {}), arrays, _Place(path, name), 0))
     return Graph(nodes, Store(name, arrays))
+
+
+class _Seen(NamedTuple):
+    """What a graph sees of the graphs around it."""
+
+    constants: Mapping[str, str]
+    makers: Mapping[str, Any]
 
 
 class _Place(NamedTuple):
@@ -71,12 +79,13 @@ class _Place(NamedTuple):
 
 
 def _walk(
-    graph: Any, outside: Mapping[str, str], arrays: dict[str, Stored], place: _Place, depth: int
+    graph: Any, outside: _Seen, arrays: dict[str, Stored], place: _Place, depth: int
 ) -> Iterator[Node]:
     """Every node of a graph and of the graphs inside it, each with the constants it sees."""
     if depth > MOST_DEPTH:
         raise ModelFileError(f"{place.name} nests more than {MOST_DEPTH} graphs")
-    constants = dict(outside)
+    constants = dict(outside.constants)
+    makers = dict(outside.makers) | {name: n for n in graph.node for name in n.output}
     for tensor in graph.initializer:
         constants[tensor.name] = _add(arrays, tensor.name, tensor, place)
     for node in graph.node:
@@ -87,10 +96,10 @@ def _walk(
         if node.op_type == "Identity" and node.input and node.input[0] in constants:
             constants[node.output[0]] = constants[node.input[0]]
     for node in graph.node:
-        yield Node(node, constants)
+        yield Node(node, constants, makers)
         for attribute in node.attribute:
             if attribute.HasField("g"):
-                yield from _walk(attribute.g, constants, arrays, place, depth + 1)
+                yield from _walk(attribute.g, _Seen(constants, makers), arrays, place, depth + 1)
 
 
 def _add(arrays: dict[str, Stored], name: str, tensor: Any, place: _Place) -> str:
@@ -122,6 +131,15 @@ def _numbers(tensor: Any, place: _Place, words: str) -> Numbers:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelFileError(f"{words} is damaged: {cut(str(error), 80)}") from None
     return array.astype(np.float32) if tensor.data_type == 16 else array
+
+
+def attributes(node: Any) -> dict[str, Any]:
+    """name -> value, of the kinds that recurrent nodes and Gemm have."""
+    found: dict[str, Any] = {}
+    for item in node.attribute:
+        by_type = {1: item.f, 2: item.i, 3: item.s, 6: item.floats, 7: item.ints, 8: item.strings}
+        found[item.name] = by_type.get(item.type)
+    return found
 
 
 def _beside(tensor: Any, path: Path, words: str) -> bytes:

@@ -22,8 +22,9 @@ from rnngrad.core.arrays import Array
 from rnngrad.spec.text import cut, listed
 from rnngrad.spec.weights.gates import layer, sides
 from rnngrad.spec.weights.onnx_dense import dense_layers
-from rnngrad.spec.weights.onnx_file import Node, open_onnx
-from rnngrad.spec.weights.records import Contents, Found, ModelFileError, Refused, Store
+from rnngrad.spec.weights.onnx_file import Node, attributes, open_onnx
+from rnngrad.spec.weights.onnx_folding import folded
+from rnngrad.spec.weights.records import Contents, Found, ModelFileError, Refused, Store, finite
 
 
 class Operator(NamedTuple):
@@ -72,15 +73,6 @@ def store_of(path: Path, name: str) -> Store:
     return open_onnx(path, name).store
 
 
-def attributes(node: Any) -> dict[str, Any]:
-    """name -> value, of the kinds that recurrent nodes and Gemm have."""
-    found: dict[str, Any] = {}
-    for item in node.attribute:
-        by_type = {1: item.f, 2: item.i, 3: item.s, 6: item.floats, 7: item.ints, 8: item.strings}
-        found[item.name] = by_type.get(item.type)
-    return found
-
-
 def _nets(store: Store, node: Node, key: str) -> list[Found]:
     """The net of a node; two where it is bidirectional."""
     operator = OPERATORS[node.proto.op_type]
@@ -103,7 +95,7 @@ def _nets(store: Store, node: Node, key: str) -> list[Found]:
             operator.cell,
             (layer(operator.cell, operator.order, (W[d], R[d]), _halves(B, d, hidden, operator)),),
             names[d],
-            store.arrays[node.constants[node.proto.input[1]]].dtype,
+            _dtype(store, node, node.proto.input[1]),
             (*assumed, BACKWARD) if way == "reverse" else assumed,
             way or None,
             count > 1,
@@ -111,6 +103,13 @@ def _nets(store: Store, node: Node, key: str) -> list[Found]:
         )
         for d, way in enumerate(ways[direction])
     ]
+
+
+def _dtype(store: Store, node: Node, name: str) -> str:
+    """The type of a weight as it is stored, at the end of the first inputs."""
+    while name not in node.constants:
+        name = node.makers[name].input[0]
+    return store.arrays[node.constants[name]].dtype
 
 
 def _text(value: Any) -> str:
@@ -126,10 +125,17 @@ def _array(store: Store, node: Node, key: str, index: int, part: str) -> Array:
     if not _given(node, index):
         raise store.refuse(key, f"has no {part}")
     name = node.proto.input[index]
-    if name not in node.constants:
+    if name in node.constants:
+        return store.real(node.constants[name])
+    try:
+        found = folded(store, node, name)
+    except (ValueError, TypeError, IndexError, KeyError, MemoryError) as error:
+        words = f"has a {part} that cannot be put together: {cut(str(error), 80)}"
+        raise store.refuse(key, words) from None
+    if found is None:
         words = f"has its {part}, {cut(name, 60)}, from a computation, not as a constant"
         raise store.refuse(key, f"{words}; export it with constant folding")
-    return store.real(node.constants[name])
+    return finite(found, store.place(name))
 
 
 def _refuse(store: Store, node: Node, key: str, said: Mapping[str, Any]) -> None:

@@ -50,17 +50,21 @@ class Store(NamedTuple):
 
     def real(self, key: str) -> Array:
         """The array of ``key`` in float64; raises ModelFileError unless it is real and finite."""
-        found = self.arrays[key].read()
-        refused = type_refused(found.dtype)
-        if refused:
-            raise self.refuse(key, f"holds {refused}, must hold real numbers")
-        with np.errstate(all="ignore"):
-            wide = found.astype(np.float64)
-        finite = np.isfinite(wide)
-        if not finite.all():
-            first = [int(i) for i in np.argwhere(~finite)[0]]
-            raise self.refuse(key, f"holds {wide[tuple(first)]} at {first}, counted from 0")
-        return frozen(wide)
+        return finite(self.arrays[key].read(), self.place(key))
+
+
+def finite(found: Numbers, place: str) -> Array:
+    """An array in float64; raises ModelFileError unless its numbers are real and finite."""
+    refused = type_refused(found.dtype)
+    if refused:
+        raise ModelFileError(f"{place} holds {refused}, must hold real numbers")
+    with np.errstate(all="ignore"):
+        wide = found.astype(np.float64)
+    bad = ~np.isfinite(wide)
+    if bad.any():
+        first = [int(i) for i in np.argwhere(bad)[0]]
+        raise ModelFileError(f"{place} holds {wide[tuple(first)]} at {first}, counted from 0")
+    return frozen(wide)
 
 
 class Layer(NamedTuple):

@@ -1,0 +1,250 @@
+"""Damaged and hostile files: whatever the bytes, the answer is a net or one ModelFileError."""
+
+from __future__ import annotations
+
+import io
+import json
+import tempfile
+import tracemalloc
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rnngrad.spec.weights import ModelFileError, choose, load_model_array, read_model
+
+FIXTURES = Path(__file__).parent / "fixtures"
+GOOD = (FIXTURES / "lstm.safetensors").read_bytes()
+KEY = "rnn.weight_hh_l0"
+
+
+def header() -> dict[str, Any]:
+    return json.loads(GOOD[8 : 8 + int.from_bytes(GOOD[:8], "little")])
+
+
+def rebuilt(found: Any, data: bytes | None = None) -> bytes:
+    """A file of this header, over the good file's numbers."""
+    text = found if isinstance(found, bytes) else json.dumps(found).encode()
+    body = GOOD[8 + int.from_bytes(GOOD[:8], "little") :] if data is None else data
+    return len(text).to_bytes(8, "little") + text + body
+
+
+def changed(part: str, value: Any) -> bytes:
+    found = header()
+    found[KEY][part] = value
+    return rebuilt(found)
+
+
+def twice() -> bytes:
+    text = json.dumps(header())
+    return rebuilt((text[:-1] + f', "{KEY}": {json.dumps(header()[KEY])}}}').encode())
+
+
+OFFSETS = header()[KEY]["data_offsets"]
+HOSTILE: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "no safetensors file"),
+    "short": (GOOD[:5], "no safetensors file"),
+    "no header": (GOOD[:8], "no safetensors file"),
+    "half a header": (GOOD[:40], "no safetensors file"),
+    "half the numbers": (GOOD[: len(GOOD) // 2 + 500], r"\] ends at byte .* it is cut short"),
+    "one byte short": (GOOD[:-1], "it is cut short"),
+    "one byte long": (GOOD + b"\0", "holds 1 bytes that no array claims"),
+    "huge header": (b"\xff" * 8 + GOOD[8:], "claims a header of 18446744073709551615 bytes"),
+    "no JSON": (rebuilt(b"{nothing"), "its header is no JSON"),
+    "no UTF-8": (rebuilt(b"\xff\xfe"), "its header is no JSON"),
+    "nested": (rebuilt(b"[" * 200_000), "its header is no JSON"),
+    "huge number": (rebuilt(b"9" * 10_000), "its header is no JSON"),
+    "a list": (rebuilt([]), "its header is a list"),
+    "a key twice": (twice(), f"the key {KEY} stands twice"),
+    "an array that is none": (rebuilt({KEY: 3}), rf"\[{KEY}\] is 3 in the header"),
+    "no dtype": (changed("dtype", None), rf"\[{KEY}\] has dtype empty"),
+    "dtype of another size": (changed("dtype", "F32"), rf"\[{KEY}\] is .* of F32, 256 bytes, but"),
+    "dtype unknown": (changed("dtype", "F99"), rf"\[{KEY}\] is of type F99, which is not read"),
+    "negative length": (changed("shape", [-16, -4]), rf"\[{KEY}\] has shape \[-16, -4\]"),
+    "fractional length": (changed("shape", [16.0, 4]), rf"\[{KEY}\] has shape"),
+    "true for a length": (changed("shape", [True, 64]), rf"\[{KEY}\] has shape"),
+    "too long": (changed("shape", [2**40, 2**40]), rf"\[{KEY}\] is \[1099511627776"),
+    "too many axes": (changed("shape", [1] * 100), rf"\[{KEY}\] has shape"),
+    "no shape": (changed("shape", None), rf"\[{KEY}\] has shape None"),
+    "another shape": (changed("shape", [4, 16]), rf"\[{KEY}\] is 4×16, must be H×H"),
+    "offsets reversed": (changed("data_offsets", OFFSETS[::-1]), rf"\[{KEY}\] has data_offsets"),
+    "negative offset": (changed("data_offsets", [-512, 0]), rf"\[{KEY}\] has data_offsets"),
+    "one offset": (changed("data_offsets", OFFSETS[:1]), rf"\[{KEY}\] has data_offsets"),
+    "offsets beyond": (changed("data_offsets", [10**6, 10**6 + 512]), "begins at byte .* damaged"),
+    "overlapping": (
+        changed("data_offsets", [OFFSETS[0] - 8, OFFSETS[1] - 8]),
+        r"\] begins at byte .* must begin at",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_safetensors(tmp_path: Path, name: str) -> None:
+    data, words = HOSTILE[name]
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(data)
+    with pytest.raises(ModelFileError, match=words) as caught:
+        choose(read_model(path), None)
+    assert str(caught.value).startswith("net.safetensors")
+    assert str(caught.value).isprintable()
+
+
+def answers(data: bytes, suffix: str = ".safetensors") -> None:
+    """A net, or a ModelFileError in one printable line: never another exception."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"net{suffix}"
+        path.write_bytes(data)
+        words = "a net"
+        try:
+            found = read_model(path)
+            net = choose(found, None)
+            assert all(np.isfinite(p).all() for p in net.layers[0].parameters.values())
+            load_model_array(path, found.keys[0])
+        except ModelFileError as error:
+            words = str(error)
+        assert words
+        assert words.isprintable()
+
+
+BYTES = st.binary(max_size=12)
+
+
+@settings(max_examples=400)
+@given(st.lists(st.tuples(st.integers(0, len(GOOD)), BYTES, st.integers(0, 12)), max_size=4))
+def test_mutated_bytes(changes: list[tuple[int, bytes, int]]) -> None:
+    data = GOOD
+    for at, piece, instead in changes:
+        data = data[:at] + piece + data[at + instead :]
+    answers(data)
+
+
+@settings(max_examples=200)
+@given(st.binary(max_size=300))
+def test_any_bytes(data: bytes) -> None:
+    answers(data)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=5)
+    | st.sampled_from(["F64", "F32", "BF16", "BOOL", "F8_E4M3", 0, 4, 16, 64, 512]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)  # fmt: skip
+KEYS = st.sampled_from(
+    ["rnn.weight_hh_l0", "rnn.weight_ih_l0", "rnn.bias_ih_l0", "fc.weight", "__metadata__", "a\nb"]
+)
+PARTS = st.sampled_from(["dtype", "shape", "data_offsets", "more"])
+
+
+@settings(max_examples=400)
+@given(st.lists(st.tuples(KEYS, PARTS, VALUES, st.booleans()), max_size=4))
+def test_mutated_headers(changes: list[tuple[str, str, Any, bool]]) -> None:
+    found = header()
+    for key, part, value, whole in changes:
+        if whole or not isinstance(found.get(key), dict):
+            found[key] = value
+        else:
+            found[key][part] = value
+    answers(rebuilt(found))
+
+
+def npz(**arrays: Any) -> bytes:
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
+    return stream.getvalue()
+
+
+NPZ = npz(w_ih=np.ones((12, 3)), w_hh=np.ones((12, 4)))
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(st.integers(0, len(NPZ)), BYTES, st.integers(0, 12)), max_size=4))
+def test_mutated_npz(changes: list[tuple[int, bytes, int]]) -> None:
+    data = NPZ
+    for at, piece, instead in changes:
+        data = data[:at] + piece + data[at + instead :]
+    answers(data, ".npz")
+
+
+def bomb(shape: tuple[int, ...]) -> bytes:
+    """A .npz of zeros, deflated: about a thousandth of what it unpacks to."""
+    stream = io.BytesIO()
+    np.savez_compressed(stream, w_ih=np.zeros(shape), w_hh=np.ones((12, 4)))
+    return stream.getvalue()
+
+
+def lying() -> bytes:
+    """A member whose .npy header claims a TiB over a few bytes."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        head = io.BytesIO()
+        np.lib.format.write_array_header_1_0(
+            head, {"descr": "<f8", "fortran_order": False, "shape": (12, 2**33)}
+        )
+        archive.writestr("w_ih.npy", head.getvalue() + bytes(64))
+        full = io.BytesIO()
+        np.save(full, np.ones((12, 4)))
+        archive.writestr("w_hh.npy", full.getvalue())
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: bomb((12, 2**20)), r"net.npz\[w_ih\] would unpack to \d+ bytes from a file of"),
+        (lying, r"net.npz\[w_ih\] claims 768.0 GiB"),
+        (
+            lambda: npz(w_ih=np.array([["a"]], dtype=object), w_hh=np.ones((12, 4))),
+            r"net.npz\[w_ih\]",
+        ),
+        (lambda: npz(w_ih=np.ones((12, 3), dtype=complex), w_hh=np.ones((12, 4))), "complex"),
+        (lambda: NPZ[:200], "net.npz is damaged"),
+    ],
+)
+def test_hostile_npz(tmp_path: Path, make: Callable[[], bytes], words: str) -> None:
+    path = tmp_path / "net.npz"
+    path.write_bytes(make())
+    with pytest.raises(ModelFileError, match=words):
+        choose(read_model(path), None)
+
+
+def test_no_more_is_read_than_is_asked_for(tmp_path: Path) -> None:
+    """A net of a few KB beside an embedding of 64 MiB: the memory taken stays far below."""
+    large = 2**26
+    entries = {"rnn.weight_ih_l0": [4, 3], "rnn.weight_hh_l0": [4, 4], "big.weight": [2**20, 16]}
+    at, found = 0, {}
+    for key, shape in entries.items():
+        size = 4 * shape[0] * shape[1]
+        found[key] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at + size]}
+        at += size
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(rebuilt(found, bytes(at)))
+    assert path.stat().st_size > large
+    tracemalloc.start()
+    choose(read_model(path), None)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < large / 16
+
+
+def test_files_that_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(GOOD)
+    (tmp_path / "folder.npz").mkdir()
+    cases = {
+        "modle.safetensors": r"no such file; did you mean 'model.safetensors'\?",
+        "folder.npz": "is a folder",
+        "model.txt": "must end in .safetensors, .json, .npz",
+    }
+    for name, words in cases.items():
+        with pytest.raises(ModelFileError, match=words) as caught:
+            read_model(tmp_path / name)
+        assert str(caught.value).startswith(name)
+    with pytest.raises(ModelFileError, match=r"layout is 'torhc', must be .* mean 'torch'"):
+        read_model(tmp_path / "model.safetensors", "torhc")
+    with pytest.raises(ModelFileError, match=r"layout keras must end in .keras, .h5 or .hdf5"):
+        read_model(tmp_path / "model.safetensors", "keras")

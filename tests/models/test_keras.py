@@ -1,0 +1,342 @@
+"""Keras's files against Keras's own outputs: every way it saves, the cells it has, what is refused.
+
+Keras runs on JAX here, where it adds in float32 whatever the layers' type (its ``result_type``
+gives float32 for float64 on every backend but TensorFlow): outputs agree to 1e-5, and no better.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from oracles.cells import run
+from rnngrad.spec.weights import Found, ModelFileError, choose, load_model_array, read_model
+
+os.environ["KERAS_BACKEND"] = "jax"
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import jax
+    import keras
+    from keras import layers
+
+T, INPUTS, HIDDEN = 7, 3, 4
+SUFFIXES = [".keras", ".weights.h5", ".h5", ".hdf5"]
+CELLS: dict[str, Callable[..., Any]] = {
+    "rnn": layers.SimpleRNN,
+    "gru": layers.GRU,
+    "lstm": layers.LSTM,
+}
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> Iterator[None]:
+    """Keras warns of its own deprecations, and draws from a seed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        keras.utils.set_random_seed(0)
+        yield
+
+
+def built(*stack: Any, width: int = INPUTS) -> Any:
+    """A sequential model whose biases are drawn too, since Keras starts them at zero."""
+    model = keras.Sequential([keras.Input((T, width)), *stack])
+    rng = np.random.default_rng(1)
+    model.set_weights([rng.normal(size=w.shape, scale=0.5) for w in model.get_weights()])
+    return model
+
+
+def saved(model: Any, folder: Path, suffix: str) -> Path:
+    """The model in a file of its own, as Keras writes it."""
+    path = folder / f"net{suffix}"
+    if suffix == ".weights.h5":
+        model.save_weights(path)
+    else:
+        model.save(path)
+    return path
+
+
+def inputs() -> np.ndarray:
+    return np.random.default_rng(2).normal(size=(T, INPUTS))
+
+
+def outputs(model: Any, x: np.ndarray) -> np.ndarray:
+    return np.asarray(model(x[None]))[0]
+
+
+def own(net: Found, x: np.ndarray) -> np.ndarray:
+    rows = x[::-1] if net.direction == "reverse" else x
+    return run(net.cell, [layer.parameters for layer in net.layers], rows, net.activation)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(
+    ("suffix", "bias"), [*((s, True) for s in SUFFIXES), (".keras", False), (".h5", False)]
+)
+def test_outputs_are_kerass(tmp_path: Path, cell: str, suffix: str, bias: bool) -> None:
+    layer = CELLS[cell](HIDDEN, return_sequences=True, use_bias=bias)
+    model = built(layer)
+    net = choose(read_model(saved(model, tmp_path, suffix)), None)
+    assert (net.cell, net.inputs, net.hidden, net.dtype) == (cell, INPUTS, HIDDEN, "float32")
+    x = inputs()
+    np.testing.assert_allclose(own(net, x), outputs(model, x), rtol=0, atol=1e-5)
+    configured = suffix != ".weights.h5"
+    assert net.activation == ("tanh" if configured and cell == "rnn" else None)
+    assert bool(net.assumed) is not configured
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+def test_every_type_is_read_exactly(tmp_path: Path, cell: str, dtype: str) -> None:
+    layer = CELLS[cell](HIDDEN, recurrent_initializer="glorot_uniform", dtype=dtype)
+    with jax.enable_x64(dtype == "float64"):
+        path = saved(built(layer), tmp_path, ".keras")
+        kernel, recurrent = (np.asarray(w, dtype=np.float64) for w in layer.get_weights()[:2])
+    net = choose(read_model(path), None)
+    assert net.dtype == dtype
+    for name, matrix in (("W_xh", kernel), ("W_hh", recurrent)):
+        found = net.layers[0].parameters[name]
+        assert np.array_equal(np.sort(found, axis=0), np.sort(matrix.T, axis=0))
+
+
+@pytest.mark.parametrize("word", ["relu", "sigmoid", "linear", "softplus"])
+def test_the_activation_is_read(tmp_path: Path, word: str) -> None:
+    model = built(layers.SimpleRNN(HIDDEN, word, return_sequences=True))
+    for suffix in (".keras", ".h5"):
+        net = choose(read_model(saved(model, tmp_path, suffix)), None)
+        assert net.activation == {"linear": "identity"}.get(word, word)
+        x = inputs()
+        np.testing.assert_allclose(own(net, x), outputs(model, x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_names_stacks_and_read_outs(tmp_path: Path, suffix: str) -> None:
+    """Two named layers, stacked by a list of prefixes, and the dense layer behind them."""
+    dense = layers.Dense(2, "softmax", name="out")
+    model = built(
+        layers.LSTM(HIDDEN, return_sequences=True, name="low"),
+        layers.LSTM(5, return_sequences=True, name="high"),
+        dense,
+    )
+    path = saved(model, tmp_path, suffix)
+    found = read_model(path)
+    net = choose(found, ["low", "high"])
+    x = inputs()
+    h = own(net, x)
+    (out,) = found.dense
+    assert out.b is not None
+    assert out.key == "out"
+    assert out.activation == (None if suffix == ".weights.h5" else "softmax")
+    y = np.exp(h @ out.W.T + out.b)
+    truth = outputs(model, x)
+    np.testing.assert_allclose(y / y.sum(axis=1, keepdims=True), truth, rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(load_model_array(path, out.W_key), out.W)
+    np.testing.assert_array_equal(load_model_array(path, out.b_key), out.b)
+    with pytest.raises(
+        ModelFileError, match=r"holds 2 recurrent nets.*no recurrent net|2 recurrent"
+    ):
+        choose(found, None)
+    with pytest.raises(ModelFileError, match="no recurrent net 'hihg'; did you mean 'high'"):
+        choose(found, "hihg")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_cells_stacked_in_one_layer(tmp_path: Path, suffix: str) -> None:
+    cells = [layers.GRUCell(n) for n in (4, 3, 5)]
+    model = built(layers.RNN(cells, return_sequences=True))
+    net = choose(read_model(saved(model, tmp_path, suffix)), None)
+    assert [layer.hidden for layer in net.layers] == [4, 3, 5]
+    x = inputs()
+    np.testing.assert_allclose(own(net, x), outputs(model, x), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("cell", "suffix"), [*(("gru", s) for s in SUFFIXES), ("rnn", ".keras"), ("lstm", ".h5")]
+)
+def test_a_bidirectional_layer_is_two_nets(tmp_path: Path, cell: str, suffix: str) -> None:
+    inner = CELLS[cell](HIDDEN, return_sequences=True)
+    model = built(layers.Bidirectional(inner))
+    found = read_model(saved(model, tmp_path, suffix))
+    with pytest.raises(ModelFileError, match="is bidirectional, give direction"):
+        choose(found, None)
+    x = inputs()
+    truth = outputs(model, x)
+    forward, reverse = (choose(found, None, way) for way in ("forward", "reverse"))
+    np.testing.assert_allclose(own(forward, x), truth[:, :HIDDEN], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(own(reverse, x)[::-1], truth[:, HIDDEN:], rtol=0, atol=1e-5)
+
+
+def test_go_backwards_is_said(tmp_path: Path) -> None:
+    layer = layers.GRU(HIDDEN, return_sequences=True, go_backwards=True)
+    model = built(layer)
+    net = choose(read_model(saved(model, tmp_path, ".keras")), None)
+    assert net.direction == "reverse"
+    assert any("reversed" in words for words in net.assumed)
+    x = inputs()
+    np.testing.assert_allclose(own(net, x), outputs(model, x), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_reset_before_is_refused(tmp_path: Path, suffix: str) -> None:
+    model = built(layers.GRU(HIDDEN, reset_after=False))
+    with pytest.raises(ModelFileError, match=r"reset_after=False.*another net"):
+        choose(read_model(saved(model, tmp_path, suffix)), None)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        (layers.GRU(4, reset_after=False, use_bias=False), "reset_after=False"),
+        (layers.LSTM(4, activation="relu"), "has activation relu; the contract's lstm has tanh"),
+        (layers.GRU(4, recurrent_activation="hard_sigmoid"), "recurrent_activation hard_sigmoid"),
+        (layers.SimpleRNN(4, activation="elu"), "has activation elu, must be tanh, sigmoid"),
+        (layers.RNN([layers.SimpleRNNCell(4), layers.SimpleRNNCell(4, "relu")]), "a stack differ"),
+    ],
+)
+def test_other_equations_are_refused(tmp_path: Path, layer: Any, words: str, suffix: str) -> None:
+    layer = layer.__class__.from_config(layer.get_config())
+    with pytest.raises(ModelFileError, match=words):
+        choose(read_model(saved(built(layer), tmp_path, suffix)), None)
+
+
+def test_nested_models_and_subclasses(tmp_path: Path) -> None:
+    class Net(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = keras.Sequential([layers.SimpleRNN(3, return_sequences=True)])
+            self.top = layers.GRU(HIDDEN, return_sequences=True)
+
+        def call(self, x: Any) -> Any:
+            return self.top(self.inner(x))
+
+    model = Net()
+    x = inputs()
+    truth = outputs(model, x)
+    found = read_model(saved(model, tmp_path, ".weights.h5"))
+    low = own(choose(found, "simple_rnn"), x)
+    np.testing.assert_allclose(own(choose(found, "layers/gru"), low), truth, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_model_without_recurrence(tmp_path: Path, suffix: str) -> None:
+    model = built(layers.Dense(4), layers.Dense(4))
+    with pytest.raises(
+        ModelFileError, match="holds no recurrent net in the layout keras; its keys"
+    ):
+        choose(read_model(saved(model, tmp_path, suffix)), None)
+
+
+def test_files_that_are_no_keras_files(tmp_path: Path) -> None:
+    other = tmp_path / "net.h5"
+    with h5py.File(other, "w") as file:
+        file["spectra/intensity"] = np.ones(3)
+    with pytest.raises(ModelFileError, match=r"no recurrent net .* keys are spectra/intensity"):
+        choose(read_model(other), None)
+    other.write_bytes(b"nothing of the kind")
+    with pytest.raises(ModelFileError, match=r"net.h5 is no HDF5 file"):
+        read_model(other)
+    archive = tmp_path / "net.keras"
+    archive.write_bytes(b"PK nothing of the kind")
+    with pytest.raises(ModelFileError, match=r"net.keras is damaged"):
+        read_model(archive)
+    with zipfile.ZipFile(archive, "w") as zipped:
+        zipped.writestr("config.json", "{}")
+    with pytest.raises(ModelFileError, match=r"net.keras holds no model.weights.h5"):
+        read_model(archive)
+
+
+def test_a_configuration_that_is_none(tmp_path: Path) -> None:
+    path = saved(built(layers.LSTM(4)), tmp_path, ".keras")
+    with zipfile.ZipFile(path) as whole:
+        weights = whole.read("model.weights.h5")
+    for text in ("{", "[" * 100_000, '{"config": 1e999'):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("config.json", text)
+            archive.writestr("model.weights.h5", weights)
+        with pytest.raises(ModelFileError, match="its configuration is no JSON"):
+            read_model(path)
+
+
+def test_an_archive_that_would_burst_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", "{}")
+        archive.writestr("model.weights.h5", bytes(2**26))
+    with pytest.raises(ModelFileError, match=r"would unpack to 67108864 bytes from a file of"):
+        read_model(path)
+
+
+def test_datasets_that_reach_elsewhere_or_claim_too_much(tmp_path: Path) -> None:
+    """External storage and a dataset of fill values alone: the first is another file, the second
+    claims a GiB."""
+    secret = tmp_path / "secret"
+    secret.write_bytes(bytes(8 * 16))
+    path = tmp_path / "net.h5"
+    with h5py.File(path, "w") as file:
+        group = file.create_group("rnn/rnn")
+        shape = (4, 4)
+        group.create_dataset("kernel:0", shape, "f8", external=[(str(secret), 0, 128)])
+        group["recurrent_kernel:0"] = np.ones(shape)
+        group["bias:0"] = np.ones(4)
+    with pytest.raises(ModelFileError, match=r"\[rnn/rnn/kernel:0\] keeps its numbers in another"):
+        choose(read_model(path), None)
+    with h5py.File(path, "w") as file:
+        group = file.create_group("rnn/rnn")
+        group.create_dataset("kernel:0", (2**25, 4), "f8", chunks=(1024, 4))
+        group["recurrent_kernel:0"] = np.ones(shape)
+    with pytest.raises(ModelFileError, match=r"kernel:0\] claims 1073741824 bytes in a file of"):
+        choose(read_model(path), None)
+
+
+def test_a_wrong_shape_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "net.h5"
+    cases: list[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], str]] = [
+        ((3, 8), (4, 16), (16,), r"\[lstm/kernel:0\] is 3×8, must be I×16"),
+        ((3, 16), (4, 18), (16,), r"recurrent_kernel:0\] is 4×18, must be H×H"),
+        ((3, 16), (4, 16), (12,), r"\[lstm/bias:0\] is 12, must be 16"),
+        ((3, 12), (4, 12), (3, 12), r"\[lstm/bias:0\] is 3×12, must be 2×12"),
+    ]
+    for kernel, recurrent, bias, words in cases:
+        with h5py.File(path, "w") as file:
+            for name, shape in zip(
+                ("kernel", "recurrent_kernel", "bias"), (kernel, recurrent, bias), strict=True
+            ):
+                file[f"lstm/{name}:0"] = np.ones(shape)
+        with pytest.raises(ModelFileError, match=words):
+            choose(read_model(path), None)
+
+
+def test_cut_short(tmp_path: Path) -> None:
+    """At any length: a ModelFileError, or the whole file read right."""
+    path = saved(built(layers.LSTM(4)), tmp_path, ".weights.h5")
+    data = path.read_bytes()
+    for length in range(0, len(data), 997):
+        path.write_bytes(data[:length])
+        with pytest.raises(ModelFileError, match=r"net.weights.h5"):
+            choose(read_model(path), None)
+
+
+def test_the_configuration_is_read_without_its_order(tmp_path: Path) -> None:
+    """Two layers of one name that say different things leave the activation unknown, not wrong."""
+    model = built(layers.SimpleRNN(4, "relu", name="twin"))
+    path = saved(model, tmp_path, ".keras")
+    with zipfile.ZipFile(path) as whole:
+        weights, config = whole.read("model.weights.h5"), json.loads(whole.read("config.json"))
+    twin = json.loads(json.dumps(config["config"]["layers"][1]))
+    twin["config"]["activation"] = "tanh"
+    config["config"]["layers"].append({"class_name": "Wrapper", "config": {"layer": twin}})
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", json.dumps(config))
+        archive.writestr("model.weights.h5", weights)
+    net = choose(read_model(path), None)
+    assert net.activation is None
+    assert "does not say" in net.assumed[0]
