@@ -79,7 +79,7 @@ def run_forward(
         source += b_h
         done = advance(Recurrence(W_hh.T, source, h[0], a, h[1:], lambda i, by, u, z: f(u, z)))
     if W_xh.size <= WIDE:
-        wide = np.concatenate((W_hh, W_xh, b_h[:, np.newaxis]), axis=1)
+        wide = _padded((W_hh, W_xh, b_h[:, np.newaxis]))
         for first in range(done, len(x), BLOCK):
             part = slice(first, first + BLOCK)
             _walk_side_by_side(wide, x[part], a[part], h[first : first + BLOCK + 1], f)
@@ -89,12 +89,20 @@ def run_forward(
     return a, h
 
 
+def _padded(parts: tuple[Array, ...]) -> Array:
+    """The parts side by side, filled up with zeros to whole cache lines."""
+    widths = [part.shape[1] for part in parts]
+    wide = np.zeros((len(parts[0]), -(-sum(widths) // 8) * 8))
+    np.concatenate(parts, axis=1, out=wide[:, : sum(widths)])
+    return wide
+
+
 def _walk_side_by_side(wide: Array, x: Array, a: Array, h: Array, f: InPlace) -> None:
     """a (n, H) and h[1:] from h[0], with ``wide`` = [W_hh W_xh b_h]."""
     steps, size = a.shape
-    rows = np.empty((steps + 1, wide.shape[1]))
+    rows, after = np.zeros((steps + 1, wide.shape[1])), size + x.shape[1]
     states = rows[:, :size]
-    states[0], rows[:steps, size:-1], rows[:, -1] = h[0], x, 1.0
+    states[0], rows[:steps, size:after], rows[:, after] = h[0], x, 1.0
     dot = wide.dot
     for row, a_t, h_t in zip(rows, a, states[1:], strict=False):
         dot(row, a_t)
@@ -132,7 +140,7 @@ def run_backward(
     if t >= FEWEST:
         t -= _in_chunks(W_hh, slopes[:t], dLt_dht[:t], dL_da[t], dL_dh[1:last], dL_da[:t])
     if W_hy is not None and W_hy.size <= WIDE:
-        wide = np.concatenate((W_hh, W_hy)).T
+        wide = _padded((W_hh.T, W_hy.T))
         for end in range(t, 0, -BLOCK):
             part = slice(max(end - BLOCK, 0), end)
             _back_side_by_side(
@@ -150,9 +158,9 @@ def _back_side_by_side(
 ) -> None:
     """Steps n … 1 from ∂L/∂a_{n+1}, every array (n, …), with ``wide`` = [W_hhᵀ W_hyᵀ]."""
     steps, size = slopes.shape
-    rows = np.empty((steps + 1, wide.shape[1]))
+    rows = np.zeros((steps + 1, wide.shape[1]))
     at_a = rows[:, :size]
-    at_a[-1], rows[1:, size:] = dL_da_next, direct
+    at_a[-1], rows[1:, size : size + direct.shape[1]] = dL_da_next, direct
     dot, multiply = wide.dot, np.multiply
     for row, h_row, slope, a_row in zip(
         rows[:0:-1], dL_dh[::-1], slopes[::-1], at_a[-2::-1], strict=True
