@@ -29,8 +29,8 @@ from rnngrad.core.spectral_norms import ln_largest
 TOGETHER = 2**21
 """Numbers held back for one batched SVD (16 MiB)."""
 
-BLOCK = 16
-"""Steps between two factorisations."""
+BLOCK, FEW, LONG_BLOCK = 16, 2, 64
+"""Steps between two factorisations, and that number for M of ``FEW`` rows or less."""
 
 FAR = 2.0**200
 """How far the largest entry of M may go within a block."""
@@ -91,15 +91,12 @@ class _Product:
 
     def norms(self) -> Array | None:
         """Every norm; None where plain floats will not do."""
-        steps = BLOCK
         while self.t > 0:
-            taken = self._block(min(steps, self.t))
-            if taken is None:
+            steps = min(self.t, LONG_BLOCK if len(self.M) <= FEW else BLOCK)
+            while (taken := self._block(steps)) is None:
                 if steps == 1:
                     return None
-                steps = 1
-                continue
-            steps = BLOCK
+                steps = max(1, steps // 4)
             self._keep(taken)
             self._compress()
         return self.found

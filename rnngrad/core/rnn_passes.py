@@ -28,6 +28,12 @@ InPlace = Callable[[Array, Array], object]
 BLOCK = 256
 """Steps whose [h; x; 1] are laid out together."""
 
+IN_CACHE = 2**13
+"""Numbers taken together where several functions follow one another."""
+
+SHORT = 32
+"""Steps below which laying out costs more than it saves."""
+
 WIDE = 3000
 """Entries that W_hh may be extended by before a product of its own is cheaper."""
 
@@ -78,7 +84,7 @@ def run_forward(
         source = x @ W_xh.T
         source += b_h
         done = advance(Recurrence(W_hh.T, source, h[0], a, h[1:], lambda i, by, u, z: f(u, z)))
-    if W_xh.size <= WIDE:
+    if W_xh.size <= WIDE and len(x) >= SHORT:
         wide = _padded((W_hh, W_xh, b_h[:, np.newaxis]))
         for first in range(done, len(x), BLOCK):
             part = slice(first, first + BLOCK)
@@ -95,6 +101,17 @@ def _padded(parts: tuple[Array, ...]) -> Array:
     wide = np.zeros((len(parts[0]), -(-sum(widths) // 8) * 8))
     np.concatenate(parts, axis=1, out=wide[:, : sum(widths)])
     return wide
+
+
+def slopes_of(activation: Activation, a: Array) -> Array:
+    """σ'(a_t), (T, H), a few rows at a time: what lies between stays in the cache."""
+    rows = max(1, IN_CACHE // max(a.shape[1], 1))
+    if len(a) <= rows:
+        return activation.slope(a)
+    slopes = np.empty_like(a)
+    for first in range(0, len(a), rows):
+        slopes[first : first + rows] = activation.slope(a[first : first + rows])
+    return slopes
 
 
 def _walk_side_by_side(wide: Array, x: Array, a: Array, h: Array, f: InPlace) -> None:
@@ -139,7 +156,7 @@ def run_backward(
     np.multiply(slopes[t], dL_dh[last], dL_da[t])
     if t >= FEWEST:
         t -= _in_chunks(W_hh, slopes[:t], dLt_dht[:t], dL_da[t], dL_dh[1:last], dL_da[:t])
-    if W_hy is not None and W_hy.size <= WIDE:
+    if W_hy is not None and W_hy.size <= WIDE and t >= SHORT:
         wide = _padded((W_hh.T, W_hy.T))
         for end in range(t, 0, -BLOCK):
             part = slice(max(end - BLOCK, 0), end)
