@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.core.arrays import Array, Integers, quietly
+from rnngrad.core.chain_norms import log10_norms
 from rnngrad.core.outputs import scaled_slope
 from rnngrad.core.problem import Problem
 from rnngrad.core.scaled import (
@@ -59,14 +60,7 @@ def log10_chain(problem: Problem, trace: ForwardTrace) -> Array:
     recurrent neural networks*, ICML (2013), section 2; see ``core.scaled`` for the range.
     """
     with quietly():
-        norms = _Norms(problem.steps + 1, problem.hidden)
-        rows, W_hh = scaled(np.eye(problem.hidden)), bands(problem.weights["W_hh"])
-        norms.add(rows)
-        slopes = scaled_slopes(problem, trace)
-        for t in range(problem.steps, 0, -1):
-            rows = times(rows * slopes[t - 1], W_hh)
-            norms.add(rows)
-        return norms.values()[::-1].copy()
+        return log10_norms(scaled_slopes(problem, trace), problem.weights["W_hh"])
 
 
 class _Norms:
