@@ -122,7 +122,7 @@ class _Product:
         put_in = np.abs(before, out=before).max(axis=(1, 2))
         return bool(
             (least > NARROW * largest).all()
-            and (1 / FAR < largest).all()
+            and (largest > 1 / FAR).all()
             and (largest < FAR).all()
             and (largest > self.shrink * put_in).all()
         )
@@ -143,7 +143,7 @@ class _Product:
         columns = np.sqrt(np.sum(self.M**2, axis=0))
         if columns.min() < MIXED * columns.max():
             return
-        R = np.linalg.qr(self.M, mode="r")
+        R: Array = np.linalg.qr(self.M)[1]
         below = np.sqrt(np.cumsum(np.sum(R**2, axis=1)[::-1])[::-1])
         self.M = R[: max(1, int(np.count_nonzero(below > DROPPED * below[0])))]
 

@@ -3,10 +3,10 @@
     ∂L_t/∂h_t = the direct term        ∂L_t/∂h_{k−1} = (∂L_t/∂h_k ∘ σ'(a_k)) W
 
 Rows are plain floats with one exponent each, and a step of all of them is one matrix product. That
-is right as long as no entry of a row comes near underflow, which is looked at every step; a row where
-one does though its largest is 1 (an exact zero, blocks that do not feed one another) goes on, from the
-step before, entry by entry (``core.scaled``). Error: that of a product whose factors have entries
-right to rounding.
+is right as long as no entry of a row comes near underflow, which is looked at every step. A row
+where one does though its largest is 1 (an exact zero, blocks that do not feed one another) goes on,
+from the step before, entry by entry (``core.scaled``). Error: that of a product whose factors have
+entries right to rounding.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class _PlainRows:
         np.dot(self.pushed[: self.count], self.W, out=then)
         sizes = np.abs(then, out=self.pushed[: self.count])
         lost = []
-        if not (LOW < sizes.min() and sizes.max() < HIGH):
+        if not (sizes.min() > LOW and sizes.max() < HIGH):
             lost = self._sorted_out(now, then, sizes, slopes)
         self.rows, self.spare = self.spare, self.rows
         self.exponents[: self.count] += int(top)

@@ -7,7 +7,7 @@ With G scaled to trace 1 and q = ‖G‖_F² = Σ λ_i²,
 (the lower bound is met where all but λ₁ is one other eigenvalue). G ← G² doubles ln λ₁, so that
 after j squarings the logarithm is bracketed 2ʲ times as closely, and the bracket itself closes with
 the square of (λ₂/λ₁)^2ʲ. What is not bracketed by then has equal leading eigenvalues and goes to
-LAPACK. Source: Wilkinson, *The Algebraic Eigenvalue Problem* (1965), section 9.13 (matrix squaring).
+LAPACK. Source: Wilkinson, *The Algebraic Eigenvalue Problem* (1965), section 9.13.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ SQUARINGS = 10
 def ln_largest(G: Array) -> Array:
     """ln λ₁ of every symmetric positive semidefinite matrix but 0, (n, q, q) -> (n,)."""
     trace = np.einsum("nii->n", G)
-    found = np.log(trace)
+    found: Array = np.log(trace)
     if G.shape[1] == 1:
         return found
     if G.shape[1] == 2:
-        return np.asarray(np.log(_larger_of_two(G)))
+        found = np.log(_larger_of_two(G))
+        return found
     open_ones = np.arange(len(G))
     powers = G / trace[:, None, None]
     for j in range(SQUARINGS + 1):
@@ -52,4 +53,5 @@ def ln_largest(G: Array) -> Array:
 def _larger_of_two(G: Array) -> Array:
     """λ₁ of (n, 2, 2): half the trace and half the distance of the eigenvalues."""
     a, b, c = G[:, 0, 0], G[:, 0, 1], G[:, 1, 1]
-    return np.asarray(0.5 * (a + c + np.hypot(a - c, 2 * b)))
+    larger: Array = 0.5 * (a + c + np.hypot(a - c, 2 * b))
+    return larger
