@@ -14,11 +14,11 @@ import numpy as np
 from rnngrad.core.arrays import Array, Integers, quietly
 from rnngrad.core.chain_norms import log10_norms
 from rnngrad.core.outputs import scaled_slope
+from rnngrad.core.path_norms import log10_path_norms
 from rnngrad.core.problem import Problem
 from rnngrad.core.scaled import (
     Scaled,
     bands,
-    log10_lengths,
     log10_spectral_norms,
     scaled,
     times,
@@ -134,10 +134,8 @@ def log10_paths(problem: Problem, trace: ForwardTrace, direct: Scaled) -> Array:
 
     Each loss on its own: the credit that step k gets from L_t.
     """
-    steps = problem.steps
-    paths = np.where(np.arange(steps + 1) > np.arange(1, steps + 1)[:, np.newaxis], np.nan, -np.inf)
+    weights = problem.loss_weights
+    counts = np.zeros(problem.steps, bool) if weights is None else weights != 0
     with quietly():
-        for reached in pulled_back(problem, trace, direct):
-            if len(reached.steps):
-                paths[reached.steps - 1, reached.k] = log10_lengths(reached.at_h)
-    return paths
+        slopes = scaled_slopes(problem, trace)
+        return log10_path_norms(slopes, problem.weights["W_hh"], direct, counts)
