@@ -10,6 +10,7 @@ from rnngrad.core.arrays import Array, column, quietly
 from rnngrad.core.layers import readout_gradients, through_layers
 from rnngrad.core.losses import slope
 from rnngrad.core.problem import Problem
+from rnngrad.core.rnn_passes import run_backward, slopes_of
 from rnngrad.core.traces import BackwardTrace, ForwardTrace
 
 
@@ -29,13 +30,19 @@ def bptt(problem: Problem, trace: ForwardTrace) -> BackwardTrace:
     """
     with quietly():
         dL_dy, dL_da_y = _at_the_output(problem, trace)
-        direct = dL_da_y @ problem.weights["W_hy"] if problem.has_readout else dL_da_y
         if not problem.single_rnn:
+            direct = dL_da_y @ problem.weights["W_hy"] if problem.has_readout else dL_da_y
             return through_layers(problem, trace, dL_dy, dL_da_y, direct)
-        dL_dh, dL_da = _through_time(problem, trace, direct)
+        dLt_dht, dL_dh, dL_da = run_backward(
+            problem.weights["W_hh"],
+            slopes_of(problem.activation, trace.a),
+            dL_da_y,
+            problem.weights.get("W_hy"),
+            problem.last_step_with_loss,
+        )
         dL_dx = dL_da @ problem.weights["W_xh"]
         weights = _parameters(problem, trace, dL_da, dL_da_y)
-    return BackwardTrace(dL_dy, dL_da_y, direct, dL_dh, dL_da, dL_dx, weights)
+    return BackwardTrace(dL_dy, dL_da_y, dLt_dht, dL_dh, dL_da, dL_dx, weights)
 
 
 def _at_the_output(problem: Problem, trace: ForwardTrace) -> tuple[Array, Array]:
@@ -52,21 +59,6 @@ def _at_the_output(problem: Problem, trace: ForwardTrace) -> tuple[Array, Array]
 def _weighted(weights: Array, rows: Array) -> Array:
     """Each row times its weight; a weight of 0 wins over an infinite row."""
     return np.where(column(weights) == 0, 0.0, column(weights) * rows)
-
-
-def _through_time(problem: Problem, trace: ForwardTrace, dLt_dht: Array) -> tuple[Array, Array]:
-    """∂L/∂h_t (T+1, H) and ∂L/∂a_t (T, H).
-
-    The walk starts at the last step with a loss, so what overflows after it cannot spoil it.
-    """
-    W_hh, slopes = problem.weights["W_hh"], problem.activation.slope(trace.a)
-    dL_dh = np.zeros((problem.steps + 1, problem.hidden))
-    dL_da = np.zeros((problem.steps, problem.hidden))
-    dL_dh[1:] = dLt_dht
-    for t in range(problem.last_step_with_loss, 0, -1):
-        np.multiply(slopes[t - 1], dL_dh[t], out=dL_da[t - 1])
-        dL_dh[t - 1] += dL_da[t - 1].dot(W_hh)
-    return dL_dh, dL_da
 
 
 def _parameters(

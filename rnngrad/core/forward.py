@@ -8,6 +8,7 @@ from rnngrad.core.arrays import Numbers, quietly
 from rnngrad.core.cells import LayerTrace
 from rnngrad.core.gated_passes import WALKS, Start
 from rnngrad.core.problem import Layer, Problem
+from rnngrad.core.rnn_passes import run_forward
 from rnngrad.core.traces import ForwardTrace
 
 
@@ -33,7 +34,11 @@ def forward(problem: Problem) -> ForwardTrace:
 
 def _states(problem: Problem) -> tuple[Numbers, Numbers]:
     """a (T, H) and h (T+1, H); what does not depend on h_{t−1} is one product before the loop."""
-    W_hh, f = problem.weights["W_hh"], problem.activation.f
+    W_xh, W_hh, b_h = (problem.weights[name] for name in ("W_xh", "W_hh", "b_h"))
+    everything = (W_xh, W_hh, b_h, problem.x, problem.h_0)
+    if all(part.dtype == np.float64 for part in everything):
+        return run_forward(*everything, problem.activation)
+    f = problem.activation.f
     a = problem.x @ problem.weights["W_xh"].T + problem.weights["b_h"]
     kind = np.result_type(a, W_hh, problem.h_0)  # complex where anything is, for the complex step
     a, h = a.astype(kind, copy=False), np.empty((problem.steps + 1, problem.hidden), dtype=kind)

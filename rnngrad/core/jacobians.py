@@ -13,8 +13,10 @@ import numpy as np
 
 from rnngrad.core.arithmetic import FLOATS, SCALED
 from rnngrad.core.arrays import Array, Integers, quietly
+from rnngrad.core.chain_norms import log10_norms
 from rnngrad.core.linear import AtGates, linear_net
 from rnngrad.core.outputs import scaled_slope
+from rnngrad.core.path_norms import log10_path_norms
 from rnngrad.core.problem import Problem
 from rnngrad.core.products import products
 from rnngrad.core.scaled import Scaled, log10_lengths, log10_spectral_norms, scaled
@@ -68,6 +70,8 @@ def log10_chain(problem: Problem, trace: ForwardTrace) -> Array:
     recurrent neural networks*, ICML (2013), section 2; see ``core.scaled`` for the range.
     """
     with quietly():
+        if problem.single_rnn:
+            return log10_norms(scaled_slopes(problem, trace), problem.weights["W_hh"])
         norms = _Norms(problem.steps + 1, problem.state_size)
         for product in chain(problem, trace):
             norms.add(product)
@@ -172,9 +176,15 @@ def log10_paths(problem: Problem, trace: ForwardTrace, direct: Scaled) -> Array:
 
     Each loss on its own: the credit that step k gets from L_t.
     """
-    steps = problem.steps
-    paths = np.where(np.arange(steps + 1) > np.arange(1, steps + 1)[:, np.newaxis], np.nan, -np.inf)
+    weights = problem.loss_weights
+    counts = np.zeros(problem.steps, bool) if weights is None else weights != 0
     with quietly():
+        if problem.single_rnn:
+            slopes = scaled_slopes(problem, trace)
+            return log10_path_norms(slopes, problem.weights["W_hh"], direct, counts)
+        steps = problem.steps
+        later = np.arange(steps + 1) > np.arange(1, steps + 1)[:, np.newaxis]
+        paths = np.where(later, np.nan, -np.inf)
         for reached in pulled_back(problem, trace, direct):
             if len(reached.steps):
                 paths[reached.steps - 1, reached.k] = log10_lengths(reached.at_s)

@@ -1,0 +1,157 @@
+"""log10 ‖J_T J_{T−1} ⋯ J_{k+1}‖₂ for every k, J_t = diag(σ'(a_t)) W, without an SVD a step.
+
+    P_T = 1,   P_{t−1} = (P_t ∘ σ'(a_t)) W          ‖P‖ = ‖M‖ for P = U M, U with orthonormal columns
+
+So only M is kept, in plain floats with one exponent, and now and then M = Q R drops the rows of R
+that no longer count: soon there are few, and in the end one. What is looked at on the way:
+
+- no entry of M falls below 2⁻⁶⁰⁰ of the largest (an exact zero does): nothing has underflowed;
+- rows are dropped, and the rounding of Q R let in, only while no column of M is below ``MIXED`` of
+  the largest: then both are, column by column, within ``DROPPED``/``MIXED`` of what is there, and
+  no later slopes can bring them to the fore. Where W is reducible, or a unit all but cut off, that
+  fails, and every row stays;
+- no step shrinks M by more than ``CANCELLED``, as an exact zero of the product would.
+
+Else the product is done again entry by entry (``core.products``). Error: that of a product whose
+factors have entries right to rounding, and 1e-10 for the norm. Sources: the exponents of graded
+products are Stewart, *On graded QR decompositions of products of matrices* (1994).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnngrad.core.arrays import Array, Integers
+from rnngrad.core.products import NARROW, products
+from rnngrad.core.scaled import LOG10_2, Scaled, log10_spectral_norms
+from rnngrad.core.spectral_norms import ln_largest
+
+TOGETHER = 2**21
+"""Numbers held back for one batched SVD (16 MiB)."""
+
+BLOCK, FEW, LONG_BLOCK = 16, 2, 64
+"""Steps between two factorisations, and that number for M of ``FEW`` rows or less."""
+
+FAR = 2.0**200
+"""How far the largest entry of M may go within a block."""
+
+MIXED, DROPPED = 1e-3, 2.0**-56
+"""See above; ``DROPPED`` is relative to the norm of M."""
+
+NEGLIGIBLE = 1e-11
+"""Rows whose squares sum to less than this of ‖M‖² change log10 ‖M‖ by less than 1e-11."""
+
+CANCELLED = 1e-7
+"""A step that leaves less than this of ‖M‖·‖J‖ may be an exact zero."""
+
+
+def log10_norms(slopes: Scaled, W: Array) -> Array:
+    """(T+1,): entry k for J_T ⋯ J_{k+1}; entry T is 0, −inf only for an exact zero, nan undefined.
+
+    ``slopes`` are σ'(a_t), (T, S). To be run within ``quietly()``.
+    """
+    fast = _Product(slopes, W).norms() if _ordinary(slopes, W) else None
+    return exact_log10_norms(slopes, W) if fast is None else fast
+
+
+def _ordinary(slopes: Scaled, W: Array) -> bool:
+    """Whether plain floats are worth a try; one unit, or a zero W, is done exactly."""
+    defined = np.isfinite(W).all() and np.isfinite(slopes.mantissa).all()
+    return bool(len(W) > 1 and W.any() and defined and slopes.mantissa[-1].any())
+
+
+def exact_log10_norms(slopes: Scaled, W: Array) -> Array:
+    """The same, every entry at its own exponent and an SVD a step: T·S³ time."""
+    count, size = len(slopes.mantissa) + 1, len(W)
+    batch = max(1, min(count, TOGETHER // size**2))
+    values, exponents = np.empty((batch, size, size)), np.empty(batch, dtype=np.int64)
+    found, filled = np.empty(count), 0
+    for k, matrix in zip(range(count - 1, -1, -1), products(slopes, W), strict=True):
+        values[filled], exponents[filled] = matrix.aligned(axis=(0, 1))
+        filled += 1
+        if filled == batch or k == 0:
+            part = log10_spectral_norms(values[:filled], exponents[:filled])
+            found[k : k + filled], filled = part[::-1], 0
+    return found
+
+
+class _Product:
+    """M · 2^exponent, and the norms so far, from k = T down."""
+
+    def __init__(self, slopes: Scaled, W: Array) -> None:
+        self.tops: Integers = np.maximum(slopes.exponent.max(axis=1), -(2**50))
+        self.slopes, self.size = slopes, len(W)
+        self.exponent_of_W = int(np.frexp(np.abs(W).max())[1])
+        self.W = np.ldexp(W, -self.exponent_of_W)
+        self.shrink = CANCELLED * float(np.linalg.norm(self.W)) / self.size
+        alive = slopes.mantissa[-1] != 0  # other rows of P are 0 from the first product on
+        self.M, self.exponent = np.eye(self.size)[alive], 0
+        self.t = len(self.tops)
+        self.found = np.zeros(self.t + 1)
+
+    def norms(self) -> Array | None:
+        """Every norm; None where plain floats will not do."""
+        while self.t > 0:
+            steps = min(self.t, LONG_BLOCK if len(self.M) <= FEW else BLOCK)
+            while (taken := self._block(steps)) is None:
+                if steps == 1:
+                    return None
+                steps = max(1, steps // 4)
+            self._keep(taken)
+            self._compress()
+        return self.found
+
+    def _block(self, steps: int) -> Array | None:
+        """M after each of so many more steps, (steps, r, S); None where an entry was lost."""
+        span = slice(self.t - steps, self.t)
+        by = np.maximum(self.slopes.exponent[span] - self.tops[span, None], -2000)
+        rows = np.ldexp(self.slopes.mantissa[span], by.astype(np.intc))[::-1]
+        taken = np.empty((steps, *self.M.shape))
+        scaled, M, multiply, dot = np.empty_like(self.M), self.M, np.multiply, np.dot
+        for row, after in zip(rows, taken, strict=True):
+            multiply(M, row, scaled)
+            dot(scaled, self.W, after)
+            M = after
+        return taken if self._whole(taken, rows) else None
+
+    def _whole(self, taken: Array, rows: Array) -> bool:
+        """Whether no entry was lost and no step cancelled."""
+        sizes = np.abs(taken)
+        largest, least = sizes.max(axis=(1, 2)), sizes.min(axis=(1, 2))
+        before = np.concatenate((self.M[np.newaxis], taken[:-1])) * rows[:, np.newaxis, :]
+        put_in = np.abs(before, out=before).max(axis=(1, 2))
+        return bool(
+            (least > NARROW * largest).all()
+            and (largest > 1 / FAR).all()
+            and (largest < FAR).all()
+            and (largest > self.shrink * put_in).all()
+        )
+
+    def _keep(self, taken: Array) -> None:
+        """The norms of a block, and its last M with the exponent taken out."""
+        span = slice(self.t - len(taken), self.t)
+        exponents = self.exponent + np.cumsum(self.tops[span][::-1] + self.exponent_of_W)
+        logs = ln_largest(_leading_grams(taken)) / (2 * np.log(10.0))
+        self.found[span] = (logs + exponents * LOG10_2)[::-1]
+        self.t, shift = span.start, int(np.frexp(np.abs(taken[-1]).max())[1])
+        self.M, self.exponent = np.ldexp(taken[-1], -shift), int(exponents[-1]) + shift
+
+    def _compress(self) -> None:
+        """Drop the rows of M that no longer count, where that is allowed."""
+        if len(self.M) == 1:
+            return
+        columns = np.sqrt(np.sum(self.M**2, axis=0))
+        if columns.min() < MIXED * columns.max():
+            return
+        R: Array = np.linalg.qr(self.M)[1]
+        below = np.sqrt(np.cumsum(np.sum(R**2, axis=1)[::-1])[::-1])
+        self.M = R[: max(1, int(np.count_nonzero(below > DROPPED * below[0])))]
+
+
+def _leading_grams(taken: Array) -> Array:
+    """M Mᵀ for each M of (n, r, S), without the last rows that are too small to change ‖M‖."""
+    squares = np.einsum("nrs,nrs->nr", taken, taken)
+    below = np.cumsum(squares[:, ::-1], axis=1)[:, ::-1]
+    rows = int((below > NEGLIGIBLE * squares.max(axis=1, keepdims=True)).sum(axis=1).max())
+    leading = taken[:, : max(rows, 1)]
+    return np.asarray(leading @ leading.transpose(0, 2, 1))
