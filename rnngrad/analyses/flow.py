@@ -154,15 +154,15 @@ def chain_shape(result: Derivation, whole: bool = True) -> Shape:
 def _singular_values(result: Derivation, whole: bool) -> tuple[Array, Array]:
     """Of ∂s_T/∂s_k, (T+1, S), without 2^exponent, (T+1,); of ∂s_T/∂s_0 unless ``whole``."""
     products = chain(result.problem, result.passes.forward)
-    found = [_aligned_sigmas(p) for p in (products if whole else deque(products, maxlen=1))][::-1]
+    found = [_sigmas(*p) for p in (products if whole else deque(products, maxlen=1))][::-1]
     return np.array([sigmas for sigmas, _ in found]), np.array([top for _, top in found])
 
 
-def _aligned_sigmas(product: Scaled) -> tuple[Array, float]:
-    values, top = product.aligned(axis=(0, 1))
+def _sigmas(values: Array, exponent: int) -> tuple[Array, float]:
+    """The singular values of values · 2^exponent, and that exponent."""
     if not np.isfinite(values).all():
         return np.full(len(values), np.nan), 0.0
-    return np.asarray(np.linalg.svd(values, compute_uv=False), np.float64), float(top)
+    return np.asarray(np.linalg.svd(values, compute_uv=False), np.float64), float(exponent)
 
 
 def _log10_inverse_norms(result: Derivation, whole: bool) -> Array:
@@ -172,7 +172,8 @@ def _log10_inverse_norms(result: Derivation, whole: bool) -> Array:
     for k, product in zip(range(steps, -1, -1), inverse_chain(result), strict=False):
         if k and not whole:
             continue
-        sigmas, top = _aligned_sigmas(product)
+        values, exponent = product.aligned(axis=(0, 1))
+        sigmas, top = _sigmas(values, int(exponent))
         norms[k] = np.log10(sigmas[0]) + top * LOG10_2
     return norms
 

@@ -15,6 +15,7 @@ from rnngrad.core.arithmetic import FLOATS, SCALED
 from rnngrad.core.arrays import Array, Integers, quietly
 from rnngrad.core.chain_norms import log10_norms
 from rnngrad.core.linear import AtGates, linear_net
+from rnngrad.core.linear_chain import Aligned, aligned_chain
 from rnngrad.core.outputs import scaled_slope
 from rnngrad.core.path_norms import log10_path_norms
 from rnngrad.core.problem import Problem
@@ -42,7 +43,8 @@ def log10_step_norms(problem: Problem, trace: ForwardTrace) -> Array:
     with quietly():
         norms = _Norms(problem.steps, problem.state_size)
         for jacobian in scaled_jacobians(problem, trace):
-            norms.add(jacobian)
+            values, exponent = jacobian.aligned(axis=(0, 1))
+            norms.add(Aligned(values, int(exponent)))
         return norms.values()
 
 
@@ -73,21 +75,20 @@ def log10_chain(problem: Problem, trace: ForwardTrace) -> Array:
         if problem.single_rnn:
             return log10_norms(scaled_slopes(problem, trace), problem.weights["W_hh"])
         norms = _Norms(problem.steps + 1, problem.state_size)
-        for product in chain(problem, trace):
+        for product in aligned_chain(problem, trace):
             norms.add(product)
         return norms.values()[::-1].copy()
 
 
-def chain(problem: Problem, trace: ForwardTrace) -> Iterator[Scaled]:
-    """∂s_T/∂s_k for k = T, T−1 … 0, (S, S) each, entry by entry. To be run within ``quietly()``."""
-    if problem.single_rnn:
-        yield from products(scaled_slopes(problem, trace), problem.weights["W_hh"])
+def chain(problem: Problem, trace: ForwardTrace) -> Iterator[Aligned]:
+    """∂s_T/∂s_k for k = T, T−1 … 0, (S, S) each, in plain floats with an exponent of its own. To be
+    run within ``quietly()``."""
+    if not problem.single_rnn:
+        yield from aligned_chain(problem, trace)
         return
-    net, rows = linear_net(problem, trace, SCALED), scaled(np.eye(problem.state_size))
-    yield rows
-    for t in range(problem.steps, 0, -1):
-        rows = net.pull(rows, t).rows
-        yield rows
+    for product in products(scaled_slopes(problem, trace), problem.weights["W_hh"]):
+        values, exponent = product.aligned(axis=(0, 1))
+        yield Aligned(values, int(exponent))
 
 
 class _Norms:
@@ -100,9 +101,8 @@ class _Norms:
         self._filled = 0
         self._done: list[Array] = []
 
-    def add(self, matrix: Scaled) -> None:
-        values, exponent = matrix.aligned(axis=(0, 1))
-        self._values[self._filled], self._exponents[self._filled] = values, exponent
+    def add(self, matrix: Aligned) -> None:
+        self._values[self._filled], self._exponents[self._filled] = matrix
         self._filled += 1
         if self._filled == self._batch:
             self._flush()

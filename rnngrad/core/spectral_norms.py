@@ -29,8 +29,7 @@ def ln_largest(G: Array) -> Array:
     if G.shape[1] == 1:
         return found
     if G.shape[1] == 2:
-        found = np.log(_larger_of_two(G))
-        return found
+        return np.asarray(np.log(_larger_of_two(G)))
     open_ones = np.arange(len(G))
     powers = G / trace[:, None, None]
     for j in range(SQUARINGS + 1):

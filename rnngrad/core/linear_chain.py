@@ -1,0 +1,103 @@
+"""∂s_T/∂s_k for k = T … 0 of any cell and stack: in plain floats as long as these hold it all.
+
+A product is kept as values · 2^exponent with one exponent. That is right as long as every factor
+and every entry that is not exactly 0 keeps clear of the ends of float64: terms and weights within
+2^±100, entries of the product above 2⁻⁶⁰⁰ of the largest, which is looked at every step. (A term
+of a step is a product of at most four such numbers: above 2⁻¹⁰⁰⁰.) From the step where it fails,
+entry by entry at its own exponent (``core.scaled``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from rnngrad.core.arithmetic import FLOATS, SCALED
+from rnngrad.core.arrays import Array, Integers
+from rnngrad.core.linear import LinearNet, linear_net
+from rnngrad.core.problem import Problem
+from rnngrad.core.products import FAR, NARROW
+from rnngrad.core.scaled import Scaled, scaled
+from rnngrad.core.traces import ForwardTrace
+
+NEAR_ONE = 100
+"""Bits that a factor may be away from 1."""
+
+
+class Aligned(NamedTuple):
+    """values · 2^exponent, (S, S)."""
+
+    values: Array
+    exponent: int
+
+
+def aligned_chain(problem: Problem, trace: ForwardTrace) -> Iterator[Aligned]:
+    """∂s_T/∂s_k for k = T, T−1 … 0. To be run within ``quietly()``."""
+    exact = linear_net(problem, trace, SCALED)
+    last = start = Aligned(np.eye(problem.state_size), 0)
+    yield start
+    reached = problem.steps
+    if _weights_fit(problem):
+        floats = linear_net(problem, trace, FLOATS)
+        for last in _plain(floats, _terms_fit(exact), start):
+            reached -= 1
+            yield last
+    yield from _exactly(exact, last, reached)
+
+
+def _plain(net: LinearNet, fits: Array, now: Aligned) -> Iterator[Aligned]:
+    """As far as plain floats go."""
+    for t in range(len(fits), 0, -1):
+        if not fits[t - 1]:
+            return
+        values = net.pull(now.values, t).rows
+        sizes = np.abs(values)
+        largest = float(sizes.max())
+        if not 0 < largest < np.inf or (sizes[sizes > 0] < NARROW * largest).any():
+            return
+        shift = int(np.frexp(largest)[1])
+        if abs(shift) > FAR:
+            values, shift = np.ldexp(values, -shift), now.exponent + shift
+        else:
+            shift = now.exponent
+        now = Aligned(values, shift)
+        yield now
+
+
+def _exactly(net: LinearNet, now: Aligned, reached: int) -> Iterator[Aligned]:
+    start = scaled(now.values)
+    rows = Scaled(
+        start.mantissa, np.where(start.mantissa == 0, start.exponent, start.exponent + now.exponent)
+    )
+    for t in range(reached, 0, -1):
+        rows = net.pull(rows, t).rows
+        values, exponent = rows.aligned(axis=(0, 1))
+        yield Aligned(values, int(exponent))
+
+
+def _weights_fit(problem: Problem) -> bool:
+    return all(
+        _near_one(problem.weights[name + layer.suffix])
+        for layer in problem.layers
+        for name in ("W_xh", "W_hh")
+    )
+
+
+def _near_one(W: Array) -> bool:
+    sizes = np.abs(W[W != 0])
+    bound = 2.0**NEAR_ONE
+    return bool((sizes > 1 / bound).all() and (sizes < bound).all())
+
+
+def _terms_fit(net: LinearNet) -> Array:
+    """The steps at which every term is within 2^±100, or exactly 0, (T,)."""
+    fits = [_in_reach(term) for one in net.layers for term in one.terms]
+    return np.asarray(np.logical_and.reduce(fits))
+
+
+def _in_reach(term: Scaled) -> Array:
+    exponent: Integers = np.abs(term.exponent)
+    near = (exponent < NEAR_ONE) | (term.mantissa == 0)
+    return np.asarray(near.all(axis=1) & np.isfinite(term.mantissa).all(axis=1))
