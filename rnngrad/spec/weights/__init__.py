@@ -8,6 +8,7 @@ Packages of other people are imported where they are needed, and named where the
 """
 
 from rnngrad.spec.weights.choosing import choose
+from rnngrad.spec.weights.gradients import Asked, gradients_from_model_file
 from rnngrad.spec.weights.layouts import LAYOUTS, Layout, load_model_array, read_model
 from rnngrad.spec.weights.records import (
     Contents,
@@ -21,6 +22,7 @@ from rnngrad.spec.weights.records import (
 
 __all__ = [
     "LAYOUTS",
+    "Asked",
     "Contents",
     "Dense",
     "Found",
@@ -30,6 +32,7 @@ __all__ = [
     "Refused",
     "Stored",
     "choose",
+    "gradients_from_model_file",
     "load_model_array",
     "read_model",
 ]

@@ -16,29 +16,33 @@ DIRECTIONS = ("forward", "reverse")
 
 
 def choose(
-    contents: Contents, prefix: str | Sequence[str] | None = None, direction: str | None = None
+    contents: Contents,
+    prefix: str | Sequence[str] | None = None,
+    direction: str | None = None,
+    ask: str = "prefix",
 ) -> Found:
     """The net that ``prefix`` names, or the only one; several prefixes name a stack, lowest first.
 
-    Raises ModelFileError that lists what there is, or says why it cannot be used.
+    Raises ModelFileError that lists what there is, and asks for ``ask``, or says why it cannot be
+    used.
     """
     if direction is not None and direction not in DIRECTIONS:
         words = f"direction is {shown(direction)}, must be forward or reverse"
         raise ModelFileError(f"{words}{did_you_mean(direction, DIRECTIONS)}")
     if prefix is None or isinstance(prefix, str):
-        return _one(contents, prefix, direction)
+        return _one(contents, prefix, direction, ask)
     if not prefix:
         raise ModelFileError(f"{contents.name}: prefix is an empty list, must name layers")
-    return _stack(contents, [_one(contents, each, direction) for each in prefix])
+    return _stack(contents, [_one(contents, each, direction, ask) for each in prefix])
 
 
-def _one(contents: Contents, prefix: str | None, direction: str | None) -> Found:
+def _one(contents: Contents, prefix: str | None, direction: str | None, ask: str) -> Found:
     fitting = list(contents.recurrent) if prefix is None else _named(contents, prefix)
     if not fitting:
         raise ModelFileError(f"{contents.name}{_why_none(contents, prefix)}")
     keys = {net.key for net in fitting}
     if len(keys) > 1:
-        words = f"holds {len(keys)} recurrent nets, give prefix: one of"
+        words = f"holds {len(keys)} recurrent nets, give {ask}: one of"
         raise ModelFileError(f"{contents.name} {words} {_quoted(keys)}")
     return _directed(contents, fitting, direction)
 
@@ -66,7 +70,8 @@ def _stack(contents: Contents, nets: list[Found]) -> Found:
             raise ModelFileError(f"{contents.name}: {_quoted([first.key, net.key])} {words}")
     layers = stacked(tuple(layer for net in nets for layer in net.layers), contents.name)
     assumed = tuple(dict.fromkeys(words for net in nets for words in net.assumed))
-    return first._replace(key=", ".join(n.key for n in nets), layers=layers, assumed=assumed)
+    parts = tuple(net.key for net in nets)
+    return first._replace(key=", ".join(parts), layers=layers, assumed=assumed, parts=parts)
 
 
 def _named(contents: Contents, prefix: str) -> list[Found]:
@@ -74,7 +79,12 @@ def _named(contents: Contents, prefix: str) -> list[Found]:
     nets = contents.recurrent
     exact = [net for net in nets if prefix in (net.key, *net.also)]
     like = exact or [net for net in nets if _bare(prefix) in map(_bare, (net.key, *net.also))]
-    return like or [net for net in nets if _unwrapped(prefix) == _unwrapped(net.key)]
+    return like or [net for net in nets if alike(prefix, net.key)]
+
+
+def alike(prefix: str, key: str) -> bool:
+    """Whether two prefixes are one but for the last dot and what wrappers put between."""
+    return _unwrapped(prefix) == _unwrapped(key)
 
 
 def _bare(name: str) -> str:
@@ -88,7 +98,7 @@ def _unwrapped(name: str) -> str:
 def _why_none(contents: Contents, prefix: str | None) -> str:
     """Why no net is meant: it is refused, it is misspelt, or there is none."""
     for refused in contents.refused:
-        if prefix is None or _unwrapped(prefix) == _unwrapped(refused.key):
+        if prefix is None or alike(prefix, refused.key):
             return f" has a recurrent net that cannot be used: {refused.reason}"
     if not contents.recurrent:
         return _nothing(contents)

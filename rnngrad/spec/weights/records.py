@@ -93,7 +93,8 @@ class Found(NamedTuple):
     ``key`` is what the user writes as ``prefix``; ``also`` holds other names that mean the same.
     ``activation`` is None where the file does not say, or the cell leaves no choice; ``assumed``
     says in words what is taken for granted. ``direction`` is None unless the net runs backward in
-    time, or is one half of a bidirectional one (``paired``).
+    time, or is one half of a bidirectional one (``paired``). ``parts`` holds the keys of a stack
+    whose layers stand one by one.
     """
 
     key: str
@@ -105,6 +106,7 @@ class Found(NamedTuple):
     direction: str | None = None
     paired: bool = False
     also: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> int:

@@ -43,7 +43,7 @@ NAMES = "PyTorch's gates and equations: the names w_ih and w_hh do not say"
 REVERSE = "the net runs backward in time: give its inputs in reversed order"
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
     """What a key says: whose it is, which part, and what keeps it from being used."""
 
     prefix: str
@@ -57,7 +57,7 @@ def read_torch(store: Store) -> Contents:
     """The nets of a state_dict."""
     found: list[Found] = []
     refused: list[Refused] = []
-    for prefix, parts in _grouped(store.arrays).items():
+    for prefix, parts in grouped(store.arrays).items():
         try:
             found += _nets(store, prefix, parts)
         except ModelFileError as error:
@@ -68,9 +68,9 @@ def read_torch(store: Store) -> Contents:
     )
 
 
-def _grouped(keys: Iterable[str]) -> dict[str, dict[str, _Part]]:
+def grouped(keys: Iterable[str]) -> dict[str, dict[str, Part]]:
     """prefix -> key -> what the key says"""
-    groups: dict[str, dict[str, _Part]] = {}
+    groups: dict[str, dict[str, Part]] = {}
     for key in keys:
         part = part_of(key)
         if part is not None:
@@ -78,7 +78,7 @@ def _grouped(keys: Iterable[str]) -> dict[str, dict[str, _Part]]:
     return groups
 
 
-def part_of(key: str) -> _Part | None:
+def part_of(key: str) -> Part | None:
     """What a key says of a recurrent net, or None."""
     match = _KEY.fullmatch(key)
     if match is None:
@@ -93,10 +93,10 @@ def part_of(key: str) -> _Part | None:
         )
     elif part == "weight_hr":
         trouble = "is an LSTM's projection (proj_size), which the contract's lstm has not"
-    return _Part(match["prefix"], part, int(match["layer"] or 0), bool(match["reverse"]), trouble)
+    return Part(match["prefix"], part, int(match["layer"] or 0), bool(match["reverse"]), trouble)
 
 
-def _nets(store: Store, prefix: str, parts: Mapping[str, _Part]) -> list[Found]:
+def _nets(store: Store, prefix: str, parts: Mapping[str, Part]) -> list[Found]:
     """The net of a prefix; two, forward and reverse, where it is bidirectional."""
     for key, part in parts.items():
         if part.trouble:

@@ -1,0 +1,147 @@
+"""Gradients that PyTorch left, under its own keys -> the contract's names.
+
+    weight_ih_l{k} -> dL_dW_xh.{k}        bias_ih_l{k} -> dL_db_xh.{k} (gru)
+    weight_hh_l{k} -> dL_dW_hh.{k}        bias_hh_l{k} -> dL_db_hh.{k} (gru)
+
+without the ``.{k}`` where there is one layer. A pre-activation of rnn and lstm holds b_ih + b_hh,
+so that both have the gradient of b_h: a file in which they differ is no gradient of that net, and
+refused. PyTorch adds them up in different orders, so they agree to rounding only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from rnngrad.core.given import GivenArray
+from rnngrad.errors import did_you_mean
+from rnngrad.spec.gradient_files import GivenFile
+from rnngrad.spec.numbers import type_refused
+from rnngrad.spec.text import cut_path, escaped, listed, shown
+from rnngrad.spec.weights.choosing import alike
+from rnngrad.spec.weights.gates import cell_of
+from rnngrad.spec.weights.layouts import open_store
+from rnngrad.spec.weights.records import ModelFileError, Store
+from rnngrad.spec.weights.torch_layout import Part, grouped
+
+LAYOUT = "torch"
+
+
+class Asked(NamedTuple):
+    """What the caller knows of the net; the file may not show its cell, nor all its layers."""
+
+    prefix: str | None = None
+    cell: str | None = None
+    layers: int | None = None
+    direction: str = "forward"
+
+
+ANY = Asked()
+
+
+def gradients_from_model_file(
+    path: Path,
+    layout: str = LAYOUT,
+    asked: Asked = ANY,
+    more: Mapping[str, str] | None = None,
+    name: str | None = None,
+) -> GivenFile:
+    """The gradients of one net by the contract's names; what the file lacks is left out.
+
+    ``more`` maps further keys of the file to names, such as ``{"fc.weight": "dL_dW_hy"}``. Raises
+    ModelFileError.
+    """
+    name = cut_path(path.name) if name is None else name
+    if layout != LAYOUT:
+        hint = did_you_mean(layout, [LAYOUT])
+        words = f"gradients are read in the layout torch, not {shown(layout)}{hint}"
+        raise ModelFileError(f"{name}: {words}")
+    store = open_store(path, layout, name)
+    keys = _keys(store, asked)
+    keys |= {word: [key] for key, word in (more or {}).items() if key in store.arrays}
+    arrays = {word: _array(store, found) for word, found in keys.items()}
+    places = {word: store.place(found[0]) for word, found in keys.items()}
+    return GivenFile(arrays, lambda word, message: f"{places.get(word, escaped(name))}: {message}")
+
+
+def _keys(store: Store, asked: Asked) -> dict[str, list[str]]:
+    """The contract's name -> its keys in the file: two for the bias of an rnn or lstm."""
+    prefix, parts = _net(store, asked.prefix)
+    reverse = asked.direction == "reverse"
+    mine = {key: part for key, part in parts.items() if part.reverse is reverse}
+    if not mine:
+        raise store.refuse(prefix, f"has no gradients of the direction {asked.direction}")
+    for key, part in mine.items():
+        if part.trouble:
+            raise store.refuse(key, part.trouble)
+    cell = asked.cell or _cell(store, prefix, mine)
+    layers = asked.layers or 1 + max(part.layer for part in mine.values())
+    found: dict[str, list[str]] = {}
+    for key, part in sorted(mine.items(), key=lambda each: each[1].part.endswith("hh")):
+        found.setdefault(_name(part, cell, layers), []).append(key)
+    return found
+
+
+def _net(store: Store, prefix: str | None) -> tuple[str, Mapping[str, Part]]:
+    """The keys of the net that is meant: by its prefix, or the only one."""
+    groups = grouped(store.arrays)
+    fitting = [key for key in groups if prefix is None or alike(prefix, key)]
+    if len(fitting) == 1:
+        return fitting[0], groups[fitting[0]]
+    there = listed([f"'{key}'" for key in groups]) if groups else "none"
+    if fitting:
+        raise ModelFileError(f"{store.name} holds {len(groups)} nets, say which prefix: {there}")
+    hint = "" if prefix is None else did_you_mean(prefix, groups)
+    which = "of a recurrent net" if prefix is None else f"under {shown(prefix)}"
+    raise ModelFileError(f"{store.name} holds no gradients {which}{hint}; prefixes: {there}")
+
+
+def _cell(store: Store, prefix: str, parts: Mapping[str, Part]) -> str:
+    for key, part in parts.items():
+        if part.part == "weight_hh":
+            return cell_of(store, key)
+    raise store.refuse(prefix, "has no gradient of weight_hh, which would tell the cell")
+
+
+def _name(part: Part, cell: str, layers: int) -> str:
+    kind, place = part.part.split("_")
+    if kind == "weight":
+        name = "W_xh" if place == "ih" else "W_hh"
+    elif cell == "gru":
+        name = "b_xh" if place == "ih" else "b_hh"
+    else:
+        name = "b_h"
+    return f"dL_d{name}" + (f".{part.layer}" if layers > 1 else "")
+
+
+def _array(store: Store, keys: list[str]) -> GivenArray:
+    """The array of a name; of two biases the first, once they are seen to agree."""
+    found = [_given(store, key) for key in keys]
+    for key, other in zip(keys[1:], found[1:], strict=True):
+        if not _agree(found[0], other):
+            words = f"is not the gradient of {keys[0]}, as it must be where only their sum matters"
+            raise store.refuse(key, words)
+    return found[0]
+
+
+def _given(store: Store, key: str) -> GivenArray:
+    stored = store.arrays[key]
+    array = stored.read()
+    refused = type_refused(array.dtype)
+    if refused:
+        raise store.refuse(key, f"holds {refused}, must hold real numbers")
+    with np.errstate(all="ignore"):
+        return GivenArray(array.astype(np.float64), stored.eps)
+
+
+def _agree(one: GivenArray, other: GivenArray) -> bool:
+    """To 1e-9 of the largest entry in float64, 1e-4 in float32, 16 roundings in what is coarser."""
+    if one.values.shape != other.values.shape:
+        return False
+    rtol = 1e-9 if one.eps < 1e-10 else 1e-4 if one.eps < 1e-5 else 16 * one.eps
+    with np.errstate(all="ignore"):
+        largest = float(np.max(np.abs(one.values), initial=0.0))
+        return bool(np.allclose(one.values, other.values, 0, rtol * largest, equal_nan=True))
