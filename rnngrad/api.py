@@ -16,7 +16,7 @@ def check(
     """The report that ``rnngrad check --json`` prints.
 
     Without ``against`` it is on rnngrad's own gradients, else on those: arrays by the names of the
-    contract (``{"dL_dW_hh": …}``), or the path of a .npz, .json or .yaml with them.
+    contract (``{"dL_dW_hh": …}``), or the path of a .npz, .json, .yaml or .safetensors with them.
 
     >>> import rnngrad
     >>> net = {"weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1, 1], "targets": [0, 0]}
@@ -32,12 +32,14 @@ def check(
         return document(check_own(problem))
     from rnngrad.analyses.checking.against import check_arrays
 
-    return document(check_arrays(problem, _arrays(against)))
+    return document(check_arrays(problem, _arrays(problem, against)))
 
 
-def _arrays(against: Mapping[str, Any] | str | PathLike[str]) -> Mapping[str, Any]:
+def _arrays(
+    problem: Problem, against: Mapping[str, Any] | str | PathLike[str]
+) -> Mapping[str, Any]:
     if isinstance(against, Mapping):
         return against
-    from rnngrad.spec.gradient_files import read_gradients
+    from rnngrad.spec.framework_gradients import gradients_of
 
-    return read_gradients(fspath(against))[0]
+    return gradients_of(problem, fspath(against)).arrays

@@ -79,7 +79,7 @@ def show_tracebacks() -> None:
 
 def say_assumed(problem: Problem) -> None:
     """What a trained model's file left open, as notes."""
-    for words in problem.assumed:
+    for words in () if problem.trained is None else problem.trained.assumed:
         say(f"note: assumed: {words}")
 
 

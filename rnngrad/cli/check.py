@@ -25,8 +25,14 @@ def check(
         typer.Option(
             "--against",
             metavar="FILE",
-            help="Somebody else's gradients: .npz, .json, .yaml, or FILE.py:FUNCTION, which is run "
-            "with your rights.",
+            help="Somebody else's gradients: .npz, .json, .yaml, .safetensors, or "
+            "FILE.py:FUNCTION, which is run with your rights.",
+        ),
+    ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            "--layout", metavar="LAYOUT", help="torch: the file has PyTorch's names (weight_hh_l0)."
         ),
     ] = None,
     random: Annotated[
@@ -75,7 +81,7 @@ def check(
     from rnngrad.views.formats import asked_for, format_named
 
     render = format_named(asked_for(format_name, json, output), "check")
-    chosen = CheckOptions(rtol, hide_expected, random, quiet, method, spec)
+    chosen = CheckOptions(rtol, hide_expected, random, quiet, method, spec, layout)
     _refuse(chosen, against, answers)
     check_writable(output, force, spec)
     report, verdict = _run(load(spec, overrides=overrides or ()), against, answers, chosen)
@@ -97,6 +103,8 @@ def _refuse(chosen: CheckOptions, against: str | None, answers: str | None) -> N
         raise UsageError(f"--random {chosen.random}: a number of problems cannot be negative")
     if chosen.random and (against is None or ".py:" not in against):
         raise UsageError("--random needs --against FILE.py:FUNCTION, to run it on other problems")
+    if chosen.layout is not None and (against is None or ".py:" in against):
+        raise UsageError("--layout is of a file of gradients: give one with --against")
     if chosen.rtol is not None and not 0 < chosen.rtol < 1:
         raise UsageError(f"--rtol {chosen.rtol:g}: a relative tolerance lies between 0 and 1")
 

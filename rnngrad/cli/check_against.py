@@ -12,7 +12,7 @@ from rnngrad.cli.check_options import CheckOptions
 from rnngrad.cli.student import FaultError, Student, is_function, load_student
 from rnngrad.core.problem import Problem
 from rnngrad.errors import SpecError, UsageError
-from rnngrad.spec.gradient_files import read_gradients
+from rnngrad.spec.framework_gradients import gradients_of
 from rnngrad.spec.variants import variant
 from rnngrad.views.check import report
 from rnngrad.views.report import Report
@@ -25,20 +25,20 @@ def run(problem: Problem, source: str, options: CheckOptions) -> tuple[Report, V
     elif options.random:
         raise UsageError("--random needs --against FILE.py:FUNCTION, to run it on other problems")
     else:
-        checked, notes = _of_file(problem, source, options.rtol), []
+        checked, notes = _of_file(problem, source, options), []
     heading = (f"{source} against rnngrad's own gradients of {problem.name}", *notes)
     shown = report(checked, heading=heading, hide_expected=options.hide_expected)
     return shown, worst(entry.verdict for entry in checked)
 
 
-def _of_file(problem: Problem, source: str, rtol: float | None) -> list[Checked]:
-    arrays, words = read_gradients(source)
+def _of_file(problem: Problem, source: str, options: CheckOptions) -> list[Checked]:
+    arrays, words = gradients_of(problem, source, options.layout)
     unknown = names_that_do_not_exist(problem, arrays)
     if unknown:
         raise SpecError(words(name, reason) for name, reason in unknown.items())
     if not arrays:
         raise UsageError(f"{source}: there is nothing to check: it holds no array")
-    return check_arrays(problem, arrays, rtol=rtol)
+    return check_arrays(problem, arrays, rtol=options.rtol)
 
 
 # ---------------------------------------------------------------------------- a function

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 class CheckOptions(NamedTuple):
     """``rtol`` is None for the contract's own; ``random`` is N of ``--random N`` (0: none);
-    ``method`` is ``auto`` or a name in ``METHODS``; ``spec`` is SPEC as it was typed."""
+    ``method`` is ``auto`` or a name in ``METHODS``; ``spec`` is SPEC as it was typed; ``layout`` is
+    that of a framework's gradients, None for the contract's names."""
 
     rtol: float | None = None
     hide_expected: bool = False
@@ -15,3 +16,4 @@ class CheckOptions(NamedTuple):
     quiet: bool = False
     method: str = "auto"
     spec: str = "-"
+    layout: str | None = None

@@ -2,23 +2,120 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
 from rnngrad.cli import options
-from rnngrad.cli.boundary import bounded
+from rnngrad.cli.boundary import bounded, say
+
+if TYPE_CHECKING:
+    from rnngrad.spec.weights import Contents, Found
 
 STARTER = "starter.yaml"
 
 
 @bounded
-def init(output: options.Output = None, force: options.Force = False) -> int:
-    """Write a commented starter spec; its first line points an editor at the schema."""
+def init(
+    model: Annotated[
+        Path | None,
+        typer.Argument(metavar="[MODEL]", help="A trained model's file: .safetensors, .h5, .onnx."),
+    ] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option("--layer", metavar="KEY", help="Which recurrent net of the file."),
+    ] = None,
+    direction: Annotated[
+        str | None,
+        typer.Option(
+            "--direction", metavar="WAY", help="forward or reverse, of a bidirectional net."
+        ),
+    ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option("--layout", metavar="LAYOUT", help="torch, keras or onnx, if it is not told."),
+    ] = None,
+    output: options.Output = None,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Write a commented starter spec, for a trained model's file or to fill in.
+
+    With MODEL it lists the recurrent nets of the file and writes the spec of the one, or of
+    --layer. The first line points an editor at the schema.
+    """
+    from rnngrad.cli.output import check_writable, write_text
+    from rnngrad.errors import UsageError
+
+    check_writable(output, force, "" if model is None else str(model))
+    if model is None:
+        if layer or direction or layout:
+            raise UsageError("--layer, --direction and --layout need MODEL, a trained model's file")
+        text = _plain_starter()
+    else:
+        text = _of_model(model, layer, direction, layout, output, quiet)
+    write_text([f"# yaml-language-server: $schema={_schema_address()}\n{text}"], output)
+    return 0
+
+
+def _schema_address() -> str:
     from importlib.resources import as_file, files
 
-    from rnngrad.cli.output import check_writable, write_text
+    with as_file(files("rnngrad.spec") / "schema.json") as schema_file:
+        return schema_file.as_uri()
 
-    check_writable(output, force)
-    package = files("rnngrad.spec")
-    with as_file(package / "schema.json") as schema_file:
-        where = schema_file.as_uri()
-    starter = (package / STARTER).read_text(encoding="utf-8")
-    write_text([f"# yaml-language-server: $schema={where}\n{starter}"], output)
-    return 0
+
+def _plain_starter() -> str:
+    from importlib.resources import files
+
+    return (files("rnngrad.spec") / STARTER).read_text(encoding="utf-8")
+
+
+def _of_model(
+    model: Path,
+    layer: str | None,
+    direction: str | None,
+    layout: str | None,
+    output: Path | None,
+    quiet: bool,
+) -> str:
+    """The spec of one net of a file; the nets that there are go to standard error."""
+    from rnngrad.errors import SpecError
+    from rnngrad.spec.weights import ModelFileError, read_model
+    from rnngrad.spec.weights.starter import candidates, read_out, starter, table
+
+    try:
+        contents = read_model(model, layout, str(model))
+        listing = _columns(table(candidates(contents)))
+        net = _chosen(contents, layer, direction, listing)
+    except ModelFileError as error:
+        raise SpecError([str(error)]) from None
+    if not quiet:
+        say("\n".join(listing))
+    folder = Path() if output is None else output.parent
+    seen_from_spec = os.path.relpath(model, folder) if not model.is_absolute() else str(model)
+    return starter(contents, net, read_out(contents, net), seen_from_spec)
+
+
+def _chosen(
+    contents: Contents, layer: str | None, direction: str | None, listing: Sequence[str]
+) -> Found:
+    """The net that is asked for; UsageError with the list where there are several to choose."""
+    from rnngrad.errors import UsageError
+    from rnngrad.spec.weights import choose
+
+    keys = list(dict.fromkeys(net.key for net in contents.recurrent))
+    if layer is None and len(keys) > 1:
+        words = f"{contents.name} holds {len(keys)} recurrent nets; choose one with --layer KEY"
+        raise UsageError("\n".join([f"{words}:", *listing]))
+    return choose(contents, layer, direction)
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of words as lines, in columns as wide as their words."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = [[f"{word:<{width}}" for word, width in zip(row, widths, strict=True)] for row in rows]
+    return [f"  {'  '.join(words).rstrip()}" for words in padded]

@@ -14,6 +14,17 @@ from rnngrad.core.outputs import Output
 from rnngrad.errors import UsageError
 
 
+class TrainedIn(NamedTuple):
+    """Where in a trained model's file the weights stood: the ``prefix`` and ``direction`` of the
+    recurrent net, the ``keys`` of the read-out's parameters; ``assumed`` says in words what the
+    file left open."""
+
+    prefix: str | None
+    direction: str | None
+    keys: Mapping[str, str]
+    assumed: tuple[str, ...]
+
+
 class Layer(NamedTuple):
     """One layer of a net, and where it stands in the arrays of the whole.
 
@@ -43,9 +54,9 @@ class Problem:
     then y_t = g(h_t)). ``x`` (T, I), ``h_0`` (H,), ``c_0`` likewise for lstm, all layers one after
     the other. ``targets`` (T, O), ``loss`` and ``loss_weights`` (T,) (0 where a step does not
     count, 1/n each for a mean) are None together when there is no loss. ``draw`` rebuilds the
-    problem under another seed; it is None where nothing is random. ``assumed`` says in words what
-    a trained model's file left open. ``lengthen`` rebuilds it with so many steps; it is None where
-    a sequence is given, not drawn.
+    problem under another seed; it is None where nothing is random. ``trained`` tells of the
+    model's file that the weights came from, if any. ``lengthen`` rebuilds it with so many steps; it
+    is None where a sequence is given, not drawn.
     """
 
     name: str
@@ -62,7 +73,7 @@ class Problem:
     draw: Callable[[int], Problem] | None = field(default=None, repr=False)
     lengthen: Callable[[int], Problem] | None = field(default=None, repr=False)
     c_0: Array | None = None
-    assumed: tuple[str, ...] = ()
+    trained: TrainedIn | None = None
 
     @property
     def steps(self) -> int:

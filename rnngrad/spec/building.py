@@ -15,7 +15,7 @@ from rnngrad.core.arrays import Array, frozen
 from rnngrad.core.cells import CELLS
 from rnngrad.core.losses import LOSSES
 from rnngrad.core.outputs import OUTPUTS
-from rnngrad.core.problem import Problem
+from rnngrad.core.problem import Problem, TrainedIn
 from rnngrad.spec.drawing import Draw, DrawingError, drawn, too_large
 from rnngrad.spec.mistakes import Mistakes
 from rnngrad.spec.parameters import Parameters
@@ -26,15 +26,15 @@ from rnngrad.spec.reading import Steps
 from rnngrad.spec.schema import SPEC, Filled
 from rnngrad.spec.sizing import ALL_UNITS, WORDS, Piece, Stated, in_all, report, settle, unfixed
 from rnngrad.spec.text import counted, shown
-from rnngrad.spec.trained import activation_of, cell_of, is_trained, trained
+from rnngrad.spec.trained import activation_of, cell_of, is_trained, origin_of, trained
 
 
 class Blueprint(NamedTuple):
     """A spec that is right, everything but the seed: names of records, arrays, and draws to come.
 
     Picklable; ``arrays`` and ``draws`` together hold every weight, ``h_0``, ``inputs`` and, where
-    there are any, ``targets``. ``weights`` are the names of the weights in their order; ``assumed``
-    says in words what a model's file left open.
+    there are any, ``targets``. ``weights`` are the names of the weights in their order; ``trained``
+    tells of the model's file that they came from.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Blueprint(NamedTuple):
     draws: Mapping[str, Draw]
     loss_steps: Any
     loss_reduction: str
-    assumed: tuple[str, ...] = ()
+    trained: TrainedIn | None = None
 
     @property
     def random(self) -> bool:
@@ -86,7 +86,7 @@ def assemble(blueprint: Blueprint, seed: int) -> Problem:
         loss_weights=None if targets is None else _loss_weights(blueprint),
         seed=seed,
         draw=partial(assemble, blueprint) if blueprint.random else None,
-        assumed=blueprint.assumed,
+        trained=blueprint.trained,
         lengthen=partial(_lengthened, blueprint, seed) if blueprint.any_length else None,
     )
 
@@ -110,15 +110,14 @@ def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> 
     spec = {"name": name, **_DEFAULTS, **(SPEC.check(data, (), mistakes) or {})}
     if mistakes.spoils(("cell",)):
         return None
-    weights, net = spec.get("weights", {}), None
-    assumed: tuple[str, ...] = ()
+    weights, net, origin = spec.get("weights", {}), None, None
     if is_trained(weights):
         net = trained(weights, folder, mistakes)
         if net is None:
             return None
         spec["cell"] = cell_of(data, net, mistakes)
-        told, assumed = activation_of(data, net, mistakes)
-        spec["activation"] = told or spec["activation"]
+        spec["activation"] = activation_of(data, net, mistakes) or spec["activation"]
+        origin = origin_of(data, net)
     _check_cell(spec, data, mistakes)
     parameters = check_parameters(CELLS[spec["cell"]], weights, net, mistakes)
     pieces = all_pieces(spec, parameters, folder, mistakes)
@@ -139,7 +138,7 @@ def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> 
         p.name: fitted(p.value, p, lengths) for p in pieces if isinstance(p.value, np.ndarray)
     }
     blueprint = _blueprint(spec, tuple(parameters.letters), arrays, to_draw)
-    blueprint = blueprint._replace(assumed=assumed)
+    blueprint = blueprint._replace(trained=origin)
     return _assembled(blueprint, spec["seed"], pieces, mistakes)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rnngrad.core.cells import CELLS
+from rnngrad.core.cells import CELLS, READOUT
+from rnngrad.core.problem import TrainedIn
 from rnngrad.spec.mistakes import Mistakes
 from rnngrad.spec.reading import Steps
 from rnngrad.spec.schema import ArraySource, Group, JsonSchema, Key, Text, Written, parameter
@@ -51,13 +53,15 @@ TRAINED = Group(
 
 class Trained(NamedTuple):
     """A net of a file: its cell, the sources of all parameters, what it says of σ, what is assumed
-    in words."""
+    in words, and where in the file it stood."""
 
     cell: str
     depth: int
     sources: Mapping[str, ArraySource]
     activation: str | None
     assumed: tuple[str, ...]
+    prefix: str
+    direction: str | None
 
 
 def is_trained(weights: Any) -> bool:
@@ -78,7 +82,10 @@ def trained(weights: dict[str, Any], folder: Path, mistakes: Mistakes) -> Traine
         suffix = "" if len(found.layers) == 1 else f".{at}"
         sources |= {name + suffix: Written(array) for name, array in layer.parameters.items()}
     sources |= {name: checked[name] for name in ("W_hy", "b_y") if name in checked}
-    return Trained(found.cell, len(found.layers), sources, found.activation, found.assumed)
+    return Trained(
+        found.cell, len(found.layers), sources, found.activation, found.assumed, found.key,
+        found.direction,
+    )  # fmt: skip
 
 
 def _found(checked: Mapping[str, Any], folder: Path, mistakes: Mistakes) -> Found | None:
@@ -111,15 +118,25 @@ def cell_of(data: Mapping[str, Any], net: Trained, mistakes: Mistakes) -> str:
     return net.cell
 
 
-def activation_of(
-    data: Mapping[str, Any], net: Trained, mistakes: Mistakes
-) -> tuple[str | None, tuple[str, ...]]:
-    """The activation, None for the default, and what is assumed: a file that says which σ it was
-    trained with decides."""
+def activation_of(data: Mapping[str, Any], net: Trained, mistakes: Mistakes) -> str | None:
+    """The σ that the file says it was trained with, which ``activation`` may only repeat; None
+    where it does not say, or the cell leaves no choice."""
     if net.activation is None or CELLS[net.cell].activation is not None:
-        told = "activation" in data
-        return None, tuple(w for w in net.assumed if not (told and "activation" in w))
+        return None
     if data.get("activation", net.activation) != net.activation:
         words = f"activation is {data['activation']}, but the file says {net.activation}"
         mistakes.add(("activation",), words)
-    return net.activation, net.assumed
+    return net.activation
+
+
+def origin_of(data: Mapping[str, Any], net: Trained) -> TrainedIn:
+    """Where the weights stood; what the spec itself says of σ is no assumption."""
+    weights = data["weights"]
+    keys = {
+        name: str(weights[name]["key"])
+        for name in READOUT
+        if isinstance(weights.get(name), dict) and "key" in weights[name]
+    }
+    told = "activation" in data
+    assumed = tuple(words for words in net.assumed if not (told and words.startswith("activation")))
+    return TrainedIn(net.prefix, net.direction, MappingProxyType(keys), assumed)

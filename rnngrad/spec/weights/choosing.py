@@ -99,7 +99,8 @@ def _why_none(contents: Contents, prefix: str | None) -> str:
     """Why no net is meant: it is refused, it is misspelt, or there is none."""
     for refused in contents.refused:
         if prefix is None or alike(prefix, refused.key):
-            return f" has a recurrent net that cannot be used: {refused.reason}"
+            reason = refused.reason.removeprefix(contents.name)
+            return f" has a recurrent net that cannot be used: {reason}"
     if not contents.recurrent:
         return _nothing(contents)
     names = [name for net in contents.recurrent for name in (net.key, *net.also)]

@@ -128,6 +128,6 @@ def activation(layer: Said | None, cell: str, place: str) -> str | None:
         ("recurrent_activation", gates, "sigmoid"),
     ):
         if found != wanted:
-            words = f"has {key} {cut(found)}; the contract's {cell} has {wanted}"
+            words = f"has {key} {cut(found)}; rnngrad's {cell} has {wanted}"
             raise ModelFileError(f"{place} {words}")
     return None

@@ -179,7 +179,7 @@ def _assumed(store: Store, units: list[Unit], cell: str, told: Said | None) -> l
 
 RESET_BEFORE = (
     "is a GRU with reset_after=False: its reset gate acts before the matrix product, "
-    "h̃ = tanh(W x + U (r * h) + b), which is another net than the contract's gru"
+    "h̃ = tanh(W x + U (r * h) + b), which is another net than rnngrad's gru"
 )
 
 

@@ -47,7 +47,7 @@ HIDDEN = ("tanh", "sigmoid", "relu", "softplus")
 BACKWARD = "the net runs backward in time: give its inputs in reversed order"
 RESET_BEFORE = (
     "has linear_before_reset=0: its reset gate acts before the matrix product, which is another "
-    "net than the contract's gru; PyTorch and Keras (reset_after) export 1"
+    "net than rnngrad's gru; PyTorch and Keras (reset_after) export 1"
 )
 
 
@@ -149,7 +149,7 @@ def _refuse(store: Store, node: Node, key: str, said: Mapping[str, Any]) -> None
     if node.proto.op_type == "GRU" and not said.get("linear_before_reset"):
         raise store.refuse(key, RESET_BEFORE)
     if _given(node, 7) and np.any(_array(store, node, key, 7, "P")):
-        raise store.refuse(key, "has peepholes (P), which the contract's lstm has not")
+        raise store.refuse(key, "has peepholes (P), which rnngrad's lstm has not")
 
 
 def _check(
@@ -196,7 +196,7 @@ def _activations(
             )
         if operator.cell != "rnn" and tuple(mine) != operator.activations:
             wanted = listed(operator.activations)
-            raise store.refuse(key, f"has activations {listed(mine)}; the contract's are {wanted}")
+            raise store.refuse(key, f"has activations {listed(mine)}; rnngrad's are {wanted}")
         found.append(mine[0] if operator.cell == "rnn" else None)
     return found
 

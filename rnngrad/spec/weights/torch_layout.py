@@ -92,7 +92,7 @@ def part_of(key: str) -> Part | None:
             "torch.nn.utils.parametrize.remove_parametrizations before you save"
         )
     elif part == "weight_hr":
-        trouble = "is an LSTM's projection (proj_size), which the contract's lstm has not"
+        trouble = "is an LSTM's projection (proj_size), which rnngrad's lstm has not"
     return Part(match["prefix"], part, int(match["layer"] or 0), bool(match["reverse"]), trouble)
 
 

@@ -1,0 +1,171 @@
+"""A trained model's file all the way: init writes a spec, derive runs on it, check compares."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+import rnngrad
+from cli.running import run
+from models.test_torch import FIXTURES, RUNNABLE, expected, fixture
+from rnngrad.spec.weights import read_model
+
+
+def spec_of(name: str, folder: Path, **more: Any) -> dict[str, Any]:
+    """The spec of a fixture with its own sequence, its read-out by key."""
+    truth, path = expected(name), str(fixture(name))
+    np.save(folder / "x.npy", truth["x"])
+    np.save(folder / "targets.npy", truth["targets"])
+    (dense,) = read_model(fixture(name)).dense
+    weights: dict[str, Any] = {"file": path, "prefix": RUNNABLE[name][2]}
+    for parameter, key in (("W_hy", dense.W_key), ("b_y", dense.b_key)):
+        weights[parameter] = {"file": path, "key": key}
+    if path.endswith(".json"):  # the arrays of an index lie in its shards
+        weights |= {"W_hy": dense.W.tolist(), "b_y": np.asarray(dense.b).tolist()}
+    activation = {"activation": "relu"} if name == "rnn_relu" else {}
+    sequences = {"inputs": {"file": "x.npy"}, "targets": {"file": "targets.npy"}}
+    return {"weights": weights, **activation, **sequences, **more}
+
+
+def written(spec: dict[str, Any], folder: Path) -> str:
+    (folder / "net.yaml").write_text(yaml.safe_dump(spec), encoding="utf-8")
+    return str(folder / "net.yaml")
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_outputs_and_loss_are_pytorchs(name: str, tmp_path: Path) -> None:
+    problem = rnngrad.load(written(spec_of(name, tmp_path), tmp_path))
+    assert (problem.cell.name, problem.depth) == RUNNABLE[name][:2]
+    got, truth = rnngrad.gradients(problem), expected(name)
+    tolerance = 1e-5 if name == "lstm_float32" else 1e-10
+    np.testing.assert_allclose(got["y"], truth["y"], rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(got["loss"], truth["loss"], rtol=tolerance)
+    top = problem.layers[-1].units
+    np.testing.assert_allclose(got["h"][1:, top], truth["h"], rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_every_gradient_is_what_pytorch_left(name: str, tmp_path: Path) -> None:
+    """In the precision that the model was run in: float32 for one fixture, else float64."""
+    grads = fixture(name).with_name(f"{name}.grads.safetensors")
+    spec = written(spec_of(name, tmp_path), tmp_path)
+    done = run("check", spec, "--against", str(grads), "--layout", "torch", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads(done.stdout)
+    problem = rnngrad.load(spec)
+    named = {entry["name"] for entry in report["quantities"]}
+    biases = set() if name == "gru_no_bias" else {f"dL_d{n}" for n in problem.weights}
+    assert named >= biases - ({"dL_dW_hy", "dL_db_y"} if "sharded" in name else set())
+    worst = max(entry["max_rel_error"] for entry in report["quantities"])
+    assert worst < (1e-5 if name == "lstm_float32" else 1e-10)
+    assert rnngrad.check(problem, grads)["verdict"] == "pass"
+
+
+def test_a_wrong_gradient_of_pytorchs_names_fails(tmp_path: Path) -> None:
+    spec = written(spec_of("lstm", tmp_path), tmp_path)
+    right = rnngrad.gradients(rnngrad.load(spec))
+    arrays = {"weight_hh_l0": right["dL_dW_hh"].copy(), "weight_ih_l0": right["dL_dW_xh"]}
+    arrays["weight_hh_l0"][3, 1] *= 1 + 1e-7
+    np.savez(tmp_path / "grads.npz", **arrays)
+    done = run("check", spec, "--against", str(tmp_path / "grads.npz"), "--layout", "torch")
+    assert done.returncode == 1
+    assert "[3, 1]" in done.stdout
+
+
+@pytest.mark.parametrize("name", [name for name in RUNNABLE if name != "lstm_sharded"])
+def test_init_writes_a_spec_that_derive_runs(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "net.yaml"
+    done = run("init", str(fixture(name)), "-o", str(path))
+    cell, _, key, dtype = RUNNABLE[name]
+    assert (done.returncode, done.stdout) == (0, "")
+    assert [key, cell] == done.stderr.splitlines()[1].split()[:2]
+    assert dtype in done.stderr
+    shown = run("derive", str(path), "--quantity", "log10_chain", "--json")
+    assert shown.returncode == 0, shown.stderr
+    assert len(json.loads(shown.stdout)["quantities"]["log10_chain"]) == 201
+    assert ("note: assumed: activation" in shown.stderr) is False  # the spec says it by now
+
+
+def test_init_names_the_file_as_the_spec_sees_it(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "m.safetensors").write_bytes(fixture("gru").read_bytes())
+    (tmp_path / "specs").mkdir()
+    done = run("init", "models/m.safetensors", "-o", "specs/net.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "../models/m.safetensors" in (tmp_path / "specs" / "net.yaml").read_text()
+    assert run("derive", "specs/net.yaml", cwd=tmp_path).returncode == 0
+
+
+def test_init_asks_which_of_two(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {
+        f"{net}.weight_{side}": rng.normal(size=(rows, 3))
+        for net, rows in (("encoder", 9), ("decoder", 12))
+        for side in ("ih", "hh")
+    }
+    np.savez(tmp_path / "two.npz", **arrays)
+    asked = run("init", "two.npz", cwd=tmp_path)
+    assert (asked.returncode, asked.stdout) == (2, "")
+    assert "two.npz holds 2 recurrent nets; choose one with --layer KEY" in asked.stderr
+    assert [line.split()[:2] for line in asked.stderr.splitlines()[2:4]] == [
+        ["encoder.", "gru"],
+        ["decoder.", "lstm"],
+    ]
+    done = run("init", "two.npz", "--layer", "encoder", "-o", "net.yaml", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "cell: gru" in (tmp_path / "net.yaml").read_text()
+    wrong = run("init", "two.npz", "--layer", "encodr.", cwd=tmp_path)
+    assert "did you mean 'encoder.'?" in wrong.stderr
+    assert wrong.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "place", "words"),
+    [
+        ({"weights": {"file": "gone.safetensors"}}, "weights.file", "no such file"),
+        ({"weights": {"file": "LSTM", "layout": "torhc"}}, "weights.layout", "did you mean 'torc"),
+        ({"weights": {"file": "LSTM", "layout": "keras"}}, "weights.file", "must end in .keras"),
+        ({"weights": {"file": "LSTM", "prefix": "rn."}}, "weights.prefix", "did you mean 'rnn.'"),
+        ({"weights": {"file": "LSTM", "prefix": 3}}, "weights.prefix", "must be text, or a list"),
+        ({"weights": {"file": "LSTM", "W_xh": 1}}, "weights.W_xh", "unknown key 'W_xh'"),
+        ({"cell": "gru", "weights": {"file": "LSTM"}}, "cell", "the file's net is lstm"),
+        ({"activation": "relu", "weights": {"file": "LSTM"}}, "activation", "is for rnn"),
+        ({"c_0": [1, 2], "weights": {"file": "LSTM"}}, "c_0", "must have length 4"),
+        ({"weights": {"file": "LSTM", "W_hy": {"file": "LSTM", "key": "fc.wieght"}}},
+         "weights.W_hy", "did you mean 'fc.weight'"),
+        ({"weights": {"file": "LSTM", "W_hy": [[1, 2]]}}, "weights.W_hy", "must be 1×4"),
+        ({"weights": {"file": "PROJECTED"}}, "weights.file", "projection"),
+    ],
+)  # fmt: skip
+def test_mistakes_have_their_places(change: dict[str, Any], place: str, words: str) -> None:
+    text = json.dumps({"inputs": [[1, 2, 3]], **change})
+    for short, name in (("LSTM", "lstm"), ("PROJECTED", "lstm_projected")):
+        text = text.replace(f'"{short}"', json.dumps(str(fixture(name))))
+    with pytest.raises(rnngrad.SpecError) as caught:
+        rnngrad.load(json.loads(text))
+    assert str(caught.value).startswith(place), caught.value
+    assert words in str(caught.value), caught.value
+
+
+def test_what_the_file_leaves_open_is_said(tmp_path: Path) -> None:
+    spec = written(spec_of("rnn", tmp_path), tmp_path)
+    assert "note: assumed: activation tanh" in run("derive", spec).stderr
+    told = written(spec_of("rnn", tmp_path, activation="tanh"), tmp_path)
+    assert run("derive", told).stderr == ""
+
+
+def test_layout_needs_a_file_of_gradients(tmp_path: Path) -> None:
+    spec = written(spec_of("rnn", tmp_path), tmp_path)
+    alone = run("check", spec, "--layout", "torch")
+    assert (alone.returncode, "give one with --against" in alone.stderr) == (2, True)
+    other = run(
+        "check", spec, "--against", str(FIXTURES / "rnn.grads.safetensors"), "--layout", "x"
+    )
+    assert (other.returncode, "in the layout torch" in other.stderr) == (2, True)
+    gone = run("check", spec, "--against", "gone.safetensors")
+    assert (gone.returncode, "no such file" in gone.stderr) == (2, True)
