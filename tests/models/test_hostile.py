@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import tempfile
 import tracemalloc
 import zipfile
@@ -11,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -230,6 +233,42 @@ def test_no_more_is_read_than_is_asked_for(tmp_path: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < large / 16
+
+
+@pytest.mark.parametrize("name", ["net", "net.weights"])
+def test_a_file_is_known_by_its_first_bytes(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    hdf5 = io.BytesIO()
+    with h5py.File(hdf5, "w") as file:
+        for part, shape in (("kernel", (3, 16)), ("recurrent_kernel", (4, 16))):
+            file[f"lstm/{part}:0"] = np.ones(shape)
+    for data, layout in ((GOOD, "torch"), (NPZ, "torch"), (hdf5.getvalue(), "keras")):
+        path.write_bytes(data)
+        assert read_model(path).layout == layout
+    path.write_bytes(b"something else")
+    with pytest.raises(ModelFileError, match=rf"{name}: a trained model's file must end in"):
+        read_model(path)
+
+
+@pytest.mark.parametrize(("package", "suffix"), [("h5py", ".h5"), ("onnx", ".onnx")])
+def test_a_missing_package_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, suffix: str
+) -> None:
+    path = tmp_path / f"net{suffix}"
+    path.write_bytes(b"\x89HDF\r\n\x1a\n")
+    monkeypatch.setitem(sys.modules, package, None)
+    words = rf"net{suffix} needs the package {package}: pip install 'rnngrad\[models\]'"
+    with pytest.raises(ModelFileError, match=words):
+        read_model(path)
+
+
+def test_pytorchs_files_need_no_package() -> None:
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('h5py', 'onnx', 'torch', 'safetensors')));"
+        "from pathlib import Path; from rnngrad.spec.weights import read_model;"
+        f"assert read_model(Path({str(FIXTURES / 'lstm.safetensors')!r})).recurrent"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:

@@ -340,3 +340,27 @@ def test_the_configuration_is_read_without_its_order(tmp_path: Path) -> None:
     net = choose(read_model(path), None)
     assert net.activation is None
     assert "does not say" in net.assumed[0]
+
+
+def to_cudnn(matrix: np.ndarray, gates: int, recurrent: bool) -> np.ndarray:
+    """A kernel as CuDNNLSTM and CuDNNGRU keep it: tf_keras's ``_convert_rnn_weights`` backward."""
+    blocks = np.hsplit(matrix, gates)
+    return np.hstack([k.T if recurrent else k.T.reshape(k.shape, order="C") for k in blocks])
+
+
+@pytest.mark.parametrize(("cell", "gates"), [("gru", 3), ("lstm", 4)])
+def test_cudnns_kernels_are_the_same_net(tmp_path: Path, cell: str, gates: int) -> None:
+    rng = np.random.default_rng(5)
+    kernel, recurrent = (rng.normal(size=(n, gates * HIDDEN)) for n in (INPUTS, HIDDEN))
+    biases = rng.normal(size=(2, gates * HIDDEN))
+    plain, cudnn = tmp_path / "plain.h5", tmp_path / "cudnn.h5"
+    with h5py.File(plain, "w") as file:
+        file["rnn/kernel:0"], file["rnn/recurrent_kernel:0"] = kernel, recurrent
+        file["rnn/bias:0"] = biases if cell == "gru" else biases.sum(axis=0)
+    with h5py.File(cudnn, "w") as file:
+        file["rnn/kernel:0"] = to_cudnn(kernel, gates, recurrent=False)
+        file["rnn/recurrent_kernel:0"] = to_cudnn(recurrent, gates, recurrent=True)
+        file["rnn/bias:0"] = biases.ravel()
+    one, other = (choose(read_model(path), None).layers[0] for path in (plain, cudnn))
+    for name, array in one.parameters.items():
+        np.testing.assert_array_equal(array, other.parameters[name])

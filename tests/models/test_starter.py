@@ -52,6 +52,7 @@ def test_what_the_file_does_not_say_is_said() -> None:
     assert "# Assumed: activation tanh: a state_dict does not say" in text
     assert "activation: tanh  # the file does not say" in text
     assert "output_activation: identity  # the file does not say" in text
+    assert "# fc is as wide as h_t; delete it if it reads something else" in text
     assert "# rnn.safetensors: rnn, 1 layer, 3 → 4 units, stored in float64" in text
 
 

@@ -298,3 +298,19 @@ def test_the_way_out_of_a_pickle_works(tmp_path: Path, way: str) -> None:
     np.testing.assert_array_equal(
         net.layers[0].parameters["W_hh"], rnn.weight_hh_l0.detach().double().numpy()
     )
+
+
+@pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("bias", [True, False])
+def test_live_pytorch(tmp_path: Path, cell: str, layers: int, bias: bool) -> None:
+    torch = pytest.importorskip("torch", reason="live PyTorch: pip install '.[peers]'")
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    net = getattr(torch.nn, cell)(5, 6, num_layers=layers, bias=bias).double()
+    save_file(net.state_dict(), tmp_path / "net.safetensors")
+    found = choose(read_model(tmp_path / "net.safetensors"), None)
+    x = torch.randn(9, 5).double()
+    h = run(found.cell, [each.parameters for each in found.layers], x.numpy())
+    assert distance(h, net(x)[0].detach().numpy()) < 1e-10

@@ -18,11 +18,10 @@ import numpy as np
 from rnngrad.spec.npy import Numbers
 from rnngrad.spec.text import cut
 from rnngrad.spec.weights.npz_file import MOST_UNPACKED, bounded
-from rnngrad.spec.weights.opening import needed
+from rnngrad.spec.weights.opening import HDF5, needed
 from rnngrad.spec.weights.records import ModelFileError, Store, Stored
 from rnngrad.spec.weights.safetensors_file import bfloat16
 
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
 LARGEST_TEXT = 2**26
 """Bytes that a configuration may take."""
 
@@ -33,7 +32,7 @@ CONFIG, WEIGHTS, NAMED = "model_config", "model.weights.h5", "name of "
 def open_hdf5(path: Path, name: str) -> Store:
     """The datasets of an HDF5 file; raises ModelFileError, or what h5py raises."""
     with path.open("rb") as stream:
-        if stream.read(8) != SIGNATURE:
+        if stream.read(8) != HDF5:
             raise ModelFileError(f"{name} is no HDF5 file: it begins otherwise")
     size = path.stat().st_size
     return _store(lambda: path, size, name)

@@ -14,7 +14,7 @@ from rnngrad.spec.weights.hdf5_file import open_hdf5, open_keras
 from rnngrad.spec.weights.keras_layout import read_keras
 from rnngrad.spec.weights.npz_file import open_npz
 from rnngrad.spec.weights.onnx_layout import read_onnx, store_of
-from rnngrad.spec.weights.opening import checked
+from rnngrad.spec.weights.opening import checked, looks_like
 from rnngrad.spec.weights.pickles import refuse_pickle
 from rnngrad.spec.weights.records import Contents, ModelFileError, Store
 from rnngrad.spec.weights.safetensors_file import open_index, open_safetensors
@@ -75,7 +75,7 @@ SUFFIXES = tuple(suffix for layout in LAYOUTS.values() for suffix in layout.file
 def read_model(path: Path, layout: str | None = None, name: str | None = None) -> Contents:
     """The nets of a model's file, which messages call ``name``; raises ModelFileError.
 
-    Without ``layout`` it follows from the file's suffix.
+    Without ``layout`` it follows from the file's suffix, or its first bytes.
     """
     name = cut_path(path.name) if name is None else name
     chosen = _layout(path, name, layout)
@@ -128,7 +128,7 @@ def _layout(path: Path, name: str, layout: str | None) -> Layout:
         words = f"layout is {shown(layout)}, must be {known}{did_you_mean(layout, LAYOUTS)}"
         raise ModelFileError(words)
     refuse_pickle(path, name)
-    suffix = path.suffix.lower()
+    suffix = _kind(path)
     fitting = [each for each in LAYOUTS.values() if suffix in each.files]
     if layout is not None:
         fitting = [each for each in fitting if each.name == layout]
@@ -139,5 +139,11 @@ def _layout(path: Path, name: str, layout: str | None) -> Layout:
     return fitting[0]
 
 
+def _kind(path: Path) -> str:
+    """The suffix that a file has, or by its first bytes should have."""
+    suffix = path.suffix.lower()
+    return suffix if suffix in SUFFIXES else looks_like(path) or suffix
+
+
 def _opener(path: Path, layout: Layout) -> Opener:
-    return layout.files[path.suffix.lower()]
+    return layout.files[_kind(path)]

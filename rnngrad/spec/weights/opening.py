@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import TypeVar
 from rnngrad.spec.npy import BROKEN, FileError, refuse_unreadable
 from rnngrad.spec.text import cut
 from rnngrad.spec.weights.records import ModelFileError
+
+HDF5 = b"\x89HDF\r\n\x1a\n"
 
 T = TypeVar("T")
 
@@ -27,6 +30,22 @@ def checked(read: Callable[[], T], path: Path, name: str, suffixes: Iterable[str
     except (*BROKEN, KeyError, IndexError, AttributeError) as error:
         words = cut(str(error), 100)
         raise ModelFileError(f"{name} is damaged, or of another format: {words}") from None
+
+
+def looks_like(path: Path) -> str:
+    """The suffix that a file's first bytes call for, or the empty string."""
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(9)
+        if head.startswith(HDF5):
+            return ".h5"
+        if head.startswith(b"PK"):
+            with zipfile.ZipFile(path) as archive:
+                names = archive.namelist()
+            return ".keras" if "config.json" in names else ".npz"
+    except BROKEN:
+        return ""
+    return ".safetensors" if head[8:] == b"{" and head[5:8] == bytes(3) else ""
 
 
 def needed(library: str, name: str) -> ModuleType:

@@ -23,6 +23,8 @@ LOSSES = {
 }
 """The loss that a read-out of this activation was most likely trained with."""
 
+WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
+"""What some reader of YAML takes for more than a word."""
 _PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
 
 
@@ -121,7 +123,8 @@ def _read_out(contents: Contents, net: Found, dense: Dense | None, path: str) ->
         words = f"# W_hy: {{file: …, key: …}}  # the read-out; without it y_t = h_t.{others}"
         return [f"  {words}"]
     file = _scalar(path)
-    lines = [f"  W_hy: {{file: {file}, key: {_scalar(dense.W_key)}}}  # the read-out"]
+    words = f"# {_comment(dense.key)} is as wide as h_t; delete it if it reads something else"
+    lines = [f"  {words}", f"  W_hy: {{file: {file}, key: {_scalar(dense.W_key)}}}"]
     if dense.b_key is not None:
         lines.append(f"  b_y: {{file: {file}, key: {_scalar(dense.b_key)}}}")
     return lines
@@ -152,7 +155,7 @@ def _sequence(net: Found, dense: Dense | None) -> list[str]:
 
 def _scalar(text: str) -> str:
     """A string as YAML reads it back: plain where nothing in it means something, else quoted."""
-    if _PLAIN.fullmatch(text) and text.lower() not in ("true", "false", "null"):
+    if _PLAIN.fullmatch(text) and text.lower() not in WORDS:
         return text
     return '"' + "".join(map(_letter, text)) + '"'
 
