@@ -1,0 +1,134 @@
+"""The Lyapunov spectrum from both ends: the large half forward, the small half by inverses.
+
+    J_t Q_{t−1} = Q_t R_t   ⇔   J_t⁻ᵀ Q_{t−1} = Q_t R_t⁻ᵀ,      J_t⁻ᵀ = diag(1/σ'(a_t)) W⁻ᵀ
+
+The first columns of Q need no others for their QR; and since R_t⁻ᵀ is lower triangular, the last
+columns, taken last first, have a QR of their own too, with 1/R[i, i] on its diagonal. So each half
+is pushed on by itself, and the condition of its R grows only with the spread of its own exponents:
+about twice as many steps go into one QR, of half as many columns.
+
+Asked for only where W is irreducible and no worse conditioned than ``INVERTIBLE`` and no slope is
+0; given up where one step alone is conditioned worse than ``LIMIT``. Error: about S·LIMIT·2⁻⁵³ in
+each R[i, i] and S·2⁻⁵³·κ(W) in each step. Source: the QR method is that of ``core.lyapunov``; the
+adjoint's spectrum is Kuptsov, Parlitz, *Theory and computation of covariant Lyapunov vectors*,
+J. Nonlinear Sci. 22 (2012), section 2.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from rnngrad.core.arrays import Array, Integers
+from rnngrad.core.scaled import Scaled
+
+LIMIT = 1e6
+"""How ill-conditioned R may become before the next QR."""
+
+INVERTIBLE = 1e5
+"""How ill-conditioned W may be."""
+
+LONGEST = 64
+"""Steps that one QR takes at most."""
+
+FEWEST = 16
+"""Units below which halves save nothing."""
+
+UNEVEN = 1e-3
+"""Rows that differ by more are sorted by size before Householder's reflections meet them."""
+
+
+class Halves(NamedTuple):
+    """ln |R[i, i]| summed over each stretch, (n, S), and how many QRs of a half it took."""
+
+    logs: Array
+    decompositions: int
+
+
+def applies(W: Array, slopes: Scaled) -> bool:
+    """Whether the inverses exist and are good; irreducibility is for the caller to know."""
+    if len(W) < FEWEST or (slopes.mantissa == 0).any():
+        return False
+    sizes = np.linalg.svd(W, compute_uv=False)
+    return bool(sizes[0] <= INVERTIBLE * sizes[-1])
+
+
+def by_halves(W: Array, slopes: Scaled, ends: Integers) -> Halves | None:
+    """The sums over the stretches of steps that end at ``ends``, the last of them T.
+
+    None where a half would not do.
+    """
+    size, large = len(W), len(W) // 2
+    eye = np.eye(size)
+    forward = _Half(W, slopes, eye[:large])
+    inverse = Scaled(1.0 / slopes.mantissa, -slopes.exponent)
+    backward = _Half(np.linalg.inv(W).T, inverse, eye[: large - 1 : -1])
+    logs = np.empty((len(ends), size))
+    for i, end in enumerate(ends):
+        if not (forward.run(int(end)) and backward.run(int(end))):
+            return None
+        logs[i, :large], logs[i, large:] = forward.taken(), -backward.taken()[::-1]
+    return Halves(logs, forward.decompositions + backward.decompositions)
+
+
+class _Half:
+    """Some columns of Q, as the rows of ``V``, under V ← (V Mᵀ) ∘ σ'."""
+
+    def __init__(self, M: Array, slopes: Scaled, V: Array) -> None:
+        self.top = slopes.exponent.max(axis=1)
+        by = np.maximum(slopes.exponent - self.top[:, None], -2000).astype(np.intc)
+        self.rows = np.ldexp(slopes.mantissa, by)
+        self.uneven = np.abs(self.rows).min(axis=1) < UNEVEN
+        self.M_T, self.V, self.t = np.ascontiguousarray(M.T), V.copy(), 0
+        self.logs, self.interval, self.decompositions = np.zeros(len(V)), 1, 0
+
+    def taken(self) -> Array:
+        """The sums since they were last asked for."""
+        logs, self.logs = self.logs, np.zeros(len(self.V))
+        return logs
+
+    def run(self, end: int) -> bool:
+        """On to step ``end``; whether every R was good."""
+        while self.t < end:
+            count = min(self.interval, end - self.t)
+            while not self._factorised(count):
+                if count == 1:
+                    return False
+                count = max(1, count // 2)
+        return True
+
+    def _factorised(self, count: int) -> bool:
+        """So many steps and a QR, unless R is too ill-conditioned."""
+        V = self._pushed(count)
+        if not np.isfinite(V).all():
+            return False
+        order = np.argsort(-np.abs(V).max(axis=0), kind="stable") if self._is_uneven(count) else None
+        Q, R = np.linalg.qr((V if order is None else V[:, order]).T)
+        diagonal = np.abs(np.diagonal(R))
+        least = float(diagonal.min())
+        condition = float(np.abs(R).max()) / least if least > 0 else np.inf
+        if not condition <= LIMIT:
+            return False
+        if order is None:
+            self.V = Q.T
+        else:
+            self.V = np.empty_like(V)
+            self.V[:, order] = Q.T
+        self.logs += np.log(diagonal) + np.log(2.0) * int(self.top[self.t : self.t + count].sum())
+        self.t, self.decompositions = self.t + count, self.decompositions + 1
+        a_step = max(float(np.log(condition)) / count, 1e-3)
+        self.interval = int(np.clip(0.95 * np.log(LIMIT) / a_step, 1, min(2 * count, LONGEST)))
+        return True
+
+    def _is_uneven(self, count: int) -> bool:
+        return bool(self.uneven[self.t + count - 1])
+
+    def _pushed(self, count: int) -> Array:
+        V, dot, multiply = self.V, np.dot, np.multiply
+        after, before = np.empty((2, *V.shape))
+        for row in self.rows[self.t : self.t + count]:
+            dot(V, self.M_T, after)
+            multiply(after, row, after)
+            V, after, before = after, before, after
+        return V
