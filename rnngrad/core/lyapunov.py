@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnngrad.core import lyapunov_halves
 from rnngrad.core.arrays import Array, Integers, quietly
 from rnngrad.core.exact_rank import exact_rank
 from rnngrad.core.graded_qr import graded_qr
@@ -97,6 +98,8 @@ class _Run:
 
     def result(self) -> Lyapunov:
         undefined = not np.isfinite(self.mantissa).all()
+        if not (undefined or self.reducible or self.singular):
+            self._by_halves()
         while self.t < self.steps and self.alive.size and not undefined:
             self._advance()
         died = np.setdiff1d(np.arange(len(self.sums)), self.alive)
@@ -107,6 +110,20 @@ class _Run:
         steps, trace, spread = self._trace(order)
         interval = self.t / max(self.decompositions, 1)
         return Lyapunov(sums[order] / counted, steps, trace, spread, interval, self.warmup)
+
+    def _by_halves(self) -> None:
+        """All steps, where both halves of Q can be had by themselves."""
+        slopes = Scaled(self.mantissa, self.exponent)
+        if not lyapunov_halves.applies(self.W, slopes):
+            return
+        every = max(1, (self.steps - self.warmup) // MARKS)
+        ends = np.append(np.arange(self.warmup, self.steps, every), self.steps)
+        found = lyapunov_halves.by_halves(self.W, slopes, ends)
+        if found is not None:
+            sums = np.cumsum(found.logs[1:], axis=0)
+            self.marks = list(zip(ends[1:].tolist(), sums, strict=True))
+            self.sums, self.t = sums[-1], self.steps
+            self.decompositions = max(1, found.decompositions // 2)
 
     def _advance(self) -> None:
         """One QR over as many steps as its condition allows."""

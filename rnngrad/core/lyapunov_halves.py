@@ -16,6 +16,7 @@ J. Nonlinear Sci. 22 (2012), section 2.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,11 @@ from rnngrad.core.scaled import Scaled
 
 LIMIT = 1e6
 """How ill-conditioned R may become before the next QR."""
+
+GOAL = 0.97 * math.log(LIMIT)
+"""What ln κ(R) is aimed at."""
+
+LN_2 = math.log(2.0)
 
 INVERTIBLE = 1e5
 """How ill-conditioned W may be."""
@@ -101,28 +107,25 @@ class _Half:
     def _factorised(self, count: int) -> bool:
         """So many steps and a QR, unless R is too ill-conditioned."""
         V = self._pushed(count)
+        order = None
+        if self.uneven[self.t + count - 1]:
+            order = np.argsort(-np.abs(V).max(axis=0), kind="stable")
+            V = V[:, order]
         if not np.isfinite(V).all():
             return False
-        order = np.argsort(-np.abs(V).max(axis=0), kind="stable") if self._is_uneven(count) else None
-        Q, R = np.linalg.qr((V if order is None else V[:, order]).T)
-        diagonal = np.abs(np.diagonal(R))
+        Q, R = np.linalg.qr(V.T)
+        diagonal = np.abs(R.diagonal())
         least = float(diagonal.min())
-        condition = float(np.abs(R).max()) / least if least > 0 else np.inf
-        if not condition <= LIMIT:
+        largest = max(float(R.max()), -float(R.min()))
+        if not (least > 0 and largest <= LIMIT * least):
             return False
-        if order is None:
-            self.V = Q.T
-        else:
-            self.V = np.empty_like(V)
-            self.V[:, order] = Q.T
-        self.logs += np.log(diagonal) + np.log(2.0) * int(self.top[self.t : self.t + count].sum())
+        self.V = Q.T if order is None else _unsorted(Q.T, order)
+        self.logs += np.log(diagonal)
+        self.logs += LN_2 * int(self.top[self.t : self.t + count].sum())
         self.t, self.decompositions = self.t + count, self.decompositions + 1
-        a_step = max(float(np.log(condition)) / count, 1e-3)
-        self.interval = int(np.clip(0.95 * np.log(LIMIT) / a_step, 1, min(2 * count, LONGEST)))
+        a_step = max(math.log(largest / least) / count, 1e-3)
+        self.interval = max(1, min(int(GOAL / a_step), 2 * count, LONGEST))
         return True
-
-    def _is_uneven(self, count: int) -> bool:
-        return bool(self.uneven[self.t + count - 1])
 
     def _pushed(self, count: int) -> Array:
         V, dot, multiply = self.V, np.dot, np.multiply
@@ -132,3 +135,9 @@ class _Half:
             multiply(after, row, after)
             V, after, before = after, before, after
         return V
+
+
+def _unsorted(V: Array, order: Integers) -> Array:
+    turned = np.empty_like(V)
+    turned[:, order] = V
+    return turned
