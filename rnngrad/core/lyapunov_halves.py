@@ -5,7 +5,8 @@
 The first columns of Q need no others for their QR; and since R_t⁻ᵀ is lower triangular, the last
 columns, taken last first, have a QR of their own too, with 1/R[i, i] on its diagonal. So each half
 is pushed on by itself, and the condition of its R grows only with the spread of its own exponents:
-about twice as many steps go into one QR, of half as many columns.
+more steps go into one QR, of fewer columns.
+Where the halves meet is chosen after the first steps.
 
 Asked for only where W is irreducible and no worse conditioned than ``INVERTIBLE`` and no slope is
 0; given up where one step alone is conditioned worse than ``LIMIT``. Error: about S·LIMIT·2⁻⁵³ in
@@ -24,7 +25,7 @@ import numpy as np
 from rnngrad.core.arrays import Array, Integers
 from rnngrad.core.scaled import Scaled
 
-LIMIT = 1e6
+LIMIT = 2e6
 """How ill-conditioned R may become before the next QR."""
 
 GOAL = 0.97 * math.log(LIMIT)
@@ -65,33 +66,47 @@ def by_halves(W: Array, slopes: Scaled, ends: Integers) -> Halves | None:
 
     None where a half would not do.
     """
-    size, large = len(W), len(W) // 2
-    eye = np.eye(size)
-    forward = _Half(W, slopes, eye[:large])
-    inverse = Scaled(1.0 / slopes.mantissa, -slopes.exponent)
-    backward = _Half(np.linalg.inv(W).T, inverse, eye[: large - 1 : -1])
-    logs = np.empty((len(ends), size))
+    forward = _Half(W, slopes)
+    backward = _Half(np.linalg.inv(W).T, Scaled(1.0 / slopes.mantissa, -slopes.exponent))
+    Q_T, large = np.eye(len(W)), len(W) // 2
+    logs = np.empty((len(ends), len(W)))
     for i, end in enumerate(ends):
+        forward.V, backward.V = Q_T[:large], Q_T[: large - 1 : -1]
         if not (forward.run(int(end)) and backward.run(int(end))):
             return None
         logs[i, :large], logs[i, large:] = forward.taken(), -backward.taken()[::-1]
+        Q_T = np.concatenate((forward.V, backward.V[::-1]))
+        if i == 1:
+            large = _split(logs[:2].sum(axis=0))
     return Halves(logs, forward.decompositions + backward.decompositions)
+
+
+def _split(logs: Array) -> int:
+    """Where the halves meet: a QR of m columns costs about 12 + m, and they are as frequent as the
+    spread of their exponents is wide."""
+    rates = np.sort(logs)[::-1]
+    m = np.arange(1, len(rates))
+    cost = (12 + m) * (rates[0] - rates[:-1]) + (12 + len(rates) - m) * (rates[1:] - rates[-1])
+    return int(np.clip(np.argmin(cost) + 1, 2, len(rates) - 2))
 
 
 class _Half:
     """Some columns of Q, as the rows of ``V``, under V ← (V Mᵀ) ∘ σ'."""
 
-    def __init__(self, M: Array, slopes: Scaled, V: Array) -> None:
+    V: Array
+
+    def __init__(self, M: Array, slopes: Scaled) -> None:
         self.top = slopes.exponent.max(axis=1)
         by = np.maximum(slopes.exponent - self.top[:, None], -2000).astype(np.intc)
         self.rows = np.ldexp(slopes.mantissa, by)
-        self.uneven = np.abs(self.rows).min(axis=1) < UNEVEN
-        self.M_T, self.V, self.t = np.ascontiguousarray(M.T), V.copy(), 0
-        self.logs, self.interval, self.decompositions = np.zeros(len(V)), 1, 0
+        self.uneven = self.rows.min(axis=1) < UNEVEN
+        self.M_T = np.ascontiguousarray(M.T)
+        self.t, self.interval, self.decompositions = 0, 1, 0
+        self.logs: Array | float = 0.0
 
     def taken(self) -> Array:
         """The sums since they were last asked for."""
-        logs, self.logs = self.logs, np.zeros(len(self.V))
+        logs, self.logs = np.broadcast_to(self.logs, len(self.V)), 0.0
         return logs
 
     def run(self, end: int) -> bool:
@@ -120,8 +135,8 @@ class _Half:
         if not (least > 0 and largest <= LIMIT * least):
             return False
         self.V = Q.T if order is None else _unsorted(Q.T, order)
-        self.logs += np.log(diagonal)
-        self.logs += LN_2 * int(self.top[self.t : self.t + count].sum())
+        exponent = int(self.top[self.t : self.t + count].sum())
+        self.logs = self.logs + np.log(diagonal) + LN_2 * exponent
         self.t, self.decompositions = self.t + count, self.decompositions + 1
         a_step = max(math.log(largest / least) / count, 1e-3)
         self.interval = max(1, min(int(GOAL / a_step), 2 * count, LONGEST))
