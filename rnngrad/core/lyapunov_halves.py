@@ -39,8 +39,8 @@ INVERTIBLE = 1e5
 LONGEST = 64
 """Steps that one QR takes at most."""
 
-FEWEST = 16
-"""Units below which halves save nothing."""
+FEWEST, SHORTEST = 16, 1000
+"""Units and steps below which halves save nothing."""
 
 UNEVEN = 1e-3
 """Rows that differ by more are sorted by size before Householder's reflections meet them."""
@@ -55,7 +55,7 @@ class Halves(NamedTuple):
 
 def applies(W: Array, slopes: Scaled) -> bool:
     """Whether the inverses exist and are good; irreducibility is for the caller to know."""
-    if len(W) < FEWEST or (slopes.mantissa == 0).any():
+    if len(W) < FEWEST or len(slopes.mantissa) < SHORTEST or (slopes.mantissa == 0).any():
         return False
     sizes = np.linalg.svd(W, compute_uv=False)
     return bool(sizes[0] <= INVERTIBLE * sizes[-1])
