@@ -1,6 +1,6 @@
 """log10 ‖J_T J_{T−1} ⋯ J_{k+1}‖₂ for every k, J_t = diag(σ'(a_t)) W, without an SVD a step.
 
-    P_T = 1,   P_{t−1} = (P_t ∘ σ'(a_t)) W        ‖P‖ = ‖M‖ for P = U M, U with orthonormal columns
+    P_T = 1,   P_{t−1} = (P_t ∘ σ'(a_t)) W          ‖P‖ = ‖M‖ for P = U M, Uᵀ U = 1
 
 So only M is kept, in plain floats with one exponent, and now and then M = Q R drops the rows of R
 that no longer count: soon there are few, and in the end one. What is looked at on the way:

@@ -27,10 +27,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnngrad.core import lyapunov_halves
 from rnngrad.core.arrays import Array, Integers, quietly
 from rnngrad.core.graded_qr import graded_qr
 from rnngrad.core.problem import Problem
-from rnngrad.core.tangents import Tangents, tangents
+from rnngrad.core.scaled import Scaled
+from rnngrad.core.tangents import OfRnn, Tangents, tangents
 from rnngrad.core.traces import ForwardTrace
 from rnngrad.errors import UsageError
 
@@ -87,6 +89,8 @@ class _Run:
 
     def result(self) -> Lyapunov:
         undefined = self.net.undefined
+        if not (undefined or self.net.reducible or self.net.singular):
+            self._by_halves()
         while self.t < self.steps and self.alive.size and not undefined:
             self._advance()
         died = np.setdiff1d(np.arange(len(self.sums)), self.alive)
@@ -97,6 +101,22 @@ class _Run:
         steps, trace, spread = self._trace(order)
         interval = self.t / max(self.decompositions, 1)
         return Lyapunov(sums[order] / counted, steps, trace, spread, interval, self.warmup)
+
+    def _by_halves(self) -> None:
+        """All steps, where both halves of Q can be had by themselves."""
+        if not isinstance(self.net, OfRnn):
+            return
+        W, slopes = self.net.W, Scaled(self.net.mantissa, self.net.exponent)
+        if not lyapunov_halves.applies(W, slopes):
+            return
+        every = max(1, (self.steps - self.warmup) // MARKS)
+        ends = np.append(np.arange(self.warmup, self.steps, every), self.steps)
+        found = lyapunov_halves.by_halves(W, slopes, ends)
+        if found is not None:
+            sums = np.cumsum(found.logs[1:], axis=0)
+            self.marks = list(zip(ends[1:].tolist(), sums, strict=True))
+            self.sums, self.t = sums[-1], self.steps
+            self.decompositions = max(1, found.decompositions // 2)
 
     def _advance(self) -> None:
         """One QR over as many steps as its condition allows."""

@@ -25,11 +25,11 @@ SQUARINGS = 10
 def ln_largest(G: Array) -> Array:
     """ln λ₁ of every symmetric positive semidefinite matrix but 0, (n, q, q) -> (n,)."""
     trace = np.einsum("nii->n", G)
-    found: Array = np.log(trace)
+    found = _ln(trace)
     if G.shape[1] == 1:
         return found
     if G.shape[1] == 2:
-        return np.asarray(np.log(_larger_of_two(G)))
+        return _ln(_larger_of_two(G))
     open_ones = np.arange(len(G))
     powers = G / trace[:, None, None]
     for j in range(SQUARINGS + 1):
@@ -54,3 +54,8 @@ def _larger_of_two(G: Array) -> Array:
     a, b, c = G[:, 0, 0], G[:, 0, 1], G[:, 1, 1]
     larger: Array = 0.5 * (a + c + np.hypot(a - c, 2 * b))
     return larger
+
+
+def _ln(values: Array) -> Array:
+    ln: Array = np.log(values)
+    return ln
