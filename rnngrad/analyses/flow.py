@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.analyses.derive import Derivation
-from rnngrad.analyses.horizons import Horizon, horizons
+from rnngrad.analyses.horizons import Horizon, horizons, horizons_of_the_state
 from rnngrad.analyses.stability import growth_rate, regime
 from rnngrad.core.arithmetic import FLOATS
 from rnngrad.core.arrays import Array, quietly
@@ -96,8 +96,10 @@ class GradientFlow:
 
     @cached_property
     def horizons(self) -> tuple[Horizon, ...]:
-        """How far back the losses reach; empty without a loss."""
-        return () if self.problem.loss is None else horizons(self.log10_paths)
+        """How far back the losses reach; without a loss, how far back the last state does."""
+        if self.problem.loss is None:
+            return horizons_of_the_state(self.result["log10_chain"])
+        return horizons(self.log10_paths)
 
     @cached_property
     def omega(self) -> Array:

@@ -2,6 +2,7 @@
 
 The horizon of L_t is the smallest lag from which on ‖∂L_t/∂h_{t−lag}‖ stays below u ‖∂L_t/∂h_t‖:
 what lies further back is lost when it is added to the direct term in a format of rounding unit u.
+Without a loss it is that of the last state: from which lag on ‖∂s_T/∂s_{T−lag}‖ stays below u.
 """
 
 from __future__ import annotations
@@ -42,15 +43,22 @@ def horizons(log10_paths: Array) -> tuple[Horizon, ...]:
 
 def lags_until(log10_paths: Array, log2_unit: int) -> Array:
     """The horizon of every L_t that reaches h_t at all, (n,); inf where it is beyond h_0."""
-    threshold = log2_unit * np.log10(2.0) - TIE
-    found = []
-    for t, row in enumerate(log10_paths, start=1):
-        back = row[t::-1]
-        if np.isfinite(back[0]):
-            above = np.flatnonzero(~(back - back[0] < threshold))
-            last: Integers = above[-1]
-            found.append(np.inf if last == t else float(last + 1))
-    return np.array(found)
+    rows = (row[t::-1] for t, row in enumerate(log10_paths, start=1))
+    return np.array([_lag(back, log2_unit) for back in rows if np.isfinite(back[0])])
+
+
+def _lag(back: Array, log2_unit: int) -> float:
+    """From log10 of sizes at lag 0, 1 …: the first lag from which on all are below the unit."""
+    above = np.flatnonzero(~(back - back[0] < log2_unit * np.log10(2.0) - TIE))
+    last: Integers = above[-1]
+    return np.inf if last == len(back) - 1 else float(last + 1)
+
+
+def horizons_of_the_state(log10_chain: Array) -> tuple[Horizon, ...]:
+    """The horizon in each format from log10 ‖∂s_T/∂s_k‖, (T+1,), where there is no loss."""
+    back = log10_chain[::-1]
+    lags = {name: np.array([_lag(back, log2)]) for name, log2 in UNITS.items()}
+    return tuple(_summed_up(name, found) for name, found in lags.items())
 
 
 def _summed_up(name: str, lags: Array) -> Horizon:
