@@ -84,6 +84,7 @@ def _walk(
     """Every node of a graph and of the graphs inside it, each with the constants it sees."""
     if depth > MOST_DEPTH:
         raise ModelFileError(f"{place.name} nests more than {MOST_DEPTH} graphs")
+    _refuse_unnamed(graph, place)
     constants = dict(outside.constants)
     makers = dict(outside.makers) | {name: n for n in graph.node for name in n.output}
     for tensor in graph.initializer:
@@ -100,6 +101,15 @@ def _walk(
         for attribute in node.attribute:
             if attribute.HasField("g"):
                 yield from _walk(attribute.g, _Seen(constants, makers), arrays, place, depth + 1)
+
+
+def _refuse_unnamed(graph: Any, place: _Place) -> None:
+    """Protobuf hands over as bytes what is no UTF-8: a name of such a kind is damage."""
+    names = [tensor.name for tensor in graph.initializer]
+    for node in graph.node:
+        names += [node.name, node.op_type, node.domain, *node.input, *node.output]
+    if not all(isinstance(name, str) for name in names):
+        raise ModelFileError(f"{place.name} holds a name that is no text; it is damaged")
 
 
 def _add(arrays: dict[str, Stored], name: str, tensor: Any, place: _Place) -> str:
