@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -239,6 +240,26 @@ def test_no_more_is_read_than_is_asked_for(tmp_path: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < large / 16
+
+
+def test_any_number_of_keys_is_answered_at_once(tmp_path: Path) -> None:
+    """Thirty thousand nets, the last key given twice, and no net among as many keys."""
+    path = tmp_path / "net.safetensors"
+    empty = {"dtype": "F32", "shape": [0, 0], "data_offsets": [0, 0]}
+    keys = [f"{k}.weight_hh" for k in range(30_000)]
+    path.write_bytes(rebuilt(dict.fromkeys(keys, empty), b""))
+    started = time.perf_counter()
+    for prefix in (None, "x."):
+        with pytest.raises(ModelFileError, match=r"net\.safetensors"):
+            choose(read_model(path), prefix)
+    text = json.dumps(dict.fromkeys(keys, empty))
+    path.write_bytes(rebuilt((text[:-1] + f', "{keys[-1]}": 1}}').encode(), b""))
+    with pytest.raises(ModelFileError, match=r"the key 29999.weight_hh stands twice"):
+        read_model(path)
+    path.write_bytes(rebuilt(dict.fromkeys((f"{k}" for k in range(30_000)), empty), b""))
+    with pytest.raises(ModelFileError, match=r"its keys are '0', '1'.* and 29980 more"):
+        choose(read_model(path), None)
+    assert time.perf_counter() - started < 60  # minutes, where a step is quadratic
 
 
 @pytest.mark.parametrize("name", ["net", "net.weights"])
