@@ -42,9 +42,10 @@ def _wheel(requirement: str, work: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def cache(request: pytest.FixtureRequest) -> Path:
-    """A folder that outlives the session."""
-    return request.config.cache.mkdir("models")
+def cache(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that outlives the session, where pytest keeps one."""
+    kept = getattr(request.config, "cache", None)
+    return kept.mkdir("models") if kept else tmp_path_factory.mktemp("models")
 
 
 @pytest.fixture(scope="session")

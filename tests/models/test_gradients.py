@@ -107,6 +107,18 @@ def test_biases_that_differ_are_refused(tmp_path: Path) -> None:
             gradients_from_model_file(path)
 
 
+@pytest.mark.parametrize(("off", "fits"), [(0.004, True), (0.05, False)])
+def test_biases_in_float16_agree_to_its_rounding(tmp_path: Path, off: float, fits: bool) -> None:
+    b = np.arange(1, 5, dtype=np.float16)
+    other = (b * (1 + off)).astype(np.float16)
+    path = saved(tmp_path, weight_hh=np.ones((4, 4)), bias_ih=b, bias_hh=other)
+    if fits:
+        assert gradients_from_model_file(path).arrays["dL_db_h"].eps == 2.0**-10
+    else:
+        with pytest.raises(ModelFileError, match="is not the gradient of bias_ih"):
+            gradients_from_model_file(path)
+
+
 def test_what_is_absent_is_left_out(tmp_path: Path) -> None:
     path = saved(tmp_path, bias_hh=np.ones(12))
     with pytest.raises(ModelFileError, match="no gradient of weight_hh, which would tell the cell"):

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -19,7 +20,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnngrad.spec.weights import ModelFileError, choose, load_model_array, read_model
+from rnngrad.spec.weights import (
+    ModelFileError,
+    choose,
+    hdf5_rehearsal,
+    load_model_array,
+    read_model,
+)
 
 FIXTURES = Path(__file__).parent / "fixtures"
 GOOD = (FIXTURES / "lstm.safetensors").read_bytes()
@@ -235,6 +242,26 @@ def test_no_more_is_read_than_is_asked_for(tmp_path: Path) -> None:
     assert peak < large / 16
 
 
+def test_any_number_of_keys_is_answered_at_once(tmp_path: Path) -> None:
+    """Thirty thousand nets, the last key given twice, and no net among as many keys."""
+    path = tmp_path / "net.safetensors"
+    empty = {"dtype": "F32", "shape": [0, 0], "data_offsets": [0, 0]}
+    keys = [f"{k}.weight_hh" for k in range(30_000)]
+    path.write_bytes(rebuilt(dict.fromkeys(keys, empty), b""))
+    started = time.perf_counter()
+    for prefix in (None, "x."):
+        with pytest.raises(ModelFileError, match=r"net\.safetensors"):
+            choose(read_model(path), prefix)
+    text = json.dumps(dict.fromkeys(keys, empty))
+    path.write_bytes(rebuilt((text[:-1] + f', "{keys[-1]}": 1}}').encode(), b""))
+    with pytest.raises(ModelFileError, match=r"the key 29999.weight_hh stands twice"):
+        read_model(path)
+    path.write_bytes(rebuilt(dict.fromkeys((f"{k}" for k in range(30_000)), empty), b""))
+    with pytest.raises(ModelFileError, match=r"its keys are '0', '1'.* and 29980 more"):
+        choose(read_model(path), None)
+    assert time.perf_counter() - started < 60  # minutes, where a step is quadratic
+
+
 @pytest.mark.parametrize("name", ["net", "net.weights"])
 def test_a_file_is_known_by_its_first_bytes(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
@@ -269,6 +296,32 @@ def test_pytorchs_files_need_no_package() -> None:
         f"assert read_model(Path({str(FIXTURES / 'lstm.safetensors')!r})).recurrent"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_byte_that_crashes_the_hdf5_library(tmp_path: Path) -> None:
+    """A layer's name, a string of variable length, called a sequence of something else: HDF5 2.0.0
+    dies of it, and takes the process with it that reads the file."""
+    path = tmp_path / "net.h5"
+    with h5py.File(path, "w") as file:
+        file.create_group("lstm").attrs["name"] = "lstm_cell"
+        file["lstm/kernel:0"], file["lstm/recurrent_kernel:0"] = np.ones((3, 16)), np.ones((4, 16))
+    data = bytearray(path.read_bytes())
+    data[data.index(b"name\0\0\0\0\x19\x01") + 9] ^= 0xFF
+    path.write_bytes(data)
+    answers(bytes(data), ".h5")
+
+
+@pytest.mark.parametrize("ending", ["os.kill(os.getpid(), 11)", "os._exit(3)", "time.sleep(60)"])
+def test_whatever_does_not_end_well_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    path = tmp_path / "net.h5"
+    with h5py.File(path, "w") as file:
+        file["kernel"] = 1.0
+    monkeypatch.setattr(hdf5_rehearsal, "SCRIPT", f"import os, time\n{ending}")
+    monkeypatch.setattr(hdf5_rehearsal, "SECONDS", 2)
+    with pytest.raises(ModelFileError, match=r"net\.h5 crashes the HDF5 library"):
+        read_model(path)
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:

@@ -239,7 +239,7 @@ def test_files_that_are_no_keras_files(tmp_path: Path) -> None:
     other = tmp_path / "net.h5"
     with h5py.File(other, "w") as file:
         file["spectra/intensity"] = np.ones(3)
-    with pytest.raises(ModelFileError, match=r"no recurrent net .* keys are spectra/intensity"):
+    with pytest.raises(ModelFileError, match=r"no recurrent net .* keys are 'spectra/intensity'"):
         choose(read_model(other), None)
     other.write_bytes(b"nothing of the kind")
     with pytest.raises(ModelFileError, match=r"net.h5 is no HDF5 file"):

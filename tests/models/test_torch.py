@@ -222,7 +222,7 @@ def test_a_list_of_prefixes_is_a_stack(tmp_path: Path) -> None:
 def test_a_file_without_a_recurrent_net_lists_its_keys(tmp_path: Path) -> None:
     path = saved(tmp_path, {"conv.weight": np.ones((2, 2)), "conv.bias": np.ones(2)})
     with pytest.raises(
-        ModelFileError, match=r"no recurrent net .* keys are conv.weight and conv.b"
+        ModelFileError, match=r"no recurrent net .* keys are 'conv.weight' and 'conv.b"
     ):
         choose(read_model(path), None)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from rnngrad.errors import did_you_mean
-from rnngrad.spec.text import cut, listed, shown
+from rnngrad.spec.text import cut, shown
 from rnngrad.spec.weights.gates import stacked
-from rnngrad.spec.weights.records import Contents, Found, ModelFileError
+from rnngrad.spec.weights.records import Contents, Found, ModelFileError, several
 
 WRAPPERS = ("module", "_orig_mod")
 """What DataParallel and torch.compile put into keys."""
@@ -43,7 +43,7 @@ def _one(contents: Contents, prefix: str | None, direction: str | None, ask: str
     keys = {net.key for net in fitting}
     if len(keys) > 1:
         words = f"holds {len(keys)} recurrent nets, give {ask}: one of"
-        raise ModelFileError(f"{contents.name} {words} {_quoted(keys)}")
+        raise ModelFileError(f"{contents.name} {words} {several(sorted(keys))}")
     return _directed(contents, fitting, direction)
 
 
@@ -67,7 +67,7 @@ def _stack(contents: Contents, nets: list[Found]) -> Found:
         )  # fmt: skip
         if not alike:
             words = "differ in cell, activation or direction, so they are no stack"
-            raise ModelFileError(f"{contents.name}: {_quoted([first.key, net.key])} {words}")
+            raise ModelFileError(f"{contents.name}: {several([first.key, net.key])} {words}")
     layers = stacked(tuple(layer for net in nets for layer in net.layers), contents.name)
     assumed = tuple(dict.fromkeys(words for net in nets for words in net.assumed))
     parts = tuple(net.key for net in nets)
@@ -103,18 +103,14 @@ def _why_none(contents: Contents, prefix: str | None) -> str:
             return f" has a recurrent net that cannot be used: {reason}"
     if not contents.recurrent:
         return _nothing(contents)
-    names = [name for net in contents.recurrent for name in (net.key, *net.also)]
+    names = [name for net in contents.recurrent[:300] for name in (net.key, *net.also)]
     near = did_you_mean(prefix, names) or did_you_mean(prefix, contents.keys[:1000])
-    there = "" if near else f"; there is {_quoted({net.key for net in contents.recurrent})}"
+    there = "" if near else f"; there is {several(sorted({net.key for net in contents.recurrent}))}"
     return f" has no recurrent net {shown(prefix)}{near}{there}"
 
 
 def _nothing(contents: Contents) -> str:
     if not contents.keys:
         return " holds no arrays"
-    keys = listed([cut(key, 60) for key in contents.keys])
-    return f" holds no recurrent net in the layout {contents.layout}; its keys are {keys}"
-
-
-def _quoted(keys: Iterable[str]) -> str:
-    return listed((f"'{cut(key, 60)}'" for key in sorted(keys)), limit=400)
+    words = f" holds no recurrent net in the layout {contents.layout}"
+    return f"{words}; its keys are {several(contents.keys, 200)}"

@@ -20,11 +20,11 @@ from rnngrad.core.given import GivenArray
 from rnngrad.errors import did_you_mean
 from rnngrad.spec.gradient_files import GivenFile
 from rnngrad.spec.numbers import type_refused
-from rnngrad.spec.text import cut_path, escaped, listed, shown
+from rnngrad.spec.text import cut_path, escaped, shown
 from rnngrad.spec.weights.choosing import alike
 from rnngrad.spec.weights.gates import cell_of
 from rnngrad.spec.weights.layouts import open_store
-from rnngrad.spec.weights.records import ModelFileError, Store
+from rnngrad.spec.weights.records import ModelFileError, Store, several
 from rnngrad.spec.weights.torch_layout import Part, grouped
 
 LAYOUT = "torch"
@@ -91,10 +91,10 @@ def _net(store: Store, prefix: str | None) -> tuple[str, Mapping[str, Part]]:
     fitting = [key for key in groups if prefix is None or alike(prefix, key)]
     if len(fitting) == 1:
         return fitting[0], groups[fitting[0]]
-    there = listed([f"'{key}'" for key in groups]) if groups else "none"
+    there = several(groups) if groups else "none"
     if fitting:
         raise ModelFileError(f"{store.name} holds {len(groups)} nets, say which prefix: {there}")
-    hint = "" if prefix is None else did_you_mean(prefix, groups)
+    hint = "" if prefix is None else did_you_mean(prefix, list(groups)[:1000])
     which = "of a recurrent net" if prefix is None else f"under {shown(prefix)}"
     raise ModelFileError(f"{store.name} holds no gradients {which}{hint}; prefixes: {there}")
 

@@ -17,7 +17,8 @@ import numpy as np
 
 from rnngrad.spec.npy import Numbers
 from rnngrad.spec.text import cut
-from rnngrad.spec.weights.npz_file import MOST_UNPACKED, bounded
+from rnngrad.spec.weights.hdf5_rehearsal import rehearse
+from rnngrad.spec.weights.npz_file import bounded, most
 from rnngrad.spec.weights.opening import HDF5, needed
 from rnngrad.spec.weights.records import ModelFileError, Store, Stored
 from rnngrad.spec.weights.safetensors_file import bfloat16
@@ -35,6 +36,8 @@ def open_hdf5(path: Path, name: str) -> Store:
         if stream.read(8) != HDF5:
             raise ModelFileError(f"{name} is no HDF5 file: it begins otherwise")
     size = path.stat().st_size
+    needed("h5py", name)
+    rehearse(path, name, most(size))
     return _store(lambda: path, size, name)
 
 
@@ -49,6 +52,8 @@ def open_keras(path: Path, name: str) -> Store:
         bounded(weights, size, f"{name}[{WEIGHTS}]")
         if config.file_size > LARGEST_TEXT:
             raise ModelFileError(f"{name}[config.json] claims {config.file_size} bytes")
+        needed("h5py", name)
+        rehearse(path, name, most(size))
         text, data = archive.read(config).decode(), archive.read(weights)
     store = _store(lambda: io.BytesIO(data), size, name)
     return store._replace(texts={**store.texts, CONFIG: text})
@@ -96,6 +101,6 @@ def _trouble(item: Any, size: int) -> str:
         return "keeps its numbers in another file, which is not followed"
     if item.shape is None:
         return "is empty"
-    if item.nbytes > max(MOST_UNPACKED * size, 2**20):
+    if item.nbytes > most(size):
         return f"claims {item.nbytes} bytes in a file of {size}; it is damaged or hostile"
     return ""

@@ -16,7 +16,7 @@ from rnngrad.spec.weights.npz_file import open_npz
 from rnngrad.spec.weights.onnx_layout import read_onnx, store_of
 from rnngrad.spec.weights.opening import checked, looks_like
 from rnngrad.spec.weights.pickles import refuse_pickle
-from rnngrad.spec.weights.records import Contents, ModelFileError, Store
+from rnngrad.spec.weights.records import Contents, ModelFileError, Store, several
 from rnngrad.spec.weights.safetensors_file import open_index, open_safetensors
 from rnngrad.spec.weights.torch_layout import read_torch
 
@@ -111,13 +111,13 @@ def _key(store: Store, key: str | None) -> str:
         raise ModelFileError(f"{store.name} holds no arrays")
     if key is None and len(keys) > 1:
         raise ModelFileError(
-            f"{store.name} holds {len(keys)} arrays, give key: one of {listed(keys)}"
+            f"{store.name} holds {len(keys)} arrays, give key: one of {several(keys)}"
         )
     if key is None or key in keys:
         return keys[0] if key is None else key
     if key.endswith(".T") and key[:-2] in keys:
         return key[:-2]
-    hint = did_you_mean(cut(key, 100), keys[:1000]) or f"; its keys are {listed(keys)}"
+    hint = did_you_mean(cut(key, 100), keys[:1000]) or f"; its keys are {several(keys)}"
     raise ModelFileError(f"{store.name} has no key {shown(key)}{hint}")
 
 

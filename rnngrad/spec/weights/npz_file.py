@@ -36,9 +36,14 @@ def open_npz(path: Path, name: str) -> Store:
     return Store(name, arrays)
 
 
+def most(size: int) -> int:
+    """Bytes that one array may take of a file of ``size`` bytes, unpacked."""
+    return max(MOST_UNPACKED * size, 2**20)
+
+
 def bounded(entry: zipfile.ZipInfo, size: int, place: str) -> None:
     """Refuses a member of a zip file of ``size`` bytes that would unpack to far more."""
-    if entry.file_size > max(MOST_UNPACKED * size, 2**20):
+    if entry.file_size > most(size):
         words = f"would unpack to {entry.file_size} bytes from a file of {size}"
         raise ModelFileError(f"{place} {words}; it is damaged or hostile")
 

@@ -9,6 +9,7 @@ Source: ONNX intermediate representation; onnx.external_data_helper.
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,15 +63,15 @@ def open_onnx(path: Path, name: str) -> Graph:
     if not model.graph.node and not model.graph.initializer:
         raise ModelFileError(f"{name} holds no graph, so it is no ONNX model")
     arrays: dict[str, Stored] = {}
-    nodes = tuple(_walk(model.graph, _Seen({}, {}), arrays, _Place(path, name), 0))
+    nodes = tuple(_walk(model.graph, _Seen(ChainMap(), ChainMap()), arrays, _Place(path, name), 0))
     return Graph(nodes, Store(name, arrays))
 
 
 class _Seen(NamedTuple):
     """What a graph sees of the graphs around it."""
 
-    constants: Mapping[str, str]
-    makers: Mapping[str, Any]
+    constants: ChainMap[str, str]
+    makers: ChainMap[str, Any]
 
 
 class _Place(NamedTuple):
@@ -84,8 +85,9 @@ def _walk(
     """Every node of a graph and of the graphs inside it, each with the constants it sees."""
     if depth > MOST_DEPTH:
         raise ModelFileError(f"{place.name} nests more than {MOST_DEPTH} graphs")
-    constants = dict(outside.constants)
-    makers = dict(outside.makers) | {name: n for n in graph.node for name in n.output}
+    _refuse_unnamed(graph, place)
+    constants = outside.constants.new_child()
+    makers = outside.makers.new_child({name: n for n in graph.node for name in n.output})
     for tensor in graph.initializer:
         constants[tensor.name] = _add(arrays, tensor.name, tensor, place)
     for node in graph.node:
@@ -100,6 +102,15 @@ def _walk(
         for attribute in node.attribute:
             if attribute.HasField("g"):
                 yield from _walk(attribute.g, _Seen(constants, makers), arrays, place, depth + 1)
+
+
+def _refuse_unnamed(graph: Any, place: _Place) -> None:
+    """Protobuf hands over as bytes what is no UTF-8: a name of such a kind is damage."""
+    names = [tensor.name for tensor in graph.initializer]
+    for node in graph.node:
+        names += [node.name, node.op_type, node.domain, *node.input, *node.output]
+    if not all(isinstance(name, str) for name in names):
+        raise ModelFileError(f"{place.name} holds a name that is no text; it is damaged")
 
 
 def _add(arrays: dict[str, Stored], name: str, tensor: Any, place: _Place) -> str:

@@ -65,6 +65,12 @@ def _transpose(inputs: list[Any], said: Mapping[str, Any]) -> Numbers:
     return found
 
 
+def _cast(inputs: list[Any], said: Mapping[str, Any]) -> Numbers:
+    with np.errstate(all="ignore"):  # what overflows is not finite, and refused as such
+        found: Numbers = inputs[0].astype(TYPES[said["to"]])
+    return found
+
+
 FOLDS: Mapping[str, Fold] = {
     "Slice": _slice,
     "Concat": _concat,
@@ -72,7 +78,7 @@ FOLDS: Mapping[str, Fold] = {
     "Unsqueeze": lambda inputs, said: np.expand_dims(inputs[0], _axes(inputs, said)),
     "Transpose": _transpose,
     "Identity": lambda inputs, said: inputs[0],
-    "Cast": lambda inputs, said: inputs[0].astype(TYPES[said["to"]]),
+    "Cast": _cast,
 }
 """operator -> what it does to constants; the one place to add one"""
 

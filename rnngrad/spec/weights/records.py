@@ -5,7 +5,8 @@ A reader goes two steps: file -> ``Store`` (arrays by key, unread) -> ``Contents
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,18 @@ from rnngrad.spec.text import cut
 
 class ModelFileError(Exception):
     """A model's file that cannot be used; its text says why, with the file and the key."""
+
+
+def several(names: Collection[str], limit: int = 400) -> str:
+    """``'a', 'b' and 3 more``: a file may hold any number of names, a message only a few."""
+    first = list(islice(names, 20))
+    quoted = [f"'{cut(name, 60)}'" for name in first]
+    while len(quoted) > 1 and sum(len(word) + 2 for word in quoted) > limit:
+        quoted.pop()
+    more = len(names) - len(quoted)
+    if more:
+        return f"{', '.join(quoted)} and {more} more"
+    return " and ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
 
 
 class Stored(NamedTuple):
