@@ -1,7 +1,7 @@
 """Forward-mode differentiation in mpmath: a vector that carries its Jacobians along.
 
-Four rules (sum, product, matrix times vector, function entry by entry) and the chain rule; the
-formula of no cell is written here. mpmath's exponents have no limit, so nothing under- or overflows.
+Four rules (sum, product, matrix times vector, function entry by entry) and the chain rule; no
+cell's formula is written here. mpmath's exponents have no limit, so nothing under- or overflows.
 Source: Griewank, Walther, *Evaluating Derivatives* (2008), chapter 3.
 """
 
