@@ -13,6 +13,7 @@ import numpy as np
 
 from rnngrad.core.activations import Activation, log2_sigmoid, sigmoid
 from rnngrad.core.arrays import Array
+from rnngrad.core.memory import scaled_memory
 from rnngrad.core.outputs import scaled_slope
 from rnngrad.core.scaled import Scaled, bands, scaled, scaled_from_log2, times
 
@@ -23,7 +24,8 @@ Entries: TypeAlias = Any
 class Arithmetic(NamedTuple):
     """``of`` takes floats in; ``sigmoid(a)`` and ``slope(record, a)`` = f'(a) are right to rounding
     as far as the kind reaches; ``matrix`` prepares W for ``multiply(rows, W)`` = rows · W, (n, ·);
-    ``join`` puts parts side by side along the last axis."""
+    ``join`` puts parts side by side along the last axis; ``memory`` gives lstm's c and f(c)
+    (``core.memory``)."""
 
     of: Callable[[Array], Entries]
     sigmoid: Callable[[Array], Entries]
@@ -31,6 +33,7 @@ class Arithmetic(NamedTuple):
     matrix: Callable[[Array], Any]
     multiply: Callable[[Entries, Any], Entries]
     join: Callable[[Sequence[Entries]], Entries]
+    memory: Callable[[Activation, Array, Entries, Entries], tuple[Entries, Entries]]
 
 
 def _float_join(parts: Sequence[Array]) -> Array:
@@ -53,6 +56,7 @@ FLOATS = Arithmetic(
     matrix=lambda W: W,
     multiply=np.matmul,
     join=_float_join,
+    memory=lambda record, c, forget, written: (c, record.f(c)),
 )
 
 SCALED = Arithmetic(
@@ -62,4 +66,5 @@ SCALED = Arithmetic(
     matrix=bands,
     multiply=times,
     join=_scaled_join,
+    memory=scaled_memory,
 )

@@ -183,14 +183,16 @@ def _lstm_terms(trace: LayerTrace, f: Activation, kind: Arithmetic) -> Terms:
     o' tanh(c) towards h."""
     i, forget, g, o = split(trace.a, 4)
     assert trace.c is not None
-    gate, c = ACTIVATIONS["sigmoid"], trace.c
+    gate, kept = ACTIVATIONS["sigmoid"], kind.sigmoid(forget)
+    input_gate, new = kind.sigmoid(i), kind.of(f.f(g))
+    c, squashed = kind.memory(f, trace.c, kept, input_gate * new)
     return (
-        kind.sigmoid(forget),
-        kind.sigmoid(o) * kind.slope(f, c[1:]),
-        kind.slope(gate, i) * kind.of(f.f(g)),
-        kind.slope(gate, forget) * kind.of(c[:-1]),
-        kind.sigmoid(i) * kind.slope(f, g),
-        kind.slope(gate, o) * kind.of(f.f(c[1:])),
+        kept,
+        kind.sigmoid(o) * kind.slope(f, trace.c[1:]),
+        kind.slope(gate, i) * new,
+        kind.slope(gate, forget) * c[:-1],
+        input_gate * kind.slope(f, g),
+        kind.slope(gate, o) * squashed[1:],
     )
 
 

@@ -88,26 +88,31 @@ def log10_norms(paths: Numbers) -> Numbers:
 
 
 def _dL_dy(net: Net, t: int) -> Numbers:
-    """∂L/∂y_t: the loss written in y, and in 1 − y = σ(−a), which keeps its digits there."""
-    a_y, y = plain.readout(net, plain.forward(net, COMPLEX)["h"][t], COMPLEX)
+    return slope_in_y(net, t, plain.forward(net, COMPLEX)["h"][t])
+
+
+def slope_in_y(net: Net, t: int, h: Numbers) -> Numbers:
+    """∂L/∂y_t: the loss written in y, and in 1 − y = σ(−a), which keeps its digits there; ``h``
+    is what the read-out sees."""
+    a_y, y = plain.readout(net, h, COMPLEX)
     target, weight = net["targets"][t - 1], net["loss_weights"][t - 1].real
     if weight == 0:
         return np.zeros(len(y))
     if net["loss"] == "cross_entropy":
-        return -weight * _times(target.real, _log_slope(y))
+        return -weight * times(target.real, log_slope(y))
     if net["loss"] == "binary_cross_entropy":
-        rest = _log_slope(plain.sigmoid(-a_y, COMPLEX))
-        return weight * (_times(1 - target.real, rest) - _times(target.real, _log_slope(y)))
+        rest = log_slope(plain.sigmoid(-a_y, COMPLEX))
+        return weight * (times(1 - target.real, rest) - times(target.real, log_slope(y)))
     count = len(y) if net["loss"] == "mean_squared_error" else 1
     return weight * ((target - (y + 1j * STEP)) ** 2).imag / STEP / count
 
 
-def _times(weight: Numbers, values: Numbers) -> Numbers:
+def times(weight: Numbers, values: Numbers) -> Numbers:
     """weight · values, where a weight of exactly 0 wins over inf."""
     return np.where(weight == 0, 0.0, weight * values)
 
 
-def _log_slope(y: Numbers) -> Numbers:
+def log_slope(y: Numbers) -> Numbers:
     """d ln y/dy with a step relative to y, for y may be smaller than any fixed step."""
     return np.where(y == 0, np.inf, np.log(y * (1 + 1j * STEP)).imag / STEP / y.real)
 

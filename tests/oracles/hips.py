@@ -30,14 +30,15 @@ def _loss(net: Net, v: dict[str, Any]) -> Any:
     total = 0.0
     for t, x in enumerate(v["x"], start=1):
         a = anp.dot(v["W_xh"], x) + anp.dot(v["W_hh"], h) + v["b_h"]
-        h = _activate(net["activation"], a) + v["h"][t]
+        h = activate(net["activation"], a) + v["h"][t]
         a_y = anp.dot(v["W_hy"], h) + v["b_y"] if "W_hy" in v else h
         if net["loss_weights"][t - 1]:
-            total = total + net["loss_weights"][t - 1] * _step_loss(net, t, a_y)
+            total = total + net["loss_weights"][t - 1] * step_loss(net, t, a_y)
     return total
 
 
-def _activate(name: str, a: Any) -> Any:
+def activate(name: str, a: Any) -> Any:
+    """σ or g of one step."""
     if name == "sigmoid":
         return 0.5 * (anp.tanh(0.5 * a) + 1.0)
     if name == "tanh":
@@ -56,12 +57,13 @@ def _log_softmax(a: Any) -> Any:
     return shifted - anp.log(anp.sum(anp.exp(shifted)))
 
 
-def _step_loss(net: Net, t: int, a_y: Any) -> Any:
+def step_loss(net: Net, t: int, a_y: Any) -> Any:
+    """ℓ_t of one step from the read-out's pre-activation."""
     target = net["targets"][t - 1]
     if net["loss"] == "binary_cross_entropy":
         terms = target * anp.logaddexp(0.0, -a_y) + (1.0 - target) * anp.logaddexp(0.0, a_y)
         return anp.sum(terms)
     if net["loss"] == "cross_entropy":
         return -anp.sum(target * _log_softmax(a_y))
-    squares = (target - _activate(net["output"], a_y)) ** 2
+    squares = (target - activate(net["output"], a_y)) ** 2
     return anp.mean(squares) if net["loss"] == "mean_squared_error" else anp.sum(squares)

@@ -82,7 +82,7 @@ def quantities(net: Net) -> dict[str, Numbers]:
         found |= _losses(net, trace, slopes, jacobians)
     logs = {"log10_chain": chain_norms(jacobians)}
     if net["loss"]:
-        logs["log10_paths"] = _path_norms(_paths(found["dLt_dht"], jacobians))
+        logs["log10_paths"] = path_norms(paths_of(found["dLt_dht"], jacobians))
     return {name: floats(value) for name, value in found.items()} | logs
 
 
@@ -97,9 +97,9 @@ def _recurrence(net: Net, trace: Net, slopes: Numbers, jacobians: list[Numbers])
 
 def _losses(net: Net, trace: Net, slopes: Numbers, jacobians: list[Numbers]) -> Net:
     """Equations (7)–(15), then (18)–(35) as sums over all paths."""
-    dL_dy, dL_da_y = _output_slopes(net, trace)
+    dL_dy, dL_da_y = output_slopes(net, trace)
     dLt_dht = dL_da_y @ net["W_hy"] if "W_hy" in net else dL_da_y
-    dL_dh = _sum_over_losses(_paths(dLt_dht, jacobians))
+    dL_dh = sum_over_losses(paths_of(dLt_dht, jacobians))
     dL_da = dL_dh[1:] * slopes
     found = {
         "dL_dy": dL_dy,
@@ -116,7 +116,7 @@ def _losses(net: Net, trace: Net, slopes: Numbers, jacobians: list[Numbers]) -> 
     return found
 
 
-def _output_slopes(net: Net, trace: Net) -> tuple[Numbers, Numbers]:
+def output_slopes(net: Net, trace: Net) -> tuple[Numbers, Numbers]:
     """∂L/∂y_t and ∂L/∂a_y, (T, O) each; exact zeros where a step does not count."""
     dL_dy, dL_da_y = [], []
     for target, y, a, weight in zip(
@@ -128,7 +128,7 @@ def _output_slopes(net: Net, trace: Net) -> tuple[Numbers, Numbers]:
     return np.array(dL_dy), np.array(dL_da_y)
 
 
-def _paths(dLt_dht: Numbers, jacobians: list[Numbers]) -> list[list[Numbers]]:
+def paths_of(dLt_dht: Numbers, jacobians: list[Numbers]) -> list[list[Numbers]]:
     """[t−1][k]: ∂L_t/∂h_k for k = 0..t."""
     paths = []
     for t, direct in enumerate(dLt_dht, start=1):
@@ -139,13 +139,14 @@ def _paths(dLt_dht: Numbers, jacobians: list[Numbers]) -> list[list[Numbers]]:
     return paths
 
 
-def _sum_over_losses(paths: list[list[Numbers]]) -> Numbers:
+def sum_over_losses(paths: list[list[Numbers]]) -> Numbers:
     """∂L/∂h_k = Σ_{t ≥ max(k, 1)} ∂L_t/∂h_k, (T+1, H)."""
     steps = range(1, len(paths) + 1)
     return np.array([sum(paths[t - 1][k] for t in steps if t >= k) for k in (0, *steps)])
 
 
-def _path_norms(paths: list[list[Numbers]]) -> Numbers:
+def path_norms(paths: list[list[Numbers]]) -> Numbers:
+    """log10 ‖∂L_t/∂h_k‖₂, (T, T+1); NaN for k > t."""
     steps = len(paths)
     logs = np.full((steps, steps + 1), np.nan)
     for t, rows in enumerate(paths):
@@ -195,7 +196,7 @@ def log10_paths(net: Net, a: Numbers, a_y: Numbers) -> Numbers:
     net = plain.cast(net, MP, mp.mpf)
     a, a_y = exact(a), exact(a_y)
     y = np.array([plain.activate(net["output"], row, MP) for row in a_y])
-    _, dL_da_y = _output_slopes(net, {"y": y, "a_y": a_y})
+    _, dL_da_y = output_slopes(net, {"y": y, "a_y": a_y})
     dLt_dht = dL_da_y @ net["W_hy"] if "W_hy" in net else dL_da_y
     jacobians = [s[:, np.newaxis] * net["W_hh"] for s in slope(net["activation"], a)]
-    return _path_norms(_paths(dLt_dht, jacobians))
+    return path_norms(paths_of(dLt_dht, jacobians))

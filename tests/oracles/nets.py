@@ -125,8 +125,8 @@ def _draw(
         "b_h": rng.normal(0, scale, hidden),
         "x": rng.normal(0, 1, (steps, inputs)),
         "h_0": rng.normal(0, 1, hidden) * start,
-        "targets": _targets(rng, loss, (steps, outputs)),
-        "loss_weights": _loss_weights(rng, steps, mean),
+        "targets": drawn_targets(rng, loss, (steps, outputs)),
+        "loss_weights": drawn_loss_weights(rng, steps, mean),
     }
     if readout:
         net["W_hy"] = rng.normal(0, scale, (outputs, hidden))
@@ -134,7 +134,7 @@ def _draw(
     return net
 
 
-def _targets(rng: np.random.Generator, loss: str, shape: tuple[int, int]) -> np.ndarray:
+def drawn_targets(rng: np.random.Generator, loss: str, shape: tuple[int, int]) -> np.ndarray:
     """Hard classes for half of the cross entropies, soft ones for the others."""
     hard = rng.random() < 0.5
     if loss == "binary_cross_entropy":
@@ -146,7 +146,7 @@ def _targets(rng: np.random.Generator, loss: str, shape: tuple[int, int]) -> np.
     return rng.normal(0, 1, shape)
 
 
-def _loss_weights(rng: np.random.Generator, steps: int, mean: bool) -> np.ndarray:
+def drawn_loss_weights(rng: np.random.Generator, steps: int, mean: bool) -> np.ndarray:
     """All steps, the last, or a subset; 1 each, or 1/n each for a mean."""
     choice = rng.integers(0, 3)
     counts = np.ones(steps) if choice == 0 else np.zeros(steps)

@@ -1,0 +1,37 @@
+"""What lstm remembers where float64 forgets it: c_t = f_t ∘ c_{t−1} + i_t ∘ g_t beyond 1e-308.
+
+With both gates shut at σ(−800) = 1e-347 the forward pass has c_t = 0, and with it the entries
+f' c_{t−1} and o' tanh(c_t) of the one-step Jacobian, which are as large there as all the others. So
+what float64 lost is added up once more, with exponents of its own.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnngrad.core.activations import Activation
+from rnngrad.core.arrays import Array
+from rnngrad.core.scaled import Scaled, scaled
+
+TINY = 1e-290
+"""Below it c loses digits in float64; tanh(c) is c there."""
+
+
+def scaled_memory(
+    record: Activation, c: Array, forget: Scaled, written: Scaled
+) -> tuple[Scaled, Scaled]:
+    """c and f(c), (T+1, H), right to rounding; ``forget`` is f_t and ``written`` i_t ∘ g_t, (T, H).
+
+    A c that is exactly 0 stays so, as in a net without inputs.
+    """
+    kept, squashed = scaled(c), scaled(record.f(c))
+    small = np.abs(c[1:]) < TINY
+    silent = (c[1:] == 0) & (c[:-1] == 0) & (written.mantissa == 0)
+    if not (small & ~silent).any():
+        return kept, squashed
+    for t in np.flatnonzero(small.any(axis=1)):
+        again, at = forget[t] * kept[t] + written[t], small[t]
+        for values in (kept, squashed):
+            values.mantissa[t + 1, at] = again.mantissa[at]
+            values.exponent[t + 1, at] = again.exponent[at]
+    return kept, squashed
