@@ -9,6 +9,7 @@ of floats (``slopes.py``).
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -106,7 +107,7 @@ def _generic(inputs: Inputs) -> Inputs:
     """One step at a point where no derivative is 0 by chance."""
     size = inputs.u_x.shape[1]
     u = np.linspace(0.3, 0.7, size)[np.newaxis]
-    before = tuple(np.full((1, part.shape[1]), 0.4 + 0.1 * i) for i, part in enumerate(inputs.before))
+    before = tuple(np.full_like(part[:1], 0.4 + 0.1 * p) for p, part in enumerate(inputs.before))
     return Inputs(u, 0.5 * u, before)
 
 
@@ -116,7 +117,7 @@ def _diagonals(problem: Problem, inputs: Inputs) -> Array:
     steps, hidden = inputs.before[0].shape
     found = np.empty((parts, 2 * gates + parts, steps, hidden))
     for q in range(2 * gates + parts):
-        found[:, q] = complex_step(lambda step, q=q: _moved(problem, inputs, q, step))
+        found[:, q] = complex_step(partial(_moved, problem, inputs, q))
     return found
 
 

@@ -96,9 +96,7 @@ def faint(setting: Setting) -> Array:
 def some(seeds: Seeds, rows: slice) -> Seeds:
     """Some of the perturbations."""
     weights = {name: part[rows] for name, part in seeds.weights.items()}
-    return Seeds(
-        seeds.start[rows], seeds.state[rows], seeds.at_x[rows], seeds.at_h[rows], weights
-    )
+    return Seeds(seeds.start[rows], seeds.state[rows], seeds.at_x[rows], seeds.at_h[rows], weights)
 
 
 def moved(setting: Setting, seeds: Seeds, size: float) -> Array:

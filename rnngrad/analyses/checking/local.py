@@ -114,7 +114,8 @@ def _jacobians(setting: Setting, method: Method) -> Estimate:
 
 def _moved(setting: Setting, rows: slice, step: complex) -> Numbers:
     """s_t with entry k of s_{t−1} moved, (n, S, S): t, k, entry of s_t."""
-    problem, after = setting.problem, []
+    problem = setting.problem
+    after: list[Numbers] = []
     moves = step * np.eye(problem.state_size)
     before = setting.states[:-1][rows, np.newaxis] + moves
     below: Numbers = np.zeros(1)

@@ -6,13 +6,13 @@ reaches h_k of an lstm may be nothing beside what reaches c_k.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from rnngrad.analyses.checking.checker import Checker
-from rnngrad.analyses.checking.seeds import Probes
+from rnngrad.analyses.checking.parts import Group
 from rnngrad.analyses.checking.tolerance import Compared
 from rnngrad.analyses.checking.verdicts import Checked
 from rnngrad.analyses.quantities import Passes
@@ -23,14 +23,6 @@ from rnngrad.core.scaled import Scaled
 
 LARGEST = 2**22
 """Numbers that are held to measure how the paths amplify rounding."""
-
-
-class Group(NamedTuple):
-    """Some entries of a row: probes of them, where they stand in it, and how to have them."""
-
-    probes: Probes
-    columns: slice
-    rows: Callable[[PulledBack], Scaled | None]
 
 
 class _Block(NamedTuple):
@@ -50,7 +42,8 @@ def check_paths(
 ) -> Checked:
     """``name`` is dLt_dhk or dLt_dak; ``value`` and ``error``, (R, m, T), what the probes of all
     groups, one after the other, saw."""
-    blocks, first = [], 0
+    blocks: list[_Block] = []
+    first = 0
     for group in groups:
         mine = slice(first, first + group.probes.entry.shape[1])
         blocks += _blocks(checker, group, value[:, mine], error[:, mine])

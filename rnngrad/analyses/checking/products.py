@@ -86,7 +86,8 @@ def chain_stride(setting: Setting) -> int:
 
 
 def log10_chain(setting: Setting, stride: int = 1) -> Array:
-    """log10 ‖J_T ⋯ J_{k+1}‖₂, J_t = ∂s_t/∂s_{t−1}, for k = 0 … T, (T+1,); nan where k is no multiple of ``stride``."""
+    """log10 ‖J_T ⋯ J_{k+1}‖₂, J_t = ∂s_t/∂s_{t−1}, for k = 0 … T, (T+1,); nan where k is no
+    multiple of ``stride``."""
     steps = setting.problem.steps
     rows = scaled(np.eye(setting.problem.state_size))
     result = np.full(steps + 1, np.nan)

@@ -61,17 +61,17 @@ def pushed(setting: Setting, seeds: Seeds) -> Scaled:
 
 def _push(setting: Setting, seeds: Seeds, t: int, n: int, state: list[Parts]) -> None:
     """ṡ_{t−1} -> ṡ_t of the first n perturbations, in place, layer by layer."""
-    x, below = setting.problem.x[t - 1], None
+    x = setting.problem.x[t - 1]
+    below: Tangent | None = None
     for one, parts in zip(setting.layers, state, strict=True):
         W, before = one.layer.weights, [_first(part, n) for part in parts]
         h = setting.states[t - 1, one.layer.state[0]]
         at_x, at_h = experiments.entering(setting, seeds, t, one.layer, n, x, h)
         to_h = before[0]._replace(values=before[0].values @ W["W_hh"].T)
         u_h = _sum(to_h, at_h)
+        u_x = None if at_x is None else _new(at_x)
         if below is not None:
             u_x = _sum(below._replace(values=below.values @ W["W_xh"].T), at_x)
-        else:
-            u_x = None if at_x is None else _new(at_x)
         for part, now in zip(parts, _through(setting, one, t, u_x, u_h, before), strict=True):
             part.values[:n], part.exponent[:n] = now
         below = _first(parts[0], n)
@@ -149,7 +149,7 @@ def _sum(first: Tangent, added: Array | None) -> Tangent:
     if added is None or not added.any():
         return _normal(*first)
     (one, other), top = _joint([first, _new(added)])
-    return _normal(one + other, top)
+    return _normal(np.asarray(one + other), top)
 
 
 def _joint(tangents: list[Tangent | None]) -> tuple[list[Array | float], Integers]:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import partial
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import numpy as np
 
 from rnngrad.analyses.checking import estimates, experiments, products, seeds
 from rnngrad.analyses.checking.checker import Checker, as_rows
 from rnngrad.analyses.checking.experiments import Seeds, some
-from rnngrad.analyses.checking.paths import Group, check_paths
-from rnngrad.analyses.checking.plan import steps_chosen
+from rnngrad.analyses.checking.parts import (
+    at_gates,
+    certain_at_own_step,
+    of_later_losses,
+    of_part,
+    of_state,
+    probes_of,
+)
+from rnngrad.analyses.checking.paths import check_paths
 from rnngrad.analyses.checking.seeds import Probes
 from rnngrad.analyses.checking.tangent import output_slopes
 from rnngrad.analyses.checking.tolerance import LOG10_ATOL, Compared
 from rnngrad.analyses.checking.verdicts import Checked, Verdict
 from rnngrad.analyses.quantities import Quantities
-from rnngrad.core.arrays import Array, Integers
-from rnngrad.core.jacobians import PulledBack
-from rnngrad.core.problem import Layer, Problem
+from rnngrad.core.arrays import Array
+from rnngrad.core.problem import Problem
 from rnngrad.core.scaled import Scaled, scaled, total
 
 PER_STEP = ("dLt_dht", "dL_dh", "dL_dx")
@@ -29,31 +33,16 @@ PER_STEP = ("dLt_dht", "dL_dh", "dL_dx")
 BEYOND = 1e-260
 """How far a total may be off where a ∂L_t/∂h_t is too small for a complex step."""
 
-STATES, INPUTS, PRE, WEIGHTS = 1000, 2000, 3000, 4000
+INPUTS, WEIGHTS = 2000, 4000
 """Streams of directions, far enough apart."""
 
 
 def checks(checker: Checker) -> Iterator[Checked]:
-    """dLt_dht, dL_dh, dL_dc, ∂L_t/∂s_k, ∂L_t/∂a_k, log10_paths, dL_dx and every parameter's gradient."""
+    """dLt_dht, dL_dh, dL_dc, ∂L_t/∂s_k, ∂L_t/∂a_k, log10_paths, dL_dx, and every parameter's."""
     yield from _of_states(checker)
     yield from _of_pre_activations(checker)
     yield from _of_inputs(checker)
     yield from _of_parameters(checker)
-
-
-def _probes(checker: Checker, first: int, size: int, stream: int) -> Probes:
-    chosen = steps_chosen(checker.setting.problem, first, checker.plan.stride)
-    if checker.plan.every:
-        return seeds.all_entries(chosen, size)
-    return seeds.by_direction(chosen, size, stream)
-
-
-class _OfState(NamedTuple):
-    """h (part 0) or c of a layer, with its probes."""
-
-    layer: Layer
-    part: int
-    group: Group
 
 
 def _of_states(checker: Checker) -> Iterator[Checked]:
@@ -62,45 +51,26 @@ def _of_states(checker: Checker) -> Iterator[Checked]:
     wanted = {"dLt_dht", "dL_dh", "dL_dc", "log10_paths"} & set(tested)
     if not wanted and checker.paths is None:
         return
-    parts = list(_parts(checker))
+    parts = list(of_state(problem, checker.plan))
     groups = [one.group for one in parts]
     probes = seeds.side_by_side([(g.probes, g.columns) for g in groups], problem.state_size)
     answer = checker.answers(seeds.of_states(problem, probes), (0.1, 0.4), "dL_dh")
     value = _shaped(answer.value, probes, problem.steps)
-    error = answer.error.reshape(value.mantissa.shape)
+    error = of_later_losses(answer.error.reshape(value.mantissa.shape), probes.rows)
+    first = 0
+    for one in parts:
+        last = first + one.group.probes.entry.shape[1]
+        if one.group.columns != checker.setting.top:
+            certain_at_own_step(error[:, first:last], probes.rows)
+        first = last
     for part, name in enumerate(("dL_dh", "dL_dc")):
         if {name, "dLt_dht"} & set(tested) and part < len(problem.cell.parts):
-            mine, columns = _of_part(problem, parts, part)
+            mine, columns = of_part(problem, parts, part)
             yield from _direct_and_total(checker, name, mine, value[:, columns], error[:, columns])
     if checker.paths is not None:
         yield explained(check_paths(checker, "dLt_dhk", groups, value, error), checker)
     if "log10_paths" in tested and "log10_paths" not in checker.plan.left_out:
         yield _log10_paths(checker)
-
-
-def _parts(checker: Checker) -> Iterator[_OfState]:
-    """h, or h and c, of every layer."""
-    number = 0
-    for layer in checker.setting.problem.layers:
-        for part, columns in enumerate(layer.state):
-            probes = _probes(checker, 0, layer.hidden, STATES + 2 * number)
-            group = Group(probes, columns, lambda reached, at=columns: reached.at_s[:, at])
-            yield _OfState(layer, part, group)
-            number += 1
-
-
-def _of_part(
-    problem: Problem, parts: Sequence[_OfState], part: int
-) -> tuple[Probes, Integers]:
-    """The probes of h (part 0) or c of all layers, as probes of a row (H,), and which they are."""
-    sizes = [one.group.probes.entry.shape[1] for one in parts]
-    starts = np.cumsum([0, *sizes])
-    mine = [(i, one) for i, one in enumerate(parts) if one.part == part]
-    probes = seeds.side_by_side(
-        [(one.group.probes, one.layer.units) for _, one in mine], problem.hidden
-    )
-    which = [np.arange(starts[i], starts[i + 1]) for i, _ in mine]
-    return probes, np.concatenate(which)
 
 
 def _direct_and_total(
@@ -125,7 +95,7 @@ def _of_pre_activations(checker: Checker) -> Iterator[Checked]:
     if checker.paths is None:
         return
     count = seeds.gate_count(problem)
-    groups = list(_gates(checker, count))
+    groups = list(at_gates(problem, checker.plan))
     width = groups[-1].columns.stop
     probes = seeds.side_by_side([(g.probes, g.columns) for g in groups], width)
     sides = probes.direction[..., :count], probes.direction[..., count:]
@@ -134,34 +104,15 @@ def _of_pre_activations(checker: Checker) -> Iterator[Checked]:
     )
     answer = checker.answers(moved, (0.4, 0.6), "dLt_dak")
     value = _shaped(answer.value, probes, problem.steps)
-    error = answer.error.reshape(value.mantissa.shape)
+    error = of_later_losses(answer.error.reshape(value.mantissa.shape), probes.rows)
     yield explained(check_paths(checker, "dLt_dak", groups, value, error), checker)
-
-
-def _gates(checker: Checker, count: int) -> Iterator[Group]:
-    """The pre-activations of each layer, on the side of W_xh and, but for rnn, on that of W_hh."""
-    problem = checker.setting.problem
-    for side in range(1 if problem.single_rnn else 2):
-        for number, layer in enumerate(problem.layers):
-            start, stop = layer.gates.start + side * count, layer.gates.stop + side * count
-            stream = PRE + 2 * (side * problem.depth + number)
-            probes = _probes(checker, 1, stop - start, stream)
-            yield Group(probes, slice(start, stop), partial(_at_gates, number, side))
-
-
-def _at_gates(layer: int, side: int, reached: PulledBack) -> Scaled | None:
-    """∂L_t/∂u_x or ∂L_t/∂u_h of a layer, which k = 0 has not."""
-    if reached.gates is None:
-        return None
-    rows: Scaled = reached.gates[layer][side]
-    return rows
 
 
 def _of_inputs(checker: Checker) -> Iterator[Checked]:
     problem = checker.setting.problem
     if "dL_dx" not in checker.tested:
         return
-    probes = _probes(checker, 1, problem.inputs, INPUTS)
+    probes = probes_of(problem, checker.plan, 1, problem.inputs, INPUTS)
     lowest = problem.layers[0]
     pre = np.zeros((*probes.entry.shape, seeds.gate_count(problem)))
     pre[..., lowest.gates] = probes.direction @ lowest.weights["W_xh"].T

@@ -77,7 +77,7 @@ def of_states(problem: Problem, probes: Probes) -> Seeds:
 
 def gate_count(problem: Problem) -> int:
     """How many pre-activations a step has, all layers and gates told."""
-    return problem.layers[-1].gates.stop
+    return int(problem.layers[-1].gates.stop)
 
 
 def of_pre_activations(
