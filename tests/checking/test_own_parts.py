@@ -12,7 +12,7 @@ from checking import planted
 from oracles import nets
 from rnngrad.analyses.checking import estimates, kinks, plain, products
 from rnngrad.analyses.checking.directions import picked, signs
-from rnngrad.analyses.checking.own import _setting
+from rnngrad.analyses.checking.experiments import setting
 from rnngrad.analyses.checking.slopes import complex_step, slopes
 from rnngrad.core.activations import ACTIVATIONS
 from rnngrad.core.forward import forward
@@ -107,4 +107,4 @@ def test_a_kink_is_only_what_rounding_decides() -> None:
 
 def test_the_setting_has_slopes_for_every_step() -> None:
     problem = replace(planted.problem(), loss=None, targets=None, loss_weights=None)
-    assert _setting(problem).slopes.mantissa.shape == (5, 3)
+    assert setting(problem).slopes.mantissa.shape == (5, 3)

@@ -14,7 +14,8 @@ from rnngrad.analyses.checking.plan import Plan
 from rnngrad.analyses.checking.tolerance import EPS, LOG10_ATOL, RTOL, Compared, judged
 from rnngrad.analyses.checking.verdicts import Checked, Verdict
 from rnngrad.analyses.quantities import Quantities, known
-from rnngrad.core.arrays import Array
+from rnngrad.core.arrays import Array, Integers
+from rnngrad.core.given import Mask
 from rnngrad.core.jacobians import PulledBack
 from rnngrad.core.problem import Problem
 from rnngrad.core.scaled import Scaled
@@ -35,6 +36,7 @@ class Checker:
     ) -> None:  # fmt: skip
         self.setting = setting
         self.faint = faint(setting)
+        self.blind = setting.blind
         self.plan = plan
         self.tested = tested
         self.paths = paths
@@ -62,6 +64,11 @@ class Checker:
         if noise is not None:
             return judged(compared, self.rtol, lambda: noise)
         return self.judged(compared, lambda problem: as_rows(name, Quantities(problem)[name]))
+
+    def unseen(self, k: int, steps: Integers) -> Mask:
+        """Which of the paths from L_t back to step k pass what no complex step sees."""
+        before = np.concatenate([np.zeros(1), np.cumsum(self.blind)])
+        return np.asarray(self.faint[steps - 1] | (before[steps] > before[max(k - 1, 0)]))
 
     def _size(self, name: str, expected: Array) -> Array:
         """What errors are relative to; 1 for logarithms, which are compared absolutely."""

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from types import MappingProxyType
 
 import numpy as np
 
 from rnngrad.analyses.checking.directions import signs
 from rnngrad.core.arrays import Array, frozen, quietly
-from rnngrad.core.problem import Problem
+from rnngrad.core.problem import Layer, Problem
 from rnngrad.core.traces import ForwardTrace
 
 DELTA = 2.0**-30
@@ -27,7 +28,7 @@ SLACK = 64.0
 
 def shaken(problem: Problem, draw: int) -> Problem:
     """Every weight, input, target and initial state times 1 ± DELTA."""
-    streams = iter(range(100 * draw, 100 * draw + 99))
+    streams = count(100 * draw)
 
     def moved(values: Array) -> Array:
         return frozen(values * (1.0 + DELTA * signs(values.shape, next(streams))))
@@ -36,7 +37,7 @@ def shaken(problem: Problem, draw: int) -> Problem:
     targets = None if problem.targets is None else moved(problem.targets)
     return replace(
         problem, weights=MappingProxyType(weights), x=moved(problem.x), h_0=moved(problem.h_0),
-        targets=targets,
+        targets=targets, c_0=None if problem.c_0 is None else moved(problem.c_0),
     )  # fmt: skip
 
 
@@ -61,25 +62,44 @@ def _change(moved: Array, base: Array) -> Array:
 
 
 def rounding_of_a(problem: Problem, trace: ForwardTrace) -> Array:
-    """By how much rounding may move each a_t, in units of rounding, (T, H): (n + 2)·Σ|terms|."""
-    W = problem.weights
+    """By how much rounding may move each a_t, in units of rounding, (T, G·H): (n + 2)·Σ|terms|."""
     with quietly():
-        terms = np.abs(trace.h[:-1]) @ np.abs(W["W_hh"]).T
-        terms += np.abs(problem.x) @ np.abs(W["W_xh"]).T + np.abs(W["b_h"])
-    return np.asarray((problem.hidden + problem.inputs + 2) * terms)
+        parts = [
+            _rounding(problem, layer, share.x, share.h[:-1])
+            for layer, share in zip(problem.layers, trace.layers(problem), strict=True)
+        ]
+    return np.concatenate(parts, axis=1)
+
+
+def _rounding(problem: Problem, layer: Layer, x: Array, before: Array) -> Array:
+    W = layer.weights
+    terms = np.abs(before) @ np.abs(W["W_hh"]).T + np.abs(x) @ np.abs(W["W_xh"]).T
+    for name in problem.cell.biases:
+        terms += np.abs(W[name])
+    return np.asarray((layer.hidden + x.shape[1] + 2) * terms)
 
 
 def rounding_of_a_y(problem: Problem, trace: ForwardTrace) -> Array:
     """The same for W_hy h_t + b_y, (T, O); 0 without a read-out, where nothing is computed."""
     if not problem.has_readout:
         return np.zeros_like(trace.y)
-    W = problem.weights
+    W, top = problem.weights, problem.layers[-1]
     with quietly():
-        terms = np.abs(trace.h[1:]) @ np.abs(W["W_hy"]).T + np.abs(W["b_y"])
-    return np.asarray((problem.hidden + 2) * terms)
+        terms = np.abs(trace.h[1:, top.units]) @ np.abs(W["W_hy"]).T + np.abs(W["b_y"])
+    return np.asarray((top.hidden + 2) * terms)
 
 
 def noise_of_states(problem: Problem, trace: ForwardTrace) -> Array:
-    """By how much each h_t may change, h_{t−1} being as it is, per rounding of size 1, (T+1,)."""
-    moved = np.max(rounding_of_a(problem, trace), axis=1) * problem.activation.steepest
-    return np.concatenate([np.zeros(1), moved])
+    """By how much each h_t may change, s_{t−1} being as it is, per rounding of size 1, (T+1,).
+
+    In a gated cell no slope of a gate is above 1, and what it multiplies is at most 1, h, c or
+    W_hn h + b_hn.
+    """
+    of_a = np.max(rounding_of_a(problem, trace), axis=1)
+    if problem.cell.activation is None:
+        return np.concatenate([np.zeros(1), of_a * problem.activation.steepest])
+    sizes = [np.ones_like(trace.h[1:]), np.abs(trace.h[:-1])]
+    sizes += [] if trace.c is None else [np.abs(trace.c[:-1]), np.abs(trace.c[1:])]
+    sizes += [] if trace.inner is None else [np.abs(trace.inner)]
+    beside = np.max(np.sum(sizes, axis=0), axis=1)
+    return np.concatenate([np.zeros(1), (of_a + 1.0) * beside])

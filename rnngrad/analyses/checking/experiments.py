@@ -2,18 +2,12 @@
 
 A batch of B perturbations, each entering where it likes:
 
-    h_k + ε·state            at step k = ``start``
-    a_{k+1} + ε·pre          once, in the step after ``start``
-    θ + ε·weights[θ]         at every step
+    s_k + ε·state                  at step k = ``start``
+    u_x + ε·at_x,  u_h + ε·at_h    once, in the step after ``start``: a_{k+1}, gate by gate
+    θ + ε·weights[θ]               at every step
 
-``moved`` runs it with a real ε, from the restarted state on, exactly as the net is defined.
-``pushed`` is its limit ε = ih, h → 0, by complex step: since h² is nothing beside rounding, each
-step's map is taken in complex arithmetic at the states of the trace, and the imaginary part is
-divided by h and brought back near 1 by a power of two, whose exponent is kept. So it survives any
-number of steps, where a fixed h = 1e-30 would underflow after 278 decades.
-
-Source: Squire and Trapp, *Using complex variables to estimate derivatives of real functions*, SIAM
-Review 40 (1998).
+``moved`` runs it with a real ε, from the restarted state on, through the cell's own equations and
+products of its own; ``pushing.pushed`` is its limit ε → 0 by complex step.
 """
 
 from __future__ import annotations
@@ -24,163 +18,154 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.analyses.checking import plain
+from rnngrad.analyses.checking.coefficients import Coefficients, Inputs, coefficients, inputs_of
+from rnngrad.analyses.checking.slopes import FAINT
 from rnngrad.analyses.quantities import Passes
 from rnngrad.core.arrays import Array, Integers, Numbers
-from rnngrad.core.problem import Problem
-from rnngrad.core.scaled import Scaled, scaled
+from rnngrad.core.given import Mask
+from rnngrad.core.problem import Layer, Problem
+from rnngrad.core.scaled import Scaled
 from rnngrad.core.traces import ForwardTrace
-
-STEP = 2.0**-100
-"""h = 7.9e-31; a power of two, so that dividing by it is exact."""
-
-
-TAIL = -890
-"""log2 of the σ' below which its complex step is no normal float (1e-268)."""
 
 
 class Seeds(NamedTuple):
-    """B perturbations: ``start`` (B,), ascending; ``state`` and ``pre`` (B, H); ``weights`` (B, …)
-    by name."""
+    """B perturbations: ``start`` (B,), ascending; ``state`` (B, S); ``at_x`` and ``at_h``
+    (B, G·H), layer by layer as in the trace's a; ``weights`` (B, …) by name."""
 
     start: Integers
     state: Array
-    pre: Array
+    at_x: Array
+    at_h: Array
     weights: Mapping[str, Array]
 
 
+class LayerSetting(NamedTuple):
+    """One layer: what its steps take, and their derivatives."""
+
+    layer: Layer
+    inputs: Inputs
+    coefficients: Coefficients
+
+
 class Setting(NamedTuple):
-    """What every experiment on one problem shares: the trace, ``gap`` = target − y, (T, O), and
-    σ'(a_t) by complex step, (T, H), beyond the range of floats."""
+    """What every experiment on one problem shares: the trace, ``gap`` = target − y, (T, O), the
+    ``states`` s_t (T+1, S) and each layer's derivatives by complex step."""
 
     problem: Problem
     trace: ForwardTrace
     gap: Array
-    slopes: Scaled
+    states: Array
+    layers: tuple[LayerSetting, ...]
+
+    @property
+    def slopes(self) -> Scaled:
+        """σ'(a_t) of the lowest layer of rnn, (T, H), beyond the range of floats."""
+        return self.layers[0].coefficients.values[0, 0]
+
+    @property
+    def top(self) -> slice:
+        """Where the h of the highest layer stands in s."""
+        return self.layers[-1].layer.state[0]
+
+    @property
+    def blind(self) -> Mask:
+        """The steps with a gate so saturated that no complex step sees what it does, (T,)."""
+        each = [one.coefficients.blind for one in self.layers]
+        return np.asarray(np.logical_or.reduce(each))
+
+
+def setting(problem: Problem) -> Setting:
+    """The forward pass, and its derivatives step by step. To be run within ``quietly()``."""
+    trace = Passes(problem).forward
+    gap = trace.y if problem.targets is None else plain.gaps(problem, trace)
+    layers, columns = [], []
+    for layer, share in zip(problem.layers, trace.layers(problem), strict=True):
+        inputs = inputs_of(problem, layer, share)
+        layers.append(LayerSetting(layer, inputs, coefficients(problem, share, inputs)))
+        columns += [share.h] if share.c is None else [share.h, share.c]
+    return Setting(problem, trace, gap, np.concatenate(columns, axis=1), tuple(layers))
 
 
 def faint(setting: Setting) -> Array:
     """Which L_t have a read-out so saturated that part of ∂L_t/∂h_t is beyond the range of floats,
     (T,): a complex step sees nothing of it, and what it disagrees with is undecided."""
-    direct = Passes(setting.problem).direct
-    return np.asarray(((direct.mantissa != 0) & (direct.exponent < TAIL)).any(axis=1))
+    direct, tail = Passes(setting.problem).direct, np.log2(FAINT)
+    return np.asarray(((direct.mantissa != 0) & (direct.exponent < tail)).any(axis=1))
 
 
 def some(seeds: Seeds, rows: slice) -> Seeds:
     """Some of the perturbations."""
     weights = {name: part[rows] for name, part in seeds.weights.items()}
-    return Seeds(seeds.start[rows], seeds.state[rows], seeds.pre[rows], weights)
+    return Seeds(seeds.start[rows], seeds.state[rows], seeds.at_x[rows], seeds.at_h[rows], weights)
 
 
 def moved(setting: Setting, seeds: Seeds, size: float) -> Array:
     """L_t, (B, T), with ε = ``size``; 0 for the steps before the perturbation."""
-    problem, trace = setting.problem, setting.trace
-    W, f = problem.weights, problem.activation.f
+    problem = setting.problem
     losses = np.zeros((len(seeds.start), problem.steps))
-    h = trace.h[seeds.start] + size * seeds.state
-    outside = problem.x @ W["W_xh"].T + W["b_h"]
+    states = setting.states[seeds.start] + size * seeds.state
     for t in range(1, problem.steps + 1):
         n = started(seeds, t)
-        a = outside[t - 1] + h[:n] @ W["W_hh"].T
-        a += size * entering(setting, seeds, t, n, h[:n])
-        h[:n] = f(a)
+        if n:
+            states[:n] = _moved_step(setting, seeds, t, states[:n], size)
         n = started(seeds, t + 1)
-        a_y = h[:n] @ W["W_hy"].T + W["b_y"] if problem.has_readout else h[:n]
-        a_y = a_y + size * entering_output(setting, seeds, n, h[:n])
+        h = states[:n, setting.top]
+        a_y = h @ problem.weights["W_hy"].T + problem.weights["b_y"] if problem.has_readout else h
+        a_y = a_y + size * entering_output(setting, seeds, n, h)
         losses[:n, t - 1] = weighted_losses(setting, t, a_y).real
     return losses
 
 
-def pushed(setting: Setting, seeds: Seeds) -> Scaled:
-    """∂L_t/∂ε at ε = 0 by complex step, (B, T)."""
-    problem, trace = setting.problem, setting.trace
-    W, count = problem.weights, len(seeds.start)
-    result = scaled(np.zeros((count, problem.steps)))
-    v = _Tangent(seeds.state.copy(), np.zeros(count, dtype=np.int64))
-    for t in range(1, problem.steps + 1):
-        n = started(seeds, t)
-        new = entering(setting, seeds, t, n, trace.h[t - 1])
-        w = _sum(v.values[:n] @ W["W_hh"].T, v.exponent[:n], new)
-        v.values[:n], v.exponent[:n] = _through_activation(setting, t, w)
-        n = started(seeds, t + 1)
-        if not _counts(problem, t):
-            continue
-        to_output = v.values[:n] @ W["W_hy"].T if problem.has_readout else v.values[:n]
-        q = _sum(to_output, v.exponent[:n], entering_output(setting, seeds, n, trace.h[t]))
-        losses = weighted_losses(setting, t, trace.a_y[t - 1] + 1j * STEP * q.values)
-        answer = raised(scaled(losses.imag / STEP), q.exponent)
-        result.mantissa[:n, t - 1], result.exponent[:n, t - 1] = answer.mantissa, answer.exponent
-    return result
-
-
-def raised(entries: Scaled, by: Integers) -> Scaled:
-    """entries · 2^by; an exact zero keeps its exponent."""
-    exponent = np.where(entries.mantissa == 0, entries.exponent, entries.exponent + by)
-    return Scaled(entries.mantissa, exponent)
-
-
-class _Tangent(NamedTuple):
-    """values · 2^exponent, (n, H) and (n,)."""
-
-    values: Array
-    exponent: Integers
-
-
-def _normal(values: Array, exponent: Integers) -> _Tangent:
-    """Each row with its largest entry between ½ and 1."""
-    _, top = np.frexp(np.max(np.abs(values), axis=1, initial=0.0))
-    top = top.astype(np.int64)
-    return _Tangent(np.ldexp(values, -top[:, np.newaxis]), exponent + top)
-
-
-def _sum(values: Array, exponent: Integers, added: Array) -> _Tangent:
-    """values · 2^exponent + added; where they lie 300 decades apart, the larger one."""
-    if not added.any():
-        return _normal(values, exponent)
-    first, second = _normal(values, exponent), _normal(added, np.zeros_like(exponent))
-    top = np.maximum(_height(first), _height(second))
-    return _normal(_lowered(first, top) + _lowered(second, top), top)
-
-
-def _height(tangent: _Tangent) -> Integers:
-    """The exponent, far below every other for a row of zeros."""
-    empty = ~tangent.values.any(axis=1)
-    return np.where(empty, -(2**40), tangent.exponent)
-
-
-def _lowered(tangent: _Tangent, to: Integers) -> Array:
-    by = np.clip(tangent.exponent - to, -2000, 0).astype(np.intc)
-    lowered: Array = np.ldexp(tangent.values, by[:, np.newaxis])
-    return lowered
-
-
-def _through_activation(setting: Setting, t: int, w: _Tangent) -> _Tangent:
-    """f(a_t + ihw), or w ∘ σ' where σ' is too small for a complex step."""
-    slope = setting.slopes[t - 1]
-    if slope.exponent.min() > TAIL:
-        step = setting.problem.activation.f(setting.trace.a[t - 1] + 1j * STEP * w.values)
-        return _normal(np.imag(step) / STEP, w.exponent)
-    values, exponent = (scaled(w.values) * slope).aligned(axis=1)
-    return _normal(values, exponent + w.exponent)
+def _moved_step(setting: Setting, seeds: Seeds, t: int, states: Array, size: float) -> Array:
+    """s_t of every perturbation, (n, S), from its s_{t−1}."""
+    problem, after, cell = setting.problem, np.empty_like(states), setting.problem.cell
+    x: Array = problem.x[t - 1]
+    for one in setting.layers:
+        W, before = one.layer.weights, tuple(states[:, part] for part in one.layer.state)
+        u_x = x @ W["W_xh"].T + cell.bias(W, "x")
+        u_h = before[0] @ W["W_hh"].T + cell.bias(W, "h")
+        at_x, at_h = entering(setting, seeds, t, one.layer, len(states), x, before[0])
+        u_x = u_x if at_x is None else u_x + size * at_x
+        u_h = u_h if at_h is None else u_h + size * at_h
+        advanced = cell.advance(u_x, u_h, before, problem.activation)
+        for part, values in zip(one.layer.state, advanced.state, strict=True):
+            after[:, part] = values
+        x = after[:, one.layer.state[0]]
+    return after
 
 
 def started(seeds: Seeds, t: int) -> int:
-    """How many of the perturbations have entered before step t, at h_{t−1} or earlier."""
+    """How many of the perturbations have entered before step t, at s_{t−1} or earlier."""
     return int(np.searchsorted(seeds.start, t - 1, side="right"))
 
 
-def _counts(problem: Problem, t: int) -> bool:
-    return problem.loss_weights is not None and bool(problem.loss_weights[t - 1] != 0)
+def entering(
+    setting: Setting, seeds: Seeds, t: int, layer: Layer, n: int, x: Array, h: Array
+) -> tuple[Array | None, Array | None]:
+    """What a perturbation adds to u_x and u_h of a layer in step t, per unit of ε, (n, G·H); None
+    for nothing. ``x`` and ``h`` are what W_xh and W_hh meet, (·,) or (n, ·)."""
+    weights, cell = seeds.weights, setting.problem.cell
+    if weights:
+        side = {"x": ("W_xh", x), "h": ("W_hh", h)}
+        found: list[Array | None] = []
+        for key, (name, beside) in side.items():
+            added = weights.get(name + layer.suffix)
+            biases = [weights.get(b + layer.suffix) for b, s in cell.enters.items() if s == key]
+            terms = [] if added is None else [_applied(added[:n], beside)]
+            terms += [bias[:n] for bias in biases if bias is not None]
+            found.append(np.sum(terms, axis=0) if terms else None)
+        return found[0], found[1]
+    first = int(np.searchsorted(seeds.start[:n], t - 1))
+    return _once(seeds.at_x, layer, first, n), _once(seeds.at_h, layer, first, n)
 
 
-def entering(setting: Setting, seeds: Seeds, t: int, n: int, h: Array) -> Array:
-    """What a perturbation adds to a_t, per unit of ε, (n, H); ``h`` is h_{t−1}, (H,) or (n, H)."""
-    added = np.where((seeds.start[:n] == t - 1)[:, np.newaxis], seeds.pre[:n], 0.0)
-    weights = seeds.weights
-    if "W_hh" in weights:
-        added += _applied(weights["W_hh"][:n], h)
-    if "W_xh" in weights:
-        added += weights["W_xh"][:n] @ setting.problem.x[t - 1]
-    return added + weights["b_h"][:n] if "b_h" in weights else added
+def _once(entries: Array, layer: Layer, first: int, n: int) -> Array | None:
+    """Those of the rows from ``first`` to n, which enter now; 0 for the others."""
+    if not entries[first:n, layer.gates].any():
+        return None
+    added = np.zeros_like(entries[:n, layer.gates])
+    added[first:] = entries[first:n, layer.gates]
+    return added
 
 
 def entering_output(setting: Setting, seeds: Seeds, n: int, h: Array) -> Array:
@@ -198,10 +183,15 @@ def _applied(matrices: Array, h: Array) -> Array:
     return np.asarray(np.einsum("nij,nj->ni", matrices, h))
 
 
+def counts(problem: Problem, t: int) -> bool:
+    """Whether step t has a loss that counts."""
+    return problem.loss_weights is not None and bool(problem.loss_weights[t - 1] != 0)
+
+
 def weighted_losses(setting: Setting, t: int, a_y: Numbers) -> Numbers:
     """L_t of every row of ``a_y`` (n, O); zeros where step t does not count."""
     problem = setting.problem
-    if problem.targets is None or problem.loss_weights is None or not _counts(problem, t):
+    if problem.targets is None or problem.loss_weights is None or not counts(problem, t):
         return np.zeros(len(a_y))
     target, gap = problem.targets[t - 1], setting.gap[t - 1]
     return np.asarray(problem.loss_weights[t - 1] * plain.losses(problem, a_y, target, gap))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
 
-from rnngrad.analyses.checking import plain
+from rnngrad.analyses.checking import equations, plain
 from rnngrad.analyses.checking.estimates import Estimate
 from rnngrad.analyses.checking.experiments import Setting
 from rnngrad.analyses.checking.methods import Method
@@ -16,15 +17,6 @@ from rnngrad.core.arrays import Array, Numbers
 
 BLOCK = 2**18
 """Entries differentiated at a time."""
-
-
-def h(setting: Setting) -> Array:
-    """h_t from h_{t−1}, every step on its own, (T+1, H)."""
-    problem, before = setting.problem, setting.trace.h[:-1]
-    W = problem.weights
-    a = np.einsum("ij,tj->ti", W["W_hh"], before) + np.einsum("ij,tj->ti", W["W_xh"], problem.x)
-    after = problem.activation.f(a + W["b_h"])
-    return np.concatenate([problem.h_0[np.newaxis], after])
 
 
 def y(setting: Setting) -> Array:
@@ -42,7 +34,7 @@ def losses(setting: Setting) -> Array:
 
 
 def _a_y(setting: Setting) -> Array:
-    problem, states = setting.problem, setting.trace.h[1:]
+    problem, states = setting.problem, setting.states[1:, setting.top]
     if not problem.has_readout:
         return states
     a_y: Array = np.einsum("oh,th->to", problem.weights["W_hy"], states) + problem.weights["b_y"]
@@ -90,8 +82,11 @@ def _counting(found: Estimate, weights: Array) -> Estimate:
 
 
 def one_step(setting: Setting, method: Method, beside: str) -> Estimate:
-    """f'(a_t)[i] times what a_t[i] moves with: W_hh[i, k], x_t[k], h_{t−1}[k] or 1."""
+    """For one layer of rnn f'(a_t)[i] times what a_t[i] moves with: W_hh[i, k], x_t[k], h_{t−1}[k]
+    or 1; for any other net ∂s_t[i]/∂s_{t−1}[k]."""
     problem, trace = setting.problem, setting.trace
+    if not problem.single_rnn:
+        return _jacobians(setting, method)
     along = {
         "dht_dhprev": problem.weights["W_hh"][np.newaxis],
         "dht_dW_xh": problem.x[:, np.newaxis, :],
@@ -103,6 +98,37 @@ def one_step(setting: Setting, method: Method, beside: str) -> Estimate:
     value, error = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
     final = shape[:2] if beside == "dht_db_h" else shape
     return Estimate(value.reshape(final), error.reshape(final))
+
+
+def _jacobians(setting: Setting, method: Method) -> Estimate:
+    """∂s_t/∂s_{t−1}, (T, S, S), every entry of every s_{t−1} moved by itself."""
+    size, steps = setting.problem.state_size, setting.problem.steps
+    count = max(1, BLOCK // size**2)
+    parts = [
+        method.local(partial(_moved, setting, slice(start, min(start + count, steps))))
+        for start in range(0, steps, count)
+    ]
+    value, error = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
+    return Estimate(value.swapaxes(1, 2), error.swapaxes(1, 2))
+
+
+def _moved(setting: Setting, rows: slice, step: complex) -> Numbers:
+    """s_t with entry k of s_{t−1} moved, (n, S, S): t, k, entry of s_t."""
+    problem = setting.problem
+    after: list[Numbers] = []
+    moves = step * np.eye(problem.state_size)
+    before = setting.states[:-1][rows, np.newaxis] + moves
+    below: Numbers = np.zeros(1)
+    for number, one in enumerate(setting.layers):
+        W, parts = one.layer.weights, tuple(before[..., part] for part in one.layer.state)
+        u_x: Numbers = one.inputs.u_x[rows, np.newaxis]
+        if number:
+            u_x = u_x + below @ W["W_xh"].T
+        u_h = one.inputs.u_h[rows, np.newaxis] + moves[:, one.layer.state[0]] @ W["W_hh"].T
+        after += problem.cell.advance(u_x, u_h, parts, problem.activation).state
+        h = setting.states[1:, one.layer.state[0]]
+        below = after[-len(parts)] - h[rows, np.newaxis]
+    return np.concatenate(after, axis=-1)
 
 
 def _blocks(activation: Activation, a: Array, along: Array, method: Method) -> Iterator[Estimate]:
@@ -126,6 +152,6 @@ def _along(activation: Activation, a: Array, along: Array, method: Method) -> Es
 
 
 VALUES: Mapping[str, Callable[[Setting], Array]] = MappingProxyType(
-    {"h": h, "y": y, "losses": losses}
+    {"h": equations.states, "y": y, "losses": losses}
 )
 ONE_STEP = ("dht_dhprev", "dht_dW_xh", "dht_dW_hh", "dht_db_h")

@@ -10,7 +10,8 @@ import numpy as np
 
 from rnngrad.analyses.checking import estimates
 from rnngrad.analyses.checking.estimates import Estimate
-from rnngrad.analyses.checking.experiments import Seeds, Setting, moved, pushed
+from rnngrad.analyses.checking.experiments import Seeds, Setting, moved
+from rnngrad.analyses.checking.pushing import pushed
 from rnngrad.analyses.checking.slopes import complex_step
 from rnngrad.analyses.checking.tangent import tangent
 from rnngrad.core.arrays import Array, Numbers

@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from rnngrad.analyses.checking import local, plain, products, rows
+from rnngrad.analyses.checking import local, products, rows
 from rnngrad.analyses.checking.checker import Checker, Paths, Progress
 from rnngrad.analyses.checking.conditions import noise_of_states
-from rnngrad.analyses.checking.experiments import Setting
+from rnngrad.analyses.checking.experiments import setting as set_up
 from rnngrad.analyses.checking.kinks import Kinks, kinks, reason
 from rnngrad.analyses.checking.kinks import in_reach as kinks_in_reach
 from rnngrad.analyses.checking.methods import AUTO
 from rnngrad.analyses.checking.plan import PATHS, plan
-from rnngrad.analyses.checking.slopes import slopes
 from rnngrad.analyses.checking.verdicts import Checked, Verdict
 from rnngrad.analyses.quantities import Passes, Quantities, records
 from rnngrad.core.arrays import quietly
@@ -42,7 +41,7 @@ def check_own(
     chosen = plan(problem, method)
     left_out = set(PATHS) & set(chosen.left_out)
     with quietly():
-        setting = _setting(problem)
+        setting = set_up(problem)
         tested = Quantities(problem) if gradients is None else gradients
         own_paths = paths or _own_paths(problem, gradients is None and not left_out)
         checker = Checker(setting, chosen, tested, own_paths, rtol, progress or _silent)
@@ -65,12 +64,6 @@ def _in_reach(problem: Problem, entry: Checked) -> Checked:
 
 def _silent(fraction: float, what: str) -> None:
     return None
-
-
-def _setting(problem: Problem) -> Setting:
-    trace = Passes(problem).forward
-    gap = trace.y if problem.targets is None else plain.gaps(problem, trace)
-    return Setting(problem, trace, gap, slopes(problem.activation, trace.a))
 
 
 def _own_paths(problem: Problem, wanted: bool) -> Paths | None:

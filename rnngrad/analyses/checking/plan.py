@@ -66,7 +66,7 @@ def plan(problem: Problem, method: str = AUTO) -> Plan:
     record = method_named(method)
     calls = 2 * estimates.COUNT if record.finite else 1
     every = not record.by_direction and calls * _units(problem) <= AFFORDABLE
-    row_units = 4.0 * 2.0 * problem.steps**2 / 2 * problem.hidden * calls
+    row_units = _rows_a_step(problem) * problem.steps**2 / 2 * _width(problem) * calls
     stride = 1 if every else max(1, int(np.ceil(row_units / ROWS)))
     left_out = tuple(name for name, r in records(problem).items() if r.size(problem) > HUGE)
     left_out += PATHS if problem.steps**2 > HUGE else ()
@@ -75,10 +75,25 @@ def plan(problem: Problem, method: str = AUTO) -> Plan:
 
 def _units(problem: Problem) -> float:
     """Perturbations × steps × units, entry by entry."""
-    steps, hidden = problem.steps, problem.hidden
-    rows = (steps + 1) * hidden + steps * hidden + steps * problem.inputs
+    steps, gates = problem.steps, seeds.gate_count(problem)
+    sides = 1 if problem.single_rnn else 2
+    rows = (steps + 1) * problem.state_size + steps * (sides * gates + problem.inputs)
     weights = sum(weight.size for weight in problem.weights.values())
-    return (rows / 2 + weights * (1 + hidden / 16)) * steps * hidden
+    entries = rows / 2 + weights * (1 + problem.hidden / 16)
+    return float(entries * steps * _width(problem))
+
+
+def _width(problem: Problem) -> int:
+    """Units a step: those of rnn, or what a gated step computes, pre-activations and states."""
+    if problem.cell.activation is None:
+        return problem.hidden
+    return seeds.gate_count(problem) + problem.state_size
+
+
+def _rows_a_step(problem: Problem) -> float:
+    """Perturbations of a step where each is by direction: two of every part of each layer's state
+    and of each side of its pre-activations, and of the inputs."""
+    return 2.0 * (1 + problem.depth * (len(problem.cell.parts) + 2))
 
 
 def steps_chosen(problem: Problem, first: int, stride: int) -> Integers:

@@ -1,7 +1,9 @@
 """Products of explicit one-step Jacobians, entry by entry at any exponent.
 
-rows · diag(σ'(a_t)) W_hh. Where the entries of a row lie within 2⁴⁰⁰ of each other this is one
-matrix product; else every single term is formed with its own exponent before any is added.
+rows · ∂s_t/∂s_{t−1}, which for one layer of rnn is diag(σ'(a_t)) W_hh and for any other net what
+the tangent pass makes of every unit vector. Where the entries of a row lie within 2⁴⁰⁰ of each
+other this is one matrix product; else every single term is formed with its own exponent before any
+is added.
 """
 
 from __future__ import annotations
@@ -10,7 +12,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rnngrad.analyses.checking.experiments import Setting, raised
+from rnngrad.analyses.checking.experiments import Setting
+from rnngrad.analyses.checking.pushing import raised
+from rnngrad.analyses.checking.tangent import in_parts, step
 from rnngrad.core.arrays import Array, Integers
 from rnngrad.core.scaled import LOG10_2, Scaled, scaled, total
 
@@ -24,11 +28,31 @@ CHUNK = 2**22
 
 def pulled(rows: Scaled, slopes: Scaled, matrix: Array) -> Scaled:
     """rows (n, S) times diag(slopes) (S,) times ``matrix`` (S, S)."""
-    through = rows * slopes
-    if _narrow(through, axis=1) and _narrow(scaled(matrix), axis=None):
-        values, exponent = through.aligned(axis=1)
-        return raised(scaled(values @ matrix), exponent[:, np.newaxis])
-    return _term_by_term(through, scaled(matrix))
+    return _times(rows * slopes, scaled(matrix))
+
+
+def through_step(setting: Setting, rows: Scaled, t: int) -> Scaled:
+    """rows (n, S) times ∂s_t/∂s_{t−1}."""
+    if setting.problem.single_rnn:
+        return pulled(rows, setting.slopes[t - 1], setting.problem.weights["W_hh"])
+    return _times(rows, jacobian(setting, t))
+
+
+def jacobian(setting: Setting, t: int) -> Scaled:
+    """∂s_t/∂s_{t−1}, (S, S), rows the output."""
+    units = scaled(np.eye(setting.problem.state_size))
+    after = [part for parts in step(setting, t, in_parts(setting, units)) for part in parts]
+    mantissa = np.concatenate([part.mantissa for part in after], axis=1)
+    exponent = np.concatenate([part.exponent for part in after], axis=1)
+    return Scaled(mantissa.T, exponent.T)
+
+
+def _times(rows: Scaled, matrix: Scaled) -> Scaled:
+    if _narrow(rows, axis=1) and _narrow(matrix, axis=None):
+        values, exponent = rows.aligned(axis=1)
+        plain, top = matrix.aligned(axis=(0, 1))
+        return raised(scaled(values @ plain), exponent[:, np.newaxis] + top)
+    return _term_by_term(rows, matrix)
 
 
 def _narrow(entries: Scaled, axis: int | None) -> bool:
@@ -39,7 +63,7 @@ def _narrow(entries: Scaled, axis: int | None) -> bool:
 
 
 def _term_by_term(rows: Scaled, matrix: Scaled) -> Scaled:
-    size = matrix.mantissa.shape[0]
+    size = max(1, matrix.mantissa.shape[0])
     chunk = max(1, CHUNK // size**2)
     parts = [
         total(rows[start : start + chunk, :, np.newaxis] * matrix, axis=1)
@@ -52,23 +76,24 @@ def _term_by_term(rows: Scaled, matrix: Scaled) -> Scaled:
 
 
 AFFORDABLE = 5e8
-"""Of T·H³ numbers in the singular values of a chain."""
+"""Of T·S³ numbers in the singular values of a chain."""
 
 
 def chain_stride(setting: Setting) -> int:
     """At one step in how many the singular values of the chain are affordable."""
-    work = setting.problem.steps * float(setting.problem.hidden) ** 3
+    work = setting.problem.steps * float(setting.problem.state_size) ** 3
     return int(np.ceil(work / AFFORDABLE))
 
 
 def log10_chain(setting: Setting, stride: int = 1) -> Array:
-    """log10 ‖J_T ⋯ J_{k+1}‖₂ for k = 0 … T, (T+1,); nan where k is no multiple of ``stride``."""
-    steps, hidden = setting.problem.steps, setting.problem.hidden
-    rows = scaled(np.eye(hidden))
+    """log10 ‖J_T ⋯ J_{k+1}‖₂, J_t = ∂s_t/∂s_{t−1}, for k = 0 … T, (T+1,); nan where k is no
+    multiple of ``stride``."""
+    steps = setting.problem.steps
+    rows = scaled(np.eye(setting.problem.state_size))
     result = np.full(steps + 1, np.nan)
     result[steps] = 0.0
     for t in range(steps, 0, -1):
-        rows = pulled(rows, setting.slopes[t - 1], setting.problem.weights["W_hh"])
+        rows = through_step(setting, rows, t)
         if (t - 1) % stride == 0:
             result[t - 1] = _log10_norm(rows)
     return result
@@ -92,18 +117,21 @@ def log10_lengths(rows: Scaled) -> Array:
 
 
 def paths(setting: Setting, direct: Scaled) -> Iterator[tuple[int, Integers, Scaled]]:
-    """(k, t's, ∂L_t/∂h_k as rows), for k = T … 0, from ∂L_t/∂h_t and the explicit Jacobians."""
+    """(k, t's, ∂L_t/∂s_k as rows), for k = T … 0, from ∂L_t/∂h_t of the top layer, (T, H), and the
+    explicit Jacobians."""
     problem = setting.problem
+    wide = scaled(np.zeros((problem.steps, problem.state_size)))
+    wide.mantissa[:, setting.top], wide.exponent[:, setting.top] = direct.mantissa, direct.exponent
     weights = problem.loss_weights
     counts = np.zeros(problem.steps, bool) if weights is None else weights != 0
     steps: Integers = np.empty(0, dtype=np.int64)
-    rows = scaled(np.empty((0, problem.hidden)))
+    rows = scaled(np.empty((0, problem.state_size)))
     for k in range(problem.steps, -1, -1):
         if k and counts[k - 1]:
-            rows, steps = _joined(rows, direct[k - 1 : k]), np.append(steps, k)
+            rows, steps = _joined(rows, wide[k - 1 : k]), np.append(steps, k)
         yield k, steps, rows
         if k and len(steps):
-            rows = pulled(rows, setting.slopes[k - 1], problem.weights["W_hh"])
+            rows = through_step(setting, rows, k)
 
 
 def _joined(first: Scaled, second: Scaled) -> Scaled:

@@ -9,8 +9,15 @@ import numpy as np
 from rnngrad.analyses.checking import estimates, experiments, products, seeds
 from rnngrad.analyses.checking.checker import Checker, as_rows
 from rnngrad.analyses.checking.experiments import Seeds, some
+from rnngrad.analyses.checking.parts import (
+    at_gates,
+    certain_at_own_step,
+    of_later_losses,
+    of_part,
+    of_state,
+    probes_of,
+)
 from rnngrad.analyses.checking.paths import check_paths
-from rnngrad.analyses.checking.plan import steps_chosen
 from rnngrad.analyses.checking.seeds import Probes
 from rnngrad.analyses.checking.tangent import output_slopes
 from rnngrad.analyses.checking.tolerance import LOG10_ATOL, Compared
@@ -26,69 +33,89 @@ PER_STEP = ("dLt_dht", "dL_dh", "dL_dx")
 BEYOND = 1e-260
 """How far a total may be off where a ∂L_t/∂h_t is too small for a complex step."""
 
-STATES, INPUTS, PRE, WEIGHTS = 1000, 2000, 3000, 4000
+INPUTS, WEIGHTS = 2000, 4000
 """Streams of directions, far enough apart."""
 
 
 def checks(checker: Checker) -> Iterator[Checked]:
-    """dLt_dht, dL_dh, ∂L_t/∂h_k, ∂L_t/∂a_k, log10_paths, dL_dx and every parameter's gradient."""
+    """dLt_dht, dL_dh, dL_dc, ∂L_t/∂s_k, ∂L_t/∂a_k, log10_paths, dL_dx, and every parameter's."""
     yield from _of_states(checker)
     yield from _of_pre_activations(checker)
     yield from _of_inputs(checker)
     yield from _of_parameters(checker)
 
 
-def _probes(checker: Checker, first: int, size: int, stream: int) -> Probes:
-    chosen = steps_chosen(checker.setting.problem, first, checker.plan.stride)
-    if checker.plan.every:
-        return seeds.all_entries(chosen, size)
-    return seeds.by_direction(chosen, size, stream)
-
-
 def _of_states(checker: Checker) -> Iterator[Checked]:
-    """From h_k moved: the direct term, the total, each ∂L_t/∂h_k, and the norms of the paths."""
+    """From s_k moved: the direct term, the totals, each ∂L_t/∂s_k, and the norms of the paths."""
     problem, tested = checker.setting.problem, checker.tested
-    wanted = {"dLt_dht", "dL_dh", "log10_paths"} & set(tested)
+    wanted = {"dLt_dht", "dL_dh", "dL_dc", "log10_paths"} & set(tested)
     if not wanted and checker.paths is None:
         return
-    probes = _probes(checker, 0, problem.hidden, STATES)
+    parts = list(of_state(problem, checker.plan))
+    groups = [one.group for one in parts]
+    probes = seeds.side_by_side([(g.probes, g.columns) for g in groups], problem.state_size)
     answer = checker.answers(seeds.of_states(problem, probes), (0.1, 0.4), "dL_dh")
     value = _shaped(answer.value, probes, problem.steps)
-    error = answer.error.reshape(value.mantissa.shape)
-    if "dLt_dht" in tested:
+    error = of_later_losses(answer.error.reshape(value.mantissa.shape), probes.rows)
+    first = 0
+    for one in parts:
+        last = first + one.group.probes.entry.shape[1]
+        if one.group.columns != checker.setting.top:
+            certain_at_own_step(error[:, first:last], probes.rows)
+        first = last
+    for part, name in enumerate(("dL_dh", "dL_dc")):
+        if {name, "dLt_dht"} & set(tested) and part < len(problem.cell.parts):
+            mine, columns = of_part(problem, parts, part)
+            yield from _direct_and_total(checker, name, mine, value[:, columns], error[:, columns])
+    if checker.paths is not None:
+        yield explained(check_paths(checker, "dLt_dhk", groups, value, error), checker)
+    if "log10_paths" in tested and "log10_paths" not in checker.plan.left_out:
+        yield _log10_paths(checker)
+
+
+def _direct_and_total(
+    checker: Checker, name: str, probes: Probes, value: Scaled, error: Array
+) -> Iterator[Checked]:
+    """∂L_t/∂h_t and ∂L/∂h_t, or ∂L/∂c_t."""
+    if "dLt_dht" in checker.tested and name == "dL_dh":
         later = probes.rows[probes.rows > 0]
         inner = np.arange(len(probes.rows))[probes.rows > 0]
         direct = Probes(later, probes.direction[inner], probes.entry[inner])
         at = value[inner, :, later - 1].floats(), error[inner, :, later - 1]
         yield _totals(checker, "dLt_dht", direct, at[0], at[1], first=1)
-    if "dL_dh" in tested:
+    if name in checker.tested:
         sums = total(value, axis=2).floats(), error.sum(axis=2)
-        yield _totals(checker, "dL_dh", probes, sums[0], sums[1], first=0)
-    if checker.paths is not None:
-        yield explained(check_paths(checker, "dLt_dhk", probes, value, error), checker)
-    if "log10_paths" in tested and "log10_paths" not in checker.plan.left_out:
-        yield _log10_paths(checker)
+        yield _totals(checker, name, probes, sums[0], sums[1], first=0)
 
 
 def _of_pre_activations(checker: Checker) -> Iterator[Checked]:
-    """∂L_t/∂a_k, each on its own; times h_{k−1}, x_k and 1 they are the summands of ∂L/∂W."""
+    """∂L_t/∂a_k, each on its own; times h_{k−1}, x_k and 1 they are the summands of ∂L/∂W. For
+    one layer of rnn (H,); else ∂L_t/∂u_x of every layer and gate, then ∂L_t/∂u_h, (2 G·H,)."""
     problem = checker.setting.problem
     if checker.paths is None:
         return
-    probes = _probes(checker, 1, problem.hidden, PRE)
-    moved = seeds.of_pre_activations(problem, probes.rows, probes.direction)
+    count = seeds.gate_count(problem)
+    groups = list(at_gates(problem, checker.plan))
+    width = groups[-1].columns.stop
+    probes = seeds.side_by_side([(g.probes, g.columns) for g in groups], width)
+    sides = probes.direction[..., :count], probes.direction[..., count:]
+    moved = seeds.of_pre_activations(
+        problem, probes.rows, sides[0], sides[1] if width > count else None
+    )
     answer = checker.answers(moved, (0.4, 0.6), "dLt_dak")
     value = _shaped(answer.value, probes, problem.steps)
-    error = answer.error.reshape(value.mantissa.shape)
-    yield explained(check_paths(checker, "dLt_dak", probes, value, error), checker)
+    error = of_later_losses(answer.error.reshape(value.mantissa.shape), probes.rows)
+    yield explained(check_paths(checker, "dLt_dak", groups, value, error), checker)
 
 
 def _of_inputs(checker: Checker) -> Iterator[Checked]:
     problem = checker.setting.problem
     if "dL_dx" not in checker.tested:
         return
-    probes = _probes(checker, 1, problem.inputs, INPUTS)
-    pre = probes.direction @ problem.weights["W_xh"].T
+    probes = probes_of(problem, checker.plan, 1, problem.inputs, INPUTS)
+    lowest = problem.layers[0]
+    pre = np.zeros((*probes.entry.shape, seeds.gate_count(problem)))
+    pre[..., lowest.gates] = probes.direction @ lowest.weights["W_xh"].T
     moved = seeds.of_pre_activations(problem, probes.rows, pre)
     answer = checker.answers(moved, (0.6, 0.8), "dL_dx")
     value = total(_shaped(answer.value, probes, problem.steps), axis=2).floats()
@@ -153,7 +180,7 @@ def _totals(
         return _wrong_shape(checker, name, got, shape)
     mine = as_rows(name, got)[probes.rows - first]
     claimed = _claimed(probes, mine)
-    if checker.faint.any():
+    if checker.faint.any() or checker.blind.any():
         apart = np.abs(claimed - expected)
         error = np.where((apart > 0) & (apart < BEYOND), BEYOND, error)
     size = np.max(np.abs(expected), axis=1, initial=0.0)
@@ -202,18 +229,28 @@ def _log10_paths(checker: Checker) -> Checked:
     got = np.asarray(checker.tested["log10_paths"], dtype=np.float64)
     if got.shape == expected.shape:
         agree = (got == expected) | (np.abs(got - expected) <= LOG10_ATOL)
-        expected = np.where(checker.faint[:, np.newaxis] & ~agree & ~later, np.inf, expected)
+        rows = np.arange(1, steps + 1)
+        unseen = np.array([checker.unseen(k, rows) for k in range(steps + 1)]).T
+        expected = np.where(unseen & ~agree & ~later, np.inf, expected)
     entry = checker.array("log10_paths", products.TITLE, expected, np.zeros_like(expected))
     return explained(entry, checker)
 
 
 def explained(entry: Checked, checker: Checker) -> Checked:
-    """An undecided entry with the reason, where it is a read-out beyond the range of floats."""
-    beyond = np.flatnonzero(checker.faint)
-    if entry.verdict is not Verdict.INCONCLUSIVE or not len(beyond):
+    """An undecided entry with the reason, where it is beyond the range of floats."""
+    if entry.verdict is not Verdict.INCONCLUSIVE:
         return entry
-    reason = (
-        f"the read-out of step {beyond[0] + 1} is saturated: ∂L_t/∂h_t is below the range of "
-        "floats, where a complex step does not reach"
-    )
-    return entry._replace(reason=reason)
+    beyond, blind = np.flatnonzero(checker.faint), np.flatnonzero(checker.blind)
+    if len(beyond):
+        reason = (
+            f"the read-out of step {beyond[0] + 1} is saturated: ∂L_t/∂h_t is below the range of "
+            "floats, where a complex step does not reach"
+        )
+        return entry._replace(reason=reason)
+    if len(blind):
+        reason = (
+            f"a gate of step {blind[0] + 1} is saturated: its slope is below the range of floats, "
+            "where a complex step does not reach"
+        )
+        return entry._replace(reason=reason)
+    return entry

@@ -6,6 +6,7 @@ moves the row by d and sees ∂L_t/∂ε; the gradient under test claims ⟨row,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -54,25 +55,53 @@ def picked_each(count: int, size: int, stream: int) -> Integers:
     return np.asarray(bits @ (2 ** np.arange(20)) % size, dtype=np.int64)
 
 
+def side_by_side(parts: Sequence[tuple[Probes, slice]], size: int) -> Probes:
+    """Probes of some columns of a row each, as probes of the whole row of ``size`` entries."""
+    directions, entries = [], []
+    for probes, columns in parts:
+        wide = np.zeros((*probes.entry.shape, size))
+        wide[..., columns] = probes.direction
+        directions.append(wide)
+        entries.append(np.where(probes.entry < 0, -1, probes.entry + columns.start))
+    rows = parts[0][0].rows
+    return Probes(rows, np.concatenate(directions, axis=1), np.concatenate(entries, axis=1))
+
+
 def of_states(problem: Problem, probes: Probes) -> Seeds:
-    """h_k moved, k = 0 … T."""
+    """s_k moved, k = 0 … T."""
     start = np.repeat(probes.rows, probes.direction.shape[1])
-    state = probes.direction.reshape(len(start), problem.hidden)
-    return Seeds(start, state, np.zeros_like(state), NOTHING)
+    state = probes.direction.reshape(len(start), problem.state_size)
+    none = _nothing(len(start), gate_count(problem))
+    return Seeds(start, state, none, none, NOTHING)
 
 
-def of_pre_activations(problem: Problem, rows: Integers, direction: Array) -> Seeds:
-    """a_k moved by ``direction`` (R, m, H), k = 1 … T."""
-    start = np.repeat(rows - 1, direction.shape[1])
-    pre = direction.reshape(len(start), problem.hidden)
-    return Seeds(start, np.zeros_like(pre), pre, NOTHING)
+def gate_count(problem: Problem) -> int:
+    """How many pre-activations a step has, all layers and gates told."""
+    return int(problem.layers[-1].gates.stop)
+
+
+def of_pre_activations(
+    problem: Problem, rows: Integers, at_x: Array, at_h: Array | None = None
+) -> Seeds:
+    """u_x and u_h of step k moved by directions (R, m, G·H), k = 1 … T; for rnn that is a_k."""
+    start = np.repeat(rows - 1, at_x.shape[1])
+    none = _nothing(len(start), gate_count(problem))
+    flat = at_x.reshape(none.shape)
+    other = none if at_h is None else at_h.reshape(none.shape)
+    return Seeds(start, _nothing(len(start), problem.state_size), flat, other, NOTHING)
 
 
 def of_weights(problem: Problem, name: str, direction: Array) -> Seeds:
     """A parameter moved at every step, ``direction`` (B, *shape)."""
     count = len(direction)
-    none = np.zeros((count, problem.hidden))
-    return Seeds(np.zeros(count, dtype=np.int64), none, none, {name: direction})
+    none = _nothing(count, gate_count(problem))
+    state = _nothing(count, problem.state_size)
+    return Seeds(np.zeros(count, dtype=np.int64), state, none, none, {name: direction})
+
+
+def _nothing(count: int, size: int) -> Array:
+    """Zeros that take no room; not to be written to."""
+    return np.broadcast_to(np.zeros(size), (count, size))
 
 
 def weight_probes(gradient: Array, every: bool, stream: int) -> tuple[Array, Integers]:

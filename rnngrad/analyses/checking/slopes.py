@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rnngrad.analyses.checking.experiments import STEP
 from rnngrad.core.activations import Activation
 from rnngrad.core.arrays import Array, Numbers
 from rnngrad.core.scaled import Scaled, scaled, scaled_from_log2
+
+STEP = 2.0**-100
+"""h = 7.9e-31; a power of two, so that dividing by it is exact."""
 
 LONGER = 2.0**-30
 """The step for tails, where f''' ≈ f': its error is LONGER²/6 = 1.4e-19, and 1e-290 survives."""

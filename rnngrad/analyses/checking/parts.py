@@ -1,0 +1,101 @@
+"""What a row is made of: h and c layer by layer, the pre-activations side by side, with probes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from rnngrad.analyses.checking import seeds
+from rnngrad.analyses.checking.plan import Plan, steps_chosen
+from rnngrad.analyses.checking.seeds import Probes
+from rnngrad.core.arrays import Array, Integers
+from rnngrad.core.jacobians import PulledBack
+from rnngrad.core.problem import Layer, Problem
+from rnngrad.core.scaled import Scaled
+
+STATES, PRE = 1000, 3000
+"""Streams of directions, far enough apart."""
+
+
+class Group(NamedTuple):
+    """Some entries of a row: probes of them, where they stand in it, and how to have them."""
+
+    probes: Probes
+    columns: slice
+    rows: Callable[[PulledBack], Scaled | None]
+
+
+class OfState(NamedTuple):
+    """h (part 0) or c of a layer, with its probes."""
+
+    layer: Layer
+    part: int
+    group: Group
+
+
+def probes_of(problem: Problem, plan: Plan, first: int, size: int, stream: int) -> Probes:
+    chosen = steps_chosen(problem, first, plan.stride)
+    if plan.every:
+        return seeds.all_entries(chosen, size)
+    return seeds.by_direction(chosen, size, stream)
+
+
+def of_state(problem: Problem, plan: Plan) -> Iterator[OfState]:
+    """h, or h and c, of every layer."""
+    number = 0
+    for layer in problem.layers:
+        for part, columns in enumerate(layer.state):
+            probes = probes_of(problem, plan, 0, layer.hidden, STATES + 2 * number)
+            group = Group(probes, columns, partial(_at_state, columns))
+            yield OfState(layer, part, group)
+            number += 1
+
+
+def _at_state(columns: slice, reached: PulledBack) -> Scaled | None:
+    return reached.at_s[:, columns]
+
+
+def of_part(problem: Problem, parts: Sequence[OfState], part: int) -> tuple[Probes, Integers]:
+    """The probes of h (part 0) or c of all layers, as probes of a row (H,), and which they are."""
+    sizes = [one.group.probes.entry.shape[1] for one in parts]
+    starts = np.cumsum([0, *sizes])
+    mine = [(i, one) for i, one in enumerate(parts) if one.part == part]
+    probes = seeds.side_by_side(
+        [(one.group.probes, one.layer.units) for _, one in mine], problem.hidden
+    )
+    which = [np.arange(starts[i], starts[i + 1]) for i, _ in mine]
+    return probes, np.concatenate(which)
+
+
+def at_gates(problem: Problem, plan: Plan) -> Iterator[Group]:
+    """The pre-activations of each layer, on the side of W_xh and, but for rnn, on that of W_hh."""
+    count = seeds.gate_count(problem)
+    for side in range(1 if problem.single_rnn else 2):
+        for number, layer in enumerate(problem.layers):
+            start, stop = layer.gates.start + side * count, layer.gates.stop + side * count
+            stream = PRE + 2 * (side * problem.depth + number)
+            probes = probes_of(problem, plan, 1, stop - start, stream)
+            yield Group(probes, slice(start, stop), partial(_at_gates, number, side))
+
+
+def _at_gates(layer: int, side: int, reached: PulledBack) -> Scaled | None:
+    """∂L_t/∂u_x or ∂L_t/∂u_h of a layer, which k = 0 has not."""
+    if reached.gates is None:
+        return None
+    rows: Scaled = reached.gates[layer][side]
+    return rows
+
+
+def of_later_losses(error: Array, rows: Integers) -> Array:
+    """The error, (R, m, T), but 0 of L_t before step k: no method is in doubt about those."""
+    earlier = np.arange(1, error.shape[2] + 1) < rows[:, np.newaxis]
+    return np.where(earlier[:, np.newaxis], 0.0, error)
+
+
+def certain_at_own_step(error: Array, rows: Integers) -> None:
+    """L_k sees h_k of the top layer alone: that all else of s_k leaves it as it is, is certain."""
+    for row in np.flatnonzero(rows):
+        error[row, :, rows[row] - 1] = 0.0

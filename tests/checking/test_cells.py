@@ -1,0 +1,277 @@
+"""gru, lstm and stacks: right gradients pass by every method, and planted mistakes fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import rnngrad
+from checking import cells
+from rnngrad.analyses.checking.coefficients import coefficients, inputs_of
+from rnngrad.analyses.checking.experiments import setting
+from rnngrad.analyses.checking.methods import METHODS
+from rnngrad.analyses.checking.own import check_own
+from rnngrad.analyses.checking.verdicts import Checked, Verdict, worst
+from rnngrad.analyses.quantities import Passes, records
+from rnngrad.core.arrays import frozen
+from rnngrad.core.cells import PulledTerms
+from rnngrad.core.jacobians import PulledBack, pulled_back
+from rnngrad.core.problem import Problem
+from rnngrad.core.scaled import Scaled
+
+PATHS = ("dLt_dhk", "dLt_dak")
+KINDS = [("gru", 1), ("lstm", 1), ("rnn", 2), ("gru", 2), ("lstm", 2)]
+SMALL = {kind: cells.problem(4, kind, steps=4, hidden=3, scale=0.6) for kind in KINDS}
+NAMES = [(kind, name) for kind in KINDS for name in records(SMALL[kind])]
+
+
+def verdicts(checked: list[Checked]) -> dict[str, str]:
+    return {entry.name: str(entry.verdict) for entry in checked}
+
+
+def told(values: object) -> str:
+    return "-".join(map(str, values)) if isinstance(values, tuple) else str(values)
+
+
+@pytest.mark.parametrize("method", ["complex-step", "adjoint"])
+@pytest.mark.parametrize("decade", range(6))
+def test_right_gradients_pass(decade: int, method: str) -> None:
+    for seed in range(12 * decade, 12 * decade + 12):
+        problem = cells.problem(seed)
+        found = check_own(problem, method=method)
+        assert [e for e in found if e.verdict is not Verdict.PASS] == [], seed
+        assert {entry.name for entry in found} == {*records(problem), *PATHS}
+
+
+@pytest.mark.parametrize("method", ["differences", "taylor"])
+def test_right_gradients_never_fail(method: str) -> None:
+    for seed in range(0, 60, 2):
+        found = check_own(cells.problem(seed), method=method)
+        assert [e for e in found if e.verdict is Verdict.FAIL] == [], seed
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("kind", KINDS, ids=told)
+def test_every_method_calls_a_well_behaved_net_right(kind: tuple[str, int], method: str) -> None:
+    found = check_own(SMALL[kind], method=method, rtol=1e-6)
+    assert worst(entry.verdict for entry in found) == "pass", found
+
+
+@pytest.mark.parametrize(("kind", "name"), NAMES, ids=told)
+def test_one_entry_off_by_1e_8_of_itself_fails(kind: tuple[str, int], name: str) -> None:
+    right = rnngrad.derive(SMALL[kind])
+    wrong = np.array(right[name])
+    index = np.unravel_index(np.nanargmax(np.where(np.isfinite(wrong), abs(wrong), 0)), wrong.shape)
+    wrong[index] = wrong[index] + 2e-8 if name.startswith("log10_") else wrong[index] * (1 + 1e-8)
+    for method in ("complex-step", "adjoint"):
+        (entry,) = check_own(SMALL[kind], method=method, gradients={name: wrong})
+        assert (entry.name, entry.verdict) == (name, Verdict.FAIL)
+    (entry,) = check_own(SMALL[kind], gradients={name: wrong})
+    assert entry.worst_index == index
+
+
+def every_path(kind: tuple[str, int]) -> Iterator[tuple[str, int, int]]:
+    """(dLt_dhk, part of the state, 0) and (dLt_dak, layer, side)."""
+    problem = SMALL[kind]
+    for part in range(problem.depth * len(problem.cell.parts)):
+        yield "dLt_dhk", part, 0
+    for layer in range(problem.depth):
+        for side in range(2):
+            yield "dLt_dak", layer, side
+
+
+@pytest.mark.parametrize(
+    ("kind", "where"), [(kind, where) for kind in KINDS for where in every_path(kind)], ids=told
+)
+def test_a_single_path_fails_on_its_own(kind: tuple[str, int], where: tuple[str, int, int]) -> None:
+    """L_4 by way of step 2, in one entry of one layer's h, c, u_x or u_h."""
+    problem, (name, number, side) = SMALL[kind], where
+    passes = Passes(problem)
+
+    def wrong() -> Iterator[PulledBack]:
+        for reached in pulled_back(problem, passes.forward, passes.direct):
+            yield _nudged(reached, name, number, side) if reached.k == 2 else reached
+
+    found = check_own(problem, gradients={}, paths=wrong)
+    assert verdicts(found) == {n: "fail" if n == name else "pass" for n in PATHS}
+    (entry,) = (entry for entry in found if entry.name == name)
+    assert entry.worst_index is not None
+    assert entry.worst_index[:2] == (3, 2 if name == "dLt_dhk" else 1)
+
+
+def _nudged(reached: PulledBack, name: str, number: int, side: int) -> PulledBack:
+    at = int(np.flatnonzero(reached.steps == 4)[0])
+    if name == "dLt_dhk":
+        return reached._replace(at_s=_off(reached.at_s, at, 3 * number + 1))
+    assert reached.gates is not None
+    gates = list(reached.gates)
+    sides = [gates[number].x, gates[number].h]
+    sides[side] = _off(sides[side], at, 1)
+    gates[number] = gates[number]._replace(x=sides[0], h=sides[1])
+    return reached._replace(gates=tuple(gates))
+
+
+def _off(rows: Scaled, row: int, column: int) -> Scaled:
+    mantissa = rows.mantissa.copy()
+    size = np.abs(rows.aligned(axis=1)[0][row])
+    mantissa[row, column] *= 1 + 1e-7 * size.max() / size[column]
+    return Scaled(mantissa, rows.exponent)
+
+
+@pytest.mark.parametrize("size", [1e-20, 1e-60, 1e-200])
+@pytest.mark.parametrize("kind", KINDS, ids=told)
+def test_vanishing_rows_count_like_any_other(kind: tuple[str, int], size: float) -> None:
+    """W_hh and the upper W_xh of that size: rows of 1e-200 and of 1e-400."""
+    net = cells.spec(1, kind, steps=6, hidden=2, scale=0.6)
+    for number, layer in enumerate(net["weights"].get("layers", [net["weights"]])):
+        layer["W_hh"] = layer["W_hh"] * size
+        layer["W_xh"] = layer["W_xh"] * (size if number else 1.0)
+    problem = rnngrad.load(net | {"loss_steps": "last"})
+    for method in ("complex-step", "adjoint"):
+        found = check_own(problem, method=method)
+        assert [e for e in found if e.verdict is not Verdict.PASS] == []
+    for name in ("dL_dh", "dL_dx", "dL_dW_xh", "dL_dW_xh.0"):
+        if name in records(problem):
+            wrong = np.array(rnngrad.derive(problem)[name])
+            row = np.flatnonzero(np.abs(wrong).max(axis=1) > 1e-290)[0]
+            wrong[row] *= 1 + 1e-8
+            if name.startswith("dL_dW"):
+                wrong *= 1 + 1e-8
+            assert verdicts(check_own(problem, gradients={name: wrong})) == {name: "fail"}
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_a_saturated_gate_is_undecided_never_wrong(cell: str) -> None:
+    """Gates at ±1000: slopes of 1e-434 that no complex step sees, but rnngrad does."""
+    net = cells.spec(2, (cell, 1), steps=5, hidden=2, scale=0.6)
+    net["weights"]["b_h" if cell == "lstm" else "b_xh"][:] = [1000, -1000] * (cells.GATES[cell])
+    found = check_own(rnngrad.load(net))
+    assert {e.verdict for e in found} == {Verdict.PASS, Verdict.INCONCLUSIVE}
+    doubtful = [e for e in found if e.verdict is Verdict.INCONCLUSIVE]
+    assert all("saturated" in entry.reason for entry in doubtful), doubtful
+
+
+def test_a_relu_stack_is_undecided_at_its_kink_alone() -> None:
+    net = cells.spec(2, ("rnn", 2), steps=4, hidden=2, scale=0.6) | {"activation": "relu"}
+    assert worst(e.verdict for e in check_own(rnngrad.load(net))) == "pass"
+    layers, start = net["weights"]["layers"], net["h_0"][:2]
+    layers[0]["b_h"] = -(layers[0]["W_xh"] @ net["inputs"][0] + layers[0]["W_hh"] @ start)
+    found = {entry.name: entry for entry in check_own(rnngrad.load(net))}
+    assert found["dht_dhprev"].verdict is Verdict.INCONCLUSIVE
+    assert "relu's kink" in found["dht_dhprev"].reason
+    assert found["h"].verdict is Verdict.PASS
+
+
+# ------------------------------------------------- the cell's own record, planted with mistakes
+
+
+def _of_terms(change: Callable[[tuple], tuple]) -> Callable[[Problem], Problem]:
+    def wrong(problem: Problem) -> Problem:
+        cell = problem.cell
+
+        def linearise(trace: object, f: object, kind: object) -> tuple:
+            return change(cell.linearise(trace, f, kind))
+
+        return replace(problem, cell=cell._replace(linearise=linearise))
+
+    return wrong
+
+
+def _without(part: int) -> Callable[[tuple], tuple]:
+    """Without one term: what it multiplies is taken twice instead."""
+    return lambda terms: tuple(t + t if i == part else t for i, t in enumerate(terms))
+
+
+@pytest.mark.parametrize("term", range(5))
+def test_a_wrong_term_of_gru_is_caught(term: int) -> None:
+    found = verdicts(check_own(_of_terms(_without(term))(SMALL["gru", 1])))
+    assert found["dht_dhprev"] == found["dLt_dhk" if term not in (3,) else "dLt_dak"] == "fail" or (
+        term == 3 and found["dL_db_xh"] == found["dL_dx"] == "fail"
+    )
+    assert found["h"] == found["losses"] == "pass"
+
+
+@pytest.mark.parametrize("term", range(6))
+def test_a_wrong_term_of_lstm_is_caught(term: int) -> None:
+    found = verdicts(check_own(_of_terms(_without(term))(SMALL["lstm", 1])))
+    assert found["dht_dhprev"] == found["log10_chain"] == found["dL_dh"] == "fail"
+    assert found["h"] == found["losses"] == "pass"
+
+
+def test_a_wrong_pull_is_caught() -> None:
+    """What passes by the matrices is forgotten: ∂c_t/∂c_{t−1}."""
+    problem = SMALL["lstm", 1]
+    pull = problem.cell.pull
+
+    def wrong(terms: tuple, rows: tuple) -> PulledTerms:
+        pulled = pull(terms, rows)
+        return pulled._replace(kept=(None, pulled.kept[1] * terms[0]))
+
+    found = verdicts(check_own(replace(problem, cell=problem.cell._replace(pull=wrong))))
+    assert found["dL_dc"] == found["dht_dhprev"] == found["dLt_dhk"] == "fail"
+
+
+@pytest.mark.parametrize("kind", [("gru", 1), ("lstm", 1), ("lstm", 2)], ids=told)
+def test_wrong_equations_are_caught(kind: tuple[str, int]) -> None:
+    """A cell that is wrong, and differentiated rightly, is still no gru or lstm."""
+    problem = SMALL[kind]
+    advance = problem.cell.advance
+
+    def wrong(u_x: object, u_h: object, state: object, f: object) -> object:
+        after = advance(u_x, u_h, state, f)
+        return after._replace(state=tuple(part * (1 + 1e-7) for part in after.state))
+
+    found = verdicts(check_own(replace(problem, cell=problem.cell._replace(advance=wrong))))
+    assert found["h"] == "fail"
+
+
+def test_no_coefficient_is_the_core_s_own() -> None:
+    """The diagonals by complex step are right where the core's are wrong."""
+    problem = SMALL["gru", 1]
+    spoilt = _of_terms(lambda terms: tuple(t * t for t in terms))(problem)
+    layer = problem.layers[0]
+    found = []
+    for one in (problem, spoilt):
+        share = Passes(one).forward.layers(one)[0]
+        found.append(coefficients(one, share, inputs_of(one, layer, share)).values.floats())
+    assert np.array_equal(*found)
+    z = 1 / (1 + np.exp(-share.a[:, 3:6]))
+    assert found[0][0, 6] == pytest.approx(z, rel=1e-14)
+
+
+def test_a_large_lstm_is_checked_by_direction() -> None:
+    problem = cells.problem(3, ("lstm", 1), steps=100, hidden=24, scale=0.2)
+    found = {entry.name: entry for entry in check_own(problem)}
+    assert worst(entry.verdict for entry in found.values()) == "pass", found
+    assert found["dL_dc"].method == "complex step, by direction"
+    for name in ("dL_dW_hh", "dL_dh", "dL_dc", "dL_dx"):
+        wrong = np.array(rnngrad.derive(problem)[name])
+        wrong[-2, 1 if name != "dL_dx" else 0] += 1e-7 * np.max(np.abs(wrong[-2]))
+        assert verdicts(check_own(problem, gradients={name: wrong})) == {name: "fail"}
+
+
+def test_without_a_loss_only_the_recurrence_is_checked() -> None:
+    net = cells.spec(5, ("lstm", 2))
+    bare = rnngrad.load({key: value for key, value in net.items() if key != "targets"})
+    found = check_own(bare)
+    assert [entry.name for entry in found] == list(records(bare)) == [
+        "h", "y", "dht_dhprev", "log10_chain",
+    ]  # fmt: skip
+    assert worst(entry.verdict for entry in found) == "pass"
+
+
+def test_what_is_not_finite_is_undecided() -> None:
+    problem = SMALL["rnn", 2]
+    problem = replace(problem, x=frozen(problem.x * np.inf))
+    assert worst(entry.verdict for entry in check_own(problem)) is not Verdict.PASS
+
+
+def test_the_states_are_laid_out_as_in_the_contract() -> None:
+    """[h¹, c¹, h², c²]"""
+    problem = SMALL["lstm", 2]
+    trace = Passes(problem).forward
+    parts = (trace.h[:, :3], trace.c[:, :3], trace.h[:, 3:], trace.c[:, 3:])
+    assert np.array_equal(setting(problem).states, np.concatenate(parts, axis=1))
