@@ -159,14 +159,21 @@ def peak_memory(quick: bool) -> dict[str, float]:
     }
 
 
+LAUNCHER = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, used = os.wait4(process.pid, 0)
+print(used.ru_maxrss, os.waitstatus_to_exitcode(status))
+"""
+"""A child's peak includes that of whoever forked it: so a small process does."""
+
+
 def _peak(arguments: list[str], text: str) -> float:
-    process = subprocess.Popen([sys.executable, *arguments], stdin=subprocess.PIPE, cwd=ROOT,
-                               stdout=subprocess.DEVNULL, env=_environment())  # fmt: skip
-    assert process.stdin is not None
-    process.stdin.write(text.encode())
-    process.stdin.close()
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{arguments} ended in {process.returncode}")
-    return used.ru_maxrss / 1024
+    done = subprocess.run(
+        [sys.executable, "-c", LAUNCHER, sys.executable, *arguments], input=text, check=True,
+        cwd=ROOT, capture_output=True, text=True, env=_environment(), encoding="utf-8",
+    )  # fmt: skip
+    peak, status = map(int, done.stdout.split())
+    if status:
+        raise RuntimeError(f"{arguments} ended in {status}: {done.stderr}")
+    return peak / 1024

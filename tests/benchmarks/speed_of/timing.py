@@ -18,8 +18,8 @@ Work = Callable[[], object]
 SHORTEST = 2e-3
 """Seconds that one turn takes at least."""
 
-MOST = 101
-"""Rounds at most."""
+FEWEST, MOST = 5, 101
+"""Rounds at least, unless next to no time is given, and at most."""
 
 SLOW = 8.0
 """A contestant so many times slower than the time that a round should take sits out most rounds."""
@@ -35,10 +35,19 @@ class Timed(NamedTuple):
 
 def side_by_side(ours: str, works: dict[str, Work], budget: float) -> dict[str, Timed]:
     """Time every work for about ``budget`` seconds together; ``ours`` is what ratios refer to."""
+    gc.collect()
+    gc.disable()
+    try:
+        return _side_by_side(ours, works, budget)
+    finally:
+        gc.enable()
+
+
+def _side_by_side(ours: str, works: dict[str, Work], budget: float) -> dict[str, Timed]:
     repeats = {name: _repeats(work) for name, work in works.items()}
     once = {name: _turn(work, repeats[name]) for name, work in works.items()}
     fast = sum(seconds * repeats[name] for name, seconds in once.items() if seconds < budget / SLOW)
-    rounds = int(np.clip(budget / max(fast, 1e-9), 3, MOST))
+    rounds = int(np.clip(budget / max(fast, 1e-9), FEWEST if budget > 1 else 1, MOST))
     turns: dict[str, list[float]] = {name: [] for name in works}
     own: dict[str, list[float]] = {name: [] for name in works}
     for i in range(rounds):
@@ -61,11 +70,7 @@ def _repeats(work: Work) -> int:
 
 
 def _turn(work: Work, repeats: int) -> float:
-    gc.collect()
-    gc.disable()
     start = time.perf_counter()
     for _ in range(repeats):
         work()
-    seconds = (time.perf_counter() - start) / repeats
-    gc.enable()
-    return seconds
+    return (time.perf_counter() - start) / repeats
