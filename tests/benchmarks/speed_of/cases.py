@@ -1,7 +1,7 @@
 """The nets that are timed: tanh, linear read-out, squared error at every step, drawn from a seed.
 
-W_hh has independent normal entries of standard deviation ``gain``/√H. With ``gain`` 0.9 and inputs
-of unit size gradients vanish slowly, which is the usual case; sizes are (T, H, I, O) as in the docs.
+W_hh has independent normal entries of deviation ``gain``/√H. With ``gain`` 0.9 and inputs of unit
+size gradients vanish slowly, which is the usual case; sizes are (T, H, I, O) as in the docs.
 """
 
 from __future__ import annotations

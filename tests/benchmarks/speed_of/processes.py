@@ -39,7 +39,9 @@ import sys, numpy as np
 f = np.load(sys.argv[1])
 """
 
-WITH_JAX = READ + """
+WITH_JAX = (
+    READ
+    + """
 import jax, jax.numpy as jnp
 jax.config.update("jax_enable_x64", True)
 def loss(W):
@@ -50,8 +52,11 @@ def loss(W):
     return jnp.sum((f["targets"] - h @ f["W_hy"].T - f["b_y"]) ** 2)
 np.save(sys.argv[2], jax.jit(jax.grad(loss))(f["W_hh"]))
 """
+)
 
-WITH_TORCH = READ + """
+WITH_TORCH = (
+    READ
+    + """
 import torch
 w = {k: torch.tensor(f[k]) for k in f}
 rnn = torch.nn.RNN(w["x"].shape[1], len(w["W_hh"]), dtype=torch.float64)
@@ -62,6 +67,7 @@ y = rnn(w["x"][:, None])[0][:, 0] @ w["W_hy"].T + w["b_y"]
 torch.sum((w["targets"] - y) ** 2).backward()
 np.save(sys.argv[2], rnn.weight_hh_l0.grad.numpy())
 """
+)
 
 SPEC = """
 weights: {W_xh: {file: net.npz, key: W_xh}, W_hh: {file: net.npz, key: W_hh},

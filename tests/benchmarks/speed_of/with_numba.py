@@ -31,14 +31,24 @@ def _gradients(W_xh, W_hh, b_h, W_hy, b_y, x, targets, h_0):
             dL_dh[t, i] += direct[t - 1, i]
             dL_da[t - 1, i] = (1 - h[t, i] ** 2) * dL_dh[t, i]
         dL_dh[t - 1] = np.dot(W_T, dL_da[t - 1])
-    dL_dW_hy = np.dot(2 * error.T, h[1:])
-    return (np.sum(error**2), dL_dh, np.dot(dL_da, W_xh), np.dot(dL_da.T, x),
-            np.dot(dL_da.T, h[:-1]), dL_da.sum(axis=0), dL_dW_hy, 2 * error.sum(axis=0))  # fmt: skip
+    weights = (np.dot(dL_da.T, x), np.dot(dL_da.T, h[:-1]), dL_da.sum(axis=0),
+               np.dot(2 * error.T, h[1:]), 2 * error.sum(axis=0))  # fmt: skip
+    return np.sum(error**2), dL_dh, np.dot(dL_da, W_xh), weights
 
 
 def gradients(case: Case) -> Callable[[], dict[str, Any]]:
     """Loss, ∂L/∂h_t, ∂L/∂x_t and every weight's gradient."""
     w = case.weights
     arrays = (w["W_xh"], w["W_hh"], w["b_h"], w["W_hy"], w["b_y"], case.x, case.targets, case.h_0)
-    names = ("loss", "dL_dh", "dL_dx", "dL_dW_xh", "dL_dW_hh", "dL_db_h", "dL_dW_hy", "dL_db_y")
-    return lambda: dict(zip(names, _gradients(*arrays), strict=True))
+    names = ("dL_dW_xh", "dL_dW_hh", "dL_db_h", "dL_dW_hy", "dL_db_y")
+
+    def work() -> dict[str, Any]:
+        loss, dL_dh, dL_dx, grads = _gradients(*arrays)
+        return {
+            "loss": loss,
+            "dL_dh": dL_dh,
+            "dL_dx": dL_dx,
+            **dict(zip(names, grads, strict=True)),
+        }
+
+    return work
