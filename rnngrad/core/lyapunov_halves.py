@@ -67,8 +67,8 @@ def by_halves(W: Array, slopes: Scaled, ends: Integers) -> Halves | None:
     None where a half would not do.
     """
     forward = _Half(W, slopes)
-    inverse = np.asarray(np.linalg.inv(W).T, np.float64)
-    backward = _Half(inverse, Scaled(1.0 / slopes.mantissa, -slopes.exponent))
+    inverse: Array = np.linalg.inv(W)
+    backward = _Half(inverse.T, Scaled(1.0 / slopes.mantissa, -slopes.exponent))
     Q_T, large = np.eye(len(W)), len(W) // 2
     logs = np.empty((len(ends), len(W)))
     for i, end in enumerate(ends):

@@ -1,0 +1,1 @@
+"""What ``tests/benchmarks/speed.py`` runs: cases, peers, rows, timing, the page."""

@@ -1,0 +1,127 @@
+"""The peers that need NumPy alone: what one writes first, equation by equation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from speed_of.cases import Case
+
+Result = dict[str, np.ndarray]
+
+
+def gradients(case: Case) -> Callable[[], Result]:
+    """Forward and BPTT, one step at a time, an outer product a step for each weight."""
+    return lambda: _gradients(case)
+
+
+def _gradients(case: Case) -> Result:
+    w, x = case.weights, case.x
+    steps, h = case.steps, [case.h_0]
+    for t in range(steps):
+        h.append(np.tanh(w["W_xh"] @ x[t] + w["W_hh"] @ h[-1] + w["b_h"]))
+    grads = {name: np.zeros_like(value) for name, value in w.items()}
+    dL_dh = np.zeros((steps + 1, len(case.h_0)))
+    dL_dx, loss, later = np.zeros_like(x), 0.0, np.zeros_like(case.h_0)
+    for t in range(steps, 0, -1):
+        error = w["W_hy"] @ h[t] + w["b_y"] - case.targets[t - 1]
+        loss += np.sum(error**2)
+        grads["W_hy"] += np.outer(2 * error, h[t])
+        grads["b_y"] += 2 * error
+        dL_dh[t] = w["W_hy"].T @ (2 * error) + later
+        at_a = (1 - h[t] ** 2) * dL_dh[t]
+        grads["W_hh"] += np.outer(at_a, h[t - 1])
+        grads["W_xh"] += np.outer(at_a, x[t - 1])
+        grads["b_h"] += at_a
+        dL_dx[t - 1] = w["W_xh"].T @ at_a
+        later = w["W_hh"].T @ at_a
+    dL_dh[0] = later
+    named = {f"dL_d{name}": value for name, value in grads.items()}
+    return {"loss": np.float64(loss), "dL_dh": dL_dh, "dL_dx": dL_dx, **named}
+
+
+def slopes(case: Case) -> np.ndarray:
+    """σ'(a_t), (T, H)."""
+    w, h = case.weights, case.h_0
+    found = np.empty((case.steps, len(h)))
+    for t, x in enumerate(case.x):
+        h = np.tanh(w["W_xh"] @ x + w["W_hh"] @ h + w["b_h"])
+        found[t] = 1 - h**2
+    return found
+
+
+def log10_chain(case: Case) -> Callable[[], np.ndarray]:
+    """The product divided by its largest entry, and an SVD a step."""
+
+    def work() -> np.ndarray:
+        W, P, log = case.weights["W_hh"], np.eye(len(case.h_0)), 0.0
+        found = np.zeros(case.steps + 1)
+        all_slopes = slopes(case)
+        for k in range(case.steps - 1, -1, -1):
+            P = (P * all_slopes[k]) @ W
+            largest = np.abs(P).max()
+            P, log = P / largest, log + np.log10(largest)
+            found[k] = log + np.log10(np.linalg.svd(P, compute_uv=False)[0])
+        return found
+
+    return work
+
+
+def log10_paths(case: Case) -> Callable[[], np.ndarray]:
+    """Every loss's row pulled back by itself, divided by its largest entry at each step."""
+
+    def work() -> np.ndarray:
+        w, steps = case.weights, case.steps
+        found = np.full((steps, steps + 1), np.nan)
+        all_slopes, direct = slopes(case), _direct(case)
+        for t in range(steps):
+            row, log = direct[t], 0.0
+            for k in range(t + 1, -1, -1):
+                found[t, k] = log + np.log10(np.linalg.norm(row))
+                if k:
+                    row = (row * all_slopes[k - 1]) @ w["W_hh"]
+                    largest = np.abs(row).max()
+                    row, log = row / largest, log + np.log10(largest)
+        return found
+
+    return work
+
+
+def _direct(case: Case) -> np.ndarray:
+    w, h = case.weights, case.h_0
+    rows = []
+    for x, target in zip(case.x, case.targets, strict=True):
+        h = np.tanh(w["W_xh"] @ x + w["W_hh"] @ h + w["b_h"])
+        rows.append(2 * (w["W_hy"] @ h + w["b_y"] - target) @ w["W_hy"])
+    return np.array(rows)
+
+
+def lyapunov(case: Case) -> Callable[[], np.ndarray]:
+    """A QR every step."""
+
+    def work() -> np.ndarray:
+        W, Q = case.weights["W_hh"], np.eye(len(case.h_0))
+        sums = np.zeros(len(Q))
+        for slope in slopes(case):
+            Q, R = np.linalg.qr(slope[:, None] * (W @ Q))
+            sums += np.log(np.abs(np.diagonal(R)))
+        return np.sort(sums / case.steps)[::-1]
+
+    return work
+
+
+def sweep(cases: list[Case], scales: np.ndarray) -> Callable[[], np.ndarray]:
+    """log10 ‖∂h_T/∂h_0‖₂ of every scale and seed, one point after another, (seeds, scales)."""
+
+    def point(case: Case, scale: float) -> float:
+        W = scale * case.weights["W_hh"]
+        scaled = case._replace(weights=case.weights | {"W_hh": W})
+        P, log = np.eye(len(W)), 0.0
+        for slope in slopes(scaled):
+            P = slope[:, None] * (W @ P)
+            largest = np.abs(P).max()
+            P, log = P / largest, log + np.log10(largest)
+        return float(log + np.log10(np.linalg.svd(P, compute_uv=False)[0]))
+
+    return lambda: np.array([[point(case, s) for s in scales] for case in cases])
