@@ -2,13 +2,11 @@
 
 Keras multiplies from the left, so kernels are transposed: kernel (I, G·H), recurrent_kernel
 (H, G·H). Gates stand in the order z, r, h (gru) and i, f, c, o (lstm).
-A gru's bias tells its equation: (2, 3H) is ``reset_after`` (the contract's), (3H,) applies r before
-the product, h̃ = tanh(W x + U (r * h) + b), another net. CuDNNLSTM and CuDNNGRU store both biases in
-one row of 2G·H, each gate's block of the kernel is the (H, I) matrix in the shape (I, H), and the
-recurrent block is the (H, H) matrix as it is.
 
-Sources: keras.layers.LSTM, GRU, SimpleRNN; tf_keras ``saving/legacy/hdf5_format.py``,
-``_convert_rnn_weights``.
+A gru's bias tells its equation: (2, 3H) is ``reset_after`` (the contract's), (3H,) applies r before
+the product, h̃ = tanh(W x + U (r * h) + b), another net.
+
+Sources: keras.layers.LSTM, GRU, SimpleRNN.
 """
 
 from __future__ import annotations
@@ -17,12 +15,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from rnngrad.core.arrays import Array
 from rnngrad.spec.text import shown
-from rnngrad.spec.weights.gates import CELLS, layer, sides, stacked
+from rnngrad.spec.weights.gates import stacked
 from rnngrad.spec.weights.hdf5_file import NAMED
+from rnngrad.spec.weights.keras_arrays import RESET_BEFORE, cell_of, layer_of
 from rnngrad.spec.weights.keras_config import (
     ACTIVATIONS,
     Said,
@@ -45,14 +41,10 @@ from rnngrad.spec.weights.records import (
     Contents,
     Dense,
     Found,
-    Layer,
     ModelFileError,
     Refused,
     Store,
 )
-
-ORDERS: Mapping[str, str] = {"rnn": "h", "gru": "zrn", "lstm": "ifgo"}
-"""cell -> Keras's order of gates, by the contract's letters (Keras's c is g)."""
 
 
 def read_keras(store: Store) -> Contents:
@@ -135,7 +127,7 @@ def _net(
     store: Store, key: str, names: tuple[str, ...], units: list[Unit], way: str, told: Said | None
 ) -> Found:
     units = sorted(units, key=_number)
-    cell = _cell(store, units[0])
+    cell = cell_of(store, units[0])
     place = store.place(key)
     if told is not None and CLASSES.get(told.class_name, "?") != cell:
         raise ModelFileError(f"{place} is a {told.class_name}, none of SimpleRNN, GRU and LSTM")
@@ -144,7 +136,7 @@ def _net(
     reverse = way == "backward" or (told is not None and told.reverse)
     if reverse:
         assumed.append("the net runs backward in time: give its inputs in reversed order")
-    layers = tuple(_layer(store, cell, unit) for unit in units)
+    layers = tuple(layer_of(store, cell, unit) for unit in units)
     return Found(
         key,
         cell,
@@ -175,65 +167,6 @@ def _assumed(store: Store, units: list[Unit], cell: str, told: Said | None) -> l
         elif told.config.get("reset_after") is not True:
             raise store.refuse(units[0].group, RESET_BEFORE)
     return assumed
-
-
-RESET_BEFORE = (
-    "is a GRU with reset_after=False: its reset gate acts before the matrix product, "
-    "h̃ = tanh(W x + U (r * h) + b), which is another net than the contract's gru"
-)
-
-
-def _cell(store: Store, unit: Unit) -> str:
-    key = unit.parts["recurrent_kernel"]
-    shape = store.arrays[key].shape
-    if len(shape) != 2 or 0 in shape or shape[1] % shape[0] or shape[1] // shape[0] not in CELLS:
-        words = "must be H×H (SimpleRNN), H×3H (GRU) or H×4H (LSTM)"
-        raise store.refuse(key, f"is {sides(shape)}, {words}")
-    return CELLS[shape[1] // shape[0]]
-
-
-# ---------------------------------------------------------------------------- arrays
-
-
-def _layer(store: Store, cell: str, unit: Unit) -> Layer:
-    """The arrays of a cell, checked, transposed and in the contract's order."""
-    key, recurrent_key = unit.parts["kernel"], unit.parts["recurrent_kernel"]
-    if _cell(store, unit) != cell:
-        raise store.refuse(recurrent_key, f"is no {cell} as the layer below is; all must be")
-    hidden, columns = store.arrays[recurrent_key].shape
-    shape = store.arrays[key].shape
-    if len(shape) != 2 or shape[1] != columns or not shape[0]:
-        words = f"is {sides(shape)}, must be I×{columns} as {recurrent_key} is {hidden}×{columns}"
-        raise store.refuse(key, words)
-    bias = unit.parts.get("bias")
-    biases = None if bias is None else store.arrays[bias].shape
-    if bias is not None and biases == (2 * columns,) and cell != "rnn":
-        return _cudnn(store, cell, unit, hidden)
-    W = (store.real(key).T, store.real(recurrent_key).T)
-    return layer(
-        cell, ORDERS[cell], W, None if bias is None else _biases(store, cell, bias, columns)
-    )
-
-
-def _biases(store: Store, cell: str, key: str, columns: int) -> tuple[Array, Array]:
-    shape = store.arrays[key].shape
-    if cell == "gru" and shape == (columns,):
-        raise store.refuse(key, RESET_BEFORE.removeprefix("is ").join(("belongs to ", "")))
-    wanted = (2, columns) if cell == "gru" else (columns,)
-    if shape != wanted:
-        raise store.refuse(key, f"is {sides(shape)}, must be {sides(wanted)}")
-    values = store.real(key)
-    return (values[0], values[1]) if cell == "gru" else (values, np.zeros(columns))
-
-
-def _cudnn(store: Store, cell: str, unit: Unit, hidden: int) -> Layer:
-    """CuDNNLSTM, CuDNNGRU: for each gate the kernel's block read as (H, I), U's as it stands."""
-    gates = len(ORDERS[cell])
-    blocks = np.split(store.real(unit.parts["kernel"]), gates, axis=1)
-    W_ih = np.concatenate([np.ascontiguousarray(block).reshape(hidden, -1) for block in blocks])
-    W_hh = np.concatenate(np.split(store.real(unit.parts["recurrent_kernel"]), gates, axis=1))
-    b_ih, b_hh = np.split(store.real(unit.parts["bias"]), 2)
-    return layer(cell, ORDERS[cell], (W_ih, W_hh), (b_ih, b_hh))
 
 
 # ---------------------------------------------------------------------------- read-outs
