@@ -2,13 +2,11 @@
 
 Keras multiplies from the left, so kernels are transposed: kernel (I, G·H), recurrent_kernel
 (H, G·H). Gates stand in the order z, r, h (gru) and i, f, c, o (lstm).
-A gru's bias tells its equation: (2, 3H) is ``reset_after`` (the contract's), (3H,) applies r before
-the product, h̃ = tanh(W x + U (r * h) + b), another net. CuDNNLSTM and CuDNNGRU store both biases in
-one row of 2G·H, each gate's block of the kernel is the (H, I) matrix in the shape (I, H), and the
-recurrent block is the (H, H) matrix as it is.
 
-Sources: keras.layers.LSTM, GRU, SimpleRNN; tf_keras ``saving/legacy/hdf5_format.py``,
-``_convert_rnn_weights``.
+A gru's bias tells its equation: (2, 3H) is ``reset_after`` (the contract's), (3H,) applies r before
+the product, h̃ = tanh(W x + U (r * h) + b), another net.
+
+Sources: keras.layers.LSTM, GRU, SimpleRNN.
 """
 
 from __future__ import annotations
@@ -17,12 +15,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from rnngrad.core.arrays import Array
 from rnngrad.spec.text import shown
-from rnngrad.spec.weights.gates import CELLS, layer, sides, stacked
+from rnngrad.spec.weights.gates import stacked
 from rnngrad.spec.weights.hdf5_file import NAMED
+from rnngrad.spec.weights.keras_arrays import RESET_BEFORE, cell_of, layer_of
 from rnngrad.spec.weights.keras_config import (
     ACTIVATIONS,
     Said,
@@ -45,14 +41,10 @@ from rnngrad.spec.weights.records import (
     Contents,
     Dense,
     Found,
-    Layer,
     ModelFileError,
     Refused,
     Store,
 )
-
-ORDERS: Mapping[str, str] = {"rnn": "h", "gru": "zrn", "lstm": "ifgo"}
-"""cell -> Keras's order of gates, by the contract's letters (Keras's c is g)."""
 
 
 def read_keras(store: Store) -> Contents:
@@ -135,7 +127,7 @@ def _net(
     store: Store, key: str, names: tuple[str, ...], units: list[Unit], way: str, told: Said | None
 ) -> Found:
     units = sorted(units, key=_number)
-    cell = _cell(store, units[0])
+    cell = cell_of(store, units[0])
     place = store.place(key)
     if told is not None and CLASSES.get(told.class_name, "?") != cell:
         raise ModelFileError(f"{place} is a {told.class_name}, none of SimpleRNN, GRU and LSTM")
@@ -144,7 +136,7 @@ def _net(
     reverse = way == "backward" or (told is not None and told.reverse)
     if reverse:
         assumed.append("the net runs backward in time: give its inputs in reversed order")
-    layers = tuple(_layer(store, cell, unit) for unit in units)
+    layers = tuple(layer_of(store, cell, unit) for unit in units)
     return Found(
         key,
         cell,
@@ -177,6 +169,7 @@ def _assumed(store: Store, units: list[Unit], cell: str, told: Said | None) -> l
     return assumed
 
 
+<<<<<<< HEAD
 RESET_BEFORE = (
     "is a GRU with reset_after=False: its reset gate acts before the matrix product, "
     "h̃ = tanh(W x + U (r * h) + b), which is another net than rnngrad's gru"
@@ -236,6 +229,8 @@ def _cudnn(store: Store, cell: str, unit: Unit, hidden: int) -> Layer:
     return layer(cell, ORDERS[cell], (W_ih, W_hh), (b_ih, b_hh))
 
 
+=======
+>>>>>>> wt-b
 # ---------------------------------------------------------------------------- read-outs
 
 
