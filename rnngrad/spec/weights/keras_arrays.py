@@ -22,7 +22,7 @@ ORDERS: Mapping[str, str] = {"rnn": "h", "gru": "zrn", "lstm": "ifgo"}
 
 RESET_BEFORE = (
     "is a GRU with reset_after=False: its reset gate acts before the matrix product, "
-    "h̃ = tanh(W x + U (r * h) + b), which is another net than the contract's gru"
+    "h̃ = tanh(W x + U (r * h) + b), which is another net than rnngrad's gru"
 )
 
 
