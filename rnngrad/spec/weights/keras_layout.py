@@ -169,68 +169,6 @@ def _assumed(store: Store, units: list[Unit], cell: str, told: Said | None) -> l
     return assumed
 
 
-<<<<<<< HEAD
-RESET_BEFORE = (
-    "is a GRU with reset_after=False: its reset gate acts before the matrix product, "
-    "h̃ = tanh(W x + U (r * h) + b), which is another net than rnngrad's gru"
-)
-
-
-def _cell(store: Store, unit: Unit) -> str:
-    key = unit.parts["recurrent_kernel"]
-    shape = store.arrays[key].shape
-    if len(shape) != 2 or 0 in shape or shape[1] % shape[0] or shape[1] // shape[0] not in CELLS:
-        words = "must be H×H (SimpleRNN), H×3H (GRU) or H×4H (LSTM)"
-        raise store.refuse(key, f"is {sides(shape)}, {words}")
-    return CELLS[shape[1] // shape[0]]
-
-
-# ---------------------------------------------------------------------------- arrays
-
-
-def _layer(store: Store, cell: str, unit: Unit) -> Layer:
-    """The arrays of a cell, checked, transposed and in the contract's order."""
-    key, recurrent_key = unit.parts["kernel"], unit.parts["recurrent_kernel"]
-    if _cell(store, unit) != cell:
-        raise store.refuse(recurrent_key, f"is no {cell} as the layer below is; all must be")
-    hidden, columns = store.arrays[recurrent_key].shape
-    shape = store.arrays[key].shape
-    if len(shape) != 2 or shape[1] != columns or not shape[0]:
-        words = f"is {sides(shape)}, must be I×{columns} as {recurrent_key} is {hidden}×{columns}"
-        raise store.refuse(key, words)
-    bias = unit.parts.get("bias")
-    biases = None if bias is None else store.arrays[bias].shape
-    if bias is not None and biases == (2 * columns,) and cell != "rnn":
-        return _cudnn(store, cell, unit, hidden)
-    W = (store.real(key).T, store.real(recurrent_key).T)
-    return layer(
-        cell, ORDERS[cell], W, None if bias is None else _biases(store, cell, bias, columns)
-    )
-
-
-def _biases(store: Store, cell: str, key: str, columns: int) -> tuple[Array, Array]:
-    shape = store.arrays[key].shape
-    if cell == "gru" and shape == (columns,):
-        raise store.refuse(key, RESET_BEFORE.removeprefix("is ").join(("belongs to ", "")))
-    wanted = (2, columns) if cell == "gru" else (columns,)
-    if shape != wanted:
-        raise store.refuse(key, f"is {sides(shape)}, must be {sides(wanted)}")
-    values = store.real(key)
-    return (values[0], values[1]) if cell == "gru" else (values, np.zeros(columns))
-
-
-def _cudnn(store: Store, cell: str, unit: Unit, hidden: int) -> Layer:
-    """CuDNNLSTM, CuDNNGRU: for each gate the kernel's block read as (H, I), U's as it stands."""
-    gates = len(ORDERS[cell])
-    blocks = np.split(store.real(unit.parts["kernel"]), gates, axis=1)
-    W_ih = np.concatenate([np.ascontiguousarray(block).reshape(hidden, -1) for block in blocks])
-    W_hh = np.concatenate(np.split(store.real(unit.parts["recurrent_kernel"]), gates, axis=1))
-    b_ih, b_hh = np.split(store.real(unit.parts["bias"]), 2)
-    return layer(cell, ORDERS[cell], (W_ih, W_hh), (b_ih, b_hh))
-
-
-=======
->>>>>>> wt-b
 # ---------------------------------------------------------------------------- read-outs
 
 
