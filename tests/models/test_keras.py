@@ -196,7 +196,7 @@ def test_reset_before_is_refused(tmp_path: Path, suffix: str) -> None:
     ("layer", "words"),
     [
         (layers.GRU(4, reset_after=False, use_bias=False), "reset_after=False"),
-        (layers.LSTM(4, activation="relu"), "has activation relu; the contract's lstm has tanh"),
+        (layers.LSTM(4, activation="relu"), "has activation relu; rnngrad's lstm has tanh"),
         (layers.GRU(4, recurrent_activation="hard_sigmoid"), "recurrent_activation hard_sigmoid"),
         (layers.SimpleRNN(4, activation="elu"), "has activation elu, must be tanh, sigmoid"),
         (layers.RNN([layers.SimpleRNNCell(4), layers.SimpleRNNCell(4, "relu")]), "a stack differ"),

@@ -99,8 +99,7 @@ def _why_none(contents: Contents, prefix: str | None) -> str:
     """Why no net is meant: it is refused, it is misspelt, or there is none."""
     for refused in contents.refused:
         if prefix is None or alike(prefix, refused.key):
-            reason = refused.reason.removeprefix(contents.name)
-            return f" has a recurrent net that cannot be used: {reason}"
+            return refused.reason.removeprefix(contents.name)  # it names the file and the key
     if not contents.recurrent:
         return _nothing(contents)
     names = [name for net in contents.recurrent[:300] for name in (net.key, *net.also)]
