@@ -180,7 +180,7 @@ def _lstm_advance(u_x: Numbers, u_h: Numbers, state: Parts, f: Activation) -> Ad
 
 def _lstm_terms(trace: LayerTrace, f: Activation, kind: Arithmetic) -> Terms:
     """∂c/∂c_{t−1} = f, ∂h/∂c = o (1 − tanh²c); the gates' i' g, f' c_{t−1}, i g' towards c and
-    o' tanh(c) towards h."""
+    o' tanh(c) towards h (``core.stages`` counts on this order)."""
     i, forget, g, o = split(trace.a, 4)
     assert trace.c is not None
     gate, kept = ACTIVATIONS["sigmoid"], kind.sigmoid(forget)

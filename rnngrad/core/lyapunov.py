@@ -9,7 +9,9 @@ are then right row by row, and a slope of 1e-40 keeps its digits beside one of 1
 
 Where the net is reducible (blocks that do not feed one another, or only one way), which block
 dominates may switch, and what leaked from one to the other by rounding would then be all that is
-seen: there every step has a QR of its own, in which zeros stay zeros (``core.graded_qr``).
+seen: there every step has a QR of its own, in which zeros stay zeros (``core.graded_qr``). A step
+of gated cells or of a stack that is conditioned worse than ``LIMIT`` goes factor by factor, with a
+QR behind each (``core.stages``).
 
 A direction that is sent to exactly 0 dies: λ_i = −inf, and it takes no part from then on (an
 arbitrary vector put in its place would be rotated into those that live). That can happen only
@@ -139,7 +141,7 @@ class _Run:
                 self._carefully()
                 return
             count = max(1, count // 2)
-        if count == 1 and self.net.may_die and self._suspect(R, order):
+        if count == 1 and self._doubtful(R, order, condition):
             self._carefully()
             return
         turned = np.empty_like(Q)
@@ -175,21 +177,32 @@ class _Run:
             log += top * np.log(2.0)
         return values, log
 
+    def _doubtful(self, R: Array, order: Integers, condition: float) -> bool:
+        """Whether the QR of a single step is not to be trusted."""
+        if not self.net.by_rows:
+            return bool(condition > LIMIT)
+        return self.net.may_die and self._suspect(R, order)
+
     def _suspect(self, R: Array, order: Integers) -> bool:
         """Whether a diagonal entry of R is no larger than its rounding, and may be an exact 0."""
-        found = self.net.graded(self.t, self.Q)
+        found = self.net.stages(self.t)[0](self.Q)
         top = found.exponents.max()
         slopes = np.ldexp(1.0, np.maximum(found.exponents - top, -2000).astype(np.intc))
         sizes = np.linalg.norm(slopes[:, None] * found.sizes, axis=0)
         return bool((np.abs(np.diagonal(R)) <= NOISE * len(order) * sizes).any())
 
     def _carefully(self) -> None:
-        """One step, entry by entry: rows that are far apart in size, and directions that die."""
-        found = self.net.graded(self.t, self.Q)
-        noise = found.sizes * (NOISE if self.net.may_die else 0.0)
-        Q, logs, living = graded_qr(found.values, noise, found.exponents)
-        self.alive = self.alive[living]
-        self._accept(Q, logs, 1)
+        """One step, entry by entry and factor by factor: rows that are far apart in size, and
+        directions that die."""
+        logs = np.zeros(len(self.alive))
+        for stage in self.net.stages(self.t):
+            if not self.alive.size:
+                break
+            found = stage(self.Q)
+            noise = found.sizes * (NOISE if self.net.may_die else 0.0)
+            self.Q, more, living = graded_qr(found.values, noise, found.exponents)
+            self.alive, logs = self.alive[living], logs[living] + more
+        self._accept(self.Q, logs, 1)
         self.interval = 1
 
     def _trace(self, order: Integers) -> tuple[Integers, Array, Array]:

@@ -6,7 +6,9 @@ J_t as ``core.linear`` has it, in floats where every term is one, and entry by e
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 
@@ -17,21 +19,12 @@ from rnngrad.core.exact_rank import exact_rank
 from rnngrad.core.jacobians import scaled_slopes
 from rnngrad.core.linear import LinearNet, linear_net
 from rnngrad.core.problem import Layer, Problem
-from rnngrad.core.scaled import Scaled, scaled
+from rnngrad.core.scaled import Scaled
+from rnngrad.core.stages import LOWEST, Graded, Stages
 from rnngrad.core.traces import ForwardTrace
 
 WEAK = 2.0**-30
 """Couplings weaker than this, relative to the largest, could drown in rounding."""
-
-LOWEST = -(2**50)
-
-
-class Graded(NamedTuple):
-    """J_t Q as 2^exponents · values, (S, n) and (S,), and Σ_k |J_ik Q_kj| without the exponent."""
-
-    values: Array
-    sizes: Array
-    exponents: Integers
 
 
 class Tangents(Protocol):
@@ -39,6 +32,7 @@ class Tangents(Protocol):
 
     ``reducible``: blocks that do not feed one another, or only one way. ``singular``: J_t is
     exactly singular at every step; ``may_die``: at some. ``undefined``: something is not finite.
+    ``by_rows``: only its rows differ in size, so one QR of J_t Q is right whatever its condition.
     """
 
     steps: int
@@ -47,12 +41,14 @@ class Tangents(Protocol):
     singular: bool
     may_die: bool
     undefined: bool
+    by_rows: bool
 
     def plain(self, t: int, values: Array) -> tuple[Array, int] | None:
         """J_t · values as floats and a power of two beside them; None where floats lose a row."""
 
-    def graded(self, t: int, values: Array) -> Graded:
-        """The same row by row, at any exponent."""
+    def stages(self, t: int) -> Sequence[Callable[[Array], Graded]]:
+        """The same row by row, at any exponent: as factors, first to last, with Q made orthogonal
+        behind each."""
 
 
 def tangents(problem: Problem, trace: ForwardTrace) -> Tangents:
@@ -74,6 +70,7 @@ class OfRnn:
         self.singular = _exactly_singular(self.W)
         self.may_die = self.singular or bool((slopes.mantissa == 0).any())
         self.undefined = not np.isfinite(self.mantissa).all()
+        self.by_rows = True
 
     def plain(self, t: int, values: Array) -> tuple[Array, int] | None:
         """See Tangents."""
@@ -84,10 +81,14 @@ class OfRnn:
         return slopes[:, None] * self.W.dot(values), top
 
     def graded(self, t: int, values: Array) -> Graded:
-        """See Tangents."""
+        """J_t · values, row by row."""
         slopes = self.mantissa[t][:, None]
         sizes = self.abs_W.dot(np.abs(values)) * np.abs(slopes)
         return Graded(self.W.dot(values) * slopes, sizes, self.exponent[t])
+
+    def stages(self, t: int) -> Sequence[Callable[[Array], Graded]]:
+        """See Tangents."""
+        return (partial(self.graded, t),)
 
 
 class OfAny:
@@ -109,6 +110,8 @@ class OfAny:
         self.undefined = not all(
             np.isfinite(term.mantissa).all() for one in self.exact.layers for term in one.terms
         )
+        self.by_rows = False
+        self.factors = Stages(self.exact, self.net)
         self.fits = np.logical_and.reduce([_in_floats(one.terms) for one in self.exact.layers])
 
     def plain(self, t: int, values: Array) -> tuple[Array, int] | None:
@@ -118,11 +121,14 @@ class OfAny:
         pushed: Array = self.net.push(values.T, t + 1).T
         return pushed, 0
 
-    def graded(self, t: int, values: Array) -> Graded:
+    def stages(self, t: int) -> Sequence[Callable[[Array], Graded]]:
         """See Tangents."""
-        jacobian = self.exact.pull(scaled(np.eye(self.size)), t + 1).rows
-        rows, exponents = jacobian.aligned(axis=1)
-        return Graded(rows @ values, np.abs(rows) @ np.abs(values), np.maximum(exponents, LOWEST))
+        each = [self.factors.within]
+        if self.factors.remembers:
+            each = [self.factors.kept, *each]
+        if self.factors.remembers or len(self.net.layers) > 1:
+            each.append(self.factors.upward)
+        return [partial(stage, t + 1) for stage in each]
 
 
 def _in_floats(terms: Terms) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

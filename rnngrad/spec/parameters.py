@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from rnngrad.core.cells import CELLS, READOUT, Cell, stacked
+from rnngrad.errors import did_you_mean
 from rnngrad.spec.mistakes import Mistakes
 from rnngrad.spec.reading import Steps
 from rnngrad.spec.schema import ArraySource, Group, JsonSchema, Key, parameter
-from rnngrad.spec.text import shown
+from rnngrad.spec.text import cut, dotted, listed, shown
 from rnngrad.spec.trained import TRAINED, Trained
 
 WEIGHTS: Steps = ("weights",)
@@ -62,8 +63,35 @@ def check(cell: Cell, value: Any, net: Trained | None, mistakes: Mistakes) -> Pa
         return found._replace(paths={**found.paths, **inside})
     if isinstance(value, dict) and "layers" in value:
         return _stack(cell, value, mistakes)
+    if _misspelt_layers(value, mistakes):
+        return _parameters(cell, 1, {}, mistakes)
+    value = _without_strangers(cell, value, WEIGHTS, mistakes)
     sources = one_layer(cell).check(value, WEIGHTS, mistakes) or {}
     return _parameters(cell, 1, sources, mistakes)
+
+
+def _misspelt_layers(value: Any, mistakes: Mistakes) -> bool:
+    """Whether a list of mappings stands under a name like ``layers``; noted, once."""
+    for name, layers in value.items() if isinstance(value, dict) else ():
+        several = isinstance(layers, list) and all(isinstance(one, dict) for one in layers)
+        if several and did_you_mean(cut(name), ["layers"]):
+            words = f"unknown key {shown(name)} in weights; did you mean 'layers'?"
+            mistakes.add((*WEIGHTS, name), words, at_key=True, spoils=WEIGHTS)
+            return True
+    return False
+
+
+def _without_strangers(cell: Cell, value: Any, here: Steps, mistakes: Mistakes) -> Any:
+    """``value`` without the parameters of other cells, which are noted with what this one has."""
+    if not isinstance(value, dict):
+        return value
+    others = {name for other in CELLS.values() for name in other.parameters} - set(cell.parameters)
+    for name in sorted(others & set(value)):
+        owners = listed([c.name for c in CELLS.values() if name in c.parameters])
+        has = listed(cell.biases if name not in cell.weights else cell.weights)
+        words = f"{dotted((*here, name))} belongs to {owners}; {cell.name} has {has}"
+        mistakes.add((*here, name), words, at_key=True)
+    return {name: one for name, one in value.items() if name not in others}
 
 
 def _parameters(
@@ -91,19 +119,12 @@ def path(name: str) -> Steps:
 
 
 def _stack(cell: Cell, value: dict[str, Any], mistakes: Mistakes) -> Parameters:
-    layers, sources = value["layers"], dict[str, ArraySource]()
-    for name in value:
-        if name in cell.parameters:
-            words = f"weights.{name} stands beside layers; put it into one of them"
-            mistakes.add((*WEIGHTS, name), words, at_key=True)
+    layers = _list_of_layers(cell, value, mistakes)
     rest = {n: v for n, v in value.items() if n != "layers" and n not in cell.parameters}
-    sources |= _READOUT.check(rest, WEIGHTS, mistakes) or {}
-    if not isinstance(layers, list) or not layers:
-        words = f"weights.layers is {shown(layers)}, must be a list of layers, the lowest first"
-        mistakes.add((*WEIGHTS, "layers"), words)
-        layers = []
+    sources: dict[str, ArraySource] = _READOUT.check(rest, WEIGHTS, mistakes) or {}
     for at, layer in enumerate(layers):
         here = (*WEIGHTS, "layers", at)
+        layer = _without_readout(_without_strangers(cell, layer, here, mistakes), here, mistakes)
         checked = layer_group(cell).check(layer, here, mistakes) or {}
         suffix = "" if len(layers) == 1 else f".{at}"
         sources |= {name + suffix: source for name, source in checked.items()}
@@ -111,6 +132,32 @@ def _stack(cell: Cell, value: dict[str, Any], mistakes: Mistakes) -> Parameters:
     if len(layers) == 1:  # a stack of one layer is that layer, but stands where it stands
         return found._replace(paths={n: _of_only_layer(n) for n in found.letters})
     return found
+
+
+def _list_of_layers(cell: Cell, value: dict[str, Any], mistakes: Mistakes) -> list[Any]:
+    """``layers``, and nothing of theirs beside it; empty where it is no list."""
+    layers = value["layers"]
+    if not isinstance(layers, list) or not layers:
+        what = "an empty list" if isinstance(layers, list) else shown(layers)
+        words = f"weights.layers is {what}, must be a list of layers, the lowest first"
+        mistakes.add((*WEIGHTS, "layers"), words, spoils=WEIGHTS)
+        return []
+    for name in value:
+        if name in cell.parameters:
+            words = f"weights.{name} stands beside layers; put it into one of them"
+            mistakes.add((*WEIGHTS, name), words, at_key=True)
+    return layers
+
+
+def _without_readout(layer: Any, here: Steps, mistakes: Mistakes) -> Any:
+    """A layer without W_hy and b_y, which are noted."""
+    if not isinstance(layer, dict):
+        return layer
+    for name in READOUT:
+        if name in layer:
+            words = f"{dotted((*here, name))} belongs to the read-out; put it beside layers"
+            mistakes.add((*here, name), words, at_key=True)
+    return {name: one for name, one in layer.items() if name not in READOUT}
 
 
 def _of_only_layer(name: str) -> Steps:

@@ -166,7 +166,17 @@ def _disagreement(piece: Piece, sizes: Mapping[str, Size]) -> str:
         sizes[letter].because(piece.name) for letter in wrong if letter in sizes
     )
     why = f" because {listed(filter(None, reasons), limit=120)}" if any(reasons) else ""
+    why = why or _gates(piece, sizes)
     return f"{piece.says()}, must {_expected(piece, sizes, shape)}{why}"
+
+
+def _gates(piece: Piece, sizes: Mapping[str, Size]) -> str:
+    """Why the rows are no whole number of gates, where that is the mistake."""
+    times, letter = multiple(piece.letters[0])
+    if times == 1:
+        return ""
+    units = counted(sizes[letter].value, "unit") if letter in sizes else "H units"
+    return f": its rows are {times} gates of {units}"
 
 
 def _right(length: str, sizes: Mapping[str, Size], size: int) -> int:
@@ -177,6 +187,12 @@ def _right(length: str, sizes: Mapping[str, Size], size: int) -> int:
     return times * -(-size // times)
 
 
+def _length(length: str, sizes: Mapping[str, Size], size: int) -> str:
+    """How long an axis should be, in words: ``6``, or ``3H`` where nothing fixes H."""
+    times, letter = multiple(length)
+    return str(_right(length, sizes, size)) if letter in sizes or times == 1 else f"{times}H"
+
+
 def _given(piece: Piece) -> Array:
     assert piece.value is not None
     assert not isinstance(piece.value, Filled)
@@ -185,7 +201,7 @@ def _given(piece: Piece) -> Array:
 
 def _expected(piece: Piece, sizes: Mapping[str, Size], shape: tuple[int, ...]) -> str:
     """The shape that the sizes make it, as part of a sentence."""
-    right = [_right(length, sizes, size) for length, size in zip(piece.letters, shape, strict=True)]
+    right = [_length(n, sizes, size) for n, size in zip(piece.letters, shape, strict=True)]
     if piece.sequence:
         flat = "be rows of" if _given(piece).ndim == 1 else "have"
         return f"{flat} {counted(right[1], 'number')}"

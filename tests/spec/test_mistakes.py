@@ -24,11 +24,9 @@ INITIALISERS = (
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ("cell: gru", "3:7: cell: gru is not supported yet; this version knows rnn"),
-        ("cell: lstm", "3:7: cell: lstm is not supported yet; this version knows rnn"),
-        ("cell: rmm", "3:7: cell is 'rmm', must be rnn"),
-        ("cell: no", "3:7: cell is 'no', must be rnn"),
-        ("c_0: 0", "3:1: c_0 belongs to lstm, which is not supported yet; leave it out"),
+        ("cell: rmm", "3:7: cell is 'rmm', must be one of rnn, gru or lstm"),
+        ("cell: no", "3:7: cell is 'no', must be one of rnn, gru or lstm"),
+        ("c_0: 0", "3:1: c_0 belongs to lstm, and cell is rnn; leave it out"),
         ("activaton: relu", "3:1: unknown key 'activaton'; did you mean 'activation'?"),
         ("activation: Relu", "3:13: activation is 'Relu', must be one of sigmoid, tanh, relu, "
          "identity or softplus; did you mean 'relu'?"),
@@ -99,10 +97,6 @@ def test_a_line_too_many(first_lines: FirstLines, more: str, words: str) -> None
         ("{W_xh: 1, W_hi: 1}", "20: unknown key 'W_hi' in weights; did you mean 'W_hh'?"),
         ("{W_xh: 1, W_hh: 1, b_y: 2}",
          "29: b_y needs W_hy; without W_hy the read-out is y_t = g(h_t)"),
-        ("{layers: [{W_xh: 1}]}", "11: weights.layers: stacked layers are not supported yet; "
-         "give one W_xh, W_hh and b_h"),
-        ("{file: m.safetensors, layout: torch}", "11: weights.file: trained models' files are not "
-         "supported yet; give {file: x.npz, key: k}"),
         ("{W_xh: 1, W_hh: {init: normall}}", f"33: weights.W_hh.init is 'normall', must be one of "
          f"{INITIALISERS}; did you mean 'normal'?"),
         ("{W_xh: 1, W_hh: {init: 3}}",
@@ -229,7 +223,7 @@ def test_what_is_missing_because_it_is_misspelt_is_not_missed(first_lines: First
         "<stdin>:2:1: unknown key 'input'; did you mean 'inputs'?",
     ]
     assert first_lines("name: x\n") == [
-        "<stdin>: the spec lacks weights: W_xh, W_hh, and if wanted b_h, W_hy, b_y",
+        "<stdin>: the spec lacks weights: W_xh, W_hh, and if wanted biases, W_hy, b_y",
         "<stdin>: the spec lacks inputs: T×I: rows of numbers, {file: x.npy}, "
         "{random: normal, steps: T, scale: s} or {zeros: T}",
     ]
@@ -309,8 +303,8 @@ def test_the_quote_is_cut_around_the_place(refused: Refused) -> None:
          "  wieghts.W_hh=3\n  ^"),
         ("weights.W_gg=3", "--set:1:9: unknown key 'W_gg' in weights; the keys are W_xh, W_hh, "
          "b_h, W_hy and b_y\n  weights.W_gg=3\n          ^"),
-        ("weights.layers.0.b_h=0", "--set:1:9: weights.layers: stacked layers are not supported "
-         "yet; give one W_xh, W_hh and b_h\n  weights.layers.0.b_h=0\n          ^"),
+        ("weights.layers.0.b_h=0", "--set:1:9: weights.layers is a mapping, must be a list of "
+         "layers, the lowest first\n  weights.layers.0.b_h=0\n          ^"),
         ("inputs.steps=3", "--set:1:8: inputs is a list with indices 0 to 1, not 'steps'\n"
          "  inputs.steps=3\n         ^"),
         ("inputs.2=3", "--set:1:8: inputs is a list with indices 0 to 1, not '2'\n"

@@ -15,11 +15,11 @@ NAMES = [
     "name", "cell", "activation", "output_activation", "loss", "loss_steps", "loss_reduction",
     "sizes", "weights", "h_0", "c_0", "inputs", "targets", "seed", "W_xh", "W_hh", "b_h", "W_hy",
     "b_y", "layers", "file", "key", "init", "random", "zeros", "steps", "scale", "gain", "value",
-    "hidden", "outputs", "std", "bound",
+    "hidden", "outputs", "std", "bound", "b_xh", "b_hh",
 ]  # fmt: skip
 WORDS = [
-    "rnn", "gru", "relu", "softmax", "sigmoid", "cross_entropy", "binary_cross_entropy", "last",
-    "mean", "normal", "orthogonal", "identity", "one_hot", "x.npy", "x.npz", "no", "",
+    "rnn", "gru", "lstm", "relu", "softmax", "sigmoid", "cross_entropy", "binary_cross_entropy",
+    "last", "mean", "normal", "orthogonal", "identity", "one_hot", "x.npy", "x.npz", "no", "",
 ]  # fmt: skip
 SCALARS = (
     st.none() | st.booleans() | st.integers(-2, 4) | st.sampled_from([10**400, -(10**30), 1e308])
@@ -42,6 +42,34 @@ NETS = st.fixed_dictionaries(
 )
 
 
+LAYERS = st.lists(
+    st.fixed_dictionaries(
+        {"W_xh": VALUES, "W_hh": VALUES},
+        optional=dict.fromkeys(("b_h", "b_xh", "b_hh", "W_hy", "layers"), VALUES),
+    )
+    | VALUES,
+    max_size=3,
+)
+MATRICES = st.sampled_from([{"init": "orthogonal"}, {"init": "normal"}, {"init": "identity"}])
+FITTING = st.lists(st.fixed_dictionaries({"W_xh": MATRICES, "W_hh": MATRICES}), max_size=3)
+CELL_NETS = st.fixed_dictionaries(
+    {
+        "cell": st.sampled_from(["rnn", "gru", "lstm"]),
+        "weights": st.fixed_dictionaries(
+            {"layers": LAYERS | FITTING}, optional={"W_hy": VALUES | MATRICES, "b_y": VALUES}
+        ),
+        "inputs": st.just([1, 2]) | VALUES,
+    },
+    optional={
+        "sizes": st.just({"hidden": 2, "outputs": 1}) | VALUES,
+        "h_0": VALUES,
+        "c_0": VALUES,
+        "targets": VALUES,
+        "activation": VALUES,
+    },
+)
+
+
 def _answers(source: Any, *overrides: str, stdin: io.BytesIO | None = None) -> None:
     try:
         mistakes = (f"T = {load(source, overrides=overrides, stdin=stdin).steps}",)
@@ -54,6 +82,12 @@ def _answers(source: Any, *overrides: str, stdin: io.BytesIO | None = None) -> N
 @settings(max_examples=300)
 @given(NETS)
 def test_mappings(net: dict[str, Any]) -> None:
+    _answers(net)
+
+
+@settings(max_examples=300)
+@given(CELL_NETS)
+def test_cells_and_layers(net: dict[str, Any]) -> None:
     _answers(net)
 
 

@@ -11,6 +11,7 @@ import pytest
 from jsonschema import Draft7Validator
 
 from rnngrad.core.activations import ACTIVATIONS
+from rnngrad.core.cells import CELLS
 from rnngrad.core.losses import LOSSES
 from rnngrad.core.outputs import OUTPUTS
 from rnngrad.errors import SpecError
@@ -58,6 +59,19 @@ def test_the_copy_in_the_package_is_current() -> None:
     assert copy == now, "run: rnngrad schema --force -o rnngrad/spec/schema.json"
 
 
+def _cells() -> list[dict[str, Any]]:
+    """Every cell, alone and stacked, with its own biases and start."""
+    zeros, sizes = {"init": "zeros"}, {"sizes": {"hidden": 2}}
+    changes: list[dict[str, Any]] = []
+    for name, cell in CELLS.items():
+        layer = dict.fromkeys(cell.parameters, zeros)
+        start = {f"{part}_0": 0.5 for part in cell.parts}
+        bare = dict.fromkeys(cell.weights, zeros)
+        forms = [layer, bare, {"layers": [layer, bare]}, {"layers": [bare], "W_hy": [[1, 2]]}]
+        changes += [{"cell": name, "weights": form, **sizes, **start} for form in forms]
+    return changes
+
+
 def _variants() -> list[dict[str, Any]]:
     """Right specs, each form of each key once."""
     w = NET["weights"]
@@ -82,6 +96,7 @@ def _variants() -> list[dict[str, Any]]:
         {"weights": w | {"b_h": 3, "W_hy": [[1], [2]], "b_y": [1, 2]}},
         {"weights": w | {"W_hy": 3, "b_y": 3}},
     ]
+    changes += _cells()
     for name, record in INITIALISERS.items():
         options = dict.fromkeys(record.options, 0.5)
         needed = {key: 1 for key, option in record.options.items() if option.required}
@@ -102,9 +117,9 @@ def test_what_loads_is_valid(spec: dict[str, Any]) -> None:
     [
         {"activaton": "relu"},
         {"activation": "rleu"},
-        {"cell": "gru"},
-        {"cell": "lstm"},
-        {"c_0": 0},
+        {"cell": "GRU"},
+        {"cell": "lstm", "c_0": [[1]]},
+        {"cell": "lstm", "c_0": {"init": "zeros"}},
         {"loss_reduction": "max"},
         {"loss_steps": "first"},
         {"loss_steps": []},
@@ -145,7 +160,15 @@ def test_what_loads_is_valid(spec: dict[str, Any]) -> None:
         {"weights": {"W_xh": 1, "W_hh": {"init": "constant"}}},
         {"weights": {"W_xh": 1, "W_hh": 1, "b_h": {"init": "orthogonal"}}},
         {"weights": {"W_xh": 1, "W_hh": {"init": "normal", "std": -1}}},
-        {"weights": {"layers": [{"W_xh": 1, "W_hh": 1}]}},
+        {"weights": {"layers": []}},
+        {"weights": {"layers": 3}},
+        {"weights": {"layers": {"W_xh": 1, "W_hh": 1}}},
+        {"weights": {"layers": [3]}},
+        {"weights": {"layers": [{"W_xh": 1}]}},
+        {"weights": {"layers": [{"W_xh": 1, "W_hh": 1}], "W_xh": 1}},
+        {"weights": {"layers": [{"W_xh": 1, "W_hh": 1, "W_hy": 1}]}},
+        {"weights": {"layers": [{"W_xh": 1, "W_hh": 1, "b_h": 1, "b_hh": 1}]}},
+        {"weights": {"W_xh": 1, "W_hh": 1, "b_h": 1, "b_xh": 1}},
         {"weights": {"file": "m.safetensors", "layout": "torch"}},
     ],
     ids=str,
@@ -166,3 +189,20 @@ def test_the_samples_are_valid_and_misspelt_ones_are_not() -> None:
         for key in data:
             misspelt = {(name + "x" if name == key else name): data[name] for name in data}
             assert not VALIDATOR.is_valid(misspelt)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"cell": "gru"},
+        {"c_0": 0},
+        {"cell": "lstm", "activation": "relu", "weights": {"W_xh": [[1]] * 4, "W_hh": [[1]] * 4}},
+        {"cell": "gru", "weights": {"W_xh": [[1]] * 3, "W_hh": [[1]] * 3, "b_h": [1, 1, 1]}},
+        {"weights": {"layers": [{"W_xh": 1, "W_hh": 1}, {"W_xh": [[1, 2]], "W_hh": 1}]}},
+    ],
+    ids=str,
+)
+def test_what_hangs_on_two_keys_is_for_load_alone(change: dict[str, Any]) -> None:
+    assert VALIDATOR.is_valid(NET | change)
+    with pytest.raises(SpecError):
+        load(NET | change)
