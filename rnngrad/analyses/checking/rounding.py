@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import count
 from types import MappingProxyType
 
 import numpy as np
@@ -16,18 +17,21 @@ from rnngrad.analyses.checking.directions import signs
 from rnngrad.core.activations import ACTIVATIONS, Activation, sigmoid
 from rnngrad.core.arithmetic import Arithmetic
 from rnngrad.core.arrays import Array
-from rnngrad.core.cells import LayerTrace, Terms, split
+from rnngrad.core.cells import Advanced, LayerTrace, Terms, split
 from rnngrad.core.problem import Layer, Problem
 from rnngrad.core.traces import ForwardTrace
 
 EPS = float(np.finfo(np.float64).eps)
+
+Sizes = tuple[Array, ...]
+"""An array for each part of a state."""
 
 
 class Noise:
     """±1 unit of rounding, another for every array that is asked for."""
 
     def __init__(self, draw: int) -> None:
-        self.streams = iter(range(1000 * (draw + 1), 1000 * (draw + 2)))
+        self.streams = count(1000 * (draw + 1))
 
     def unit(self, shape: tuple[int, ...]) -> Array:
         return EPS * signs(shape, next(self.streams))
@@ -68,6 +72,21 @@ class Noise:
             return cell.linearise(trace, f, rounded)
 
         return replace(problem, cell=cell._replace(linearise=linearise))
+
+    def states(self, problem: Problem) -> Problem:
+        """The problem with a cell whose every state is rounded anew."""
+        cell = problem.cell
+
+        def advance(u_x: Array, u_h: Array, state: Sizes, f: Activation) -> Advanced:
+            after = cell.advance(u_x, u_h, state, f)
+            terms = _TERMS[cell.name](after.a, state, after.state)
+            moved = [
+                part + self.unit(part.shape) * of
+                for part, of in zip(after.state, terms, strict=True)
+            ]
+            return after._replace(state=tuple(moved))
+
+        return replace(problem, cell=cell._replace(advance=advance))
 
     def problem(self, problem: Problem) -> Problem:
         """Every number of the problem with its last bit moved."""
@@ -136,9 +155,6 @@ def _layer(problem: Problem, layer: Layer, x: Array, noise: Noise) -> LayerTrace
             state[t + 1] = part + unit[t] * of
     c = states[1] if len(states) > 1 else None
     return LayerTrace(x, a, states[0], c, inner if has_inner else None)
-
-
-Sizes = tuple[Array, ...]
 
 
 def _rnn_terms(a: Array, before: Sizes, after: Sizes) -> Sizes:
