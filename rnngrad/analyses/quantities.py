@@ -189,8 +189,15 @@ def _reason_against(record: Quantity, problem: Problem) -> str | None:
     if record.of_rnn and not problem.single_rnn:
         return f"it is for one layer of rnn, and '{problem.name}' is {_described(problem)}"
     if record.parameter is not None and record.parameter not in problem.weights:
-        return f"'{problem.name}' has no {record.parameter}"
+        return f"'{problem.name}' has no {record.parameter}{_in_layers(record.parameter, problem)}"
     return None
+
+
+def _in_layers(parameter: str, problem: Problem) -> str:
+    if problem.depth == 1 or parameter not in problem.cell.parameters:
+        return ""
+    named = ", ".join(f"dL_d{parameter}{layer.suffix}" for layer in problem.layers)
+    return f", but one a layer: {named}"
 
 
 def _described(problem: Problem) -> str:

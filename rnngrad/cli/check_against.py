@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from rnngrad.analyses.checking.against import METHOD, check_arrays, names_that_do_not_exist
@@ -10,6 +11,7 @@ from rnngrad.analyses.checking.verdicts import Checked, Verdict, worst
 from rnngrad.cli.boundary import say
 from rnngrad.cli.check_options import CheckOptions
 from rnngrad.cli.student import FaultError, Student, is_function, load_student
+from rnngrad.core.arrays import frozen
 from rnngrad.core.problem import Problem
 from rnngrad.errors import SpecError, UsageError
 from rnngrad.spec.framework_gradients import gradients_of
@@ -81,11 +83,18 @@ class _Failing(NamedTuple):
 def _failing(student: Student, problem: Problem, options: CheckOptions) -> list[_Failing]:
     found = []
     for seed in range(1, options.random + 1):
-        one = variant(problem, seed)
+        one = _describable(student, variant(problem, seed))
         checked = _checked(student, one, options)
         if worst(entry.verdict for entry in checked) is Verdict.FAIL:
             found.append(_Failing(seed, _size(one), _sizes(one), checked))
     return found
+
+
+def _describable(student: Student, problem: Problem) -> Problem:
+    """The problem, but c_0 = 0 for a function that is not told it."""
+    if problem.c_0 is None or student.takes_c_0:
+        return problem
+    return replace(problem, c_0=frozen(0.0 * problem.c_0))
 
 
 def _size(problem: Problem) -> int:
@@ -115,6 +124,8 @@ def _checked(student: Student, problem: Problem, options: CheckOptions) -> list[
         return [_fault(student.name, str(fault))]
     if changed and not options.quiet:
         say(f"note: {student.name} changes its inputs: {', '.join(changed)}")
+    if problem.c_0 is not None and problem.c_0.any() and not student.takes_c_0:
+        say(f"note: {student.name} has no parameter c_0, and c_0 of {problem.name} is not 0")
     _refuse_names(student, problem, arrays)
     return check_arrays(problem, arrays, rtol=options.rtol)
 

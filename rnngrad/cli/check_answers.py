@@ -43,9 +43,12 @@ def _refuse(problem: Problem) -> None:
     from rnngrad.analyses.grading.reference import MOST_STEPS
     from rnngrad.errors import UsageError
 
-    if problem.cell.name != "rnn":
-        cell = problem.cell.name
-        raise UsageError(f"--answers grades the sheet's subtasks, which are of rnn, not {cell}")
+    if not problem.single_rnn:
+        cell, depth = problem.cell.name, problem.depth
+        found = cell if depth == 1 else f"{depth} layers of {cell}"
+        raise UsageError(
+            f"--answers grades the sheet's subtasks, which are of one layer of rnn, not of {found}"
+        )
     if problem.steps > MOST_STEPS:
         steps = problem.steps
         raise UsageError(f"--answers grades nets of up to {MOST_STEPS} steps; this one has {steps}")

@@ -9,6 +9,7 @@ nothing keeps a signal or a crash in C from ending us.
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import linecache
 import os
 import sys
@@ -25,6 +26,7 @@ import numpy as np
 from rnngrad.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
+    from rnngrad.core.arrays import Array
     from rnngrad.core.problem import Problem
 
 MODULE = "rnngrad_student"
@@ -48,13 +50,26 @@ class Student(NamedTuple):
     name: str
     function: Callable[..., Any]
 
+    @property
+    def takes_c_0(self) -> bool:
+        """Whether it has a parameter of that name."""
+        try:
+            found = inspect.signature(self.function).parameters.get("c_0")
+        except (TypeError, ValueError):
+            return False
+        return found is not None and found.kind in (
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            inspect.Parameter.KEYWORD_ONLY,
+        )
+
     def __call__(self, problem: Problem) -> Returned:
-        """FUNCTION(weights, inputs, targets, h_0) on copies; raises FaultError."""
+        """FUNCTION(weights, inputs, targets, h_0) on copies; for a cell that has a c, c_0=… as well
+        where the function has a parameter of that name. Raises FaultError."""
         inputs = _copies(problem)
+        given = [inputs[name] for name in ("weights", "inputs", "targets", "h_0")]
+        named = {"c_0": inputs["c_0"]} if "c_0" in inputs and self.takes_c_0 else {}
         with _guarded(self.path):
-            result = self.function(
-                inputs["weights"], inputs["inputs"], inputs["targets"], inputs["h_0"]
-            )
+            result = self.function(*given, **named)
         if not isinstance(result, Mapping):
             what = "nothing" if result is None else f"a {type(result).__name__}"
             raise FaultError(
@@ -199,18 +214,27 @@ def _placed(path: Path, line: int | None, function: str, what: str) -> str:
 
 
 def _copies(problem: Problem) -> dict[str, Any]:
-    """Arrays of the student's own, that may be written to."""
-    return {
+    """Arrays of the student's own, that may be written to; ``c_0`` where the cell has a c."""
+    copies = {
         "weights": {name: values.copy() for name, values in problem.weights.items()},
         "inputs": problem.x.copy(),
         "targets": None if problem.targets is None else problem.targets.copy(),
         "h_0": problem.h_0.copy(),
     }
+    if len(problem.cell.parts) > 1:
+        copies["c_0"] = _c_0(problem).copy()
+    return copies
+
+
+def _c_0(problem: Problem) -> Array:
+    return np.zeros_like(problem.h_0) if problem.c_0 is None else problem.c_0
 
 
 def _changed(problem: Problem, inputs: Mapping[str, Any]) -> Iterator[str]:
     """The names of the inputs that are not what they were."""
     given = {**problem.weights, "inputs": problem.x, "targets": problem.targets, "h_0": problem.h_0}
+    if "c_0" in inputs:
+        given["c_0"] = _c_0(problem)
     now = {**inputs["weights"], **{k: v for k, v in inputs.items() if k != "weights"}}
     for name, values in given.items():
         if values is not None and not _same(now.get(name), values):

@@ -69,7 +69,8 @@ def names(diagnosis: Diagnosis | None) -> set[str | None]:
 
 
 def test_the_catalogue_is_the_contract_s() -> None:
-    assert set(CATALOGUE) == set(wrong_bptt.MISTAKES)
+    """And one of gated nets, planted in test_catalogue_gated.py."""
+    assert set(CATALOGUE) - {"gate-order"} == set(wrong_bptt.MISTAKES)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

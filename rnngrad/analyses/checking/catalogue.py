@@ -19,13 +19,18 @@ Vary = Callable[[Rules], Iterator[Variation]]
 
 
 class Bite(NamedTuple):
-    """Where a mistake shows: in the pass from step ``s`` back to step ``p`` = s − 1 of T steps."""
+    """Where a mistake shows: in the pass from step ``s`` back to step ``p`` = s − 1 of T steps.
+
+    ``cell`` is the cell's name where σ'(a_s) W_hh is not the whole of ∂h_s/∂h_p: gru, lstm, and
+    rnn in a stack.
+    """
 
     s: int
     steps: int
     scalar: bool
     cut: int | None
     where: str
+    cell: str = ""
 
     @property
     def p(self) -> int:
@@ -34,8 +39,18 @@ class Bite(NamedTuple):
     @property
     def jacobian(self) -> str:
         """∂h_s/∂h_p"""
+        if self.cell:
+            return _ON_THE_WAY[self.cell]
         slope = f"σ'(a_{self.s})"
         return f"{slope} W_hh" if self.scalar else f"diag({slope}) W_hh"
+
+
+_ON_THE_WAY = {
+    "rnn": "diag(σ') W_hh, layer by layer",
+    "gru": "diag(z) + the gates' σ' and tanh' times their rows of W_hh",
+    "lstm": "the gates' σ' and tanh' times their rows of W_hh, and ∂c_t/∂c_{t−1} = diag(f)",
+}
+"""∂s_t/∂s_{t−1} in words."""
 
 
 class Mistake(NamedTuple):
@@ -57,6 +72,12 @@ class Mistake(NamedTuple):
 
 
 def _missing_slope(b: Bite) -> str:
+    if b.cell:
+        place = f"where step {b.s} meets its weights" if b.where == "weights" else f"at step {b.s}"
+        return (
+            f"you applied no derivative of the activations {place}: what reaches a gate's "
+            f"pre-activation a_{b.s} is multiplied by σ'(a_{b.s}), tanh' for the candidate"
+        )
     if b.where == "weights":
         return (
             f"you applied no σ' where step {b.s} meets its weights: "
@@ -69,6 +90,11 @@ def _missing_slope(b: Bite) -> str:
 
 
 def _slope_of_output(b: Bite) -> str:
+    if b.cell:
+        return (
+            f"you took the derivatives at the gates' outputs of step {b.s}, which have been "
+            f"through σ already; they belong at the pre-activations a_{b.s}"
+        )
     return (
         f"you took σ' at h_{b.s}, which has been through σ already; it belongs at the "
         f"pre-activation a_{b.s}: ∂h_{b.s}/∂h_{b.p} = {b.jacobian}"
@@ -76,6 +102,11 @@ def _slope_of_output(b: Bite) -> str:
 
 
 def _wrong_step(b: Bite) -> str:
+    if b.cell:
+        return (
+            "you took the gates' derivatives at the pre-activations of a neighbouring step: at "
+            f"step {b.s} they are σ'(a_{b.s}), tanh' for the candidate"
+        )
     return (
         f"you took σ' at the pre-activation of a neighbouring step: on the way back from step "
         f"{b.s} to step {b.p} it is σ'(a_{b.s}), so ∂h_{b.s}/∂h_{b.p} = {b.jacobian}"
@@ -83,6 +114,12 @@ def _wrong_step(b: Bite) -> str:
 
 
 def _immediate_only(b: Bite) -> str:
+    if b.cell:
+        return (
+            f"you kept no path through earlier states: L_{b.s} depends on the state of step {b.p} "
+            f"as well, by way of ∂s_{b.s}/∂s_{b.p}, so ∂L/∂s_{b.p} holds "
+            f"∂L_{b.p}/∂s_{b.p} + ∂L/∂s_{b.s} · ∂s_{b.s}/∂s_{b.p}"
+        )
     return (
         f"you kept no path through earlier states: L_{b.s} depends on h_{b.p} as well, by way of "
         f"∂h_{b.s}/∂h_{b.p}, so ∂L/∂h_{b.p} holds ∂L_{b.p}/∂h_{b.p} + ∂L/∂h_{b.s} · "
@@ -100,6 +137,12 @@ def _truncated(b: Bite) -> str:
 
 
 def _transposed_W_hh(b: Bite) -> str:
+    if b.cell:
+        return (
+            f"you multiplied by the transpose of W_hh on the way back from step {b.s} to step "
+            f"{b.p}: ∂L/∂h_{b.p} as a row is the sum over gates of ∂L/∂a_{b.s} · W_hh, as a column "
+            f"W_hhᵀ · ∂L/∂a_{b.s}, with the gate's own rows of W_hh"
+        )
     return (
         f"you multiplied by the transpose of W_hh on the way back from step {b.s} to step {b.p}: "
         f"∂L/∂h_{b.p} as a row is ∂L/∂h_{b.s} · {b.jacobian}, as a column "
@@ -108,6 +151,11 @@ def _transposed_W_hh(b: Bite) -> str:
 
 
 def _h_t(b: Bite) -> str:
+    if b.cell:
+        return (
+            f"you multiplied by h_{b.s} where W_hh meets h_{b.p}: ∂L/∂W_hh is the sum of "
+            f"∂L/∂a_{b.s} ⊗ h_{b.p} over the steps"
+        )
     return (
         f"you multiplied by h_{b.s} where W_hh meets h_{b.p}: ∂⁺h_{b.s}/∂W_hh = σ'(a_{b.s}) h_{b.p}"
     )
@@ -143,6 +191,11 @@ def _no_output_slope(b: Bite) -> str:
 
 
 def _dropped(b: Bite) -> str:
+    if b.cell:
+        return (
+            "you left out h_0's own term: W_hh is used at step 1 too, where ∂L/∂a_1 ⊗ h_0 is zero "
+            "only for h_0 = 0"
+        )
     return (
         "you left out h_0's own term: W_hh is used at step 1 too, where "
         "∂⁺h_1/∂W_hh = σ'(a_1) h_0, which is zero only for h_0 = 0"
@@ -163,6 +216,14 @@ def _eq_32(b: Bite) -> str:
     )
 
 
+def _gate_order(b: Bite) -> str:
+    gates = b.where or "i, f, o, g"
+    return (
+        f"you gave the gates' blocks of rows in the order {gates}: the numbers are right, and "
+        "belong in the order that this cell has (r, z, n for gru, i, f, g, o for lstm)"
+    )
+
+
 def _turned(b: Bite) -> str:
     return (
         "you gave the transpose of the array: a gradient has the shape of its parameter, with row "
@@ -176,6 +237,14 @@ def _scaled(b: Bite) -> str:
 
 def _squares(problem: Problem) -> bool:
     return problem.loss is not None and problem.loss.name in ("squared_error", "mean_squared_error")
+
+
+def _gated(problem: Problem) -> bool:
+    return len(problem.cell.gates) > 1
+
+
+def _single_rnn(problem: Problem) -> bool:
+    return problem.single_rnn
 
 
 def _nothing(rules: Rules) -> Iterator[Variation]:
@@ -229,7 +298,11 @@ _RECORDS = (
             rank=1, reads_off="limit"),
     Mistake("sheet-eq-32", "∂h_2/∂W_xh for ∂h_1/∂W_xh at the end of L_3's longest path",
             "(32)", _eq_32, variations.sheet_eq_32,
-            hint="the last factor of a path belongs to another step than the one it has reached"),
+            hint="the last factor of a path belongs to another step than the one it has reached",
+            applies=_single_rnn),
+    Mistake("gate-order", "gru, lstm: the gates' blocks of rows in another order, such as i, f, o, "
+            "g or z, r, n", "", _gate_order, variations.other_order,
+            hint="you gave the gates' blocks of rows in another order", applies=_gated),
     Mistake("transposed", "the array itself is transposed", "",
             _turned, variations.turned,
             hint="you gave the transpose of the array"),

@@ -67,8 +67,12 @@ class Checker:
 
     def unseen(self, k: int, steps: Integers) -> Mask:
         """Which of the paths from L_t back to step k pass what no complex step sees."""
+        return np.logical_or(self.faint[steps - 1], self.blindly(k, steps))
+
+    def blindly(self, k: int, steps: Integers) -> Mask:
+        """Which of the Jacobians ∂s_t/∂s_k do, a gate of step k told as well."""
         before = np.concatenate([np.zeros(1), np.cumsum(self.blind)])
-        return np.asarray(self.faint[steps - 1] | (before[steps] > before[max(k - 1, 0)]))
+        return np.asarray(before[steps] > before[max(k - 1, 0)])
 
     def _size(self, name: str, expected: Array) -> Array:
         """What errors are relative to; 1 for logarithms, which are compared absolutely."""
@@ -87,11 +91,15 @@ class Checker:
         share = share[np.isfinite(share)]
         return max(EPS, float(np.median(share)) if share.size else EPS)
 
-    def judged(self, compared: Compared, rows: Callable[[Problem], Array] | None = None) -> Checked:
-        """The verdict, with the net's own amplification of rounding measured where it matters."""
+    def judged(
+        self, compared: Compared, rows: Callable[[Problem], Array] | None = None,
+        size: float | None = None,
+    ) -> Checked:  # fmt: skip
+        """The verdict, with the net's own amplification of rounding measured where it matters;
+        ``size`` is that of ``rows``, where it is no entry of them."""
         logarithm = compared.name.startswith("log10_")
         limit = LOG10_ATOL if logarithm else self.rtol
-        excuse = rows and measured_noise(self.setting.problem, rows)
+        excuse = rows and measured_noise(self.setting.problem, rows, size)
         return judged(compared, limit, excuse)
 
     def answers(self, seeds: Seeds, span: tuple[float, float], what: str) -> Answer:

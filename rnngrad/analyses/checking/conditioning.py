@@ -14,16 +14,13 @@ one, or two paths that nearly cancel make the spread large; nothing else does.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import cached_property
-from types import MappingProxyType
 
 import numpy as np
 
-from rnngrad.analyses.checking.directions import signs
-from rnngrad.analyses.checking.rules import READ, right_rules, through_time, with_direct
+from rnngrad.analyses.checking.rounding import Noise, forward
+from rnngrad.analyses.checking.rules import read, right_rules, through_time, with_direct
 from rnngrad.analyses.quantities import Passes
-from rnngrad.core.activations import Activation
 from rnngrad.core.arrays import Array, quietly
 from rnngrad.core.given import Mask
 from rnngrad.core.problem import Problem
@@ -105,36 +102,37 @@ def _same_branch(base: Array, moved: Array) -> Array:
 
 
 def _rounded_anew(base: Passes, draw: int) -> Passes:
-    problem, noise = base.problem, _Noise(draw)
+    problem, noise = base.problem, Noise(draw)
     moved = noise.problem(problem)
-    forward = _forward(moved, noise)
+    trace = forward(moved, noise)
     if problem.activation.name == "relu":
-        forward = forward._replace(a=_same_branch(base.forward.a, forward.a))
-    activation = problem.activation._replace(slope=noise.slope(problem.activation))
-    passes = with_trace(replace(moved, activation=activation), forward)
+        trace = trace._replace(a=_same_branch(base.forward.a, trace.a))
+    passes = with_trace(noise.slopes(moved), trace)
     if problem.loss is not None:
         passes.backward = _backward(passes, noise)
     return passes
 
 
-def _backward(passes: Passes, noise: _Noise) -> BackwardTrace:
+def _backward(passes: Passes, noise: Noise) -> BackwardTrace:
     """BPTT whose slopes are those of the problem, and whose output layer is rounded anew."""
     rules = right_rules(passes)
     at_output = _at_the_output(passes, noise)
     if at_output is not None:
         rules = with_direct(rules._replace(dL_dy=at_output[0]), at_output[1])
-    rules = rules._replace(dL_dh=through_time(rules))
+    rules = rules._replace(dL_ds=through_time(rules))
+    has_c = len(passes.problem.cell.parts) > 1
     return passes.backward._replace(
         dL_dy=rules.dL_dy,
         dL_da_y=rules.dL_da_y,
-        dLt_dht=rules.dLt_dht,
-        dL_dh=through_time(rules),
-        dL_dx=READ["dL_dx"](rules),
-        weights={name: READ[f"dL_d{name}"](rules) for name in passes.problem.weights},
+        dLt_dht=read(rules, "dLt_dht"),
+        dL_dh=read(rules, "dL_dh"),
+        dL_dc=read(rules, "dL_dc") if has_c else None,
+        dL_dx=read(rules, "dL_dx"),
+        weights={name: read(rules, f"dL_d{name}") for name in passes.problem.weights},
     )
 
 
-def _at_the_output(passes: Passes, noise: _Noise) -> tuple[Array, Array] | None:
+def _at_the_output(passes: Passes, noise: Noise) -> tuple[Array, Array] | None:
     """∂L/∂y_t and ∂L/∂a from y alone, (T, O); None without a loss."""
     problem, y = passes.problem, passes.forward.y
     loss, targets, weights = problem.loss, problem.targets, problem.loss_weights
@@ -151,73 +149,3 @@ def _at_the_output(passes: Passes, noise: _Noise) -> tuple[Array, Array] | None:
     terms = y * dL_dy
     mean = noise.on(terms).sum(axis=1, keepdims=True)
     return dL_dy, y * (dL_dy - mean + noise.unit(y.shape) * (np.abs(dL_dy) + np.abs(mean)))
-
-
-class _Noise:
-    """±1 unit of rounding, another for every array that is asked for."""
-
-    def __init__(self, draw: int) -> None:
-        self.streams = iter(range(1000 * (draw + 1), 1000 * (draw + 2)))
-
-    def unit(self, shape: tuple[int, ...]) -> Array:
-        return EPS * signs(shape, next(self.streams))
-
-    def on(self, values: Array) -> Array:
-        """``values`` with their last bit moved."""
-        return np.asarray(values * (1.0 + self.unit(values.shape)))
-
-    def slope(self, record: Activation) -> Callable[[Array], Array]:
-        """σ' as h (1 − h) or 1 − h² would give it; rounded alike at every call."""
-        stream = next(self.streams)
-        lossy = 1.0 if record.name in ("tanh", "sigmoid") else 0.0
-
-        def slope(a: Array) -> Array:
-            exact, h = record.slope(a), record.f(a)
-            unit = EPS * signs(a.shape, stream)
-            return np.asarray(exact + unit * (exact + lossy * h**2))
-
-        return slope
-
-    def problem(self, problem: Problem) -> Problem:
-        """Every number of the problem with its last bit moved."""
-        weights = {name: self.on(values) for name, values in problem.weights.items()}
-        targets = None if problem.targets is None else self.on(problem.targets)
-        return replace(
-            problem,
-            weights=MappingProxyType(weights),
-            x=self.on(problem.x),
-            h_0=self.on(problem.h_0),
-            targets=targets,
-        )
-
-
-def _forward(problem: Problem, noise: _Noise) -> ForwardTrace:
-    """The forward pass with every sum and every state rounded anew."""
-    weights, steps = problem.weights, problem.steps
-    W_hh, size = weights["W_hh"], np.abs(weights["W_hh"])
-    a = problem.x @ weights["W_xh"].T + weights["b_h"]
-    sizes = np.abs(problem.x) @ np.abs(weights["W_xh"]).T + np.abs(weights["b_h"])
-    on_a, on_h = noise.unit(a.shape), noise.unit(a.shape)
-    h = np.empty((steps + 1, problem.hidden))
-    h[0] = problem.h_0
-    for t in range(steps):
-        a[t] += W_hh @ h[t] + on_a[t] * (sizes[t] + size @ np.abs(h[t]))
-        h[t + 1] = problem.activation.f(a[t]) * (1.0 + on_h[t])
-    a_y = _readout(problem, h[1:], noise)
-    y = noise.on(problem.output.g(a_y))
-    return ForwardTrace(a, h, a_y, y, _losses(problem, a_y, y))
-
-
-def _readout(problem: Problem, h: Array, noise: _Noise) -> Array:
-    if not problem.has_readout:
-        return h
-    W_hy, b_y = problem.weights["W_hy"], problem.weights["b_y"]
-    sizes = np.abs(h) @ np.abs(W_hy).T + np.abs(b_y)
-    return np.asarray(h @ W_hy.T + b_y + noise.unit(sizes.shape) * sizes)
-
-
-def _losses(problem: Problem, a_y: Array, y: Array) -> Array:
-    if problem.loss is None or problem.targets is None or problem.loss_weights is None:
-        return np.zeros(problem.steps)
-    losses = problem.loss_weights * problem.loss.value(problem.targets, y, a_y)
-    return np.where(problem.loss_weights == 0, 0.0, losses)

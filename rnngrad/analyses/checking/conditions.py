@@ -3,8 +3,9 @@
 The condition of a row is its relative change per relative change of the data. No algorithm in
 float64 can promise more than a few units of rounding times that: two paths that nearly cancel, a
 residual target − y of near equals, a chaotic net. Measured by moving every number of the problem by
-±2⁻³⁰ of itself, three times. Source: Higham, *Accuracy and Stability of Numerical Algorithms*
-(2002), section 1.6.
+±2⁻³⁰ of itself, three times; in a gated cell by rounding every state anew as well: h_{t−1} − n_t of
+a saturated gru has no digit that moving the data would move. Source: Higham, *Accuracy and
+Stability of Numerical Algorithms* (2002), section 1.6.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from types import MappingProxyType
 import numpy as np
 
 from rnngrad.analyses.checking.directions import signs
+from rnngrad.analyses.checking.rounding import EPS, Noise
 from rnngrad.core.arrays import Array, frozen, quietly
 from rnngrad.core.problem import Layer, Problem
 from rnngrad.core.traces import ForwardTrace
@@ -24,6 +26,8 @@ from rnngrad.core.traces import ForwardTrace
 DELTA = 2.0**-30
 DRAWS = 3
 SLACK = 64.0
+ANOTHER = 0.5
+"""A row that 2⁻³⁰ of the data changes by this share of itself is told by nobody's arithmetic."""
 
 
 def shaken(problem: Problem, draw: int) -> Problem:
@@ -41,18 +45,34 @@ def shaken(problem: Problem, draw: int) -> Problem:
     )  # fmt: skip
 
 
-def noise(problem: Problem, rows: Callable[[Problem], Array]) -> Callable[[], Array]:
+def noise(
+    problem: Problem, rows: Callable[[Problem], Array], size: float | None = None
+) -> Callable[[], Array]:
     """By how much each of ``rows(problem)``, (R, n) -> (R,), may change per relative rounding of
-    size 1: SLACK times its condition, times itself; measured when called."""
+    size 1: SLACK times its condition, times itself; measured when called. Without limit where the
+    row is another one altogether: then nothing is known of it. ``size`` is that of every row, its
+    own largest entry by default."""
 
     def measured() -> Array:
         with quietly():
             base = rows(problem)
             changes = [_change(rows(shaken(problem, draw)), base) for draw in range(1, DRAWS + 1)]
-        largest: Array = np.nan_to_num(np.max(changes, axis=0), nan=0.0, posinf=np.inf)
-        return SLACK / DELTA * largest
+            largest: Array = np.nan_to_num(np.max(changes, axis=0), nan=0.0, posinf=np.inf)
+            sizes = np.max(np.abs(base), axis=1, initial=0.0) if size is None else size
+            noise = np.where(largest > ANOTHER * sizes, np.inf, SLACK / DELTA * largest)
+            return np.maximum(noise, _of_states(problem, rows, base))
 
     return measured
+
+
+def _of_states(problem: Problem, rows: Callable[[Problem], Array], base: Array) -> Array:
+    """The same from states rounded anew, where the cell is a gated one, (R,)."""
+    if problem.cell.activation is None:
+        return np.zeros(len(base))
+    redone = [Noise(draw) for draw in range(DRAWS)]
+    changes = [_change(rows(noise.states(noise.slopes(problem))), base) for noise in redone]
+    largest: Array = np.nan_to_num(np.max(changes, axis=0), nan=0.0, posinf=np.inf)
+    return SLACK / EPS * largest
 
 
 def _change(moved: Array, base: Array) -> Array:

@@ -149,9 +149,8 @@ class _Search:
         mistake = CATALOGUE[next(iter(fits.values())).bug]
         wanted = [case for case in self.cases if case.name in fits]
         for variation in mistake.vary(self.rules):
-            touched = variation.touches
-            if all(c.name in touched and _reproduced(variation, c) for c in wanted) and all(
-                c.name not in touched or _reproduced(variation, c) for c in self.right
+            if all(variation.hits(c.name) and _reproduced(variation, c) for c in wanted) and all(
+                not variation.hits(c.name) or _reproduced(variation, c) for c in self.right
             ):
                 return True
         return False
@@ -179,7 +178,7 @@ def _told(case: Case, fits: list[Fit], problem: Problem) -> Diagnosis | None:
     step = first_wrong_step(case)
     if len(fits) == 1 and fits[0].rank < UNPROVEN:
         fit, mistake = fits[0], CATALOGUE[fits[0].bug]
-        words = mistake.explain(_bite(case, fit, step, problem)) + _cited(mistake)
+        words = mistake.explain(_bite(case, fit, step, problem)) + _cited(mistake, problem)
         number = (fit.steps, fit.limit, fit.factor)
         return Diagnosis(fit.bug, words, fit.error, step, (), *number, agreed=fit.agreed)
     if fits:
@@ -191,8 +190,10 @@ def _told(case: Case, fits: list[Fit], problem: Problem) -> Diagnosis | None:
     return Diagnosis(None, UNKNOWN, None, step)
 
 
-def _cited(mistake: Mistake) -> str:
-    return f"; see {mistake.equation} on the sheet" if mistake.equation else ""
+def _cited(mistake: Mistake, problem: Problem) -> str:
+    """The sheet is about one layer of rnn."""
+    cited = mistake.equation and problem.single_rnn
+    return f"; see {mistake.equation} on the sheet" if cited else ""
 
 
 def _undecided(fits: list[Fit]) -> str:
@@ -226,9 +227,10 @@ def _bite(case: Case, fit: Fit, step: int | None, problem: Problem) -> Bite:
     """The pass from s back to s − 1 that the explanation names: where it first shows."""
     if step is None:
         s = problem.steps
-    elif case.name in ("dL_dh", "log10_chain"):
+    elif case.name in ("dL_dh", "dL_dc", "log10_chain"):
         s = step + 1
     else:
         s = step
     s = min(max(s, 1), problem.steps)
-    return Bite(s, problem.steps, problem.hidden == 1, fit.steps, fit.where)
+    cell = "" if problem.single_rnn else problem.cell.name
+    return Bite(s, problem.steps, problem.hidden == 1, fit.steps, fit.where, cell)

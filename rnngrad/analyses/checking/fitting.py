@@ -92,7 +92,7 @@ def fits_by_rules(
     nearest: dict[str, Fit] = {}
     for index, variation in enumerate(mistake.vary(rules)):
         for case in cases:
-            if case.name not in variation.touches:
+            if not variation.hits(case.name):
                 continue
             wrong = variation.read(case.name, case.right)
             compared = _against(case, wrong)

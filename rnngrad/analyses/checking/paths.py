@@ -19,7 +19,7 @@ from rnngrad.analyses.quantities import Passes
 from rnngrad.core.arrays import Array, Integers
 from rnngrad.core.jacobians import PulledBack, pulled_back
 from rnngrad.core.problem import Problem
-from rnngrad.core.scaled import Scaled
+from rnngrad.core.scaled import Scaled, log10_lengths
 
 LARGEST = 2**22
 """Numbers that are held to measure how the paths amplify rounding."""
@@ -68,7 +68,7 @@ def check_paths(
     problem = checker.setting.problem
     measurable = problem.steps**2 * problem.state_size <= LARGEST
     rows = (lambda other: _directions_of_rows(other, groups)) if measurable else None
-    return checker.judged(compared, rows)
+    return checker.judged(compared, rows, 1.0)
 
 
 def _stack(parts: list[Array]) -> Array:
@@ -117,7 +117,8 @@ def _lowered(entries: Scaled, top: Integers) -> Array:
 
 
 def _directions_of_rows(problem: Problem, groups: Sequence[Group]) -> Array:
-    """Every row as a unit vector: how far rounding turns it (its length is in log10_paths)."""
+    """Every row as a unit vector and the logarithm of its length: how far rounding turns it, and
+    by how much of itself it stretches it."""
     passes, parts = Passes(problem), []
     for group in groups:
         chosen = frozenset(int(k) for k in group.probes.rows)
@@ -125,5 +126,7 @@ def _directions_of_rows(problem: Problem, groups: Sequence[Group]) -> Array:
             rows = group.rows(reached)
             if rows is not None and reached.k in chosen and len(reached.steps):
                 values, _ = rows.aligned(axis=1)
-                parts.append(values / np.linalg.norm(values, axis=1, keepdims=True))
+                length = np.linalg.norm(values, axis=1, keepdims=True)
+                log = log10_lengths(rows)[:, np.newaxis] * np.log(10.0)
+                parts.append(np.hstack([log, values / length]))
     return np.nan_to_num(_stack(parts))

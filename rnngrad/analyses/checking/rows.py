@@ -236,12 +236,12 @@ def _log10_paths(checker: Checker) -> Checked:
     return explained(entry, checker)
 
 
-def explained(entry: Checked, checker: Checker) -> Checked:
+def explained(entry: Checked, checker: Checker, *, of_loss: bool = True) -> Checked:
     """An undecided entry with the reason, where it is beyond the range of floats."""
     if entry.verdict is not Verdict.INCONCLUSIVE:
         return entry
     beyond, blind = np.flatnonzero(checker.faint), np.flatnonzero(checker.blind)
-    if len(beyond):
+    if len(beyond) and of_loss:
         reason = (
             f"the read-out of step {beyond[0] + 1} is saturated: ∂L_t/∂h_t is below the range of "
             "floats, where a complex step does not reach"

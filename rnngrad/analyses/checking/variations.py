@@ -6,21 +6,35 @@ most thorough first; nothing where it changes nothing (a σ' of the identity, a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import permutations
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.analyses.checking.rules import READ, Rules, by_reach, through_time, with_direct
+from rnngrad.analyses.checking.rules import (
+    LayerRules,
+    Rules,
+    by_reach,
+    read,
+    terms_with,
+    through_time,
+    with_direct,
+)
+from rnngrad.core.activations import Activation
+from rnngrad.core.arithmetic import FLOATS
 from rnngrad.core.arrays import Array
+from rnngrad.core.cells import Terms
 
 IMMEDIATE = frozenset({"dht_dW_xh", "dht_dW_hh", "dht_db_h"})
-THROUGH_TIME = frozenset({"dL_dh", "dL_dW_xh", "dL_dW_hh", "dL_db_h", "dL_dx", "log10_paths"})
+OF_THE_STATES = frozenset({"dL_dh", "dL_dc"})
+BY_GATE = frozenset({"dL_dW_xh", "dL_dW_hh", "dL_db_h", "dL_db_xh", "dL_db_hh"})
+THROUGH_TIME = OF_THE_STATES | BY_GATE | {"dL_dx", "log10_paths"}
 CHAIN = frozenset({"dht_dhprev", "log10_chain"})
 AT_THE_OUTPUT = frozenset({"dLt_dht", "dL_dW_hy", "dL_db_y"})
-TOTALS = frozenset({"dL_dW_xh", "dL_dW_hh", "dL_db_h", "dL_dW_hy", "dL_db_y"})
+TOTALS = BY_GATE | {"dL_dW_hy", "dL_db_y"}
 OF_THE_LOSS = THROUGH_TIME | AT_THE_OUTPUT | {"dL_dy"}
 EVERYTHING = OF_THE_LOSS | IMMEDIATE | CHAIN | {"h", "y", "losses", "loss"}
 
@@ -33,11 +47,13 @@ Change = Callable[[Array], Array]
 
 
 class Variation(NamedTuple):
-    """One way of making a mistake: the rules so changed, and the quantities that it touches.
+    """One way of making a mistake: the rules so changed, and the quantities that it touches, by
+    their names without a stack's number.
 
     ``thorough`` is False for one that changes the rule in some of its places only. ``steps`` is k
     where paths are cut. ``changes`` make a wrong array of the right one, where no rules do.
-    ``where`` is "weights" where the change is in the immediate partials alone.
+    ``where`` is "weights" where the change is in the immediate partials alone, or how the gates
+    are ordered.
     """
 
     rules: Rules
@@ -49,74 +65,105 @@ class Variation(NamedTuple):
 
     def read(self, name: str, right: Array) -> Array:
         """The quantity as this mistake makes it."""
-        return self.changes[name](right) if name in self.changes else READ[name](self.rules)
+        change = self.changes.get(_base(name))
+        return read(self.rules, name) if change is None else change(right)
+
+    def hits(self, name: str) -> bool:
+        """Whether it touches a quantity."""
+        return _base(name) in self.touches
 
 
-def _other_slopes(rules: Rules, slopes: Array) -> Iterator[Variation]:
-    """Another σ': everywhere, only on the way back through time, only at the weights."""
-    if np.array_equal(slopes, rules.back):
+def _base(name: str) -> str:
+    return name.partition(".")[0]
+
+
+Slope = Callable[[Activation, Array], Array]
+
+
+def _other_slopes(rules: Rules, slope: Slope) -> Iterator[Variation]:
+    """Another σ' in every gate: everywhere, only on the way back, only at the weights."""
+    terms = terms_with(rules, FLOATS._replace(slope=slope))
+    if all(_same(new, one.back) for new, one in zip(terms, rules.layers, strict=True)):
         return
-    everywhere = rules._replace(back=slopes, here=slopes)
+    back, here = _on_the_way_back(rules, terms), _at_the_weights(rules, terms)
+    everywhere = _at_the_weights(back, terms)
     yield Variation(everywhere, THROUGH_TIME | CHAIN | IMMEDIATE)
-    yield Variation(rules._replace(back=slopes), THROUGH_TIME | CHAIN, thorough=False)
-    at_weights = rules._replace(here=slopes, dL_dh=through_time(rules))
-    touched = (THROUGH_TIME | IMMEDIATE) - {"dL_dh", "log10_paths"}
+    yield Variation(back, THROUGH_TIME | CHAIN, thorough=False)
+    at_weights = here._replace(dL_ds=through_time(rules))
+    touched = (THROUGH_TIME | IMMEDIATE) - OF_THE_STATES - {"log10_paths"}
     yield Variation(at_weights, touched, thorough=False, where="weights")
 
 
+def _same(terms: Terms, others: Terms) -> bool:
+    return all(np.array_equal(*pair) for pair in zip(terms, others, strict=True))
+
+
+def _on_the_way_back(rules: Rules, terms: list[Terms]) -> Rules:
+    layers = zip(rules.layers, terms, strict=True)
+    return rules._replace(layers=tuple(one._replace(back=new) for one, new in layers))
+
+
+def _at_the_weights(rules: Rules, terms: list[Terms]) -> Rules:
+    layers = zip(rules.layers, terms, strict=True)
+    return rules._replace(layers=tuple(one._replace(here=new) for one, new in layers))
+
+
 def no_slope(rules: Rules) -> Iterator[Variation]:
-    return _other_slopes(rules, np.ones_like(rules.back))
+    return _other_slopes(rules, lambda record, a: np.ones_like(a))
 
 
 def slope_of_output(rules: Rules) -> Iterator[Variation]:
-    return _other_slopes(rules, rules.slope(rules.h))
+    return _other_slopes(rules, lambda record, a: record.slope(record.f(a)))
 
 
 def slope_of_wrong_step(rules: Rules) -> Iterator[Variation]:
-    before = np.concatenate([rules.back[:1], rules.back[:-1]])
-    after = np.concatenate([rules.back[1:], rules.back[-1:]])
-    yield from _other_slopes(rules, before)
-    yield from _other_slopes(rules, after)
+    yield from _other_slopes(rules, lambda record, a: _earlier(record.slope(a)))
+    yield from _other_slopes(rules, lambda record, a: _earlier(record.slope(a)[::-1])[::-1])
+
+
+def _earlier(rows: Array) -> Array:
+    """Each row in the place of the next; the first twice."""
+    return np.concatenate([rows[:1], rows[:-1]])
 
 
 def immediate_only(rules: Rules) -> Iterator[Variation]:
-    """No state but h_t for L_t; h_0 with L_1, since nothing else leads there, or not."""
-    if not rules.W_hh.any():
-        return
-    none = rules._replace(W_hh=np.zeros_like(rules.W_hh))
-    yield Variation(none, THROUGH_TIME)
+    """No state but s_t for L_t; s_0 with L_1, since nothing else leads there, or not."""
     levels = by_reach(rules)
-    dL_dh, level = next(levels), next(levels)
-    yield _from_h_0(rules, dL_dh, level[:1])
+    direct, level = next(levels), next(levels)
+    if not level.any():
+        return
+    cut = rules._replace(dL_ds=direct)
+    yield Variation(cut, THROUGH_TIME, changes={"log10_paths": partial(_within, 1)})
+    yield _from_h_0(rules, direct, level[:1])
 
 
 def truncated(rules: Rules) -> Iterator[Variation]:
-    """L_t reaches ∂⁺h_t … ∂⁺h_{t−k+1}, for k = 2 … T; h_0 with the last of them, or not, or with
+    """L_t reaches ∂⁺s_t … ∂⁺s_{t−k+1}, for k = 2 … T; s_0 with the last of them, or not, or with
     the last loss that reaches it alone, or left at zero."""
     levels = by_reach(rules)
-    dL_dh = next(levels).copy()
-    affordable = MOST_WORK // (rules.steps * rules.W_hh.size + 1)
+    dL_ds = next(levels).copy()
+    affordable = MOST_WORK // (rules.steps * sum(one.W_hh.size for one in rules.layers) + 1)
     for k, level in zip(range(1, min(rules.steps, affordable) + 1), levels, strict=False):
         if k > 1:
-            cut = rules._replace(dL_dh=dL_dh.copy())
+            cut = rules._replace(dL_ds=dL_ds.copy())
             paths = {"log10_paths": partial(_within, k)}
             yield Variation(cut, THROUGH_TIME, steps=k, changes=paths)
-            for row in (dL_dh[:1] + level[:1], level[:1], np.zeros_like(level[:1])):
-                yield _from_h_0(rules, dL_dh, row)._replace(steps=k)
-        if rules.steps > MANY_STEPS and _negligible(level, dL_dh):
+            for row in (dL_ds[:1] + level[:1], level[:1], np.zeros_like(level[:1])):
+                yield _from_h_0(rules, dL_ds, row)._replace(steps=k)
+        if rules.steps > MANY_STEPS and _negligible(level, dL_ds):
             return
-        dL_dh += level
+        dL_ds += level
 
 
-def _from_h_0(rules: Rules, dL_dh: Array, row: Array) -> Variation:
-    """∂L/∂h_t as it is for t ≥ 1, and another row for h_0."""
-    start = rules._replace(dL_dh=np.concatenate([row, dL_dh[1:]]))
-    return Variation(start, frozenset({"dL_dh"}), thorough=False)
+def _from_h_0(rules: Rules, dL_ds: Array, row: Array) -> Variation:
+    """∂L/∂s_t as it is for t ≥ 1, and another row for s_0."""
+    start = rules._replace(dL_ds=np.concatenate([row, dL_ds[1:]]))
+    return Variation(start, OF_THE_STATES, thorough=False)
 
 
-def _negligible(level: Array, dL_dh: Array) -> bool:
+def _negligible(level: Array, dL_ds: Array) -> bool:
     """Whether longer paths are lost in rounding, so that no cut shows any more."""
-    largest = np.abs(dL_dh).max(axis=1)[1:]
+    largest = np.abs(dL_ds).max(axis=1)[1:]
     return bool((np.abs(level[1:]).max(axis=1) <= 1e-18 * largest).all())
 
 
@@ -127,21 +174,34 @@ def _within(k: int, log10_paths: Array) -> Array:
 
 
 def transposed_W_hh(rules: Rules) -> Iterator[Variation]:
-    if not np.array_equal(rules.W_hh, rules.W_hh.T):
-        yield Variation(rules._replace(W_hh=rules.W_hh.T), THROUGH_TIME | CHAIN)
+    """Gate by gate."""
+    turned = rules.each(_turned_back)
+    if any(
+        not np.array_equal(one.W_hh, new.W_hh)
+        for one, new in zip(rules.layers, turned.layers, strict=True)
+    ):
+        yield Variation(turned, THROUGH_TIME | CHAIN)
+
+
+def _turned_back(one: LayerRules) -> LayerRules:
+    hidden = one.layer.hidden
+    blocks = one.W_hh.reshape(-1, hidden, hidden).swapaxes(1, 2)
+    return one._replace(W_hh=blocks.reshape(one.W_hh.shape))
 
 
 def h_t_for_h_prev(rules: Rules) -> Iterator[Variation]:
-    yield Variation(rules._replace(h_prev=rules.h), frozenset({"dL_dW_hh", "dht_dW_hh"}))
+    h = rules.trace.h[1:]
+    late = rules.each(lambda one: one._replace(h_prev=h[:, one.layer.units]))
+    yield Variation(late, frozenset({"dL_dW_hh", "dht_dW_hh"}))
 
 
 def dropped_h_0(rules: Rules) -> Iterator[Variation]:
-    """W_hh's own term at step 1, and ∂L/∂h_0."""
-    without = np.concatenate([np.zeros_like(rules.h_prev[:1]), rules.h_prev[1:]])
-    touched = frozenset({"dL_dW_hh", "dht_dW_hh"})
-    if rules.h_prev[0].any():
-        yield Variation(rules._replace(h_prev=without), touched)
-    yield Variation(rules, frozenset({"dL_dh"}), thorough=False, changes={"dL_dh": _no_first_row})
+    """W_hh's own term at step 1, and ∂L/∂h_0 and ∂L/∂c_0."""
+    if rules.trace.h[0].any():
+        without = rules.each(lambda one: one._replace(h_prev=_no_first_row(one.h_prev)))
+        yield Variation(without, frozenset({"dL_dW_hh", "dht_dW_hh"}))
+    changes: dict[str, Change] = dict.fromkeys(OF_THE_STATES, _no_first_row)
+    yield Variation(rules, OF_THE_STATES, thorough=False, changes=changes)
 
 
 def _no_first_row(array: Array) -> Array:
@@ -187,13 +247,14 @@ def _pulled(rules: Rules, t: int, k: int) -> Array:
     """∂L_t/∂h_k, (H,)"""
     row: Array = rules.dLt_dht[t - 1]
     for step in range(t, k, -1):
-        row = np.asarray((row * rules.back[step - 1]) @ rules.W_hh)
+        row = np.asarray((row * rules.layers[0].back[0][step - 1]) @ rules.layers[0].W_hh)
     return row
 
 
 def _late(rules: Rules, rows: Mapping[int, Array]) -> Variation:
     """∂⁺h_{k+1} for ∂⁺h_k behind each row ∂L/∂h_k."""
-    here = rules.here
+    one = rules.layers[0]
+    here = one.here[0]
 
     def moved(beside: Array, right: Array) -> Array:
         wrong = right.copy()
@@ -202,7 +263,7 @@ def _late(rules: Rules, rows: Mapping[int, Array]) -> Variation:
             wrong -= np.multiply.outer(row * here[k - 1], beside[k - 1])
         return wrong
 
-    beside = {"dL_dW_xh": rules.x, "dL_dW_hh": rules.h_prev, "dL_db_h": np.ones(rules.steps)}
+    beside = {"dL_dW_xh": one.x, "dL_dW_hh": one.h_prev, "dL_db_h": np.ones(rules.steps)}
     changes = {name: partial(moved, values) for name, values in beside.items()}
     return Variation(rules, frozenset({"dL_dW_xh"}), changes=changes)
 
@@ -246,3 +307,18 @@ def turned(rules: Rules) -> Iterator[Variation]:
 
 def _turn(array: Array) -> Array:
     return np.swapaxes(array, -1, -2) if array.ndim > 1 else array
+
+
+def other_order(rules: Rules) -> Iterator[Variation]:
+    """The blocks of rows of another order of the gates than this cell's."""
+    gates = rules.problem.cell.gates
+    for order in permutations(range(len(gates))):
+        if order != tuple(range(len(gates))):
+            names = ", ".join(gates[g] for g in order)
+            changes: dict[str, Change] = dict.fromkeys(BY_GATE, partial(_blocks, order))
+            yield Variation(rules, BY_GATE, changes=changes, where=names)
+
+
+def _blocks(order: Sequence[int], array: Array) -> Array:
+    parts = np.split(array, len(order))
+    return np.concatenate([parts[g] for g in order])
