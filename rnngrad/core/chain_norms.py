@@ -29,8 +29,11 @@ from rnngrad.core.spectral_norms import ln_largest
 TOGETHER = 2**21
 """Numbers held back for one batched SVD (16 MiB)."""
 
-BLOCK, FEW, LONG_BLOCK = 16, 2, 64
-"""Steps between two factorisations, and that number for M of ``FEW`` rows or less."""
+BLOCKS = ((2, 64), (20, 32))
+"""(rows, steps): how many steps M of so many rows at most goes without a factorisation."""
+
+BLOCK = 16
+"""The same for more rows."""
 
 FAR = 2.0**200
 """How far the largest entry of M may go within a block."""
@@ -92,7 +95,8 @@ class _Product:
     def norms(self) -> Array | None:
         """Every norm; None where plain floats will not do."""
         while self.t > 0:
-            steps = min(self.t, LONG_BLOCK if len(self.M) <= FEW else BLOCK)
+            steps = next((steps for rows, steps in BLOCKS if len(self.M) <= rows), BLOCK)
+            steps = min(steps, self.t)
             while (taken := self._block(steps)) is None:
                 if steps == 1:
                     return None
@@ -116,16 +120,17 @@ class _Product:
 
     def _whole(self, taken: Array, rows: Array) -> bool:
         """Whether no entry was lost and no step cancelled."""
-        sizes = np.abs(taken)
-        largest, least = sizes.max(axis=(1, 2)), sizes.min(axis=(1, 2))
-        before = np.concatenate((self.M[np.newaxis], taken[:-1])) * rows[:, np.newaxis, :]
-        put_in = np.abs(before, out=before).max(axis=(1, 2))
-        return bool(
-            (least > NARROW * largest).all()
-            and (largest > 1 / FAR).all()
-            and (largest < FAR).all()
-            and (largest > self.shrink * put_in).all()
-        )
+        sizes = np.abs(taken).reshape(len(taken), -1)
+        largest, least = sizes.max(axis=1), sizes.min(axis=1)
+        if not (least > NARROW * largest).all():
+            return False
+        if not (1 / FAR < largest.min() and largest.max() < FAR):
+            return False
+        before = np.concatenate(([np.abs(self.M).max()], largest[:-1]))
+        if (largest > self.shrink * before).all():  # slopes are 1 at most
+            return True
+        put_in = np.concatenate((self.M[np.newaxis], taken[:-1])) * rows[:, np.newaxis, :]
+        return bool((largest > self.shrink * np.abs(put_in).max(axis=(1, 2))).all())
 
     def _keep(self, taken: Array) -> None:
         """The norms of a block, and its last M with the exponent taken out."""
