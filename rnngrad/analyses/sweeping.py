@@ -26,8 +26,8 @@ from rnngrad.core.products import ChainEnds, chain_ends
 from rnngrad.core.spectra import sigma_max, spectral_radius
 from rnngrad.errors import UsageError
 
-TOGETHER = 2**21
-"""Numbers in the products of the points that are advanced together (16 MiB)."""
+TOGETHER = 2**19
+"""Numbers of the points that are advanced together (4 MiB): products stay in the cache."""
 
 RELATIVE = ("weights", "spectral-radius", "sigma-max")
 """What a scale multiplies: the spec's own W_hh, or W_hh made 1 in one of its two sizes."""
@@ -190,20 +190,15 @@ class _End(NamedTuple):
     """The chain of one point: see ``ChainEnds``."""
 
     norm: float
-    second: float
-    first_column: float
+    growth: float
 
 
 def _largest_exponent(net: Passes, end: _End) -> float:
-    """The largest Lyapunov exponent, from the end of the chain alone where that is certain.
-
-    P = Q R with R upper triangular; its eigenvalues are the R[i, i], and the product of the two
-    largest is at most σ₁σ₂ (Weyl 1949). So if R[1, 1]² = ‖P e₁‖² > σ₁σ₂, no other is larger.
-    """
+    """The largest Lyapunov exponent: the largest |R[i, i]| of P = Q R, where that is certain."""
     if not np.isfinite(end.norm):
         return end.norm
-    if 2 * end.first_column > end.norm + end.second + 1e-9:
-        return growth_rate(end.first_column, net.problem.steps)
+    if np.isfinite(end.growth):
+        return growth_rate(end.growth, net.problem.steps)
     return float(lyapunov(net.problem, net.forward).exponents[0])
 
 

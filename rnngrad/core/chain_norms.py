@@ -6,10 +6,8 @@ So only M is kept, in plain floats with one exponent, and now and then M = Q R d
 that no longer count: soon there are few, and in the end one. What is looked at on the way:
 
 - no entry of M falls below 2⁻⁶⁰⁰ of the largest (an exact zero does): nothing has underflowed;
-- rows are dropped, and the rounding of Q R let in, only while no column of M is below ``MIXED`` of
-  the largest: then both are, column by column, within ``DROPPED``/``MIXED`` of what is there, and
-  no later slopes can bring them to the fore. Where W is reducible, or a unit all but cut off, that
-  fails, and every row stays;
+- rows are dropped only while every column of M is well above rounding (``core.compression``); where
+  W is reducible, or a unit all but cut off, every row stays;
 - no step shrinks M by more than ``CANCELLED``, as an exact zero of the product would.
 
 Else the product is done again entry by entry (``core.products``). Error: that of a product whose
@@ -22,6 +20,7 @@ from __future__ import annotations
 import numpy as np
 
 from rnngrad.core.arrays import Array, Integers
+from rnngrad.core.compression import compressed
 from rnngrad.core.products import NARROW, products
 from rnngrad.core.scaled import LOG10_2, Scaled, log10_spectral_norms
 from rnngrad.core.spectral_norms import ln_largest
@@ -29,14 +28,14 @@ from rnngrad.core.spectral_norms import ln_largest
 TOGETHER = 2**21
 """Numbers held back for one batched SVD (16 MiB)."""
 
-BLOCK, FEW, LONG_BLOCK = 16, 2, 64
-"""Steps between two factorisations, and that number for M of ``FEW`` rows or less."""
+BLOCKS = ((2, 64), (20, 32))
+"""(rows, steps): how many steps M of so many rows at most goes without a factorisation."""
+
+BLOCK = 16
+"""The same for more rows."""
 
 FAR = 2.0**200
 """How far the largest entry of M may go within a block."""
-
-MIXED, DROPPED = 1e-3, 2.0**-56
-"""See above; ``DROPPED`` is relative to the norm of M."""
 
 NEGLIGIBLE = 1e-11
 """Rows whose squares sum to less than this of ‖M‖² change log10 ‖M‖ by less than 1e-11."""
@@ -92,13 +91,14 @@ class _Product:
     def norms(self) -> Array | None:
         """Every norm; None where plain floats will not do."""
         while self.t > 0:
-            steps = min(self.t, LONG_BLOCK if len(self.M) <= FEW else BLOCK)
+            steps = next((steps for rows, steps in BLOCKS if len(self.M) <= rows), BLOCK)
+            steps = min(steps, self.t)
             while (taken := self._block(steps)) is None:
                 if steps == 1:
                     return None
                 steps = max(1, steps // 4)
             self._keep(taken)
-            self._compress()
+            self.M = compressed(self.M[np.newaxis])[0]
         return self.found
 
     def _block(self, steps: int) -> Array | None:
@@ -116,16 +116,17 @@ class _Product:
 
     def _whole(self, taken: Array, rows: Array) -> bool:
         """Whether no entry was lost and no step cancelled."""
-        sizes = np.abs(taken)
-        largest, least = sizes.max(axis=(1, 2)), sizes.min(axis=(1, 2))
-        before = np.concatenate((self.M[np.newaxis], taken[:-1])) * rows[:, np.newaxis, :]
-        put_in = np.abs(before, out=before).max(axis=(1, 2))
-        return bool(
-            (least > NARROW * largest).all()
-            and (largest > 1 / FAR).all()
-            and (largest < FAR).all()
-            and (largest > self.shrink * put_in).all()
-        )
+        sizes = np.abs(taken).reshape(len(taken), -1)
+        largest, least = sizes.max(axis=1), sizes.min(axis=1)
+        if not (least > NARROW * largest).all():
+            return False
+        if not (largest.min() > 1 / FAR and largest.max() < FAR):
+            return False
+        before = np.concatenate(([np.abs(self.M).max()], largest[:-1]))
+        if (largest > self.shrink * before).all():  # slopes are 1 at most
+            return True
+        put_in = np.concatenate((self.M[np.newaxis], taken[:-1])) * rows[:, np.newaxis, :]
+        return bool((largest > self.shrink * np.abs(put_in).max(axis=(1, 2))).all())
 
     def _keep(self, taken: Array) -> None:
         """The norms of a block, and its last M with the exponent taken out."""
@@ -135,17 +136,6 @@ class _Product:
         self.found[span] = (logs + exponents * LOG10_2)[::-1]
         self.t, shift = span.start, int(np.frexp(np.abs(taken[-1]).max())[1])
         self.M, self.exponent = np.ldexp(taken[-1], -shift), int(exponents[-1]) + shift
-
-    def _compress(self) -> None:
-        """Drop the rows of M that no longer count, where that is allowed."""
-        if len(self.M) == 1:
-            return
-        columns = np.sqrt(np.sum(self.M**2, axis=0))
-        if columns.min() < MIXED * columns.max():
-            return
-        R: Array = np.linalg.qr(self.M)[1]
-        below = np.sqrt(np.cumsum(np.sum(R**2, axis=1)[::-1])[::-1])
-        self.M = R[: max(1, int(np.count_nonzero(below > DROPPED * below[0])))]
 
 
 def _leading_grams(taken: Array) -> Array:

@@ -67,7 +67,7 @@ def by_halves(W: Array, slopes: Scaled, ends: Integers) -> Halves | None:
     None where a half would not do.
     """
     forward = _Half(W, slopes)
-    inverse = np.asarray(np.linalg.inv(W), np.float64)
+    inverse = np.asarray(np.linalg.inv(W), dtype=np.float64)
     backward = _Half(inverse.T, Scaled(1.0 / slopes.mantissa, -slopes.exponent))
     Q_T, large = np.eye(len(W)), len(W) // 2
     logs = np.empty((len(ends), len(W)))

@@ -2,11 +2,15 @@
 
 With W_hh = c_i W every point has J_t = diag(c_i σ'(a_t)) W: one step of all points is one product
 
-    [P_1; P_2; …] ← [P_1 ∘ c_1 σ'(a_t)¹; P_2 ∘ c_2 σ'(a_t)²; …] · W        (n·S, S) · (S, S)
+    [M_1; M_2; …] ← [M_1 ∘ c_1 σ'(a_t)¹; M_2 ∘ c_2 σ'(a_t)²; …] · W        (n·r, S) · (S, S)
 
-in plain floats with one exponent a point. That is right as long as no entry of a P_i falls below
-2⁻⁶⁰⁰ of its largest, which is looked at every step; a point where one does (an exact zero, blocks
-that do not feed one another) is done again entry by entry, see ``core.scaled``.
+from M = 1, in plain floats with one exponent a point. ‖P‖ and the R of P = Q R are those of M for
+P = U M, U with orthonormal columns, so that rows of M are dropped when they no longer count; see
+``core.compression``. All that is right as long as no entry underflows: entries stay within
+2⁻²⁰⁰ of the largest of their point, which is looked at before every ``TOGETHER`` steps whose slopes
+are above ``STEEP`` (a sum of terms is no smaller than the rounding of its terms, or an exact 0),
+else every step. Points where one does (blocks that do not feed one another) are done again entry by
+entry, see ``core.scaled``.
 """
 
 from __future__ import annotations
@@ -17,28 +21,42 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.core.arrays import Array, Integers, quietly
-from rnngrad.core.scaled import LOG10_2, Scaled, bands, log10_lengths, scaled, times
+from rnngrad.core.compression import compressed
+from rnngrad.core.scaled import LOG10_2, Scaled, bands, scaled, times
+from rnngrad.core.spectral_norms import ln_largest
 
 NARROW = 2.0**-600
-"""Entries of a product closer together than this underflow nowhere; see ``_advance``."""
+"""Entries of a product closer together than this underflow nowhere in one step."""
 
-FAR = 200
-"""Bits that the largest entry may be away from 1 before the exponent is taken out."""
+NEAR = 2.0**-200
+"""The same for ``TOGETHER`` steps."""
+
+TOGETHER, STEEP = 4, 2.0**-60
+"""Steps between two looks, where no slope and no entry of W is smaller than that."""
+
+APART = 16
+"""Steps between two compressions."""
+
+DROPPED = 1e-13
+"""Rows smaller than that, relative to ‖P‖, are dropped: 1e-10 of what a column holds."""
+
+SURE = 1e-6
+"""R[i, i] above this, relative to ‖P‖, is right to 1e-8."""
 
 LARGEST_PLAIN = 2.0**100
 """With a W_hh beyond it, or below its inverse, products of plain floats are not tried."""
+
+Which = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
 class ChainEnds(NamedTuple):
     """log10 of sizes of P = ∂h_T/∂h_0, (n,) each; −inf for an exact zero, nan for undefined.
 
-    ``norm`` is σ₁, ``second`` σ₂ (or 1e-14 σ₁ where that is larger: a bound), ``first_column`` the
-    length of P e₁.
+    ``norm`` is σ₁; ``growth`` the largest |R[i, i]| of P = Q R, nan also where that is not certain.
     """
 
     norm: Array
-    second: Array
-    first_column: Array
+    growth: Array
 
 
 def chain_ends(W: Array, slopes: Sequence[Scaled], factors: Array) -> ChainEnds:
@@ -47,12 +65,16 @@ def chain_ends(W: Array, slopes: Sequence[Scaled], factors: Array) -> ChainEnds:
     Error: that of a product whose factors have entries right to rounding.
     """
     with quietly():
-        values, exponents, sure = _plain_products(W, slopes, factors)
+        points = _Points(W, slopes, factors)
+        sure = points.run()
+        norm, growth = np.full((2, len(slopes)), np.nan)
+        if sure.any():
+            exponents = points.exponents[sure] * LOG10_2
+            sizes = _sizes(points.M[sure])
+            norm[sure], growth[sure] = (np.log10(size) + exponents for size in sizes)
         for i in (int(i) for i in np.flatnonzero(~sure)):
-            *_, product = products(slopes[i], factors[i] * W)
-            aligned, exponent = product.aligned(axis=(0, 1))
-            values[i], exponents[i] = aligned, exponent
-        return _sizes(values, exponents)
+            norm[i], growth[i] = _exactly(slopes[i], factors[i] * W)
+        return ChainEnds(norm, growth)
 
 
 def products(slopes: Scaled, W: Array) -> Iterator[Scaled]:
@@ -64,63 +86,91 @@ def products(slopes: Scaled, W: Array) -> Iterator[Scaled]:
         yield rows
 
 
-def _plain_products(
-    W: Array, slopes: Sequence[Scaled], factors: Array
-) -> tuple[Array, Integers, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
-    """P_i · 2^−exponent_i, (n, S, S); the exponents (n,); where that is sure to be right, (n,)."""
-    n, size = len(slopes), len(W)
-    steps = len(slopes[0].mantissa)
-    top = np.array([np.maximum(s.exponent.max(axis=1), -(2**50)) for s in slopes])
-    rows = np.stack(
-        [_times_2(s.mantissa, s.exponent - e[:, None]) for s, e in zip(slopes, top, strict=True)]
-    )
-    rows *= factors[:, None, None]
-    exponents: Integers = top.sum(axis=1)
-    values = np.broadcast_to(np.eye(size), (n, size, size)).copy()
-    sizes = np.abs(W[W != 0])
-    plain = sizes.size == W.size and 1 / LARGEST_PLAIN < sizes.min() <= sizes.max() < LARGEST_PLAIN
-    sure = np.full(n, plain) & (np.abs(factors) < LARGEST_PLAIN) & (factors != 0)
-    for t in range(steps - 1, -1, -1):
-        if not sure.any():
-            break
-        values, exponents, narrow = _advance(values, exponents, rows[:, t], W)
-        sure &= narrow
-    return values, exponents, sure
+def _exactly(slopes: Scaled, W: Array) -> tuple[float, float]:
+    """Both sizes of one point, entry by entry."""
+    *_, product = products(slopes, W)
+    values, exponent = product.aligned(axis=(0, 1))
+    if not np.isfinite(values).all():
+        return np.nan, np.nan
+    if not values.any():
+        return -np.inf, -np.inf
+    norm, growth = _sizes(values[np.newaxis])
+    shift = float(exponent) * LOG10_2
+    return float(np.log10(norm[0])) + shift, float(np.log10(growth[0])) + shift
 
 
-def _advance(
-    values: Array, exponents: Integers, row: Array, W: Array
-) -> tuple[Array, Integers, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
-    """One step of every point, and which of them are still sure.
+class _Points:
+    """M_i · 2^exponent_i, (n, r, S) and (n,), from the last step to the first."""
 
-    A term that underflows is below 2⁻¹⁰⁷⁴⁺²⁰⁰⁺¹⁰⁰; entries stay above 2⁻⁶⁰⁰⁻²⁰⁰.
-    """
-    n, size, _ = values.shape
-    values = ((values * row[:, None, :]).reshape(n * size, size) @ W).reshape(n, size, size)
-    entries = np.abs(values)
-    largest, least = entries.max(axis=(1, 2)), entries.min(axis=(1, 2))
-    narrow = np.isfinite(largest) & (least > NARROW * largest)
-    shift = np.where(narrow, np.frexp(largest)[1], 0).astype(np.int64)
-    if np.abs(shift).max(initial=0) > FAR:
-        values = np.ldexp(values, -shift[:, None, None].astype(np.intc))
-        exponents = exponents + shift
-    return values, exponents, narrow
+    def __init__(self, W: Array, slopes: Sequence[Scaled], factors: Array) -> None:
+        top = np.array([np.maximum(s.exponent.max(axis=1), -(2**50)) for s in slopes])
+        self.rows = np.stack(
+            [
+                _times_2(s.mantissa, s.exponent - e[:, None])
+                for s, e in zip(slopes, top, strict=True)
+            ]
+        )
+        self.steep = self.rows.min(axis=(0, 2)) > STEEP
+        self.rows *= factors[:, None, None]
+        n, self.steps, size = self.rows.shape
+        sizes = np.abs(W)
+        self.steep &= bool(sizes.min() > STEEP and np.abs(factors).min() > STEEP)
+        plain = 1 / LARGEST_PLAIN < sizes.min() <= sizes.max() < LARGEST_PLAIN
+        self.sure: Which = np.full(n, plain) & (np.abs(factors) < LARGEST_PLAIN) & (factors != 0)
+        self.W, self.exponents = np.ascontiguousarray(W), top.sum(axis=1)
+        self.M = np.broadcast_to(np.eye(size), (n, size, size)).copy()
+        self.scaled = np.empty_like(self.M)
+
+    def run(self) -> Which:
+        """All steps; which points are sure to be right."""
+        t, compressed_at = self.steps, self.steps
+        near = False
+        while t > 0 and self.sure.any():
+            count = TOGETHER if near and self.steep[max(t - TOGETHER, 0) : t].all() else 1
+            count = min(count, t)
+            for row in self.rows[:, t - count : t][:, ::-1].transpose(1, 0, 2):
+                self._step(row)
+            t -= count
+            near = self._looked_at()
+            if near and compressed_at - t >= APART:
+                self.M, compressed_at = np.ascontiguousarray(compressed(self.M, DROPPED)), t
+                self.scaled = np.empty_like(self.M)
+        return self.sure
+
+    def _step(self, row: Array) -> None:
+        np.multiply(self.M, row[:, None, :], out=self.scaled)
+        flat = (-1, len(self.W))
+        np.dot(self.scaled.reshape(flat), self.W, out=self.M.reshape(flat))
+
+    def _looked_at(self) -> bool:
+        """Take the exponents out; give up points that lost an entry. Whether all are ``NEAR``."""
+        sizes = np.abs(self.M).reshape(len(self.M), -1)
+        largest, least = sizes.max(axis=1), sizes.min(axis=1)
+        self.sure &= np.isfinite(largest) & (least > NARROW * largest)
+        shift = np.where(self.sure, np.frexp(largest)[1], 0)
+        if np.abs(shift).max(initial=0) > 64:
+            self.M = np.ldexp(self.M, -shift[:, None, None])
+            self.exponents = self.exponents + shift
+        return bool((least > NEAR * largest)[self.sure].all() and self.sure.all())
 
 
 def _times_2(mantissa: Array, exponent: Integers) -> Array:
     return np.ldexp(mantissa, np.maximum(exponent, -2000).astype(np.intc))
 
 
-def _sizes(values: Array, exponents: Integers) -> ChainEnds:
-    """From plain matrices with their exponents, (n, S, S) and (n,)."""
-    finite = np.isfinite(values).all(axis=(1, 2))
-    largest, second = np.full((2, len(values)), np.nan)
-    if finite.any():
-        sigmas = np.linalg.svd(values[finite], compute_uv=False)
-        largest[finite] = sigmas[:, 0]
-        second[finite] = np.maximum(sigmas[:, min(1, sigmas.shape[1] - 1)], 1e-14 * sigmas[:, 0])
-        if sigmas.shape[1] == 1:
-            second[finite] = 0.0
-    columns = np.array([float(log10_lengths(scaled(v[None, :, 0]))[0]) for v in values])
-    shift = np.where(largest == 0, 0, exponents) * LOG10_2
-    return ChainEnds(np.log10(largest) + shift, np.log10(second) + shift, columns + shift)
+def _sizes(M: Array) -> tuple[Array, Array]:
+    """σ₁ and the largest |R[i, i]| of (n, r, S), nan where that could be another's.
+
+    Up to the first i whose R[i, i] is lost in rounding they are right; all later ones are at most
+    the length of their column below the rows so far.
+    """
+    norms: Array = np.exp(0.5 * ln_largest(M @ M.transpose(0, 2, 1)))
+    R = np.asarray(np.linalg.qr(M, mode="r"), dtype=np.float64)
+    diagonals: Array = np.abs(np.einsum("nii->ni", R[:, :, : R.shape[1]]))
+    leading = np.logical_and.accumulate(diagonals > SURE * norms[:, None], axis=1).sum(axis=1)
+    growth = np.full(len(M), np.nan)
+    for i, (r, m) in enumerate(zip(R, leading, strict=True)):
+        best = diagonals[i, :m].max(initial=0.0)
+        if best > np.sqrt(np.sum(r[m:, m:] ** 2, axis=0)).max(initial=0.0):
+            growth[i] = best
+    return norms, growth

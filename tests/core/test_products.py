@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from oracles import jacobian_products, nets, plain
+from oracles import jacobian_products, nets, plain, plain_passes
 from oracles.nets import bare_net
 from rnngrad.core.arrays import quietly
 from rnngrad.core.forward import forward
@@ -54,15 +54,35 @@ def test_norms_against_extended_precision(W_hh: np.ndarray, activation: str) -> 
             assert norm == expected
 
 
-def test_all_sizes_of_a_short_chain() -> None:
+def test_both_sizes_of_a_short_chain() -> None:
     found = ends(FULL, [0.5, 2.0], 4)
     for i, factor in enumerate([0.5, 2.0]):
         product = np.linalg.matrix_power(factor * FULL, 4)
-        sigmas = np.linalg.svd(product, compute_uv=False)
-        expected = np.log10([sigmas[0], sigmas[1], np.linalg.norm(product[:, 0])])
-        np.testing.assert_allclose(
-            [found.norm[i], found.second[i], found.first_column[i]], expected
-        )
+        norm = np.linalg.norm(product, 2)
+        growth = np.max(np.abs(np.diagonal(np.linalg.qr(product)[1])))
+        np.testing.assert_allclose([found.norm[i], found.growth[i]], np.log10([norm, growth]))
+
+
+@pytest.mark.parametrize("size", [3, 20, 40])
+@pytest.mark.parametrize("steps", [3, 60, 700])
+def test_growth_is_the_largest_exponent_where_it_is_claimed(size: int, steps: int) -> None:
+    """Also with rows dropped; where columns of P are all but parallel it is claimed or nan."""
+    W = np.random.default_rng(size).normal(size=(size, size)) / np.sqrt(size)
+    factors = [0.3, 0.9, 1.4, 3.0]
+    others = {"x": np.random.default_rng(1).normal(size=(steps, 1)), "W_xh": np.ones((size, 1))}
+    got = ends(W, factors, steps, activation="tanh", **others).growth
+    for factor, growth in zip(factors, got, strict=True):
+        problem = nets.problem_of(bare_net(factor * W, steps, activation="tanh", **others))
+        slopes = problem.activation.slope(forward(problem).a)
+        expected = plain_passes.spectrum(factor * W, slopes).max() / np.log(10)
+        assert np.isnan(growth) or growth == pytest.approx(expected, abs=1e-7)
+    assert np.isfinite(got).any()
+
+
+def test_a_column_that_may_be_the_largest_later_is_not_claimed() -> None:
+    """P e₁ is nothing beside P e₂, and P e₃ is larger still once e₂ is taken out of it."""
+    P = np.array([[1e-9, 1.0, 1.0], [1e-9, 1.0, -1.0], [1e-9, 1.0 + 1e-9, 2.0]])
+    assert np.isnan(ends(P, [1.0], 1).growth[0])
 
 
 def test_hundred_thousand_steps() -> None:
