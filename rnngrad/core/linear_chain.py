@@ -18,9 +18,12 @@ from rnngrad.core.arithmetic import FLOATS, SCALED
 from rnngrad.core.arrays import Array, Integers
 from rnngrad.core.linear import LinearNet, linear_net
 from rnngrad.core.problem import Problem
-from rnngrad.core.products import FAR, NARROW
+from rnngrad.core.products import NARROW
 from rnngrad.core.scaled import Scaled, scaled
 from rnngrad.core.traces import ForwardTrace
+
+FAR = 200
+"""Bits that the largest entry may be away from 1 before the exponent is taken out."""
 
 NEAR_ONE = 100
 """Bits that a factor may be away from 1."""
