@@ -14,6 +14,9 @@ import pytest
 import rnngrad
 from cli.running import ROOT, SHEET, in_a_terminal, run
 
+QUANTITIES = tuple(rnngrad.derive(rnngrad.load(SHEET)))
+"""Those of the sheet's net."""
+
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
 

@@ -143,7 +143,8 @@ def loss_per_step(net: Net, m: Maths, k: int = 0, s_k: Numbers | None = None) ->
 def cast(net: Net, m: Maths, convert: Callable[[float], Any] = complex) -> Net:
     """The same net in another kind of number."""
     each = np.frompyfunc(convert, 1, 1)
-    names = [*parameters(net), *(n for n in ("x", "h_0", "c_0", "targets") if n in net)]
+    others = ("x", "h_0", "c_0", "targets", "rounding")
+    names = [*parameters(net), *(name for name in others if name in net)]
     return net | {name: each(net[name]).astype(m.number) for name in names}
 
 

@@ -44,14 +44,25 @@ def quantities(net: Net) -> dict[str, Numbers]:
 
 
 def _steps(net: Net) -> list[Dual]:
-    """s_1 … s_T, each differentiated by s_{t−1} ("s") and by the biases of its own step."""
+    """s_1 … s_T, each differentiated by s_{t−1} ("s") and by the biases of its own step.
+
+    With ``rounding`` (T, S) in the net each s_t is multiplied by its row: 1, or nearly so.
+    """
     names = [name for name in parameters(net) if name.startswith("b_") and name != "b_y"]
     seeded = net | {name: variable(name, net[name]) for name in names}
     s, steps = gated_plain.start(net), []
     for t in range(1, len(net["x"]) + 1):
         steps.append(gated_plain.step(seeded, t, variable("s", s), DUAL))
+        if "rounding" in net:
+            steps[-1].value = steps[-1].value * net["rounding"][t - 1]
         s = steps[-1].value
     return steps
+
+
+def rounded(net: Net) -> Net:
+    """The same net, whose states are data as well when its condition is measured: what a float64
+    h_t can tell of h_t − n_{t+1} where the two agree."""
+    return net | {"rounding": np.ones((len(net["x"]), len(gated_plain.start(net))))}
 
 
 def _outputs(net: Net, s: Numbers) -> Net:

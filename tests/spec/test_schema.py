@@ -169,7 +169,6 @@ def test_what_loads_is_valid(spec: dict[str, Any]) -> None:
         {"weights": {"layers": [{"W_xh": 1, "W_hh": 1, "W_hy": 1}]}},
         {"weights": {"layers": [{"W_xh": 1, "W_hh": 1, "b_h": 1, "b_hh": 1}]}},
         {"weights": {"W_xh": 1, "W_hh": 1, "b_h": 1, "b_xh": 1}},
-        {"weights": {"file": "m.safetensors", "layout": "torch"}},
     ],
     ids=str,
 )
