@@ -190,9 +190,10 @@ def eq_32(b: Bite) -> str:
 
 def gate_order(b: Bite) -> str:
     gates = b.where or "i, f, o, g"
+    right = {"gru": "r, z, n", "lstm": "i, f, g, o"}.get(b.cell, "i, f, g, o of lstm")
     return (
         f"you gave the gates' blocks of rows in the order {gates}: the numbers are right, and "
-        "belong in the order that this cell has (r, z, n for gru, i, f, g, o for lstm)"
+        f"belong in the order {right}"
     )
 
 
