@@ -12,7 +12,7 @@ import pytest
 
 import rnngrad
 from checking import cells
-from oracles import wrong_gated
+from oracles import cut_paths, wrong_gated
 from rnngrad.analyses.checking.against import check_arrays
 from rnngrad.analyses.checking.catalogue import CATALOGUE
 from rnngrad.analyses.checking.document import document
@@ -137,6 +137,17 @@ def test_known_mistakes_of_a_stack(kind: tuple[str, int]) -> None:
         found = wrong_ones(check_arrays(problem, wrong))
         assert {e.diagnosis.bug for e in found.values() if e.diagnosis} == {bug}, bug
         assert bug == "dropped-h_0" or set(found) == set(only)
+
+
+@pytest.mark.parametrize("keep", [1, 2, 3, 9])
+@pytest.mark.parametrize("kind", [("rnn", 2), ("gru", 2), ("lstm", 2), ("lstm", 1)], ids=str)
+def test_short_memories_of_a_stack(kind: tuple[str, int], keep: int) -> None:
+    """Cut by running the last steps alone: a path within a step, to the layer above, is kept."""
+    net = cells.spec(6, kind, steps=5, hidden=2, scale=0.6)
+    net |= {"output_activation": "identity"} | ({"activation": "tanh"} if kind[0] == "rnn" else {})
+    found = wrong_ones(check_arrays(rnngrad.load(net), cut_paths.gradients(net, keep)))
+    told = {(e.diagnosis.bug, e.diagnosis.steps) for e in found.values() if e.diagnosis}
+    assert told == {1: {("immediate-only", None)}, 9: set()}.get(keep, {("truncated", keep)})
 
 
 def test_names_that_do_not_exist_and_wrong_shapes() -> None:

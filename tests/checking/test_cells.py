@@ -187,10 +187,10 @@ def _without(part: int) -> Callable[[tuple], tuple]:
 
 @pytest.mark.parametrize("term", range(5))
 def test_a_wrong_term_of_gru_is_caught(term: int) -> None:
+    """Term 3, towards the candidate on the side of W_xh, is no part of ∂h_t/∂h_{t−1}."""
     found = verdicts(check_own(_of_terms(_without(term))(SMALL["gru", 1])))
-    assert found["dht_dhprev"] == found["dLt_dhk" if term not in (3,) else "dLt_dak"] == "fail" or (
-        term == 3 and found["dL_db_xh"] == found["dL_dx"] == "fail"
-    )
+    wrong = ("dLt_dak", "dL_db_xh", "dL_dx") if term == 3 else ("dht_dhprev", "dLt_dhk", "dL_dh")
+    assert {found[name] for name in wrong} == {"fail"}
     assert found["h"] == found["losses"] == "pass"
 
 
@@ -275,3 +275,15 @@ def test_the_states_are_laid_out_as_in_the_contract() -> None:
     trace = Passes(problem).forward
     parts = (trace.h[:, :3], trace.c[:, :3], trace.h[:, 3:], trace.c[:, 3:])
     assert np.array_equal(setting(problem).states, np.concatenate(parts, axis=1))
+
+
+@pytest.mark.parametrize("scale", [8.0, 30.0, 300.0])
+def test_saturated_nets_are_never_called_wrong(scale: float) -> None:
+    """Where h_{t−1} − n_t is all rounding, a gru is undecided, or its tolerance wider."""
+    passed = count = 0
+    for seed in range(40):
+        found = check_own(cells.problem(seed, scale=scale))
+        assert [e for e in found if e.verdict is Verdict.FAIL] == [], seed
+        passed += sum(entry.verdict is Verdict.PASS for entry in found)
+        count += len(found)
+    assert passed > 0.9 * count

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rnngrad.analyses.checking.catalogue import CATALOGUE, Bite, Mistake
+from rnngrad.analyses.checking.catalogue import CATALOGUE, Mistake
+from rnngrad.analyses.checking.wording import Bite
 
 HEAD = """\
 # The mistakes that `check` knows
@@ -26,6 +27,12 @@ last column are steps, filled in for T = 3.
 One mistake that explains all the wrong arrays goes before one for each; the specific before the
 general (`truncated` and `clipped` after the others, `scaled` last). Where two still give the same
 numbers, both are listed as candidates and none is named; nothing is named where none fits.
+
+In gru, lstm and stacks a mistake is made at every layer and gate alike: σ' stands for all the
+cell's derivatives (σ' of the gates, tanh' of the candidate and of c_t), W_hhᵀ for each gate's block
+transposed, h_0 for c_0 too where ∂L/∂s_0 is left out, and a path that is cut takes c with it. What
+you are told is then in words about gates. `sheet-eq-32` is of one layer of rnn alone, `gate-order`
+of gru and lstm alone.
 
 | id | what it looks like | sheet | what you are told |
 | --- | --- | --- | --- |

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from rnngrad.analyses.checking.catalogue import CATALOGUE, Bite, Mistake
+from rnngrad.analyses.checking.catalogue import CATALOGUE, Mistake
 from rnngrad.analyses.checking.comparing import compare
 from rnngrad.analyses.checking.conditioning import Conditioning
 from rnngrad.analyses.checking.fitting import (
@@ -30,6 +30,7 @@ from rnngrad.analyses.checking.fitting import (
 from rnngrad.analyses.checking.rules import Rules, right_rules
 from rnngrad.analyses.checking.variations import Variation
 from rnngrad.analyses.checking.verdicts import Diagnosis
+from rnngrad.analyses.checking.wording import Bite
 from rnngrad.core.arrays import quietly
 from rnngrad.core.problem import Problem
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rnngrad.analyses.checking import local, products, rows
+from rnngrad.analyses.checking import local, path_norms, rows
 from rnngrad.analyses.checking.checker import Checker, Paths, Progress
 from rnngrad.analyses.checking.conditions import noise_of_states
 from rnngrad.analyses.checking.experiments import setting as set_up
@@ -15,7 +15,6 @@ from rnngrad.analyses.checking.kinks import Kinks, kinks, reason
 from rnngrad.analyses.checking.kinks import in_reach as kinks_in_reach
 from rnngrad.analyses.checking.methods import AUTO
 from rnngrad.analyses.checking.plan import PATHS, plan
-from rnngrad.analyses.checking.tolerance import LOG10_ATOL
 from rnngrad.analyses.checking.verdicts import Checked, Verdict
 from rnngrad.analyses.quantities import Passes, Quantities, records
 from rnngrad.core.arrays import quietly
@@ -91,7 +90,7 @@ def _every_check(checker: Checker) -> Iterator[Checked]:
         if name in tested and name not in left_out:
             yield _local(checker, name)
     if "log10_chain" in tested:
-        yield _chain(checker)
+        yield path_norms.log10_chain(checker)
     if checker.setting.problem.loss is not None:
         yield from rows.checks(checker)
 
@@ -113,22 +112,3 @@ def _local(checker: Checker, name: str) -> Checked:
     else:
         found = local.one_step(checker.setting, method, name)
     return checker.array(name, method.title, found.value, found.error)
-
-
-def _chain(checker: Checker) -> Checked:
-    checker.progress(0.05, "log10_chain")
-    stride = products.chain_stride(checker.setting)
-    expected = products.log10_chain(checker.setting, stride)
-    got = np.asarray(checker.tested["log10_chain"], dtype=np.float64)
-    title = products.TITLE if stride == 1 else f"{products.TITLE}, one step in {stride}"
-    if got.shape == expected.shape:
-        last = np.array([checker.setting.problem.steps])
-        unseen = np.array([checker.blindly(k, last)[0] for k in range(len(expected))])
-        apart = ~((got == expected) | (np.abs(got - expected) <= LOG10_ATOL))
-        expected = np.where(unseen & apart, np.inf, expected)
-    if stride > 1 and got.shape == expected.shape:
-        skipped = np.arange(len(expected)) % stride != 0
-        skipped[-1] = False
-        expected = np.where(skipped, got, expected)
-    entry = checker.array("log10_chain", title, expected, np.zeros_like(expected))
-    return rows.explained(entry, checker, of_loss=False)

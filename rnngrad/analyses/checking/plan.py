@@ -25,13 +25,15 @@ ROWS = 4e7
 
 class Plan(NamedTuple):
     """``every``: entry by entry. ``stride``: one step in so many, where it is by direction.
-    ``left_out`` are the quantities that derive computes only when named."""
+    ``left_out`` are the quantities that derive computes only when named; ``state`` is the letter
+    of what the recurrence carries."""
 
     method: Method
     chosen: str
     every: bool
     stride: int
     left_out: tuple[str, ...]
+    state: str = "h"
 
     def title(self, *, per_step: bool) -> str:
         """The method as it is applied to one quantity."""
@@ -52,7 +54,8 @@ class Plan(NamedTuple):
 
     def _scope(self) -> str:
         if self.every:
-            return "every entry of every quantity, each ∂L_t/∂h_k and each summand of ∂L/∂W"
+            paths = f"each ∂L_t/∂{self.state}_k and each summand of ∂L/∂W"
+            return f"every entry of every quantity, {paths}"
         steps = "every step" if self.stride == 1 else f"one step in {self.stride}"
         why = "by direction" if self.method.by_direction else "too large for every entry"
         return (
@@ -70,7 +73,7 @@ def plan(problem: Problem, method: str = AUTO) -> Plan:
     stride = 1 if every else max(1, int(np.ceil(row_units / ROWS)))
     left_out = tuple(name for name, r in records(problem).items() if r.size(problem) > HUGE)
     left_out += PATHS if problem.steps**2 > HUGE else ()
-    return Plan(record, method, every, stride, left_out)
+    return Plan(record, method, every, stride, left_out, "h" if problem.single_rnn else "s")
 
 
 def _units(problem: Problem) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rnngrad.analyses.checking import estimates, experiments, products, seeds
+from rnngrad.analyses.checking import estimates, experiments, seeds
 from rnngrad.analyses.checking.checker import Checker, as_rows
 from rnngrad.analyses.checking.experiments import Seeds, some
 from rnngrad.analyses.checking.parts import (
@@ -17,15 +17,15 @@ from rnngrad.analyses.checking.parts import (
     of_state,
     probes_of,
 )
+from rnngrad.analyses.checking.path_norms import explained, log10_paths
 from rnngrad.analyses.checking.paths import check_paths
 from rnngrad.analyses.checking.seeds import Probes
-from rnngrad.analyses.checking.tangent import output_slopes
-from rnngrad.analyses.checking.tolerance import LOG10_ATOL, Compared
+from rnngrad.analyses.checking.tolerance import Compared
 from rnngrad.analyses.checking.verdicts import Checked, Verdict
 from rnngrad.analyses.quantities import Quantities
 from rnngrad.core.arrays import Array
 from rnngrad.core.problem import Problem
-from rnngrad.core.scaled import Scaled, scaled, total
+from rnngrad.core.scaled import Scaled, total
 
 PER_STEP = ("dLt_dht", "dL_dh", "dL_dx")
 """Rows a step, of which a large net has only some checked."""
@@ -70,7 +70,7 @@ def _of_states(checker: Checker) -> Iterator[Checked]:
     if checker.paths is not None:
         yield explained(check_paths(checker, "dLt_dhk", groups, value, error), checker)
     if "log10_paths" in tested and "log10_paths" not in checker.plan.left_out:
-        yield _log10_paths(checker)
+        yield log10_paths(checker)
 
 
 def _direct_and_total(
@@ -212,45 +212,3 @@ def _claimed(probes: Probes, rows: Array) -> Array:
     single = probes.entry >= 0
     entries = np.take_along_axis(rows, np.maximum(probes.entry, 0), axis=1)
     return np.where(single, entries, claimed)
-
-
-def _log10_paths(checker: Checker) -> Checked:
-    """The lengths of ∂L_t/∂h_t · J_t ⋯ J_{k+1}, from explicit Jacobians."""
-    setting = checker.setting
-    problem, steps = setting.problem, setting.problem.steps
-    direct = output_slopes(setting)
-    if problem.has_readout:
-        direct = direct @ problem.weights["W_hy"]
-    later = np.arange(steps + 1) > np.arange(1, steps + 1)[:, np.newaxis]
-    expected = np.where(later, np.nan, -np.inf)
-    for k, reached, path in products.paths(setting, scaled(direct)):
-        if len(reached):
-            expected[reached - 1, k] = products.log10_lengths(path)
-    got = np.asarray(checker.tested["log10_paths"], dtype=np.float64)
-    if got.shape == expected.shape:
-        agree = (got == expected) | (np.abs(got - expected) <= LOG10_ATOL)
-        rows = np.arange(1, steps + 1)
-        unseen = np.array([checker.unseen(k, rows) for k in range(steps + 1)]).T
-        expected = np.where(unseen & ~agree & ~later, np.inf, expected)
-    entry = checker.array("log10_paths", products.TITLE, expected, np.zeros_like(expected))
-    return explained(entry, checker)
-
-
-def explained(entry: Checked, checker: Checker, *, of_loss: bool = True) -> Checked:
-    """An undecided entry with the reason, where it is beyond the range of floats."""
-    if entry.verdict is not Verdict.INCONCLUSIVE:
-        return entry
-    beyond, blind = np.flatnonzero(checker.faint), np.flatnonzero(checker.blind)
-    if len(beyond) and of_loss:
-        reason = (
-            f"the read-out of step {beyond[0] + 1} is saturated: ∂L_t/∂h_t is below the range of "
-            "floats, where a complex step does not reach"
-        )
-        return entry._replace(reason=reason)
-    if len(blind):
-        reason = (
-            f"a gate of step {blind[0] + 1} is saturated: its slope is below the range of floats, "
-            "where a complex step does not reach"
-        )
-        return entry._replace(reason=reason)
-    return entry
