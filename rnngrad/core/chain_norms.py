@@ -126,7 +126,8 @@ class _Product:
         if not isinstance(self.slopes, Scaled):
             return self.slopes[span]
         by = np.maximum(self.slopes.exponent[span] - self.tops[span, None], -2000)
-        return np.ldexp(self.slopes.mantissa[span], by.astype(np.intc))
+        rows: Array = np.ldexp(self.slopes.mantissa[span], by.astype(np.intc))
+        return rows
 
     def _whole(self, taken: Array, rows: Array) -> bool:
         """Whether no entry was lost and no step cancelled."""
