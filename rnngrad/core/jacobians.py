@@ -16,6 +16,7 @@ from rnngrad.core.chain_norms import log10_norms
 from rnngrad.core.outputs import scaled_slope
 from rnngrad.core.path_norms import log10_path_norms
 from rnngrad.core.problem import Problem
+from rnngrad.core.rnn_passes import sure_slopes
 from rnngrad.core.scaled import (
     Scaled,
     bands,
@@ -60,7 +61,7 @@ def log10_chain(problem: Problem, trace: ForwardTrace) -> Array:
     recurrent neural networks*, ICML (2013), section 2; see ``core.scaled`` for the range.
     """
     with quietly():
-        return log10_norms(scaled_slopes(problem, trace), problem.weights["W_hh"])
+        return log10_norms(sure_slopes(problem.activation, trace.a), problem.weights["W_hh"])
 
 
 class _Norms:
