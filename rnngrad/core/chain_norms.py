@@ -22,7 +22,7 @@ import numpy as np
 from rnngrad.core.arrays import Array, Integers
 from rnngrad.core.compression import compressed
 from rnngrad.core.products import NARROW, products
-from rnngrad.core.scaled import LOG10_2, Scaled, log10_spectral_norms
+from rnngrad.core.scaled import LOG10_2, Scaled, log10_spectral_norms, scaled
 from rnngrad.core.spectral_norms import ln_largest
 
 TOGETHER = 2**21
@@ -44,19 +44,23 @@ CANCELLED = 1e-7
 """A step that leaves less than this of ‖M‖·‖J‖ may be an exact zero."""
 
 
-def log10_norms(slopes: Scaled, W: Array) -> Array:
+def log10_norms(slopes: Scaled | Array, W: Array) -> Array:
     """(T+1,): entry k for J_T ⋯ J_{k+1}; entry T is 0, −inf only for an exact zero, nan undefined.
 
-    ``slopes`` are σ'(a_t), (T, S). To be run within ``quietly()``.
+    ``slopes`` are σ'(a_t), (T, S), plain floats only where every one of them is right to rounding.
+    To be run within ``quietly()``.
     """
     fast = _Product(slopes, W).norms() if _ordinary(slopes, W) else None
-    return exact_log10_norms(slopes, W) if fast is None else fast
+    if fast is not None:
+        return fast
+    return exact_log10_norms(slopes if isinstance(slopes, Scaled) else scaled(slopes), W)
 
 
-def _ordinary(slopes: Scaled, W: Array) -> bool:
+def _ordinary(slopes: Scaled | Array, W: Array) -> bool:
     """Whether plain floats are worth a try; one unit, or a zero W, is done exactly."""
-    defined = np.isfinite(W).all() and np.isfinite(slopes.mantissa).all()
-    return bool(len(W) > 1 and W.any() and defined and slopes.mantissa[-1].any())
+    values = slopes.mantissa if isinstance(slopes, Scaled) else slopes
+    defined = np.isfinite(W).all() and np.isfinite(values).all()
+    return bool(len(W) > 1 and W.any() and defined and values[-1].any())
 
 
 def exact_log10_norms(slopes: Scaled, W: Array) -> Array:
@@ -77,13 +81,17 @@ def exact_log10_norms(slopes: Scaled, W: Array) -> Array:
 class _Product:
     """M · 2^exponent, and the norms so far, from k = T down."""
 
-    def __init__(self, slopes: Scaled, W: Array) -> None:
-        self.tops: Integers = np.maximum(slopes.exponent.max(axis=1), -(2**50))
+    def __init__(self, slopes: Scaled | Array, W: Array) -> None:
+        if isinstance(slopes, Scaled):
+            last = slopes.mantissa[-1]
+            self.tops: Integers = np.maximum(slopes.exponent.max(axis=1), -(2**50))
+        else:
+            last, self.tops = slopes[-1], np.zeros(len(slopes), dtype=np.int64)
         self.slopes, self.size = slopes, len(W)
         self.exponent_of_W = int(np.frexp(np.abs(W).max())[1])
         self.W = np.ldexp(W, -self.exponent_of_W)
         self.shrink = CANCELLED * float(np.linalg.norm(self.W)) / self.size
-        alive = slopes.mantissa[-1] != 0  # other rows of P are 0 from the first product on
+        alive = last != 0  # other rows of P are 0 from the first product on
         self.M, self.exponent = np.eye(self.size)[alive], 0
         self.t = len(self.tops)
         self.found = np.zeros(self.t + 1)
@@ -104,8 +112,7 @@ class _Product:
     def _block(self, steps: int) -> Array | None:
         """M after each of so many more steps, (steps, r, S); None where an entry was lost."""
         span = slice(self.t - steps, self.t)
-        by = np.maximum(self.slopes.exponent[span] - self.tops[span, None], -2000)
-        rows = np.ldexp(self.slopes.mantissa[span], by.astype(np.intc))[::-1]
+        rows = self._rows(span)[::-1]
         taken = np.empty((steps, *self.M.shape))
         scaled, M, multiply, dot = np.empty_like(self.M), self.M, np.multiply, np.dot
         for row, after in zip(rows, taken, strict=True):
@@ -113,6 +120,14 @@ class _Product:
             dot(scaled, self.W, after)
             M = after
         return taken if self._whole(taken, rows) else None
+
+    def _rows(self, span: slice) -> Array:
+        """The slopes of some steps, with ``tops`` taken out."""
+        if not isinstance(self.slopes, Scaled):
+            return self.slopes[span]
+        by = np.maximum(self.slopes.exponent[span] - self.tops[span, None], -2000)
+        rows: Array = np.ldexp(self.slopes.mantissa[span], by.astype(np.intc))
+        return rows
 
     def _whole(self, taken: Array, rows: Array) -> bool:
         """Whether no entry was lost and no step cancelled."""

@@ -20,6 +20,7 @@ from rnngrad.core.outputs import scaled_slope
 from rnngrad.core.path_norms import log10_path_norms
 from rnngrad.core.problem import Problem
 from rnngrad.core.products import products
+from rnngrad.core.rnn_passes import sure_slopes
 from rnngrad.core.scaled import Scaled, log10_lengths, log10_spectral_norms, scaled
 from rnngrad.core.traces import ForwardTrace
 
@@ -73,7 +74,7 @@ def log10_chain(problem: Problem, trace: ForwardTrace) -> Array:
     """
     with quietly():
         if problem.single_rnn:
-            return log10_norms(scaled_slopes(problem, trace), problem.weights["W_hh"])
+            return log10_norms(sure_slopes(problem.activation, trace.a), problem.weights["W_hh"])
         norms = _Norms(problem.steps + 1, problem.state_size)
         for product in aligned_chain(problem, trace):
             norms.add(product)

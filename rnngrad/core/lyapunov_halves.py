@@ -39,6 +39,9 @@ INVERTIBLE = 1e5
 LONGEST = 64
 """Steps that one QR takes at most."""
 
+NEAR = 12
+"""Bits that slopes may be away from 1: ``LONGEST`` products of them stay within range."""
+
 FEWEST, SHORTEST = 16, 1000
 """Units and steps below which halves save nothing."""
 
@@ -97,10 +100,8 @@ class _Half:
     V: Array
 
     def __init__(self, M: Array, slopes: Scaled) -> None:
-        self.top = slopes.exponent.max(axis=1)
-        by = np.maximum(slopes.exponent - self.top[:, None], -2000).astype(np.intc)
-        self.rows = np.ldexp(slopes.mantissa, by)
-        self.uneven = self.rows.min(axis=1) < UNEVEN
+        self.rows, self.top = _floats(slopes)
+        self.uneven = self.rows.min(axis=1) < UNEVEN * self.rows.max(axis=1)
         self.M_T = np.ascontiguousarray(M.T)
         self.t, self.interval, self.decompositions = 0, 1, 0
         self.logs: Array | float = 0.0
@@ -151,6 +152,16 @@ class _Half:
             multiply(after, row, after)
             V, after, before = after, before, after
         return V
+
+
+def _floats(slopes: Scaled) -> tuple[Array, Integers]:
+    """Plain floats, with an exponent a step taken out of them where they go far."""
+    if np.abs(slopes.exponent).max() < NEAR:
+        top = np.zeros(len(slopes.exponent), dtype=np.int64)
+        return np.ldexp(slopes.mantissa, slopes.exponent.astype(np.intc)), top
+    top = slopes.exponent.max(axis=1)
+    by = np.maximum(slopes.exponent - top[:, None], -2000)
+    return np.ldexp(slopes.mantissa, by.astype(np.intc)), top
 
 
 def _unsorted(V: Array, order: Integers) -> Array:

@@ -31,6 +31,9 @@ NARROW = 2.0**-600
 NEAR = 2.0**-200
 """The same for ``TOGETHER`` steps."""
 
+FAR = 64
+"""Bits that the largest entry may be away from 1 before the exponent is taken out."""
+
 TOGETHER, STEEP = 4, 2.0**-60
 """Steps between two looks, where no slope and no entry of W is smaller than that."""
 
@@ -148,7 +151,7 @@ class _Points:
         largest, least = sizes.max(axis=1), sizes.min(axis=1)
         self.sure &= np.isfinite(largest) & (least > NARROW * largest)
         shift = np.where(self.sure, np.frexp(largest)[1], 0)
-        if np.abs(shift).max(initial=0) > 64:
+        if np.abs(shift).max(initial=0) > FAR:
             self.M = np.ldexp(self.M, -shift[:, None, None])
             self.exponents = self.exponents + shift
         return bool((least > NEAR * largest)[self.sure].all() and self.sure.all())

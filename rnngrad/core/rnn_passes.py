@@ -21,6 +21,8 @@ import numpy as np
 from rnngrad.core.activations import Activation
 from rnngrad.core.arrays import Array
 from rnngrad.core.chunks import FEWEST, Recurrence, advance
+from rnngrad.core.outputs import SMALLEST_SURE, scaled_slope
+from rnngrad.core.scaled import Scaled
 
 InPlace = Callable[[Array, Array], object]
 """f(a, h): h ← σ(a)"""
@@ -93,6 +95,12 @@ def run_forward(
         a[done:] = x[done:] @ W_xh.T + b_h
         _walk(W_hh, a[done:], h[done:], f)
     return a, h
+
+
+def sure_slopes(activation: Activation, a: Array) -> Array | Scaled:
+    """σ'(a_t), (T, H): plain floats if every one is right to rounding, else with exponents."""
+    slopes = slopes_of(activation, a)
+    return slopes if slopes.min() >= SMALLEST_SURE else scaled_slope(activation, a)
 
 
 def _padded(parts: tuple[Array, ...]) -> Array:

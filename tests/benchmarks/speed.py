@@ -100,8 +100,8 @@ def _row(row: Any, budget: float) -> dict[str, Any]:
             works[name] = work
         else:
             wrong.append((name, f"differs by {error:.1e}"))
-    sys.stderr.write(f"{row.name}\n")
     timed = timing.side_by_side(rows.OURS, works, budget)
+    _tell(row, timed)
     return _document(row, timed, first, left_out, wrong)
 
 
@@ -115,9 +115,16 @@ def _process(row: Any, budget: float) -> dict[str, Any]:
         first[name] = time.perf_counter() - start
     error = row.check()
     wrong = [] if error <= rows.CLOSE else [("a process", f"differs by {error:.1e}")]
-    sys.stderr.write(f"{row.name}\n")
     timed = timing.side_by_side(rows.OURS, dict(row.works), budget)
+    _tell(row, timed)
     return _document(row, timed, first, {}, wrong)
+
+
+def _tell(row: Any, timed: Any) -> None:
+    """How it goes, on standard error."""
+    ratios = ", ".join(f"{t.ratio[1]:.3g} x {name}" for name, t in list(timed.items())[1:])
+    sys.stderr.write(f"{row.name}: {ratios}\n")
+    sys.stderr.flush()
 
 
 def _document(row: Any, timed: Any, first: Any, left_out: Any, wrong: Any) -> dict[str, Any]:

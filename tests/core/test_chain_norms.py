@@ -52,6 +52,14 @@ def test_full_nets_go_the_fast_way(size: int, gain: float) -> None:
         assert_same(got, exact_log10_norms(scaled(slopes), W))
 
 
+@pytest.mark.parametrize("W", [full(8), np.diag(np.linspace(0.5, 1.0, 8))], ids=["full", "exact"])
+def test_plain_slopes_give_the_same(W: np.ndarray) -> None:
+    slopes = drawn(300, 8, low=1e-9)
+    with quietly():
+        got = log10_norms(slopes, W)
+        np.testing.assert_allclose(got, log10_norms(scaled(slopes), W), rtol=0, atol=1e-9)
+
+
 def test_rank_falls_to_one() -> None:
     product = chain_norms._Product(scaled(drawn(3000, 20)), full(20))
     with quietly():

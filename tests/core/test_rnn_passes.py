@@ -9,7 +9,8 @@ from oracles import plain_passes
 from rnngrad.core import chunks
 from rnngrad.core.activations import ACTIVATIONS, Activation
 from rnngrad.core.arrays import quietly
-from rnngrad.core.rnn_passes import run_backward, run_forward, slopes_of
+from rnngrad.core.rnn_passes import run_backward, run_forward, slopes_of, sure_slopes
+from rnngrad.core.scaled import Scaled
 
 Net = dict[str, np.ndarray]
 
@@ -74,6 +75,15 @@ def test_against_plain_loops(name: str, steps: int, inputs: int, outputs: int) -
         assert_rows_agree(term, direct, 1e-14)
         assert_rows_agree(dL_dh, expected[0])
         assert_rows_agree(dL_da, expected[1])
+
+
+def test_slopes_that_underflow_are_not_taken_as_plain() -> None:
+    a = np.array([[0.5, -2.0], [1.0, 3.0]])
+    assert isinstance(sure_slopes(ACTIVATIONS["tanh"], a), np.ndarray)
+    a[1, 1] = 400.0
+    found = sure_slopes(ACTIVATIONS["tanh"], a)
+    assert isinstance(found, Scaled)
+    assert found.mantissa.all()
 
 
 def test_a_long_contracting_walk_goes_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:

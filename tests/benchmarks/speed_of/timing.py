@@ -51,7 +51,7 @@ def _side_by_side(ours: str, works: dict[str, Work], budget: float) -> dict[str,
     turns: dict[str, list[float]] = {name: [] for name in works}
     own: dict[str, list[float]] = {name: [] for name in works}
     for i in range(rounds):
-        here = [n for n in works if i == 0 or once[n] < budget / SLOW]
+        here = [n for n in works if i == 0 or n == ours or once[n] < budget / SLOW]
         times = {name: _turn(works[name], repeats[name]) for name in here}
         for name in here:
             turns[name].append(times[name])
