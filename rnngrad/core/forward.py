@@ -6,7 +6,7 @@ import numpy as np
 
 from rnngrad.core.arrays import Numbers, quietly
 from rnngrad.core.cells import LayerTrace
-from rnngrad.core.gated_passes import WALKS, Start
+from rnngrad.core.gated_passes import Start, walks_of
 from rnngrad.core.problem import Layer, Problem
 from rnngrad.core.rnn_passes import run_forward
 from rnngrad.core.traces import ForwardTrace
@@ -60,7 +60,7 @@ def _layers(problem: Problem) -> list[LayerTrace]:
 def _layer(problem: Problem, layer: Layer, x: Numbers) -> LayerTrace:
     """With as few calls as ``core.gated_passes`` needs, or step by step."""
     c_0 = None if problem.c_0 is None else problem.c_0[layer.units]
-    walks, start = WALKS.get(problem.cell.name), Start(problem.h_0[layer.units], c_0)
+    walks, start = walks_of(problem.cell), Start(problem.h_0[layer.units], c_0)
     arrays = (x, start.h, *layer.weights.values(), *(() if c_0 is None else (c_0,)))
     if walks is not None and not any(map(np.iscomplexobj, arrays)):
         found = walks.forward(layer.weights, x, start)

@@ -23,7 +23,7 @@ import numpy as np
 
 from rnngrad.core.activations import tanh_slope
 from rnngrad.core.arrays import Array, Integers
-from rnngrad.core.cells import LayerTrace
+from rnngrad.core.cells import CELLS, Cell, LayerTrace
 
 LARGEST = 700.0
 """e to it is a float, and so is a sum of two."""
@@ -48,7 +48,8 @@ class Back(NamedTuple):
 
 def safe(a: Array, cell: str) -> bool:
     """Whether e⁻ᵃ of every sigmoid is a float, and all else finite; ``a`` (T, G·H) as in traces."""
-    gates = a.reshape(len(a), len(SIGMOIDS[cell]), -1)[:, SIGMOIDS[cell]]
+    gates = a.reshape(len(a), len(SIGMOIDS[cell]), a.shape[1] // len(SIGMOIDS[cell]))
+    gates = gates[:, SIGMOIDS[cell]]
     return bool(np.isfinite(a).all() and (gates > -LARGEST).all())
 
 
@@ -243,3 +244,8 @@ WALKS: Mapping[str, Walks] = MappingProxyType(
     {"lstm": Walks(lstm_forward, lstm_back), "gru": Walks(gru_forward, gru_back)}
 )
 """name of a cell -> its walks; a cell that is not here goes step by step."""
+
+
+def walks_of(cell: Cell) -> Walks | None:
+    """The walks of a cell; None for one of another name, or of other equations under that name."""
+    return WALKS.get(cell.name) if cell is CELLS.get(cell.name) else None

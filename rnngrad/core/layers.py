@@ -9,7 +9,7 @@ import numpy as np
 from rnngrad.core.arithmetic import FLOATS
 from rnngrad.core.arrays import Array
 from rnngrad.core.cells import Cell, LayerTrace, Terms
-from rnngrad.core.gated_passes import WALKS, Back, safe
+from rnngrad.core.gated_passes import Back, safe, walks_of
 from rnngrad.core.problem import Layer, Problem
 from rnngrad.core.traces import BackwardTrace, ForwardTrace
 
@@ -53,7 +53,7 @@ def _walk(problem: Problem, layer: Layer, share: LayerTrace, direct: Array) -> B
     """One layer from the last step with a loss back, so that what overflows after it cannot spoil
     it; with as few calls as ``core.gated_passes`` needs, or step by step."""
     W_hh, last = layer.weights["W_hh"], problem.last_step_with_loss
-    walks = WALKS.get(problem.cell.name)
+    walks = walks_of(problem.cell)
     if walks is not None and safe(share.a[:last], problem.cell.name):
         return walks.back(share, W_hh, direct, last)
     terms = problem.cell.linearise(share, problem.activation, FLOATS)

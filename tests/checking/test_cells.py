@@ -237,7 +237,7 @@ def test_no_coefficient_is_the_core_s_own() -> None:
     for one in (problem, spoilt):
         share = Passes(one).forward.layers(one)[0]
         found.append(coefficients(one, share, inputs_of(one, layer, share)).values.floats())
-    assert np.array_equal(*found)
+    np.testing.assert_allclose(*found, rtol=1e-12, atol=1e-14)
     z = 1 / (1 + np.exp(-share.a[:, 3:6]))
     assert found[0][0, 6] == pytest.approx(z, rel=1e-14)
 
