@@ -34,26 +34,48 @@ class Ensemble(NamedTuple):
 
 
 def ensemble(problem: Problem) -> Ensemble:
-    """Whether W_hh looks like independent normal numbers around 0, by its moments, and its gain.
-
-    Mean, skewness and kurtosis must lie within five standard errors of 0, 0 and 3.
-    """
-    W = problem.weights["W_hh"].ravel()
+    """Whether W_hh looks like independent normal numbers around 0, and its gain."""
+    W = problem.weights["W_hh"]
     with quietly():
         pushed = problem.x @ problem.weights["W_xh"].T + problem.weights["b_h"]
         drive, deviation = float(np.mean(pushed**2)), float(np.sqrt(np.mean(W**2)))
-        standard = W / deviation
-        errors = (
-            np.mean(standard) * math.sqrt(W.size),
-            np.mean(standard**3) * math.sqrt(W.size / 15),
-            (np.mean(standard**4) - 3) * math.sqrt(W.size / 96),
-        )
-    gain = deviation * math.sqrt(problem.hidden)
-    if problem.hidden < 50:
-        return Ensemble(gain, drive, f"H = {problem.hidden} units are too few for a mean field")
-    if not all(abs(error) < 5 for error in errors):
-        return Ensemble(gain, drive, "W_hh does not look like independent normal numbers")
-    return Ensemble(gain, drive, "")
+        gain = deviation * math.sqrt(problem.hidden)
+        if problem.hidden < 50:
+            return Ensemble(gain, drive, f"H = {problem.hidden} units are too few for a mean field")
+        if not deviation:
+            return Ensemble(gain, drive, "W_hh is 0")
+        return Ensemble(gain, drive, _not_normal(W / deviation))
+
+
+def _not_normal(W: Array) -> str:
+    """Why W, of mean square 1, is not of independent normal numbers; empty where it may be.
+
+    Five statistics with their values for normal numbers and their standard errors, N = H. A random
+    orthogonal matrix has normal entries too, but they depend on one another; that shows in
+
+        m = tr((W Wᵀ)²) / N³ = (2 + 1/N)/(1 + 2/N²) ± 2/N        (1 if all singular values are one)
+        s = tr(W W) / N²     = 1/N ± √2/N                        (±1 if W = ±Wᵀ)
+
+    E tr((W Wᵀ)²) = 2N³ + N² and E (tr W Wᵀ)² = N⁴ + 2N² are Wishart's moments, and m does not
+    depend on tr W Wᵀ; its variance to leading order is (36 − 2·4·8 + 16·2)/N². Five errors count.
+    """
+    N = len(W)
+    spread = np.sum((W @ W.T) ** 2) / N**3
+    statistics = {
+        "its numbers are not around 0": np.mean(W) * N,
+        "its numbers are skewed": np.mean(W**3) * N / math.sqrt(15),
+        "its numbers are not normal": (np.mean(W**4) - 3) * N / math.sqrt(96),
+        f"its singular values are {'more alike' if spread < 2 else 'further apart'}": (
+            (spread - (2 + 1 / N) / (1 + 2 / N**2)) * N / 2
+        ),
+        "it is nearly its own transpose, but for a sign": (
+            (np.sum(W * W.T) / N**2 - 1 / N) * N / math.sqrt(2)
+        ),
+    }
+    for what, errors in statistics.items():
+        if not abs(errors) < 5:
+            return f"W_hh does not look like independent normal numbers: {what}"
+    return ""
 
 
 def exponent(activation: Activation, gain: float, drive: float) -> float:

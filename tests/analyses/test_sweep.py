@@ -14,7 +14,7 @@ import pytest
 import rnngrad
 from oracles import jacobian_products, plain
 from oracles.nets import bare_net
-from rnngrad.analyses.mean_field import exponent
+from rnngrad.analyses.mean_field import ensemble, exponent
 from rnngrad.analyses.sweeping import Row, Setting, set_up, shortened
 from rnngrad.analyses.sweeping_run import completed, packed, plan, rows_of, unpacked
 from rnngrad.analyses.sweeping_zeros import Gap, closed_in, gaps
@@ -341,6 +341,34 @@ def test_mean_field_speaks_of_normal_weights_only() -> None:
     )  # fmt: skip
     assert "does not look like" in verdict("uniform", 80)[1]
     assert "does not look like" in verdict("identity", 80)[1]
+    assert verdict("orthogonal", 80) == (
+        "says nothing here",
+        "W_hh does not look like independent normal numbers: its singular values are more alike",
+    )
+
+
+def normal(size: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(size, size))
+
+
+@pytest.mark.parametrize(("matrix", "why"), [
+    (lambda A: A, ""),
+    (lambda A: 7.0 * A, ""),
+    (lambda A: np.linalg.qr(A)[0], "its singular values are more alike"),
+    (lambda A: A + 3 * np.outer(A[0], A[1]) / 8, "its singular values are further apart"),
+    (lambda A: A + A.T, "it is nearly its own transpose"),
+    (lambda A: A - A.T, "it is nearly its own transpose"),
+    (lambda A: A + 0.5, "its numbers are not around 0"),
+    (lambda A: np.exp(A) - np.exp(A).mean(), "its numbers are skewed"),
+    (np.tanh, "its numbers are not normal"),
+    (lambda A: np.sign(A), "its numbers are not normal"),
+])  # fmt: skip
+@pytest.mark.parametrize("size", [50, 120])
+def test_what_is_no_matrix_of_independent_normal_numbers(
+    matrix: Callable[[np.ndarray], np.ndarray], why: str, size: int
+) -> None:
+    said = [ensemble(linear(matrix(normal(size, seed)), 2)).why_not for seed in range(20)]
+    assert [why in one if why else one == "" for one in said] == [True] * 20, said
 
 
 def test_the_counterexample_explodes_below_nothing() -> None:
