@@ -8,9 +8,11 @@ import numpy as np
 
 from rnngrad.analyses.derivation import Line, derivation, remarks
 from rnngrad.analyses.paths import PathSum, path_sums
-from rnngrad.analyses.quantities import Passes, Quantities
+from rnngrad.analyses.quantities import Quantities
 from rnngrad.core import jacobians
 from rnngrad.core.arrays import Array
+from rnngrad.core.backward import bptt
+from rnngrad.core.forward import forward
 from rnngrad.core.problem import Problem
 
 
@@ -74,16 +76,15 @@ def gradients(problem: Problem) -> dict[str, Array | np.float64]:
     ``dL_dW_hh``, … shaped as the parameters. Without targets there is no loss: then only ``h``
     and ``y``. Every array is the caller's own; O(T·H²) time, O(T·H) memory.
     """
-    passes = Passes(problem)
-    forward = passes.forward
+    trace = forward(problem)
     if problem.loss is None:
-        return {"h": forward.h, "y": forward.y}
-    backward = passes.backward
+        return {"h": trace.h, "y": trace.y}
+    backward = bptt(problem, trace)
     return {
-        "loss": np.float64(forward.loss),
-        "losses": forward.losses,
-        "h": forward.h,
-        "y": forward.y,
+        "loss": np.float64(trace.loss),
+        "losses": trace.losses,
+        "h": trace.h,
+        "y": trace.y,
         "dL_dy": backward.dL_dy,
         "dLt_dht": backward.dLt_dht,
         "dL_dh": backward.dL_dh,

@@ -46,9 +46,18 @@ def sigmoid(a: Numbers) -> Numbers:
 
 def sigmoid_slope(a: Array) -> Array:
     """σ'(a) = e⁻|ᵃ| / (1 + e⁻|ᵃ|)²: no difference of near equals, so no digits lost."""
-    e = np.exp(-np.abs(a))
-    slope: Array = e / (1.0 + e) ** 2
-    return slope
+    e = np.abs(a)
+    np.negative(e, e)
+    return _bell(e)
+
+
+def _bell(e: Array) -> Array:
+    """eᵃ/(1 + eᵃ)² for a ≤ 0, in place of a."""
+    np.exp(e, e)
+    below = e + 1.0
+    below *= below
+    e /= below
+    return e
 
 
 def _log2_sigmoid_slope(a: Array) -> Array:
@@ -58,7 +67,11 @@ def _log2_sigmoid_slope(a: Array) -> Array:
 
 def tanh_slope(a: Array) -> Array:
     """tanh'(a) = 1/cosh²(a) = 4σ'(2a)."""
-    return 4.0 * sigmoid_slope(2.0 * a)
+    e = np.abs(a)
+    e *= -2.0
+    slope = _bell(e)
+    slope *= 4.0
+    return slope
 
 
 def _log2_tanh_slope(a: Array) -> Array:

@@ -53,12 +53,19 @@ def _at_the_output(problem: Problem, trace: ForwardTrace) -> tuple[Array, Array]
     dL_dy = _weighted(weights, slope(loss, problem.output, targets, trace.y, trace.a_y))
     if loss.fused is not None:
         return dL_dy, _weighted(weights, loss.fused(targets, trace.a_y))
-    return dL_dy, _weighted(weights != 0, problem.output.pull_back(trace.a_y, trace.y, dL_dy))
+    return dL_dy, _counting(weights, problem.output.pull_back(trace.a_y, trace.y, dL_dy))
 
 
 def _weighted(weights: Array, rows: Array) -> Array:
     """Each row times its weight; a weight of 0 wins over an infinite row."""
-    return np.where(column(weights) == 0, 0.0, column(weights) * rows)
+    return _counting(weights, column(weights) * rows)
+
+
+def _counting(weights: Array, rows: Array) -> Array:
+    """The rows whose weight is not 0, zeros for the others."""
+    if np.count_nonzero(weights) == len(weights):
+        return rows
+    return np.where(column(weights), rows, 0.0)
 
 
 def _parameters(
@@ -70,6 +77,6 @@ def _parameters(
     gradients = {
         "W_xh": dL_da.T @ problem.x[:last],
         "W_hh": dL_da.T @ h[:last],
-        "b_h": dL_da.sum(axis=0),
+        "b_h": np.add.reduce(dL_da),
     }
     return {**gradients, **readout_gradients(problem, h[1:], dL_da_y)}

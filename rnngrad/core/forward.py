@@ -121,5 +121,6 @@ def _losses(problem: Problem, a_y: Numbers, y: Numbers) -> Numbers:
     """L_t = weight_t · ℓ(target_t, y_t), (T,); exactly 0 where a step does not count."""
     if problem.loss is None or problem.targets is None or problem.loss_weights is None:
         return np.zeros(problem.steps)
-    losses = problem.loss.value(problem.targets, y, a_y)
-    return np.where(problem.loss_weights == 0, 0.0, problem.loss_weights * losses)
+    weights = problem.loss_weights
+    losses = weights * problem.loss.value(problem.targets, y, a_y)
+    return losses if np.count_nonzero(weights) == len(weights) else np.where(weights, losses, 0.0)

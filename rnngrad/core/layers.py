@@ -95,4 +95,4 @@ def readout_gradients(problem: Problem, h: Array, dL_da_y: Array) -> Mapping[str
         return {}
     last = problem.last_step_with_loss
     dL_da_y = dL_da_y[:last]
-    return {"W_hy": dL_da_y.T @ h[:last], "b_y": dL_da_y.sum(axis=0)}
+    return {"W_hy": dL_da_y.T @ h[:last], "b_y": np.add.reduce(dL_da_y)}

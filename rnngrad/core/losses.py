@@ -49,11 +49,12 @@ def slope(loss: Loss, output: Output, target: Array, y: Array, a: Array) -> Arra
 
 
 def _squared_error(target: Array, y: Numbers, a: Numbers) -> Numbers:
-    return np.asarray(np.sum((target - y) ** 2, axis=-1))
+    gap = target - y
+    return np.asarray(np.add.reduce(gap * gap, axis=-1))
 
 
 def _mean_squared_error(target: Array, y: Numbers, a: Numbers) -> Numbers:
-    return np.asarray(np.mean((target - y) ** 2, axis=-1))
+    return np.asarray(_squared_error(target, y, a) / y.shape[-1])
 
 
 def _times(weight: Array, value: Numbers) -> Numbers:

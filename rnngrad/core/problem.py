@@ -112,6 +112,8 @@ class Problem:
         """The largest t whose L_t counts; 0 where none does."""
         if self.loss_weights is None:
             return 0
+        if self.loss_weights[-1]:
+            return self.steps
         counting = self.loss_weights.nonzero()[0]
         return int(counting[-1]) + 1 if counting.size else 0
 
