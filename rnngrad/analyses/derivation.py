@@ -1,51 +1,40 @@
 """Each derivative of the exercise sheet, for any net: symbol, chain rule, numbers.
 
-The sheet's ten subtasks a1 … a6, b1 … b4 with its 3 read as T and its 2 as T − 1.
+The sheet's ten subtasks a1 … a6, b1 … b4 with its 3 read as T and its 2 as T − 1. For nets that are
+more than one layer of rnn the recurrence runs through s_t, and further lines are added: c5, c6 are
+a5, a6 for c_t, and g1, g2, … what is inside a step (``cell_lines``). In a stack b3 and b4 are a
+line a layer: b3.0, b3.1, …
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import numpy as np
 
+from rnngrad.analyses.cell_lines import cell_lines, immediate_lines, one_step_formula
 from rnngrad.analyses.formulas import Partial, at, product_text, state_formula, weight_formula
+from rnngrad.analyses.lines import Line
 from rnngrad.analyses.notation import Notation
-from rnngrad.core.arrays import Array
 from rnngrad.core.problem import Problem
-
-
-class Line(NamedTuple):
-    """One derivative: ``formula`` is its chain rule; its numbers are ``quantity``, or row ``row``.
-
-    ``id`` is the sheet's subtask, ``equations`` the sheet's numbers for it.
-    """
-
-    id: str
-    symbol: str
-    formula: str
-    quantity: str
-    row: int | None
-    equations: str
-
-    def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the value, given the quantity's."""
-        return shape if self.row is None else shape[1:]
-
-    def value(self, quantity: Array) -> Array:
-        """The value, given the quantity; one entry a step where it holds for every t."""
-        return quantity if self.row is None else quantity[self.row]
 
 
 def derivation(problem: Problem) -> tuple[Line, ...]:
     """The lines that exist for this problem: those of a step before 1 are left out, and without
     targets so is everything that needs a loss."""
     builders: tuple[Callable[[Problem], Iterator[Line]], ...] = (
-        _outputs, _direct, _one_step, _states, _immediate, _weights,
+        _outputs, _direct, _one_step, _states, _immediate, _weights, _cell_states,
     )  # fmt: skip
-    lines = (line for build in builders for line in build(problem))
-    return tuple(sorted(lines, key=lambda line: line.id))
+    lines = [line for build in builders for line in build(problem)]
+    if not problem.single_rnn:
+        lines = [line._replace(equations="") for line in lines]
+    return (*sorted(lines, key=_place), *cell_lines(problem))
+
+
+def _place(line: Line) -> tuple[str, int]:
+    """a1 before b3.0 before b3.1 before b3.10."""
+    name, _, layer = line.id.partition(".")
+    return name, int(layer or 0)
 
 
 def loss_steps(problem: Problem) -> list[int]:
@@ -95,22 +84,39 @@ def _does_not_count(t: int) -> str:
 
 def _one_step(problem: Problem) -> Iterator[Line]:
     """a4: ∂h_t/∂h_{t−1}, for every t."""
-    yield Line("a4", "∂h_t/∂h_{t−1}", Notation(problem).one_step(), "dht_dhprev", None, "16–17")
+    notation = Notation(problem)
+    formula = notation.one_step() if problem.single_rnn else one_step_formula(problem)
+    symbol = f"∂{notation.state}_t/∂{notation.state}_{{t−1}}"
+    yield Line("a4", symbol, formula, "dht_dhprev", None, "16–17")
 
 
 def _states(problem: Problem) -> Iterator[Line]:
     """a5, a6: ∂L/∂h_{T−1} and ∂L/∂h_1."""
     if problem.loss is None:
         return
-    counting = loss_steps(problem)
+    counting, state = loss_steps(problem), Notation(problem).state
     for name, k, equations in (("a5", problem.steps - 1, "18–20"), ("a6", 1, "21–24")):
         if k >= 1:
-            formula = state_formula(k, counting)
+            formula = state_formula(k, counting, state=state)
             yield Line(name, f"∂L/∂{at('h', k)}", formula, "dL_dh", k, equations)
 
 
+def _cell_states(problem: Problem) -> Iterator[Line]:
+    """c5, c6: ∂L/∂c_{T−1} and ∂L/∂c_1."""
+    if problem.loss is None or len(problem.cell.parts) == 1:
+        return
+    counting = loss_steps(problem)
+    for name, k in (("c5", problem.steps - 1), ("c6", 1)):
+        if k >= 1:
+            formula = state_formula(k, counting, state="s", end="c")
+            yield Line(name, f"∂L/∂{at('c', k)}", formula, "dL_dc", k, "")
+
+
 def _immediate(problem: Problem) -> Iterator[Line]:
-    """b1, b2: ∂⁺h_t/∂W_xh and ∂⁺h_t/∂W_hh, for every t."""
+    """b1, b2: ∂⁺h_t/∂W_xh and ∂⁺h_t/∂W_hh, for every t; none in a stack."""
+    if not problem.single_rnn:
+        yield from immediate_lines(problem) if problem.depth == 1 else ()
+        return
     notation = Notation(problem)
     yield Line("b1", "∂⁺h_t/∂W_xh", notation.immediate("x_t"), "dht_dW_xh", None, "25–26")
     yield Line("b2", "∂⁺h_t/∂W_hh", notation.immediate("h_{t−1}"), "dht_dW_hh", None, "27–28")
@@ -120,14 +126,20 @@ def _weights(problem: Problem) -> Iterator[Line]:
     """b3, b4: ∂L/∂W_xh and ∂L/∂W_hh."""
     if problem.loss is None:
         return
-    counting = loss_steps(problem)
-    for name, weight, equations in (("b3", "W_xh", "29–32"), ("b4", "W_hh", "33–35")):
-        formula = weight_formula(weight, counting, first_use(problem, weight))
-        yield Line(name, f"∂L/∂{weight}", formula, f"dL_d{weight}", None, equations)
+    counting, state = loss_steps(problem), Notation(problem).state
+    for name, matrix, equations in (("b3", "W_xh", "29–32"), ("b4", "W_hh", "33–35")):
+        for layer in problem.layers:
+            weight = matrix + layer.suffix
+            formula = weight_formula(weight, counting, first_use(problem, weight), state=state)
+            yield Line(
+                name + layer.suffix, f"∂L/∂{weight}", formula, f"dL_d{weight}", None, equations
+            )
 
 
 def remarks(problem: Problem) -> tuple[str, ...]:
-    """What the sheet leaves out, one line each."""
+    """What the sheet leaves out, one line each; of the sheet's own net, one layer of rnn."""
+    if not problem.single_rnn:
+        return ()
     immediate = "∂⁺ (25–28) is the immediate partial, h_{t−1} fixed; (29–35) sum the paths."
     if problem.loss is None:
         return (immediate,)

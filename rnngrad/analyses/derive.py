@@ -6,7 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
-from rnngrad.analyses.derivation import Line, derivation, remarks
+from rnngrad.analyses.derivation import derivation, remarks
+from rnngrad.analyses.lines import Line
 from rnngrad.analyses.paths import PathSum, path_sums
 from rnngrad.analyses.quantities import Quantities
 from rnngrad.core import jacobians
@@ -36,8 +37,20 @@ class Derivation(Quantities):
 
     @cached_property
     def lines(self) -> tuple[Line, ...]:
-        """a1 … a6, b1 … b4: symbol, chain rule, and which numbers are its value."""
+        """a1 … a6, b1 … b4 and the cell's own: symbol, chain rule, which numbers are the value."""
         return derivation(self.problem)
+
+    def value(self, line: Line) -> Array:
+        """The numbers of a line, computed now."""
+        if line.own is not None:
+            return line.own.compute(self.passes)
+        return line.value(self[line.quantity])
+
+    def value_shape(self, line: Line) -> tuple[int, ...]:
+        """Their shape, without computing anything."""
+        if line.own is not None:
+            return line.own.shape
+        return line.shape(self.record(line.quantity).shape(self.problem))
 
     @cached_property
     def remarks(self) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 A path is a product of partials from a loss L_t back to what it is differentiated by; a derivative
 is the sum of the paths that exist. Text is made from the paths at the end, so a formula that is
-shown is one that can be evaluated (the tests do).
+shown is one that can be evaluated (the tests do). The recurrence runs through ``state``: h, or s
+where the state is more than one h; a path may end in a part of it.
 """
 
 from __future__ import annotations
@@ -41,22 +42,32 @@ def at(name: str, step: int | str) -> str:
     return f"{name}_{text}" if len(text) == 1 or text.isdigit() else f"{name}_{{{text}}}"
 
 
-def _head(t: int) -> tuple[Partial, ...]:
-    return Partial(at("L", t), at("y", t)), Partial(at("y", t), at("h", t))
+def _head(t: int, state: str) -> tuple[Partial, ...]:
+    return Partial(at("L", t), at("y", t)), Partial(at("y", t), at(state, t))
 
 
-def _back(t: int, k: int) -> tuple[Partial, ...]:
+def _back(t: int, k: int, state: str, end: str) -> tuple[Partial, ...]:
     """∂h_t/∂h_{t−1} ⋯ ∂h_{k+1}/∂h_k; nothing for t = k."""
-    return tuple(Partial(at("h", s), at("h", s - 1)) for s in range(t, k, -1))
+    return tuple(
+        Partial(at(state, s), at(state if s - 1 > k else end, s - 1)) for s in range(t, k, -1)
+    )
 
 
-def paths_to_state(k: int, loss_steps: Iterable[int]) -> Iterator[Path]:
-    """The paths of ∂L/∂h_k: one from each L_t with t ≥ k."""
-    return (Path(t, k, _head(t), _back(t, k)) for t in loss_steps if t >= max(k, 1))
+def paths_to_state(
+    k: int, loss_steps: Iterable[int], *, state: str = "h", end: str = "h"
+) -> Iterator[Path]:
+    """The paths of ∂L/∂h_k: one from each L_t with t ≥ k; with ``end`` c of ∂L/∂c_k, which L_k
+    does not reach."""
+    first = k + 1 if end == "c" else max(k, 1)
+    return (
+        Path(t, k, _head(t, end if t == k else state), _back(t, k, state, end))
+        for t in loss_steps
+        if t >= first
+    )
 
 
 def paths_to_weight(
-    weight: str, loss_steps: Iterable[int], *, first_step: int = 1
+    weight: str, loss_steps: Iterable[int], *, first_step: int = 1, state: str = "h"
 ) -> Iterator[Path]:
     """The paths of ∂L/∂W: from each L_t to the use of W at each step k ≤ t.
 
@@ -64,7 +75,12 @@ def paths_to_weight(
     when h_0 = 0.
     """
     return (
-        Path(t, k, _head(t), (*_back(t, k), Partial(at("h", k), weight, immediate=True)))
+        Path(
+            t,
+            k,
+            _head(t, state),
+            (*_back(t, k, state, state), Partial(at(state, k), weight, immediate=True)),
+        )
         for t in loss_steps
         for k in range(t, first_step - 1, -1)
     )
@@ -104,36 +120,43 @@ def _short(paths: Iterator[Path]) -> tuple[Path, ...] | None:
     return tuple(taken)
 
 
-def state_formula(k: int, loss_steps: Sequence[int]) -> str:
+def state_formula(k: int, loss_steps: Sequence[int], *, state: str = "h", end: str = "h") -> str:
     """∂L/∂h_k as the sum over its paths, spelled out or with Σ and ∏."""
-    short = _short(paths_to_state(k, loss_steps))
+    short = _short(paths_to_state(k, loss_steps, state=state, end=end))
     if short is not None:
         return sum_text(short)
-    reaching = [t for t in loss_steps if t >= k]
-    return f"{_over_losses(reaching)} · {_product_back(str(k + 1), reaching)}"
+    reaching = [t for t in loss_steps if t >= k + (end == "c")]
+    part = "" if state == end else f" · ∂{at(state, k)}/∂{at(end, k)}"
+    back = _product_back(str(k + 1), reaching, state)
+    return f"{_over_losses(reaching, state)} · {back}{part}"
 
 
-def weight_formula(weight: str, loss_steps: Sequence[int], first_step: int) -> str:
+def weight_formula(
+    weight: str, loss_steps: Sequence[int], first_step: int, *, state: str = "h"
+) -> str:
     """∂L/∂W as the sum over its paths, spelled out or with Σ and ∏."""
-    short = _short(paths_to_weight(weight, loss_steps, first_step=first_step))
+    short = _short(paths_to_weight(weight, loss_steps, first_step=first_step, state=state))
     if short is not None:
         return sum_text(short)
     reaching = [t for t in loss_steps if t >= first_step]
     return (
-        f"{_over_losses(reaching)} · Σ_{{k={first_step}..{_last(reaching)}}} "
-        f"({_product_back('k+1', reaching)}) · ∂⁺h_k/∂{weight}"
+        f"{_over_losses(reaching, state)} · Σ_{{k={first_step}..{_last(reaching)}}} "
+        f"({_product_back('k+1', reaching, state)}) · ∂⁺{state}_k/∂{weight}"
     )
 
 
-def _over_losses(steps: Sequence[int]) -> str:
+def _over_losses(steps: Sequence[int], state: str) -> str:
     """Σ_t ∂L_t/∂y_t · ∂y_t/∂h_t over the steps with a loss; no Σ for a single one."""
     if len(steps) == 1:
-        return product_text(_head(steps[0]))
-    return f"Σ_{{{steps_text(steps)}}} ∂L_t/∂y_t · ∂y_t/∂h_t"
+        return product_text(_head(steps[0], state))
+    return f"Σ_{{{steps_text(steps)}}} ∂L_t/∂y_t · ∂y_t/∂{state}_t"
 
 
-def _product_back(first: str, steps: Sequence[int]) -> str:
-    return f"∏_{{s={first}..{_last(steps)}}} ∂h_s/∂h_{{s−1}}"
+def _product_back(first: str, steps: Sequence[int], state: str) -> str:
+    """Over the steps s, or j where s is the state."""
+    step = "j" if state == "s" else "s"
+    back = f"∂{state}_{step}/∂{state}_{{{step}−1}}"
+    return f"∏_{{{step}={first}..{_last(steps)}}} {back}"
 
 
 def _last(steps: Sequence[int]) -> str:

@@ -9,6 +9,13 @@ from typing import NamedTuple
 
 from rnngrad.core.problem import Problem
 
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def raised(number: int) -> str:
+    """12 -> ¹²"""
+    return str(number).translate(_RAISED)
+
 
 class Notation(NamedTuple):
     """The symbols for one problem."""
@@ -18,12 +25,31 @@ class Notation(NamedTuple):
     @property
     def scalar(self) -> bool:
         """Whether I = H = O = 1, so that every product commutes."""
-        return self.problem.inputs == self.problem.hidden == self.problem.outputs == 1
+        problem = self.problem
+        return problem.depth == 1 and problem.inputs == problem.hidden == problem.outputs == 1
+
+    @property
+    def state(self) -> str:
+        """h, or s where the recurrent state is more than one h."""
+        one = self.problem.depth == 1 and len(self.problem.cell.parts) == 1
+        return "h" if one else "s"
+
+    @property
+    def own_state(self) -> str:
+        """The same of a layer for itself."""
+        return "h" if len(self.problem.cell.parts) == 1 else "s"
+
+    @property
+    def top(self) -> str:
+        """The h that the read-out sees: h, or h² in a stack of two."""
+        return f"h{raised(self.problem.depth)}" if self.problem.depth > 1 else "h"
 
     @property
     def g(self) -> str:
-        """The output activation: σ where it is the hidden one too, as on the sheet."""
-        return "σ" if self.problem.output.name == self.problem.activation.name else "g"
+        """The output activation: σ where it is the σ of the cell too, as on the sheet."""
+        problem = self.problem
+        sigma = problem.activation.name if problem.cell.activation is None else "sigmoid"
+        return "σ" if problem.output.name == sigma else "g"
 
     def pre_activation(self, t: str, previous: str) -> str:
         """W_xh x_t + W_hh h_{t−1} + b_h"""
@@ -56,12 +82,17 @@ class Notation(NamedTuple):
         return f"(1/{int((weights > 0).sum())})·{inner}"
 
     def readout_slope(self, t: int) -> str:
-        """∂y_t/∂h_t"""
+        """∂y_t/∂h_t; in a stack y_t depends on the top layer alone."""
+        slope = self._top_slope(t)
+        below = self.problem.depth - 1
+        return f"[{', '.join(['0'] * below)}, {slope}]" if below else slope
+
+    def _top_slope(self, t: int) -> str:
         problem = self.problem
         W_hy = "W_hy" if problem.has_readout else ""
         if problem.output.name == "identity":
             return W_hy or "1"
-        inner = f"W_hy h_{t} + b_y" if problem.has_readout else f"h_{t}"
+        inner = f"W_hy {self.top}_{t} + b_y" if problem.has_readout else f"{self.top}_{t}"
         if problem.output.elementwise is None:
             slope = f"(diag(y_{t}) − y_{t} y_{t}ᵀ)"
         elif self.scalar:

@@ -67,7 +67,7 @@ def computed(result: Derivation, selection: Selection, *, every: bool) -> dict[s
     named them; else only what the tables show of them."""
     names = dict.fromkeys(selection.names if every or selection.named else ())
     if not selection.named and selection.step is None:
-        needed = (*TABLES_NEED, *(line.quantity for line in result.lines))
+        needed = (*TABLES_NEED, *(line.quantity for line in result.lines if line.quantity))
         sizes = {name: result.record(name).size(result.problem) for name in needed}
         names |= dict.fromkeys(name for name in needed if sizes[name] <= HUGE)
     return {name: result[name] for name in names}

@@ -232,7 +232,7 @@ _RECORDS = (
         (
             "r_t = σ(W_xr x_t + b_xr + W_hr h_{t−1} + b_hr)",
             "z_t = σ(W_xz x_t + b_xz + W_hz h_{t−1} + b_hz)",
-            "n_t = tanh(W_xn x_t + b_xn + r_t ∘ (W_hn h_{t−1} + b_hn))",
+            "n_t = tanh(W_xn x_t + b_xn + r_t ∘ q_t),  q_t = W_hn h_{t−1} + b_hn",
             "h_t = (1 − z_t) ∘ n_t + z_t ∘ h_{t−1}",
         ),
         "tanh",

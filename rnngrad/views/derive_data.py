@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 
 import numpy as np
 
-from rnngrad.analyses.derivation import Line
 from rnngrad.analyses.derive import Derivation
+from rnngrad.analyses.lines import Line
 from rnngrad.analyses.quantities import Quantity
-from rnngrad.analyses.selection import LARGE, Selection
+from rnngrad.analyses.selection import HUGE, LARGE, Selection
 from rnngrad.core.arrays import Array, frobenius
 from rnngrad.core.problem import Problem
 from rnngrad.version import __version__
@@ -57,9 +58,17 @@ def _spec(problem: Problem) -> dict[str, object]:
         "steps": problem.steps,
         "inputs": problem.inputs,
         "hidden": problem.hidden,
+        **_layers(problem),
         "outputs": problem.outputs,
         "seed": problem.seed,
     }
+
+
+def _layers(problem: Problem) -> dict[str, object]:
+    """The units of each layer, lowest first, of a stack."""
+    if problem.depth == 1:
+        return {}
+    return {"layers": [layer.hidden for layer in problem.layers]}
 
 
 def _value(array: Array, full: bool) -> object:
@@ -71,11 +80,12 @@ def _value(array: Array, full: bool) -> object:
 def _line(
     result: Derivation, line: Line, arrays: dict[str, Array], full: bool
 ) -> dict[str, object]:
-    shape = result.record(line.quantity).shape(result.problem)
-    known = arrays.get(line.quantity)
-    value: object = {"shape": list(line.shape(shape)), "norm": None}
-    if known is not None:
-        value = _value(line.value(known), full)
+    shape = result.value_shape(line)
+    value: object = {"shape": list(shape), "norm": None}
+    if line.quantity in arrays:
+        value = _value(line.value(arrays[line.quantity]), full)
+    elif line.own is not None and (full or prod(shape) <= HUGE):
+        value = _value(result.value(line), full)
     return {
         "id": line.id,
         "symbol": line.symbol,

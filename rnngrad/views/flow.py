@@ -11,6 +11,7 @@ import numpy as np
 from rnngrad.analyses.derive import Derivation
 from rnngrad.analyses.flow import GradientFlow
 from rnngrad.analyses.horizons import Horizon
+from rnngrad.analyses.notation import Notation
 from rnngrad.analyses.selection import Selection
 from rnngrad.core.arrays import Array
 from rnngrad.views.blocks import Block, Column, Lines, Table
@@ -43,6 +44,7 @@ def blocks(result: Derivation, selection: Selection) -> Iterator[Block]:
 
 def _measures(flow: GradientFlow, selection: Selection) -> Table:
     exponents, spread = flow.lyapunov.exponents, flow.lyapunov.spread
+    h = Notation(flow.problem).state
     rows = [
         ("growth rate", number(flow.rate), f"ln of the mean factor a step: {flow.regime}"),
         ("largest exponent", number(float(exponents[0])), _give_or_take(spread[0])),
@@ -51,19 +53,19 @@ def _measures(flow: GradientFlow, selection: Selection) -> Table:
         condition, taking_part = flow.end.log10_condition[0], flow.end.participation[0]
         rows += [
             ("smallest exponent", number(float(exponents[-1])), _give_or_take(spread[-1])),
-            ("σ_max/σ_min of ∂h_T/∂h_0", from_log10(float(condition)), "condition number"),
+            (f"σ_max/σ_min of ∂{h}_T/∂{h}_0", from_log10(float(condition)), "condition number"),
             ("(Σσ²)²/Σσ⁴", number(float(taking_part)), f"directions that take part, of "
              f"{flow.problem.state_size}"),
         ]  # fmt: skip
     if flow.problem.loss is not None:
         if selection.paths:
-            rows += [_horizon(horizon) for horizon in flow.horizons]
+            rows += [_horizon(horizon, h) for horizon in flow.horizons]
         total = float(np.nansum(flow.omega))
         rows.append(("Ω", number(total), "Pascanu's penalty: 0 if lengths are kept"))
     columns = (Column("gradient flow", right=False), Column("is"), Column("which is", words=True))
     note = (
-        "A horizon is the lag from which on ‖∂L_t/∂h_{t−lag}‖ stays below the rounding of "
-        "‖∂L_t/∂h_t‖."
+        f"A horizon is the lag from which on ‖∂L_t/∂{h}_{{t−lag}}‖ stays below the rounding of "
+        f"‖∂L_t/∂{h}_t‖."
     )
     return Table("Gradient flow", columns, tuple(rows), (note,) if len(rows) > 6 else ())
 
@@ -74,11 +76,11 @@ def _give_or_take(spread: float) -> str:
     return f"natural log per step, ± {number(round(float(spread), 6))}"
 
 
-def _horizon(horizon: Horizon) -> tuple[str, str, str]:
+def _horizon(horizon: Horizon, h: str) -> tuple[str, str, str]:
     name = f"horizon in {horizon.format}"
     if not isfinite(horizon.low):
-        return name, "> T", "every loss reaches beyond h_0"
-    high = "beyond h_0" if not isfinite(horizon.high) else f"{horizon.high:g}"
+        return name, "> T", f"every loss reaches beyond {h}_0"
+    high = f"beyond {h}_0" if not isfinite(horizon.high) else f"{horizon.high:g}"
     middle = f"{horizon.median:g}" if isfinite(horizon.median) else "> t"
     beyond = ""
     if horizon.reaching:
@@ -128,7 +130,8 @@ def _credit_map(flow: GradientFlow) -> Table:
         for least, sign in SHADES
     )
     note = f"Of the largest, {from_log10(top)}: {legend}; blank is an exact 0 or k > t."
-    title = f"Credit map: ‖∂L_t/∂h_k‖, k = 0 to {grouped(steps)} from left to right"
+    h = Notation(flow.problem).state
+    title = f"Credit map: ‖∂L_t/∂{h}_k‖, k = 0 to {grouped(steps)} from left to right"
     return Table(title, (Column("t"), Column("k", right=False)), tuple(lines), (note,))
 
 

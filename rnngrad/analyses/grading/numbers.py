@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rnngrad.analyses.checking.verdicts import Verdict, worst
-from rnngrad.analyses.derivation import Line, derivation
+from rnngrad.analyses.derivation import derivation
 from rnngrad.analyses.grading.latex import undressed
 from rnngrad.analyses.grading.points import OF
+from rnngrad.analyses.lines import Line
 from rnngrad.analyses.quantities import Quantities
 from rnngrad.core.arrays import Array
 from rnngrad.core.problem import Problem

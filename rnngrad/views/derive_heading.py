@@ -1,0 +1,84 @@
+"""The first lines of a derivation: the net, its equations, its loss."""
+
+from __future__ import annotations
+
+from rnngrad.analyses.derivation import loss_steps
+from rnngrad.analyses.derive import Derivation
+from rnngrad.analyses.notation import Notation, raised
+from rnngrad.core.problem import Problem
+from rnngrad.views.blocks import Lines
+from rnngrad.views.numbers import grouped, number
+from rnngrad.views.plain import one_line
+
+
+def heading(result: Derivation) -> Lines:
+    """Name, cell and sizes; the equations; L and what it is the sum of."""
+    problem = result.problem
+    hidden = " + ".join(str(layer.hidden) for layer in problem.layers)
+    sizes = f"T = {grouped(problem.steps)}, I = {problem.inputs}, H = {hidden}"
+    lines = [
+        f"{one_line(problem.name)}: {problem.cell.name}, {sizes}, O = {problem.outputs}",
+        *_equations(problem),
+    ]
+    if problem.loss is None or result.loss is None:
+        lines.append("no targets, so no loss: only the recurrence is analysed")
+    else:
+        lines.append(
+            f"L = Σ L_t over {_counting(problem)} = {number(result.loss)},  {_L_t(problem)}"
+        )
+    return Lines(tuple(lines), titled=True)
+
+
+def _equations(problem: Problem) -> list[str]:
+    """The net, each function with its name; that of rnn on two lines."""
+    notation = Notation(problem)
+    readout = f"W_hy {notation.top}_t + b_y" if problem.has_readout else f"{notation.top}_t"
+    if problem.output.name == "identity":
+        output = f"y_t = {readout}"
+    else:
+        named = "" if notation.g == "σ" else f",  g = {problem.output.name}"
+        output = f"y_t = {notation.g}({readout}){named}"
+    return [*_of_the_cell(problem), *_of_the_state(problem), output]
+
+
+def _of_the_cell(problem: Problem) -> list[str]:
+    if problem.cell.activation is None:
+        return [f"{',  '.join(problem.cell.equations)},  σ = {problem.activation.name}"]
+    first, *rest = problem.cell.equations
+    return [f"{first},  σ = sigmoid", *rest]
+
+
+def _of_the_state(problem: Problem) -> list[str]:
+    """What s_t is, where it is more than one h, and which layer has which names."""
+    if Notation(problem).state == "h":
+        return []
+    if problem.depth == 1:
+        return ["s_t = [h_t, c_t], the state"]
+    layers = range(1, problem.depth + 1)
+    if problem.depth > 3:
+        parts = ", ".join(f"{part}¹_t" for part in problem.cell.parts)
+        state = f"s_t = [{parts}, .., {problem.cell.parts[-1]}{raised(problem.depth)}_t]"
+    else:
+        every = (f"{part}{raised(at)}_t" for at in layers for part in problem.cell.parts)
+        state = f"s_t = [{', '.join(every)}]"
+    on = ", and so on" if problem.depth > 2 else ""
+    return [
+        f"{state}, {problem.depth} layers, the lowest first:",
+        f"layer 1 has W_xh.0, W_hh.0; layer 2 has W_xh.1, W_hh.1, and h¹_t for its x_t{on}",
+    ]
+
+
+def _counting(problem: Problem) -> str:
+    steps = loss_steps(problem)
+    if len(steps) == problem.steps:
+        return "all steps"
+    if len(steps) <= 6:
+        return f"step{'s' if len(steps) > 1 else ''} {', '.join(map(str, steps))}"
+    return f"{grouped(len(steps))} of {grouped(problem.steps)} steps"
+
+
+def _L_t(problem: Problem) -> str:
+    assert problem.loss is not None
+    formula = problem.loss.formula.replace("target_t", "t_t")
+    summed = "" if problem.outputs == 1 or formula.startswith("−Σ") else "Σ_o "
+    return f"L_t = {Notation(problem).weighted(summed + formula)}"
