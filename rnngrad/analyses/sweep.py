@@ -17,7 +17,7 @@ from rnngrad.errors import UsageError
 
 
 class Part(NamedTuple):
-    """One spec, activation and length of a sweep: its rows, its critical scale, what theory says."""
+    """One spec, activation and length: its rows, its critical scale, what theory says."""
 
     steps: int
     activation: str

@@ -11,16 +11,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from rnngrad.analyses.quantities import Passes
 from rnngrad.analyses.scaling import scaled_by
 from rnngrad.analyses.stability import LN_10, growth_rate, regime
+from rnngrad.analyses.sweeping_sizes import finite, gradient_norms, mean_slope
 from rnngrad.core.activations import ACTIVATIONS
-from rnngrad.core.arrays import Array, frobenius, frozen, quietly
-from rnngrad.core.cells import split
+from rnngrad.core.arrays import Array, frozen, quietly
 from rnngrad.core.jacobians import chain_end, scaled_slopes
 from rnngrad.core.lyapunov import lyapunov
 from rnngrad.core.problem import Problem
@@ -30,9 +30,6 @@ from rnngrad.errors import UsageError
 
 TOGETHER = 2**19
 """Numbers of the points that are advanced together (4 MiB): products stay in the cache."""
-
-CANDIDATES = ("h", "n", "g")
-"""The gates that go through the cell's σ; the others go through the sigmoid."""
 
 
 class Setting(NamedTuple):
@@ -180,22 +177,22 @@ class Net:
         factor, steps, problem = self.factor(scale), self.setting.steps, net.problem
         with quietly():
             rate = growth_rate(end.norm, steps)
-            norms = _gradient_norms(net) if problem.loss is not None else (None,) * 4
+            norms = gradient_norms(net) if problem.loss is not None else (None,) * 4
         return Row(
             scale=scale,
             seed=self.setting.seed,
             spectral_radius=_times(factor, self.radius),
             sigma_max=_times(factor, self.sigma),
-            log10_chain_norm=_finite(end.norm),
-            rate=_finite(rate),
-            lyapunov_max=_finite(_largest_exponent(net, end)),
+            log10_chain_norm=finite(end.norm),
+            rate=finite(rate),
+            lyapunov_max=finite(_largest_exponent(net, end)),
             log10_bound=self._bound(factor),
-            loss=None if problem.loss is None else _finite(net.forward.loss),
+            loss=None if problem.loss is None else finite(net.forward.loss),
             regime=regime(rate, steady),
             steps=steps,
             activation=self.setting.activation,
             factor=factor,
-            mean_slope=_finite(_mean_slope(net)),
+            mean_slope=finite(mean_slope(net)),
             norm_dL_dW_xh=norms[0],
             norm_dL_dW_hh=norms[1],
             norm_dL_db_h=norms[2],
@@ -211,7 +208,7 @@ class Net:
             return None
         with quietly():
             a_step = np.log10(self.problem.activation.steepest * abs(factor) * self.sigma)
-        return _finite(self.setting.steps * a_step)
+        return finite(self.setting.steps * a_step)
 
 
 class _End(NamedTuple):
@@ -230,33 +227,5 @@ def _largest_exponent(net: Passes, end: _End) -> float:
     return float(lyapunov(net.problem, net.forward).exponents[0])
 
 
-def _mean_slope(net: Passes) -> float:
-    """The mean of σ'(a_t) over units, gates and steps, σ each gate's own."""
-    problem, sums = net.problem, 0.0
-    with quietly():
-        for layer in problem.layers:
-            blocks = split(net.forward.a[:, layer.gates], len(problem.cell.gates))
-            for gate, a in zip(problem.cell.gates, blocks, strict=True):
-                f = problem.activation if gate in CANDIDATES else ACTIVATIONS["sigmoid"]
-                sums += float(np.sum(f.slope(a)))
-        return sums / net.forward.a.size
-
-
-def _gradient_norms(net: Passes) -> tuple[float | None, ...]:
-    """Of W_xh, W_hh and the biases, each over all layers together, and of h_0."""
-    back, cell = net.backward, net.problem.cell
-    sizes = {name: frobenius(gradient) for name, gradient in back.weights.items()}
-    groups = ({"W_xh"}, {"W_hh"}, set(cell.biases))
-    of_weights = (
-        math.hypot(*(size for name, size in sizes.items() if name.split(".")[0] in group))
-        for group in groups
-    )
-    return tuple(map(_finite, (*of_weights, frobenius(back.dL_dh[0]))))
-
-
 def _times(factor: float, size: float | None) -> float | None:
-    return None if size is None else _finite(abs(factor) * size)
-
-
-def _finite(value: float | np.floating[Any]) -> float | None:
-    return float(value) if math.isfinite(value) else None
+    return None if size is None else finite(abs(factor) * size)

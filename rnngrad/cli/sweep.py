@@ -72,9 +72,10 @@ def sweep(
 ) -> int:
     """Scale W_hh and show where gradients vanish and explode, and why.
 
-    Several specs have their curves in one table. For every scale: the norm of the whole chain of Jacobians, its growth rate, the largest Lyapunov
+    For every scale: the norm of the whole chain of Jacobians, its growth rate, the largest Lyapunov
     exponent, the bound, how saturated the units are, loss and gradients. Then the critical scale,
-    and what theory says. -o FILE.jsonl keeps every point as it comes; --resume goes on from there.
+    and what theory says. Several specs share one table. -o FILE.jsonl keeps every point as it
+    comes; --resume goes on from there.
     """
     from contextlib import nullcontext
 
