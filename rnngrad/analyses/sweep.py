@@ -13,10 +13,11 @@ from rnngrad.analyses.sweeping_run import Plan, forget, plan, rows_of, zeros_of
 from rnngrad.analyses.sweeping_zeros import WIDTH, Critical, Zero, critical, gaps
 from rnngrad.analyses.theory import Measured, Statement, statements
 from rnngrad.core.problem import Problem
+from rnngrad.errors import UsageError
 
 
 class Part(NamedTuple):
-    """One length and activation of a sweep: its rows, its critical scale, what theory says."""
+    """One spec, activation and length: its rows, its critical scale, what theory says."""
 
     steps: int
     activation: str
@@ -24,10 +25,11 @@ class Part(NamedTuple):
     critical: Critical | None
     theory: tuple[Statement, ...]
     interrupted: bool = False
+    spec: str = ""
 
 
 class SweepResult(NamedTuple):
-    """A sweep, in the order of the plan; ``parts`` by activation and length."""
+    """A sweep, in the order of the plan; ``parts`` by spec, activation and length."""
 
     plan: Plan
     rows: tuple[Row, ...]
@@ -43,7 +45,7 @@ def cut_short(done: SweepResult) -> SweepResult:
 
 
 def sweep(
-    problem: Problem,
+    problem: Problem | Sequence[Problem],
     scales: str | float | Iterable[float],
     seeds: int = 1,
     *,
@@ -52,12 +54,14 @@ def sweep(
     relative_to: str = "weights",
     steady: float = STEADY,
     bracket: float = WIDTH,
+    gate: str | None = None,
     executor: Executor | None = None,
     workers: int = 1,
 ) -> dict[str, object]:
     """Norms, rates, exponents and the critical scale as W_hh is scaled, for so many seeds.
 
-    Returns what ``rnngrad sweep --json`` prints. ``scales``: numbers, or a text such as
+    Returns what ``rnngrad sweep --json`` prints. Several problems are told apart by their names.
+    ``gate``: only its rows of W_hh are scaled. ``scales``: numbers, or a text such as
     ``"0.1:4:40"``. ``relative_to``: ``"weights"``, ``"spectral-radius"`` or ``"sigma-max"``.
     ``steady``: |rate| up to which the regime is steady. ``bracket``: width of a bracket relative to
     its scale. ``executor``: any ``concurrent.futures.Executor``, with so many ``workers``. Raises
@@ -70,8 +74,8 @@ def sweep(
     ['vanishing', 'steady', 'exploding']
     """
     whole = plan(
-        problem, scales_of(scales), seeds, steps=steps, activations=activations,
-        relative_to=relative_to, steady=steady, width=bracket,
+        _by_name(problem), scales_of(scales), seeds, steps=steps, activations=activations,
+        relative_to=relative_to, steady=steady, width=bracket, gate=gate,
     )  # fmt: skip
     try:
         rows = [row for task in rows_of(whole, executor, workers) for row in task]
@@ -81,44 +85,62 @@ def sweep(
         forget()
 
 
+def _by_name(problem: Problem | Sequence[Problem]) -> dict[str, Problem]:
+    problems = [problem] if isinstance(problem, Problem) else list(problem)
+    named = {one.name: one for one in problems}
+    if len(named) < len(problems):
+        raise UsageError("sweep: two problems have the same name; set the key 'name' of one")
+    if not named:
+        raise UsageError("sweep: no problem is given")
+    return named
+
+
 def result(whole: Plan, rows: Iterable[Row], zeros: Iterable[Zero]) -> SweepResult:
     """Rows and zeros, in whatever order they came, as the result of the plan."""
     order = {setting: i for i, setting in enumerate(whole.settings)}
     places = {scale: i for i, scale in enumerate(whole.scales)}
 
     def place(row: Row) -> tuple[int, int]:
-        return order[Setting(row.seed, row.steps, row.activation)], places[row.scale]
+        return order[row.setting], places[row.scale]
 
     ordered = tuple(sorted(rows, key=place))
     found = tuple(sorted(zeros, key=lambda zero: (order[zero.setting], zero.low)))
-    pairs = dict.fromkeys((s.activation, s.steps) for s in whole.settings)
-    parts = (_part(whole, ordered, found, steps, name) for name, steps in pairs)
+    kinds = dict.fromkeys((s.spec, s.activation, s.steps) for s in whole.settings)
+    parts = (_part(whole, ordered, found, *kind) for kind in kinds)
     return SweepResult(whole, ordered, found, tuple(part for part in parts if part.rows))
 
 
 def _part(
-    whole: Plan, rows: Sequence[Row], zeros: Sequence[Zero], steps: int, activation: str
+    whole: Plan,
+    rows: Sequence[Row],
+    zeros: Sequence[Zero],
+    spec: str,
+    activation: str,
+    steps: int,
 ) -> Part:
-    ours = tuple(row for row in rows if (row.steps, row.activation) == (steps, activation))
+    kind = (spec, activation, steps)
+    ours = tuple(row for row in rows if (row.spec, row.activation, row.steps) == kind)
     seeds = len({row.seed for row in ours})
-    found = critical(zeros, steps, activation, seeds)
-    said = statements(Measured(ours, found, _nets(whole, steps, activation))) if ours else ()
-    return Part(steps, activation, ours, found, said)
+    found = critical([z for z in zeros if z.setting.spec == spec], steps, activation, seeds)
+    settings = [s for s in whole.settings if (s.spec, s.activation, s.steps) == kind]
+    said = statements(Measured(ours, found, _nets(whole, settings))) if ours else ()
+    return Part(steps, activation, ours, found, said, spec=spec)
 
 
-def _nets(whole: Plan, steps: int, activation: str) -> Callable[[], Iterable[Net]]:
-    ours = [s for s in whole.settings if (s.steps, s.activation) == (steps, activation)]
-    return lambda: (Net(whole.bases[s.steps], s, whole.relative_to) for s in ours)
+def _nets(whole: Plan, settings: Sequence[Setting]) -> Callable[[], Iterable[Net]]:
+    return lambda: (Net(whole.base(s), s, whole.relative_to, whole.gate) for s in settings)
 
 
 def document(done: SweepResult) -> dict[str, object]:
-    """The document of the contract, None for what is not finite. With several lengths or
-    activations ``steps`` lists the lengths, and ``critical_scale`` is that of the first part."""
+    """The document of the contract, None for what is not finite. With several specs,
+    lengths or activations ``steps`` lists the lengths, and ``critical_scale`` is that of the first
+    part."""
     steps = list(dict.fromkeys(setting.steps for setting in done.plan.settings))
     return {
         "command": "sweep",
         "steps": steps[0] if len(steps) == 1 else steps,
         "relative_to": done.plan.relative_to,
+        "gate": done.plan.gate,
         "steady": done.plan.steady,
         "interrupted": done.interrupted,
         "rows": [row._asdict() for row in done.rows],
@@ -129,6 +151,7 @@ def document(done: SweepResult) -> dict[str, object]:
         ],
         "parts": [
             {
+                "spec": part.spec,
                 "steps": part.steps,
                 "activation": part.activation,
                 "critical_scale": _critical(part.critical),

@@ -1,8 +1,9 @@
 """The points of a sweep, and what is measured at each.
 
-A point is one net: the spec's, with W_hh scaled, its random numbers drawn from ``seed``, over so
-many ``steps``, with one ``activation``. The points of one seed, activation and length share W_hh up
-to its factor, so the ends of their chains are had in one go (``core.products``).
+A point is one net: a spec's, with W_hh scaled, its random numbers drawn from ``seed``, over so
+many ``steps``, with one ``activation``. Where the net is one layer of rnn the points of one seed,
+activation and length share W_hh up to its factor, so the ends of their chains are had in one go
+(``core.products``); of any other net one by one (``core.jacobians``).
 """
 
 from __future__ import annotations
@@ -10,16 +11,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from rnngrad.analyses.quantities import Passes
+from rnngrad.analyses.scaling import scaled_by
 from rnngrad.analyses.stability import LN_10, growth_rate, regime
+from rnngrad.analyses.sweeping_sizes import finite, gradient_norms, mean_slope
 from rnngrad.core.activations import ACTIVATIONS
-from rnngrad.core.arrays import Array, frobenius, frozen, quietly
-from rnngrad.core.jacobians import scaled_slopes
+from rnngrad.core.arrays import Array, frozen, quietly
+from rnngrad.core.jacobians import chain_end, scaled_slopes
 from rnngrad.core.lyapunov import lyapunov
 from rnngrad.core.problem import Problem
 from rnngrad.core.products import ChainEnds, chain_ends
@@ -29,24 +31,23 @@ from rnngrad.errors import UsageError
 TOGETHER = 2**19
 """Numbers of the points that are advanced together (4 MiB): products stay in the cache."""
 
-RELATIVE = ("weights", "spectral-radius", "sigma-max")
-"""What a scale multiplies: the spec's own W_hh, or W_hh made 1 in one of its two sizes."""
-
 
 class Setting(NamedTuple):
-    """All of a point but its scale."""
+    """All of a point but its scale; ``spec``: the name of its spec."""
 
     seed: int
     steps: int
     activation: str
+    spec: str = ""
 
 
 class Row(NamedTuple):
     """One point of a sweep; None where a number does not exist.
 
     ``rate``, ``lyapunov_max`` natural log per step; ``log10_bound`` = T log10(γ σ_max); ``factor``
-    is what the spec's W_hh was multiplied by; ``mean_slope`` the mean of σ'(a_t) over units and
-    steps; ``norm_…`` Frobenius norms.
+    is what the spec's W_hh was multiplied by, or the rows of its ``gate``; ``mean_slope`` the mean
+    of σ'(a_t) over units, gates and steps, σ being each gate's own; ``norm_…`` Frobenius norms,
+    over all layers and biases together.
     """
 
     scale: float
@@ -68,6 +69,13 @@ class Row(NamedTuple):
     norm_dL_db_h: float | None
     norm_dL_dh_0: float | None
     first_nonfinite_step: int | None
+    spec: str
+    gate: str | None
+
+    @property
+    def setting(self) -> Setting:
+        """All of the point but its scale."""
+        return Setting(self.seed, self.steps, self.activation, self.spec)
 
 
 def set_up(problem: Problem, setting: Setting) -> Problem:
@@ -105,22 +113,27 @@ def _shortened_weights(weights: Array, steps: int) -> Array:
     return kept
 
 
-def scaled_by(problem: Problem, factor: float) -> Problem:
-    """The same problem with W_hh multiplied by a factor."""
-    weights = {**problem.weights, "W_hh": frozen(factor * problem.weights["W_hh"])}
-    return replace(problem, weights=MappingProxyType(weights))
-
-
 class Net:
     """The net of one setting, to be looked at under many scales."""
 
-    def __init__(self, problem: Problem, setting: Setting, relative_to: str = "weights") -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        setting: Setting,
+        relative_to: str = "weights",
+        gate: str | None = None,
+    ) -> None:
         self.problem, self.setting = set_up(problem, setting), setting
-        W = self.problem.weights["W_hh"]
+        self.gate, self.unit = gate, 1.0
+        self.radius: float | None = None
+        self.sigma: float | None = None
+        if self.problem.single_rnn:
+            self._measure(self.problem.weights["W_hh"], relative_to)
+
+    def _measure(self, W: Array, relative_to: str) -> None:
         self.radius, self.sigma = spectral_radius(W), sigma_max(W)
-        self.unit = {"weights": 1.0, "spectral-radius": self.radius, "sigma-max": self.sigma}[
-            relative_to
-        ]
+        sizes = {"weights": 1.0, "spectral-radius": self.radius, "sigma-max": self.sigma}
+        self.unit = sizes[relative_to]
         if self.unit == 0:
             what = relative_to.replace("-", " ")
             raise UsageError(f"--relative-to {relative_to}: the {what} of W_hh is 0")
@@ -145,13 +158,17 @@ class Net:
         return rows
 
     def _parts(self, scales: Sequence[float]) -> list[Sequence[float]]:
-        numbers = self.problem.hidden * (self.problem.hidden + 4 * self.setting.steps)
+        S, gates = self.problem.state_size, len(self.problem.cell.gates)
+        numbers = S * (S + 4 * gates * self.setting.steps)
         size = max(1, TOGETHER // numbers)
         return [scales[i : i + size] for i in range(0, len(scales), size)]
 
     def _chains(self, scales: Sequence[float]) -> tuple[list[Passes], ChainEnds]:
         factors = np.array([self.factor(scale) for scale in scales])
-        nets = [Passes(scaled_by(self.problem, float(factor))) for factor in factors]
+        nets = [Passes(scaled_by(self.problem, float(factor), self.gate)) for factor in factors]
+        if not self.problem.single_rnn:
+            ends = np.array([chain_end(net.problem, net.forward) for net in nets])
+            return nets, ChainEnds(ends[:, 0], ends[:, 1])
         with quietly():
             slopes = [scaled_slopes(net.problem, net.forward) for net in nets]
         return nets, chain_ends(self.problem.weights["W_hh"], slopes, factors)
@@ -160,30 +177,38 @@ class Net:
         factor, steps, problem = self.factor(scale), self.setting.steps, net.problem
         with quietly():
             rate = growth_rate(end.norm, steps)
-            bound = steps * np.log10(problem.activation.steepest * abs(factor) * self.sigma)
-            slope = np.mean(problem.activation.slope(net.forward.a))
-            norms = _gradient_norms(net) if problem.loss is not None else (None,) * 4
+            norms = gradient_norms(net) if problem.loss is not None else (None,) * 4
         return Row(
             scale=scale,
             seed=self.setting.seed,
-            spectral_radius=_finite(abs(factor) * self.radius),
-            sigma_max=_finite(abs(factor) * self.sigma),
-            log10_chain_norm=_finite(end.norm),
-            rate=_finite(rate),
-            lyapunov_max=_finite(_largest_exponent(net, end)),
-            log10_bound=_finite(bound),
-            loss=None if problem.loss is None else _finite(net.forward.loss),
+            spectral_radius=_times(factor, self.radius),
+            sigma_max=_times(factor, self.sigma),
+            log10_chain_norm=finite(end.norm),
+            rate=finite(rate),
+            lyapunov_max=finite(_largest_exponent(net, end)),
+            log10_bound=self._bound(factor),
+            loss=None if problem.loss is None else finite(net.forward.loss),
             regime=regime(rate, steady),
             steps=steps,
             activation=self.setting.activation,
             factor=factor,
-            mean_slope=_finite(slope),
+            mean_slope=finite(mean_slope(net)),
             norm_dL_dW_xh=norms[0],
             norm_dL_dW_hh=norms[1],
             norm_dL_db_h=norms[2],
             norm_dL_dh_0=norms[3],
             first_nonfinite_step=net.forward.first_nonfinite_step,
+            spec=self.setting.spec or problem.name,
+            gate=self.gate,
         )
+
+    def _bound(self, factor: float) -> float | None:
+        """T log10(γ σ_max), where there is such a bound."""
+        if self.sigma is None:
+            return None
+        with quietly():
+            a_step = np.log10(self.problem.activation.steepest * abs(factor) * self.sigma)
+        return finite(self.setting.steps * a_step)
 
 
 class _End(NamedTuple):
@@ -202,11 +227,5 @@ def _largest_exponent(net: Passes, end: _End) -> float:
     return float(lyapunov(net.problem, net.forward).exponents[0])
 
 
-def _gradient_norms(net: Passes) -> tuple[float | None, ...]:
-    back = net.backward
-    gradients = (*(back.weights[name] for name in ("W_xh", "W_hh", "b_h")), back.dL_dh[0])
-    return tuple(_finite(frobenius(gradient)) for gradient in gradients)
-
-
-def _finite(value: float | np.floating[Any]) -> float | None:
-    return float(value) if math.isfinite(value) else None
+def _times(factor: float, size: float | None) -> float | None:
+    return None if size is None else finite(abs(factor) * size)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from rnngrad.analyses.sweeping import Setting
 from rnngrad.core.activations import ACTIVATIONS
+from rnngrad.core.problem import Problem
 
 DEAD_UNITS = 2.5
 """Times longer where a slope may be exactly 0, and the chain is taken entry by entry."""
@@ -17,23 +18,23 @@ RATES_A_ZERO = 10
 """Rates that closing in on a zero takes to 1e-5: 5 to 20 were counted, 10 on average."""
 
 
-def seconds_a_point(hidden: int, setting: Setting) -> float:
+def seconds_a_point(problem: Problem, setting: Setting) -> float:
     """A row: the passes, the chain, and a QR for the largest exponent now and then."""
-    H = float(hidden)
+    H = float(problem.hidden)
     a_step = 6e-6 + 6e-7 * H + 4e-9 * H**2 + 1.2e-10 * H**3
     return _kind(setting) * (2e-4 + setting.steps * a_step)
 
 
-def seconds_a_rate(hidden: int, setting: Setting) -> float:
+def seconds_a_rate(problem: Problem, setting: Setting) -> float:
     """The growth rate at one scale more: forward pass and chain."""
-    H = float(hidden)
+    H = float(problem.hidden)
     a_step = 1.1e-5 + 1.6e-9 * H**2 + 2.8e-11 * H**3
     return _kind(setting) * (2.5e-4 + setting.steps * a_step)
 
 
-def seconds_a_zero(hidden: int, setting: Setting) -> float:
+def seconds_a_zero(problem: Problem, setting: Setting) -> float:
     """A critical scale, closed in between two swept ones."""
-    return RATES_A_ZERO * seconds_a_rate(hidden, setting)
+    return RATES_A_ZERO * seconds_a_rate(problem, setting)
 
 
 def _kind(setting: Setting) -> float:

@@ -7,23 +7,19 @@ the same rows of it.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from functools import lru_cache
 from itertools import islice
-from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
+from rnngrad.analyses.scaling import check_gate, check_relative, kind_of
 from rnngrad.analyses.stability import STEADY
-from rnngrad.analyses.sweeping import RELATIVE, Net, Row, Setting
+from rnngrad.analyses.sweeping import Net, Row, Setting
 from rnngrad.analyses.sweeping_cost import seconds_a_point
+from rnngrad.analyses.sweeping_parcel import packed, unpacked
 from rnngrad.analyses.sweeping_zeros import WIDTH, Gap, Zero, closed_in
 from rnngrad.core.activations import ACTIVATIONS
-from rnngrad.core.arrays import frozen
-from rnngrad.core.cells import CELLS
-from rnngrad.core.losses import LOSSES
-from rnngrad.core.outputs import OUTPUTS
 from rnngrad.core.problem import Problem
 from rnngrad.errors import UsageError, did_you_mean
 
@@ -36,23 +32,37 @@ T = TypeVar("T")
 
 
 class Plan(NamedTuple):
-    """What to sweep. ``bases``: the problem to draw from and to shorten, by the number of steps."""
+    """What to sweep. ``bases``: the problem to draw from and to shorten, by spec and number of
+    steps; ``gate``: the one whose rows are scaled, None for all."""
 
-    bases: Mapping[int, Problem]
+    bases: Mapping[tuple[str, int], Problem]
     scales: tuple[float, ...]
     settings: tuple[Setting, ...]
     relative_to: str = "weights"
     steady: float = STEADY
     width: float = WIDTH
+    gate: str | None = None
 
     @property
     def points(self) -> int:
         """How many rows there will be."""
         return len(self.scales) * len(self.settings)
 
+    @property
+    def specs(self) -> Mapping[str, Problem]:
+        """A problem of each spec, in order, by its name."""
+        first: dict[str, Problem] = {}
+        for (spec, _), problem in self.bases.items():
+            first.setdefault(spec, problem)
+        return first
+
+    def base(self, setting: Setting) -> Problem:
+        """The problem that this setting draws from and shortens."""
+        return self.bases[setting.spec, setting.steps]
+
 
 def plan(
-    problem: Problem,
+    problem: Problem | Mapping[str, Problem],
     scales: tuple[float, ...],
     seeds: int = 1,
     *,
@@ -61,19 +71,27 @@ def plan(
     relative_to: str = "weights",
     steady: float = STEADY,
     width: float = WIDTH,
+    gate: str | None = None,
 ) -> Plan:
-    """The plan of a sweep; UsageError for what cannot be swept."""
-    lengths = tuple(dict.fromkeys(steps)) or (problem.steps,)
-    names = tuple(dict.fromkeys(activations)) or (problem.activation.name,)
-    _check(problem, seeds, names, relative_to, steady, width)
-    bases = {length: _long_enough(problem, length) for length in lengths}
-    settings = tuple(
-        Setting(problem.seed + i, length, name)
-        for name in names
-        for length in lengths
-        for i in range(seeds)
-    )
-    return Plan(bases, scales, settings, relative_to, steady, width)
+    """The plan of a sweep, of one problem or of several by name; UsageError for what cannot be
+    swept."""
+    specs = {problem.name: problem} if isinstance(problem, Problem) else problem
+    steps, activations = tuple(dict.fromkeys(steps)), tuple(dict.fromkeys(activations))
+    bases: dict[tuple[str, int], Problem] = {}
+    settings: list[Setting] = []
+    for spec, one in specs.items():
+        lengths, names = steps or (one.steps,), activations or (one.activation.name,)
+        _check(one, seeds, names, relative_to, gate)
+        bases |= {(spec, length): _long_enough(one, length) for length in lengths}
+        settings += [
+            Setting(one.seed + i, length, name, spec)
+            for name in names
+            for length in lengths
+            for i in range(seeds)
+        ]
+    if not all(0 <= size < float("inf") for size in (steady, width)):
+        raise UsageError("--steady and --bracket: must be 0 or more")
+    return Plan(bases, scales, tuple(settings), relative_to, steady, width, gate)
 
 
 def _long_enough(problem: Problem, steps: int) -> Problem:
@@ -91,7 +109,7 @@ def _long_enough(problem: Problem, steps: int) -> Problem:
 
 
 def _check(
-    problem: Problem, seeds: int, names: tuple[str, ...], relative_to: str, *widths: float
+    problem: Problem, seeds: int, names: tuple[str, ...], relative_to: str, gate: str | None
 ) -> None:
     if seeds < 1:
         raise UsageError(f"--seeds {seeds}: must be at least 1")
@@ -101,11 +119,13 @@ def _check(
         if name not in ACTIVATIONS:
             hint = did_you_mean(name, ACTIVATIONS) or f"; they are {', '.join(ACTIVATIONS)}"
             raise UsageError(f"--activation: no activation is called '{name}'{hint}")
-    if relative_to not in RELATIVE:
-        hint = did_you_mean(relative_to, RELATIVE) or f"; give one of {', '.join(RELATIVE)}"
-        raise UsageError(f"--relative-to: '{relative_to}' is none of them{hint}")
-    if not all(0 <= width < float("inf") for width in widths):
-        raise UsageError("--steady and --bracket: must be 0 or more")
+        if problem.cell.activation not in (None, name):
+            raise UsageError(
+                f"--activation {name}: '{problem.name}' is {kind_of(problem)}, whose "
+                "activations are fixed"
+            )
+    check_relative(problem, relative_to)
+    check_gate(problem, gate)
 
 
 # ---------------------------------------------------------------------------- tasks
@@ -114,8 +134,9 @@ def _check(
 def bytes_needed(plan: Plan) -> float:
     """About how much memory the rows and one net take."""
     base = max(plan.bases.values(), key=lambda problem: problem.steps)
-    passes = 8.0 * base.steps * (8 * base.hidden + base.inputs + 3 * base.outputs)
-    return 1200.0 * plan.points + passes + 8.0 * 12 * base.hidden**2
+    units = len(base.cell.gates) * base.state_size
+    passes = 8.0 * base.steps * (8 * units + base.inputs + 3 * base.outputs)
+    return 1200.0 * plan.points + passes + 8.0 * 12 * base.state_size**2
 
 
 def rows_of(
@@ -126,7 +147,7 @@ def rows_of(
 ) -> Iterator[list[Row]]:
     """The rows that are not ``done``, a task at a time, as they come in."""
     calls = (
-        (_rows, (parcel, setting, plan.relative_to, scales, plan.steady))
+        (_rows, (parcel, setting, plan.relative_to, plan.gate, scales, plan.steady))
         for parcel, setting, scales in _portions(plan, done)
     )
     yield from completed(calls, executor, workers)
@@ -135,14 +156,13 @@ def rows_of(
 def _portions(
     plan: Plan, done: frozenset[tuple[Setting, float]]
 ) -> Iterator[tuple[bytes, Setting, tuple[float, ...]]]:
-    parcels = {steps: packed(base) for steps, base in plan.bases.items()}
+    parcels = {key: packed(base) for key, base in plan.bases.items()}
     for setting in plan.settings:
-        base = plan.bases[setting.steps]
-        size = int(TASK_SECONDS / seconds_a_point(base.hidden, setting))
+        size = int(TASK_SECONDS / seconds_a_point(plan.base(setting), setting))
         size = min(max(size, 1), MOST_IN_A_TASK)
         missing = (scale for scale in plan.scales if (setting, scale) not in done)
         while portion := tuple(islice(missing, size)):
-            yield parcels[setting.steps], setting, portion
+            yield parcels[setting.spec, setting.steps], setting, portion
 
 
 def zeros_of(
@@ -153,25 +173,36 @@ def zeros_of(
     tell: Callable[[], None] | None = None,
 ) -> Iterator[Zero]:
     """The zero in each gap, as they come in. In this process ``tell`` hears of every rate."""
-    parcels = {steps: packed(base) for steps, base in plan.bases.items()}
+    parcels = {key: packed(base) for key, base in plan.bases.items()}
     heard = tell if executor is None else None
     calls = (
-        (_zero, (parcels[gap.setting.steps], gap, plan.relative_to, plan.width, heard))
+        (_zero, (parcels[gap.setting.spec, gap.setting.steps], gap, plan.relative_to, plan.gate,
+                 plan.width, heard))
         for gap in gaps
-    )
+    )  # fmt: skip
     yield from completed(calls, executor, workers)
 
 
 def _rows(
-    parcel: bytes, setting: Setting, relative_to: str, scales: tuple[float, ...], steady: float
+    parcel: bytes,
+    setting: Setting,
+    relative_to: str,
+    gate: str | None,
+    scales: tuple[float, ...],
+    steady: float,
 ) -> list[Row]:
-    return _net(parcel, setting, relative_to).rows(scales, steady)
+    return _net(parcel, setting, relative_to, gate).rows(scales, steady)
 
 
 def _zero(
-    parcel: bytes, gap: Gap, relative_to: str, width: float, tell: Callable[[], None] | None
+    parcel: bytes,
+    gap: Gap,
+    relative_to: str,
+    gate: str | None,
+    width: float,
+    tell: Callable[[], None] | None,
 ) -> Zero:
-    net = _net(parcel, gap.setting, relative_to)
+    net = _net(parcel, gap.setting, relative_to, gate)
 
     def rate(scale: float) -> float:
         found = float(net.rates([scale])[0])
@@ -183,9 +214,9 @@ def _zero(
 
 
 @lru_cache(maxsize=1)
-def _net(parcel: bytes, setting: Setting, relative_to: str) -> Net:
+def _net(parcel: bytes, setting: Setting, relative_to: str, gate: str | None) -> Net:
     """The net of the task before is kept: its eigenvalues take as long as a short task."""
-    return Net(unpacked(parcel), setting, relative_to)
+    return Net(unpacked(parcel), setting, relative_to, gate)
 
 
 def forget() -> None:
@@ -222,40 +253,3 @@ def completed(
     finally:
         for future in running:
             future.cancel()
-
-
-# ---------------------------------------------------------------------------- the problem as bytes
-
-
-def packed(problem: Problem) -> bytes:
-    """A problem for another process: its records by name, its arrays, how it is drawn again."""
-    names = (
-        problem.name,
-        problem.cell.name,
-        problem.activation.name,
-        problem.output.name,
-        None if problem.loss is None else problem.loss.name,
-    )
-    arrays = (dict(problem.weights), problem.x, problem.h_0, problem.targets, problem.loss_weights)
-    return pickle.dumps((names, arrays, problem.seed, problem.draw), protocol=5)
-
-
-def unpacked(parcel: bytes) -> Problem:
-    """The problem again; only what ``packed`` made in this very run is ever unpickled."""
-    names, arrays, seed, draw = pickle.loads(parcel)
-    name, cell, activation, output, loss = names
-    weights, x, h_0, targets, loss_weights = arrays
-    return Problem(
-        name=name,
-        cell=CELLS[cell],
-        activation=ACTIVATIONS[activation],
-        output=OUTPUTS[output],
-        weights=MappingProxyType({key: frozen(array) for key, array in weights.items()}),
-        x=frozen(x),
-        h_0=frozen(h_0),
-        loss=None if loss is None else LOSSES[loss],
-        targets=None if targets is None else frozen(targets),
-        loss_weights=None if loss_weights is None else frozen(loss_weights),
-        seed=seed,
-        draw=draw,
-    )

@@ -60,8 +60,7 @@ def gaps(rows: Iterable[Row]) -> list[Gap]:
     """
     by_setting: dict[Setting, list[tuple[float, float]]] = {}
     for row in rows:
-        setting = Setting(row.seed, row.steps, row.activation)
-        by_setting.setdefault(setting, []).append((row.scale, _rate(row)))
+        by_setting.setdefault(row.setting, []).append((row.scale, _rate(row)))
     return [gap for setting, points in by_setting.items() for gap in _gaps(setting, sorted(points))]
 
 

@@ -10,6 +10,7 @@ from statistics import median
 from typing import NamedTuple
 
 from rnngrad.analyses import mean_field
+from rnngrad.analyses.scaling import kind_of
 from rnngrad.analyses.sweeping import Net, Row
 from rnngrad.analyses.sweeping_zeros import WIDTH, Critical, Gap, closed_in
 from rnngrad.core.activations import ACTIVATIONS
@@ -44,14 +45,28 @@ class Measured(NamedTuple):
 def statements(measured: Measured) -> tuple[Statement, ...]:
     """The bound, the eigenvalues, and mean field, each with its verdict."""
     nets = list(islice(measured.nets(), SEEDS))
+    if not nets[0].problem.single_rnn:
+        return _nothing(kind_of(nets[0].problem))
     return _bound(measured), _eigenvalues(measured, nets), _mean_field(measured, nets)
+
+
+BOUND = "(γ·σ_max)^T bounds the chain, so it vanishes below 1/(γ·σ_max)"
+EIGENVALUES = "A linear net turns at 1/ρ(W_hh) as T → ∞"
+MEAN_FIELD = "Mean field, for normal weights: λ = ½ ln(g²⟨φ'²⟩) as H → ∞"
+
+
+def _nothing(kind: str) -> tuple[Statement, ...]:
+    """All three are about one layer whose Jacobian is diag(σ'(a_t)) W_hh."""
+    why = f"it is about ∂h_t/∂h_{{t−1}} = diag(σ'(a_t)) W_hh, which {kind} does not have"
+    claims = (("bound", BOUND), ("eigenvalues", EIGENVALUES), ("mean field", MEAN_FIELD))
+    return tuple(Statement(id_, claim, None, SAYS_NOTHING, why) for id_, claim in claims)
 
 
 def _bound(measured: Measured) -> Statement:
     """γ·σ_max < 1 suffices for vanishing."""
     steepest = ACTIVATIONS[measured.rows[0].activation].steepest
     units = [r.sigma_max / abs(r.scale) for r in measured.rows if r.sigma_max and r.scale]
-    claim = "(γ·σ_max)^T bounds the chain, so it vanishes below 1/(γ·σ_max)"
+    claim = BOUND
     if not units:
         return Statement("bound", claim, None, SAYS_NOTHING, "W_hh is 0 at every scale")
     scale = 1.0 / (steepest * median(units))
@@ -68,7 +83,7 @@ def _counted(rows: Sequence[Row]) -> str:
 
 def _eigenvalues(measured: Measured, nets: list[Net]) -> Statement:
     """1/ρ(W_hh): exact for a linear net as T → ∞, and for no other."""
-    claim = "A linear net turns at 1/ρ(W_hh) as T → ∞"
+    claim = EIGENVALUES
     radii = [
         r.spectral_radius / abs(r.scale) for r in measured.rows if r.spectral_radius and r.scale
     ]
@@ -91,7 +106,7 @@ def _eigenvalues(measured: Measured, nets: list[Net]) -> Statement:
 
 def _mean_field(measured: Measured, nets: list[Net]) -> Statement:
     """λ(g) for independent normal weights."""
-    claim = "Mean field, for normal weights: λ = ½ ln(g²⟨φ'²⟩) as H → ∞"
+    claim = MEAN_FIELD
     ensembles = [mean_field.ensemble(net.problem) for net in nets]
     reasons = [one.why_not for one in ensembles if one.why_not]
     if reasons:

@@ -79,7 +79,7 @@ def _next(
     if word == "-" or not word.startswith("-"):
         if not places:
             raise _NotPlainError
-        return places.pop(0), word
+        return places[0] if places[0].many else places.pop(0), word
     name, equals, given = word.partition("=") if word.startswith("--") else (word, "", "")
     parameter = by_word.get(name)
     if parameter is None or (parameter.kind is bool and equals):

@@ -10,6 +10,9 @@ import typer
 Spec: TypeAlias = Annotated[
     str, typer.Argument(metavar="SPEC", help="The net, its weights and a sequence (YAML), or -.")
 ]
+Specs: TypeAlias = Annotated[
+    list[str], typer.Argument(metavar="SPEC...", help="One spec or several, or -.")
+]
 Set: TypeAlias = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the spec; repeatable."),

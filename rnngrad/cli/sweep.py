@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @bounded
 def sweep(
-    spec: options.Spec,
+    specs: options.Specs,
     whh_scale: Annotated[
         str,
         typer.Option(
@@ -33,6 +33,10 @@ def sweep(
             help="spectral-radius or sigma-max: the scale is its new value.",
         ),
     ] = "weights",
+    gate: Annotated[
+        str | None,
+        typer.Option("--gate", metavar="NAME", help="Scale one gate's rows: r z n or i f g o."),
+    ] = None,
     seeds: Annotated[
         int | None, typer.Option("--seeds", metavar="N", help="Draw the random numbers N times.")
     ] = None,
@@ -70,7 +74,8 @@ def sweep(
 
     For every scale: the norm of the whole chain of Jacobians, its growth rate, the largest Lyapunov
     exponent, the bound, how saturated the units are, loss and gradients. Then the critical scale,
-    and what theory says. -o FILE.jsonl keeps every point as it comes; --resume goes on from there.
+    and what theory says. Several specs share one table. -o FILE.jsonl keeps every point as it
+    comes; --resume goes on from there.
     """
     from contextlib import nullcontext
 
@@ -91,15 +96,16 @@ def sweep(
     if resume and path is None:
         raise UsageError("--resume goes on with the file of -o FILE.jsonl; give one")
     if path is not None:
-        start(path, resume, force, spec)
+        start(path, resume, force, specs)
     else:
-        check_writable(output, force, spec)
+        for spec in specs:
+            check_writable(output, force, spec)
     wanted = Wanted(
-        spec, tuple(overrides or ()), whh_scale, seeds, steps, activation, relative_to, steady,
-        bracket, yes,
+        tuple(specs), tuple(overrides or ()), whh_scale, seeds, steps, activation, relative_to,
+        steady, bracket, gate, yes,
     )  # fmt: skip
-    problem, whole = planned(wanted)
-    file = None if path is None else RowsFile(path, problem, relative_to)
+    problems, whole = planned(wanted)
+    file = None if path is None else RowsFile(path, problems, relative_to, gate)
     with file or nullcontext(), workers(jobs, scheduler) as found:
         if file is not None and not resume:
             file.empty()
@@ -128,8 +134,10 @@ def _say_how_it_ended(finished: Finished, whole: Plan, file: object, quiet: bool
 
 
 def _criticals(done: SweepResult) -> list[str]:
+    several = len(done.plan.specs) > 1
     return [
-        f"{part.activation}, T = {part.steps:,}: "
+        (f"{part.spec}, " if several else "")
+        + f"{part.activation}, T = {part.steps:,}: "
         + (
             "no critical scale in this range"
             if part.critical is None

@@ -12,7 +12,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import NoneType, TracebackType
@@ -37,6 +37,7 @@ def spec_key(problem: Problem) -> str:
         **problem.weights,
         "x": problem.x,
         "h_0": problem.h_0,
+        "c_0": problem.c_0,
         "targets": problem.targets,
         "loss_weights": problem.loss_weights,
     }
@@ -47,20 +48,21 @@ def spec_key(problem: Problem) -> str:
     return digest.hexdigest()[:16]
 
 
-def point_key(setting: Setting, scale: float, relative_to: str) -> str:
-    """A hash of one point."""
-    text = json.dumps([*setting, repr(scale), relative_to])
+def point_key(setting: Setting, scale: float, relative_to: str, gate: str | None) -> str:
+    """A hash of one point of a spec."""
+    point = [setting.seed, setting.steps, setting.activation, repr(scale), relative_to]
+    text = json.dumps(point if gate is None else [*point, gate])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 BEGINNING = f'{{"{Row._fields[0]}": '.encode()
 """How every row begins: a line that a crash cut short is told from a line of something else."""
 
-WORDS = ("regime", "activation")
+WORDS = ("regime", "activation", "spec", "gate")
 """The fields of a row that are no numbers."""
 
 
-KNOWN = ("scale", "seed", "steps", "activation", "factor")
+KNOWN = ("scale", "seed", "steps", "activation", "factor", "spec")
 """The fields that no row lacks."""
 
 
@@ -80,8 +82,19 @@ class RowsFile:
     ``reclassified``: rows of an earlier run whose regime is another under this run's ``--steady``.
     """
 
-    def __init__(self, path: Path, problem: Problem, relative_to: str) -> None:
-        self.path, self.spec, self.relative_to = path, spec_key(problem), relative_to
+    def __init__(
+        self,
+        path: Path,
+        specs: Mapping[str, Problem],
+        relative_to: str = "weights",
+        gate: str | None = None,
+    ) -> None:
+        self.path, self.relative_to, self.gate = path, relative_to, gate
+        self.keys = {name: spec_key(problem) for name, problem in specs.items()}
+        self.names = {key: name for name, key in self.keys.items()}
+        if len(self.names) < len(self.keys):
+            first, second = _twins(self.keys)
+            raise OutputError(f"{path}: cannot tell '{first}' from '{second}': the nets are equal")
         self.reclassified = 0
         self._file: BinaryIO | None = None
         self._is_new = False
@@ -93,12 +106,12 @@ class RowsFile:
         if not self.path.is_file():
             return []
         read = [self._row(line, number) for number, line in enumerate(self._whole_lines(), start=1)]
-        now = [(point, row._replace(regime=_regime(row, steady))) for point, row in read]
+        now = [(key, row._replace(regime=_regime(row, steady))) for key, row in read]
         self.reclassified = sum(old != new for old, new in zip(read, now, strict=True))
         if self.reclassified:
-            self._replace("".join(self._text(point, row) for point, row in now))
-        keys = {point_key(setting, scale, self.relative_to) for setting, scale in wanted}
-        return list({point: row for point, row in now if point in keys}.values())
+            self._replace("".join(self._text(key, row) for key, row in now))
+        keys = {self._key(setting, scale) for setting, scale in wanted}
+        return list({key: row for key, row in now if key in keys}.values())
 
     def empty(self) -> None:
         """Forget what the file held; a device or pipe stays as it is."""
@@ -135,16 +148,17 @@ class RowsFile:
     def _row(self, line: bytes, number: int) -> tuple[str, Row]:
         try:
             values: dict[str, Any] = json.loads(line)
-            spec, _, point = str(values["key"]).partition("-")
+            key = str(values["key"])
             row = Row(**{name: _checked(name, values[name]) for name in Row._fields})
         except (ValueError, KeyError, TypeError):
             raise OutputError(f"{self.path}:{number}: is not a row of a sweep") from None
-        if spec != self.spec:
+        name = self.names.get(key.partition("-")[0])
+        if name is None:
             raise OutputError(
                 f"{self.path}:{number}: was made from another spec, or by another version of "
                 "rnngrad; name another file, or --force to overwrite it"
             )
-        return point, row
+        return key, row._replace(spec=name)
 
     def append(self, rows: Iterable[Row]) -> None:
         """Write the rows, and see that they are with the operating system."""
@@ -157,11 +171,14 @@ class RowsFile:
                 data = data[self._file.write(data) or 0 :]
 
     def _line(self, row: Row) -> str:
-        setting = Setting(row.seed, row.steps, row.activation)
-        return self._text(point_key(setting, row.scale, self.relative_to), row)
+        return self._text(self._key(row.setting, row.scale), row)
 
-    def _text(self, point: str, row: Row) -> str:
-        return json.dumps({**row._asdict(), "key": f"{self.spec}-{point}"}, allow_nan=False) + "\n"
+    def _key(self, setting: Setting, scale: float) -> str:
+        point = point_key(setting, scale, self.relative_to, self.gate)
+        return f"{self.keys[setting.spec]}-{point}"
+
+    def _text(self, key: str, row: Row) -> str:
+        return json.dumps({**row._asdict(), "key": key}, allow_nan=False) + "\n"
 
     @contextmanager
     def _said(self) -> Iterator[None]:
@@ -210,7 +227,17 @@ def _regime(row: Row, steady: float) -> str | None:
     return row.regime if row.rate is None else regime(row.rate, steady)
 
 
-def start(path: Path, resume: bool, force: bool, spec: str) -> None:
+def _twins(keys: Mapping[str, str]) -> tuple[str, str]:
+    """Two names with one key."""
+    seen: dict[str, str] = {}
+    for name, key in keys.items():
+        if key in seen:
+            return seen[key], name
+        seen[key] = name
+    raise AssertionError
+
+
+def start(path: Path, resume: bool, force: bool, specs: Sequence[str]) -> None:
     """An empty file where there may be one, OutputError where not."""
     if resume and path.exists() and not path.is_dir():
         if not os.access(path, os.R_OK | os.W_OK):
@@ -220,4 +247,5 @@ def start(path: Path, resume: bool, force: bool, spec: str) -> None:
         raise OutputError(
             f"{path}: exists already; --resume goes on with it, --force overwrites it"
         )
-    check_writable(path, force, spec)
+    for spec in specs:
+        check_writable(path, force, spec)

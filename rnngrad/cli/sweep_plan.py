@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from rnngrad.analyses.scales import points_in, scales_of
@@ -24,7 +25,7 @@ LONG = 3600.0
 class Wanted(NamedTuple):
     """The options as given."""
 
-    spec: str
+    specs: tuple[str, ...]
     overrides: tuple[str, ...]
     scales: str
     seeds: int | None
@@ -33,31 +34,49 @@ class Wanted(NamedTuple):
     relative_to: str
     steady: float
     bracket: float
+    gate: str | None
     yes: bool
 
 
-def planned(wanted: Wanted) -> tuple[Problem, Plan]:
-    """The problem as the spec has it, and the plan; UsageError and SpecError for mistakes."""
+def planned(wanted: Wanted) -> tuple[Mapping[str, Problem], Plan]:
+    """The problems as the specs have them, by name, and the plan; UsageError and SpecError for
+    mistakes."""
     count = points_in(wanted.scales)
     lengths = _lengths(wanted.steps)
-    problem = load(wanted.spec, overrides=wanted.overrides)
-    if wanted.seeds is not None and problem.draw is None:
-        raise UsageError(
-            f"--seeds {wanted.seeds}: nothing in '{problem.name}' is random, so all seeds are one"
-        )
+    specs = _loaded(wanted)
     seeds = 1 if wanted.seeds is None else wanted.seeds
     names = [name.strip() for name in (wanted.activation or "").split(",") if name.strip()]
-    nets = max(seeds, 1) * max(len(lengths), 1) * max(len(set(names)), 1)
-    a_point = _seconds_a_point(problem, lengths, names, count)
+    nets = max(seeds, 1) * max(len(lengths), 1) * max(len(set(names)), 1) * len(specs)
+    times = [_seconds_a_point(one, lengths, names, count) for one in specs.values()]
+    a_point, first = sum(times) / len(times), next(iter(specs.values()))
     if count * nets > MANY:
-        _ask(wanted.yes, count * nets, problem, a_point)
+        _ask(wanted.yes, count * nets, first, a_point)
     whole = plan(
-        problem, scales_of(wanted.scales), seeds, steps=lengths, activations=names,
+        specs, scales_of(wanted.scales), seeds, steps=lengths, activations=names,
         relative_to=wanted.relative_to, steady=wanted.steady, width=wanted.bracket,
+        gate=wanted.gate,
     )  # fmt: skip
     if whole.points * a_point > LONG:
-        _ask(wanted.yes, whole.points, problem, a_point)
-    return problem, whole
+        _ask(wanted.yes, whole.points, first, a_point)
+    return specs, whole
+
+
+def _loaded(wanted: Wanted) -> dict[str, Problem]:
+    """The problems by name; those that share a name by the path of their spec."""
+    for spec, times in Counter(wanted.specs).items():
+        if times > 1:
+            raise UsageError(f"'{spec}' is given {times} times; once is enough")
+    problems = [load(spec, overrides=wanted.overrides) for spec in wanted.specs]
+    names = Counter(problem.name for problem in problems)
+    specs: dict[str, Problem] = {}
+    for spec, problem in zip(wanted.specs, problems, strict=True):
+        if wanted.seeds is not None and problem.draw is None:
+            raise UsageError(
+                f"--seeds {wanted.seeds}: nothing in '{problem.name}' is random, so all seeds are "
+                "one"
+            )
+        specs[problem.name if names[problem.name] == 1 else spec] = problem
+    return specs
 
 
 def _seconds_a_point(
@@ -66,9 +85,9 @@ def _seconds_a_point(
     """On average over lengths and activations, of ``count`` points, with one zero between them."""
     known = [name for name in names if name in ACTIVATIONS] or [problem.activation.name]
     steps = list(lengths) or [problem.steps]
-    H, settings = problem.hidden, [Setting(0, n, name) for n in steps for name in known]
-    points = sum(seconds_a_point(H, setting) for setting in settings)
-    zeros = sum(seconds_a_zero(H, setting) for setting in settings) if count > 1 else 0.0
+    settings = [Setting(0, n, name) for n in steps for name in known]
+    points = sum(seconds_a_point(problem, setting) for setting in settings)
+    zeros = sum(seconds_a_zero(problem, setting) for setting in settings) if count > 1 else 0.0
     return (points + zeros / max(count, 1)) / len(settings)
 
 
@@ -76,7 +95,8 @@ def _ask(yes: bool, points: int, problem: Problem, a_point: float) -> None:
     """Refuse what takes hours, with how many, unless told to go on."""
     if yes:
         return
-    gigabytes = bytes_needed(Plan({problem.steps: problem}, (), ())) / 1e9 + 1.2e-6 * points
+    net = Plan({(problem.name, problem.steps): problem}, (), ())
+    gigabytes = bytes_needed(net) / 1e9 + 1.2e-6 * points
     raise UsageError(
         f"{points:,} points would take about {_duration(points * a_point)} on one core and "
         f"{gigabytes:.1f} GB of memory; --yes starts them, --jobs and --scheduler share the work"

@@ -68,7 +68,7 @@ class Work:
         """Note the rows, and the gaps of a setting that has all of its own; their seconds."""
         seconds = 0.0
         for row in rows:
-            setting = Setting(row.seed, row.steps, row.activation)
+            setting = row.setting
             self.open[setting].append(row)
             self.came += 1
             seconds += self._a_point(setting)
@@ -88,7 +88,7 @@ class Work:
             self.report(self.fraction, what)
 
     def _a_point(self, setting: Setting) -> float:
-        return seconds_a_point(self.plan.bases[setting.steps].hidden, setting)
+        return seconds_a_point(self.plan.base(setting), setting)
 
     def _a_zero(self, setting: Setting) -> float:
-        return seconds_a_zero(self.plan.bases[setting.steps].hidden, setting)
+        return seconds_a_zero(self.plan.base(setting), setting)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from rnngrad.analyses.sweep import SweepResult, cut_short, result
-from rnngrad.analyses.sweeping import Row, Setting
+from rnngrad.analyses.sweeping import Row
 from rnngrad.analyses.sweeping_run import Plan, forget, rows_of, zeros_of
 from rnngrad.analyses.sweeping_zeros import Zero, gaps
 from rnngrad.cli.executors import Workers
@@ -44,7 +44,7 @@ def run(whole: Plan, file: RowsFile | None, found: Workers, quiet: bool) -> Fini
 def _points(
     whole: Plan, file: RowsFile | None, found: Workers, rows: list[Row], work: Work
 ) -> None:
-    done = frozenset((Setting(r.seed, r.steps, r.activation), r.scale) for r in rows)
+    done = frozenset((r.setting, r.scale) for r in rows)
     for task in rows_of(whole, found.executor, found.at_once, done):
         rows.extend(task)
         if file is not None:

@@ -19,7 +19,7 @@ from rnngrad.core.linear_chain import Aligned, aligned_chain
 from rnngrad.core.outputs import scaled_slope
 from rnngrad.core.path_norms import log10_path_norms
 from rnngrad.core.problem import Problem
-from rnngrad.core.products import products
+from rnngrad.core.products import products, sizes_of
 from rnngrad.core.rnn_passes import sure_slopes
 from rnngrad.core.scaled import Scaled, log10_lengths, log10_spectral_norms, scaled
 from rnngrad.core.traces import ForwardTrace
@@ -90,6 +90,15 @@ def chain(problem: Problem, trace: ForwardTrace) -> Iterator[Aligned]:
     for product in products(scaled_slopes(problem, trace), problem.weights["W_hh"]):
         values, exponent = product.aligned(axis=(0, 1))
         yield Aligned(values, int(exponent))
+
+
+def chain_end(problem: Problem, trace: ForwardTrace) -> tuple[float, float]:
+    """log10 of ‖P‖₂ and of the largest |R[i, i]| of P = Q R, P = ∂s_T/∂s_0, for any net; −inf for
+    an exact zero, nan for undefined, the second nan also where it is not certain."""
+    with quietly():
+        for product in chain(problem, trace):
+            end = product
+        return sizes_of(*end)
 
 
 class _Norms:

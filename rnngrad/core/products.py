@@ -93,12 +93,17 @@ def _exactly(slopes: Scaled, W: Array) -> tuple[float, float]:
     """Both sizes of one point, entry by entry."""
     *_, product = products(slopes, W)
     values, exponent = product.aligned(axis=(0, 1))
+    return sizes_of(values, int(exponent))
+
+
+def sizes_of(values: Array, exponent: int) -> tuple[float, float]:
+    """``norm`` and ``growth`` of one P = values · 2^exponent, (S, S)."""
     if not np.isfinite(values).all():
         return np.nan, np.nan
     if not values.any():
         return -np.inf, -np.inf
     norm, growth = _sizes(values[np.newaxis])
-    shift = float(exponent) * LOG10_2
+    shift = exponent * LOG10_2
     return float(np.log10(norm[0])) + shift, float(np.log10(growth[0])) + shift
 
 

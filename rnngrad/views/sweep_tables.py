@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from math import isfinite
 from statistics import median
 from typing import NamedTuple
 
+from rnngrad.analyses.scaling import kind_of
 from rnngrad.analyses.sweep import Part, SweepResult
 from rnngrad.analyses.sweeping import Row
 from rnngrad.analyses.theory import Statement
+from rnngrad.core.problem import Problem
 from rnngrad.views.blocks import Block, Column, Lines, Table
 from rnngrad.views.numbers import GAP, decades, grouped, kept, number
 from rnngrad.views.sweep_words import words
 
 BAR = 14
 """Signs of the longest bar to either side."""
+
+SHORT_BAR = 10
+"""The same beside a column of names."""
+
+OF_RNN = ("spectral_radius", "sigma_max", "log10_bound")
+"""Columns that are shown where every curve has them: beside gated nets they are in JSON alone."""
 
 EDGE = 25
 """Scales kept at either end of a picture that is longer than a hundred."""
@@ -43,86 +52,150 @@ class Scale(NamedTuple):
         return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
+class Curve(NamedTuple):
+    """One part of a sweep, scale by scale; ``name`` is empty where there is but one spec."""
+
+    name: str
+    part: Part
+    scales: tuple[Scale, ...]
+
+
 def blocks(done: SweepResult, full: bool) -> Iterator[Block]:
-    """The whole report, part by part."""
+    """The whole report: part by part, or the curves of several specs in one table."""
     yield _heading(done)
-    for part in done.parts:
-        scales = _by_scale(part.rows)
-        yield _picture(part, scales, full)
-        yield _numbers(part, scales, full)
-        yield Lines(tuple(f"* {line}" for line in words(part)))
-        yield _theory(part)
+    curves = [Curve(_name(done, part), part, _by_scale(part.rows)) for part in done.parts]
+    if len(done.plan.specs) > 1:
+        yield _picture(done, curves, full)
+        yield _numbers(curves, full)
+    for curve in curves:
+        if curve.name:
+            yield Lines((curve.name,), titled=True)
+        else:
+            yield _picture(done, [curve], full)
+            yield _numbers([curve], full)
+        yield Lines(tuple(f"* {line}" for line in words(curve.part)))
+        yield _theory(curve.part)
+
+
+def _name(done: SweepResult, part: Part) -> str:
+    """The spec's name, and what else tells the part from the others of its spec."""
+    if len(done.plan.specs) == 1:
+        return ""
+    alone = sum(other.spec == part.spec for other in done.parts) == 1
+    return part.spec if alone else f"{part.spec} {part.activation} T={part.steps}"
 
 
 def _heading(done: SweepResult) -> Lines:
-    problem = next(iter(done.plan.bases.values()))
     seeds = sorted({setting.seed for setting in done.plan.settings})
+    drawn = f"; seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else ""
+    titles = [_title(name, problem) for name, problem in done.plan.specs.items()]
+    return Lines((*titles, f"{_scaled(done)}{drawn}"), titled=True)
+
+
+def _title(name: str, problem: Problem) -> str:
     sizes = f"I = {problem.inputs}, H = {problem.hidden}, O = {problem.outputs}"
-    relative = {
-        "weights": "W_hh = scale · the spec's W_hh",
+    return f"{name}: sweep of {kind_of(problem)}, {sizes}"
+
+
+def _scaled(done: SweepResult) -> str:
+    """What is multiplied."""
+    layers = max(problem.depth for problem in done.plan.specs.values())
+    each = " in every layer" if layers > 1 else ""
+    if done.plan.gate is not None:
+        gate = done.plan.gate
+        return f"rows of the gate {gate} of W_hh = scale · those of the spec's W_hh{each}"
+    return {
+        "weights": f"W_hh = scale · the spec's W_hh{each}",
         "spectral-radius": "W_hh scaled so that ρ(W_hh) = scale",
         "sigma-max": "W_hh scaled so that σ_max(W_hh) = scale",
     }[done.plan.relative_to]
-    drawn = f"; seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else ""
-    return Lines(
-        (f"{problem.name}: sweep of a {problem.cell.name}, {sizes}", f"{relative}{drawn}"),
-        titled=True,
-    )
 
 
-def _by_scale(rows: Sequence[Row]) -> list[Scale]:
+def _by_scale(rows: Sequence[Row]) -> tuple[Scale, ...]:
     by_scale: dict[float, list[Row]] = {}
     for row in rows:
         by_scale.setdefault(row.scale, []).append(row)
-    return [Scale(scale, tuple(by_scale[scale])) for scale in sorted(by_scale)]
+    return tuple(Scale(scale, tuple(by_scale[scale])) for scale in sorted(by_scale))
 
 
-def _kept(scales: Sequence[Scale], full: bool) -> list[int | None]:
-    return kept(len(scales), full, edge=EDGE)
+class _Body(NamedTuple):
+    """The rows of one curve."""
+
+    name: str
+    rows: Sequence[tuple[str, ...]]
 
 
-def _picture(part: Part, scales: Sequence[Scale], full: bool) -> Table:
-    norms = [scale.median("log10_chain_norm") for scale in scales]
+def _table(
+    title: str, columns: Sequence[Column], notes: Sequence[str], bodies: Sequence[_Body], full: bool
+) -> Table:
+    """The rows of every curve one below the other, with a column for its name where it has one."""
+    named = any(body.name for body in bodies)
+    rows: list[tuple[str, ...]] = []
+    for body in bodies:
+        if rows:
+            rows.append(("",) * (len(columns) + named))
+        for i in kept(len(body.rows), full, edge=EDGE):
+            cells = (GAP,) * len(columns) if i is None else body.rows[i]
+            rows.append((body.name, *cells) if named else cells)
+    first = (Column("net", words=True),) if named else ()
+    return Table(title, (*first, *columns), tuple(rows), tuple(notes))
+
+
+def _picture(done: SweepResult, curves: Sequence[Curve], full: bool) -> Table:
+    norms = [s.median("log10_chain_norm") for curve in curves for s in curve.scales]
     longest = max((abs(norm) for norm in norms if norm is not None), default=0.0)
+    bar = BAR if len(curves) == 1 else SHORT_BAR
     columns = (
         Column("scale"),
         Column("log10 norm"),
         Column("rate"),
-        Column("vanishes │ explodes".center(2 * BAR + 1), right=False),
+        Column("vanishes │ explodes".center(2 * bar + 1), right=False),
         Column("regime", words=True),
     )
-    rows = []
-    for i in _kept(scales, full):
-        if i is None:
-            rows.append((GAP,) * len(columns))
-            continue
-        scale, rate = scales[i], scales[i].median("rate")
-        rows.append((
-            number(scale.scale),
-            "-inf" if norms[i] is None and "vanishing" in scale.regime else _decades(norms[i]),
-            "" if rate is None else f"{rate:.4f}",
-            _bar(norms[i], longest, scale.regime),
-            scale.regime,
-        ))  # fmt: skip
-    several = ", median over seeds" if len(scales[0].rows) > 1 else ""
-    title = f"‖∂h_T/∂h_0‖ at T = {grouped(part.steps)}, {part.activation}{several}"
+    bodies = [
+        _Body(curve.name, [_drawn(scale, longest, bar) for scale in curve.scales])
+        for curve in curves
+    ]
     notes = ("Bars show its log10; rate is its natural log per step.",)
-    return Table(title, columns, tuple(rows), notes)
+    return _table(_pictured(done, curves), columns, notes, bodies, full)
 
 
-def _bar(log10: float | None, longest: float, regime: str) -> str:
+def _pictured(done: SweepResult, curves: Sequence[Curve]) -> str:
+    """‖∂s_T/∂s_0‖, and what all curves have in common."""
+    parts = [curve.part for curve in curves]
+    of_h = all(done.plan.specs[part.spec].cell.parts == ("h",) for part in parts)
+    what = "‖∂h_T/∂h_0‖" if of_h else "‖∂s_T/∂s_0‖"
+    lengths, names = {part.steps for part in parts}, {part.activation for part in parts}
+    steps = f" at T = {grouped(parts[0].steps)}" if len(lengths) == 1 else ""
+    activation = f", {parts[0].activation}" if len(names) == 1 else ""
+    several = ", median over seeds" if len(curves[0].scales[0].rows) > 1 else ""
+    return f"{what}{steps}{activation}{several}"
+
+
+def _drawn(scale: Scale, longest: float, bar: int) -> tuple[str, ...]:
+    norm, rate = scale.median("log10_chain_norm"), scale.median("rate")
+    return (
+        number(scale.scale),
+        "-inf" if norm is None and "vanishing" in scale.regime else _decades(norm),
+        "" if rate is None else f"{rate:.4f}",
+        _bar(norm, longest, scale.regime, bar),
+        scale.regime,
+    )
+
+
+def _bar(log10: float | None, longest: float, regime: str, bar: int) -> str:
     if log10 is None:
-        return ("▒" * BAR if "vanishing" in regime else " " * BAR) + "│"
-    length = 0 if longest == 0.0 else max(round(BAR * abs(log10) / longest), int(log10 != 0))
+        return ("▒" * bar if "vanishing" in regime else " " * bar) + "│"
+    length = 0 if longest == 0.0 else max(round(bar * abs(log10) / longest), int(log10 != 0))
     signs = "█" * length
-    return f"{signs:>{BAR}}│" if log10 < 0 else f"{'':{BAR}}│{signs}"
+    return f"{signs:>{bar}}│" if log10 < 0 else f"{'':{bar}}│{signs}"
 
 
 def _decades(value: float | None) -> str:
     return "" if value is None else decades(value)
 
 
-def _numbers(part: Part, scales: Sequence[Scale], full: bool) -> Table:
+def _numbers(curves: Sequence[Curve], full: bool) -> Table:
     names = {
         "spectral_radius": "ρ",
         "sigma_max": "σ_max",
@@ -132,16 +205,19 @@ def _numbers(part: Part, scales: Sequence[Scale], full: bool) -> Table:
         "loss": "L",
         "norm_dL_dW_hh": "‖∂L/∂W_hh‖",
     }
-    present = {n: h for n, h in names.items() if any(s.median(n) is not None for s in scales)}
-    rows = []
-    for i in _kept(scales, full):
-        if i is None:
-            rows.append((GAP,) * (1 + len(present)))
-        else:
-            rows.append((number(scales[i].scale), *(_short(scales[i].median(n)) for n in present)))
-    notes = ("The bound is T·log10(γ σ_max), γ = sup σ'; mean σ' is small where units saturate.",)
+    have = {n: [any(s.median(n) is not None for s in c.scales) for c in curves] for n in names}
+    present = {n: h for n, h in names.items() if (all if n in OF_RNN else any)(have[n])}
+    bodies = [
+        _Body(
+            curve.name,
+            [(number(s.scale), *(_short(s.median(n)) for n in present)) for s in curve.scales],
+        )
+        for curve in curves
+    ]
+    bound = "The bound is T·log10(γ σ_max), γ = sup σ'; " if "log10_bound" in present else ""
+    notes = (f"{bound}mean σ' is small where units saturate.",)
     columns = (Column("scale"), *map(Column, present.values()))
-    return Table("The same scales in numbers", columns, tuple(rows), notes)
+    return _table("The same scales in numbers", columns, notes, bodies, full)
 
 
 def _short(value: float | None) -> str:
@@ -149,10 +225,14 @@ def _short(value: float | None) -> str:
 
 
 def _theory(part: Part) -> Lines:
-    """A line a statement: what it says, where that is, whether it is so, and why."""
-    return Lines(("What theory says (docs/theory.md)", *map(_statement, part.theory)))
+    """A line a statement: what it says, where that is, whether it is so, and why; those with one
+    reason in common on one line."""
+    lines = []
+    for (verdict, why), said in groupby(part.theory, key=lambda said: (said.verdict, said.why)):
+        claims = " ".join(f"{_claim(statement)}." for statement in said)
+        lines.append(f"* {claims} {verdict.upper()}: {why}.")
+    return Lines(("What theory says (docs/theory.md)", *lines))
 
 
-def _statement(said: Statement) -> str:
-    place = "" if said.scale is None else f": scale {said.scale:.5g}"
-    return f"* {said.claim}{place}. {said.verdict.upper()}: {said.why}."
+def _claim(said: Statement) -> str:
+    return said.claim if said.scale is None else f"{said.claim}: scale {said.scale:.5g}"

@@ -70,7 +70,7 @@ def _critical(part: Part) -> Iterator[str]:
         yield f"The rate passes 0 {grouped(len(found.crossings))} times: at {shown}{more}."
     yield (
         f"This is at T = {grouped(part.steps)}: a chain of finite length need not turn where an "
-        "endless one does, since a W_hh that is not normal grows before it decays."
+        "endless one does, since a product of matrices that are not normal grows before it decays."
     )
 
 
