@@ -34,7 +34,8 @@ SURE = 1e-6
 class Shape(NamedTuple):
     """The singular values of ∂s_T/∂s_k for k = 0 … T, in two numbers each, (T+1,).
 
-    ``log10_condition``: log10 σ_max/σ_min, inf where a direction is lost altogether.
+    ``log10_condition``: log10 σ_max/σ_min, inf where a direction is lost altogether, nan where a
+    step of a gated or stacked net is conditioned worse than ``WORST`` and σ_min cannot be had.
     ``participation``: (Σσ²)²/Σσ⁴, how many directions take part, 1 to S; nan where all is 0.
     """
 
@@ -168,9 +169,11 @@ def _sigmas(values: Array, exponent: int) -> tuple[Array, float]:
 
 
 def _log10_inverse_norms(result: Derivation, whole: bool) -> Array:
-    """log10 of 1/σ_min of ∂s_T/∂s_k, (T+1,); inf from the last step that loses a direction on."""
+    """log10 of 1/σ_min of ∂s_T/∂s_k, (T+1,); from the last step on that has no inverse inf, or nan
+    where that is only not to be trusted."""
     steps = result.problem.steps
-    norms = np.full(steps + 1 if whole else 1, np.inf)
+    unknown = np.inf if result.problem.single_rnn else np.nan
+    norms = np.full(steps + 1 if whole else 1, unknown)
     for k, product in zip(range(steps, -1, -1), inverse_chain(result), strict=False):
         if k and not whole:
             continue

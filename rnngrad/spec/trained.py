@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rnngrad.core.cells import CELLS, READOUT
@@ -139,4 +138,4 @@ def origin_of(data: Mapping[str, Any], net: Trained) -> TrainedIn:
     }
     told = "activation" in data
     assumed = tuple(words for words in net.assumed if not (told and words.startswith("activation")))
-    return TrainedIn(net.prefix, net.direction, MappingProxyType(keys), assumed)
+    return TrainedIn(net.prefix, net.direction, keys, assumed)

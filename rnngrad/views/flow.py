@@ -51,29 +51,43 @@ def _measures(flow: GradientFlow, selection: Selection) -> Table:
     ]
     if len(exponents) > 1:
         condition, taking_part = flow.end.log10_condition[0], flow.end.participation[0]
+        size = "not known" if isnan(condition) else from_log10(float(condition))
         rows += [
             ("smallest exponent", number(float(exponents[-1])), _give_or_take(spread[-1])),
-            (f"σ_max/σ_min of ∂{h}_T/∂{h}_0", from_log10(float(condition)), "condition number"),
+            (f"σ_max/σ_min of ∂{h}_T/∂{h}_0", size, "condition number"),
             ("(Σσ²)²/Σσ⁴", number(float(taking_part)), f"directions that take part, of "
              f"{flow.problem.state_size}"),
         ]  # fmt: skip
-    if flow.problem.loss is not None:
+    notes: tuple[str, ...] = ()
+    if flow.problem.loss is None:
+        rows += [_horizon_of_the_state(horizon, h) for horizon in flow.horizons]
+        notes = (
+            f"A horizon is the lag from which on ‖∂{h}_T/∂{h}_{{T−lag}}‖ stays below rounding.",
+        )
+    else:
         if selection.paths:
             rows += [_horizon(horizon, h) for horizon in flow.horizons]
+            notes = (
+                f"A horizon is the lag from which on ‖∂L_t/∂{h}_{{t−lag}}‖ stays below the "
+                f"rounding of ‖∂L_t/∂{h}_t‖.",
+            )
         total = float(np.nansum(flow.omega))
         rows.append(("Ω", number(total), "Pascanu's penalty: 0 if lengths are kept"))
     columns = (Column("gradient flow", right=False), Column("is"), Column("which is", words=True))
-    note = (
-        f"A horizon is the lag from which on ‖∂L_t/∂{h}_{{t−lag}}‖ stays below the rounding of "
-        f"‖∂L_t/∂{h}_t‖."
-    )
-    return Table("Gradient flow", columns, tuple(rows), (note,) if len(rows) > 6 else ())
+    return Table("Gradient flow", columns, tuple(rows), notes if len(rows) > 6 else ())
 
 
 def _give_or_take(spread: float) -> str:
     if not isfinite(spread):
         return "natural log per step"
     return f"natural log per step, ± {number(round(float(spread), 6))}"
+
+
+def _horizon_of_the_state(horizon: Horizon, h: str) -> tuple[str, str, str]:
+    name = f"horizon in {horizon.format}"
+    if not isfinite(horizon.low):
+        return name, "> T", f"{h}_T still feels {h}_0"
+    return name, f"{horizon.low:g}", f"steps that {h}_T looks back"
 
 
 def _horizon(horizon: Horizon, h: str) -> tuple[str, str, str]:
@@ -181,7 +195,10 @@ def data(result: Derivation, selection: Selection) -> dict[str, object] | None:
         shown["participation"] = nested(flow.shape.participation)
     if flow.problem.loss is not None:
         shown["omega"] = finite(float(np.nansum(flow.omega)))
-        shown["horizons"] = _horizon_data(flow) if selection.paths else None
+    if flow.problem.loss is None or selection.paths:
+        shown["horizons"] = _horizon_data(flow)
+    else:
+        shown["horizons"] = None
     return shown
 
 
