@@ -169,7 +169,9 @@ def _summand_text(t: int, k: int, weight: str, h: str) -> str:
 
 
 def _chain(result: Derivation, selection: Selection, arrays: dict[str, Array]) -> Table:
-    chain, steps = arrays["log10_chain"], result.log10_step_norms
+    chain = arrays["log10_chain"]
+    shown = kept(len(chain), selection.full)
+    steps = result.log10_step_norms_at([t for t in shown if t])
     h = Notation(result.problem).state
     columns = (
         Column("t"),
@@ -180,11 +182,11 @@ def _chain(result: Derivation, selection: Selection, arrays: dict[str, Array]) -
     )
     longest = float(np.max(np.abs(chain), initial=0.0, where=np.isfinite(chain)))
     rows = []
-    for t in kept(len(chain), selection.full):
+    for t in shown:
         if t is None:
             rows.append((GAP,) * 5)
             continue
-        step = "" if t == 0 else from_log10(float(steps[t - 1]))
+        step = "" if t == 0 else from_log10(steps[t])
         log10 = float(chain[t])
         rows.append((str(t), step, from_log10(log10), decades(log10), _bar(log10, longest)))
     notes = ["‖·‖ is the largest singular value. Bars show the log10: - below 1, + above."]
