@@ -34,6 +34,9 @@ from rnngrad.views.numbers import (
 BAR = 16
 """Width of the longest bar of the chain table."""
 
+SUMMAND = 46
+"""Longest summand that leaves its row on 80 columns; beyond it, ∂L_t/∂h_k stands for the chain."""
+
 
 def blocks(result: Derivation, selection: Selection, arrays: dict[str, Array]) -> Iterator[Block]:
     """The whole report, or the tables of what was asked for."""
@@ -143,15 +146,19 @@ def _path_table(path_sum: PathSum, state: str) -> Table:
         Column("value" if scalar else "norm"),
         Column("share"),
     )
+    texts = [_summand_text(summand.t, summand.k, weight, state) for summand in path_sum.summands]
+    if max(map(len, texts)) > SUMMAND:
+        texts = [f"∂L_{t}/∂{state}_{k} · ∂⁺{state}_{k}/∂{weight}"
+                 for t, k, *_ in path_sum.summands]  # fmt: skip
     rows = [
         (
             str(summand.t),
             str(summand.k),
-            _summand_text(summand.t, summand.k, weight, state),
+            text,
             from_log10(summand.log10_norm) if summand.value is None else number(summand.value),
             percent(summand.share),
         )
-        for summand in path_sum.summands
+        for summand, text in zip(path_sum.summands, texts, strict=True)
     ]
     notes = [f"A share is the summand's part of ∂L/∂{weight}; all shares add up to 100 %."]
     if np.isnan(path_sum.left_out_share):
