@@ -87,7 +87,7 @@ def test_the_picture_is_what_is_printed() -> None:
 
 def test_every_quantity_is_documented_with_its_shape() -> None:
     page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(\w+)` \| \(([^)]*)\) \|", page, re.M)
+    rows = re.findall(r"^\| `(\w+)` \| \(([^)]*)\)", page, re.M)
     documented = {
         name: tuple(x.strip() for x in dims.split(",") if x.strip()) for name, dims in rows
     }

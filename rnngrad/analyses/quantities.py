@@ -188,6 +188,9 @@ def _reason_against(record: Quantity, problem: Problem) -> str | None:
         return f"'{problem.name}' is a net of {problem.cell.name}, which has no c"
     if record.of_rnn and not problem.single_rnn:
         return f"it is for one layer of rnn, and '{problem.name}' is {_described(problem)}"
+    if record.parameter is not None and f"{record.parameter}.0" in problem.weights:
+        last = problem.depth - 1
+        return f"'{problem.name}' has one a layer: {record.name}.0 to {record.name}.{last}"
     if record.parameter is not None and record.parameter not in problem.weights:
         return f"'{problem.name}' has no {record.parameter}{_in_layers(record.parameter, problem)}"
     return None

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from rnngrad.analyses.derive import Derivation
 from rnngrad.analyses.quantities import Quantity
 from rnngrad.core.arrays import Array
+from rnngrad.core.problem import Problem
 from rnngrad.errors import UsageError
 
 LARGE = 10_000
@@ -15,6 +16,9 @@ LARGE = 10_000
 
 HUGE = 10_000_000
 """A quantity with more numbers is computed only when named, or with ``full``."""
+
+SLOW = 8_000_000_000
+"""T² times the sizes of the matrices that every path goes through: some five seconds."""
 
 
 class Selection(NamedTuple):
@@ -49,7 +53,19 @@ def select(
     shown = tuple(name for name in names if name not in left_out)
     if step is not None:
         shown = tuple(name for name in shown if result.record(name).first_step is not None)
-    return Selection(shown, left_out, bool(quantities), step, full, full or steps**2 <= HUGE)
+    paths = full or affordable_paths(result.problem)
+    return Selection(shown, left_out, bool(quantities), step, full, paths)
+
+
+def affordable_paths(problem: Problem) -> bool:
+    """Whether the path sums take some seconds at most: no more than HUGE pairs (t, k), and for what
+    is more than one layer of rnn no more than SLOW products of numbers."""
+    pairs = problem.steps**2
+    if problem.single_rnn:
+        return pairs <= HUGE
+    sizes = [layer.weights["W_hh"].size for layer in problem.layers]
+    sizes += [layer.weights["W_xh"].size for layer in problem.layers[1:]]
+    return pairs <= HUGE and pairs * sum(sizes) <= SLOW
 
 
 def _refuse_stepless(records: Sequence[Quantity], steps: int) -> None:

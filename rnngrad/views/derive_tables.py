@@ -34,6 +34,9 @@ from rnngrad.views.numbers import (
 BAR = 16
 """Width of the longest bar of the chain table."""
 
+SUMMAND = 46
+"""Longest summand that leaves its row on 80 columns; beyond it, ∂L_t/∂h_k stands for the chain."""
+
 
 def blocks(result: Derivation, selection: Selection, arrays: dict[str, Array]) -> Iterator[Block]:
     """The whole report, or the tables of what was asked for."""
@@ -143,15 +146,19 @@ def _path_table(path_sum: PathSum, state: str) -> Table:
         Column("value" if scalar else "norm"),
         Column("share"),
     )
+    texts = [_summand_text(summand.t, summand.k, weight, state) for summand in path_sum.summands]
+    if max(map(len, texts)) > SUMMAND:
+        texts = [f"∂L_{t}/∂{state}_{k} · ∂⁺{state}_{k}/∂{weight}"
+                 for t, k, *_ in path_sum.summands]  # fmt: skip
     rows = [
         (
             str(summand.t),
             str(summand.k),
-            _summand_text(summand.t, summand.k, weight, state),
+            text,
             from_log10(summand.log10_norm) if summand.value is None else number(summand.value),
             percent(summand.share),
         )
-        for summand in path_sum.summands
+        for summand, text in zip(path_sum.summands, texts, strict=True)
     ]
     notes = [f"A share is the summand's part of ∂L/∂{weight}; all shares add up to 100 %."]
     if np.isnan(path_sum.left_out_share):
@@ -169,7 +176,9 @@ def _summand_text(t: int, k: int, weight: str, h: str) -> str:
 
 
 def _chain(result: Derivation, selection: Selection, arrays: dict[str, Array]) -> Table:
-    chain, steps = arrays["log10_chain"], result.log10_step_norms
+    chain = arrays["log10_chain"]
+    shown = kept(len(chain), selection.full)
+    steps = result.log10_step_norms_at([t for t in shown if t])
     h = Notation(result.problem).state
     columns = (
         Column("t"),
@@ -180,11 +189,11 @@ def _chain(result: Derivation, selection: Selection, arrays: dict[str, Array]) -
     )
     longest = float(np.max(np.abs(chain), initial=0.0, where=np.isfinite(chain)))
     rows = []
-    for t in kept(len(chain), selection.full):
+    for t in shown:
         if t is None:
             rows.append((GAP,) * 5)
             continue
-        step = "" if t == 0 else from_log10(float(steps[t - 1]))
+        step = "" if t == 0 else from_log10(steps[t])
         log10 = float(chain[t])
         rows.append((str(t), step, from_log10(log10), decades(log10), _bar(log10, longest)))
     notes = ["‖·‖ is the largest singular value. Bars show the log10: - below 1, + above."]

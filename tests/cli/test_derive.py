@@ -13,6 +13,8 @@ import pytest
 
 import rnngrad
 from cli.running import ROOT, SHEET, in_a_terminal, run
+from rnngrad.analyses.quantities import records
+from rnngrad.analyses.selection import affordable_paths
 
 QUANTITIES = tuple(rnngrad.derive(rnngrad.load(SHEET)))
 """Those of the sheet's net."""
@@ -46,7 +48,7 @@ def test_json_is_the_contracts() -> None:
     assert set(document["spec"]) >= {
         "name", "cell", "activation", "steps", "inputs", "hidden", "outputs",
     }  # fmt: skip
-    assert list(document["quantities"]) == list(QUANTITIES)
+    assert list(document["quantities"]) == list(records(rnngrad.load(SHEET)))
     for name, nested in document["quantities"].items():
         values = np.array(nested, dtype=float)
         known = np.isfinite(values)
@@ -71,7 +73,7 @@ def test_large_quantities_are_given_by_shape_and_norm() -> None:
     assert short["dht_dhprev"]["norm"] == pytest.approx(norm)
 
 
-@pytest.mark.parametrize("name", QUANTITIES)
+@pytest.mark.parametrize("name", records(rnngrad.load(SHEET)))
 def test_csv_has_one_number_a_row(name: str) -> None:
     done = run("derive", SHEET, "--quantity", name, "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
@@ -133,7 +135,7 @@ def test_files_are_kept_unless_forced(tmp_path: Path) -> None:
     assert target.read_text(encoding="utf-8") == run("derive", SHEET).stdout
     with np.load(arrays) as saved:
         result = rnngrad.derive(rnngrad.load(SHEET))
-        assert set(saved) == set(QUANTITIES)
+        assert set(saved) == set(records(rnngrad.load(SHEET)))
         for name in saved:
             np.testing.assert_array_equal(saved[name], result[name])
     target.write_text("mine", encoding="utf-8")
@@ -350,3 +352,84 @@ def test_init_schema_and_version(tmp_path: Path) -> None:
     schema = run("schema").stdout
     assert json.loads(schema) == rnngrad.json_schema()
     assert run("--version").stdout == f"rnngrad {rnngrad.__version__}\n"
+
+
+GATED = """
+cell: {cell}
+weights:
+  layers:
+    - {{W_xh: {{init: gaussian}}, W_hh: {{init: orthogonal}}}}
+    - {{W_xh: {{init: gaussian}}, W_hh: {{init: orthogonal}}}}
+  W_hy: {{init: gaussian}}
+sizes: {{inputs: 2, hidden: 3, outputs: 2}}
+inputs: {{random: normal, steps: 4}}
+"""
+TARGETS = "targets: {random: normal}\n"
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_json_of_a_stack(cell: str, tmp_path: Path) -> None:
+    spec = GATED.format(cell=cell) + TARGETS
+    saved = tmp_path / "all.npz"
+    done = run("derive", "-", "--json", "--save", str(saved), stdin=spec)
+    assert (done.returncode, done.stderr) == (0, "")
+    document = json.loads(done.stdout, parse_constant=pytest.fail)
+    assert (document["spec"]["layers"], document["spec"]["hidden"]) == ([3, 3], 6)
+    assert document["remarks"] == []
+    assert {"dL_dW_xh.0", "dL_dW_hh.1", "dL_dW_hy"} <= set(document["quantities"])
+    assert "dht_dW_xh" not in document["quantities"]
+    assert ("dL_dc" in document["quantities"]) == (cell == "lstm")
+    with np.load(saved) as arrays:
+        assert list(arrays) == list(document["quantities"])
+    values = {line["id"]: line["value"] for line in document["derivation"]}
+    assert values["a4"] == document["quantities"]["dht_dhprev"]
+    assert values["b4.1"] == document["quantities"]["dL_dW_hh.1"]
+    assert all(np.size(value) for value in values.values())
+    assert {path["weight"] for path in document["paths"]} == {
+        "W_hh.0", "W_xh.0", "W_hh.1", "W_xh.1",
+    }  # fmt: skip
+    assert document["gradient_flow"]["lyapunov"]["exponents"]
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("targets", ["", TARGETS])
+@pytest.mark.parametrize("options", [[], ["--step", "2"], ["--full"], ["--set", "inputs.steps=1"]])
+def test_tables_of_a_stack_fit(cell: str, targets: str, options: list[str]) -> None:
+    done = run("derive", "-", *options, stdin=GATED.format(cell=cell) + targets)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"stdin: {cell}, T = ")
+    assert "H = 3 + 3" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "…" not in done.stdout
+    assert "nan" not in done.stdout
+    assert "∂h_t/∂h_{t−1}" not in done.stdout
+
+
+def test_a_stack_in_ascii_and_markdown() -> None:
+    spec = GATED.format(cell="gru") + TARGETS
+    page = run("derive", "-", "-f", "markdown", stdin=spec).stdout
+    assert "h¹\\_t" in page
+    assert "\n| b4.1 | ∂L/∂W\\_hh.1 |" in page
+    assert "?" not in page
+
+
+def test_what_a_gated_net_lacks_is_said_by_name() -> None:
+    spec = GATED.format(cell="gru") + TARGETS
+    for name, why in (("dht_dW_xh", "it is for one layer of rnn"), ("dL_dc", "has no c"),
+                      ("dL_dW_hh", "has one a layer: dL_dW_hh.0 to dL_dW_hh.1")):  # fmt: skip
+        done = run("derive", "-", "--quantity", name, stdin=spec)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert why in done.stderr
+
+
+def test_path_sums_of_a_large_gated_net_are_left_out_and_said() -> None:
+    problem = rnngrad.load(
+        {
+            "cell": "lstm",
+            "sizes": {"inputs": 1, "hidden": 64},
+            "weights": {"W_xh": {"init": "zeros"}, "W_hh": {"init": "orthogonal"}},
+            "inputs": {"zeros": 1000},
+        }
+    )
+    assert not affordable_paths(problem)
+    assert affordable_paths(rnngrad.load(SHEET))

@@ -1,0 +1,359 @@
+"""Every formula of gru, lstm and stacks that is shown, evaluated as text against complex steps."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable
+from functools import reduce
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import rnngrad
+from oracles import formula_text, plain
+from oracles.one_step import OneStep, rows_of_gate
+from rnngrad.analyses import cell_partials
+from rnngrad.analyses.derivation import first_use, loss_steps
+from rnngrad.analyses.derive import Derivation
+from rnngrad.analyses.formulas import (
+    Path,
+    paths_to_state,
+    paths_to_weight,
+    state_formula,
+    weight_formula,
+)
+from rnngrad.analyses.lines import Line
+from rnngrad.analyses.notation import Notation, raised
+from rnngrad.core.cells import CELLS, lengths
+
+OUTPUTS = {"identity": "squared_error", "tanh": "mean_squared_error", "softmax": "cross_entropy",
+           "sigmoid": "binary_cross_entropy"}  # fmt: skip
+PARTIAL = re.compile(r"∂(⁺?)(.+)/∂(.+)")
+STEP = re.compile(r"^(\w[⁰¹²³⁴-⁹]*)_(\d+)$")
+
+
+def net(cell: str, hidden: list[int], steps: int, seed: int, **others: object) -> rnngrad.Problem:
+    """A random net with these layers; I = 2, O = 3 unless it has no read-out."""
+    rng = np.random.default_rng(seed)
+    inputs, outputs = others.pop("sizes", (2, 3))
+    layers = []
+    for below, units in zip([inputs, *hidden], hidden, strict=False):
+        shapes = CELLS[cell].parameters.items()
+        layers.append({n: rng.normal(0, 0.8, lengths(s, {"H": units, "I": below}))
+                       for n, s in shapes})  # fmt: skip
+    readout = others.pop("readout", True)
+    outputs = outputs if readout else hidden[-1]
+    weights = {"layers": layers} if len(hidden) > 1 else layers[0]
+    if readout:
+        weights["W_hy"], weights["b_y"] = (
+            rng.normal(size=(outputs, hidden[-1])),
+            rng.normal(size=outputs),
+        )
+    spec = {
+        "name": "net",
+        "cell": cell,
+        "weights": weights,
+        "inputs": rng.normal(size=(steps, inputs)),
+        "targets": rng.dirichlet(np.ones(outputs), steps),
+    }
+    if others.pop("start", False):
+        spec["h_0"] = rng.normal(size=sum(hidden))
+        if cell == "lstm":
+            spec["c_0"] = rng.normal(size=sum(hidden))
+    if "output_activation" in others:
+        spec["loss"] = OUTPUTS[others["output_activation"]]
+    return rnngrad.load(spec | others)
+
+
+@st.composite
+def nets(draw: st.DrawFn) -> rnngrad.Problem:
+    cell = draw(st.sampled_from(sorted(CELLS)))
+    hidden = draw(st.lists(st.integers(1, 3), min_size=2 if cell == "rnn" else 1, max_size=3))
+    steps = draw(st.integers(1, 3))
+    return net(
+        cell, hidden, steps, draw(st.integers(0, 2**32 - 1)),
+        sizes=draw(st.sampled_from([(2, 3), (1, 1)])),
+        readout=draw(st.booleans()),
+        start=draw(st.booleans()),
+        output_activation=draw(st.sampled_from(sorted(OUTPUTS))),
+        loss_steps=draw(st.sampled_from(["all", "last", [1]])),
+        loss_reduction=draw(st.sampled_from(["sum", "mean"])),
+    )  # fmt: skip
+
+
+class Proof:
+    """Reads the formulas of one derivation and knows what the names in them stand for."""
+
+    def __init__(self, result: Derivation) -> None:
+        self.result, self.problem = result, result.problem
+        self.steps = OneStep(self.problem)
+
+    def sides(self, line: Line, t: int) -> list[np.ndarray]:
+        """Every side of the equation of a line, at step t."""
+        formula = line.formula.replace("/O", f"/{self.problem.outputs}")
+        if line.id == "a3":
+            formula = self.sized(formula)
+        reader = formula_text.Reader(
+            lambda name: self.lookup(name, t), {"σ": self.sigma_slope, "g": self.g_slope}
+        )
+        return [*self.meant(line, t), *(reader.value(side) for side in formula.split(" = "))]
+
+    def meant(self, line: Line, t: int) -> list[np.ndarray]:
+        """What the symbol itself stands for, where it is a partial within step t."""
+        found = PARTIAL.fullmatch(line.symbol)
+        if found is None or found[2][0] == "L":
+            return []
+        meant = self.partial(found[2], found[3], t, immediate=bool(found[1]))
+        return [self.compact(meant, found[3]) if found[3][0] == "W" else meant]
+
+    def compact(self, by_weight: np.ndarray, weight: str) -> np.ndarray:
+        """(H, size of W) -> each row of W with the unit that it belongs to; others are zero."""
+        rows, columns = self.problem.weights[weight].shape
+        hidden = len(by_weight)
+        full = by_weight.reshape(hidden, rows, columns)
+        own = np.arange(rows) % hidden
+        assert not full[own[np.newaxis] != np.arange(hidden)[:, np.newaxis]].any()
+        return full[own, np.arange(rows)]
+
+    def total(self, paths: Iterable[Path]) -> np.ndarray:
+        """The sum over paths; 0 where there is none."""
+        found = np.zeros(())
+        for path in paths:
+            factors = [self.partial(p.top, p.bottom, 0, immediate=p.immediate)
+                       for p in (*path.head, *path.tail)]  # fmt: skip
+            found = found + reduce(np.matmul, factors)
+        return found
+
+    def sized(self, formula: str) -> str:
+        """[0, 0, W_hy] and the 1 of no read-out at all: zeros and units of the right size."""
+        formula = re.sub(r"· 1$", "· E_1", formula).replace(", 1]", ", E_1]")
+        zeros = iter(range(self.problem.depth))
+        return re.sub(r"(?<=[\[ ])0(?=,)", lambda _: f"O_{next(zeros)}", formula)
+
+    def sigma_slope(self, a: np.ndarray) -> np.ndarray:
+        """σ is what the heading says: the gates' sigmoid in gru and lstm."""
+        rnn = self.problem.cell.name == "rnn"
+        return self.slope(self.problem.activation.name if rnn else "sigmoid", a)
+
+    def g_slope(self, a: np.ndarray) -> np.ndarray:
+        return self.slope(self.problem.output.name, a)
+
+    def slope(self, name: str, a: np.ndarray) -> np.ndarray:
+        return plain.activate(name, a + 1e-30j, plain.COMPLEX).imag / 1e-30
+
+    def lookup(self, name: str, t: int) -> np.ndarray:
+        partial = PARTIAL.fullmatch(name)
+        if partial is not None:
+            return self.partial(partial[2], partial[3], t, immediate=bool(partial[1]))
+        if name[0] in "Wb":
+            return rows_of_gate(self.problem, name)
+        letter, index = name.split("_", 1)
+        if letter in "OE":
+            top = self.problem.outputs
+            return np.eye(top) if letter == "E" else np.zeros((top, self.hidden(int(index))))
+        at = int(index) if index.isdigit() else t
+        known = {"y": lambda: self.result["y"][at - 1], "t": lambda: self.problem.targets[at - 1],
+                 "x": lambda: self.problem.x[at - 1]}  # fmt: skip
+        return known[letter]() if letter in known else self.steps.value(at, _general(name))
+
+    def hidden(self, at: int) -> int:
+        return int(self.steps.cuts[at + 1] - self.steps.cuts[at])
+
+    def partial(self, top: str, bottom: str, t: int, *, immediate: bool) -> np.ndarray:
+        if top == "L":
+            return np.ones(())
+        found = STEP.match(top)
+        t = int(found[2]) if found else t
+        if top[0] == "L":
+            return self.result["dL_dy"][t - 1]
+        if top[0] == "y":
+            return self.of_the_readout(bottom, t)
+        if bottom[0] == "W":
+            return self.steps.by_weight(t, _general(top), bottom)
+        earlier = STEP.match(bottom)
+        below = f"{earlier[1]}_{{t−1}}" if earlier else bottom
+        return self.steps.partial(t, _general(top), below, immediate=immediate)
+
+    def of_the_readout(self, bottom: str, t: int) -> np.ndarray:
+        """∂y_t/∂s_t or ∂y_t/∂h_t: only the top layer's h has a part in it."""
+        a_y = self.result.passes.forward.a_y[t - 1]
+        name = self.problem.output.name
+        columns = [plain.activate(name, a_y + 1e-30j * unit, plain.COMPLEX).imag / 1e-30
+                   for unit in np.eye(len(a_y))]  # fmt: skip
+        slope = np.array(columns).T
+        slope = slope @ self.problem.weights["W_hy"] if "W_hy" in self.problem.weights else slope
+        parts = self.steps.parts(_general(bottom))
+        top = self.steps.parts("h_t")[-1]
+        sizes = [len(self.steps.value(t, part)) for part in parts]
+        blocks = [slope if part == top else np.zeros((len(a_y), size))
+                  for part, size in zip(parts, sizes, strict=True)]  # fmt: skip
+        return np.concatenate(blocks, axis=1)
+
+
+def _general(name: str) -> str:
+    return re.sub(r"_\d+$", "_t", name)
+
+
+def agree(computed: np.ndarray, shown: np.ndarray) -> bool:
+    """The same numbers; a diagonal matrix may be given by its diagonal."""
+    if computed.ndim == 2 and shown.ndim == 1 and computed.shape == (len(shown),) * 2:
+        shown = np.diag(shown)
+    if computed.ndim == 0:
+        computed = np.full(shown.shape, computed)  # 0, a sum without a path
+    if computed.size != shown.size:
+        return False
+    scale = max(float(np.abs(shown).max()), 1e-3)
+    return bool(np.abs(computed.ravel() - shown.ravel()).max() <= 1e-11 * scale)
+
+
+def shown_at(result: Derivation, line: Line, t: int) -> np.ndarray:
+    """The value of a line; of one that holds for every t that of step t."""
+    value = result.value(line)
+    every = line.own is not None or line.id == "a4"
+    return value[t - 1] if every else value
+
+
+def wrong_lines(problem: rnngrad.Problem) -> list[str]:
+    """The ids of the lines whose formula and value differ."""
+    result = rnngrad.derive(problem)
+    proof, wrong = Proof(result), []
+    for line in result.lines:
+        if "Σ" in line.formula or "does not count" in line.formula:
+            continue
+        every = line.own is not None or line.id == "a4"
+        for t in range(1, problem.steps + 1) if every else [problem.steps]:
+            shown = shown_at(result, line, t)
+            sides = proof.sides(line, t)
+            if not all(agree(side, shown) for side in sides):
+                wrong.append(line.id)
+    return wrong
+
+
+@given(nets())
+@settings(max_examples=60)
+def test_every_formula_is_its_value(problem: rnngrad.Problem) -> None:
+    assert wrong_lines(problem) == []
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_a_scalar_net_is_written_without_diag_and_still_right(cell: str) -> None:
+    problem = net(cell, [1], 3, 5, sizes=(1, 1), start=True)
+    result = rnngrad.derive(problem)
+    assert not any("diag" in line.formula for line in result.lines)
+    assert wrong_lines(problem) == []
+
+
+@pytest.mark.parametrize("cell", sorted(CELLS))
+def test_every_edge_is_shown_in_some_formula_and_a_wrong_one_is_seen(
+    cell: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each factor of each edge counts twice in turn, in text and value: that must not pass."""
+    graph = cell_partials.GRAPHS[cell]
+    for at, edge in enumerate(graph.edges):
+        for left_out in edge.factors:
+            twice = edge._replace(factors=(*edge.factors, left_out))
+            wrong = (*graph.edges[:at], twice, *graph.edges[at + 1 :])
+            planted = {**cell_partials.GRAPHS, cell: graph._replace(edges=wrong)}
+            monkeypatch.setattr("rnngrad.analyses.cell_lines.GRAPHS", planted)
+            assert wrong_lines(net(cell, [2, 3], 2, 3, start=True)), (edge, left_out)
+
+
+def test_what_is_spelled_out_is_proved_too() -> None:
+    """Every line of a small net is read as text: none hides behind a Σ."""
+    for cell in sorted(CELLS):
+        lines = rnngrad.derive(net(cell, [2, 1], 2, 1)).lines
+        assert not any("Σ" in line.formula for line in lines)
+
+
+@given(nets())
+@settings(max_examples=30)
+def test_long_sums_are_those_paths(problem: rnngrad.Problem) -> None:
+    """What Σ and ∏ stand for in a long net, path by path."""
+    result = rnngrad.derive(problem)
+    proof, counting = Proof(result), loss_steps(problem)
+    state = Notation(problem).state
+    for name in (n for n in problem.weights if n.startswith(("W_xh", "W_hh"))):
+        paths = paths_to_weight(name, counting, first_step=first_use(problem, name), state=state)
+        assert agree(proof.total(paths), result[f"dL_d{name}"])
+    for k in range(problem.steps + 1):
+        for end in problem.cell.parts:
+            paths = paths_to_state(k, counting, state=state, end=end)
+            assert agree(proof.total(paths), result[f"dL_d{end}"][k])
+
+
+def test_long_sums_name_the_state() -> None:
+    steps = list(range(1, 51))
+    assert state_formula(1, steps, state="s", end="c") == (
+        "Σ_{t=2..50} ∂L_t/∂y_t · ∂y_t/∂s_t · ∏_{j=2..t} ∂s_j/∂s_{j−1} · ∂s_1/∂c_1"
+    )
+    assert weight_formula("W_hh.1", steps, 2, state="s") == (
+        "Σ_{t=2..50} ∂L_t/∂y_t · ∂y_t/∂s_t · "
+        "Σ_{k=2..t} (∏_{j=k+1..t} ∂s_j/∂s_{j−1}) · ∂⁺s_k/∂W_hh.1"
+    )
+
+
+def test_the_blocks_of_a_deep_stack_follow_the_rule() -> None:
+    """Too many to be spelled out: the rule that is shown, block by block."""
+    problem = net("lstm", [1, 2, 1, 1, 1], 2, 4, start=True)
+    result = rnngrad.derive(problem)
+    proof = Proof(result)
+    (a4,) = (line for line in result.lines if line.id == "a4")
+    assert a4.formula == (
+        "block (l, m) = ∂sˡ_t/∂hˡ⁻¹_t ⋯ ∂hᵐ_t/∂sᵐ_{t−1} for m < l, ∂sˡ_t/∂sˡ_{t−1} for m = l, "
+        "0 for m > l"
+    )
+    jacobian, cuts = result["dht_dhprev"][1], 2 * proof.steps.cuts
+    for top in range(5):
+        for bottom in range(5):
+            block = jacobian[cuts[top] : cuts[top + 1], cuts[bottom] : cuts[bottom + 1]]
+            names = [f"{'h' if at < top else 's'}{raised(at + 1)}_t"
+                     for at in range(top, bottom - 1, -1)]  # fmt: skip
+            names.append(f"s{raised(bottom + 1)}_{{t−1}}")
+            factors = [proof.partial(a, b, 2, immediate=False) for a, b in pairwise(names)]
+            meant = reduce(np.matmul, factors) if bottom <= top else np.zeros(block.shape)
+            assert agree(meant, block), (top, bottom)
+
+
+@pytest.mark.parametrize("cell", sorted(CELLS))
+@pytest.mark.parametrize("hidden", [[3], [2, 1, 2]])
+def test_which_lines_exist(cell: str, hidden: list[int]) -> None:
+    lines = [line.id for line in rnngrad.derive(net(cell, hidden, 3, 0)).lines]
+    assert len(lines) == len(set(lines))
+    layers = [f".{at}" for at in range(len(hidden))] if len(hidden) > 1 else [""]
+    expected = {"a1", "a2", "a3", "a4", "a5", "a6"}
+    expected |= {f"{b}{layer}" for b in ("b3", "b4") for layer in layers}
+    expected |= {"b1", "b2"} if len(hidden) == 1 else set()
+    expected |= {"c5", "c6"} if cell == "lstm" else set()
+    assert {x for x in lines if not x.startswith("g")} == expected
+    assert any(x.startswith("g") for x in lines) == (cell != "rnn" or len(hidden) > 1)
+    assert (
+        sorted(lines[: len(expected)], key=lambda x: x.partition(".")[0]) == lines[: len(expected)]
+    )
+
+
+@pytest.mark.parametrize("cell", sorted(CELLS))
+def test_a_single_step_without_targets(cell: str) -> None:
+    problem = dataclasses.replace(
+        net(cell, [2, 3], 1, 2), loss=None, targets=None, loss_weights=None
+    )
+    result = rnngrad.derive(problem)
+    assert {line.id for line in result.lines if not line.id.startswith("g")} == {"a4"}
+    assert wrong_lines(problem) == []
+
+
+def test_values_are_right_where_a_gate_is_saturated() -> None:
+    """1 − z² of a unit at 40 is e⁻⁸⁰, no difference of equals."""
+    problem = net("gru", [1], 1, 0, sizes=(1, 1))
+    weights = {name: np.zeros_like(value) for name, value in problem.weights.items()}
+    weights |= {"b_xh": np.array([0.0, 40.0, 20.0])}
+    result = rnngrad.derive(dataclasses.replace(problem, weights=weights))
+    values = {line.symbol: result.value(line).ravel() for line in result.lines}
+    assert values["∂h_t/∂n_t"] == pytest.approx(np.exp(-40), rel=1e-14)
+    assert values["∂n_t/∂r_t"] == 0.0
+    assert values["∂⁺h_t/∂W_xh"][2] == pytest.approx(
+        np.exp(-40) * 4 * np.exp(-40) * problem.x[0, 0], rel=1e-14
+    )
