@@ -23,6 +23,9 @@ BAR = 14
 SHORT_BAR = 10
 """The same beside a column of names."""
 
+LONGEST_NAME = 18
+"""Signs of a name in a column: more would not fit beside a picture of 80 columns."""
+
 OF_RNN = ("spectral_radius", "sigma_max", "log10_bound")
 """Columns that are shown where every curve has them: beside gated nets they are in JSON alone."""
 
@@ -50,6 +53,11 @@ class Scale(NamedTuple):
         if len(counts) == 1:
             return names[0]
         return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+def _name_in_column(name: str) -> str:
+    """The end of a long name is what tells it apart from others."""
+    return name if len(name) <= LONGEST_NAME else f"..{name[2 - LONGEST_NAME :]}"
 
 
 class Curve(NamedTuple):
@@ -136,7 +144,7 @@ def _table(
             rows.append(("",) * (len(columns) + named))
         for i in kept(len(body.rows), full, edge=EDGE):
             cells = (GAP,) * len(columns) if i is None else body.rows[i]
-            rows.append((body.name, *cells) if named else cells)
+            rows.append((_name_in_column(body.name), *cells) if named else cells)
     first = (Column("net", words=True),) if named else ()
     return Table(title, (*first, *columns), tuple(rows), tuple(notes))
 
