@@ -142,3 +142,10 @@ def test_the_spec_page_knows_every_key_and_choice() -> None:
     for table in (CELLS, OUTPUTS, LOSSES):
         for name in table:
             assert f"`{name}`" in page
+
+
+def test_the_stack_on_the_spec_page_runs() -> None:
+    (block,) = blocks((ROOT / "docs" / "spec.md").read_text(encoding="utf-8"), "yaml")
+    problem = rnngrad.load(yaml.safe_load(block) | {"inputs": [[1, 2, 3]], "targets": [[0, 1]]})
+    assert [layer.hidden for layer in problem.layers] == [8, 8]
+    assert "dL_dW_hh.1" in rnngrad.derive(problem)

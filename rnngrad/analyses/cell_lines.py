@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -27,10 +26,10 @@ from rnngrad.analyses.cell_partials import (
     matrix_of,
     sum_over,
 )
-from rnngrad.analyses.formulas import SPELLED
 from rnngrad.analyses.lines import Line, Own
 from rnngrad.analyses.notation import Notation, raised
 from rnngrad.analyses.quantities import Passes
+from rnngrad.analyses.state_blocks import LSTM_BLOCKS, stack_blocks
 from rnngrad.core.arrays import Array, quietly
 from rnngrad.core.cells import LayerTrace
 from rnngrad.core.problem import Layer, Problem
@@ -184,7 +183,6 @@ class _Inside:
 
 _WEIGHT = re.compile(r"\b[Wb]_\w+")
 _UNIT = re.compile(r"(?<![\w'])([a-z])_(t(?![a-z0-9_])|\{t−1\})")
-LSTM_BLOCKS = "[[∂h_t/∂h_{t−1}, ∂h_t/∂c_{t−1}], [∂c_t/∂h_{t−1}, ∂c_t/∂c_{t−1}]]"
 
 
 def _is_sum(text: str) -> bool:
@@ -205,33 +203,12 @@ def one_step_formula(problem: Problem) -> str:
     """a4, the Jacobian of the full state: sums of diag(…)·W for gru, blocks for lstm, and for a
     stack block lower triangular, block (l, m) going up from layer m to layer l."""
     if problem.depth > 1:
-        return _stack_blocks(problem)
+        return stack_blocks(problem)
     inside = _Inside(problem, 0)
     if len(problem.cell.parts) > 1:
         return LSTM_BLOCKS
     paths = inside.graph.paths("h_t", H_PREV)
     return f"{inside.through('h_t', H_PREV, paths)} = {inside.composed(paths)}"
-
-
-def _stack_blocks(problem: Problem) -> str:
-    s, depth = Notation(problem).own_state, problem.depth
-    if depth * (depth + 1) * (depth + 2) // 6 > SPELLED:
-        return (
-            f"block (l, m) = ∂{s}ˡ_t/∂hˡ⁻¹_t ⋯ ∂hᵐ_t/∂{s}ᵐ_{{t−1}} for m < l, "
-            f"∂{s}ˡ_t/∂{s}ˡ_{{t−1}} for m = l, 0 for m > l"
-        )
-    layers = range(1, depth + 1)
-    rows = (", ".join(_block(s, top, bottom) for bottom in layers) for top in layers)
-    return f"[{', '.join(f'[{row}]' for row in rows)}]"
-
-
-def _block(s: str, top: int, bottom: int) -> str:
-    """∂s³_t/∂h²_t · ∂h²_t/∂h¹_t · ∂h¹_t/∂s¹_{t−1}"""
-    if bottom > top:
-        return "0"
-    names = [f"{'h' if at < top else s}{raised(at)}_t" for at in range(top, bottom - 1, -1)]
-    names.append(f"{s}{raised(bottom)}_{{t−1}}")
-    return " · ".join(f"∂{above}/∂{below}" for above, below in pairwise(names))
 
 
 def immediate_lines(problem: Problem) -> Iterator[Line]:

@@ -210,6 +210,6 @@ def _inverses(problem: Problem, trace: ForwardTrace) -> Iterator[tuple[Scaled | 
     """J_t⁻ᵀ as it is."""
     jacobians = one_step_jacobians(problem, trace)
     for jacobian in jacobians[::-1]:
-        if not np.linalg.cond(jacobian) < WORST:
+        if not (np.isfinite(jacobian).all() and np.linalg.cond(jacobian) < WORST):
             return
         yield None, bands(np.asarray(np.linalg.inv(jacobian).T, np.float64))

@@ -285,6 +285,11 @@ def test_long_sums_are_those_paths(problem: rnngrad.Problem) -> None:
             assert agree(proof.total(paths), result[f"dL_d{end}"][k])
 
 
+def test_a_loss_does_not_reach_c_of_its_own_step() -> None:
+    assert state_formula(1, [1, 2], state="s", end="c") == "∂L_2/∂y_2 · ∂y_2/∂s_2 · ∂s_2/∂c_1"
+    assert state_formula(2, [1, 2], state="s", end="c") == "0"
+
+
 def test_long_sums_name_the_state() -> None:
     steps = list(range(1, 51))
     assert state_formula(1, steps, state="s", end="c") == (

@@ -433,3 +433,17 @@ def test_path_sums_of_a_large_gated_net_are_left_out_and_said() -> None:
     )
     assert not affordable_paths(problem)
     assert affordable_paths(rnngrad.load(SHEET))
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["--step", "1"]])
+def test_an_overflow_within_a_gate_is_a_result_too(options: list[str]) -> None:
+    spec = (
+        "cell: gru\nweights: {W_xh: [[1],[1],[1]], W_hh: [[1e308],[1e308],[1e308]]}\n"
+        "h_0: 1e10\ninputs: [1, 2]\ntargets: [1, 1]\n"
+    )
+    done = run("derive", "-", *options, stdin=spec)
+    assert done.returncode == 0
+    assert done.stderr.startswith("warning: the forward pass overflows: from step 1 on")
+    if options == ["--json"]:
+        document = json.loads(done.stdout, parse_constant=pytest.fail)
+        assert document["quantities"]["dht_dhprev"] == [[[None]], [[None]]]
