@@ -11,7 +11,7 @@ Spec: TypeAlias = Annotated[
     str, typer.Argument(metavar="SPEC", help="The net, its weights and a sequence (YAML), or -.")
 ]
 Specs: TypeAlias = Annotated[
-    list[str], typer.Argument(metavar="SPEC...", help="One spec or several, or -.")
+    list[str], typer.Argument(metavar="SPEC", help="One spec or several, or -.")
 ]
 Set: TypeAlias = Annotated[
     list[str] | None,

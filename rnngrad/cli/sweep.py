@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnngrad.cli import options
-from rnngrad.cli.boundary import INTERRUPTED, bounded, say
+from rnngrad.cli.boundary import INTERRUPTED, bounded, say, say_assumed
 
 if TYPE_CHECKING:
     from rnngrad.analyses.sweep import SweepResult
@@ -105,6 +105,8 @@ def sweep(
         steady, bracket, gate, yes,
     )  # fmt: skip
     problems, whole = planned(wanted)
+    for problem in () if quiet else problems.values():
+        say_assumed(problem)
     file = None if path is None else RowsFile(path, problems, relative_to, gate)
     with file or nullcontext(), workers(jobs, scheduler) as found:
         if file is not None and not resume:

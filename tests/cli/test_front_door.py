@@ -33,6 +33,8 @@ PLAIN = [
     ["derive", "net.yaml", "--save", "a/b.npz", "--force", "--no-color", "--output=-"],
     ["check", "net.yaml", "--against", "a.npz", "--rtol", "1e-6", "--random=5", "--hide-expected"],
     ["check", "net.yaml", "--set="],
+    ["sweep", "a.yaml", "--whh-scale", "1"],
+    ["sweep", "a.yaml", "--whh-scale=1:2:3", "-", "-q", "b.yaml", "--gate", "f", "--jobs", "2"],
     ["init"],
     ["schema", "-o", "schema.json"],
 ]
@@ -53,6 +55,8 @@ NOT_PLAIN = [
     ["derive", "net.yaml", "-ox"],
     ["derive", "net.yaml", "-o", "--json"],
     ["derive", "--", "net.yaml"],
+    ["sweep", "--whh-scale", "1"],
+    ["sweep", "a.yaml", "b.yaml"],
 ]
 
 
@@ -95,6 +99,13 @@ def test_any_words(words: list[str]) -> None:
     call = plain_call(["derive", *words], COMMANDS)
     if call is not None:
         assert arguments(COMMANDS["derive"], words) == typers_reading(["derive", *words])
+
+
+@given(st.lists(WORDS | st.sampled_from(["--whh-scale", "--gate=f", "b.yaml"]), max_size=8))
+def test_any_words_with_any_number_of_specs(words: list[str]) -> None:
+    line = ["sweep", "--whh-scale=1", *words]
+    if plain_call(line, COMMANDS) is not None:
+        assert arguments(COMMANDS["sweep"], line[1:]) == typers_reading(line)
 
 
 def test_completion_is_typers(monkeypatch: pytest.MonkeyPatch) -> None:
