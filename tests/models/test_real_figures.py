@@ -1,0 +1,56 @@
+"""The figures of docs/models.md: init, derive and sweep on nets that people trained."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import rnngrad
+from cli.running import ROOT, run
+
+NETS = {
+    "g2p-en's encoder": ("g2p", "checkpoint20.npz", "enc_"),
+    "g2p-en's decoder": ("g2p", "checkpoint20.npz", "dec_"),
+    "silero-vad": ("silero", "silero_vad_16k.safetensors", None),
+}
+"""the row in the docs -> the fixture, the file, what --layer names"""
+
+
+def documented(net: str) -> list[str]:
+    """The cells of a net's row, the minus sign as Python reads it."""
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    (row,) = [line for line in page.splitlines() if line.startswith(f"| {net},")]
+    return [cell.strip() for cell in row.replace("−", "-").split("|")[2:-1]]
+
+
+@pytest.fixture
+def spec(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    fixture, file, layer = NETS[request.param]
+    found = request.getfixturevalue(fixture)
+    model = found if found.is_file() else found / file
+    chosen = [] if layer is None else ["--layer", layer]
+    done = run("init", str(model), *chosen, "-o", "net.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    return str(tmp_path / "net.yaml")
+
+
+@pytest.mark.parametrize(("spec", "net"), [(net, net) for net in NETS], indirect=["spec"])
+def test_the_figures_of_the_docs(spec: str, net: str) -> None:
+    rate, exponent, horizons, norms = documented(net)
+    problem = rnngrad.load(spec)
+    assert problem.steps == 200
+    chain = rnngrad.log10_chain(problem)
+    assert f"{chain[0] * 2.302585092994046 / 200:.4f}" == rate
+    assert f"{rnngrad.lyapunov_spectrum(problem)[0]:.4f}" == exponent
+    from rnngrad.analyses.horizons import horizons_of_the_state
+
+    lags = [h.median for h in horizons_of_the_state(chain)]
+    assert ", ".join("> T" if lag == float("inf") else f"{lag:g}" for lag in lags) == horizons
+    done = run("sweep", spec, "--whh-scale", "0.5,1,2", "--json", "--quiet")
+    assert done.returncode == 0, done.stderr
+    found = [row["log10_chain_norm"] for row in json.loads(done.stdout)["rows"]]
+    assert ", ".join(f"{value:.1f}" for value in found) == norms
+    shown = run("derive", spec, "--quantity", "log10_chain")
+    assert (shown.returncode, "note: assumed" in shown.stderr) == (0, net != "silero-vad")
