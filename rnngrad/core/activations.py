@@ -46,7 +46,7 @@ def sigmoid(a: Numbers) -> Numbers:
 
 def sigmoid_slope(a: Array) -> Array:
     """σ'(a) = e⁻|ᵃ| / (1 + e⁻|ᵃ|)²: no difference of near equals, so no digits lost."""
-    e = np.abs(a)
+    e = np.asarray(np.abs(a))
     np.negative(e, e)
     return _bell(e)
 
@@ -67,7 +67,7 @@ def _log2_sigmoid_slope(a: Array) -> Array:
 
 def tanh_slope(a: Array) -> Array:
     """tanh'(a) = 1/cosh²(a) = 4σ'(2a)."""
-    e = np.abs(a)
+    e = np.asarray(np.abs(a))
     e *= -2.0
     slope = _bell(e)
     slope *= 4.0

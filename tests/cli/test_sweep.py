@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -10,6 +11,7 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -306,7 +308,7 @@ def test_processes_make_the_same_rows(spec: str, tmp_path: Path) -> None:
 # --- interrupted
 
 
-LONG = ["--set", "inputs.steps=3000", "--set", "targets.steps=3000", "--whh-scale", "0.5:3:500"]
+LONG = ["--set", "inputs.steps=30000", "--set", "targets.steps=30000", "--whh-scale", "0.5:3:500"]
 
 
 def started(spec: str, path: Path, *more: str) -> subprocess.Popen[bytes]:
@@ -332,6 +334,12 @@ def test_ctrl_c_keeps_what_is_done(spec: str, tmp_path: Path, jobs: str) -> None
     assert f"interrupted after {done} of 500 points".encode() in err
 
 
+def _drained(terminal: int) -> None:
+    with contextlib.suppress(OSError):  # the other side is closed
+        while os.read(terminal, 4096):
+            pass
+
+
 def test_ctrl_c_shows_what_is_done(spec: str) -> None:
     command = [sys.executable, "-m", "rnngrad", "sweep", spec, *LONG, "-f", "csv"]
     main, side = pty.openpty()
@@ -341,7 +349,10 @@ def test_ctrl_c_shows_what_is_done(spec: str) -> None:
     while b"points" not in seen:
         seen += os.read(main, 4096)
     process.send_signal(signal.SIGINT)
+    reader = threading.Thread(target=_drained, args=(main,))  # else its bar waits for a reader
+    reader.start()
     out, _ = process.communicate(timeout=60)
+    reader.join()
     os.close(main)
     assert process.returncode == 130
     assert 2 <= out.count(b"\n") < 501
