@@ -57,11 +57,11 @@ def test_jax_agrees(cell: str, hidden: tuple[int, ...]) -> None:
     names = [
         n for n in net if isinstance(net[n], np.ndarray) and n not in ("targets", "loss_weights")
     ]
-    jax.config.update("jax_enable_x64", True)
-    variables = {name: jax.numpy.asarray(net[name]) for name in names}
-    variables.setdefault("c_0", jax.numpy.zeros(sum(hidden)))
-    gradients = jax.grad(lambda v: _loss(net, v))(variables)
-    found = {name: np.array(value) for name, value in gradients.items()}
+    with jax.enable_x64(True):
+        variables = {name: jax.numpy.asarray(net[name]) for name in names}
+        variables.setdefault("c_0", jax.numpy.zeros(sum(hidden)))
+        gradients = jax.grad(lambda v: _loss(net, v))(variables)
+        found = {name: np.array(value) for name, value in gradients.items()}
     assert found["x"].dtype == np.float64
     got = Quantities(gated_nets.problem_of(net))
     expected = {f"dL_d{n}": v for n, v in found.items() if n not in ("h_0", "c_0")}
