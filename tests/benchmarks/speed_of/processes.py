@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -78,12 +79,14 @@ targets: {file: net.npz, key: targets}
 
 
 class ProcessRow(NamedTuple):
-    """``works``: name -> a run of a process; ``check`` gives how far the answers are apart."""
+    """``works``: name -> a run of a process; ``check`` gives how far the answers are apart;
+    ``left_out``: name -> why it does not take part."""
 
     name: str
     works: Mapping[str, Work]
     check: Callable[[], float]
     goals: Mapping[str, float]
+    left_out: Mapping[str, str] = MappingProxyType({})
 
 
 def rows(folder: Path, quick: bool) -> Iterator[ProcessRow]:
@@ -120,12 +123,14 @@ def _from_file(folder: Path, sizes: tuple[int, int, int, int]) -> ProcessRow:
         "rnngrad": _run("-m", "rnngrad", "derive", str(spec), "--quantity", "dL_dW_hh",
                         "--save", str(ours), "--force", "--quiet"),
     }  # fmt: skip
-    answers = {}
+    answers, left_out = {}, {}
     for name, package, script in (("JAX", "jax", WITH_JAX), ("PyTorch", "torch", WITH_TORCH)):
         if find_spec(package):
             path, answers[name] = folder / f"with_{package}.py", folder / f"{package}.npy"
             path.write_text(script, encoding="utf-8")
             works[name] = _run(str(path), str(folder / "net.npz"), str(answers[name]))
+        else:
+            left_out[name] = f"left out: {package} is not installed"
 
     def check() -> float:
         expected = np.load(ours)["dL_dW_hh"]
@@ -134,7 +139,7 @@ def _from_file(folder: Path, sizes: tuple[int, int, int, int]) -> ProcessRow:
 
     return ProcessRow(
         f"`derive --quantity dL_dW_hh` from an .npz, whole process, (T, H, I, O) = {sizes}",
-        works, check, {"JAX": 0.25, "PyTorch": 0.12},
+        works, check, {"JAX": 0.25, "PyTorch": 0.12}, left_out,
     )  # fmt: skip
 
 
