@@ -8,9 +8,11 @@ import numpy as np
 
 from rnngrad.analyses.derivation import Line, derivation, remarks
 from rnngrad.analyses.paths import PathSum, path_sums
-from rnngrad.analyses.quantities import Passes, Quantities
+from rnngrad.analyses.quantities import Quantities
 from rnngrad.core import jacobians
-from rnngrad.core.arrays import Array
+from rnngrad.core.arrays import Array, quietly
+from rnngrad.core.backward import bptt_within
+from rnngrad.core.forward import forward_within
 from rnngrad.core.problem import Problem
 
 
@@ -74,11 +76,11 @@ def gradients(problem: Problem) -> dict[str, Array | np.float64]:
     ``dL_dW_hh``, … shaped as the parameters. Without targets there is no loss: then only ``h``
     and ``y``. Every array is the caller's own; O(T·H²) time, O(T·H) memory.
     """
-    passes = Passes(problem)
-    forward = passes.forward
-    if problem.loss is None:
-        return {"h": forward.h, "y": forward.y}
-    backward = passes.backward
+    with quietly():
+        forward = forward_within(problem)
+        if problem.loss is None:
+            return {"h": forward.h, "y": forward.y}
+        backward = bptt_within(problem, forward)
     return {
         "loss": np.float64(forward.loss),
         "losses": forward.losses,

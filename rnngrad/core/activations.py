@@ -46,8 +46,19 @@ def sigmoid(a: Numbers) -> Numbers:
 
 def sigmoid_slope(a: Array) -> Array:
     """σ'(a) = e⁻|ᵃ| / (1 + e⁻|ᵃ|)²: no difference of near equals, so no digits lost."""
-    e = np.exp(-np.abs(a))
-    slope: Array = e / (1.0 + e) ** 2
+    return _scaled_sigmoid_slope(a, 1.0, 1.0)
+
+
+def _scaled_sigmoid_slope(a: Array, scale: float, steepness: float) -> Array:
+    """scale · σ'(steepness · a), in two arrays."""
+    e = np.abs(a)
+    np.multiply(e, -steepness, e)
+    np.exp(e, e)
+    slope = e + 1.0
+    np.multiply(slope, slope, slope)
+    np.divide(e, slope, slope)
+    if scale != 1.0:
+        np.multiply(slope, scale, slope)
     return slope
 
 
@@ -58,7 +69,7 @@ def _log2_sigmoid_slope(a: Array) -> Array:
 
 def tanh_slope(a: Array) -> Array:
     """tanh'(a) = 1/cosh²(a) = 4σ'(2a)."""
-    return 4.0 * sigmoid_slope(2.0 * a)
+    return _scaled_sigmoid_slope(a, 4.0, 2.0)
 
 
 def _log2_tanh_slope(a: Array) -> Array:

@@ -35,7 +35,7 @@ class ForwardTrace(NamedTuple):
     @property
     def loss(self) -> float:
         """L = Σ_t L_t"""
-        return float(np.sum(self.losses))
+        return float(np.add.reduce(self.losses))
 
     @property
     def first_nonfinite_step(self) -> int | None:
