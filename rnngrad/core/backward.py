@@ -32,16 +32,22 @@ def bptt(problem: Problem, trace: ForwardTrace) -> BackwardTrace:
         return bptt_within(problem, trace)
 
 
-def bptt_within(problem: Problem, trace: ForwardTrace) -> BackwardTrace:
-    """The same, to be run within ``quietly()``."""
-    weights, last = problem.weights, problem.last_step_with_loss
+def bptt_within(
+    problem: Problem, trace: ForwardTrace, enters: Array | None = None
+) -> BackwardTrace:
+    """The same, to be run within ``quietly()``.
+
+    ``enters`` (H,), for one layer of rnn, is what h_T gets from steps beyond these.
+    """
+    weights = problem.weights
+    last = problem.last_step_with_loss if enters is None else problem.steps
     dL_dy, dL_da_y = _at_the_output(problem, trace)
     if not problem.single_rnn:
         direct = dL_da_y @ weights["W_hy"] if problem.has_readout else dL_da_y
         return through_layers(problem, trace, dL_dy, dL_da_y, direct)
     slopes = slopes_of(problem.activation, trace.a)
     dLt_dht, dL_dh, dL_da = run_backward(
-        weights["W_hh"], slopes, dL_da_y, weights.get("W_hy"), last
+        weights["W_hh"], slopes, dL_da_y, weights.get("W_hy"), last, enters
     )
     gradients = _parameters(problem, trace, dL_da[:last], dL_da_y[:last])
     dL_dx = dL_da.dot(weights["W_xh"])
@@ -56,9 +62,8 @@ def _at_the_output(problem: Problem, trace: ForwardTrace) -> tuple[Array, Array]
     dL_dy = weighted(weights, slope(loss, problem.output, targets, trace.y, trace.a_y))
     if loss.fused is not None:
         return dL_dy, weighted(weights, loss.fused(targets, trace.a_y))
-    if problem.output.name == "identity":
-        return dL_dy, dL_dy
-    return dL_dy, weighted(weights != 0, problem.output.pull_back(trace.a_y, trace.y, dL_dy))
+    pulled = problem.output.pull_back(trace.a_y, trace.y, dL_dy)
+    return dL_dy, dL_dy if pulled is dL_dy else weighted(weights != 0, pulled)
 
 
 def _parameters(

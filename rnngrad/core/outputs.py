@@ -146,7 +146,7 @@ def others_sum(y: Array) -> Array:
 
 def _elementwise(record: Activation) -> Output:
     def pull_back(a: Array, y: Array, dL_dy: Array) -> Array:
-        return record.slope(a) * dL_dy
+        return dL_dy if record.name == "identity" else record.slope(a) * dL_dy
 
     def scaled_pull_back(a: Array, dL_dy: Scaled) -> Scaled:
         return scaled_slope(record, a) * dL_dy

@@ -151,24 +151,32 @@ def _walk(W_hh: Array, a: Array, h: Array, f: InPlace) -> None:
 
 
 def run_backward(
-    W_hh: Array, slopes: Array, direct: Array, W_hy: Array | None, last: int
+    W_hh: Array,
+    slopes: Array,
+    direct: Array,
+    W_hy: Array | None,
+    last: int,
+    enters: Array | None = None,
 ) -> tuple[Array, Array, Array]:
     """∂L_t/∂h_t (T, H), ∂L/∂h_t (T+1, H) and ∂L/∂a_t (T, H), from σ'(a_t) (T, H) and the direct
     term ∂L_t/∂h_t = ``direct`` W_hy, (T, O) · (O, H); without W_hy it is ``direct`` itself.
 
     ``last`` is the last step with a loss; the walk starts there, so what overflows after it cannot
-    spoil it, and the rows after it hold the direct term and 0. To be run within ``quietly()``.
+    spoil it, and the rows after it hold the direct term and 0. ``enters`` (H,) is what comes to it
+    from steps beyond these. To be run within ``quietly()``.
     """
     dLt_dht = direct if W_hy is None else direct.dot(W_hy)
     dL_dh, dL_da = np.empty((len(slopes) + 1, len(W_hh))), np.empty_like(slopes)
     dL_dh[0], dL_da[last:] = 0.0, 0.0
     if last < SHORT:
         dL_dh[1:] = dLt_dht
+        if enters is not None:
+            dL_dh[last] += enters
         _back(W_hh, slopes[:last], dL_dh[: last + 1], dL_da)
         return dLt_dht, dL_dh, dL_da
     dL_dh[last + 1 :] = dLt_dht[last:]
     t = last - 1
-    dL_dh[last] = dLt_dht[t]
+    dL_dh[last] = dLt_dht[t] if enters is None else dLt_dht[t] + enters
     np.multiply(slopes[t], dL_dh[last], dL_da[t])
     if t >= FEWEST:
         t -= _in_chunks(W_hh, slopes[:t], dLt_dht[:t], dL_da[t], dL_dh[1:last], dL_da[:t])
