@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import cached_property
 
 import numpy as np
@@ -11,14 +11,12 @@ from rnngrad.analyses.derivation import derivation, remarks
 from rnngrad.analyses.lines import Line
 from rnngrad.analyses.paths import PathSum, path_sums
 from rnngrad.analyses.quantities import Quantities
-from rnngrad.core import jacobians
-from rnngrad.core.arithmetic import SCALED
+from rnngrad.core import jacobians, segments
 from rnngrad.core.arrays import Array, quietly
-from rnngrad.core.backward import bptt
-from rnngrad.core.forward import forward
-from rnngrad.core.linear import linear_net
+from rnngrad.core.backward import bptt_within
+from rnngrad.core.forward import forward_within
 from rnngrad.core.problem import Problem
-from rnngrad.core.scaled import log10_spectral_norms, scaled
+from rnngrad.core.segments import Report, Summary
 
 
 class Derivation(Quantities):
@@ -29,15 +27,32 @@ class Derivation(Quantities):
     sheet's subtasks, ``path_sums`` the summands of ∂L/∂W_hh and ∂L/∂W_xh.
     """
 
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        self._summary: Summary | None = None
+
+    def together(self, names: Iterable[str], report: Report | None = None) -> dict[str, Array]:
+        """Several quantities at once. Where the passes would take much memory and none of the
+        quantities has a row a step, they are computed by segments of time (``core.segments``);
+        ``report(fraction)`` is then told how far it is."""
+        wanted = list(names)
+        if not segments.worthwhile(self.problem, wanted):
+            return {name: self[name] for name in wanted}
+        self._summary = segments.run(self.problem, wanted, report)
+        return {name: self._summary.arrays[name] for name in wanted}
+
     @property
     def loss(self) -> float | None:
         """L = Σ_t L_t; None without targets."""
-        return None if self.problem.loss is None else self.passes.forward.loss
+        if self.problem.loss is None:
+            return None
+        return self.passes.forward.loss if self._summary is None else self._summary.loss
 
     @property
     def first_nonfinite_step(self) -> int | None:
         """The first step at which the forward pass holds an inf or nan, or None."""
-        return self.passes.forward.first_nonfinite_step
+        summary = self._summary or self.passes.forward
+        return summary.first_nonfinite_step
 
     @cached_property
     def lines(self) -> tuple[Line, ...]:
@@ -106,10 +121,11 @@ def gradients(problem: Problem) -> dict[str, Array | np.float64]:
     ``dL_dW_hh``, … shaped as the parameters. Without targets there is no loss: then only ``h``
     and ``y``. Every array is the caller's own; O(T·H²) time, O(T·H) memory.
     """
-    trace = forward(problem)
-    if problem.loss is None:
-        return {"h": trace.h, "y": trace.y}
-    backward = bptt(problem, trace)
+    with quietly():
+        forward = forward_within(problem)
+        if problem.loss is None:
+            return {"h": forward.h, "y": forward.y}
+        backward = bptt_within(problem, forward)
     return {
         "loss": np.float64(trace.loss),
         "losses": trace.losses,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from rnngrad.analyses.derive import Derivation
 from rnngrad.analyses.quantities import Quantity
 from rnngrad.core.arrays import Array
-from rnngrad.core.problem import Problem
+from rnngrad.core.segments import Report
 from rnngrad.errors import UsageError
 
 LARGE = 10_000
@@ -78,12 +78,14 @@ TABLES_NEED = ("log10_chain",)
 """What the tables show of the quantities besides the values of the derivation."""
 
 
-def computed(result: Derivation, selection: Selection, *, every: bool) -> dict[str, Array]:
+def computed(
+    result: Derivation, selection: Selection, *, every: bool, report: Report | None = None
+) -> dict[str, Array]:
     """The arrays that a report needs: all that the selection names if ``every``, or if the user
-    named them; else only what the tables show of them."""
+    named them; else only what the tables show of them. ``report`` as in ``Derivation.together``."""
     names = dict.fromkeys(selection.names if every or selection.named else ())
     if not selection.named and selection.step is None:
         needed = (*TABLES_NEED, *(line.quantity for line in result.lines if line.quantity))
         sizes = {name: result.record(name).size(result.problem) for name in needed}
         names |= dict.fromkeys(name for name in needed if sizes[name] <= HUGE)
-    return {name: result[name] for name in names}
+    return result.together(names, report)

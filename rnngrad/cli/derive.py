@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 
 from rnngrad.cli import options
 from rnngrad.cli.boundary import bounded, say, say_assumed
+from rnngrad.cli.progress import Report, progress_bar
 
 if TYPE_CHECKING:
     from rnngrad.analyses.derive import Derivation
@@ -59,7 +61,9 @@ def derive(
     result = derive_problem(load(spec, overrides=overrides or ()))
     selection = select(result, quantity or (), step, full)
     every = save is not None or not for_people(render)
-    arrays = computed(result, selection, every=every)
+    with progress_bar(quiet) as bar:
+        report_to = None if bar is None else partial(_tell, bar)
+        arrays = computed(result, selection, every=every, report=report_to)
     if not quiet:
         _warn(result, selection)
     shown = screen(no_color, to_file=output is not None)
@@ -69,6 +73,10 @@ def derive(
     if keep is not None:
         keep()
     return 0
+
+
+def _tell(bar: Report, fraction: float) -> None:
+    bar(fraction, "forward" if fraction < 1 / 3 else "backward")
 
 
 def _check_save(save: Path | None, force: bool, spec: str, output: Path | None) -> None:

@@ -46,18 +46,20 @@ def sigmoid(a: Numbers) -> Numbers:
 
 def sigmoid_slope(a: Array) -> Array:
     """σ'(a) = e⁻|ᵃ| / (1 + e⁻|ᵃ|)²: no difference of near equals, so no digits lost."""
-    e = np.asarray(np.abs(a))
-    np.negative(e, e)
-    return _bell(e)
+    return _scaled_sigmoid_slope(a, 1.0, 1.0)
 
 
-def _bell(e: Array) -> Array:
-    """eᵃ/(1 + eᵃ)² for a ≤ 0, in place of a."""
+def _scaled_sigmoid_slope(a: Array, scale: float, steepness: float) -> Array:
+    """scale · σ'(steepness · a), in two arrays."""
+    e = np.abs(a)
+    np.multiply(e, -steepness, e)
     np.exp(e, e)
-    below = e + 1.0
-    below *= below
-    e /= below
-    return e
+    slope = e + 1.0
+    np.multiply(slope, slope, slope)
+    np.divide(e, slope, slope)
+    if scale != 1.0:
+        np.multiply(slope, scale, slope)
+    return slope
 
 
 def _log2_sigmoid_slope(a: Array) -> Array:
@@ -67,11 +69,7 @@ def _log2_sigmoid_slope(a: Array) -> Array:
 
 def tanh_slope(a: Array) -> Array:
     """tanh'(a) = 1/cosh²(a) = 4σ'(2a)."""
-    e = np.asarray(np.abs(a))
-    e *= -2.0
-    slope = _bell(e)
-    slope *= 4.0
-    return slope
+    return _scaled_sigmoid_slope(a, 4.0, 2.0)
 
 
 def _log2_tanh_slope(a: Array) -> Array:

@@ -44,6 +44,14 @@ def frobenius(values: Array) -> float:
         return largest * float(np.sqrt(np.sum((values / largest) ** 2)))
 
 
+def weighted(weights: Array, rows: Numbers) -> Numbers:
+    """Row t times weights[t], (T, …); a weight of 0 wins over an infinite row."""
+    if rows.ndim > 1:
+        weights = column(weights)
+    product: Numbers = weights * rows
+    return product if np.count_nonzero(weights) == weights.size else np.where(weights, product, 0.0)
+
+
 def column(values: Numbers) -> Numbers:
     """shape (n,) -> (n, 1)"""
     return values[:, np.newaxis]

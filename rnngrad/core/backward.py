@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from rnngrad.core.arrays import Array, column, quietly
+from rnngrad.core.arrays import Array, quietly, weighted
 from rnngrad.core.layers import readout_gradients, through_layers
 from rnngrad.core.losses import slope
 from rnngrad.core.problem import Problem
@@ -29,20 +29,29 @@ def bptt(problem: Problem, trace: ForwardTrace) -> BackwardTrace:
     Proc. IEEE 78 (1990).
     """
     with quietly():
-        dL_dy, dL_da_y = _at_the_output(problem, trace)
-        if not problem.single_rnn:
-            direct = dL_da_y @ problem.weights["W_hy"] if problem.has_readout else dL_da_y
-            return through_layers(problem, trace, dL_dy, dL_da_y, direct)
-        dLt_dht, dL_dh, dL_da = run_backward(
-            problem.weights["W_hh"],
-            slopes_of(problem.activation, trace.a),
-            dL_da_y,
-            problem.weights.get("W_hy"),
-            problem.last_step_with_loss,
-        )
-        dL_dx = dL_da @ problem.weights["W_xh"]
-        weights = _parameters(problem, trace, dL_da, dL_da_y)
-    return BackwardTrace(dL_dy, dL_da_y, dLt_dht, dL_dh, dL_da, dL_dx, weights)
+        return bptt_within(problem, trace)
+
+
+def bptt_within(
+    problem: Problem, trace: ForwardTrace, enters: Array | None = None
+) -> BackwardTrace:
+    """The same, to be run within ``quietly()``.
+
+    ``enters`` (H,), for one layer of rnn, is what h_T gets from steps beyond these.
+    """
+    weights = problem.weights
+    last = problem.last_step_with_loss if enters is None else problem.steps
+    dL_dy, dL_da_y = _at_the_output(problem, trace)
+    if not problem.single_rnn:
+        direct = dL_da_y @ weights["W_hy"] if problem.has_readout else dL_da_y
+        return through_layers(problem, trace, dL_dy, dL_da_y, direct)
+    slopes = slopes_of(problem.activation, trace.a)
+    dLt_dht, dL_dh, dL_da = run_backward(
+        weights["W_hh"], slopes, dL_da_y, weights.get("W_hy"), last, enters
+    )
+    gradients = _parameters(problem, trace, dL_da[:last], dL_da_y[:last])
+    dL_dx = dL_da.dot(weights["W_xh"])
+    return BackwardTrace(dL_dy, dL_da_y, dLt_dht, dL_dh, dL_da, dL_dx, gradients)
 
 
 def _at_the_output(problem: Problem, trace: ForwardTrace) -> tuple[Array, Array]:
@@ -50,33 +59,22 @@ def _at_the_output(problem: Problem, trace: ForwardTrace) -> tuple[Array, Array]
     loss, targets, weights = problem.loss, problem.targets, problem.loss_weights
     if loss is None or targets is None or weights is None:
         return np.zeros_like(trace.y), np.zeros_like(trace.y)
-    dL_dy = _weighted(weights, slope(loss, problem.output, targets, trace.y, trace.a_y))
+    dL_dy = weighted(weights, slope(loss, problem.output, targets, trace.y, trace.a_y))
     if loss.fused is not None:
-        return dL_dy, _weighted(weights, loss.fused(targets, trace.a_y))
-    return dL_dy, _counting(weights, problem.output.pull_back(trace.a_y, trace.y, dL_dy))
-
-
-def _weighted(weights: Array, rows: Array) -> Array:
-    """Each row times its weight; a weight of 0 wins over an infinite row."""
-    return _counting(weights, column(weights) * rows)
-
-
-def _counting(weights: Array, rows: Array) -> Array:
-    """The rows whose weight is not 0, zeros for the others."""
-    if np.count_nonzero(weights) == len(weights):
-        return rows
-    return np.where(column(weights), rows, 0.0)
+        return dL_dy, weighted(weights, loss.fused(targets, trace.a_y))
+    pulled = problem.output.pull_back(trace.a_y, trace.y, dL_dy)
+    return dL_dy, dL_dy if pulled is dL_dy else weighted(weights != 0, pulled)
 
 
 def _parameters(
     problem: Problem, trace: ForwardTrace, dL_da: Array, dL_da_y: Array
 ) -> Mapping[str, Array]:
-    """The gradient of each parameter: one product over all steps that reach the loss."""
-    last = problem.last_step_with_loss
-    dL_da, h = dL_da[:last], trace.h
+    """The gradient of each parameter: one product over all steps that reach the loss, the rows that
+    are given."""
+    last, transposed = len(dL_da), dL_da.T
     gradients = {
-        "W_xh": dL_da.T @ problem.x[:last],
-        "W_hh": dL_da.T @ h[:last],
+        "W_xh": transposed.dot(problem.x[:last]),
+        "W_hh": transposed.dot(trace.h[:last]),
         "b_h": np.add.reduce(dL_da),
     }
-    return {**gradients, **readout_gradients(problem, h[1:], dL_da_y)}
+    return gradients | readout_gradients(problem, trace.h[1:], dL_da_y)

@@ -50,9 +50,9 @@ def log10_norms(slopes: Scaled | Array, W: Array) -> Array:
     ``slopes`` are σ'(a_t), (T, S), plain floats only where every one of them is right to rounding.
     To be run within ``quietly()``.
     """
-    fast = _Product(slopes, W).norms() if _ordinary(slopes, W) else None
+    fast = Chain(W).extend(slopes)
     if fast is not None:
-        return fast
+        return np.append(fast, 0.0)
     return exact_log10_norms(slopes if isinstance(slopes, Scaled) else scaled(slopes), W)
 
 
@@ -78,26 +78,33 @@ def exact_log10_norms(slopes: Scaled, W: Array) -> Array:
     return found
 
 
-class _Product:
-    """M · 2^exponent, and the norms so far, from k = T down."""
+class Chain:
+    """M · 2^exponent after the steps so far, from T down; more are put in segment by segment. To be
+    used within ``quietly()``."""
 
-    def __init__(self, slopes: Scaled | Array, W: Array) -> None:
+    def __init__(self, W: Array) -> None:
+        self.given = W
+        self.exponent_of_W = int(np.frexp(np.abs(W).max())[1])
+        self.W = np.ldexp(W, -self.exponent_of_W)
+        self.shrink = CANCELLED * float(np.linalg.norm(self.W)) / len(W)
+        self.M, self.exponent, self.begun = np.eye(len(W)), 0, False
+
+    def extend(self, slopes: Scaled | Array) -> Array | None:
+        """The norms before each of these steps, (n,), which come before those so far; None where
+        plain floats will not do, and then for good."""
+        if not _ordinary(slopes, self.given):
+            return None
         if isinstance(slopes, Scaled):
             last = slopes.mantissa[-1]
             self.tops: Integers = np.maximum(slopes.exponent.max(axis=1), -(2**50))
         else:
             last, self.tops = slopes[-1], np.zeros(len(slopes), dtype=np.int64)
-        self.slopes, self.size = slopes, len(W)
-        self.exponent_of_W = int(np.frexp(np.abs(W).max())[1])
-        self.W = np.ldexp(W, -self.exponent_of_W)
-        self.shrink = CANCELLED * float(np.linalg.norm(self.W)) / self.size
-        alive = last != 0  # other rows of P are 0 from the first product on
-        self.M, self.exponent = np.eye(self.size)[alive], 0
-        self.t = len(self.tops)
-        self.found = np.zeros(self.t + 1)
+        if not self.begun:  # the rows of P that are not 0 from the first product on
+            self.M, self.begun = self.M[last != 0], True
+        self.slopes, self.t, self.found = slopes, len(self.tops), np.zeros(len(self.tops))
+        return self._norms()
 
-    def norms(self) -> Array | None:
-        """Every norm; None where plain floats will not do."""
+    def _norms(self) -> Array | None:
         while self.t > 0:
             steps = next((steps for rows, steps in BLOCKS if len(self.M) <= rows), BLOCK)
             steps = min(steps, self.t)

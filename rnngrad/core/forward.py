@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnngrad.core.arrays import Numbers, quietly
+from rnngrad.core.arrays import Numbers, quietly, weighted
 from rnngrad.core.cells import LayerTrace
 from rnngrad.core.gated_passes import Start, walks_of
 from rnngrad.core.problem import Layer, Problem
 from rnngrad.core.rnn_passes import run_forward
 from rnngrad.core.traces import ForwardTrace
+
+ALL_FLOAT64 = [np.dtype(np.float64)] * 5
 
 
 def forward(problem: Problem) -> ForwardTrace:
@@ -20,26 +22,32 @@ def forward(problem: Problem) -> ForwardTrace:
     Source: Elman (1990); Goodfellow, Bengio, Courville, *Deep Learning* (2016), section 10.2.
     """
     with quietly():
-        if problem.single_rnn:
-            a, h = _states(problem)
-            top, c, inner = h, None, None
-        else:
-            layers = _layers(problem)
-            a, h, c, inner = _side_by_side(layers)
-            top = layers[-1].h
-        a_y = _readout(problem, top[1:])
-        y = problem.output.g(a_y)
-        return ForwardTrace(a, h, a_y, y, _losses(problem, a_y, y), c, inner)
+        return forward_within(problem)
+
+
+def forward_within(problem: Problem) -> ForwardTrace:
+    """The same, to be run within ``quietly()``."""
+    if problem.single_rnn:
+        a, h = _states(problem)
+        top, c, inner = h, None, None
+    else:
+        layers = _layers(problem)
+        a, h, c, inner = _side_by_side(layers)
+        top = layers[-1].h
+    a_y = _readout(problem, top[1:])
+    y = problem.output.g(a_y)
+    return ForwardTrace(a, h, a_y, y, _losses(problem, a_y, y), c, inner)
 
 
 def _states(problem: Problem) -> tuple[Numbers, Numbers]:
     """a (T, H) and h (T+1, H); what does not depend on h_{t−1} is one product before the loop."""
-    W_xh, W_hh, b_h = (problem.weights[name] for name in ("W_xh", "W_hh", "b_h"))
+    weights = problem.weights
+    W_xh, W_hh, b_h = weights["W_xh"], weights["W_hh"], weights["b_h"]
     everything = (W_xh, W_hh, b_h, problem.x, problem.h_0)
-    if all(part.dtype == np.float64 for part in everything):
+    if [part.dtype for part in everything] == ALL_FLOAT64:
         return run_forward(*everything, problem.activation)
     f = problem.activation.f
-    a = problem.x @ problem.weights["W_xh"].T + problem.weights["b_h"]
+    a = problem.x @ W_xh.T + b_h
     kind = np.result_type(a, W_hh, problem.h_0)  # complex where anything is, for the complex step
     a, h = a.astype(kind, copy=False), np.empty((problem.steps + 1, problem.hidden), dtype=kind)
     h[0] = problem.h_0
@@ -113,14 +121,13 @@ def _readout(problem: Problem, h: Numbers) -> Numbers:
     """W_hy h_t + b_y for every step, (T, O); h_t itself where there is no W_hy."""
     if not problem.has_readout:
         return h
-    a_y: Numbers = h @ problem.weights["W_hy"].T + problem.weights["b_y"]
-    return a_y
+    a_y: Numbers = h.dot(problem.weights["W_hy"].T)
+    return a_y + problem.weights["b_y"]
 
 
 def _losses(problem: Problem, a_y: Numbers, y: Numbers) -> Numbers:
     """L_t = weight_t · ℓ(target_t, y_t), (T,); exactly 0 where a step does not count."""
     if problem.loss is None or problem.targets is None or problem.loss_weights is None:
         return np.zeros(problem.steps)
-    weights = problem.loss_weights
-    losses = weights * problem.loss.value(problem.targets, y, a_y)
-    return losses if np.count_nonzero(weights) == len(weights) else np.where(weights, losses, 0.0)
+    losses = problem.loss.value(problem.targets, y, a_y)
+    return weighted(problem.loss_weights, losses)

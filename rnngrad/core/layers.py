@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -36,7 +36,8 @@ def through_layers(
     dL_dh[1:] += dLt_dht
     c = [walk.c for walk in walks if walk.c is not None]
     weights = _parameters(problem, shares, walks)
-    weights |= readout_gradients(problem, trace.h[1:, layers[-1].units], dL_da_y)
+    last = problem.last_step_with_loss
+    weights |= readout_gradients(problem, trace.h[1:, layers[-1].units], dL_da_y[:last])
     return BackwardTrace(
         dL_dy,
         dL_da_y,
@@ -89,10 +90,9 @@ def _parameters(
     return weights
 
 
-def readout_gradients(problem: Problem, h: Array, dL_da_y: Array) -> Mapping[str, Array]:
-    """∂L/∂W_hy and ∂L/∂b_y, ``h`` (T, H) that of the top layer; nothing without a read-out."""
+def readout_gradients(problem: Problem, h: Array, dL_da_y: Array) -> dict[str, Array]:
+    """∂L/∂W_hy and ∂L/∂b_y, ``h`` (T, H) that of the top layer, ``dL_da_y`` the rows that count;
+    nothing without a read-out."""
     if not problem.has_readout:
         return {}
-    last = problem.last_step_with_loss
-    dL_da_y = dL_da_y[:last]
-    return {"W_hy": dL_da_y.T @ h[:last], "b_y": np.add.reduce(dL_da_y)}
+    return {"W_hy": dL_da_y.T.dot(h[: len(dL_da_y)]), "b_y": np.add.reduce(dL_da_y)}

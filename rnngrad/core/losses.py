@@ -49,8 +49,8 @@ def slope(loss: Loss, output: Output, target: Array, y: Array, a: Array) -> Arra
 
 
 def _squared_error(target: Array, y: Numbers, a: Numbers) -> Numbers:
-    gap = target - y
-    return np.asarray(np.add.reduce(gap * gap, axis=-1))
+    losses: Numbers = np.add.reduce((target - y) ** 2, axis=-1)
+    return losses
 
 
 def _mean_squared_error(target: Array, y: Numbers, a: Numbers) -> Numbers:

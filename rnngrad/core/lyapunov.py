@@ -95,7 +95,8 @@ class _Run:
             self._by_halves()
         while self.t < self.steps and self.alive.size and not undefined:
             self._advance()
-        died = np.setdiff1d(np.arange(len(self.sums)), self.alive)
+        died = np.ones(len(self.sums), bool)
+        died[self.alive] = False
         self.sums[died] = -np.inf
         sums = np.full_like(self.sums, np.nan) if undefined else self.sums
         order = np.argsort(-sums, kind="stable")

@@ -78,17 +78,22 @@ def run_forward(
     W_xh: Array, W_hh: Array, b_h: Array, x: Array, h_0: Array, activation: Activation
 ) -> tuple[Array, Array]:
     """a (T, H) and h (T+1, H), h[0] = h_0. To be run within ``quietly()``."""
-    f = _in_place(activation)
-    a, h = np.empty((len(x), len(h_0))), np.empty((len(x) + 1, len(h_0)))
+    f, steps = _in_place(activation), len(x)
+    h = np.empty((steps + 1, len(h_0)))
     h[0] = h_0
-    done = 0
-    if len(x) >= FEWEST:
+    if steps < SHORT:
+        a = x.dot(W_xh.T)
+        np.add(a, b_h, a)
+        _walk(W_hh, a, h, f)
+        return a, h
+    a, done = np.empty((steps, len(h_0))), 0
+    if steps >= FEWEST:
         source = x @ W_xh.T
         source += b_h
         done = advance(Recurrence(W_hh.T, source, h[0], a, h[1:], lambda i, by, u, z: f(u, z)))
-    if W_xh.size <= WIDE and len(x) >= SHORT:
+    if W_xh.size <= WIDE:
         wide = _padded((W_hh, W_xh, b_h[:, np.newaxis]))
-        for first in range(done, len(x), BLOCK):
+        for first in range(done, steps, BLOCK):
             part = slice(first, first + BLOCK)
             _walk_side_by_side(wide, x[part], a[part], h[first : first + BLOCK + 1], f)
     else:
@@ -146,35 +151,47 @@ def _walk(W_hh: Array, a: Array, h: Array, f: InPlace) -> None:
 
 
 def run_backward(
-    W_hh: Array, slopes: Array, direct: Array, W_hy: Array | None, last: int
+    W_hh: Array,
+    slopes: Array,
+    direct: Array,
+    W_hy: Array | None,
+    last: int,
+    enters: Array | None = None,
 ) -> tuple[Array, Array, Array]:
     """∂L_t/∂h_t (T, H), ∂L/∂h_t (T+1, H) and ∂L/∂a_t (T, H), from σ'(a_t) (T, H) and the direct
     term ∂L_t/∂h_t = ``direct`` W_hy, (T, O) · (O, H); without W_hy it is ``direct`` itself.
 
     ``last`` is the last step with a loss; the walk starts there, so what overflows after it cannot
-    spoil it, and the rows after it hold the direct term and 0. To be run within ``quietly()``.
+    spoil it, and the rows after it hold the direct term and 0. ``enters`` (H,) is what comes to it
+    from steps beyond these. To be run within ``quietly()``.
     """
-    dLt_dht = direct if W_hy is None else direct @ W_hy
+    dLt_dht = direct if W_hy is None else direct.dot(W_hy)
     dL_dh, dL_da = np.empty((len(slopes) + 1, len(W_hh))), np.empty_like(slopes)
-    dL_dh[0], dL_dh[last + 1 :], dL_da[last:] = 0.0, dLt_dht[last:], 0.0
-    if not last:
+    dL_dh[0], dL_da[last:] = 0.0, 0.0
+    if last < SHORT:
+        dL_dh[1:] = dLt_dht
+        if enters is not None:
+            dL_dh[last] += enters
+        _back(W_hh, slopes[:last], dL_dh[: last + 1], dL_da)
         return dLt_dht, dL_dh, dL_da
+    dL_dh[last + 1 :] = dLt_dht[last:]
     t = last - 1
-    dL_dh[last] = dLt_dht[t]
+    dL_dh[last] = dLt_dht[t] if enters is None else dLt_dht[t] + enters
     np.multiply(slopes[t], dL_dh[last], dL_da[t])
     if t >= FEWEST:
         t -= _in_chunks(W_hh, slopes[:t], dLt_dht[:t], dL_da[t], dL_dh[1:last], dL_da[:t])
-    if W_hy is not None and W_hy.size <= WIDE and t >= SHORT:
+    if W_hy is not None and W_hy.size <= WIDE:
         wide = _padded((W_hh.T, W_hy.T))
         for end in range(t, 0, -BLOCK):
             part = slice(max(end - BLOCK, 0), end)
             _back_side_by_side(
                 wide, slopes[part], direct[part], dL_da[end], dL_dh[1:][part], dL_da[part]
             )
+        np.dot(dL_da[0], W_hh, dL_dh[0])
     else:
         dL_dh[1 : t + 1] = dLt_dht[:t]
-        _back(W_hh, slopes[:t], dL_da[t], dL_dh[1 : t + 1], dL_da[:t])
-    np.dot(dL_da[0], W_hh, dL_dh[0])
+        dL_dh[t] += dL_da[t].dot(W_hh)
+        _back(W_hh, slopes[:t], dL_dh[: t + 1], dL_da)
     return dLt_dht, dL_dh, dL_da
 
 
@@ -195,15 +212,17 @@ def _back_side_by_side(
     dL_da[...] = at_a[:-1]
 
 
-def _back(W_hh: Array, slopes: Array, dL_da_next: Array, dL_dh: Array, dL_da: Array) -> None:
-    """Steps n … 1 from ∂L/∂a_{n+1}, every array (n, H); ``dL_dh`` holds the direct terms."""
-    dot, add, multiply = W_hh.T.dot, np.add, np.multiply
-    product, before = np.empty_like(dL_da_next), dL_da_next
-    for row, slope, after in zip(dL_dh[::-1], slopes[::-1], dL_da[::-1], strict=True):
-        dot(before, product)
-        add(row, product, row)
-        multiply(slope, row, after)
-        before = after
+def _back(W_hh: Array, slopes: Array, dL_dh: Array, dL_da: Array) -> None:
+    """Steps n … 1, n the number of ``slopes``; ``dL_dh`` (n+1, H) holds ∂L/∂h_n and before it the
+    direct terms, 0 at h_0."""
+    dot, add, multiply, product = W_hh.T.dot, np.add, np.multiply, np.empty(len(W_hh))
+    rows, until = dL_dh[::-1], len(slopes)
+    for row, before, slope, at_a in zip(
+        rows, rows[1:], slopes[::-1], dL_da[:until][::-1], strict=False
+    ):
+        multiply(slope, row, at_a)
+        dot(at_a, product)
+        add(before, product, before)
 
 
 def _in_chunks(

@@ -128,7 +128,8 @@ def _depth(entries: Scaled, top: Integers) -> Integers:
 def _levels(depth: Integers) -> Integers:
     if depth.max(initial=-1) <= 0:
         return np.zeros(1, dtype=np.int64)
-    return np.unique(depth[depth >= 0])
+    levels = np.sort(depth[depth >= 0])  # np.unique would import numpy.ma, which takes its time
+    return levels[np.concatenate(([True], levels[1:] != levels[:-1]))]
 
 
 def _band(entries: Scaled, depth: Integers, level: int, top: Integers) -> Array:

@@ -12,7 +12,7 @@ from oracles import jacobian_products, nets, plain
 from oracles.nets import bare_net
 from rnngrad.core import chain_norms, compression
 from rnngrad.core.arrays import quietly
-from rnngrad.core.chain_norms import exact_log10_norms, log10_norms
+from rnngrad.core.chain_norms import Chain, exact_log10_norms, log10_norms
 from rnngrad.core.path_norms import log10_path_norms
 from rnngrad.core.scaled import Scaled, bands, log10_lengths, scaled, times
 from rnngrad.core.spectral_norms import ln_largest
@@ -39,7 +39,8 @@ def fast(slopes: np.ndarray | Scaled, W: np.ndarray) -> np.ndarray | None:
     """The fast way alone; None where it gives up."""
     slopes = scaled(slopes) if isinstance(slopes, np.ndarray) else slopes
     with quietly():
-        return chain_norms._Product(slopes, W).norms()
+        found = Chain(W).extend(slopes)
+        return None if found is None else np.append(found, 0.0)
 
 
 @pytest.mark.parametrize("size", [2, 3, 8, 40])
@@ -61,10 +62,19 @@ def test_plain_slopes_give_the_same(W: np.ndarray) -> None:
 
 
 def test_rank_falls_to_one() -> None:
-    product = chain_norms._Product(scaled(drawn(3000, 20)), full(20))
+    product = Chain(full(20))
     with quietly():
-        assert product.norms() is not None
+        assert product.extend(scaled(drawn(3000, 20))) is not None
     assert len(product.M) == 1
+
+
+def test_segment_by_segment_it_is_the_same_chain() -> None:
+    W, slopes = full(20), drawn(900, 20)
+    chain = Chain(W)
+    with quietly():
+        parts = [chain.extend(slopes[first : first + 300]) for first in (600, 300, 0)]
+        expected = exact_log10_norms(scaled(slopes), W)[:-1]
+    np.testing.assert_allclose(np.concatenate(parts[::-1]), expected, rtol=0, atol=ATOL)
 
 
 def test_an_orthogonal_chain_keeps_every_row() -> None:
@@ -132,7 +142,7 @@ def test_dropping_rows_there_would_be_wrong(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(
             chain_norms, "compressed", lambda M: compression.compressed(M, 2.0**-30)
         )
-        got = chain_norms._Product(slopes, W).norms()
+        got = fast(slopes, W)
     assert got is None or np.max(np.abs(got - expected)) > 1e-6
 
 

@@ -41,6 +41,81 @@ def _gradients(case: Case) -> Result:
     return {"loss": np.float64(loss), "dL_dh": dL_dh, "dL_dx": dL_dx, **named}
 
 
+def _sigmoid(a: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-a))
+
+
+def lstm_gradients(case: Case) -> Callable[[], Result]:
+    """The same for lstm: gates i, f, g, o."""
+    return lambda: _gated(case, _lstm_step, _lstm_back)
+
+
+def gru_gradients(case: Case) -> Callable[[], Result]:
+    """The same for gru: gates r, z, n."""
+    return lambda: _gated(case, _gru_step, _gru_back)
+
+
+def _lstm_step(w: Result, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple:
+    i, f, g, o = np.split(w["W_xh"] @ x + w["W_hh"] @ h + w["b_h"], 4)
+    i, f, g, o = _sigmoid(i), _sigmoid(f), np.tanh(g), _sigmoid(o)
+    after = f * c + i * g
+    return o * np.tanh(after), after, (i, f, g, o, c, np.tanh(after))
+
+
+def _lstm_back(kept: tuple, dL_dh: np.ndarray, dL_dc: np.ndarray) -> tuple:
+    """∂L/∂u_x, ∂L/∂u_h, and what reaches h_{t−1} and c_{t−1} directly."""
+    i, f, g, o, c, tanh_c = kept
+    dL_dc = dL_dc + dL_dh * o * (1 - tanh_c**2)
+    at_a = np.concatenate([dL_dc * g * i * (1 - i), dL_dc * c * f * (1 - f),
+                           dL_dc * i * (1 - g**2), dL_dh * tanh_c * o * (1 - o)])  # fmt: skip
+    return at_a, at_a, 0.0, dL_dc * f
+
+
+def _gru_step(w: Result, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple:
+    x_r, x_z, x_n = np.split(w["W_xh"] @ x + w["b_xh"], 3)
+    h_r, h_z, inner = np.split(w["W_hh"] @ h + w["b_hh"], 3)
+    r, z = _sigmoid(x_r + h_r), _sigmoid(x_z + h_z)
+    n = np.tanh(x_n + r * inner)
+    return (1 - z) * n + z * h, c, (r, z, n, inner, h)
+
+
+def _gru_back(kept: tuple, dL_dh: np.ndarray, dL_dc: np.ndarray) -> tuple:
+    r, z, n, inner, h = kept
+    at_n, at_z = dL_dh * (1 - z) * (1 - n**2), dL_dh * (h - n) * z * (1 - z)
+    at_r = at_n * inner * r * (1 - r)
+    return (np.concatenate([at_r, at_z, at_n]), np.concatenate([at_r, at_z, at_n * r]),
+            dL_dh * z, dL_dc)  # fmt: skip
+
+
+def _gated(case: Case, step: Callable[..., tuple], back: Callable[..., tuple]) -> Result:
+    w, x, h, kept = case.weights, case.x, [case.h_0], []
+    c = np.zeros_like(case.h_0)
+    for x_t in x:
+        after, c, now = step(w, x_t, h[-1], c)
+        h.append(after)
+        kept.append(now)
+    grads = {name: np.zeros_like(value) for name, value in w.items()}
+    dL_dh, dL_dx, loss = np.zeros((len(h), len(c))), np.zeros_like(x), 0.0
+    later, dL_dc = np.zeros_like(c), np.zeros_like(c)
+    for t in range(case.steps, 0, -1):
+        error = w["W_hy"] @ h[t] + w["b_y"] - case.targets[t - 1]
+        loss += np.sum(error**2)
+        grads["W_hy"] += np.outer(2 * error, h[t])
+        grads["b_y"] += 2 * error
+        dL_dh[t] = w["W_hy"].T @ (2 * error) + later
+        at_x, at_h, past, dL_dc = back(kept[t - 1], dL_dh[t], dL_dc)
+        grads["W_hh"] += np.outer(at_h, h[t - 1])
+        grads["W_xh"] += np.outer(at_x, x[t - 1])
+        for name, at in (("b_h", at_x), ("b_xh", at_x), ("b_hh", at_h)):
+            if name in grads:
+                grads[name] += at
+        dL_dx[t - 1] = w["W_xh"].T @ at_x
+        later = w["W_hh"].T @ at_h + past
+    dL_dh[0] = later
+    named = {f"dL_d{name}": value for name, value in grads.items()}
+    return {"loss": np.float64(loss), "dL_dh": dL_dh, "dL_dx": dL_dx, **named}
+
+
 def slopes(case: Case) -> np.ndarray:
     """σ'(a_t), (T, H)."""
     w, h = case.weights, case.h_0

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,9 @@ from speed_of.timing import Work
 ROOT = Path(__file__).parents[3]
 
 FOUR_PACKAGES = "import numpy, rich, typer, yaml"
+
+AS_USED = "import numpy, rich.console, rich.table, typer, yaml"
+"""``import rich`` alone loads next to nothing of it."""
 
 BARE_TYPER = """
 import typer
@@ -78,12 +82,14 @@ targets: {file: net.npz, key: targets}
 
 
 class ProcessRow(NamedTuple):
-    """``works``: name -> a run of a process; ``check`` gives how far the answers are apart."""
+    """``works``: name -> a run of a process; ``check`` gives how far the answers are apart;
+    ``left_out``: name -> why it does not take part."""
 
     name: str
     works: Mapping[str, Work]
     check: Callable[[], float]
     goals: Mapping[str, float]
+    left_out: Mapping[str, str] = MappingProxyType({})
 
 
 def rows(folder: Path, quick: bool) -> Iterator[ProcessRow]:
@@ -105,6 +111,7 @@ def rows(folder: Path, quick: bool) -> Iterator[ProcessRow]:
         {
             "rnngrad": _run("-m", "rnngrad", "derive", str(sheet)),
             "importing the four packages": _run("-c", FOUR_PACKAGES),
+            "importing them, Rich with its tables": _run("-c", AS_USED),
         },
         lambda: 0.0, {"importing the four packages": 1.3},
     )  # fmt: skip
@@ -120,12 +127,14 @@ def _from_file(folder: Path, sizes: tuple[int, int, int, int]) -> ProcessRow:
         "rnngrad": _run("-m", "rnngrad", "derive", str(spec), "--quantity", "dL_dW_hh",
                         "--save", str(ours), "--force", "--quiet"),
     }  # fmt: skip
-    answers = {}
+    answers, left_out = {}, {}
     for name, package, script in (("JAX", "jax", WITH_JAX), ("PyTorch", "torch", WITH_TORCH)):
         if find_spec(package):
             path, answers[name] = folder / f"with_{package}.py", folder / f"{package}.npy"
             path.write_text(script, encoding="utf-8")
             works[name] = _run(str(path), str(folder / "net.npz"), str(answers[name]))
+        else:
+            left_out[name] = f"left out: {package} is not installed"
 
     def check() -> float:
         expected = np.load(ours)["dL_dW_hh"]
@@ -134,7 +143,7 @@ def _from_file(folder: Path, sizes: tuple[int, int, int, int]) -> ProcessRow:
 
     return ProcessRow(
         f"`derive --quantity dL_dW_hh` from an .npz, whole process, (T, H, I, O) = {sizes}",
-        works, check, {"JAX": 0.25, "PyTorch": 0.12},
+        works, check, {"JAX": 0.25, "PyTorch": 0.12}, left_out,
     )  # fmt: skip
 
 
@@ -147,7 +156,9 @@ def _run(*arguments: str) -> Work:
 
 
 def _environment() -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(ROOT)}
+    """With bytecode kept, as of an installed package: else rnngrad alone would be compiled anew."""
+    kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"PYTHONPATH": str(ROOT)}
 
 
 def peak_memory(quick: bool) -> dict[str, float]:

@@ -46,12 +46,13 @@ def side_by_side(ours: str, works: dict[str, Work], budget: float) -> dict[str, 
 def _side_by_side(ours: str, works: dict[str, Work], budget: float) -> dict[str, Timed]:
     repeats = {name: _repeats(work) for name, work in works.items()}
     once = {name: _turn(work, repeats[name]) for name, work in works.items()}
-    fast = sum(seconds * repeats[name] for name, seconds in once.items() if seconds < budget / SLOW)
+    often = [name for name in works if name == ours or once[name] < budget / SLOW]
+    fast = sum(once[name] * repeats[name] for name in often)
     rounds = int(np.clip(budget / max(fast, 1e-9), FEWEST if budget > 1 else 1, MOST))
     turns: dict[str, list[float]] = {name: [] for name in works}
     own: dict[str, list[float]] = {name: [] for name in works}
     for i in range(rounds):
-        here = [n for n in works if i == 0 or n == ours or once[n] < budget / SLOW]
+        here = list(works) if i == 0 else often
         times = {name: _turn(works[name], repeats[name]) for name in here}
         for name in here:
             turns[name].append(times[name])

@@ -17,16 +17,51 @@ jax.config.update("jax_enable_x64", True)
 
 def gradients(case: Case) -> Callable[[], dict[str, Any]]:
     """Loss, every weight's gradient, ∂L/∂x_t and, from a zero added to each state, ∂L/∂h_t."""
+
+    def step(w: Any, h: Any, c: Any, u_x: Any) -> Any:
+        return jnp.tanh(u_x + w["W_hh"] @ h), c
+
+    return _gradients(case, step, "b_h")
+
+
+def lstm_gradients(case: Case) -> Callable[[], dict[str, Any]]:
+    """The same for lstm, gates i, f, g, o."""
+
+    def step(w: Any, h: Any, c: Any, u_x: Any) -> Any:
+        i, f, g, o = jnp.split(u_x + w["W_hh"] @ h, 4)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        return jax.nn.sigmoid(o) * jnp.tanh(c), c
+
+    return _gradients(case, step, "b_h")
+
+
+def gru_gradients(case: Case) -> Callable[[], dict[str, Any]]:
+    """The same for gru, gates r, z, n, as PyTorch has it."""
+
+    def step(w: Any, h: Any, c: Any, u_x: Any) -> Any:
+        (x_r, x_z, x_n), (h_r, h_z, h_n) = (
+            jnp.split(u, 3) for u in (u_x, w["W_hh"] @ h + w["b_hh"])
+        )
+        z = jax.nn.sigmoid(x_z + h_z)
+        n = jnp.tanh(x_n + jax.nn.sigmoid(x_r + h_r) * h_n)
+        return (1 - z) * n + z * h, c
+
+    return _gradients(case, step, "b_xh")
+
+
+def _gradients(case: Case, step: Any, bias: str) -> Callable[[], dict[str, Any]]:
+    """With h, c = step(w, h, c, W_xh x + bias); c begins at 0, and is idle where there is none."""
     w, x, targets, h_0 = jax.tree.map(jnp.asarray, case[:4])
     nothing = jnp.zeros((case.steps, len(case.h_0)))
 
     def loss(w: Any, x: Any, h_0: Any, nothing: Any) -> Any:
-        def step(h: Any, now: Any) -> Any:
-            a, zero = now
-            h = jnp.tanh(a + w["W_hh"] @ h) + zero
-            return h, h
+        def one(state: Any, now: Any) -> Any:
+            u_x, zero = now
+            h, c = step(w, *state, u_x)
+            return (h + zero, c), h + zero
 
-        h = jax.lax.scan(step, h_0, (x @ w["W_xh"].T + w["b_h"], nothing))[1]
+        inputs = (x @ w["W_xh"].T + w[bias], nothing)
+        h = jax.lax.scan(one, (h_0, jnp.zeros_like(h_0)), inputs)[1]
         return jnp.sum((targets - h @ w["W_hy"].T - w["b_y"]) ** 2)
 
     run = jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2, 3)))

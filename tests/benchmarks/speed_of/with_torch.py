@@ -18,21 +18,38 @@ torch.set_num_threads(1)
 
 def gradients(case: Case) -> Callable[[], dict[str, Any]]:
     """Forward and backward through ``nn.RNN``."""
+    return _gradients(case, torch.nn.RNN, {"W_xh": "weight_ih_l0", "W_hh": "weight_hh_l0",
+                                           "b_h": "bias_ih_l0"})  # fmt: skip
+
+
+def lstm_gradients(case: Case) -> Callable[[], dict[str, Any]]:
+    """The same through ``nn.LSTM``."""
+    return _gradients(case, torch.nn.LSTM, {"W_xh": "weight_ih_l0", "W_hh": "weight_hh_l0",
+                                            "b_h": "bias_ih_l0"})  # fmt: skip
+
+
+def gru_gradients(case: Case) -> Callable[[], dict[str, Any]]:
+    """The same through ``nn.GRU``."""
+    return _gradients(case, torch.nn.GRU, {"W_xh": "weight_ih_l0", "W_hh": "weight_hh_l0",
+                                           "b_xh": "bias_ih_l0", "b_hh": "bias_hh_l0"})  # fmt: skip
+
+
+def _gradients(case: Case, kind: Any, theirs: dict[str, str]) -> Callable[[], dict[str, Any]]:
+    """``theirs``: our name -> theirs; a bias that is not there is 0."""
     w = {name: torch.tensor(value) for name, value in case.weights.items()}
-    rnn = torch.nn.RNN(case.x.shape[1], len(case.h_0), dtype=torch.float64)
+    net = kind(case.x.shape[1], len(case.h_0), dtype=torch.float64)
     with torch.no_grad():
-        rnn.weight_ih_l0.copy_(w["W_xh"])
-        rnn.weight_hh_l0.copy_(w["W_hh"])
-        rnn.bias_ih_l0.copy_(w["b_h"])
-        rnn.bias_hh_l0.zero_()
+        net.bias_hh_l0.zero_()
+        for name, their_name in theirs.items():
+            getattr(net, their_name).copy_(w[name])
     W_hy, b_y = w["W_hy"].requires_grad_(), w["b_y"].requires_grad_()
     x = torch.tensor(case.x[:, None]).requires_grad_()
     targets = torch.tensor(case.targets)
-    leaves = [rnn.weight_ih_l0, rnn.weight_hh_l0, rnn.bias_ih_l0, W_hy, b_y, x]
-    names = ["dL_dW_xh", "dL_dW_hh", "dL_db_h", "dL_dW_hy", "dL_db_y", "dL_dx"]
+    leaves = [*(getattr(net, name) for name in theirs.values()), W_hy, b_y, x]
+    names = [f"dL_d{name}" for name in (*theirs, "W_hy", "b_y", "x")]
 
     def work() -> dict[str, Any]:
-        y = rnn(x)[0][:, 0] @ W_hy.T + b_y
+        y = net(x)[0][:, 0] @ W_hy.T + b_y
         loss = torch.sum((targets - y) ** 2)
         grads = dict(zip(names, torch.autograd.grad(loss, leaves), strict=True))
         return {"loss": loss.detach(), **grads, "dL_dx": grads["dL_dx"][:, 0]}
