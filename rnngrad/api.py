@@ -30,16 +30,11 @@ def check(
         from rnngrad.analyses.checking.own import check_own
 
         return document(check_own(problem))
-    from rnngrad.analyses.checking.against import check_arrays
+    from rnngrad.analyses.checking.against import check_arrays, check_given
 
-    return document(check_arrays(problem, _arrays(problem, against)))
-
-
-def _arrays(
-    problem: Problem, against: Mapping[str, Any] | str | PathLike[str]
-) -> Mapping[str, Any]:
     if isinstance(against, Mapping):
-        return against
+        return document(check_arrays(problem, against))
     from rnngrad.spec.framework_gradients import gradients_of
 
-    return gradients_of(problem, fspath(against)).arrays
+    given = gradients_of(problem, fspath(against))
+    return document(check_given(problem, given.arrays, given.twice))

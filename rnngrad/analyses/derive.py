@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -12,10 +12,13 @@ from rnngrad.analyses.lines import Line
 from rnngrad.analyses.paths import PathSum, path_sums
 from rnngrad.analyses.quantities import Quantities
 from rnngrad.core import jacobians, segments
+from rnngrad.core.arithmetic import SCALED
 from rnngrad.core.arrays import Array, quietly
 from rnngrad.core.backward import bptt_within
 from rnngrad.core.forward import forward_within
+from rnngrad.core.linear import linear_net
 from rnngrad.core.problem import Problem
+from rnngrad.core.scaled import log10_spectral_norms, scaled
 from rnngrad.core.segments import Report, Summary
 
 
@@ -127,10 +130,10 @@ def gradients(problem: Problem) -> dict[str, Array | np.float64]:
             return {"h": forward.h, "y": forward.y}
         backward = bptt_within(problem, forward)
     return {
-        "loss": np.float64(trace.loss),
-        "losses": trace.losses,
-        "h": trace.h,
-        "y": trace.y,
+        "loss": np.float64(forward.loss),
+        "losses": forward.losses,
+        "h": forward.h,
+        "y": forward.y,
         "dL_dy": backward.dL_dy,
         "dLt_dht": backward.dLt_dht,
         "dL_dh": backward.dL_dh,

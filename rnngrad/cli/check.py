@@ -104,7 +104,7 @@ def _refuse(chosen: CheckOptions, against: str | None, answers: str | None) -> N
     if chosen.random and (against is None or ".py:" not in against):
         raise UsageError("--random needs --against FILE.py:FUNCTION, to run it on other problems")
     if chosen.layout is not None and (against is None or ".py:" in against):
-        raise UsageError("--layout is of a file of gradients: give one with --against")
+        raise UsageError("--layout needs --against FILE, a file of gradients")
     if chosen.rtol is not None and not 0 < chosen.rtol < 1:
         raise UsageError(f"--rtol {chosen.rtol:g}: a relative tolerance lies between 0 and 1")
 

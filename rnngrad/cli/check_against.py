@@ -6,7 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from rnngrad.analyses.checking.against import METHOD, check_arrays, names_that_do_not_exist
+from rnngrad.analyses.checking.against import (
+    METHOD,
+    check_arrays,
+    check_given,
+    names_that_do_not_exist,
+)
 from rnngrad.analyses.checking.verdicts import Checked, Verdict, worst
 from rnngrad.cli.boundary import say
 from rnngrad.cli.check_options import CheckOptions
@@ -15,6 +20,7 @@ from rnngrad.core.arrays import frozen
 from rnngrad.core.problem import Problem
 from rnngrad.errors import SpecError, UsageError
 from rnngrad.spec.framework_gradients import gradients_of
+from rnngrad.spec.text import listed
 from rnngrad.spec.variants import variant
 from rnngrad.views.check import report
 from rnngrad.views.report import Report
@@ -27,20 +33,37 @@ def run(problem: Problem, source: str, options: CheckOptions) -> tuple[Report, V
     elif options.random:
         raise UsageError("--random needs --against FILE.py:FUNCTION, to run it on other problems")
     else:
-        checked, notes = _of_file(problem, source, options), []
+        checked, notes = _of_file(problem, source, options)
     heading = (f"{source} against rnngrad's own gradients of {problem.name}", *notes)
     shown = report(checked, heading=heading, hide_expected=options.hide_expected)
     return shown, worst(entry.verdict for entry in checked)
 
 
-def _of_file(problem: Problem, source: str, options: CheckOptions) -> list[Checked]:
-    arrays, words = gradients_of(problem, source, options.layout)
-    unknown = names_that_do_not_exist(problem, arrays)
+def _of_file(
+    problem: Problem, source: str, options: CheckOptions
+) -> tuple[list[Checked], list[str]]:
+    """The verdicts, and what of the file was not checked."""
+    given = gradients_of(problem, source, options.layout)
+    unknown = names_that_do_not_exist(problem, given.arrays)
     if unknown:
-        raise SpecError(words(name, reason) for name, reason in unknown.items())
-    if not arrays:
+        raise SpecError(
+            given.words(name, reason) + _of_torch(source, name) for name, reason in unknown.items()
+        )
+    if not given.arrays:
         raise UsageError(f"{source}: there is nothing to check: it holds no array")
-    return check_arrays(problem, arrays, rtol=options.rtol)
+    checked = check_given(problem, given.arrays, given.twice, rtol=options.rtol)
+    if not given.unused:
+        return checked, []
+    note = f"not checked, for the spec names no such parameter: {listed(given.unused, limit=300)}"
+    if not options.quiet:
+        say(f"note: {note}")
+    return checked, [note]
+
+
+def _of_torch(source: str, name: str) -> str:
+    """A word on names that look like PyTorch's."""
+    torch = name.rpartition(".")[2].startswith(("weight_", "bias_"))
+    return "; --layout torch reads PyTorch's names" if torch and source.endswith(".npz") else ""
 
 
 # ---------------------------------------------------------------------------- a function

@@ -30,10 +30,16 @@ BY_PROGRAM = 15
 
 
 class GivenFile(NamedTuple):
-    """The arrays of a file by name; ``words(name, message)`` is a message with the name's place."""
+    """The arrays of a file by name; ``words(name, message)`` is a message with the name's place.
+
+    ``twice`` holds a second array of the same gradient, with its key, where a framework keeps two
+    that should agree and do not; ``unused`` the keys that say nothing of the net.
+    """
 
     arrays: Mapping[str, GivenArray]
     words: Callable[[str, str], str]
+    twice: Mapping[str, tuple[str, GivenArray]] = MappingProxyType({})
+    unused: tuple[str, ...] = ()
 
 
 def read_gradients(path: str) -> GivenFile:

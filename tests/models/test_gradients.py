@@ -96,15 +96,18 @@ def saved(folder: Path, **arrays: np.ndarray) -> Path:
     return folder / "grads.npz"
 
 
-def test_biases_that_differ_are_refused(tmp_path: Path) -> None:
+def test_biases_that_differ_are_both_given(tmp_path: Path) -> None:
     b = np.arange(1.0, 5.0)
     weights = {"weight_hh": np.ones((4, 4)), "bias_ih": b}
     near = saved(tmp_path, **weights, bias_hh=b * (1 + 1e-12))
-    np.testing.assert_array_equal(gradients_from_model_file(near).arrays["dL_db_h"].values, b)
+    given = gradients_from_model_file(near)
+    np.testing.assert_array_equal(given.arrays["dL_db_h"].values, b)
+    assert given.twice == {}
     for other in (b[::-1], np.ones(3), b * (1 + 1e-6)):
         path = saved(tmp_path, **weights, bias_hh=other)
-        with pytest.raises(ModelFileError, match=r"npz\[bias_hh\] is not the gradient of bias_ih"):
-            gradients_from_model_file(path)
+        key, second = gradients_from_model_file(path).twice["dL_db_h"]
+        assert key == "bias_hh"
+        np.testing.assert_array_equal(second.values, other)
 
 
 @pytest.mark.parametrize(("off", "fits"), [(0.004, True), (0.05, False)])
@@ -112,11 +115,34 @@ def test_biases_in_float16_agree_to_its_rounding(tmp_path: Path, off: float, fit
     b = np.arange(1, 5, dtype=np.float16)
     other = (b * (1 + off)).astype(np.float16)
     path = saved(tmp_path, weight_hh=np.ones((4, 4)), bias_ih=b, bias_hh=other)
-    if fits:
-        assert gradients_from_model_file(path).arrays["dL_db_h"].eps == 2.0**-10
-    else:
-        with pytest.raises(ModelFileError, match="is not the gradient of bias_ih"):
-            gradients_from_model_file(path)
+    given = gradients_from_model_file(path)
+    assert given.arrays["dL_db_h"].eps == 2.0**-10
+    assert set(given.twice) == (set() if fits else {"dL_db_h"})
+
+
+def test_keys_that_say_nothing_of_the_net_are_told(tmp_path: Path) -> None:
+    """Wrappers' words are left out of the read-out's keys as they are of the net's."""
+    arrays = {"module.rnn.weight_hh_l0": np.ones((4, 4)), "module.fc.weight": np.ones((2, 4))}
+    path = saved(tmp_path, **arrays, **{"head.weight": np.ones(3), "rnn.weight_hx_l0": np.ones(3)})
+    given = gradients_from_model_file(path, more={"fc.weight": "dL_dW_hy"})
+    assert set(given.arrays) == {"dL_dW_hh", "dL_dW_hy"}
+    assert given.unused == ("head.weight", "rnn.weight_hx_l0")
+
+
+@pytest.mark.parametrize(
+    ("key", "shape", "words"),
+    [
+        ("weight_hh_l1", (4, 4), "is of layer 1, but the spec's net has 1 layer"),
+        ("weight_hh_l0", (12, 4), "is 12×4: of a gru, but the spec's net is rnn"),
+        ("weight_hh_l0.grad", (4, 4), "ends in .grad; save gradients under the parameters'"),
+    ],
+)
+def test_gradients_of_another_net(
+    tmp_path: Path, key: str, shape: tuple[int, int], words: str
+) -> None:
+    path = saved(tmp_path, **{key: np.ones(shape)})
+    with pytest.raises(ModelFileError, match=words):
+        gradients_from_model_file(path, asked=Asked(cell="rnn", layers=1))
 
 
 def test_what_is_absent_is_left_out(tmp_path: Path) -> None:

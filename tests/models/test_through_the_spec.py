@@ -78,6 +78,43 @@ def test_a_wrong_gradient_of_pytorchs_names_fails(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in RUNNABLE if name != "lstm_sharded"])
+def test_what_of_the_file_was_not_checked_is_said(tmp_path: Path) -> None:
+    spec = written(spec_of("rnn", tmp_path), tmp_path)
+    right = rnngrad.gradients(rnngrad.load(spec))
+    arrays = {"module.rnn.weight_hh_l0": right["dL_dW_hh"], "head.weight": right["dL_dW_hy"]}
+    np.savez(tmp_path / "g.npz", **arrays, **{"module.fc.weight": 3 * right["dL_dW_hy"]})
+    done = run("check", spec, "--against", str(tmp_path / "g.npz"), "--layout", "torch")
+    assert done.returncode == 1
+    assert "dL_dW_hy  fail" in done.stdout
+    assert "not checked, for the spec names no such parameter: head.weight" in done.stderr
+
+
+def test_a_wrong_second_bias_fails(tmp_path: Path) -> None:
+    spec = written(spec_of("rnn", tmp_path), tmp_path)
+    right = rnngrad.gradients(rnngrad.load(spec))
+    arrays = {"bias_ih_l0": right["dL_db_h"], "bias_hh_l0": 2 * right["dL_db_h"]}
+    np.savez(tmp_path / "g.npz", weight_hh_l0=right["dL_dW_hh"], **arrays)
+    done = run("check", spec, "--against", str(tmp_path / "g.npz"), "--layout", "torch")
+    assert done.returncode == 1
+    assert "the array of bias_hh_l0" in " ".join(done.stdout.split())
+
+
+def test_a_header_that_looks_like_a_pickles_mark(tmp_path: Path) -> None:
+    """A .safetensors begins with the length of its header: 0x0480 is a mark of pickle 4."""
+    import struct
+
+    W = np.eye(4)
+    entry = {"dtype": "F64", "shape": [4, 4]}
+    header = {
+        "weight_ih_l0": {**entry, "data_offsets": [0, 128]},
+        "weight_hh_l0": {**entry, "data_offsets": [128, 256]},
+    }
+    text = json.dumps(header).encode().ljust(0x0480)
+    (tmp_path / "m.safetensors").write_bytes(struct.pack("<Q", 0x0480) + text + W.tobytes() * 2)
+    net = {"weights": {"file": str(tmp_path / "m.safetensors")}, "inputs": {"zeros": 3}}
+    np.testing.assert_array_equal(rnngrad.load(net).weights["W_hh"], W)
+
+
 def test_init_writes_a_spec_that_derive_runs(name: str, tmp_path: Path) -> None:
     path = tmp_path / "net.yaml"
     done = run("init", str(fixture(name)), "-o", str(path))
@@ -162,7 +199,7 @@ def test_what_the_file_leaves_open_is_said(tmp_path: Path) -> None:
 def test_layout_needs_a_file_of_gradients(tmp_path: Path) -> None:
     spec = written(spec_of("rnn", tmp_path), tmp_path)
     alone = run("check", spec, "--layout", "torch")
-    assert (alone.returncode, "give one with --against" in alone.stderr) == (2, True)
+    assert (alone.returncode, "needs --against FILE" in alone.stderr) == (2, True)
     other = run(
         "check", spec, "--against", str(FIXTURES / "rnn.grads.safetensors"), "--layout", "x"
     )

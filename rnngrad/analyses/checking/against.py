@@ -24,7 +24,7 @@ from rnngrad.analyses.checking.comparing import (
 from rnngrad.analyses.checking.conditioning import Conditioning
 from rnngrad.analyses.checking.diagnosing import diagnose, named_exactly
 from rnngrad.analyses.checking.fitting import Case
-from rnngrad.analyses.checking.verdicts import Checked, Diagnosis, Verdict
+from rnngrad.analyses.checking.verdicts import Checked, Diagnosis, Verdict, worst
 from rnngrad.analyses.quantities import Passes, Quantities, Quantity
 from rnngrad.core.arrays import Array, quietly
 from rnngrad.core.given import GivenArray, Mask, given, reshaped
@@ -61,6 +61,24 @@ def check_arrays(
     if _of(judged, Verdict.FAIL):
         told = diagnose(_of(judged, Verdict.FAIL), _of(judged, Verdict.PASS), conditioning)
     return [one.checked._replace(diagnosis=told.get(one.checked.name)) for one in judged]
+
+
+def check_given(
+    problem: Problem,
+    arrays: Mapping[str, GivenArray | Any],
+    twice: Mapping[str, tuple[str, GivenArray]],
+    *,
+    rtol: float | None = None,
+) -> list[Checked]:
+    """``check_arrays``; where a gradient was given ``twice``, under another key, the worse counts."""
+    checked = {entry.name: entry for entry in check_arrays(problem, arrays, rtol=rtol)}
+    for name, (key, other) in twice.items():
+        (again,) = check_arrays(problem, {name: other}, rtol=rtol)
+        first = checked[name]
+        if worst((first.verdict, again.verdict)) is not first.verdict:
+            reason = "; ".join(filter(None, (f"the array of {key}", again.reason)))
+            checked[name] = again._replace(reason=reason)
+    return list(checked.values())
 
 
 class Judged(NamedTuple):

@@ -4,13 +4,13 @@
     weight_hh_l{k} -> dL_dW_hh.{k}        bias_hh_l{k} -> dL_db_hh.{k} (gru)
 
 without the ``.{k}`` where there is one layer. A pre-activation of rnn and lstm holds b_ih + b_hh,
-so that both have the gradient of b_h: a file in which they differ is no gradient of that net, and
-refused. PyTorch adds them up in different orders, so they agree to rounding only.
+so that both have the gradient of b_h: where they differ, one of them is wrong, and both are given.
+PyTorch adds them up in different orders, so they agree to rounding only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,10 +61,29 @@ def gradients_from_model_file(
         raise ModelFileError(f"{name}: {words}")
     store = open_store(path, layout, name)
     keys = _keys(store, asked)
-    keys |= {word: [key] for key, word in (more or {}).items() if key in store.arrays}
-    arrays = {word: _array(store, found) for word, found in keys.items()}
+    for key, word in (more or {}).items():
+        there = [mine for mine in store.arrays if alike(key, mine)]
+        keys |= {word: there[:1]} if there else {}
+    arrays = {word: _given(store, found[0]) for word, found in keys.items()}
     places = {word: store.place(found[0]) for word, found in keys.items()}
-    return GivenFile(arrays, lambda word, message: f"{places.get(word, escaped(name))}: {message}")
+    used = {key for found in keys.values() for key in found}
+    return GivenFile(
+        arrays,
+        lambda word, message: f"{places.get(word, escaped(name))}: {message}",
+        dict(_twice(store, keys, arrays)),
+        tuple(key for key in store.arrays if key not in used),
+    )
+
+
+def _twice(
+    store: Store, keys: Mapping[str, list[str]], arrays: Mapping[str, GivenArray]
+) -> Iterator[tuple[str, tuple[str, GivenArray]]]:
+    """The second biases that differ from the first."""
+    for word, (_, *others) in keys.items():
+        for key in others:
+            other = _given(store, key)
+            if not _agree(arrays[word], other):
+                yield word, (key, other)
 
 
 def _keys(store: Store, asked: Asked) -> dict[str, list[str]]:
@@ -79,10 +98,24 @@ def _keys(store: Store, asked: Asked) -> dict[str, list[str]]:
             raise store.refuse(key, part.trouble)
     cell = asked.cell or _cell(store, prefix, mine)
     layers = asked.layers or 1 + max(part.layer for part in mine.values())
+    _refuse_another_net(store, mine, cell, layers)
     found: dict[str, list[str]] = {}
     for key, part in sorted(mine.items(), key=lambda each: each[1].part.endswith("hh")):
         found.setdefault(_name(part, cell, layers), []).append(key)
     return found
+
+
+def _refuse_another_net(store: Store, parts: Mapping[str, Part], cell: str, layers: int) -> None:
+    """Keys of another cell or of more layers than the spec's net has."""
+    for key, part in parts.items():
+        if part.layer >= layers:
+            has = "1 layer" if layers == 1 else f"{layers} layers"
+            raise store.refuse(key, f"is of layer {part.layer}, but the spec's net has {has}")
+        if part.part == "weight_hh" and len(store.arrays[key].shape) == 2:
+            found = cell_of(store, key)
+            if found != cell:
+                sides = "×".join(map(str, store.arrays[key].shape))
+                raise store.refuse(key, f"is {sides}: of a {found}, but the spec's net is {cell}")
 
 
 def _net(store: Store, prefix: str | None) -> tuple[str, Mapping[str, Part]]:
@@ -115,16 +148,6 @@ def _name(part: Part, cell: str, layers: int) -> str:
     else:
         name = "b_h"
     return f"dL_d{name}" + (f".{part.layer}" if layers > 1 else "")
-
-
-def _array(store: Store, keys: list[str]) -> GivenArray:
-    """The array of a name; of two biases the first, once they are seen to agree."""
-    found = [_given(store, key) for key in keys]
-    for key, other in zip(keys[1:], found[1:], strict=True):
-        if not _agree(found[0], other):
-            words = f"is not the gradient of {keys[0]}, as it must be where only their sum matters"
-            raise store.refuse(key, words)
-    return found[0]
 
 
 def _given(store: Store, key: str) -> GivenArray:

@@ -37,10 +37,16 @@ def _quoted(name: str) -> str:
 
 
 def _looks_pickled(path: Path) -> bool:
-    """A protocol mark, or PyTorch's zip file with its data.pkl."""
+    """A protocol mark, or PyTorch's zip file with its data.pkl.
+
+    A .safetensors begins with the length of its header, whose bytes may be those of a mark: it is
+    told by the brace behind it.
+    """
     try:
         with path.open("rb") as stream:
-            head = stream.read(2)
+            head, brace = stream.read(2), stream.read(7)[6:]
+        if brace == b"{":
+            return False
         if head[:1] == b"\x80" and head[1:] in (b"\x02", b"\x03", b"\x04", b"\x05"):
             return True
         if head != b"PK":

@@ -120,7 +120,7 @@ def _read_out(contents: Contents, net: Found, dense: Dense | None, path: str) ->
     if dense is None:
         names = [each.key for each in fits(contents, net)]
         others = f" Those that fit: {_comment(listed(names))}." if names else ""
-        words = f"# W_hy: {{file: …, key: …}}  # the read-out; without it y_t = h_t.{others}"
+        words = f"# W_hy: {{file: ..., key: ...}}  # the read-out; without it y_t = h_t.{others}"
         return [f"  {words}"]
     file = _scalar(path)
     words = f"# {_comment(dense.key)} is as wide as h_t; delete it if it reads something else"

@@ -85,7 +85,9 @@ def part_of(key: str) -> Part | None:
         return None
     part = match["part"].replace("w_", "weight_").replace("b_", "bias_")
     trouble = ""
-    if match["parametrized"] or match["more"]:
+    if key.endswith(".grad"):
+        trouble = "ends in .grad; save gradients under the parameters' own names"
+    elif match["parametrized"] or match["more"]:
         trouble = (
             "is a parametrisation (weight norm, spectral norm or the like), not the weight itself; "
             "call torch.nn.utils.remove_weight_norm or "
