@@ -70,7 +70,7 @@ def check_given(
     *,
     rtol: float | None = None,
 ) -> list[Checked]:
-    """``check_arrays``; where a gradient was given ``twice``, under another key, the worse counts."""
+    """``check_arrays``; of a gradient given ``twice``, the other under a key, the worse counts."""
     checked = {entry.name: entry for entry in check_arrays(problem, arrays, rtol=rtol)}
     for name, (key, other) in twice.items():
         (again,) = check_arrays(problem, {name: other}, rtol=rtol)
