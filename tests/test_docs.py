@@ -10,8 +10,10 @@ from collections import defaultdict
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 import yaml
+from safetensors.numpy import save_file
 
 import rnngrad
 from cli.running import ROOT, run
@@ -61,6 +63,12 @@ def test_the_commands_in_the_readme_run(line: str, tmp_path: Path) -> None:
     run("init", "-o", "net.yaml", cwd=tmp_path)
     if "--against" in words:
         run("derive", "net.yaml", "--save", "gradients.npz", cwd=tmp_path)
+        with np.load(tmp_path / "gradients.npz") as mine:
+            theirs = {"weight_ih_l0": mine["dL_dW_xh"], "weight_hh_l0": mine["dL_dW_hh"]}
+        save_file(theirs, tmp_path / "grads.safetensors")
+    if "model.safetensors" in words:
+        model = ROOT / "tests" / "models" / "fixtures" / "lstm.safetensors"
+        (tmp_path / "model.safetensors").write_bytes(model.read_bytes())
     done = run(*words[1:], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
