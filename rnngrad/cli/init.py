@@ -22,7 +22,7 @@ STARTER = "starter.yaml"
 def init(
     model: Annotated[
         Path | None,
-        typer.Argument(metavar="[MODEL]", help="A trained model's file: .safetensors, .h5, .onnx."),
+        typer.Argument(metavar="MODEL", help="A trained model's file: .safetensors, .h5, .onnx."),
     ] = None,
     layer: Annotated[
         str | None,
@@ -44,8 +44,8 @@ def init(
 ) -> int:
     """Write a commented starter spec, for a trained model's file or to fill in.
 
-    With MODEL it lists the recurrent nets of the file and writes the spec of the one, or of
-    --layer. The first line points an editor at the schema.
+    With MODEL: list the recurrent nets of the file, and write the spec of one of them. The
+    first line points an editor at the schema.
     """
     from rnngrad.cli.output import check_writable, write_text
     from rnngrad.errors import UsageError
