@@ -308,13 +308,19 @@ def test_processes_make_the_same_rows(spec: str, tmp_path: Path) -> None:
 # --- interrupted
 
 
-LONG = ["--set", "inputs.steps=30000", "--set", "targets.steps=30000", "--whh-scale", "0.5:3:500"]
+LONG = ["--set", "inputs.steps=3000", "--set", "targets.steps=3000", "--whh-scale", "0.5:3:500"]
+
+
+def _hears_ctrl_c() -> None:
+    """What a shell started in the background ignores Ctrl-C, and so does what it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def started(spec: str, path: Path, *more: str) -> subprocess.Popen[bytes]:
     """A long sweep that has written its first row."""
     command = [sys.executable, "-m", "rnngrad", "sweep", spec, *LONG, "-o", str(path), *more]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               preexec_fn=_hears_ctrl_c)  # fmt: skip
     while not (path.exists() and path.read_bytes().count(b"\n")):
         assert process.poll() is None
         time.sleep(0.05)
@@ -343,7 +349,8 @@ def _drained(terminal: int) -> None:
 def test_ctrl_c_shows_what_is_done(spec: str) -> None:
     command = [sys.executable, "-m", "rnngrad", "sweep", spec, *LONG, "-f", "csv"]
     main, side = pty.openpty()
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=side)
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=side,
+                               preexec_fn=_hears_ctrl_c)  # fmt: skip
     os.close(side)
     seen = b""
     while b"points" not in seen:
