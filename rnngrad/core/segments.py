@@ -33,8 +33,8 @@ Report = Callable[[float], None]
 LARGE = 2**22
 """Numbers of T·H below which the ordinary way is as well."""
 
-TOGETHER = 2**18
-"""Numbers of h in a segment (2 MiB)."""
+TOGETHER = 2**19
+"""Numbers of h in a segment (4 MiB): long enough to go in chunks."""
 
 CHAIN = "log10_chain"
 
