@@ -51,10 +51,10 @@ def sigmoid_slope(a: Array) -> Array:
 
 def _scaled_sigmoid_slope(a: Array, scale: float, steepness: float) -> Array:
     """scale · σ'(steepness · a), in two arrays."""
-    e = np.abs(a)
+    e = np.asarray(np.abs(a))
     np.multiply(e, -steepness, e)
     np.exp(e, e)
-    slope = e + 1.0
+    slope = np.asarray(e + 1.0)
     np.multiply(slope, slope, slope)
     np.divide(e, slope, slope)
     if scale != 1.0:

@@ -425,6 +425,7 @@ def _syntax_words(
     opened = f" on line {error.context_mark.line + 1}" if error.context_mark else ""
     if character == "\t" or "\t" in lines[line][:column]:
         yield "", "a tab cannot indent YAML; use spaces"
+    yield "maximum nesting depth", f"nested more than {DEEPEST} deep; an array has at most 2 levels"
     yield "cannot start any token", f"nothing can start with {shown(character)}; put it in quotes"
     yield "flow sequence", f"the list opened{opened} lacks a ',' or its ']'"
     yield "flow mapping", f"the mapping opened{opened} lacks a ',' or its '}}'"

@@ -311,16 +311,18 @@ def test_processes_make_the_same_rows(spec: str, tmp_path: Path) -> None:
 LONG = ["--set", "inputs.steps=3000", "--set", "targets.steps=3000", "--whh-scale", "0.5:3:500"]
 
 
-def _hears_ctrl_c() -> None:
-    """What a shell started in the background ignores Ctrl-C, and so does what it starts."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+HEARING = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.executable, [sys.executable, "-m", "rnngrad", *sys.argv[1:]])
+"""
+"""What a shell started in the background ignores Ctrl-C, and so does what it starts; not this."""
 
 
 def started(spec: str, path: Path, *more: str) -> subprocess.Popen[bytes]:
     """A long sweep that has written its first row."""
-    command = [sys.executable, "-m", "rnngrad", "sweep", spec, *LONG, "-o", str(path), *more]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               preexec_fn=_hears_ctrl_c)  # fmt: skip
+    command = [sys.executable, "-c", HEARING, "sweep", spec, *LONG, "-o", str(path), *more]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     while not (path.exists() and path.read_bytes().count(b"\n")):
         assert process.poll() is None
         time.sleep(0.05)
@@ -347,10 +349,9 @@ def _drained(terminal: int) -> None:
 
 
 def test_ctrl_c_shows_what_is_done(spec: str) -> None:
-    command = [sys.executable, "-m", "rnngrad", "sweep", spec, *LONG, "-f", "csv"]
+    command = [sys.executable, "-c", HEARING, "sweep", spec, *LONG, "-f", "csv"]
     main, side = pty.openpty()
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=side,
-                               preexec_fn=_hears_ctrl_c)  # fmt: skip
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=side)
     os.close(side)
     seen = b""
     while b"points" not in seen:
