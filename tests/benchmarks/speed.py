@@ -135,7 +135,7 @@ def _document(row: Any, timed: Any, first: Any, left_out: Any, wrong: Any) -> di
         for name, t in timed.items()
     }  # fmt: skip
     return {"name": row.name, "goals": dict(row.goals), "entries": entries,
-            "left_out": left_out, "wrong": wrong}  # fmt: skip
+            "left_out": dict(left_out), "wrong": wrong}  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -138,3 +138,24 @@ def test_progress_ends_at_one() -> None:
     segments.run(rnngrad.load(spec()), ["dL_dW_hh"], told.append)
     assert told == sorted(told)
     assert told[-1] == 1.0
+
+
+def test_derive_goes_by_segments_where_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = rnngrad.load(spec())
+    ordinary, result = rnngrad.derive(problem), rnngrad.derive(problem)
+    ways: list[tuple[str, ...]] = []
+    run = segments.run
+
+    def watched(problem: Problem, names: list[str], report: Any) -> segments.Summary:
+        ways.append(tuple(names))
+        return run(problem, names, report)
+
+    monkeypatch.setattr(segments, "run", watched)
+    arrays = result.together(["dL_dW_hh", "log10_chain"])
+    assert ways == [("dL_dW_hh", "log10_chain")]
+    for name, array in arrays.items():
+        np.testing.assert_allclose(array, ordinary[name], rtol=1e-11, atol=1e-11)
+    assert result.loss == pytest.approx(ordinary.loss, rel=1e-13)
+    assert "forward" not in vars(result.passes)
+    result.together(["dL_dh"])
+    assert len(ways) == 1
