@@ -22,7 +22,7 @@ from rnngrad.cli.cluster import version_here
 from rnngrad.cli.executors import workers
 from rnngrad.errors import RnngradError, UsageError
 
-pytest.importorskip("distributed")
+distributed = pytest.importorskip("distributed")
 
 NET = {
     "seed": 1,
@@ -45,6 +45,9 @@ class Cluster:
         more = ("--nthreads", "1", "--no-nanny")
         self.workers = [self._start(path, "worker", self.address, *more) for _ in range(count)]
         self.processes += self.workers
+        if count:
+            with distributed.Client(self.address, timeout=60, set_as_default=False) as client:
+                client.wait_for_workers(count, timeout=60)
 
     @staticmethod
     def _start(path: Path | None, what: str, *args: str) -> subprocess.Popen[str]:
