@@ -21,15 +21,16 @@ from rnngrad.analyses.stability import LN_10, growth_rate, regime
 from rnngrad.analyses.sweeping_sizes import finite, gradient_norms, mean_slope
 from rnngrad.core.activations import ACTIVATIONS
 from rnngrad.core.arrays import Array, frozen, quietly
-from rnngrad.core.jacobians import chain_end, scaled_slopes
+from rnngrad.core.jacobians import chain_end
 from rnngrad.core.lyapunov import lyapunov
 from rnngrad.core.problem import Problem
 from rnngrad.core.products import ChainEnds, chain_ends
+from rnngrad.core.rnn_passes import sure_slopes
 from rnngrad.core.spectra import sigma_max, spectral_radius
 from rnngrad.errors import UsageError
 
-TOGETHER = 2**19
-"""Numbers of the points that are advanced together (4 MiB): products stay in the cache."""
+TOGETHER = 2**23
+"""Numbers of the passes of the points that are looked at together (64 MiB)."""
 
 
 class Setting(NamedTuple):
@@ -159,7 +160,7 @@ class Net:
 
     def _parts(self, scales: Sequence[float]) -> list[Sequence[float]]:
         S, gates = self.problem.state_size, len(self.problem.cell.gates)
-        numbers = S * (S + 4 * gates * self.setting.steps)
+        numbers = 8 * S * gates * self.setting.steps
         size = max(1, TOGETHER // numbers)
         return [scales[i : i + size] for i in range(0, len(scales), size)]
 
@@ -170,7 +171,7 @@ class Net:
             ends = np.array([chain_end(net.problem, net.forward) for net in nets])
             return nets, ChainEnds(ends[:, 0], ends[:, 1])
         with quietly():
-            slopes = [scaled_slopes(net.problem, net.forward) for net in nets]
+            slopes = [sure_slopes(net.problem.activation, net.forward.a) for net in nets]
         return nets, chain_ends(self.problem.weights["W_hh"], slopes, factors)
 
     def _row(self, scale: float, net: Passes, end: _End, steady: float) -> Row:

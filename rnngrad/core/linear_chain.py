@@ -18,7 +18,7 @@ from rnngrad.core.arithmetic import FLOATS, SCALED
 from rnngrad.core.arrays import Array, Integers
 from rnngrad.core.linear import LinearNet, linear_net
 from rnngrad.core.problem import Problem
-from rnngrad.core.products import NARROW
+from rnngrad.core.pushes import NARROW
 from rnngrad.core.scaled import Scaled, scaled
 from rnngrad.core.traces import ForwardTrace
 

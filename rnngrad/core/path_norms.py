@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from rnngrad.core.arrays import Array, Integers
-from rnngrad.core.products import LARGEST_PLAIN
+from rnngrad.core.pushes import LARGEST_PLAIN
 from rnngrad.core.scaled import LOG10_2, Scaled, bands, log10_lengths, scaled, times
 
 LOW, HIGH = 2.0**-450, 2.0**200

@@ -40,6 +40,9 @@ class Scaled:
     mantissa: Array
     exponent: Integers
 
+    def __len__(self) -> int:
+        return len(self.mantissa)
+
     def __getitem__(self, index: Any) -> Scaled:
         """Indexed as an array is."""
         return Scaled(self.mantissa[index], self.exponent[index])
