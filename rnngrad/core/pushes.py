@@ -7,10 +7,12 @@ product with W, (n·r, S) · (S, S):
     forward    Cᵀ ← (J_t C)ᵀ = (Cᵀ Wᵀ) ∘ c σ'(a_t)      from the first step to the last
 
 with one exponent a point. All that is right as long as no entry underflows: entries stay within
-2⁻²⁰⁰ of the largest of their point, which is looked at before every ``TOGETHER`` steps whose slopes
-are above ``STEEP`` (a sum of terms is no smaller than the rounding of its terms, or an exact 0),
-else every step. Error: every row is that of a product whose factors have entries right to rounding,
-one row at a time (Higham, *Accuracy and Stability of Numerical Algorithms*, 2002, section 3.5).
+2⁻²⁰⁰ of the largest of their point, which is looked at before so many steps ``TOGETHER`` as their
+slopes allow: a sum of terms is no smaller than the rounding of its terms, or an exact 0, so that 7
+steps lose 7 (25 + 25 + 53) bits at most where no slope and no entry of W is below 2⁻²⁵.
+
+Error: every row is that of a product whose factors have entries right to rounding, one row at a
+time (Higham, *Accuracy and Stability of Numerical Algorithms*, 2002, section 3.5).
 """
 
 from __future__ import annotations
@@ -27,13 +29,13 @@ NARROW = 2.0**-600
 """Entries of a product closer together than this underflow nowhere in one step."""
 
 NEAR = 2.0**-200
-"""The same for ``TOGETHER`` steps."""
+"""The same for several steps, see ``TOGETHER``."""
 
 FAR = 64
 """Bits that the largest entry may be away from 1 before the exponent is taken out."""
 
-TOGETHER, STEEP = 4, 2.0**-60
-"""Steps between two looks, where no slope and no entry of W is smaller than that."""
+TOGETHER = ((7, 2.0**-25), (4, 2.0**-60))
+"""(steps, least): steps between two looks where no slope and no entry of W is below that."""
 
 LARGEST_PLAIN = 2.0**100
 """With a W_hh beyond it, or below its inverse, products of plain floats are not tried."""
@@ -43,13 +45,13 @@ Which = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 class Factors(NamedTuple):
     """The one-step Jacobians diag(``rows[t, i]``) W · 2^…, the powers of all steps of a point
-    summed in ``exponents`` (n,); ``rows`` (T, n, S). ``steep``: by step, whether no slope of it nor
-    any entry of W is small. ``plain``: by point, whether plain floats are worth a try."""
+    summed in ``exponents`` (n,); ``rows`` (T, n, S). ``least`` (T,): the least number
+    in the rows of a step, or in W. ``plain``: by point, whether plain floats are worth a try."""
 
     W: Array
     rows: Array
     exponents: Integers
-    steep: Which
+    least: Array
     plain: Which
 
     def only(self, points: Integers) -> Factors:
@@ -60,7 +62,7 @@ class Factors(NamedTuple):
             self.W,
             np.ascontiguousarray(self.rows[:, points]),
             self.exponents[points],
-            self.steep,
+            self.least,
             self.plain[points],
         )
 
@@ -73,18 +75,16 @@ def plain_factors(W: Array, slopes: Sequence[Scaled | Array], factors: Array) ->
     for i, given in enumerate(slopes):
         if isinstance(given, Scaled):
             top = np.maximum(given.exponent.max(axis=1), -(2**50))
-            by = np.maximum(given.exponent - top[:, np.newaxis], -2000)
-            rows[:, i], exponents[i] = np.ldexp(given.mantissa, by.astype(np.intc)), top.sum()
+            shift = np.maximum(given.exponent - top[:, np.newaxis], -2000)
+            rows[:, i], exponents[i] = np.ldexp(given.mantissa, shift.astype(np.intc)), top.sum()
         else:
             rows[:, i] = given
-    steep = rows.min(axis=(1, 2)) > STEEP
-    rows *= factors[:, np.newaxis]
     sizes, by = np.abs(W), np.abs(factors)
-    steep &= bool(sizes.min() > STEEP and by.min() > STEEP)
-    plain = 1 / LARGEST_PLAIN < sizes.min() <= sizes.max() < LARGEST_PLAIN
-    return Factors(
-        W, rows, exponents, steep, np.full(len(slopes), plain) & (by < LARGEST_PLAIN) & (by > 0)
-    )
+    least = np.minimum((rows.min(axis=2) * by).min(axis=1), sizes.min())
+    rows *= factors[:, np.newaxis]
+    plain = (by > 0) & (by < LARGEST_PLAIN)
+    plain &= bool(1 / LARGEST_PLAIN < sizes.min() <= sizes.max() < LARGEST_PLAIN)
+    return Factors(W, rows, exponents, least, plain)
 
 
 class Pushed(NamedTuple):
@@ -100,13 +100,13 @@ def pushed(
 ) -> Pushed:
     """The block, (n, r, S), after all steps, back or forward; ``fewer(block, done)`` may drop rows
     on the way, after so many steps."""
-    rows, steep = (f.rows, f.steep) if forward else (f.rows[::-1], f.steep[::-1])
+    rows, least = (f.rows, f.least) if forward else (f.rows[::-1], f.least[::-1])
     step = _forward(f.W) if forward else _back(f.W)
     exponents, sure, near, done = f.exponents, f.plain.copy(), False, 0
     M = _turned(block)
     other = np.empty_like(M)
     while done < len(rows) and sure.any():
-        count = TOGETHER if near and steep[done : done + TOGETHER].all() else 1
+        count = _together(least[done:]) if near else 1
         for row in rows[done : done + count]:
             step(M, row, other)
         done = min(done + count, len(rows))
@@ -116,6 +116,11 @@ def pushed(
             M = _turned(fewer(_turned(M), done))
             other = other if len(other) == len(M) else np.empty_like(M)
     return Pushed(_turned(M), exponents, sure)
+
+
+def _together(least: Array) -> int:
+    """How many of the next steps may go without a look."""
+    return next((n for n, limit in TOGETHER if least[:n].min() > limit), 1)
 
 
 def _turned(block: Array) -> Array:
