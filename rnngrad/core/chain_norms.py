@@ -11,7 +11,7 @@ that no longer count: soon there are few, and in the end one. What is looked at 
 - no step shrinks M by more than ``CANCELLED``, as an exact zero of the product would.
 
 Else the product is done again entry by entry (``core.products``). Error: that of a product whose
-factors have entries right to rounding, and 1e-10 for the norm. Sources: the exponents of graded
+factors have entries right to rounding. Sources: the exponents of graded
 products are Stewart, *On graded QR decompositions of products of matrices* (1994).
 """
 
@@ -38,8 +38,8 @@ BLOCK = 16
 FAR = 2.0**200
 """How far the largest entry of M may go within a block."""
 
-NEGLIGIBLE = 1e-11
-"""Rows whose squares sum to less than this of ‖M‖² change log10 ‖M‖ by less than 1e-11."""
+NEGLIGIBLE = 1e-15
+"""Rows whose squares sum to less than this of ‖M‖² change log10 ‖M‖ by less than 1e-15."""
 
 CANCELLED = 1e-7
 """A step that leaves less than this of ‖M‖·‖J‖ may be an exact zero."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from rnngrad.core.arrays import Array
 
-CLOSE = 1e-10
+CLOSE = 1e-14
 """Width of the bracket of ln λ₁."""
 
 SQUARINGS = 10
