@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable
 from typing import TextIO
 
-
 YOUNG = 100_000
 """Objects that are made before the garbage collector looks through them. Python's own 700 serves
 programs that run on; derive of the exercise sheet ends with 60,000, nearly all of them imported and
