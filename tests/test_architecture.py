@@ -47,7 +47,7 @@ def test_imports_run_one_way(path: Path) -> None:
     [
         ("yaml", "spec/reading.py"),
         ("typer", "cli/"),
-        ("rich", ("views/to_rich.py", "cli/progress.py")),
+        ("rich", ("views/to_rich.py", "views/to_text.py", "views/columns.py", "cli/progress.py")),
     ],
 )
 def test_a_library_has_one_home(library: str, home: str | tuple[str, ...]) -> None:
@@ -80,3 +80,29 @@ def test_public_names() -> None:
 def test_help_waits_for_nothing_slow(module: str) -> None:
     code = f"import rnngrad.cli.app, sys; sys.exit({module!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+PIPED = """
+import sys
+from rnngrad.cli.main import main
+sys.argv[1:] = ["derive", sys.argv[1]]
+try:
+    main()
+except SystemExit as done:
+    assert done.code == 0
+    print(*sys.modules, sep="\\n", file=sys.stderr)
+"""
+
+NOT_FOR_THE_SHEET = (
+    "rich.console", "rich.table", "json", "csv", "decimal", "numpy.random",
+    "rnngrad.analyses.checking", "rnngrad.analyses.grading", "rnngrad.analyses.sweep",
+    "rnngrad.spec.weights", "rnngrad.views.to_rich", "rnngrad.cli.student",
+)  # fmt: skip
+
+
+def test_derive_of_the_sheet_waits_for_nothing_it_does_not_use() -> None:
+    sheet = PACKAGE.parent / "sample_configs" / "exercise_sheet_7.yaml"
+    done = subprocess.run(
+        [sys.executable, "-c", PIPED, str(sheet)], check=True, capture_output=True, text=True
+    )
+    assert set(done.stderr.split()) & set(NOT_FOR_THE_SHEET) == set()

@@ -7,22 +7,15 @@ from pathlib import Path
 from types import MappingProxyType
 
 from rnngrad.errors import UsageError, did_you_mean
-from rnngrad.views import to_csv, to_json, to_markdown
+from rnngrad.views import to_csv, to_json, to_markdown, to_text
 from rnngrad.views.report import Report, Screen
 
 Render = Callable[[Report, Screen], Iterator[str]]
 
 
-def _rich(report: Report, screen: Screen) -> Iterator[str]:
-    """Rich takes its time to import, so only tables pay for it."""
-    from rnngrad.views import to_rich
-
-    return to_rich.render(report, screen)
-
-
 FORMATS: Mapping[str, Render] = MappingProxyType(
     {
-        "table": _rich,
+        "table": to_text.render,
         "json": to_json.render,
         "jsonl": to_json.render_lines,
         "csv": to_csv.render,
@@ -33,7 +26,7 @@ FORMATS: Mapping[str, Render] = MappingProxyType(
 
 def for_people(render: Render) -> bool:
     """Whether a format shows the report's tables, not its data."""
-    return render in (_rich, to_markdown.render)
+    return render in (to_text.render, to_markdown.render)
 
 
 LATER = ("latex",)

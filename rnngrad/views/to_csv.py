@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 from collections.abc import Iterator
@@ -24,6 +23,8 @@ def _cell(cell: Cell) -> Cell:
 
 
 def _line(cells: tuple[Cell, ...]) -> str:
+    import csv  # only now: the other formats need not wait for it
+
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(cells)
     return text.getvalue()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -55,4 +54,6 @@ def _pretty(value: object, depth: int, screen: Screen) -> str:
 
 
 def _dumps(value: object, screen: Screen) -> str:
+    import json  # only now: tables, too, take numbers from this module, and need none of it
+
     return json.dumps(value, allow_nan=False, ensure_ascii=not screen.unicode)
