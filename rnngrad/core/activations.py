@@ -46,19 +46,12 @@ def sigmoid(a: Numbers) -> Numbers:
 
 def sigmoid_slope(a: Array) -> Array:
     """σ'(a) = e⁻|ᵃ| / (1 + e⁻|ᵃ|)²: no difference of near equals, so no digits lost."""
-    return _scaled_sigmoid_slope(a, 1.0, 1.0)
-
-
-def _scaled_sigmoid_slope(a: Array, scale: float, steepness: float) -> Array:
-    """scale · σ'(steepness · a), in two arrays."""
     e = np.asarray(np.abs(a))
-    np.multiply(e, -steepness, e)
+    np.negative(e, e)
     np.exp(e, e)
     slope = np.asarray(e + 1.0)
     np.multiply(slope, slope, slope)
     np.divide(e, slope, slope)
-    if scale != 1.0:
-        np.multiply(slope, scale, slope)
     return slope
 
 
@@ -68,8 +61,11 @@ def _log2_sigmoid_slope(a: Array) -> Array:
 
 
 def tanh_slope(a: Array) -> Array:
-    """tanh'(a) = 1/cosh²(a) = 4σ'(2a)."""
-    return _scaled_sigmoid_slope(a, 4.0, 2.0)
+    """tanh'(a) = 1/cosh²(a), where it is a normal float; 0 below that."""
+    slope = np.asarray(np.cosh(a))
+    np.divide(1.0, slope, slope)
+    np.multiply(slope, slope, slope)
+    return slope
 
 
 def _log2_tanh_slope(a: Array) -> Array:

@@ -49,7 +49,8 @@ def slope(loss: Loss, output: Output, target: Array, y: Array, a: Array) -> Arra
 
 
 def _squared_error(target: Array, y: Numbers, a: Numbers) -> Numbers:
-    losses: Numbers = np.add.reduce((target - y) ** 2, axis=-1)
+    gap = target - y
+    losses: Numbers = np.add.reduce(gap * gap, axis=-1)
     return losses
 
 

@@ -13,7 +13,8 @@ from rnngrad.analyses.quantities import Quantities
 from rnngrad.core.forward import forward
 from rnngrad.core.lyapunov import lyapunov
 
-ATOL = 1e-10
+ATOL = 1e-9
+"""A unit of rounding in the slopes of a saturated step moves two neighbours by 2e-10 here."""
 
 
 def drawn(cell: str, hidden: tuple[int, ...], steps: int = 40, scale: float = 1.0) -> Net:
