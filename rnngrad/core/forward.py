@@ -6,7 +6,8 @@ import numpy as np
 
 from rnngrad.core.arrays import Numbers, quietly, weighted
 from rnngrad.core.cells import LayerTrace
-from rnngrad.core.gated_passes import Start, walks_of
+from rnngrad.core.gated_passes import walks_of
+from rnngrad.core.gated_records import Start
 from rnngrad.core.problem import Layer, Problem
 from rnngrad.core.rnn_passes import run_forward
 from rnngrad.core.traces import ForwardTrace

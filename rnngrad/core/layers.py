@@ -9,7 +9,8 @@ import numpy as np
 from rnngrad.core.arithmetic import FLOATS
 from rnngrad.core.arrays import Array
 from rnngrad.core.cells import Cell, LayerTrace, Terms
-from rnngrad.core.gated_passes import Back, safe, walks_of
+from rnngrad.core.gated_passes import walks_of
+from rnngrad.core.gated_records import Back, safe
 from rnngrad.core.problem import Layer, Problem
 from rnngrad.core.traces import BackwardTrace, ForwardTrace
 
