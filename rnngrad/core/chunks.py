@@ -40,6 +40,9 @@ PROBE = 96
 CHECK = 8
 """Steps between two looks at whether the chunks have merged."""
 
+LOOK = 0.7
+"""Times the steps to merge, as the probe has them, are run before the first look."""
+
 ROOM = 1.15
 """Times the steps to merge a chunk must at least be long."""
 
@@ -50,7 +53,7 @@ Step = Callable[..., object]
 """step(*given): s ← φ(p, s)"""
 
 Prepare = Callable[[Array, State], Step]
-"""The step on buffers p and s that stay where they are."""
+"""The step on buffers p, (K, P) or (G, K, P), and s, that stay where they are."""
 
 
 class Costs(NamedTuple):
@@ -62,9 +65,10 @@ class Costs(NamedTuple):
 
 
 class Recurrence(NamedTuple):
-    """``M_T`` (S, P) is Mᵀ, and takes ``columns`` of the first part; ``given`` what φ_j takes from
-    outside, (n, …) each; ``start`` the parts of s_{−1}, (S_i,); ``parts`` (n, S_i) to be filled;
-    ``carries`` whether φ takes s."""
+    """``M_T`` (S, P) is Mᵀ, or (G, S, P) that of each gate, and takes ``columns`` of the first part;
+    ``given`` what φ_j takes from outside, (n, …) each; ``start`` the parts of s_{−1}, (…); ``parts``
+    (n, …) to be filled, (n, G, H) with the rows of a gate side by side in the buffers; ``carries``
+    whether φ takes s."""
 
     M_T: Array
     given: State
@@ -96,16 +100,17 @@ def _steps_to_merge(r: Recurrence, probed: int) -> float:
     """From a true and a false start on the first steps, whose true rows are kept; inf where they
     do not draw near. The false one comes in after a step, when there is a size to compare with."""
     s = tuple(np.stack([part, part]) for part in r.start)
-    z, p = s[0][:, r.columns], np.empty((2, r.M_T.shape[1]))
+    times, z = _product(r.M_T), s[0][:, r.columns]
+    p = times(z, r.M_T)
     step = r.prepare(p, s)
     for i in range(probed):
-        np.dot(z, r.M_T, out=p)
+        times(z, r.M_T, p)
         step(*(given[i] for given in r.given))
         for part, rows in zip(s, r.parts, strict=True):
             rows[i] = part[0]
             if not i:
                 part[1] = 0.0 if part[0].any() else 1.0
-    allowed, gap = np.abs(z[0]).dot(np.abs(r.M_T)), np.abs((z[0] - z[1]).dot(r.M_T))
+    allowed, gap = times(np.abs(z[:1]), np.abs(r.M_T)), np.abs(times(z[:1] - z[1:], r.M_T))
     apart = float((gap[gap > 0] / allowed[gap > 0]).max(initial=ROUNDING))
     if r.carries:
         apart = max(apart, *(_apart(part) for part in s))
@@ -116,6 +121,10 @@ def _apart(rows: Array) -> float:
     """|first − second| / |first|, in the largest entry."""
     size = np.abs(rows[0]).max(initial=0.0)
     return float(np.abs(rows[0] - rows[1]).max(initial=0.0) / size) if size else 0.0
+
+
+def _product(M_T: Array) -> np.ufunc | Callable[..., Array]:
+    return np.dot if M_T.ndim == 2 else np.matmul
 
 
 def _planned(steps: int, probed: int, costs: Costs, merge: float) -> _Plan | None:
@@ -138,7 +147,7 @@ def _chunked(r: Recurrence, plan: _Plan) -> int:
     run = _Chunks(r, plan)
     run.advance(plan.length, look_from=plan.length)
     sure, left = 1, plan.patience
-    while not run.merged(min(left, plan.length), look_from=int(plan.merge / 2)):
+    while not run.merged(min(left, plan.length), look_from=int(LOOK * plan.merge)):
         left -= plan.length
         if left <= 0 or sure == plan.chunks - 1 or run.share_merged() < 0.5:
             return sure * plan.length
@@ -156,7 +165,8 @@ class _Chunks:
             tuple(_cut(array, plan) for array in arrays) for arrays in (r.given, r.parts)
         )
         self.M_T, self.size_of_M = np.ascontiguousarray(r.M_T), np.abs(r.M_T)
-        self.start = tuple(np.zeros((plan.chunks, part.shape[2])) for part in self.parts)
+        self.times = _product(r.M_T)
+        self.start = tuple(_zeros(plan.chunks, part.shape[2:]) for part in self.parts)
         for start, rows in zip(self.start, r.parts, strict=True):
             start[0] = rows[plan.probed - 1]
 
@@ -169,11 +179,12 @@ class _Chunks:
 
     def advance(self, steps: int, look_from: int) -> bool:
         """Fill so many rows of every chunk; stop, with True, where the next are there already."""
-        s, given, M_T, dot = tuple(map(np.copy, self.start)), self.given, self.M_T, np.dot
-        z, p = s[0][:, self.columns], np.empty((len(s[0]), M_T.shape[1]))
+        s, given, M_T, times = tuple(map(np.copy, self.start)), self.given, self.M_T, self.times
+        z = s[0][:, self.columns]
+        p = times(z, M_T)
         step, stored = self.prepare(p, s), list(zip(self.parts, s, strict=True))
         for j in range(steps):
-            dot(z, M_T, p)
+            times(z, M_T, p)
             step(*[array[:, j] for array in given])
             same = j >= look_from and j % CHECK == 0 and self._same(j, s)
             for rows, part in stored:
@@ -191,12 +202,13 @@ class _Chunks:
         """Whether the rows after j would do if those of step j were ``s``."""
         earlier = tuple(part[:, j] for part in self.parts)
         z, z_earlier = s[0][:, self.columns], earlier[0][:, self.columns]
-        allowed, gap = np.abs(z).dot(self.size_of_M), np.abs((z - z_earlier).dot(self.M_T))
+        allowed = self.times(np.abs(z), self.size_of_M)
+        gap = np.abs(self.times(z - z_earlier, self.M_T))
         if not (gap <= ROUNDING * allowed).all():
             return False
         if not self.carries or j + 1 == self.parts[0].shape[1]:
             return not self.carries
-        p, nothing = z_earlier.dot(self.M_T), tuple(map(np.zeros_like, s))
+        p, nothing = self.times(z_earlier, self.M_T), tuple(map(np.zeros_like, s))
         now, then, alone = (self._after(j, p, state) for state in (s, earlier, nothing))
         moved = self._after(j, p + allowed, s)
         return all(
@@ -214,3 +226,10 @@ class _Chunks:
 def _cut(array: Array, plan: _Plan) -> Array:
     rows = slice(plan.probed, plan.probed + plan.chunks * plan.length)
     return array[rows].reshape(plan.chunks, plan.length, *array.shape[1:])
+
+
+def _zeros(chunks: int, shape: tuple[int, ...]) -> Array:
+    """(K, …), but of (K, G, H) all rows of a gate are neighbours: most steps are on one gate."""
+    if len(shape) < 2:
+        return np.zeros((chunks, *shape))
+    return np.zeros((shape[0], chunks, *shape[1:])).swapaxes(0, 1)

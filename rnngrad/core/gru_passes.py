@@ -4,9 +4,9 @@
 
 for 1 − z = e z, not a difference; and back, with the diagonals of ``core.cells`` beside one another
 
-    [z r' z' n_h n_x] ∘ ∂L/∂h_t = [what is kept, ∂L/∂a_r, ∂L/∂a_z, ∂L/∂q, ∂L/∂a_n],  q = W_hn h + b_hn
+    [z r' z' n_h n_x] ∘ ∂L/∂h_t = [what is kept, ∂L/∂a_r, ∂L/∂a_z, ∂L/∂q, ∂L/∂a_n]
 
-It is right to relative rounding as long as e⁻ᵃ is a float: ``safe`` looks whether that held. Long
+with q = W_hn h + b_hn. It is right to relative rounding as long as e⁻ᵃ is a float: ``safe`` looks whether that held. Long
 walks that forget their start go in chunks (``core.chunks``), the state being h forward, and what is
 kept and arrives at the gates backward. Real numbers only.
 """
@@ -56,19 +56,20 @@ def _forward_block(W: Array, bias: Array, source: Array, a: Array, h: Array, inn
     """All rows from h[0], signs turned; ``source`` is what does not depend on h."""
     done, H = 0, h.shape[1]
     if len(a) >= FEWEST:
-        given, parts = _split(source), (h[1:], *_split(a), inner)
-        start = (h[0], np.zeros(2 * H), np.zeros(H), np.zeros(H))
-        step, costs = _forward_step(bias), forward_costs(H)
-        done = advance(Recurrence(W.T, given, start, parts, step, costs, carries=True))
+        (r_z, n), out = _gates(source), _gates(a)
+        start, M_T = (h[0], np.zeros((2, H)), np.zeros(H), np.zeros(H)), W.reshape(3, H, H)
+        r = Recurrence(M_T.swapaxes(1, 2), (r_z, n), start, (h[1:], *out, inner),
+                       _forward_step(bias), forward_costs(H), carries=True)  # fmt: skip
+        done = advance(r)
     if done < len(a):
         a[done:] = source[done:]
         _walk(W, bias, a[done:], h[done:], inner[done:])
 
 
-def _split(a: Array) -> tuple[Array, Array]:
-    """r and z together, and n."""
-    two = a.shape[-1] // 3 * 2
-    return a[..., :two], a[..., two:]
+def _gates(a: Array) -> tuple[Array, Array]:
+    """r and z, (n, 2, H), and n."""
+    gates = a.reshape(len(a), 3, -1)
+    return gates[:, :2], gates[:, 2]
 
 
 def _walk(W: Array, bias: Array, a: Array, h: Array, inner: Array) -> None:
@@ -78,7 +79,9 @@ def _walk(W: Array, bias: Array, a: Array, h: Array, inner: Array) -> None:
     invert, one = np.reciprocal, np.ones(2 * H)
     u, e, s, n = np.empty(3 * H), np.empty(2 * H), np.empty(2 * H), np.empty(H)
     u_rz, u_n, e_z, r, z = u[: 2 * H], u[2 * H :], e[H:], s[:H], s[H:]
-    for a_rz, a_n, q, before, after in zip(*_split(a), inner, h, h[1:], strict=False):
+    for a_rz, a_n, q, before, after in zip(
+        a[:, : 2 * H], a[:, 2 * H :], inner, h, h[1:], strict=False
+    ):
         dot(before, u)
         add(a_rz, u_rz, a_rz)
         exp(a_rz, e)
@@ -95,16 +98,17 @@ def _walk(W: Array, bias: Array, a: Array, h: Array, inner: Array) -> None:
 
 def _forward_step(bias: Array) -> Prepare:
     def prepare(p: Array, s: State) -> Step:
-        """s = (h, a of r and z, a of n, q), a row for each chunk."""
+        """s = (h, a of r and z, a of n, q), a row for each chunk; p gate by gate."""
         h, a_rz, a_n, q = s
-        H = h.shape[1]
-        e, v, n, one = np.empty_like(a_rz), np.empty_like(a_rz), np.empty_like(h), np.ones(1)
-        (p_rz, p_n), e_z, r, z = _split(p), e[:, H:], v[:, :H], v[:, H:]
+        e, v, n = np.empty_like(p[:2]), np.empty_like(p[:2]), np.empty_like(h)
+        gates, rows, p_n, e_z, (r, z), one = (
+            a_rz.swapaxes(0, 1), p[:2].swapaxes(0, 1), p[2], e[1], v, np.ones_like(e)
+        )  # fmt: skip
         add, multiply, exp, invert, tanh = np.add, np.multiply, np.exp, np.reciprocal, np.tanh
 
         def step(source_rz: Array, source_n: Array) -> None:
-            add(p_rz, source_rz, a_rz)
-            exp(a_rz, e)
+            add(rows, source_rz, a_rz)
+            exp(gates, e)
             add(e, one, v)
             invert(v, v)
             add(p_n, bias, q)

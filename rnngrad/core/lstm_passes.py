@@ -57,9 +57,10 @@ def _forward_block(W: Array, source: Array, a: Array, h: Array, c: Array) -> Non
     """All rows from the first of h and c, signs turned; ``source`` is what does not depend on h."""
     done, H = 0, h.shape[1]
     if len(a) >= FEWEST:
-        start, costs = (h[0], c[0], np.zeros(4 * H)), forward_costs(H)
-        parts = (h[1:], c[1:], a)
-        done = advance(Recurrence(W.T, (source,), start, parts, _forward_step, costs, carries=True))
+        given, parts = (source.reshape(-1, 4, H),), (h[1:], c[1:], a.reshape(-1, 4, H))
+        start, M_T = (h[0], c[0], np.zeros((4, H))), W.reshape(4, H, H).swapaxes(1, 2)
+        costs = forward_costs(H)
+        done = advance(Recurrence(M_T, given, start, parts, _forward_step, costs, carries=True))
     if done < len(a):
         a[done:] = source[done:]
         _walk(W, a[done:], h[done:], c[done:])
@@ -90,17 +91,16 @@ def _walk(W: Array, a: Array, h: Array, c: Array) -> None:
 
 
 def _forward_step(p: Array, s: State) -> Step:
-    """s = (h, c, a), a row for each chunk."""
+    """s = (h, c, a), a row for each chunk; p gate by gate."""
     h, c, a = s
-    H = h.shape[1]
-    v = np.empty_like(a)
-    (i, f, g, o), a_g = (v[:, k * H : (k + 1) * H] for k in range(4)), a[:, 2 * H : 3 * H]
+    gates, rows = a.swapaxes(0, 1), p.swapaxes(0, 1)
+    v = np.empty_like(p)
+    (i, f, g, o), a_g, one = v, gates[2], np.ones_like(p)
     add, multiply, exp, invert, tanh = np.add, np.multiply, np.exp, np.reciprocal, np.tanh
-    one = np.ones_like(a)
 
     def step(source: Array) -> None:
-        add(p, source, a)
-        exp(a, v)
+        add(rows, source, a)
+        exp(gates, v)
         add(v, one, v)
         invert(v, v)
         tanh(a_g, g)
