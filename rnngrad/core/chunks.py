@@ -37,13 +37,19 @@ ROUNDING = 4 * 2.0**-53
 PROBE = 96
 """Steps, at most, on which two starts are tried."""
 
+SHORTEST_PROBE = 16
+"""Of a walk of a thousand steps a long probe would be a large part."""
+
 CHECK = 8
 """Steps between two looks at whether the chunks have merged."""
 
 LOOK = 0.7
 """Times the steps to merge, as the probe has them, are run before the first look."""
 
-ROOM = 1.15
+NEAR = 2.0**-30
+"""Relative to a row, what will be gone in a third of the steps that merging took."""
+
+ROOM = 1.25
 """Times the steps to merge a chunk must at least be long."""
 
 State = tuple[Array, ...]
@@ -65,10 +71,9 @@ class Costs(NamedTuple):
 
 
 class Recurrence(NamedTuple):
-    """``M_T`` (S, P) is Mᵀ, or (G, S, P) that of each gate, and takes ``columns`` of the first part;
-    ``given`` what φ_j takes from outside, (n, …) each; ``start`` the parts of s_{−1}, (…); ``parts``
-    (n, …) to be filled, (n, G, H) with the rows of a gate side by side in the buffers; ``carries``
-    whether φ takes s."""
+    """``M_T`` (S, P) is Mᵀ, or (G, S, P) that of each gate; it takes ``columns`` of the first part.
+    ``given`` is what φ_j takes from outside, (n, …) each; ``start`` the parts of s_{−1}, ``parts``
+    (n, …) to be filled, in buffers (K, …); ``carries``: whether φ takes s."""
 
     M_T: Array
     given: State
@@ -91,7 +96,7 @@ class _Plan(NamedTuple):
 def advance(r: Recurrence) -> int:
     """Fill as many leading rows of every part as chunks can; how many that are."""
     steps = len(r.parts[0])
-    probed = min(PROBE, steps // 32)
+    probed = min(max(SHORTEST_PROBE, steps // 64), PROBE, steps)
     plan = _planned(steps, probed, r.costs, _steps_to_merge(r, probed))
     return probed if plan is None else probed + _chunked(r, plan)
 
@@ -145,11 +150,12 @@ def _chunked(r: Recurrence, plan: _Plan) -> int:
     """The rows after the probe's; how many are filled and sure: all, or the leading chunks that
     were run from their true start before patience ended."""
     run = _Chunks(r, plan)
-    run.advance(plan.length, look_from=plan.length)
+    look_from = int(LOOK * plan.merge)
+    run.advance(plan.length, plan.length, keep_from=look_from)  # the others are run again anyway
     sure, left = 1, plan.patience
-    while not run.merged(min(left, plan.length), look_from=int(LOOK * plan.merge)):
+    while not run.merged(min(left, plan.length), look_from):
         left -= plan.length
-        if left <= 0 or sure == plan.chunks - 1 or run.share_merged() < 0.5:
+        if left <= 0 or sure == plan.chunks - 1 or run.share_near() < 0.5:
             return sure * plan.length
         sure += 1
     return plan.chunks * plan.length
@@ -177,7 +183,7 @@ class _Chunks:
             start[1:] = rows[:-1, -1]
         return self.advance(patience, look_from)
 
-    def advance(self, steps: int, look_from: int) -> bool:
+    def advance(self, steps: int, look_from: int, keep_from: int = 0) -> bool:
         """Fill so many rows of every chunk; stop, with True, where the next are there already."""
         s, given, M_T, times = tuple(map(np.copy, self.start)), self.given, self.M_T, self.times
         z = s[0][:, self.columns]
@@ -187,16 +193,20 @@ class _Chunks:
             times(z, M_T, p)
             step(*[array[:, j] for array in given])
             same = j >= look_from and j % CHECK == 0 and self._same(j, s)
-            for rows, part in stored:
-                rows[:, j] = part
+            if j >= keep_from:
+                for rows, part in stored:
+                    rows[:, j] = part
             if same:
                 return True
         return False
 
-    def share_merged(self) -> float:
-        """The share of chunks from whose ends, as they are now, their successors were run."""
-        rows, start = self.parts[0], self.start[0]
-        return float((rows[:-1, -1] == start[1:]).all(axis=1).mean())
+    def share_near(self) -> float:
+        """The share of chunks that ended near to where their successors were started: one more run
+        of those is short."""
+        end, start = self.parts[0][:-1, -1], self.start[0][1:]
+        rest = tuple(range(1, end.ndim))
+        gap, size = np.abs(end - start).max(axis=rest), np.abs(end).max(axis=rest)
+        return float((gap <= NEAR * size).mean())
 
     def _same(self, j: int, s: State) -> bool:
         """Whether the rows after j would do if those of step j were ``s``."""

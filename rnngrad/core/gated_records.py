@@ -19,7 +19,7 @@ FEWEST = 400
 BLOCK = 2**13
 """Steps whose sources or diagonals are laid out together: memory has no further term in T."""
 
-IN_CACHE = 2**12
+IN_CACHE = 2**13
 """Numbers of h taken together where several functions follow one another."""
 
 

@@ -6,9 +6,9 @@ for 1 − z = e z, not a difference; and back, with the diagonals of ``core.cell
 
     [z r' z' n_h n_x] ∘ ∂L/∂h_t = [what is kept, ∂L/∂a_r, ∂L/∂a_z, ∂L/∂q, ∂L/∂a_n]
 
-with q = W_hn h + b_hn. It is right to relative rounding as long as e⁻ᵃ is a float: ``safe`` looks whether that held. Long
-walks that forget their start go in chunks (``core.chunks``), the state being h forward, and what is
-kept and arrives at the gates backward. Real numbers only.
+with q = W_hn h + b_hn. It is right to relative rounding as long as e⁻ᵃ is a float: ``safe`` looks
+whether that held. Long walks that forget their start go in chunks (``core.chunks``), the state
+being h forward, and what is kept and arrives at the gates backward. Real numbers only.
 """
 
 from __future__ import annotations
@@ -209,10 +209,12 @@ def _diagonals(a: Array, h: Array, inner: Array, out: Array) -> None:
 
 
 def forward_costs(hidden: int) -> Costs:
-    """Measured at 16 … 256 units."""
-    return Costs(6.0, 9.0, hidden / 64)
+    """Fitted at 16 … 256 units."""
+    size = hidden**2
+    return Costs(2.9 + size / 3000, 5.5 + size / 3000, hidden / 80 + size / 10000)
 
 
 def back_costs(hidden: int) -> Costs:
-    """Measured at 16 … 256 units."""
-    return Costs(6.0, 7.0, hidden / 64)
+    """Fitted at 16 … 256 units."""
+    size = hidden**2
+    return Costs(1.6 + size / 4000, 3.3 + size / 4000, hidden / 100 + size / 10000)
