@@ -118,7 +118,8 @@ def _steps_to_merge(r: Recurrence, probed: int) -> float:
     allowed, gap = times(np.abs(z[:1]), np.abs(r.M_T)), np.abs(times(z[:1] - z[1:], r.M_T))
     apart = float((gap[gap > 0] / allowed[gap > 0]).max(initial=ROUNDING))
     if r.carries:
-        apart = max(apart, *(_apart(part) for part in s))
+        beside = np.delete(s[0], r.columns, axis=1)
+        apart = max(apart, *map(_apart, (beside, *s) if beside.size else s))
     return probed * float(np.log(ROUNDING) / np.log(apart)) if apart < 0.5 else np.inf
 
 

@@ -211,10 +211,10 @@ def _diagonals(a: Array, h: Array, inner: Array, out: Array) -> None:
 def forward_costs(hidden: int) -> Costs:
     """Fitted at 16 … 256 units."""
     size = hidden**2
-    return Costs(2.9 + size / 3000, 5.5 + size / 3000, hidden / 80 + size / 10000)
+    return Costs(3.4 + size / 3000, 5.5 + size / 3000, hidden / 80 + size / 10000)
 
 
 def back_costs(hidden: int) -> Costs:
     """Fitted at 16 … 256 units."""
     size = hidden**2
-    return Costs(1.6 + size / 4000, 3.3 + size / 4000, hidden / 100 + size / 10000)
+    return Costs(2.0 + size / 4000, 3.3 + size / 4000, hidden / 100 + size / 10000)

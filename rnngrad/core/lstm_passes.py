@@ -210,10 +210,10 @@ def _diagonals(a: Array, c: Array, out: Array) -> None:
 def forward_costs(hidden: int) -> Costs:
     """Fitted at 16 … 256 units."""
     size = hidden**2
-    return Costs(2.5 + size / 2500, 5.5 + size / 3000, hidden / 70 + size / 7500)
+    return Costs(3.0 + size / 2500, 5.5 + size / 3000, hidden / 70 + size / 7500)
 
 
 def back_costs(hidden: int) -> Costs:
     """Fitted at 16 … 256 units."""
     size = hidden**2
-    return Costs(2.2 + size / 2400, 5.0 + size / 3000, hidden / 85 + size / 8000)
+    return Costs(2.7 + size / 2400, 5.0 + size / 3000, hidden / 85 + size / 8000)
