@@ -24,21 +24,20 @@ what is carried on, each has its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 import numpy as np
 
 from rnngrad.core.arrays import Array
-
-ROUNDING = 4 * 2.0**-53
-"""Times |M||z| it is what one step may be wrong by."""
-
-PROBE = 96
-"""Steps, at most, on which two starts are tried."""
-
-SHORTEST_PROBE = 16
-"""Of a walk of a thousand steps a long probe would be a large part."""
+from rnngrad.core.chunk_plans import (
+    PROBE,
+    ROUNDING,
+    SHORTEST_PROBE,
+    Plan,
+    Recurrence,
+    State,
+    planned,
+    product,
+    steps_to_merge,
+)
 
 CHECK = 8
 """Steps between two looks at whether the chunks have merged."""
@@ -46,108 +45,22 @@ CHECK = 8
 LOOK = 0.7
 """Times the steps to merge, as the probe has them, are run before the first look."""
 
+MOST = 3
+"""Runs again, at most."""
+
 NEAR = 2.0**-30
 """Relative to a row, what will be gone in a third of the steps that merging took."""
-
-ROOM = 1.25
-"""Times the steps to merge a chunk must at least be long."""
-
-State = tuple[Array, ...]
-"""The parts of s, a row for each chunk."""
-
-Step = Callable[..., object]
-"""step(*given): s ← φ(p, s)"""
-
-Prepare = Callable[[Array, State], Step]
-"""The step on buffers p, (K, P) or (G, K, P), and s, that stay where they are."""
-
-
-class Costs(NamedTuple):
-    """Microseconds, roughly: a ``plain`` step of a row, and one of K rows, ``call`` + K ``row``."""
-
-    plain: float
-    call: float
-    row: float
-
-
-class Recurrence(NamedTuple):
-    """``M_T`` (S, P) is Mᵀ, or (G, S, P) that of each gate; it takes ``columns`` of the first part.
-    ``given`` is what φ_j takes from outside, (n, …) each; ``start`` the parts of s_{−1}, ``parts``
-    (n, …) to be filled, in buffers (K, …); ``carries``: whether φ takes s."""
-
-    M_T: Array
-    given: State
-    start: State
-    parts: State
-    prepare: Prepare
-    costs: Costs
-    columns: slice = slice(None)
-    carries: bool = False
-
-
-class _Plan(NamedTuple):
-    probed: int
-    chunks: int
-    length: int
-    merge: float
-    patience: int
 
 
 def advance(r: Recurrence) -> int:
     """Fill as many leading rows of every part as chunks can; how many that are."""
     steps = len(r.parts[0])
     probed = min(max(SHORTEST_PROBE, steps // 64), PROBE, steps)
-    plan = _planned(steps, probed, r.costs, _steps_to_merge(r, probed))
+    plan = planned(steps, probed, r.costs, steps_to_merge(r, probed))
     return probed if plan is None else probed + _chunked(r, plan)
 
 
-def _steps_to_merge(r: Recurrence, probed: int) -> float:
-    """From a true and a false start on the first steps, whose true rows are kept; inf where they
-    do not draw near. The false one comes in after a step, when there is a size to compare with."""
-    s = tuple(np.stack([part, part]) for part in r.start)
-    times, z = _product(r.M_T), s[0][:, r.columns]
-    p = times(z, r.M_T)
-    step = r.prepare(p, s)
-    for i in range(probed):
-        times(z, r.M_T, p)
-        step(*(given[i] for given in r.given))
-        for part, rows in zip(s, r.parts, strict=True):
-            rows[i] = part[0]
-            if not i:
-                part[1] = 0.0 if part[0].any() else 1.0
-    allowed, gap = times(np.abs(z[:1]), np.abs(r.M_T)), np.abs(times(z[:1] - z[1:], r.M_T))
-    apart = float((gap[gap > 0] / allowed[gap > 0]).max(initial=ROUNDING))
-    if r.carries:
-        beside = np.delete(s[0], r.columns, axis=1)
-        apart = max(apart, *map(_apart, (beside, *s) if beside.size else s))
-    return probed * float(np.log(ROUNDING) / np.log(apart)) if apart < 0.5 else np.inf
-
-
-def _apart(rows: Array) -> float:
-    """|first − second| / |first|, in the largest entry."""
-    size = np.abs(rows[0]).max(initial=0.0)
-    return float(np.abs(rows[0] - rows[1]).max(initial=0.0) / size) if size else 0.0
-
-
-def _product(M_T: Array) -> np.ufunc | Callable[..., Array]:
-    return np.dot if M_T.ndim == 2 else np.matmul
-
-
-def _planned(steps: int, probed: int, costs: Costs, merge: float) -> _Plan | None:
-    """How many chunks, or None where a plain loop is faster: (call + K row) (L + merge) is least
-    for the K taken."""
-    steps -= probed
-    if not np.isfinite(merge):
-        return None
-    chunks = int(min(np.sqrt(costs.call / costs.row * steps / merge), steps / (ROOM * merge)))
-    if chunks < 2:
-        return None
-    length = steps // chunks
-    affordable = int(steps * costs.plain / (costs.call + chunks * costs.row)) - length
-    return _Plan(probed, chunks, length, merge, affordable) if merge < 0.8 * affordable else None
-
-
-def _chunked(r: Recurrence, plan: _Plan) -> int:
+def _chunked(r: Recurrence, plan: Plan) -> int:
     """The rows after the probe's; how many are filled and sure: all, or the leading chunks that
     were run from their true start before patience ended."""
     run = _Chunks(r, plan)
@@ -155,10 +68,9 @@ def _chunked(r: Recurrence, plan: _Plan) -> int:
     run.advance(plan.length, plan.length, keep_from=look_from)  # the others are run again anyway
     sure, left = 1, plan.patience
     while not run.merged(min(left, plan.length), look_from):
-        left -= plan.length
-        if left <= 0 or sure == plan.chunks - 1 or run.share_near() < 0.5:
+        if left < plan.length or sure == min(plan.chunks - 1, MOST) or run.share_near() < 0.5:
             return sure * plan.length
-        sure += 1
+        sure, look_from, left = sure + 1, 0, max(left - plan.length, plan.length)
     return plan.chunks * plan.length
 
 
@@ -166,13 +78,13 @@ class _Chunks:
     """The rows of chunk c and step j of it, as [c, j] of every part; ``start`` (K, S_i) is s before
     the first step of each, at first 0 but for the true one."""
 
-    def __init__(self, r: Recurrence, plan: _Plan) -> None:
+    def __init__(self, r: Recurrence, plan: Plan) -> None:
         self.prepare, self.columns, self.carries = r.prepare, r.columns, r.carries
         self.given, self.parts = (
             tuple(_cut(array, plan) for array in arrays) for arrays in (r.given, r.parts)
         )
         self.M_T, self.size_of_M = np.ascontiguousarray(r.M_T), np.abs(r.M_T)
-        self.times = _product(r.M_T)
+        self.times = product(r.M_T)
         self.start = tuple(_zeros(plan.chunks, part.shape[2:]) for part in self.parts)
         for start, rows in zip(self.start, r.parts, strict=True):
             start[0] = rows[plan.probed - 1]
@@ -234,7 +146,7 @@ class _Chunks:
         return s
 
 
-def _cut(array: Array, plan: _Plan) -> Array:
+def _cut(array: Array, plan: Plan) -> Array:
     rows = slice(plan.probed, plan.probed + plan.chunks * plan.length)
     return array[rows].reshape(plan.chunks, plan.length, *array.shape[1:])
 

@@ -19,7 +19,8 @@ import numpy as np
 
 from rnngrad.core.arrays import Array
 from rnngrad.core.cells import LayerTrace
-from rnngrad.core.chunks import Costs, Prepare, Recurrence, State, Step, advance
+from rnngrad.core.chunk_plans import Costs, Prepare, Recurrence, State, Step
+from rnngrad.core.chunks import advance
 from rnngrad.core.gated_records import (
     BLOCK,
     FEWEST,

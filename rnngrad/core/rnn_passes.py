@@ -20,7 +20,8 @@ import numpy as np
 
 from rnngrad.core.activations import Activation
 from rnngrad.core.arrays import Array
-from rnngrad.core.chunks import Costs, Prepare, Recurrence, State, Step, advance
+from rnngrad.core.chunk_plans import Costs, Prepare, Recurrence, State, Step
+from rnngrad.core.chunks import advance
 from rnngrad.core.outputs import SMALLEST_SURE, scaled_slope
 from rnngrad.core.scaled import Scaled
 

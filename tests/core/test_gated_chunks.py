@@ -12,6 +12,7 @@ from rnngrad.core import chunks, forward, gru_passes, layers, lstm_passes
 from rnngrad.core.arithmetic import FLOATS
 from rnngrad.core.arrays import Array, quietly
 from rnngrad.core.cells import LayerTrace
+from rnngrad.core.chunk_plans import Recurrence
 from rnngrad.core.gated_passes import WALKS
 from rnngrad.core.gated_records import Back, Start
 from rnngrad.core.problem import Problem
@@ -85,7 +86,7 @@ def filled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many rows each call of ``advance`` filled."""
     rows: list[int] = []
 
-    def advance(r: chunks.Recurrence) -> int:
+    def advance(r: Recurrence) -> int:
         rows.append(chunks.advance(r))
         return rows[-1]
 
