@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -143,24 +144,40 @@ def test_rows_that_vanish(cell: str, loss_at: str) -> None:
     assert_rows_agree(both_back(problem, trace, direct, last), 1e-10)
 
 
+def with_a_slow_unit(cell: str) -> Problem:
+    """Unit 0 remembers longer than all others, and no matrix reads it."""
+    problem = net(cell, 3000, 6, memory=-1.5, gain=0.5)
+    weights, (name, gate) = dict(problem.weights), MEMORY[cell]
+    weights[name], weights["W_hh"] = weights[name].copy(), weights["W_hh"].copy()
+    weights[name][gate * 6] = 1.2
+    weights["W_hh"][:, 0] = 0.0
+    return replace(problem, weights=weights)
+
+
 @pytest.mark.parametrize("cell", CELLS)
-def test_units_of_very_different_size(cell: str) -> None:
-    """A unit that nothing feeds holds 1e-200 of the others: entry by entry it is as right."""
-    problem = net(cell, 1500, 6)
+def test_what_no_matrix_reads_has_merged_too(cell: str, filled: list[int]) -> None:
+    walked = both_forward(with_a_slow_unit(cell))
+    assert max(filled) > 2000
+    assert_rows_agree(walked, 2e-13)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_units_of_very_different_size(cell: str, filled: list[int]) -> None:
+    """The slow unit's gradient is 1e-200 of the others', and as right, entry by entry."""
+    problem = with_a_slow_unit(cell)
     trace = both_forward(problem).slow
     assert isinstance(trace, LayerTrace)
-    direct = np.random.default_rng(3).normal(size=(1500, 6))
+    direct = np.random.default_rng(3).normal(size=(3000, 6))
     direct[:, 0] *= 1e-200
-    W_hh = problem.weights["W_hh"].copy()
-    W_hh[:, 0] = 0.0
-    with quietly():
-        terms = problem.cell.linearise(trace, problem.activation, FLOATS)
-        slow = layers.step_by_step(problem.cell, terms, W_hh, direct, 1500)
-        fast = WALKS[cell].back(trace, W_hh, direct, 1500)
-    assert np.abs(fast.h[:-1, 0] + direct[:, 0]).max() < 1e-180
-    part = slow.h[:-1, 0] + direct[:, 0], fast.h[:-1, 0] + direct[:, 0]
-    typical = np.median(np.abs(part[0]))
-    np.testing.assert_allclose(part[1], part[0], rtol=1e-11, atol=1e-13 * typical)
+    filled.clear()
+    slow, fast = both_back(problem, trace, direct, 3000)
+    assert isinstance(slow, Back)
+    assert isinstance(fast, Back)
+    assert max(filled) > 2000
+    kept = (slow.h, fast.h) if slow.c is None or fast.c is None else (slow.c, fast.c)
+    typical = np.median(np.abs(kept[0][:, 0]))
+    assert typical < 1e-190
+    assert np.abs(kept[1][:, 0] - kept[0][:, 0]).max() < 1e-12 * typical
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -198,3 +215,14 @@ def test_planted_mistakes_are_caught(
         monkeypatch.setattr(chunks._Chunks, "advance", from_nothing)
     with pytest.raises(AssertionError):
         check_both_ways(net(cell, 3001, 40))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_memory_that_is_not_looked_at_is_caught(
+    cell: str, filled: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunks._Chunks, "_after", lambda self, j, p, s: (np.zeros(1),))
+    for test in (test_what_no_matrix_reads_has_merged_too, test_units_of_very_different_size):
+        with pytest.raises(AssertionError):
+            test(cell, filled)
+        assert max(filled) > 2000
