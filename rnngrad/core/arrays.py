@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -55,3 +56,8 @@ def weighted(weights: Array, rows: Numbers) -> Numbers:
 def column(values: Numbers) -> Numbers:
     """shape (n,) -> (n, 1)"""
     return values[:, np.newaxis]
+
+
+def side_by_side(parts: Sequence[Numbers]) -> Numbers:
+    """Columns after one another; a single part is that part itself, no copy."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)

@@ -1,160 +1,158 @@
 """A recurrence of many steps as a few hundred matrix products: chunks of time advance together.
 
-    u_j = source_j + M z_{j−1},   z_j = φ_j(u_j),   j = 0 … n−1,   z_{−1} given
+    s_j = φ_j(M z_{j−1}, s_{j−1}),   j = 0 … n−1,   z the columns of s that M takes, s_{−1} given
 
-The n steps are cut into K chunks of L steps, each started from 0 (the first from its own z): one
+The n steps are cut into K chunks of L steps, each started from 0 (the first from its own s): one
 step of all chunks is one (K, S) · (S, S) product. Then every chunk is run again from the end of the
 one before it, until its rows are those of the first run; what follows needs no second run. A
 contracting recurrence forgets its start, so that this takes far fewer than L steps.
 
-*Merged* means |u_j − earlier u_j| ≤ 4·2⁻⁵³ (|M||z_{j−1}| + |u_j|), entry by entry: no more than one
-product with M may be wrong by anyway. So every row satisfies the recurrence within the rounding of
-a plain loop, and rows that vanish are as right, relatively, as any other. Two starts are tried on
-the first steps to see how fast they merge; near criticality, in chaos, or where sources are rare
-they do not, and the caller goes on one step at a time. Source: Jacobi iteration in time, as in
-Gander, *50 years of time parallel time integration* (2015), section 3, stopped where it is exact.
+*Merged* after step j means |M (z − z')| ≤ 4·2⁻⁵³ |M||z|, entry by entry, the rows of the first run
+being primed: no more than one product with M may be wrong by anyway. Where φ takes s_j besides, as
+the memory of a gated cell, which is affine in it, then what that product's rounding may move φ by,
+and the rounding of φ's own terms: with p = M z'
+
+    |φ(p, s) − φ(p, s')| ≤ 2·4·2⁻⁵³ (|φ(p, s)| + |φ(p, 0)| + |φ(p + |M||z|, s) − φ(p, s)|)
+
+So every row satisfies the recurrence within the rounding of a plain loop, and rows that vanish are
+as right, relatively, as any other. Two starts are tried on the first steps to see how fast they
+merge; near criticality, in chaos, or where sources are rare they do not, and the caller goes on one
+step at a time. Source: Jacobi iteration in time, as in Gander, *50 years of time parallel time
+integration* (2015), section 3, stopped where it is exact. The 2 is for both runs being rounded: of
+what is carried on, each has its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 import numpy as np
 
 from rnngrad.core.arrays import Array
-
-ROUNDING = 4 * 2.0**-53
-"""Times |M||z| + |u| it is what one step may be wrong by."""
-
-PROBE = 96
-"""Steps on which two starts are tried."""
+from rnngrad.core.chunk_plans import (
+    PROBE,
+    ROUNDING,
+    SHORTEST_PROBE,
+    Plan,
+    Recurrence,
+    State,
+    planned,
+    product,
+    steps_to_merge,
+)
 
 CHECK = 8
 """Steps between two looks at whether the chunks have merged."""
 
-FEWEST = 2000
-"""Steps below which chunks are not worth the trial."""
+LOOK = 0.7
+"""Times the steps to merge, as the probe has them, are run before the first look."""
 
-Phi = Callable[[int, int, Array, Array], object]
-"""phi(i, stride, u, z): z[c] ← φ_{i + c·stride}(u[c]) for every row c."""
+MOST = 3
+"""Runs again, at most."""
 
-
-class Recurrence(NamedTuple):
-    """``M_T`` (S, S) is Mᵀ; ``source``, ``u`` and ``z`` (n, S), the last two to be filled; ``z_0``
-    (S,) is what z_{−1} is; ``phi`` as ``Phi``."""
-
-    M_T: Array
-    source: Array
-    z_0: Array
-    u: Array
-    z: Array
-    phi: Phi
-
-
-class _Plan(NamedTuple):
-    chunks: int
-    length: int
-    merge: float
-    patience: int
+NEAR = 2.0**-30
+"""Relative to a row, what will be gone in a third of the steps that merging took."""
 
 
 def advance(r: Recurrence) -> int:
-    """Fill as many leading rows of ``u`` and ``z`` as chunks can; how many that are."""
-    steps, size = r.source.shape
-    if steps < FEWEST:
-        return 0
-    plan = _planned(steps - PROBE, size, _steps_to_merge(r))
-    if plan is None:
-        return PROBE
-    return PROBE + _chunked(r, plan)
+    """Fill as many leading rows of every part as chunks can; how many that are."""
+    steps = len(r.parts[0])
+    probed = min(max(SHORTEST_PROBE, steps // 64), PROBE, steps)
+    plan = planned(steps, probed, r.costs, steps_to_merge(r, probed))
+    return probed if plan is None else probed + _chunked(r, plan)
 
 
-def _steps_to_merge(r: Recurrence) -> float:
-    """From a true and a false start on the first ``PROBE`` steps, whose true rows are kept; inf
-    where they do not draw near."""
-    z = np.stack([r.z_0, np.zeros_like(r.z_0) if r.z_0.any() else np.ones_like(r.z_0)])
-    u = np.empty_like(z)
-    for i in range(PROBE):
-        before = z.copy()
-        np.dot(before, r.M_T, out=u)
-        u += r.source[i]
-        r.phi(i, 0, u, z)
-        r.u[i], r.z[i] = u[0], z[0]
-    allowed = np.abs(before[0]).dot(np.abs(r.M_T)) + np.abs(u[0])
-    gap = np.abs(u[0] - u[1])
-    apart = float((gap[gap > 0] / allowed[gap > 0]).max(initial=ROUNDING))
-    return PROBE * float(np.log(ROUNDING) / np.log(apart)) if apart < 0.5 else np.inf
-
-
-def _planned(steps: int, size: int, merge: float) -> _Plan | None:
-    """How many chunks, or None where a plain loop is faster.
-
-    In microseconds, roughly, a step of one row costs 0.9 + S²/12000, and one of K rows
-    4 + S²/11000 + K (S/480 + S²/25000): that times L + merge is least for the K taken.
-    """
-    if not np.isfinite(merge):
-        return None
-    call, row = 4 + size**2 / 11000, size / 480 + size**2 / 25000
-    chunks = int(np.sqrt(call / row * steps / merge))
-    if chunks < 2:
-        return None
-    length = steps // chunks
-    affordable = int(steps * (0.9 + size**2 / 12000) / (call + chunks * row)) - length
-    return _Plan(chunks, length, merge, affordable) if merge < 0.8 * affordable else None
-
-
-def _chunked(r: Recurrence, plan: _Plan) -> int:
+def _chunked(r: Recurrence, plan: Plan) -> int:
     """The rows after the probe's; how many are filled and sure: all, or the leading chunks that
     were run from their true start before patience ended."""
     run = _Chunks(r, plan)
-    run.advance(plan.length, look_from=plan.length)
+    look_from = int(LOOK * plan.merge)
+    run.advance(plan.length, plan.length, keep_from=look_from)  # the others are run again anyway
     sure, left = 1, plan.patience
-    while not run.merged(min(left, plan.length), look_from=int(plan.merge / 2)):
-        left -= plan.length
-        if left <= 0 or sure == plan.chunks - 1 or run.share_merged() < 0.5:
+    while not run.merged(min(left, plan.length), look_from):
+        if left < plan.length or sure == min(plan.chunks - 1, MOST) or run.share_near() < 0.5:
             return sure * plan.length
-        sure += 1
+        sure, look_from, left = sure + 1, 0, max(left - plan.length, plan.length)
     return plan.chunks * plan.length
 
 
 class _Chunks:
-    """The rows of chunk c and step j of it, as [c, j] of ``source``, ``u`` and ``z``; ``start`` (K,
-    S) is z before the first step of each, at first 0 but for the true one."""
+    """The rows of chunk c and step j of it, as [c, j] of every part; ``start`` (K, S_i) is s before
+    the first step of each, at first 0 but for the true one."""
 
-    def __init__(self, r: Recurrence, plan: _Plan) -> None:
-        self.phi, self.length = r.phi, plan.length
-        rows = slice(PROBE, PROBE + plan.chunks * plan.length)
-        shape = (plan.chunks, plan.length, -1)
-        self.source, self.u, self.z = (p[rows].reshape(shape) for p in (r.source, r.u, r.z))
+    def __init__(self, r: Recurrence, plan: Plan) -> None:
+        self.prepare, self.columns, self.carries = r.prepare, r.columns, r.carries
+        self.given, self.parts = (
+            tuple(_cut(array, plan) for array in arrays) for arrays in (r.given, r.parts)
+        )
         self.M_T, self.size_of_M = np.ascontiguousarray(r.M_T), np.abs(r.M_T)
-        self.start = np.zeros((plan.chunks, self.u.shape[2]))
-        self.start[0] = r.z[PROBE - 1]
+        self.times = product(r.M_T)
+        self.start = tuple(_zeros(plan.chunks, part.shape[2:]) for part in self.parts)
+        for start, rows in zip(self.start, r.parts, strict=True):
+            start[0] = rows[plan.probed - 1]
 
     def merged(self, patience: int, look_from: int) -> bool:
         """Every chunk again from the end of the one before it; whether all came to the rows that
         were there, within ``patience`` steps."""
-        self.start[1:] = self.z[:-1, -1]
+        for start, rows in zip(self.start, self.parts, strict=True):
+            start[1:] = rows[:-1, -1]
         return self.advance(patience, look_from)
 
-    def advance(self, steps: int, look_from: int) -> bool:
-        """Fill so many rows of every chunk; stop, with True, where they are there already."""
-        source, phi, M_T, dot, add = self.source, self.phi, self.M_T, np.dot, np.add
-        z, u = self.start.copy(), np.empty_like(self.start)
+    def advance(self, steps: int, look_from: int, keep_from: int = 0) -> bool:
+        """Fill so many rows of every chunk; stop, with True, where the next are there already."""
+        s, given, M_T, times = tuple(map(np.copy, self.start)), self.given, self.M_T, self.times
+        z = s[0][:, self.columns]
+        p = times(z, M_T)
+        step, stored = self.prepare(p, s), list(zip(self.parts, s, strict=True))
         for j in range(steps):
-            dot(z, M_T, u)
-            add(u, source[:, j], u)
-            if j >= look_from and j % CHECK == 0 and self._same(z, u, self.u[:, j]):
+            times(z, M_T, p)
+            step(*[array[:, j] for array in given])
+            same = j >= look_from and j % CHECK == 0 and self._same(j, s)
+            if j >= keep_from:
+                for rows, part in stored:
+                    rows[:, j] = part
+            if same:
                 return True
-            self.u[:, j] = u
-            phi(PROBE + j, self.length, u, z)
-            self.z[:, j] = z
         return False
 
-    def share_merged(self) -> float:
-        """The share of chunks from whose ends, as they are now, their successors were run."""
-        return float((self.z[:-1, -1] == self.start[1:]).all(axis=1).mean())
+    def share_near(self) -> float:
+        """The share of chunks that ended near to where their successors were started: one more run
+        of those is short."""
+        end, start = self.parts[0][:-1, -1], self.start[0][1:]
+        rest = tuple(range(1, end.ndim))
+        gap, size = np.abs(end - start).max(axis=rest), np.abs(end).max(axis=rest)
+        return float((gap <= NEAR * size).mean())
 
-    def _same(self, z: Array, u: Array, earlier: Array) -> bool:
-        allowed = np.abs(z).dot(self.size_of_M) + np.abs(u)
-        return bool((np.abs(u - earlier) <= ROUNDING * allowed).all())
+    def _same(self, j: int, s: State) -> bool:
+        """Whether the rows after j would do if those of step j were ``s``."""
+        earlier = tuple(part[:, j] for part in self.parts)
+        z, z_earlier = s[0][:, self.columns], earlier[0][:, self.columns]
+        allowed = self.times(np.abs(z), self.size_of_M)
+        gap = np.abs(self.times(z - z_earlier, self.M_T))
+        if not (gap <= ROUNDING * allowed).all():
+            return False
+        if not self.carries or j + 1 == self.parts[0].shape[1]:
+            return not self.carries
+        p, nothing = self.times(z_earlier, self.M_T), tuple(map(np.zeros_like, s))
+        now, then, alone = (self._after(j, p, state) for state in (s, earlier, nothing))
+        moved = self._after(j, p + allowed, s)
+        return all(
+            (np.abs(a - b) <= 2 * ROUNDING * (np.abs(a) + np.abs(c) + np.abs(d - a))).all()
+            for a, b, c, d in zip(now, then, alone, moved, strict=True)
+        )
+
+    def _after(self, j: int, p: Array, s: State) -> State:
+        """φ_{j+1}(p, s)"""
+        s = tuple(map(np.copy, s))
+        self.prepare(p.copy(), s)(*(array[:, j + 1] for array in self.given))
+        return s
+
+
+def _cut(array: Array, plan: Plan) -> Array:
+    rows = slice(plan.probed, plan.probed + plan.chunks * plan.length)
+    return array[rows].reshape(plan.chunks, plan.length, *array.shape[1:])
+
+
+def _zeros(chunks: int, shape: tuple[int, ...]) -> Array:
+    """(K, …), but of (K, G, H) all rows of a gate are neighbours: most steps are on one gate."""
+    if len(shape) < 2:
+        return np.zeros((chunks, *shape))
+    return np.zeros((shape[0], chunks, *shape[1:])).swapaxes(0, 1)

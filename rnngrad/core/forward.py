@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnngrad.core.arrays import Numbers, quietly, weighted
+from rnngrad.core.arrays import Numbers, quietly, side_by_side, weighted
 from rnngrad.core.cells import LayerTrace
-from rnngrad.core.gated_passes import Start, walks_of
+from rnngrad.core.gated_passes import walks_of
+from rnngrad.core.gated_records import Start
 from rnngrad.core.problem import Layer, Problem
 from rnngrad.core.rnn_passes import run_forward
 from rnngrad.core.traces import ForwardTrace
@@ -105,15 +106,13 @@ def _side_by_side(
     layers: list[LayerTrace],
 ) -> tuple[Numbers, Numbers, Numbers | None, Numbers | None]:
     """a, h, c and inner of all layers, lowest first."""
-    a = np.concatenate([layer.a for layer in layers], axis=1)
-    h = np.concatenate([layer.h for layer in layers], axis=1)
     c = [layer.c for layer in layers if layer.c is not None]
     inner = [layer.inner for layer in layers if layer.inner is not None]
     return (
-        a,
-        h,
-        np.concatenate(c, axis=1) if c else None,
-        np.concatenate(inner, axis=1) if inner else None,
+        side_by_side([layer.a for layer in layers]),
+        side_by_side([layer.h for layer in layers]),
+        side_by_side(c) if c else None,
+        side_by_side(inner) if inner else None,
     )
 
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from rnngrad.core.arithmetic import FLOATS
-from rnngrad.core.arrays import Array
+from rnngrad.core.arrays import Array, side_by_side
 from rnngrad.core.cells import Cell, LayerTrace, Terms
-from rnngrad.core.gated_passes import Back, safe, walks_of
+from rnngrad.core.gated_passes import walks_of
+from rnngrad.core.gated_records import Back, safe
 from rnngrad.core.problem import Layer, Problem
 from rnngrad.core.traces import BackwardTrace, ForwardTrace
 
@@ -30,9 +31,11 @@ def through_layers(
         walks.append(_walk(problem, layer, share, enters))
         enters = walks[-1].at_x @ layer.weights["W_xh"]
     walks.reverse()
-    dL_dh = np.concatenate([walk.h for walk in walks], axis=1)
-    dLt_dht = np.zeros((problem.steps, problem.hidden))
-    dLt_dht[:, layers[-1].units] = direct
+    dL_dh = side_by_side([walk.h for walk in walks])
+    dLt_dht = direct
+    if len(layers) > 1:
+        dLt_dht = np.zeros((problem.steps, problem.hidden))
+        dLt_dht[:, layers[-1].units] = direct
     dL_dh[1:] += dLt_dht
     c = [walk.c for walk in walks if walk.c is not None]
     weights = _parameters(problem, shares, walks)
@@ -43,10 +46,10 @@ def through_layers(
         dL_da_y,
         dLt_dht,
         dL_dh,
-        np.concatenate([walk.at_x for walk in walks], axis=1),
+        side_by_side([walk.at_x for walk in walks]),
         enters,
         weights,
-        np.concatenate(c, axis=1) if c else None,
+        side_by_side(c) if c else None,
     )
 
 

@@ -20,7 +20,8 @@ import numpy as np
 
 from rnngrad.core.activations import Activation
 from rnngrad.core.arrays import Array
-from rnngrad.core.chunks import FEWEST, Recurrence, advance
+from rnngrad.core.chunk_plans import Costs, Prepare, Recurrence, State, Step
+from rnngrad.core.chunks import advance
 from rnngrad.core.outputs import SMALLEST_SURE, scaled_slope
 from rnngrad.core.scaled import Scaled
 
@@ -32,6 +33,9 @@ BLOCK = 256
 
 IN_CACHE = 2**13
 """Numbers taken together where several functions follow one another."""
+
+FEWEST = 2000
+"""Steps below which chunks are not worth the trial."""
 
 SHORT = 32
 """Steps below which laying out costs more than it saves."""
@@ -90,7 +94,8 @@ def run_forward(
     if steps >= FEWEST:
         source = x @ W_xh.T
         source += b_h
-        done = advance(Recurrence(W_hh.T, source, h[0], a, h[1:], lambda i, by, u, z: f(u, z)))
+        start, parts = (h[0], np.zeros_like(h[0])), (h[1:], a)
+        done = advance(Recurrence(W_hh.T, (source,), start, parts, _forward_step(f), costs(W_hh)))
     if W_xh.size <= WIDE:
         wide = _padded((W_hh, W_xh, b_h[:, np.newaxis]))
         for first in range(done, steps, BLOCK):
@@ -229,9 +234,35 @@ def _in_chunks(
     W_hh: Array, slopes: Array, dLt_dht: Array, dL_da_next: Array, dL_dh: Array, dL_da: Array
 ) -> int:
     """Steps n … 1 of the backward walk, as far as chunks get; every array (n, H)."""
-    slopes = slopes[::-1]
+    given, parts = (dLt_dht[::-1], slopes[::-1]), (dL_da[::-1], dL_dh[::-1])
+    start = (dL_da_next, np.zeros_like(dL_da_next))
+    return advance(Recurrence(W_hh, given, start, parts, _backward_step, costs(W_hh)))
 
-    def phi(i: int, by: int, u: Array, z: Array) -> None:
-        np.multiply(slopes[i::by][: len(u)] if by else slopes[i], u, z)
 
-    return advance(Recurrence(W_hh, dLt_dht[::-1], dL_da_next, dL_dh[::-1], dL_da[::-1], phi))
+def costs(W_hh: Array) -> Costs:
+    """What a step of either walk costs."""
+    size = len(W_hh)
+    return Costs(0.9 + size**2 / 12000, 4 + size**2 / 11000, size / 480 + size**2 / 25000)
+
+
+def _forward_step(f: InPlace) -> Prepare:
+    def prepare(p: Array, s: State) -> Step:
+        h, a = s
+
+        def step(source: Array) -> None:
+            np.add(p, source, a)
+            f(a, h)
+
+        return step
+
+    return prepare
+
+
+def _backward_step(p: Array, s: State) -> Step:
+    dL_da, dL_dh = s
+
+    def step(direct: Array, slopes: Array) -> None:
+        np.add(p, direct, dL_dh)
+        np.multiply(slopes, dL_dh, dL_da)
+
+    return step

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from oracles import gated_nets
-from rnngrad.core import forward, gated_passes, layers
+from rnngrad.core import forward, gru_passes, layers, lstm_passes
 from rnngrad.core.arithmetic import FLOATS
 from rnngrad.core.arrays import Array, quietly
 from rnngrad.core.cells import LayerTrace
-from rnngrad.core.gated_passes import WALKS, Back, Start, safe
+from rnngrad.core.gated_passes import WALKS
+from rnngrad.core.gated_records import Back, Start, safe
 from rnngrad.core.problem import Problem
 
 CELLS = ("gru", "lstm")
@@ -110,37 +111,26 @@ def test_what_no_float_holds_goes_step_by_step(cell: str, a: float) -> None:
     assert not safe(trace.a, cell)
 
 
-def _mistakes() -> dict[str, tuple[str, str, object]]:
-    """Name -> cell, the function of ``gated_passes`` that is replaced, and by what."""
-
-    def diagonals(change: int) -> object:
-        def wrong(trace: LayerTrace) -> object:
-            right = gated_passes.__dict__["_right_lstm"](trace)
-            moved = right[0].copy()
-            moved[:, change] *= 1 + 1e-6
-            return (moved, *right[1:])
-
-        return wrong
-
-    def of_gru(change: int) -> object:
-        def wrong(trace: LayerTrace) -> Array:
-            moved = gated_passes.__dict__["_right_gru"](trace).copy()
-            moved[:, change] *= 1 + 1e-6
-            return moved
-
-        return wrong
-
+def _mistakes() -> dict[str, tuple[str, str, int]]:
+    """Name -> cell, the module whose ``_diagonals`` is spoiled, and which diagonal of it."""
+    modules = {"lstm": lstm_passes, "gru": gru_passes}
+    counts = {"lstm": 6, "gru": 5}
     return {
-        **{f"lstm {i}": ("lstm", "_lstm_diagonals", diagonals(i)) for i in range(4)},
-        **{f"gru {i}": ("gru", "_gru_diagonals", of_gru(i)) for i in range(5)},
+        f"{cell} {i}": (cell, modules[cell].__name__, i)
+        for cell in CELLS
+        for i in range(counts[cell])
     }
 
 
 @pytest.mark.parametrize("name", _mistakes())
 def test_a_planted_mistake_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    cell, function, wrong = _mistakes()[name]
-    monkeypatch.setitem(gated_passes.__dict__, "_right_lstm", gated_passes._lstm_diagonals)
-    monkeypatch.setitem(gated_passes.__dict__, "_right_gru", gated_passes._gru_diagonals)
-    monkeypatch.setattr(gated_passes, function, wrong)
+    cell, module, change = _mistakes()[name]
+    right = {"lstm": lstm_passes._diagonals, "gru": gru_passes._diagonals}[cell]
+
+    def wrong(*arrays: Array) -> None:
+        right(*arrays)
+        arrays[-1][:, change] *= 1 + 1e-6
+
+    monkeypatch.setattr(f"{module}._diagonals", wrong)
     with pytest.raises(AssertionError):
         test_both_walks(cell, 1.0)

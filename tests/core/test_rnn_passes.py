@@ -9,6 +9,7 @@ from oracles import plain_passes
 from rnngrad.core import chunks
 from rnngrad.core.activations import ACTIVATIONS, Activation
 from rnngrad.core.arrays import quietly
+from rnngrad.core.chunk_plans import Recurrence
 from rnngrad.core.rnn_passes import run_backward, run_forward, slopes_of, sure_slopes
 from rnngrad.core.scaled import Scaled
 
@@ -47,7 +48,7 @@ def spied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many rows ``advance`` filled, call by call."""
     filled: list[int] = []
 
-    def advance(r: chunks.Recurrence) -> int:
+    def advance(r: Recurrence) -> int:
         filled.append(chunks.advance(r))
         return filled[-1]
 
