@@ -147,10 +147,9 @@ def _walk_side_by_side(wide: Array, x: Array, a: Array, h: Array, f: InPlace) ->
 
 def _walk(W_hh: Array, a: Array, h: Array, f: InPlace) -> None:
     """a (n, H), given without W_hh h_{t−1}, and h[1:] from h[0]."""
-    dot, add, product, before = W_hh.dot, np.add, np.empty_like(h[0]), h[0]
+    dot, add, before = W_hh.dot, np.add, h[0]
     for a_t, h_t in zip(a, h[1:], strict=True):
-        dot(before, product)
-        add(a_t, product, a_t)
+        add(a_t, dot(before), a_t)
         f(a_t, h_t)
         before = h_t
 
@@ -220,14 +219,13 @@ def _back_side_by_side(
 def _back(W_hh: Array, slopes: Array, dL_dh: Array, dL_da: Array) -> None:
     """Steps n … 1, n the number of ``slopes``; ``dL_dh`` (n+1, H) holds ∂L/∂h_n and before it the
     direct terms, 0 at h_0."""
-    dot, add, multiply, product = W_hh.T.dot, np.add, np.multiply, np.empty(len(W_hh))
+    dot, add, multiply = W_hh.T.dot, np.add, np.multiply
     rows, until = dL_dh[::-1], len(slopes)
     for row, before, slope, at_a in zip(
         rows, rows[1:], slopes[::-1], dL_da[:until][::-1], strict=False
     ):
         multiply(slope, row, at_a)
-        dot(at_a, product)
-        add(before, product, before)
+        add(before, dot(at_a), before)
 
 
 def _in_chunks(
