@@ -54,17 +54,11 @@ def _table(block: Table, screen: Screen) -> Iterator[str]:
     columns = laid(block, screen)
     width = total_width(columns)
     yield from _broken(block.title, max(screen.width, width + GAP), screen)
-    yield from _side_by_side([column._replace(lines=_header(column)) for column in columns])
+    yield from _side_by_side([column._replace(lines=[column.header]) for column in columns])
     yield "─" * width
     yield from _side_by_side(columns)
     for note in block.notes:
         yield from _broken(note, screen.width, screen)
-
-
-def _header(column: Laid) -> list[str]:
-    if cell_len(column.header) > column.width or not column.header.isprintable():
-        raise _NotPlainError
-    return [column.header]
 
 
 def _side_by_side(columns: list[Laid]) -> Iterator[str]:
@@ -77,7 +71,7 @@ def _padded(column: Laid) -> Iterable[str]:
     for line in column.lines:
         text = line.rstrip()
         blanks = column.width - cell_len(text)
-        if blanks < 0 or not text.isprintable():
+        if blanks < 0 or not line.isprintable():
             raise _NotPlainError
         yield " " * blanks + text if column.right else text + " " * blanks
 

@@ -39,6 +39,7 @@ screens = st.builds(Screen, st.integers(20, 90), st.just(False), st.booleans())
 @example(Table("", (Column(WIDE, words=True),), ((WIDE,),)), Screen(20))
 @example(Table("", (Column("", words=True),), ((WIDE,),)), Screen(20))
 @example(Lines((WIDE,)), Screen(20))
+@example(Table("", (Column("", right=False),), (("字\t",),)), Screen(20))
 @settings(max_examples=500, deadline=None)
 def test_as_rich_writes_it(block: Block, screen: Screen) -> None:
     assert to_text.written(block, screen) == to_rich.written(block, screen)
