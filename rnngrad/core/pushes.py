@@ -106,7 +106,7 @@ def pushed(
     M = _turned(block)
     other = np.empty_like(M)
     while done < len(rows) and sure.any():
-        count = _together(least[done:]) if near else 1
+        count = together(least[done:]) if near else 1
         for row in rows[done : done + count]:
             step(M, row, other)
         done = min(done + count, len(rows))
@@ -118,7 +118,7 @@ def pushed(
     return Pushed(_turned(M), exponents, sure)
 
 
-def _together(least: Array) -> int:
+def together(least: Array) -> int:
     """How many of the next steps may go without a look."""
     return next((n for n, limit in TOGETHER if least[:n].min() > limit), 1)
 

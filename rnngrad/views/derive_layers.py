@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from rnngrad.analyses.selection import Selection
 from rnngrad.core.arrays import Array, quietly
 from rnngrad.core.problem import Problem
 from rnngrad.views.blocks import Column, Table
-from rnngrad.views.numbers import GAP, kept, kept_across, lengths, number
+from rnngrad.views.numbers import GAP, kept, kept_across, length, number
 
 
 def headers(*names: tuple[str, int]) -> tuple[Column, ...]:
@@ -21,14 +21,23 @@ def headers(*names: tuple[str, int]) -> tuple[Column, ...]:
     return tuple(Column(name if size == 1 else f"‖{name}‖") for name, size in names)
 
 
-def stepwise(cells: list[list[str]], steps: int, selection: Selection) -> list[tuple[str, ...]]:
+Cells = Callable[[int], str]
+"""A column by steps: row t − 1 -> its cell, written when shown; of a million steps few are."""
+
+
+def lengths(rows: Array) -> Cells:
+    """The length of each row."""
+    return lambda at: length(rows[at])
+
+
+def stepwise(cells: list[Cells], steps: int, selection: Selection) -> list[tuple[str, ...]]:
     """A row for each step from 1, its cells out of columns of T."""
     rows = []
     for index in kept(steps, selection.full):
         if index is None:
             rows.append((GAP,) * (len(cells) + 1))
         else:
-            rows.append((str(index + 1), *(column[index] for column in cells)))
+            rows.append((str(index + 1), *(cell(index) for cell in cells)))
     return rows
 
 
@@ -62,10 +71,13 @@ def _mean_of(problem: Problem, name: str, up: str) -> str:
     return f"σ'(a{up}_t)" if len(problem.cell.gates) == 1 else f"{name}{up}_t"
 
 
-def _means(rows: Array) -> list[str]:
-    with quietly():
-        return [f"{mean + 0.0:.4f}" if np.isfinite(mean) else number(mean)
-                for mean in map(float, rows.mean(axis=1))]  # fmt: skip
+def _means(rows: Array) -> Cells:
+    def cell(at: int) -> str:
+        with quietly():
+            mean = float(rows[at].mean())
+        return f"{mean + 0.0:.4f}" if np.isfinite(mean) else number(mean)
+
+    return cell
 
 
 def _note(problem: Problem, h: Array) -> tuple[str, ...]:
@@ -87,8 +99,7 @@ def gradients_by_layer(result: Derivation, selection: Selection) -> Table:
     picked = [None if j is None else names[j] for j in kept_across(len(names), selection.full)]
     columns = [Column(GAP) if name is None else headers((name, shown[name].shape[1]))[0]
                for name in picked]  # fmt: skip
-    cells = [[GAP] * (problem.steps + 1) if name is None else lengths(shown[name])
-             for name in picked]  # fmt: skip
-    start = ("0", *(column[0] for column in cells))
-    rows = stepwise([column[1:] for column in cells], problem.steps, selection)
+    start = ("0", *(GAP if name is None else length(shown[name][0]) for name in picked))
+    cells = [(lambda _: GAP) if name is None else lengths(shown[name][1:]) for name in picked]
+    rows = stepwise(cells, problem.steps, selection)
     return Table("Gradients layer by layer", (Column("t"), *columns), (start, *rows))

@@ -15,7 +15,7 @@ from rnngrad.views import flow
 from rnngrad.views.arrays import array_table
 from rnngrad.views.blocks import Block, Column, Lines, Table
 from rnngrad.views.derive_heading import heading
-from rnngrad.views.derive_layers import gradients_by_layer, headers, layer_tables, stepwise
+from rnngrad.views.derive_layers import gradients_by_layer, headers, layer_tables, lengths, stepwise
 from rnngrad.views.derive_lines import line_blocks
 from rnngrad.views.derive_step import step_blocks
 from rnngrad.views.numbers import (
@@ -24,7 +24,7 @@ from rnngrad.views.numbers import (
     from_log10,
     grouped,
     kept,
-    lengths,
+    length,
     number,
     percent,
     times,
@@ -69,7 +69,7 @@ def _forward(result: Derivation, selection: Selection) -> Table:
     start, states = ["0", *("" for _ in shown)], {"h_t": trace.h}
     if trace.c is not None:
         states["c_t"] = trace.c
-    start += [lengths(state[:1])[0] for state in states.values()]
+    start += [length(state[0]) for state in states.values()]
     shown |= {name: state[1:] for name, state in states.items()} | {"y_t": trace.y}
     if problem.targets is not None:
         shown["t_t"] = problem.targets
@@ -77,7 +77,7 @@ def _forward(result: Derivation, selection: Selection) -> Table:
     cells = [lengths(rows) for rows in shown.values()]
     if problem.targets is not None:
         columns = (*columns, Column("L_t"))
-        cells.append([number(float(v)) for v in trace.losses])
+        cells.append(lambda at: number(float(trace.losses[at])))
     rows = [(*start, *("" for _ in range(len(columns) - len(start))))]
     rows += stepwise(cells, problem.steps, selection)
     return Table("Forward pass", columns, tuple(rows))
@@ -106,11 +106,11 @@ def _largest(gradient: Array) -> tuple[str, str]:
 
 def _per_step(result: Derivation, selection: Selection) -> Table:
     problem, back = result.problem, result.passes.backward
-    start = ["0", "", "", lengths(back.dL_dh[:1])[0], "", ""]
+    start = ["0", "", "", length(back.dL_dh[0]), "", ""]
     through = {"∂L/∂a_t": back.dL_da}
     if back.dL_dc is not None:
         through = {"∂L/∂c_t": back.dL_dc[1:]}
-        start[4] = lengths(back.dL_dc[:1])[0]
+        start[4] = length(back.dL_dc[0])
     shown = {
         "∂L/∂y_t": back.dL_dy,
         "∂L_t/∂h_t": back.dLt_dht,

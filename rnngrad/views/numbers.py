@@ -60,11 +60,9 @@ def vector(values: Array) -> str:
     return f"norm {number(frobenius(values))}"
 
 
-def lengths(rows: Array) -> list[str]:
-    """Each row as in a table with one cell for it: the number itself, or the row's norm."""
-    if rows.shape[1] == 1:
-        return [number(float(v)) for v in rows[:, 0]]
-    return [number(frobenius(row)) for row in rows]
+def length(row: Array) -> str:
+    """A row as in a table with one cell for it: the number itself, or the row's norm."""
+    return number(float(row[0]) if len(row) == 1 else frobenius(row))
 
 
 def kept(count: int, full: bool, edge: int = EDGE) -> list[int | None]:

@@ -6,10 +6,15 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from statistics import median
 
+import numpy as np
+
 from rnngrad.analyses.sweep import Part
 from rnngrad.analyses.sweeping import Row
 from rnngrad.core.activations import ACTIVATIONS
 from rnngrad.views.numbers import grouped, number
+
+FAR = 100.0
+"""A pre-activation at which every σ that saturates has."""
 
 VERBS = {"vanishing": "vanishes", "steady": "is steady", "exploding": "explodes",
          "mixed": "differs from seed to seed"}  # fmt: skip
@@ -81,9 +86,12 @@ def _saturated(part: Part) -> Iterator[str]:
     slopes = [row.mean_slope for row in rows if row.mean_slope is not None]
     bounds = [row.log10_bound for row in rows if row.log10_bound is not None]
     norms = [row.log10_chain_norm for row in rows if row.log10_chain_norm is not None]
-    steepest = ACTIVATIONS[part.activation].steepest
+    activation = ACTIVATIONS[part.activation]
+    steepest = activation.steepest
     if not (slopes and bounds and norms) or median(slopes) > 0.5 * steepest:
         return
+    if activation.slope(np.array([-FAR, FAR])).max() > 0.5 * steepest:
+        return  # relu has units that are off, at any scale
     lost = median(bounds) - median(norms)
     again = ", so the gradient vanishes although W_hh is large" if median(norms) < 0 else ""
     yield (

@@ -112,6 +112,12 @@ def test_a_saturated_net_is_explained() -> None:
     assert "no critical scale" in text
 
 
+def test_units_of_relu_that_are_off_are_not_called_saturated(spec: str) -> None:
+    text = run("sweep", spec, "--whh-scale", "0.1:10:3:log", "--activation", "relu").stdout
+    assert "relu" in text
+    assert "saturated" not in text
+
+
 def test_ascii(spec: str) -> None:
     done = run("sweep", spec, *SCALES, PYTHONIOENCODING="ascii")
     assert done.returncode == 0

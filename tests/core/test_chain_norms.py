@@ -230,3 +230,23 @@ def test_paths_leave_the_range_of_floats_and_come_back_right(gain: float) -> Non
     with quietly():
         got = log10_path_norms(slopes, W, direct, counts)
         assert_same(got, exact_paths(slopes, W, direct, counts))
+
+
+def test_the_norm_is_right_to_rounding() -> None:
+    """Leading eigenvalues near one another, which a bracket closes in on slowly."""
+    rng = np.random.default_rng(3)
+    gaps = np.array([1e-1, 1e-2, 1e-3])
+    G = np.array([
+        Q @ np.diag(np.append([1.0, 1.0 - gap], rng.uniform(0, 0.5, 4))) @ Q.T
+        for gap in gaps
+        for Q in [np.linalg.qr(rng.normal(size=(6, 6)))[0]]
+    ])  # fmt: skip
+    np.testing.assert_allclose(ln_largest(G), 0.0, rtol=0, atol=1e-14)
+
+
+def test_rows_that_still_change_the_norm_are_kept() -> None:
+    """σ₁² = 1 + 1e-10 of two rows along one another."""
+    M = np.zeros((1, 2, 3))
+    M[0, :, 0] = 1.0, 1e-5
+    found = ln_largest(chain_norms._leading_grams(M))
+    np.testing.assert_allclose(found, np.log1p(1e-10), rtol=0, atol=1e-15)

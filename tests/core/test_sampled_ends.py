@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from rnngrad.core.arrays import quietly
-from rnngrad.core.pushes import plain_factors
+from rnngrad.core.pushes import plain_factors, together
 from rnngrad.core.sampled_ends import Sampled, sampled_sizes
+from rnngrad.core.triangles import largest_diagonals
 
 SIZE, STEPS = 40, 120
 
@@ -93,3 +94,40 @@ def test_a_point_does_not_disturb_its_neighbours() -> None:
     assert both.sure.tolist() == [False, True, False]
     assert both.norm[1] == pytest.approx(alone.norm[0], abs=1e-11)
     assert both.growth[1] == pytest.approx(alone.growth[0], abs=1e-9)
+
+
+def test_what_the_tests_see_counts_with_its_margin() -> None:
+    """Nine equal directions, the others 4e-7 of them in the end: 500 times that is too much."""
+    values = np.where(np.arange(SIZE) < 9, 1.0, 0.4)
+    Q = np.linalg.qr(gaussian(10))[0]
+    assert not sampled(Q @ np.diag(values) @ Q.T, [np.ones((16, SIZE))], np.ones(1)).sure.any()
+
+
+def test_a_diagonal_that_may_be_larger_further_on_is_not_claimed() -> None:
+    """P = u vᵀ + 5e-9 w yᵀ: its norm is sure, R[0, 0] = 1.2e-6 is less than is left open."""
+    both = np.linalg.qr(gaussian(11).T)[0].T[:2]  # u and w, orthonormal
+    y, v = np.zeros(SIZE), both[0].copy()
+    y[9:] = np.linalg.lstsq(both[:, 9:], np.array([0.0, 1.0]))[0]
+    v[0] = 1.2e-6
+    v[1:] += np.linalg.lstsq(both[:, 1:], np.array([1.0, 0.0]) - both @ v)[0]
+    W = np.outer(both[0], v) + 5e-9 ** (1 / 16) * np.outer(both[1], y)
+    found = sampled(W, [np.ones((16, SIZE))], np.ones(1))
+    assert found.sure.all()
+    assert np.isnan(found.growth[0])
+
+
+def test_what_lies_beyond_bounds_the_largest_diagonal() -> None:
+    R, norms = np.array([[[1.0, 2.0], [0.0, 0.5]]]), np.array([3.0])
+    assert largest_diagonals(R, norms, 0.9)[0] == 1.0
+    assert np.isnan(largest_diagonals(R, norms, 1.1)[0])
+
+
+def test_small_slopes_are_looked_at_more_often() -> None:
+    W = np.full((2, 2), 0.5)
+    slopes = np.ones((8, 2))
+    slopes[4, 1] = 2.0**-30
+    least = plain_factors(W, [slopes], np.array([2.0**-10])).least
+    assert least[0] == 2.0**-10
+    assert least[4] == 2.0**-40
+    assert [together(part) for part in (least[:4], least, least[4:] * 2.0**-30)] == [7, 4, 1]
+    assert plain_factors(2.0**-90 * W, [slopes], np.ones(1)).least.max() == 2.0**-91

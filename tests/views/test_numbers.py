@@ -62,5 +62,5 @@ def test_small_things() -> None:
     assert numbers.vector(np.array([1.0, 2.5])) == "[1, 2.5]"
     assert numbers.vector(np.ones(4)) == "norm 2"
     assert numbers.vector(np.array([[0.5]])) == "0.5"
-    assert numbers.lengths(np.array([[3.0, 4.0]])) == ["5"]
-    assert numbers.lengths(np.array([[-3.0]])) == ["-3"]
+    assert numbers.length(np.array([3.0, 4.0])) == "5"
+    assert numbers.length(np.array([-3.0])) == "-3"
