@@ -13,7 +13,7 @@ import numpy as np
 
 from rnngrad.core.activations import Activation, log2_sigmoid, sigmoid
 from rnngrad.core.arrays import Array
-from rnngrad.core.memory import scaled_memory
+from rnngrad.core.memory import scaled_gap, scaled_memory
 from rnngrad.core.outputs import scaled_slope
 from rnngrad.core.scaled import Scaled, bands, scaled, scaled_from_log2, times
 
@@ -25,7 +25,7 @@ class Arithmetic(NamedTuple):
     """``of`` takes floats in; ``sigmoid(a)`` and ``slope(record, a)`` = f'(a) are right to rounding
     as far as the kind reaches; ``matrix`` prepares W for ``multiply(rows, W)`` = rows · W, (n, ·);
     ``join`` puts parts side by side along the last axis; ``memory`` gives lstm's c and f(c)
-    (``core.memory``)."""
+    (``core.memory``), ``gap`` gru's h − tanh(a)."""
 
     of: Callable[[Array], Entries]
     sigmoid: Callable[[Array], Entries]
@@ -34,6 +34,7 @@ class Arithmetic(NamedTuple):
     multiply: Callable[[Entries, Any], Entries]
     join: Callable[[Sequence[Entries]], Entries]
     memory: Callable[[Activation, Array, Entries, Entries], tuple[Entries, Entries]]
+    gap: Callable[[Array, Array], Entries]
 
 
 def _float_join(parts: Sequence[Array]) -> Array:
@@ -57,6 +58,7 @@ FLOATS = Arithmetic(
     multiply=np.matmul,
     join=_float_join,
     memory=lambda record, c, forget, written: (c, record.f(c)),
+    gap=lambda h, a: h - np.tanh(a),
 )
 
 SCALED = Arithmetic(
@@ -67,4 +69,5 @@ SCALED = Arithmetic(
     multiply=times,
     join=_scaled_join,
     memory=scaled_memory,
+    gap=scaled_gap,
 )

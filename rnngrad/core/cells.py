@@ -150,7 +150,7 @@ def _gru_terms(trace: LayerTrace, f: Activation, kind: Arithmetic) -> Terms:
     gate = ACTIVATIONS["sigmoid"]
     towards_n = kind.sigmoid(-a_z) * kind.slope(f, a_n)
     towards_r = towards_n * kind.of(trace.inner) * kind.slope(gate, a_r)
-    towards_z = kind.of(trace.h[:-1] - f.f(a_n)) * kind.slope(gate, a_z)
+    towards_z = kind.gap(trace.h[:-1], a_n) * kind.slope(gate, a_z)
     return kind.sigmoid(a_z), towards_r, towards_z, towards_n, towards_n * kind.sigmoid(a_r)
 
 

@@ -56,6 +56,11 @@ class LinearNet(NamedTuple):
     layers: tuple[LinearLayer, ...]
     kind: Arithmetic
 
+    @property
+    def size(self) -> int:
+        """S, the length of s."""
+        return int(self.layers[-1].layer.state[-1].stop)
+
     def pull(self, rows: Entries, t: int) -> Pulled:
         """Rows ∂L/∂s_t, (n, S) -> ∂L/∂s_{t−1}, through step t (from 1)."""
         kind, states, gates = self.kind, [], []

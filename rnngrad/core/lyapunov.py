@@ -7,18 +7,13 @@ of rounding alone: as many as keep max |R| / min |R[i, i]| below ``LIMIT``, trie
 that fails, done again with half of them. Rows are sorted by size first: Householder's reflections
 are then right row by row, and a slope of 1e-40 keeps its digits beside one of 1.
 
-Where the net is reducible (blocks that do not feed one another, or only one way), which block
-dominates may switch, and what leaked from one to the other by rounding would then be all that is
-seen: there every step has a QR of its own, in which zeros stay zeros (``core.graded_qr``). A step
-of gated cells or of a stack that is conditioned worse than ``LIMIT`` goes factor by factor, with a
-QR behind each (``core.stages``).
+Where units die and come back, or blocks that do not feed one another take turns, what is left of a
+tangent besides its largest entries comes to count later, and Q has lost it in rounding. How much
+rounding can have done is kept (``core.switches``); if it is too much, all is done again entry by
+entry (``core.careful``). So it is from the start where a direction is sent to exactly 0, as an
+exact 0 of a slope or a determinant does: it dies, λ_i = −inf, and takes no part from then on.
 
-A direction that is sent to exactly 0 dies: λ_i = −inf, and it takes no part from then on (an
-arbitrary vector put in its place would be rotated into those that live). That can happen only
-where a slope is exactly 0 or a matrix exactly singular; there what lies below its own rounding
-counts as 0.
-
-Error: about S·LIMIT·2⁻⁵³ in each R[i, i], unless one step alone is conditioned worse than LIMIT.
+Error: about S·LIMIT·2⁻⁵³ in each R[i, i], or what ``core.careful`` says; nan if rounding decides.
 Sources: Benettin, Galgani, Giorgilli, Strelcyn, Meccanica 15 (1980); Geist, Parlitz, Lauterborn,
 Prog. Theor. Phys. 83 (1990), section 2.
 """
@@ -30,10 +25,14 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.core import lyapunov_halves
+from rnngrad.core.arithmetic import SCALED
 from rnngrad.core.arrays import Array, Integers, quietly
-from rnngrad.core.graded_qr import graded_qr
+from rnngrad.core.careful import ROUNDING, carefully, excluded
+from rnngrad.core.jacobians import chain_end
+from rnngrad.core.linear import linear_net
 from rnngrad.core.problem import Problem
-from rnngrad.core.scaled import Scaled
+from rnngrad.core.scaled import LN_2
+from rnngrad.core.switches import Switches
 from rnngrad.core.tangents import OfRnn, Tangents, tangents
 from rnngrad.core.traces import ForwardTrace
 from rnngrad.errors import UsageError
@@ -47,12 +46,17 @@ LONGEST = 64
 MARKS = 64
 """Points of the convergence trace, about."""
 
-NOISE = 2.0**-47
-"""Times Σ_k |W_ik Q_kj| it is what rounding may leave of an exact 0 in W Q."""
+STEEPEST = 1e7
+"""How ill-conditioned R of a single step may be where not only its rows differ in size."""
+
+SWITCHED = 1e6
+"""Times T, how much rounding in Q may have grown until it counts: 2⁻⁵³ to 1e-10 in an exponent."""
 
 
 class Lyapunov(NamedTuple):
     """``exponents`` (S,), largest first, natural log per step over T − ``warmup`` steps.
+
+    nan where rounding decides: those are last, but for one before all if the largest is not known.
 
     ``steps`` (n,) and ``trace`` (n, S): the estimate from the steps so far, in the order of
     ``exponents``. ``spread`` (S,): the standard error of the mean over blocks between the marks,
@@ -67,6 +71,14 @@ class Lyapunov(NamedTuple):
     warmup: int
 
 
+class _Sums(NamedTuple):
+    """Σ ln |R[i, i]| from ``warmup`` on, at some steps (n,), (n, S); and how many QRs it took."""
+
+    steps: Integers
+    logs: Array
+    decompositions: int
+
+
 def lyapunov(problem: Problem, trace: ForwardTrace, warmup: int = 0) -> Lyapunov:
     """The spectrum along one trajectory; the first ``warmup`` steps turn Q but do not count.
 
@@ -75,59 +87,105 @@ def lyapunov(problem: Problem, trace: ForwardTrace, warmup: int = 0) -> Lyapunov
     if not 0 <= warmup < problem.steps:
         raise UsageError(f"warmup {warmup}: must be 0 to T − 1 = {problem.steps - 1}")
     with quietly():
-        return _Run(tangents(problem, trace), warmup).result()
+        net = tangents(problem, trace)
+        if net.undefined:
+            nothing = np.full((1, net.size), np.nan)
+            return _result(_Sums(np.array([net.steps]), nothing, net.steps), warmup)
+        found = None if net.may_die else _by_halves(net, warmup) or _Run(net, warmup).sums()
+        if found is None:
+            found = _entry_by_entry(net, warmup)
+            _put_the_largest(problem, trace, found, warmup)
+        return _result(found, warmup)
+
+
+def _result(sums: _Sums, warmup: int) -> Lyapunov:
+    last = sums.logs[-1]
+    order = np.argsort(-last, kind="stable")  # inf goes first, nan last
+    counted, logs = (sums.steps - warmup)[:, None], sums.logs[:, order]
+    logs[np.isposinf(logs)] = np.nan
+    spread = np.full(len(last), np.nan)
+    if len(logs) >= 4:
+        blocks = np.diff(logs, axis=0, prepend=0.0) / np.diff(counted, axis=0, prepend=0)
+        spread = blocks.std(axis=0, ddof=1) / np.sqrt(len(logs))
+    trace = logs / counted
+    interval = int(sums.steps[-1]) / sums.decompositions
+    return Lyapunov(trace[-1].copy(), sums.steps, trace, spread, interval, warmup)
+
+
+def _put_the_largest(problem: Problem, trace: ForwardTrace, found: _Sums, warmup: int) -> None:
+    """Where some are nan: the largest of all from ∂s_T/∂s_0 itself, in place of one of them.
+
+    If it is one of the others already, nothing is to be done; if not even that is certain, one of
+    the nan becomes +inf, the sign of a nan that comes first.
+    """
+    logs = found.logs[-1]
+    unknown = np.isnan(logs)
+    if unknown.any():
+        growth = np.nan if warmup else chain_end(problem, trace)[1] * np.log(10.0)
+        largest = np.max(logs[~unknown], initial=-np.inf)
+        if growth <= largest + ROUNDING * abs(largest):
+            return
+        if np.isnan(growth) and not warmup:
+            net = linear_net(problem, trace, SCALED)
+            if excluded(net, problem.steps, logs):
+                return
+        logs[np.flatnonzero(unknown)[0]] = np.nan_to_num(growth, nan=np.inf)
+
+
+def _every(steps: int, warmup: int) -> int:
+    """Steps between two marks."""
+    return max(1, (steps - warmup) // MARKS)
+
+
+def _ends(net: Tangents, warmup: int) -> Integers:
+    """The warm-up's end and all marks, T the last."""
+    return np.append(np.arange(warmup, net.steps, _every(net.steps, warmup)), net.steps)
+
+
+def _entry_by_entry(net: Tangents, warmup: int) -> _Sums:
+    ends = _ends(net, warmup)
+    logs = carefully(net.exact, ends.tolist(), net.may_die)
+    logs = np.where(np.isneginf(logs[1:]), logs[1:], logs[1:] - logs[0])
+    return _Sums(ends[1:], logs, net.steps)
+
+
+def _by_halves(net: Tangents, warmup: int) -> _Sums | None:
+    """All steps, where both halves of Q can be had by themselves."""
+    if net.reducible or not isinstance(net, OfRnn):
+        return None
+    if not lyapunov_halves.applies(net.W, net.slopes):
+        return None
+    ends = _ends(net, warmup)
+    found = lyapunov_halves.by_halves(net.W, net.slopes, ends)
+    if found is None or not found.switched <= SWITCHED * net.steps:
+        return None
+    logs = np.cumsum(found.logs[1:], axis=0)
+    return _Sums(ends[1:], logs, max(1, found.decompositions // 2))
 
 
 class _Run:
     """Q, where it is, and the sums so far."""
 
     def __init__(self, net: Tangents, warmup: int) -> None:
-        self.net, self.steps, self.warmup = net, net.steps, warmup
-        self.Q = np.eye(net.size)
-        self.alive = np.arange(net.size)
+        self.net, self.ends = net, _ends(net, warmup)
+        self.Q, self.logs, self.switches = np.eye(net.size), np.zeros(net.size), Switches(net.size)
         self.t, self.interval, self.decompositions = 0, 1, 0
-        self.sums = np.zeros(net.size)
-        self.marks: list[tuple[int, Array]] = []
+        self.steepest = np.inf if net.by_rows else STEEPEST
 
-    def result(self) -> Lyapunov:
-        undefined = self.net.undefined
-        if not (undefined or self.net.reducible or self.net.singular):
-            self._by_halves()
-        while self.t < self.steps and self.alive.size and not undefined:
-            self._advance()
-        died = np.ones(len(self.sums), bool)
-        died[self.alive] = False
-        self.sums[died] = -np.inf
-        sums = np.full_like(self.sums, np.nan) if undefined else self.sums
-        order = np.argsort(-sums, kind="stable")
-        counted = self.steps - self.warmup
-        steps, trace, spread = self._trace(order)
-        interval = self.t / max(self.decompositions, 1)
-        return Lyapunov(sums[order] / counted, steps, trace, spread, interval, self.warmup)
+    def sums(self) -> _Sums | None:
+        """Over all steps; None where a step is too ill-conditioned, or directions switched."""
+        found = []
+        for end in self.ends.tolist():
+            while self.t < end:
+                if not self._advance(end):
+                    return None
+            found.append(self.logs)
+        logs = np.array(found[1:]) - found[0]
+        return _Sums(self.ends[1:], logs, self.decompositions)
 
-    def _by_halves(self) -> None:
-        """All steps, where both halves of Q can be had by themselves."""
-        if not isinstance(self.net, OfRnn):
-            return
-        W, slopes = self.net.W, Scaled(self.net.mantissa, self.net.exponent)
-        if not lyapunov_halves.applies(W, slopes):
-            return
-        every = max(1, (self.steps - self.warmup) // MARKS)
-        ends = np.append(np.arange(self.warmup, self.steps, every), self.steps)
-        found = lyapunov_halves.by_halves(W, slopes, ends)
-        if found is not None:
-            sums = np.cumsum(found.logs[1:], axis=0)
-            self.marks = list(zip(ends[1:].tolist(), sums, strict=True))
-            self.sums, self.t = sums[-1], self.steps
-            self.decompositions = max(1, found.decompositions // 2)
-
-    def _advance(self) -> None:
-        """One QR over as many steps as its condition allows."""
-        if self.net.reducible:
-            self._carefully()
-            return
-        boundary = self.warmup if self.t < self.warmup else self.steps
-        count = min(self.interval, boundary - self.t)
+    def _advance(self, end: int) -> bool:
+        """One QR over as many steps as its condition allows; whether it is to be trusted."""
+        count = min(self.interval, end - self.t)
         while True:
             block = self._pushed(count)
             if block is not None:
@@ -135,37 +193,24 @@ class _Run:
                 order = np.argsort(-np.abs(values).max(axis=1), kind="stable")
                 Q, R = np.linalg.qr(values[order])
                 least = float(np.abs(np.diagonal(R)).min())
-                condition = np.abs(R).max() / least if least else np.inf
-                if count == 1 or condition <= LIMIT:
+                condition = float(np.abs(R).max()) / least if least else np.inf
+                if condition <= (LIMIT if count > 1 else self.steepest):
                     break
-            elif count == 1:
-                self._carefully()
-                return
+            if count == 1:
+                return False
             count = max(1, count // 2)
-        if count == 1 and self._doubtful(R, order, condition):
-            self._carefully()
-            return
-        turned = np.empty_like(Q)
-        turned[order] = Q
-        self._accept(turned, np.log(np.abs(np.diagonal(R))) + log, count)
+        self.Q = np.empty_like(Q)
+        self.Q[order] = Q
+        self.logs = self.logs + np.log(np.abs(np.diagonal(R))) + log
+        self.t, self.decompositions = self.t + count, self.decompositions + 1
+        self.switches.add(R)
         a_step = max(float(np.log(condition)) / count, 1e-3)
-        longest = 1 if self.net.singular else min(2 * count, LONGEST)
-        self.interval = int(np.clip(np.log(LIMIT) / a_step, 1, longest))
-
-    def _accept(self, Q: Array, logs: Array, count: int) -> None:
-        self.Q, self.t = Q, self.t + count
-        self.decompositions += 1
-        if self.t > self.warmup:
-            self.sums[self.alive] += logs
-            every = max(1, (self.steps - self.warmup) // MARKS)
-            if not self.marks or self.t - self.marks[-1][0] >= every or self.t == self.steps:
-                marked = np.full_like(self.sums, -np.inf)
-                marked[self.alive] = self.sums[self.alive]
-                self.marks.append((self.t, marked))
+        self.interval = int(np.clip(np.log(LIMIT) / a_step, 1, min(2 * count, LONGEST)))
+        return self.switches.worst <= SWITCHED * self.net.steps
 
     def _pushed(self, count: int) -> tuple[Array, float] | None:
         """J_{t+count} ⋯ J_{t+1} Q and the logarithm of a factor taken out of it; None where plain
-        floats would lose a row, or a unit is dead."""
+        floats would lose a row."""
         values, log = self.Q, 0.0
         for t in range(self.t, self.t + count):
             pushed = self.net.plain(t, values)
@@ -175,44 +220,5 @@ class _Run:
             size = float(np.abs(values).max())
             if not 1e-250 < size < 1e250:
                 return None
-            log += top * np.log(2.0)
+            log += top * LN_2
         return values, log
-
-    def _doubtful(self, R: Array, order: Integers, condition: float) -> bool:
-        """Whether the QR of a single step is not to be trusted."""
-        if not self.net.by_rows:
-            return bool(condition > LIMIT)
-        return self.net.may_die and self._suspect(R, order)
-
-    def _suspect(self, R: Array, order: Integers) -> bool:
-        """Whether a diagonal entry of R is no larger than its rounding, and may be an exact 0."""
-        found = self.net.stages(self.t)[0](self.Q)
-        top = found.exponents.max()
-        slopes = np.ldexp(1.0, np.maximum(found.exponents - top, -2000).astype(np.intc))
-        sizes = np.linalg.norm(slopes[:, None] * found.sizes, axis=0)
-        return bool((np.abs(np.diagonal(R)) <= NOISE * len(order) * sizes).any())
-
-    def _carefully(self) -> None:
-        """One step, entry by entry and factor by factor: rows that are far apart in size, and
-        directions that die."""
-        logs = np.zeros(len(self.alive))
-        for stage in self.net.stages(self.t):
-            if not self.alive.size:
-                break
-            found = stage(self.Q)
-            noise = found.sizes * (NOISE if self.net.may_die else 0.0)
-            self.Q, more, living = graded_qr(found.values, noise, found.exponents)
-            self.alive, logs = self.alive[living], logs[living] + more
-        self._accept(self.Q, logs, 1)
-        self.interval = 1
-
-    def _trace(self, order: Integers) -> tuple[Integers, Array, Array]:
-        steps = np.array([t for t, _ in self.marks], dtype=np.int64)
-        size = len(self.sums)
-        sums = np.array([s for _, s in self.marks]).reshape(len(steps), size)[:, order]
-        counted = (steps - self.warmup)[:, None]
-        blocks = np.diff(sums, axis=0, prepend=0.0) / np.diff(counted, axis=0, prepend=0)
-        spread = np.full(size, np.nan)
-        if len(steps) >= 4:
-            spread = blocks.std(axis=0, ddof=1) / np.sqrt(len(steps))
-        return steps, sums / counted, spread

@@ -23,15 +23,14 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.core.arrays import Array, Integers
-from rnngrad.core.scaled import Scaled
+from rnngrad.core.scaled import LN_2, Scaled
+from rnngrad.core.switches import Switches
 
 LIMIT = 2e6
 """How ill-conditioned R may become before the next QR."""
 
 GOAL = 0.97 * math.log(LIMIT)
 """What ln κ(R) is aimed at."""
-
-LN_2 = math.log(2.0)
 
 INVERTIBLE = 1e5
 """How ill-conditioned W may be."""
@@ -50,10 +49,12 @@ UNEVEN = 1e-3
 
 
 class Halves(NamedTuple):
-    """ln |R[i, i]| summed over each stretch, (n, S), and how many QRs of a half it took."""
+    """ln |R[i, i]| summed over each stretch, (n, S), how many QRs of a half it took, and what
+    ``core.switches`` found within the halves."""
 
     logs: Array
     decompositions: int
+    switched: float
 
 
 def applies(W: Array, slopes: Scaled) -> bool:
@@ -82,7 +83,8 @@ def by_halves(W: Array, slopes: Scaled, ends: Integers) -> Halves | None:
         Q_T = np.concatenate((forward.V, backward.V[::-1]))
         if i == 1:
             large = _split(logs[:2].sum(axis=0))
-    return Halves(logs, forward.decompositions + backward.decompositions)
+    switched = max(forward.switched, backward.switched)
+    return Halves(logs, forward.decompositions + backward.decompositions, switched)
 
 
 def _split(logs: Array) -> int:
@@ -105,6 +107,7 @@ class _Half:
         self.M_T = np.ascontiguousarray(M.T)
         self.t, self.interval, self.decompositions = 0, 1, 0
         self.logs: Array | float = 0.0
+        self.switches, self.switched = Switches(0), 0.0
 
     def taken(self) -> Array:
         """The sums since they were last asked for."""
@@ -139,10 +142,17 @@ class _Half:
         self.V = Q.T if order is None else _unsorted(Q.T, order)
         exponent = int(self.top[self.t : self.t + count].sum())
         self.logs = self.logs + np.log(diagonal) + LN_2 * exponent
+        self._ordered(R)
         self.t, self.decompositions = self.t + count, self.decompositions + 1
         a_step = max(math.log(largest / least) / count, 1e-3)
         self.interval = max(1, min(int(GOAL / a_step), 2 * count, LONGEST))
         return True
+
+    def _ordered(self, R: Array) -> None:
+        if len(self.switches.later) != len(R):
+            self.switches = Switches(len(R))
+        self.switches.add(R)
+        self.switched = max(self.switched, self.switches.worst)
 
     def _pushed(self, count: int) -> Array:
         V, dot, multiply = self.V, np.dot, np.multiply

@@ -30,7 +30,7 @@ LEAST = -(2.0**40)
 BAND = 400
 """Bits in a band: products of two bands, and sums of 2⁵³ of them, stay clear of 2^±1022."""
 
-LOG10_2 = float(np.log10(2.0))
+LOG10_2, LN_2 = float(np.log10(2.0)), float(np.log(2.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,15 +50,28 @@ class Scaled:
     def __neg__(self) -> Scaled:
         return Scaled(-self.mantissa, self.exponent)
 
+    def __abs__(self) -> Scaled:
+        return Scaled(np.abs(self.mantissa), self.exponent)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the array."""
+        return self.mantissa.shape
+
+    @property
+    def T(self) -> Scaled:
+        """Transposed."""
+        return Scaled(self.mantissa.T, self.exponent.T)
+
     def __mul__(self, other: Scaled) -> Scaled:
         """Entry by entry, with broadcasting."""
-        return _normal(self.mantissa * other.mantissa, self.exponent + other.exponent)
+        return normal(self.mantissa * other.mantissa, self.exponent + other.exponent)
 
     def __add__(self, other: Scaled) -> Scaled:
         """Entry by entry; what lies 1100 bits below the other summand is beyond rounding."""
         top = np.maximum(self.exponent, other.exponent)
         total = _shift(self.mantissa, self.exponent - top)
-        return _normal(total + _shift(other.mantissa, other.exponent - top), top)
+        return normal(total + _shift(other.mantissa, other.exponent - top), top)
 
     def aligned(self, axis: int | tuple[int, ...]) -> tuple[Array, Integers]:
         """Plain floats at most 1 in size and, along ``axis``, the exponent taken out of them."""
@@ -73,17 +86,17 @@ class Scaled:
 def total(terms: Scaled, axis: int) -> Scaled:
     """The sum along an axis."""
     values, exponent = terms.aligned(axis)
-    return _normal(values.sum(axis=axis), exponent)
+    return normal(values.sum(axis=axis), exponent)
 
 
 def scaled(values: Array) -> Scaled:
     """Plain floats as Scaled, exactly."""
-    return _normal(values, np.zeros(values.shape, dtype=np.int64))
+    return normal(values, np.zeros(values.shape, dtype=np.int64))
 
 
 def reciprocal(values: Scaled) -> Scaled:
     """1/x entry by entry; an exact 0 gives inf."""
-    return _normal(1.0 / values.mantissa, -values.exponent)
+    return normal(1.0 / values.mantissa, -values.exponent)
 
 
 def scaled_from_log2(log2: Array) -> Scaled:
@@ -91,10 +104,11 @@ def scaled_from_log2(log2: Array) -> Scaled:
     what is below ``LEAST``, whose products would leave int64."""
     held = np.where(log2 < LEAST, -np.inf, log2)
     floor = np.floor(np.where(np.isfinite(held), held, 0.0))
-    return _normal(np.exp2(held - floor), floor.astype(np.int64))
+    return normal(np.exp2(held - floor), floor.astype(np.int64))
 
 
-def _normal(mantissa: Array, exponent: Integers) -> Scaled:
+def normal(mantissa: Array, exponent: Integers) -> Scaled:
+    """mantissa · 2^exponent for a mantissa of any size."""
     fraction, shift = np.frexp(mantissa)
     return Scaled(fraction, np.where(fraction == 0, ZERO, exponent + shift))
 
@@ -146,7 +160,7 @@ def times(rows: Scaled, matrix: Bands) -> Scaled:
     top = column(rows.exponent.max(axis=1))
     depth = _depth(rows, top)
     products = (
-        _normal(_band(rows, depth, int(level), top) @ part, top - int(level) * BAND + exponent)
+        normal(_band(rows, depth, int(level), top) @ part, top - int(level) * BAND + exponent)
         for level in _levels(depth)
         for part, exponent in matrix.parts
     )

@@ -1,116 +1,115 @@
-"""One step of the linearised net as factors through which a QR keeps its digits.
+"""One step of the linearised net as factors through which an elimination keeps its digits.
 
-A product of diagonals of any size and matrices with entries about 1 is safe to push Q through, if Q
-is made orthogonal again behind each: Householder is right row by row. The whole ∂s_t/∂s_{t−1} is
+A product of diagonals of any size and matrices with entries about 1 is safe to push tangents
+through, if they are made an echelon again behind each (``core.nested``). The whole ∂s_t/∂s_{t−1} is
 not: of lstm's
 
     c' = f c + K h,   h' = D c' + diag(o' ∘ tanh c') W_ho h
 
 the columns of c are f times [D; 1], so with f = 1e-26 what makes them independent of those of h is
-gone from the rows of J Q. Factor by factor it is still there:
+gone from the rows of J. Factor by factor it is still there:
 
     [h; c] -> [h; f c] -> [A h; c + K h] -> [h + D c; c]         A = diag(o' ∘ tanh c') W_ho
 
 Likewise a stack is first each layer by itself, and then what rises from a layer to the one above:
 a shear, which loses nothing. Source: the products are those of Bojanczyk, Ewerbring, Luk, Van
-Dooren, *An accurate product SVD algorithm*, Signal Processing 25 (1991), with QR for SVD.
+Dooren, *An accurate product SVD algorithm*, Signal Processing 25 (1991).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.core.arrays import Array, Integers
-from rnngrad.core.cells import Gates, split
-from rnngrad.core.linear import LinearLayer, LinearNet
-from rnngrad.core.scaled import Scaled, scaled
+from rnngrad.core.arithmetic import SCALED
+from rnngrad.core.cells import split
+from rnngrad.core.linear import LinearNet
+from rnngrad.core.scaled import Bands, Scaled, scaled
 
-LOWEST = -(2**50)
-
-
-class Graded(NamedTuple):
-    """A factor times Q as 2^exponents · values, (S, n) and (S,), and Σ_k |factor_ik Q_kj| without
-    the exponent: what rounding is relative to, 0 where nothing can vanish."""
-
-    values: Array
-    sizes: Array
-    exponents: Integers
+Stage = Callable[[Scaled, int], Scaled]
+"""Tangents, a row each, (k, S), through a factor of step t (from 1)."""
 
 
 class Stages(NamedTuple):
-    """The factors of step t (from 1), first to last; ``exact`` and ``floats`` are the same net."""
+    """The factors of every step of a net in ``SCALED`` arithmetic."""
 
-    exact: LinearNet
-    floats: LinearNet
+    net: LinearNet
+
+    def each(self) -> Sequence[Stage]:
+        """First to last."""
+        found = [self.within]
+        if self._remembers:
+            found = [self.kept, *found]
+        if self._remembers or len(self.net.layers) > 1:
+            found.append(self.upward)
+        return found
 
     @property
-    def remembers(self) -> bool:
+    def _remembers(self) -> bool:
         """Whether there is a c."""
-        return len(self.exact.cell.parts) > 1
+        return len(self.net.cell.parts) > 1
 
-    def kept(self, t: int, Q: Array) -> Graded:
+    def kept(self, rows: Scaled, t: int) -> Scaled:
         """c -> f c (lstm)."""
-        mantissa, exponents = np.ones(len(Q)), np.zeros(len(Q), dtype=np.int64)
-        for one in self.exact.layers:
-            c, forget = one.layer.state[1], one.terms[0][t - 1]
-            mantissa[c], exponents[c] = forget.mantissa, np.maximum(forget.exponent, LOWEST)
-        return Graded(Q * mantissa[:, None], np.abs(Q) * mantissa[:, None], exponents)
+        parts = []
+        for one in self.net.layers:
+            h, c = one.layer.state
+            parts += [rows[:, h], rows[:, c] * one.terms[0][t - 1]]
+        return _joined(parts)
 
-    def within(self, t: int, Q: Array) -> Graded:
+    def within(self, rows: Scaled, t: int) -> Scaled:
         """Each layer by itself, as if its inputs were held fixed; lstm: h -> A h, c -> c + K h."""
-        values, sizes = np.empty_like(Q), np.empty_like(Q)
-        exponents = np.zeros(len(Q), dtype=np.int64)
-        for exact, floats in zip(self.exact.layers, self.floats.layers, strict=True):
-            h = exact.layer.state[0]
-            factor = _output_of_h(exact, t) if self.remembers else self._jacobian(exact, t)
-            rows, exponent = factor.aligned(axis=1)
-            values[h], sizes[h] = rows @ Q[h], np.abs(rows) @ np.abs(Q[h])
-            exponents[h] = np.maximum(exponent, LOWEST)
-            if self.remembers:
-                c, K = exact.layer.state[1], _memory_of_h(floats, t)
-                values[c] = Q[c] + K @ Q[h]
-                sizes[c] = np.abs(Q[c]) + np.abs(K) @ np.abs(Q[h])
-        return Graded(values, sizes, exponents)
-
-    def _jacobian(self, one: LinearLayer, t: int) -> Scaled:
-        """∂h_t/∂h_{t−1} of one layer, (H, H)."""
-        hidden = one.layer.hidden
-        alone = one._replace(layer=one.layer._replace(state=(slice(0, hidden),)))
-        jacobian: Scaled = self.exact._replace(layers=(alone,)).pull(scaled(np.eye(hidden)), t).rows
-        return jacobian
-
-    def upward(self, t: int, Q: Array) -> Graded:
-        """h -> h + D c (lstm), and what the layer below adds: lowest first, for it goes on."""
-        values, below = Q.copy(), None
-        for one in self.floats.layers:
+        parts: list[Scaled] = []
+        for one in self.net.layers:
             terms = tuple(term[t - 1] for term in one.terms)
-            h, c = one.layer.state[0], one.layer.state[-1]
-            if self.remembers:
-                values[h] += terms[1][:, None] * Q[c]
+            state = tuple(rows[:, part] for part in one.layer.state)
+            u_h = split(SCALED.multiply(state[0], one.W_hh_T), len(self.net.cell.gates))
+            if self._remembers:
+                _, _, i, f, g, o = terms
+                parts += [u_h[3] * o, state[1] + u_h[0] * i + u_h[1] * f + u_h[2] * g]
+            else:
+                parts += self.net.cell.push(terms, None, u_h, state)
+        return _joined(parts)
+
+    def upward(self, rows: Scaled, t: int) -> Scaled:
+        """h -> h + D c (lstm), and what the layer below adds: lowest first, for it goes on."""
+        parts: list[Scaled] = []
+        below: Scaled | None = None
+        for one in self.net.layers:
+            terms = tuple(term[t - 1] for term in one.terms)
+            state = [rows[:, part] for part in one.layer.state]
+            if self._remembers:
+                state[0] = state[0] + terms[1] * state[1]
             if below is not None:
-                u_x = split(values[below].T @ one.W_xh_T, len(self.floats.cell.gates))
-                nothing = tuple(np.zeros_like(u) for u in u_x)
-                state = nothing[: len(one.layer.state)]
-                added: Gates = self.floats.cell.push(terms, u_x, nothing, state)
-                for part, more in zip(one.layer.state, added, strict=True):
-                    values[part] += more.T
-            below = h
-        return Graded(values, np.zeros_like(Q), np.zeros(len(Q), dtype=np.int64))
+                u_x = split(SCALED.multiply(below, one.W_xh_T), len(self.net.cell.gates))
+                nothing = scaled(np.zeros(u_x[0].shape))
+                none = (nothing,) * len(self.net.cell.gates)
+                added = self.net.cell.push(terms, u_x, none, none[: len(state)])
+                state = [part + more for part, more in zip(state, added, strict=True)]
+            below = state[0]
+            parts += state
+        return _joined(parts)
 
 
-def _output_of_h(one: LinearLayer, t: int) -> Scaled:
-    """diag(o' ∘ tanh c_t) W_ho, (H, H)."""
-    term: Scaled = one.terms[-1][t - 1]
-    return term[:, None] * scaled(one.layer.weights["W_hh"][-one.layer.hidden :])
-
-
-def _memory_of_h(one: LinearLayer, t: int) -> Array:
-    """∂c_t/∂h_{t−1} through i, f and g, (H, H)."""
-    blocks = split(one.layer.weights["W_hh"].T, 4)[:3]
-    K: Array = sum(
-        (term[t - 1][:, None] * W.T for term, W in zip(one.terms[2:5], blocks, strict=True)),
-        np.zeros((one.layer.hidden, one.layer.hidden)),
+def sizes_of(net: LinearNet) -> LinearNet:
+    """The net with |terms| and |W|: its products are the sums of the sizes of what is added up."""
+    layers = tuple(
+        one._replace(
+            terms=tuple(abs(term) for term in one.terms),
+            W_xh_T=_absolute(one.W_xh_T),
+            W_hh_T=_absolute(one.W_hh_T),
+        )
+        for one in net.layers
     )
-    return K
+    return net._replace(layers=layers)
+
+
+def _absolute(matrix: Bands) -> Bands:
+    return Bands(tuple((np.abs(part), exponent) for part, exponent in matrix.parts))
+
+
+def _joined(parts: Sequence[Scaled]) -> Scaled:
+    joined: Scaled = SCALED.join(parts)
+    return joined

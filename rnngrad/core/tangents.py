@@ -6,8 +6,7 @@ J_t as ``core.linear`` has it, in floats where every term is one, and entry by e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -20,8 +19,10 @@ from rnngrad.core.jacobians import scaled_slopes
 from rnngrad.core.linear import LinearNet, linear_net
 from rnngrad.core.problem import Layer, Problem
 from rnngrad.core.scaled import Scaled
-from rnngrad.core.stages import LOWEST, Graded, Stages
 from rnngrad.core.traces import ForwardTrace
+
+LOWEST = -(2**50)
+"""The exponent of an exact zero among those of rows."""
 
 WEAK = 2.0**-30
 """Couplings weaker than this, relative to the largest, could drown in rounding."""
@@ -30,25 +31,24 @@ WEAK = 2.0**-30
 class Tangents(Protocol):
     """The Jacobians of a net along its trajectory, step t in 0 … T − 1.
 
-    ``reducible``: blocks that do not feed one another, or only one way. ``singular``: J_t is
-    exactly singular at every step; ``may_die``: at some. ``undefined``: something is not finite.
-    ``by_rows``: only its rows differ in size, so one QR of J_t Q is right whatever its condition.
+    ``reducible``: blocks that do not feed one another, or only one way. ``may_die``: some J_t is
+    exactly singular. ``undefined``: something is not finite. ``by_rows``: only the rows of J_t
+    differ in size, so one QR of J_t Q is right whatever its condition.
     """
 
     steps: int
     size: int
     reducible: bool
-    singular: bool
     may_die: bool
     undefined: bool
     by_rows: bool
 
+    @property
+    def exact(self) -> LinearNet:
+        """The net at any exponent."""
+
     def plain(self, t: int, values: Array) -> tuple[Array, int] | None:
         """J_t · values as floats and a power of two beside them; None where floats lose a row."""
-
-    def stages(self, t: int) -> Sequence[Callable[[Array], Graded]]:
-        """The same row by row, at any exponent: as factors, first to last, with Q made orthogonal
-        behind each."""
 
 
 def tangents(problem: Problem, trace: ForwardTrace) -> Tangents:
@@ -60,35 +60,28 @@ class OfRnn:
     """J_t = diag(σ'(a_t)) W_hh."""
 
     def __init__(self, problem: Problem, trace: ForwardTrace) -> None:
-        slopes = scaled_slopes(problem, trace)
+        self.problem, self.trace = problem, trace
+        self.slopes = scaled_slopes(problem, trace)
         self.W = problem.weights["W_hh"]
-        self.abs_W = np.abs(self.W)
-        self.mantissa = slopes.mantissa
-        self.exponent: Integers = np.maximum(slopes.exponent, LOWEST)
+        self.exponent: Integers = np.maximum(self.slopes.exponent, LOWEST)
         self.steps, self.size = problem.steps, problem.state_size
         self.reducible = not irreducible(self.W)
-        self.singular = _exactly_singular(self.W)
-        self.may_die = self.singular or bool((slopes.mantissa == 0).any())
-        self.undefined = not np.isfinite(self.mantissa).all()
+        self.may_die = bool((self.slopes.mantissa == 0).any()) or _exactly_singular(self.W)
+        self.undefined = not np.isfinite(self.slopes.mantissa).all()
         self.by_rows = True
+
+    @cached_property
+    def exact(self) -> LinearNet:
+        """See Tangents."""
+        return linear_net(self.problem, self.trace, SCALED)
 
     def plain(self, t: int, values: Array) -> tuple[Array, int] | None:
         """See Tangents."""
         top = int(self.exponent[t].max())
         if int(self.exponent[t].min()) < top - 900:
             return None
-        slopes = np.ldexp(self.mantissa[t], (self.exponent[t] - top).astype(np.intc))
+        slopes = np.ldexp(self.slopes.mantissa[t], (self.exponent[t] - top).astype(np.intc))
         return slopes[:, None] * self.W.dot(values), top
-
-    def graded(self, t: int, values: Array) -> Graded:
-        """J_t · values, row by row."""
-        slopes = self.mantissa[t][:, None]
-        sizes = self.abs_W.dot(np.abs(values)) * np.abs(slopes)
-        return Graded(self.W.dot(values) * slopes, sizes, self.exponent[t])
-
-    def stages(self, t: int) -> Sequence[Callable[[Array], Graded]]:
-        """See Tangents."""
-        return (partial(self.graded, t),)
 
 
 class OfAny:
@@ -105,13 +98,12 @@ class OfAny:
         self.exact = linear_net(problem, trace, SCALED)
         self.net = linear_net(problem, trace, FLOATS)
         self.reducible = len(layers) > 1 or not irreducible(_who_reaches_whom(layers[0]))
-        self.singular = any(_always_singular(problem, layer) for layer in layers)
-        self.may_die = self.singular or _vanishing(self.exact)
+        singular = any(_always_singular(problem, layer) for layer in layers)
+        self.may_die = singular or _vanishing(self.exact)
         self.undefined = not all(
             np.isfinite(term.mantissa).all() for one in self.exact.layers for term in one.terms
         )
         self.by_rows = False
-        self.factors = Stages(self.exact, self.net)
         self.fits = np.logical_and.reduce([_in_floats(one.terms) for one in self.exact.layers])
 
     def plain(self, t: int, values: Array) -> tuple[Array, int] | None:
@@ -120,15 +112,6 @@ class OfAny:
             return None
         pushed: Array = self.net.push(values.T, t + 1).T
         return pushed, 0
-
-    def stages(self, t: int) -> Sequence[Callable[[Array], Graded]]:
-        """See Tangents."""
-        each = [self.factors.within]
-        if self.factors.remembers:
-            each = [self.factors.kept, *each]
-        if self.factors.remembers or len(self.net.layers) > 1:
-            each.append(self.factors.upward)
-        return [partial(stage, t + 1) for stage in each]
 
 
 def _in_floats(terms: Terms) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

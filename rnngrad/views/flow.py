@@ -47,13 +47,13 @@ def _measures(flow: GradientFlow, selection: Selection) -> Table:
     h = Notation(flow.problem).state
     rows = [
         ("growth rate", number(flow.rate), f"ln of the mean factor a step: {flow.regime}"),
-        ("largest exponent", number(float(exponents[0])), _give_or_take(spread[0])),
+        ("largest exponent", _exponent(exponents[0]), _give_or_take(spread[0])),
     ]
     if len(exponents) > 1:
         condition, taking_part = flow.end.log10_condition[0], flow.end.participation[0]
         size = "not known" if isnan(condition) else from_log10(float(condition))
         rows += [
-            ("smallest exponent", number(float(exponents[-1])), _give_or_take(spread[-1])),
+            ("smallest exponent", _exponent(exponents[-1]), _give_or_take(spread[-1])),
             (f"σ_max/σ_min of ∂{h}_T/∂{h}_0", size, "condition number"),
             ("(Σσ²)²/Σσ⁴", number(float(taking_part)), f"directions that take part, of "
              f"{flow.problem.state_size}"),
@@ -75,6 +75,10 @@ def _measures(flow: GradientFlow, selection: Selection) -> Table:
         rows.append(("Ω", number(total), "Pascanu's penalty: 0 if lengths are kept"))
     columns = (Column("gradient flow", right=False), Column("is"), Column("which is", words=True))
     return Table("Gradient flow", columns, tuple(rows), notes if len(rows) > 6 else ())
+
+
+def _exponent(value: float) -> str:
+    return "not known" if isnan(value) else number(float(value))
 
 
 def _give_or_take(spread: float) -> str:
@@ -113,7 +117,8 @@ def _spectrum(flow: GradientFlow, selection: Selection) -> Table:
         value = float(found.exponents[i])
         spread = float(found.spread[i])
         give = number(round(spread, 6)) if isfinite(spread) else ""
-        rows.append((str(i + 1), number(value), give, from_log10(value / np.log(10.0))))
+        factor = "" if isnan(value) else from_log10(value / np.log(10.0))
+        rows.append((str(i + 1), _exponent(value), give, factor))
     return Table("Lyapunov spectrum (natural log per step)", columns, tuple(rows), _notes(flow))
 
 
@@ -126,7 +131,14 @@ def _notes(flow: GradientFlow) -> tuple[str, ...]:
             f"{found.trace[i, 0]:.4f} (t = {grouped(int(found.steps[i]))})" for i in picked
         )
         notes.append(f"λ_1 on its way: {trail}.")
-    notes.append(f"One QR for {found.interval:.3g} steps on average.")
+    unknown = int(np.isnan(found.exponents).sum())
+    if unknown:
+        notes.append(
+            f"{unknown} of {len(found.exponents)} are not known: units die and come back, and "
+            f"rounding decides what is left of them."
+        )
+    steps = f"{found.interval:.3g}"
+    notes.append("One QR a step." if steps == "1" else f"One QR for {steps} steps on average.")
     return tuple(notes)
 
 
@@ -184,6 +196,7 @@ def data(result: Derivation, selection: Selection) -> dict[str, object] | None:
         "lyapunov": {
             "exponents": nested(found.exponents),
             "spread": nested(found.spread),
+            "not_known": int(np.isnan(found.exponents).sum()),
             "warmup": found.warmup,
             "steps_per_qr": found.interval,
             "trace": {"t": found.steps.tolist(), "largest": nested(found.trace[:, 0])},

@@ -447,3 +447,21 @@ def test_an_overflow_within_a_gate_is_a_result_too(options: list[str]) -> None:
     if options == ["--json"]:
         document = json.loads(done.stdout, parse_constant=pytest.fail)
         assert document["quantities"]["dht_dhprev"] == [[[None]], [[None]]]
+
+
+def test_exponents_that_rounding_decides_are_said_not_to_be_known(tmp_path: Path) -> None:
+    spec = tmp_path / "saturated.yaml"
+    spec.write_text(
+        "cell: gru\nsizes: {inputs: 3, hidden: 40, outputs: 2}\n"
+        "weights: {W_xh: {init: gaussian}, W_hh: {init: orthogonal, gain: 10000}, "
+        "W_hy: {init: gaussian}}\ninputs: {random: normal, steps: 60}\n"
+        "targets: {random: normal}\nseed: 1\n"
+    )
+    table = run("derive", str(spec)).stdout
+    assert re.search(r"^smallest exponent +not known", table, re.M)
+    unknown = re.search(r"^(\d+) of 40 are not known", table, re.M)
+    assert unknown
+    flow = json.loads(run("derive", str(spec), "--json").stdout)["gradient_flow"]["lyapunov"]
+    assert flow["not_known"] == flow["exponents"].count(None) == int(unknown[1])
+    swept = json.loads(run("sweep", str(spec), "--whh-scale", "1", "--json").stdout)["rows"][0]
+    assert flow["exponents"][0] == pytest.approx(swept["lyapunov_max"], rel=1e-6)

@@ -14,7 +14,7 @@ from rnngrad.core.forward import forward
 from rnngrad.core.lyapunov import lyapunov
 
 ATOL = 1e-9
-"""A unit of rounding in the slopes of a saturated step moves two neighbours by 2e-10 here."""
+"""In the stack (3, 1, 2) of scale 3 elimination cancels: 5e-9 in the logarithms of 40 steps."""
 
 
 def drawn(cell: str, hidden: tuple[int, ...], steps: int = 40, scale: float = 1.0) -> Net:

@@ -1,0 +1,152 @@
+"""The Lyapunov spectrum of nets whose units die and come back: every entry at its own exponent.
+
+Tangents go through a step factor by factor (``core.stages``) and are made an echelon behind each
+(``core.nested``). What is subtracted there may cancel: all that reaches two units may come through
+a third, and then what tells them apart is lost in rounding. It does no harm unless it comes to
+count later. Whether it did is asked of the numbers: all is done again with every entry moved by
+``NUDGE`` on its way, some eight units of rounding. An exponent that rounding has decided moves by
+far more than that; it is nan.
+
+Error: about ``CLOSE``/8 where not nan. Source: Higham, *Accuracy and Stability of Numerical
+Algorithms* (2002), section 26.4, on what perturbed runs can and cannot prove.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from rnngrad.core.arrays import Array, Integers
+from rnngrad.core.linear import LinearNet
+from rnngrad.core.nested import nested, scattered
+from rnngrad.core.scaled import LN_2, Scaled, normal, scaled
+from rnngrad.core.stages import Stages, sizes_of
+
+NUDGE = 2.0**-50
+"""How much an entry is moved in the second run, at most."""
+
+CLOSE, CLOSE_IN_ALL = 1e-6, 1e-2
+"""What an exponent may differ by between the runs, a step and over all of them.
+What rounding decides differs by about 1 in all."""
+
+ROUNDING = 1e-12
+"""The same relative to the sum of the logarithms."""
+
+NOISE = 2.0**-47
+"""Times Σ_k |J_ik v_k| it is what rounding may leave of an exact 0 in J v."""
+
+
+def carefully(net: LinearNet, ends: Sequence[int], may_die: bool) -> Array:
+    """ln |R[i, i]| of J_t ⋯ J_1 = Q R for each t of ``ends``, (n, S), in the order of the columns.
+
+    −inf for a direction that has died, nan where rounding decides. ``may_die``: slopes or
+    determinants are exactly 0 somewhere, so that what rounding leaves of a 0 counts as 0; elsewhere
+    no direction dies, and one that was lost was lost by rounding.
+    To be run within ``quietly()``.
+    """
+    found = _Run(net, may_die, 0.0).to(ends)
+    again = _Run(net, may_die, NUDGE).to(ends)
+    steps = np.asarray(ends)[:, np.newaxis]
+    sure = _sure(found, again, steps, may_die)
+    if not (may_die or sure.all()):
+        from rnngrad.core.digits import in_digits  # decimal takes its time to import
+
+        for found, again in in_digits(net, ends):
+            sure = _sure(found, again, steps, may_die)
+            if sure.all():
+                break
+    return np.where(sure, found, np.nan)
+
+
+def _sure(found: Array, again: Array, steps: Integers, may_die: bool) -> npt.NDArray[np.bool_]:
+    """Which of two runs' ln |R[i, i]| agree, (n, S).
+
+    It is the volumes ΠR[j, j], j ≤ i, that must: beside a direction that is wrong the next one may
+    agree and be wrong as well.
+    """
+    apart = found - again
+    if may_die:
+        apart[np.isneginf(found) & np.isneginf(again)] = 0.0
+    volumes = np.abs(np.cumsum(apart, axis=1))
+    sizes = np.cumsum(np.abs(np.where(np.isfinite(found), found, 0.0)), axis=1)
+    allowed = np.maximum(np.minimum(CLOSE * steps, CLOSE_IN_ALL), ROUNDING * sizes)
+    agree = np.pad(volumes <= allowed, ((0, 0), (1, 0)), constant_values=True)
+    sure: npt.NDArray[np.bool_] = agree[:, 1:] & agree[:, :-1]
+    return sure
+
+
+def excluded(net: LinearNet, steps: int, logs: Array) -> bool:
+    """Whether none of the ln |R[i, i]| that are nan can be the largest: R[i, i] is at most the
+    distance of column i of the product from another before it."""
+    product = scaled(np.eye(len(logs)))
+    for t in range(1, steps + 1):
+        product = net.push(product, t)
+    columns, exponents = product.aligned(axis=1)
+    lengths = np.linalg.norm(columns, axis=1)
+    units, ln_lengths = columns / lengths[:, np.newaxis], np.log(lengths) + exponents * LN_2
+    known = np.where(np.isnan(logs), -np.inf, logs)
+    m = int(np.argmax(known))
+    along = units @ units[m]
+    apart = np.linalg.norm(units - along[:, np.newaxis] * units[m], axis=1) + ROUNDING
+    limits = np.where(np.arange(len(logs)) > m, ln_lengths + np.log(apart), ln_lengths)
+    return bool((limits < known[m])[np.isnan(logs)].all())
+
+
+def _volumes(rows: Scaled) -> Array:
+    """ln |R[i, i]| of the rows as columns."""
+    R = np.linalg.qr(rows.floats().T, mode="r")
+    volumes: Array = np.log(np.abs(np.diagonal(R)))
+    return volumes
+
+
+class _Run:
+    """The echelon, where it is, and ln of the pivots so far."""
+
+    def __init__(self, net: LinearNet, may_die: bool, nudge: float) -> None:
+        self.stages = Stages(net).each()
+        self.size_stages = Stages(sizes_of(net)).each() if may_die else [None] * len(self.stages)
+        self.nudge, self.calls = nudge, 0
+        size = net.size
+        self.rows, self.alive, self.logs = scaled(np.eye(size)), np.arange(size), np.zeros(size)
+
+    def to(self, ends: Sequence[int]) -> Array:
+        """See ``carefully``."""
+        found, done = [], 0
+        for end in ends:
+            for t in range(done, end):
+                self._step(t + 1)
+            found.append(self._logs())
+            done = end
+        return np.array(found)
+
+    def _step(self, t: int) -> None:
+        for stage, sizes in zip(self.stages, self.size_stages, strict=True):
+            if not self.alive.size:
+                return
+            before = self._nudged(self.rows)
+            noise = None
+            if sizes is not None:
+                noise = sizes(abs(before), t)
+                noise = normal(NOISE * noise.mantissa, noise.exponent)
+            after = nested(self._nudged(stage(before, t)), noise)
+            died = np.delete(self.alive, after.living)
+            self.logs[died], self.alive = -np.inf, self.alive[after.living]
+            self.rows = after.rows
+            self.logs[self.alive] += after.logs
+
+    def _nudged(self, rows: Scaled) -> Scaled:
+        """Every entry times 1 ± up to ``nudge``, another one at every call."""
+        if not self.nudge:
+            return rows
+        self.calls += 1
+        by = scattered(rows.mantissa.size, self.calls).reshape(rows.shape)
+        return normal(rows.mantissa * (1.0 + self.nudge * by), rows.exponent)
+
+    def _logs(self) -> Array:
+        """ln |R[i, i]| of all steps so far."""
+        logs = self.logs.copy()
+        if self.alive.size:
+            logs[self.alive] += _volumes(self.rows)
+        return logs

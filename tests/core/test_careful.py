@@ -1,0 +1,171 @@
+"""Nets whose units die and come back: every exponent is right, or said not to be known."""
+
+from __future__ import annotations
+
+import mpmath
+import numpy as np
+import pytest
+
+from oracles import gated_nets, gated_products, jacobian_products, nets
+from oracles.gated_nets import bare_net
+from oracles.plain import Net
+from oracles.spectrum import lyapunov_spectrum, spectrum_of
+from rnngrad.core import careful, digits, lyapunov
+from rnngrad.core.arrays import quietly
+from rnngrad.core.forward import forward
+from rnngrad.core.nested import nested, scattered
+from rnngrad.core.scaled import Scaled, normal, scaled
+from rnngrad.core.switches import Switches
+
+
+def saturated(cell: str, hidden: tuple[int, ...], steps: int, gain: float, seed: int) -> Net:
+    """Normal numbers, W_hh of ``gain``, no biases."""
+    rng = np.random.default_rng(seed)
+    shapes = gated_nets.shapes(cell, hidden, 2)
+    drawn = {n: rng.normal(size=s) for n, s in shapes.items() if n.startswith("W")}
+    for name in drawn:
+        if name.startswith("W_hh"):
+            drawn[name] *= gain / np.sqrt(drawn[name].shape[1])
+    return bare_net(cell, hidden, steps, 2, x=rng.normal(size=(steps, 2)), **drawn)
+
+
+def found(net: Net) -> np.ndarray:
+    problem = gated_nets.problem_of(net)
+    return lyapunov.lyapunov(problem, forward(problem)).exponents
+
+
+def product_spectrum(net: Net, bits: int) -> np.ndarray:
+    """With Jacobians of as many bits: one that is rounded to 200 has lost what a gate of 2⁻⁴⁰⁰ lets
+    through."""
+    with jacobian_products.mp.workprec(bits):
+        jacobians = gated_products.jacobians(net)
+    return spectrum_of(jacobians, bits)
+
+
+def assert_right_or_unknown(got: np.ndarray, expected: np.ndarray) -> int:
+    """How many are not known; each of the others is one of ``expected``, none of them twice."""
+    known, left = got[~np.isnan(got)], list(expected)
+    for value in known:
+        nearest = left.pop(int(np.argmin(np.abs(np.array(left) - value))))
+        assert value == pytest.approx(nearest, rel=1e-8, abs=1e-8)
+    assert np.isnan(got[0]) or got[0] == pytest.approx(expected[0], rel=1e-8, abs=1e-8)
+    return len(got) - len(known)
+
+
+NETS = [
+    ("gru", (2,), 6, 3e3, 15, 16_000),
+    ("gru", (4,), 10, 300.0, 18, 8_000),
+    ("gru", (6,), 8, 1e3, 1, 10_000),
+    ("gru", (2, 2), 12, 300.0, 9, 8_000),
+    ("lstm", (2,), 12, 300.0, 5, 8_000),
+    ("lstm", (1, 2), 12, 300.0, 6, 8_000),
+    ("rnn", (2, 2), 12, 300.0, 7, 16_000),
+    ("rnn", (1, 2, 1), 12, 300.0, 8, 16_000),
+]
+
+
+@pytest.mark.parametrize(("cell", "hidden", "steps", "gain", "seed", "bits"), NETS, ids=str)
+def test_units_that_die_and_come_back(
+    cell: str, hidden: tuple[int, ...], steps: int, gain: float, seed: int, bits: int
+) -> None:
+    net = saturated(cell, hidden, steps, gain, seed)
+    expected = product_spectrum(net, bits)
+    assert np.isfinite(expected).all()
+    assert assert_right_or_unknown(found(net), expected) == 0
+
+
+@pytest.mark.parametrize("coupling", [0.3, 1e-5, 1e-30])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_block_that_feeds_another_and_takes_turns_with_it(coupling: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    W_hh = rng.normal(size=(4, 4)) / np.sqrt(2)
+    W_hh[:2, 2:] = 0.0
+    W_hh[2:, :2] *= coupling
+    push = np.where((np.arange(60) // 12 % 2 == 0)[:, None], [4.0, 4.2, 0.1, 0.2], [0, 0.1, 4.1, 4])
+    net = nets.bare_net(W_hh, 60, activation="tanh", x=push, W_xh=np.eye(4))
+    problem = nets.problem_of(net)
+    got = lyapunov.lyapunov(problem, forward(problem)).exponents
+    assert assert_right_or_unknown(got, lyapunov_spectrum(net, 8_000)) == 0
+
+
+def block_triangular() -> Net:
+    """Three units feed three, with slopes of 2⁻²⁸ to 2⁻⁹⁶ beside 2⁻²⁷¹ to 2⁻⁴⁸⁸: what two tangents
+    hold of the first three is parallel to 1e-15 when it comes to count."""
+    rng = np.random.default_rng(35)
+    W_hh = 70 / np.sqrt(6) * rng.normal(size=(6, 6))
+    W_hh[:3, 3:] = 0.0
+    return bare_net(
+        "rnn", [6], 7, 2, W_hh=W_hh, W_xh=rng.normal(size=(6, 2)), h_0=rng.normal(size=6)
+    )
+
+
+def test_what_rounding_decides_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = block_triangular()
+    expected = product_spectrum(net, 10_000)
+    assert assert_right_or_unknown(found(net), expected) == 0
+    monkeypatch.setattr(digits, "AFFORDABLE", 0.0)
+    assert assert_right_or_unknown(found(net), expected) > 0
+
+
+# --- the parts
+
+
+def test_an_echelon_has_the_volumes_of_its_rows() -> None:
+    """Rows at 2^±3000, against Gram–Schmidt in 20,000 bits."""
+    rng = np.random.default_rng(0)
+    exponents = rng.integers(-3000, 3000, size=(5, 7))
+    rows = normal(rng.normal(size=(5, 7)), exponents)
+    with quietly():
+        result = nested(rows)
+        R = np.linalg.qr(result.rows.floats().T, mode="r")
+    with mpmath.workprec(20_000):
+        exact = np.frompyfunc(lambda m, e: mpmath.ldexp(mpmath.mpf(m), int(e)), 2, 1)
+        columns = exact(rows.mantissa, rows.exponent)
+        done: list[np.ndarray] = []
+        logs = []
+        for column in columns:
+            for direction in done:
+                column = column - (direction @ column) * direction
+            length = mpmath.sqrt(column @ column)
+            logs.append(float(mpmath.log(length)))
+            done.append(column / length)
+    got = result.logs + np.log(np.abs(np.diagonal(R)))
+    np.testing.assert_allclose(got, logs, rtol=1e-13)
+
+
+@pytest.mark.parametrize("spread", [0, 150, 3000])
+def test_zeros_of_an_echelon_stay_zeros(spread: int) -> None:
+    rng = np.random.default_rng(1)
+    values = np.zeros((4, 6))
+    values[:2, :3], values[2:, 3:] = rng.normal(size=(2, 3)), rng.normal(size=(2, 3))
+    order = np.array([2, 0, 3, 1])
+    rows = normal(values[order], rng.integers(-spread, spread + 1, size=(4, 6)))
+    with quietly():
+        found = nested(
+            Scaled(rows.mantissa, np.where(values[order] == 0, rows.exponent, rows.exponent))
+        )
+    np.testing.assert_array_equal(found.rows.mantissa[[0, 2], :3], 0.0)
+    np.testing.assert_array_equal(found.rows.mantissa[[1, 3], 3:], 0.0)
+
+
+def test_a_row_in_the_span_of_others_goes() -> None:
+    rows = np.array([[1.0, 2, 3], [2, 4, 6], [0, 0, 1]])
+    with quietly():
+        found = nested(scaled(rows), normal(2.0**-50 * np.abs(rows), np.zeros((3, 3), dtype=int)))
+    assert found.living.tolist() == [0, 2]
+    np.testing.assert_allclose(found.logs, np.log([3, 2 / 3]))
+
+
+def test_switches_are_the_growth_of_a_mixture() -> None:
+    """q_1 has lost ε of q_2; q_2 outgrows q_1 by 1e3, then q_1 q_2 by 10, then q_2 q_1 by 1e2."""
+    switches = Switches(2)
+    for first, second, coupling in ((1.0, 1e3, 2.0), (10.0, 1.0, 3.0), (1.0, 1e2, 4.0)):
+        switches.add(np.array([[first, coupling], [0.0, second]]))
+    assert switches.worst == pytest.approx(1e3 / 10 * 4.0)
+
+
+def test_moved_entries_move_every_minor() -> None:
+    """Numbers that are linear in their place would leave 2 × 2 minors of rank-1 matrices at 0."""
+    moved = 1 + careful.NUDGE * scattered(16, 1).reshape(4, 4)
+    minors = moved[:-1, :-1] * moved[1:, 1:] - moved[1:, :-1] * moved[:-1, 1:]
+    assert np.mean(np.abs(minors) > 0.1 * careful.NUDGE) > 0.5
