@@ -156,8 +156,8 @@ def _by_halves(net: Tangents, warmup: int) -> _Sums | None:
     if not lyapunov_halves.applies(net.W, net.slopes):
         return None
     ends = _ends(net, warmup)
-    found = lyapunov_halves.by_halves(net.W, net.slopes, ends)
-    if found is None or not found.switched <= SWITCHED * net.steps:
+    found = lyapunov_halves.by_halves(net.W, net.slopes, ends, SWITCHED * net.steps)
+    if found is None:
         return None
     logs = np.cumsum(found.logs[1:], axis=0)
     return _Sums(ends[1:], logs, max(1, found.decompositions // 2))
@@ -168,7 +168,8 @@ class _Run:
 
     def __init__(self, net: Tangents, warmup: int) -> None:
         self.net, self.ends = net, _ends(net, warmup)
-        self.Q, self.logs, self.switches = np.eye(net.size), np.zeros(net.size), Switches(net.size)
+        self.Q, self.logs = np.eye(net.size), np.zeros(net.size)
+        self.switches = Switches(net.size, SWITCHED * net.steps)
         self.t, self.interval, self.decompositions = 0, 1, 0
         self.steepest = np.inf if net.by_rows else STEEPEST
 
@@ -180,6 +181,8 @@ class _Run:
                 if not self._advance(end):
                     return None
             found.append(self.logs)
+        if not self.switches.look():
+            return None
         logs = np.array(found[1:]) - found[0]
         return _Sums(self.ends[1:], logs, self.decompositions)
 
@@ -206,7 +209,7 @@ class _Run:
         self.switches.add(R)
         a_step = max(float(np.log(condition)) / count, 1e-3)
         self.interval = int(np.clip(np.log(LIMIT) / a_step, 1, min(2 * count, LONGEST)))
-        return self.switches.worst <= SWITCHED * self.net.steps
+        return self.switches.held
 
     def _pushed(self, count: int) -> tuple[Array, float] | None:
         """J_{t+count} ⋯ J_{t+1} Q and the logarithm of a factor taken out of it; None where plain

@@ -24,7 +24,7 @@ import numpy as np
 
 from rnngrad.core.arrays import Array, Integers
 from rnngrad.core.scaled import LN_2, Scaled
-from rnngrad.core.switches import Switches
+from rnngrad.core.switches import Switches, outgrown
 
 LIMIT = 2e6
 """How ill-conditioned R may become before the next QR."""
@@ -49,12 +49,10 @@ UNEVEN = 1e-3
 
 
 class Halves(NamedTuple):
-    """ln |R[i, i]| summed over each stretch, (n, S), how many QRs of a half it took, and what
-    ``core.switches`` found within the halves."""
+    """ln |R[i, i]| summed over each stretch, (n, S), and how many QRs of a half it took."""
 
     logs: Array
     decompositions: int
-    switched: float
 
 
 def applies(W: Array, slopes: Scaled) -> bool:
@@ -65,14 +63,15 @@ def applies(W: Array, slopes: Scaled) -> bool:
     return bool(sizes[0] <= INVERTIBLE * sizes[-1])
 
 
-def by_halves(W: Array, slopes: Scaled, ends: Integers) -> Halves | None:
+def by_halves(W: Array, slopes: Scaled, ends: Integers, limit: float) -> Halves | None:
     """The sums over the stretches of steps that end at ``ends``, the last of them T.
 
-    None where a half would not do.
+    None where a half would not do, or rounding in Q grew by ``limit`` within one or
+    from stretch to stretch (``core.switches``).
     """
-    forward = _Half(W, slopes)
+    forward = _Half(W, slopes, limit)
     inverse = np.asarray(np.linalg.inv(W), dtype=np.float64)
-    backward = _Half(inverse.T, Scaled(1.0 / slopes.mantissa, -slopes.exponent))
+    backward = _Half(inverse.T, Scaled(1.0 / slopes.mantissa, -slopes.exponent), limit)
     Q_T, large = np.eye(len(W)), len(W) // 2
     logs = np.empty((len(ends), len(W)))
     for i, end in enumerate(ends):
@@ -83,8 +82,10 @@ def by_halves(W: Array, slopes: Scaled, ends: Integers) -> Halves | None:
         Q_T = np.concatenate((forward.V, backward.V[::-1]))
         if i == 1:
             large = _split(logs[:2].sum(axis=0))
-    switched = max(forward.switched, backward.switched)
-    return Halves(logs, forward.decompositions + backward.decompositions, switched)
+    across = np.exp(outgrown(logs, np.zeros((len(W), len(W)))).max())
+    if not (across <= limit and forward.switches.look() and backward.switches.look()):
+        return None
+    return Halves(logs, forward.decompositions + backward.decompositions)
 
 
 def _split(logs: Array) -> int:
@@ -101,13 +102,13 @@ class _Half:
 
     V: Array
 
-    def __init__(self, M: Array, slopes: Scaled) -> None:
+    def __init__(self, M: Array, slopes: Scaled, limit: float) -> None:
         self.rows, self.top = _floats(slopes)
         self.uneven = self.rows.min(axis=1) < UNEVEN * self.rows.max(axis=1)
         self.M_T = np.ascontiguousarray(M.T)
         self.t, self.interval, self.decompositions = 0, 1, 0
         self.logs: Array | float = 0.0
-        self.switches, self.switched = Switches(0), 0.0
+        self.switches = Switches(0, limit)
 
     def taken(self) -> Array:
         """The sums since they were last asked for."""
@@ -116,13 +117,13 @@ class _Half:
 
     def run(self, end: int) -> bool:
         """On to step ``end``; whether every R was good."""
-        while self.t < end:
+        while self.t < end and self.switches.held:
             count = min(self.interval, end - self.t)
             while not self._factorised(count):
                 if count == 1:
                     return False
                 count = max(1, count // 2)
-        return True
+        return self.switches.held
 
     def _factorised(self, count: int) -> bool:
         """So many steps and a QR, unless R is too ill-conditioned."""
@@ -142,17 +143,17 @@ class _Half:
         self.V = Q.T if order is None else _unsorted(Q.T, order)
         exponent = int(self.top[self.t : self.t + count].sum())
         self.logs = self.logs + np.log(diagonal) + LN_2 * exponent
-        self._ordered(R)
+        self._watch(R)
         self.t, self.decompositions = self.t + count, self.decompositions + 1
         a_step = max(math.log(largest / least) / count, 1e-3)
         self.interval = max(1, min(int(GOAL / a_step), 2 * count, LONGEST))
         return True
 
-    def _ordered(self, R: Array) -> None:
-        if len(self.switches.later) != len(R):
-            self.switches = Switches(len(R))
-        self.switches.add(R)
-        self.switched = max(self.switched, self.switches.worst)
+    def _watch(self, R: Array) -> None:
+        if len(self.switches.grown) != len(R) and self.switches.look():
+            self.switches = Switches(len(R), self.switches.limit)
+        if self.switches.held:
+            self.switches.add(R)
 
     def _pushed(self, count: int) -> Array:
         V, dot, multiply = self.V, np.dot, np.multiply

@@ -14,21 +14,49 @@ import numpy as np
 
 from rnngrad.core.arrays import Array
 
+TOGETHER = 64
+"""QRs that are looked at together."""
+
 
 class Switches:
-    """``worst``: the largest R[i, k] E[k, i] / R[i, i] so far, for E = 1 where it began."""
+    """Whether R[i, k] E[k, i] / R[i, i] has stayed below ``limit``, for E = 1 where it began."""
 
-    def __init__(self, size: int) -> None:
-        self.grown, self.worst = np.tri(size, k=-1).T, 0.0
-        self.later = self.grown.copy()
+    def __init__(self, size: int, limit: float) -> None:
+        self.limit, self.held = limit, True
+        self.grown = np.zeros((size, size))  # ln of how much E[k, i] has grown, at [i, k]
+        self.waiting: list[Array] = []
 
     def add(self, R: Array) -> None:
         """The triangle of one more QR, (S, S)."""
-        sizes = np.abs(R)
-        diagonal = sizes.diagonal().copy()
-        sizes *= self.grown
-        sizes /= diagonal[:, np.newaxis]
-        self.worst = max(self.worst, float(sizes.max(initial=0.0)))
-        self.grown *= diagonal
-        self.grown /= diagonal[:, np.newaxis]
-        np.maximum(self.grown, self.later, out=self.grown)
+        self.waiting.append(R)
+        if len(self.waiting) == TOGETHER:
+            self.look()
+
+    def look(self) -> bool:
+        """Whether it has held so far, with all that were added."""
+        if self.waiting and self.held:
+            sizes = np.abs(np.array(self.waiting))
+            diagonals = np.einsum("nii->ni", sizes).copy()
+            grown = outgrown(np.log(diagonals), self.grown)
+            before, self.grown = grown[:-1], grown[-1]
+            sizes *= np.tri(len(self.grown), k=-1).T
+            sizes /= diagonals[:, :, np.newaxis]
+            at_most = np.exp(before.max(initial=0.0)) * sizes.max(initial=0.0)
+            if not at_most <= self.limit:
+                at_most = (np.exp(before) * sizes).max()
+            self.held = bool(at_most <= self.limit)
+        self.waiting = []
+        return self.held
+
+
+def outgrown(logs: Array, before: Array) -> Array:
+    """max(0, Σ (ln R[k, k] − ln R[i, i])) over the stretches that end with each QR, at [i, k] for
+    k > i and 0 elsewhere, (n + 1, S, S); from (n, S), going on from ``before``, which comes first."""
+    sums = np.cumsum(logs, axis=0)
+    grown = np.zeros((len(logs) + 1, *before.shape))
+    grown[1:] = sums[:, np.newaxis, :] - sums[:, :, np.newaxis]
+    lowest = grown.copy()
+    lowest[0] -= before
+    grown -= np.minimum.accumulate(lowest, axis=0)
+    grown *= np.tri(len(before), k=-1).T
+    return grown

@@ -156,12 +156,17 @@ def test_a_row_in_the_span_of_others_goes() -> None:
     np.testing.assert_allclose(found.logs, np.log([3, 2 / 3]))
 
 
-def test_switches_are_the_growth_of_a_mixture() -> None:
-    """q_1 has lost ε of q_2; q_2 outgrows q_1 by 1e3, then q_1 q_2 by 10, then q_2 q_1 by 1e2."""
-    switches = Switches(2)
-    for first, second, coupling in ((1.0, 1e3, 2.0), (10.0, 1.0, 3.0), (1.0, 1e2, 4.0)):
-        switches.add(np.array([[first, coupling], [0.0, second]]))
-    assert switches.worst == pytest.approx(1e3 / 10 * 4.0)
+@pytest.mark.parametrize("apart", [1, 2, 100])
+def test_switches_are_the_growth_of_a_mixture(apart: int) -> None:
+    """q_2 outgrows q_1 by 1e3, then q_1 q_2 by 10; 3 times as much of it enters R[1, 1] then."""
+    first, second = np.array([[1.0, 2.0], [0.0, 1e3]]), np.array([[10.0, 3.0], [0.0, 1.0]])
+    for limit in (1e3 * 0.3 * 1.01, 1e3 * 0.3 * 0.99):
+        switches = Switches(2, limit)
+        switches.add(first)
+        for _ in range(apart):
+            switches.add(np.diag([1.0, 1.0]))
+        switches.add(second)
+        assert switches.look() == (limit > 300)
 
 
 def test_moved_entries_move_every_minor() -> None:

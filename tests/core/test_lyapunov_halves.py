@@ -24,7 +24,7 @@ def test_against_a_qr_every_step(steps: int, size: int, low: float) -> None:
     ends = np.array([100, 101, 700, steps])
     with quietly():
         assert lyapunov_halves.applies(W, scaled(slopes))
-        found = lyapunov_halves.by_halves(W, scaled(slopes), ends)
+        found = lyapunov_halves.by_halves(W, scaled(slopes), ends, np.inf)
     assert found is not None
     expected = plain_passes.spectrum(W, slopes)
     np.testing.assert_allclose(found.logs.sum(axis=0) / steps, expected / steps, rtol=0, atol=1e-9)
@@ -38,7 +38,7 @@ def test_a_step_that_is_too_ill_conditioned_is_not_accepted() -> None:
     W = np.linalg.qr(W)[0] @ np.diag(np.logspace(0, -4.9, 16)) @ np.linalg.qr(W.T)[0]
     slopes[500] = np.logspace(0, -30, 16)
     with quietly():
-        assert lyapunov_halves.by_halves(W, scaled(slopes), np.array([1200])) is None
+        assert lyapunov_halves.by_halves(W, scaled(slopes), np.array([1200]), np.inf) is None
 
 
 def test_no_halves_without_inverses() -> None:
@@ -50,3 +50,17 @@ def test_no_halves_without_inverses() -> None:
     assert not lyapunov_halves.applies(W, scaled(dead))
     assert not lyapunov_halves.applies(singular, scaled(slopes))
     assert not lyapunov_halves.applies(W, scaled(slopes[:50]))
+
+
+def test_halves_whose_directions_switch_are_given_up() -> None:
+    """Half of the units all but die for 100 steps, the other half for the next 100."""
+    rng = np.random.default_rng(0)
+    W = np.kron(np.eye(2), np.linalg.qr(rng.normal(size=(8, 8)))[0]) + 1e-9 * rng.normal(
+        size=(16, 16)
+    )
+    first = (np.arange(1200) // 100 % 2 == 0)[:, np.newaxis] == (np.arange(16) < 8)
+    slopes = np.where(first, 0.9, 0.5)
+    with quietly():
+        ends = np.array([600, 1200])
+        assert lyapunov_halves.by_halves(W, scaled(slopes), ends, 1e9) is None
+        assert lyapunov_halves.by_halves(W, scaled(slopes), ends, np.inf) is not None
