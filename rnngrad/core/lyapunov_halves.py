@@ -24,7 +24,7 @@ import numpy as np
 
 from rnngrad.core.arrays import Array, Integers
 from rnngrad.core.scaled import LN_2, Scaled
-from rnngrad.core.switches import Switches, outgrown
+from rnngrad.core.switches import Switches
 
 LIMIT = 2e6
 """How ill-conditioned R may become before the next QR."""
@@ -48,6 +48,10 @@ UNEVEN = 1e-3
 """Rows that differ by more are sorted by size before Householder's reflections meet them."""
 
 
+Edge = list[tuple[int, float]]
+"""Steps so far, and Σ ln |R[m, m]| of the column next to the other half."""
+
+
 class Halves(NamedTuple):
     """ln |R[i, i]| summed over each stretch, (n, S), and how many QRs of a half it took."""
 
@@ -67,7 +71,7 @@ def by_halves(W: Array, slopes: Scaled, ends: Integers, limit: float) -> Halves 
     """The sums over the stretches of steps that end at ``ends``, the last of them T.
 
     None where a half would not do, or rounding in Q grew by ``limit`` within one or
-    from stretch to stretch (``core.switches``).
+    where they meet (``core.switches``).
     """
     forward = _Half(W, slopes, limit)
     inverse = np.asarray(np.linalg.inv(W), dtype=np.float64)
@@ -82,10 +86,22 @@ def by_halves(W: Array, slopes: Scaled, ends: Integers, limit: float) -> Halves 
         Q_T = np.concatenate((forward.V, backward.V[::-1]))
         if i == 1:
             large = _split(logs[:2].sum(axis=0))
-    across = np.exp(outgrown(logs, np.zeros((len(W), len(W)))).max())
-    if not (across <= limit and forward.switches.look() and backward.switches.look()):
+            forward.edge, backward.edge = [forward.edge[-1]], [backward.edge[-1]]
+    if not (forward.switches.look() and backward.switches.look()):
+        return None
+    if not np.exp(_outgrown_at_the_edge(forward.edge, backward.edge)) <= limit:
         return None
     return Halves(logs, forward.decompositions + backward.decompositions)
+
+
+def _outgrown_at_the_edge(first: Edge, second: Edge) -> float:
+    """How far the first direction of the small half outgrew the last of the large one, at most: the
+    logarithm of a factor. Both have sums at times of their own."""
+    times, sums = (np.array(column) for column in zip(*first, strict=True))
+    other_times, other_sums = (np.array(column) for column in zip(*second, strict=True))
+    both = np.union1d(times, other_times)
+    apart = -np.interp(both, other_times, other_sums) - np.interp(both, times, sums)
+    return float((apart - np.minimum.accumulate(apart)).max())
 
 
 def _split(logs: Array) -> int:
@@ -108,7 +124,7 @@ class _Half:
         self.M_T = np.ascontiguousarray(M.T)
         self.t, self.interval, self.decompositions = 0, 1, 0
         self.logs: Array | float = 0.0
-        self.switches = Switches(0, limit)
+        self.switches, self.edge = Switches(0, limit), Edge([(0, 0.0)])
 
     def taken(self) -> Array:
         """The sums since they were last asked for."""
@@ -142,9 +158,11 @@ class _Half:
             return False
         self.V = Q.T if order is None else _unsorted(Q.T, order)
         exponent = int(self.top[self.t : self.t + count].sum())
-        self.logs = self.logs + np.log(diagonal) + LN_2 * exponent
+        more = np.log(diagonal) + LN_2 * exponent
+        self.logs = self.logs + more
         self._watch(R)
         self.t, self.decompositions = self.t + count, self.decompositions + 1
+        self.edge.append((self.t, self.edge[-1][1] + float(more[-1])))
         a_step = max(math.log(largest / least) / count, 1e-3)
         self.interval = max(1, min(int(GOAL / a_step), 2 * count, LONGEST))
         return True

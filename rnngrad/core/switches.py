@@ -51,7 +51,8 @@ class Switches:
 
 def outgrown(logs: Array, before: Array) -> Array:
     """max(0, Σ (ln R[k, k] − ln R[i, i])) over the stretches that end with each QR, at [i, k] for
-    k > i and 0 elsewhere, (n + 1, S, S); from (n, S), going on from ``before``, which comes first."""
+    k > i and 0 elsewhere, (n + 1, S, S); from (n, S), going on from ``before``, the first of all.
+    """
     sums = np.cumsum(logs, axis=0)
     grown = np.zeros((len(logs) + 1, *before.shape))
     grown[1:] = sums[:, np.newaxis, :] - sums[:, :, np.newaxis]
