@@ -48,10 +48,6 @@ UNEVEN = 1e-3
 """Rows that differ by more are sorted by size before Householder's reflections meet them."""
 
 
-Edge = list[tuple[int, float]]
-"""Steps so far, and Σ ln |R[m, m]| of the column next to the other half."""
-
-
 class Halves(NamedTuple):
     """ln |R[i, i]| summed over each stretch, (n, S), and how many QRs of a half it took."""
 
@@ -77,7 +73,7 @@ def by_halves(W: Array, slopes: Scaled, ends: Integers, limit: float) -> Halves 
     inverse = np.asarray(np.linalg.inv(W), dtype=np.float64)
     backward = _Half(inverse.T, Scaled(1.0 / slopes.mantissa, -slopes.exponent), limit)
     Q_T, large = np.eye(len(W)), len(W) // 2
-    logs = np.empty((len(ends), len(W)))
+    logs, across = np.empty((len(ends), len(W))), 0.0
     for i, end in enumerate(ends):
         forward.V, backward.V = Q_T[:large], Q_T[: large - 1 : -1]
         if not (forward.run(int(end)) and backward.run(int(end))):
@@ -86,19 +82,20 @@ def by_halves(W: Array, slopes: Scaled, ends: Integers, limit: float) -> Halves 
         Q_T = np.concatenate((forward.V, backward.V[::-1]))
         if i == 1:
             large = _split(logs[:2].sum(axis=0))
-            forward.edge, backward.edge = [forward.edge[-1]], [backward.edge[-1]]
+            across = _outgrown_at_the_edge(forward, backward)
+            forward.edge, backward.edge = forward.edge[-1:], backward.edge[-1:]
     if not (forward.switches.look() and backward.switches.look()):
         return None
-    if not np.exp(_outgrown_at_the_edge(forward.edge, backward.edge)) <= limit:
+    if not np.exp(max(across, _outgrown_at_the_edge(forward, backward))) <= limit:
         return None
     return Halves(logs, forward.decompositions + backward.decompositions)
 
 
-def _outgrown_at_the_edge(first: Edge, second: Edge) -> float:
+def _outgrown_at_the_edge(large: _Half, small: _Half) -> float:
     """How far the first direction of the small half outgrew the last of the large one, at most: the
     logarithm of a factor. Both have sums at times of their own."""
-    times, sums = (np.array(column) for column in zip(*first, strict=True))
-    other_times, other_sums = (np.array(column) for column in zip(*second, strict=True))
+    times, sums = (np.array(column) for column in zip(*large.edge, strict=True))
+    other_times, other_sums = (np.array(column) for column in zip(*small.edge, strict=True))
     both = np.union1d(times, other_times)
     apart = -np.interp(both, other_times, other_sums) - np.interp(both, times, sums)
     return float((apart - np.minimum.accumulate(apart)).max())
@@ -114,7 +111,10 @@ def _split(logs: Array) -> int:
 
 
 class _Half:
-    """Some columns of Q, as the rows of ``V``, under V ← (V Mᵀ) ∘ σ'."""
+    """Some columns of Q, as the rows of ``V``, under V ← (V Mᵀ) ∘ σ'.
+
+    ``edge``: steps so far and Σ ln |R[m, m]| of the last column, next to the other half.
+    """
 
     V: Array
 
@@ -124,7 +124,7 @@ class _Half:
         self.M_T = np.ascontiguousarray(M.T)
         self.t, self.interval, self.decompositions = 0, 1, 0
         self.logs: Array | float = 0.0
-        self.switches, self.edge = Switches(0, limit), Edge([(0, 0.0)])
+        self.switches, self.edge = Switches(0, limit), [(0, 0.0)]
 
     def taken(self) -> Array:
         """The sums since they were last asked for."""

@@ -13,6 +13,7 @@ from oracles.spectrum import lyapunov_spectrum, spectrum_of
 from rnngrad.core import careful, digits, lyapunov
 from rnngrad.core.arrays import quietly
 from rnngrad.core.forward import forward
+from rnngrad.core.memory import scaled_gap
 from rnngrad.core.nested import nested, scattered
 from rnngrad.core.scaled import Scaled, normal, scaled
 from rnngrad.core.switches import Switches
@@ -174,3 +175,68 @@ def test_moved_entries_move_every_minor() -> None:
     moved = 1 + careful.NUDGE * scattered(16, 1).reshape(4, 4)
     minors = moved[:-1, :-1] * moved[1:, 1:] - moved[1:, :-1] * moved[:-1, 1:]
     assert np.mean(np.abs(minors) > 0.1 * careful.NUDGE) > 0.5
+
+
+def test_a_direction_beside_a_wrong_one_is_not_sure() -> None:
+    """Column 1 differs between the runs, column 2 does not: but it stands on 1."""
+    found = np.array([[-1.0, -30.0, -11.0, -50.0]])
+    again = np.array([[-1.0, -31.0, -11.0, -49.0]])
+    steps = np.array([[10]])
+    sure = careful._sure(found.copy(), again, steps, may_die=False)
+    assert sure.tolist() == [[True, False, False, False]]
+    again[0, 3] = -49.0 + 1e-9
+    np.testing.assert_array_equal(careful._sure(found, found.copy(), steps, False), [[True] * 4])
+
+
+@pytest.mark.parametrize("may_die", [True, False])
+def test_only_what_may_die_is_sure_to_be_dead(may_die: bool) -> None:
+    found = np.array([[-1.0, -np.inf, -2.0]])
+    with quietly():
+        sure = careful._sure(found, found.copy(), np.array([[10]]), may_die)
+    assert sure.tolist() == [[True, may_die, may_die]]
+
+
+def test_noise_of_a_row_goes_where_the_row_goes() -> None:
+    rows, noise = np.array([[1.0, 3.0], [2.0, 6.0001]]), np.array([[1e-3, 1e-3], [0.0, 0.0]])
+    for spread in (0, 900):  # in plain floats, and beyond their range
+        apart = np.array([[0, 0], [-spread, -spread]])
+        with quietly():
+            found = nested(normal(rows, apart), normal(noise, apart))
+            alive = nested(normal(rows, apart), normal(1e-3 * noise, apart))
+        assert found.living.tolist() == [0]
+        assert alive.living.tolist() == [0, 1]
+
+
+def test_the_largest_comes_from_the_product_where_it_is_not_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net = saturated("gru", (4,), 10, 300.0, 18)
+    right, carefully = found(net), lyapunov.carefully
+
+    def without(*which: int) -> np.ndarray:
+        def forgetful(*args: object) -> np.ndarray:
+            logs = carefully(*args)  # type: ignore[arg-type]
+            logs[:, np.argsort(-logs[-1])[list(which)]] = np.nan
+            return logs
+
+        monkeypatch.setattr(lyapunov, "carefully", forgetful)
+        return found(net)
+
+    np.testing.assert_allclose(without(0), right, rtol=1e-9)
+    np.testing.assert_allclose(without(2)[[0, 1, 2]], right[[0, 1, 3]], rtol=1e-9)
+    np.testing.assert_allclose(without(0, 3)[:3], right[:3], rtol=1e-9)
+    monkeypatch.setattr(lyapunov, "chain_end", lambda *_: (np.nan, np.nan))
+    np.testing.assert_allclose(without(3)[:3], right[:3], rtol=1e-9)
+    got = without(0)
+    assert np.isnan(got).tolist() == [True, False, False, False]
+
+
+@pytest.mark.parametrize("a", [-800.0, -30.0, -0.6, -0.4, 0.0, 0.2, 0.5, 3.0, 20.0, 5000.0])
+@pytest.mark.parametrize("h", [-1.0, 1.0, 0.3, 1 - 2.0**-53, -1 + 2.0**-40])
+def test_how_far_gru_is_from_its_candidate(a: float, h: float) -> None:
+    with quietly():
+        got = scaled_gap(np.array([h]), np.array([a]))
+    with mpmath.workprec(40_000):
+        exact = mpmath.mpf(h) - mpmath.tanh(mpmath.mpf(a))
+        value = mpmath.ldexp(mpmath.mpf(float(got.mantissa[0])), int(got.exponent[0]))
+        assert abs(value - exact) <= (1 + abs(a)) * 2.0**-50 * abs(exact)

@@ -62,5 +62,5 @@ def test_halves_whose_directions_switch_are_given_up() -> None:
     slopes = np.where(first, 0.9, 0.5)
     with quietly():
         ends = np.array([600, 1200])
-        assert lyapunov_halves.by_halves(W, scaled(slopes), ends, 1e6) is None
+        assert lyapunov_halves.by_halves(W, scaled(slopes), ends, 1e4) is None
         assert lyapunov_halves.by_halves(W, scaled(slopes), ends, np.inf) is not None
