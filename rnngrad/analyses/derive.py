@@ -12,13 +12,10 @@ from rnngrad.analyses.lines import Line
 from rnngrad.analyses.paths import PathSum, path_sums
 from rnngrad.analyses.quantities import Quantities
 from rnngrad.core import jacobians, segments
-from rnngrad.core.arithmetic import SCALED
 from rnngrad.core.arrays import Array, quietly
 from rnngrad.core.backward import bptt_within
 from rnngrad.core.forward import forward_within
-from rnngrad.core.linear import linear_net
 from rnngrad.core.problem import Problem
-from rnngrad.core.scaled import log10_spectral_norms, scaled
 from rnngrad.core.segments import Report, Summary
 
 
@@ -91,16 +88,8 @@ class Derivation(Quantities):
 
     def log10_step_norms_at(self, steps: Sequence[int]) -> dict[int, float]:
         """log10 ‖∂s_t/∂s_{t−1}‖₂ of some steps, without the work of all."""
-        if self.problem.single_rnn:
-            return {t: float(self.log10_step_norms[t - 1]) for t in steps}
-        with quietly():
-            net = linear_net(self.problem, self.passes.forward, SCALED)
-            units = scaled(np.eye(self.problem.state_size))
-            found = ((t, net.pull(units, t).rows.aligned(axis=(0, 1))) for t in steps)
-            return {
-                t: float(log10_spectral_norms(values[np.newaxis], np.array([top]))[0])
-                for t, (values, top) in found
-            }
+        norms = jacobians.log10_step_norms(self.problem, self.passes.forward, steps)
+        return dict(zip(steps, norms.tolist(), strict=True))
 
 
 def derive(problem: Problem) -> Derivation:

@@ -19,6 +19,7 @@ from rnngrad.core.linear import linear_net, state_columns
 from rnngrad.core.lyapunov import Lyapunov, lyapunov
 from rnngrad.core.problem import Problem
 from rnngrad.core.scaled import LOG10_2, Bands, Scaled, bands, reciprocal, scaled, times
+from rnngrad.core.telling import heard
 from rnngrad.core.traces import ForwardTrace
 
 WORST = 1e12
@@ -119,7 +120,8 @@ def omega_terms(result: Derivation) -> Array:
         net, reached = linear_net(problem, trace, FLOATS), _dL_ds(result)[1:]
         unit = reached / np.abs(reached).max(axis=1, keepdims=True)
         unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-        pulled = (net.pull(unit[t - 1], t).rows for t in range(1, problem.steps + 1))
+        steps = heard(range(1, problem.steps + 1), problem.steps, "Ω")
+        pulled = (net.pull(unit[t - 1], t).rows for t in steps)
         terms: Array = (np.array([np.linalg.norm(row) for row in pulled]) - 1.0) ** 2
         return terms
 
@@ -157,7 +159,8 @@ def chain_shape(result: Derivation, whole: bool = True) -> Shape:
 def _singular_values(result: Derivation, whole: bool) -> tuple[Array, Array]:
     """Of ∂s_T/∂s_k, (T+1, S), without 2^exponent, (T+1,); of ∂s_T/∂s_0 unless ``whole``."""
     products = chain(result.problem, result.passes.forward)
-    found = [_sigmas(*p) for p in (products if whole else deque(products, maxlen=1))][::-1]
+    counted = heard(products, result.problem.steps + 1, "shape of the chain")
+    found = [_sigmas(*p) for p in (counted if whole else deque(counted, maxlen=1))][::-1]
     return np.array([sigmas for sigmas, _ in found]), np.array([top for _, top in found])
 
 

@@ -11,7 +11,7 @@ import typer
 
 from rnngrad.cli import options
 from rnngrad.cli.boundary import bounded, say, say_assumed
-from rnngrad.cli.progress import Report, progress_bar
+from rnngrad.cli.progress import Report, progress_bar, watched
 
 if TYPE_CHECKING:
     from rnngrad.analyses.derive import Derivation
@@ -51,6 +51,7 @@ def derive(
     from rnngrad.analyses.derive import derive as derive_problem
     from rnngrad.analyses.selection import computed, select
     from rnngrad.cli.output import check_writable, screen, write_text
+    from rnngrad.core.telling import telling
     from rnngrad.spec import load
     from rnngrad.views.derive import report
     from rnngrad.views.formats import asked_for, for_people, format_named
@@ -61,13 +62,13 @@ def derive(
     result = derive_problem(load(spec, overrides=overrides or ()))
     selection = select(result, quantity or (), step, full)
     every = save is not None or not for_people(render)
-    with progress_bar(quiet) as bar:
+    shown = screen(no_color, to_file=output is not None)
+    with progress_bar(quiet) as bar, telling(bar):
         report_to = None if bar is None else partial(_tell, bar)
         arrays = computed(result, selection, every=every, report=report_to)
     if not quiet:
         _warn(result, selection)
-    shown = screen(no_color, to_file=output is not None)
-    text = render(report(result, selection, arrays), shown)
+    text = watched(render(report(result, selection, arrays), shown), quiet)
     keep = None if save is None else _stage(save, {name: arrays[name] for name in selection.names})
     write_text(text, output)
     if keep is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,20 @@ def progress_bar(quiet: bool) -> Iterator[Report | None]:
         yield _Bar(stack).report
 
 
+def watched(chunks: Iterable[str], quiet: bool) -> Iterator[str]:
+    """The same chunks of text, with a bar while one is being made; it is gone when the chunk goes
+    out, for both may go to the same terminal."""
+    from rnngrad.core.telling import telling
+
+    waiting = iter(chunks)
+    while True:
+        with progress_bar(quiet) as bar, telling(bar):
+            chunk = next(waiting, None)
+        if chunk is None:
+            return
+        yield chunk
+
+
 class _Bar:
     """Rich is imported when the bar is first due, not before."""
 
@@ -43,6 +57,8 @@ class _Bar:
                 return
             self._drawn = self._start(what)
         bar, task = self._drawn
+        if fraction < bar.tasks[task].completed:  # another piece of work: its own time left
+            bar.reset(task)
         bar.update(task, completed=fraction, description=what)
 
     def _start(self, what: str) -> tuple[Progress, TaskID]:

@@ -23,6 +23,7 @@ from rnngrad.core.linear import LinearNet
 from rnngrad.core.nested import nested, scattered
 from rnngrad.core.scaled import LN_2, Scaled, normal, scaled
 from rnngrad.core.stages import Stages, sizes_of
+from rnngrad.core.telling import heard
 
 NUDGE = 2.0**-50
 """How much an entry is moved in the second run, at most."""
@@ -114,7 +115,7 @@ class _Run:
     def to(self, ends: Sequence[int]) -> Array:
         """See ``carefully``."""
         found, done = [], 0
-        for end in ends:
+        for end in heard(ends, len(ends), "Lyapunov exponents, entry by entry"):
             for t in range(done, end):
                 self._step(t + 1)
             found.append(self._logs())

@@ -25,6 +25,7 @@ from rnngrad.core.products import products
 from rnngrad.core.pushes import NARROW
 from rnngrad.core.scaled import LOG10_2, Scaled, log10_spectral_norms, scaled
 from rnngrad.core.spectral_norms import ln_largest
+from rnngrad.core.telling import heard
 
 TOGETHER = 2**21
 """Numbers held back for one batched SVD (16 MiB)."""
@@ -70,7 +71,8 @@ def exact_log10_norms(slopes: Scaled, W: Array) -> Array:
     batch = max(1, min(count, TOGETHER // size**2))
     values, exponents = np.empty((batch, size, size)), np.empty(batch, dtype=np.int64)
     found, filled = np.empty(count), 0
-    for k, matrix in zip(range(count - 1, -1, -1), products(slopes, W), strict=True):
+    matrices = heard(products(slopes, W), count, "log10_chain, entry by entry")
+    for k, matrix in zip(range(count - 1, -1, -1), matrices, strict=True):
         values[filled], exponents[filled] = matrix.aligned(axis=(0, 1))
         filled += 1
         if filled == batch or k == 0:

@@ -6,7 +6,7 @@ nothing under- or overflows at any T, and a part that is small now is still ther
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from rnngrad.core.problem import Problem
 from rnngrad.core.products import products, sizes_of
 from rnngrad.core.rnn_passes import sure_slopes
 from rnngrad.core.scaled import Scaled, log10_lengths, log10_spectral_norms, scaled
+from rnngrad.core.telling import heard
 from rnngrad.core.traces import ForwardTrace
 
 CHUNK = 2**21
@@ -39,25 +40,34 @@ def one_step_jacobians(problem: Problem, trace: ForwardTrace) -> Array:
         return np.array([net.pull(units, t).rows for t in range(1, problem.steps + 1)])
 
 
-def log10_step_norms(problem: Problem, trace: ForwardTrace) -> Array:
-    """log10 ‖∂s_t/∂s_{t−1}‖₂ for t = 1 … T, (T,)."""
+def log10_step_norms(
+    problem: Problem, trace: ForwardTrace, steps: Sequence[int] | None = None
+) -> Array:
+    """log10 ‖∂s_t/∂s_{t−1}‖₂ for some steps t, (n,), or for t = 1 … T, (T,)."""
+    chosen = range(1, problem.steps + 1) if steps is None else steps
+    if not len(chosen):
+        return np.empty(0)
     with quietly():
-        norms = _Norms(problem.steps, problem.state_size)
-        for jacobian in scaled_jacobians(problem, trace):
+        norms = _Norms(len(chosen), problem.state_size)
+        jacobians = scaled_jacobians(problem, trace, chosen)
+        for jacobian in heard(jacobians, len(chosen), "norms of the steps"):
             values, exponent = jacobian.aligned(axis=(0, 1))
             norms.add(Aligned(values, int(exponent)))
         return norms.values()
 
 
-def scaled_jacobians(problem: Problem, trace: ForwardTrace) -> Iterator[Scaled]:
-    """∂s_t/∂s_{t−1} for t = 1 … T, (S, S) each, right to rounding entry by entry. To be run within
-    ``quietly()``."""
+def scaled_jacobians(
+    problem: Problem, trace: ForwardTrace, steps: Sequence[int]
+) -> Iterator[Scaled]:
+    """∂s_t/∂s_{t−1} for the steps t, (S, S) each, right to rounding entry by entry. To be run
+    within ``quietly()``."""
     if problem.single_rnn:
-        slopes, W_hh = scaled_slopes(problem, trace), scaled(problem.weights["W_hh"])
-        yield from (slopes[t, :, np.newaxis] * W_hh for t in range(problem.steps))
+        W_hh = scaled(problem.weights["W_hh"])
+        slopes = scaled_slope(problem.activation, trace.a[np.asarray(steps) - 1])
+        yield from (slopes[i, :, np.newaxis] * W_hh for i in range(len(steps)))
         return
     net, units = linear_net(problem, trace, SCALED), scaled(np.eye(problem.state_size))
-    yield from (net.pull(units, t).rows for t in range(1, problem.steps + 1))
+    yield from (net.pull(units, t).rows for t in steps)
 
 
 def scaled_slopes(problem: Problem, trace: ForwardTrace) -> Scaled:
@@ -76,7 +86,7 @@ def log10_chain(problem: Problem, trace: ForwardTrace) -> Array:
         if problem.single_rnn:
             return log10_norms(sure_slopes(problem.activation, trace.a), problem.weights["W_hh"])
         norms = _Norms(problem.steps + 1, problem.state_size)
-        for product in aligned_chain(problem, trace):
+        for product in heard(aligned_chain(problem, trace), problem.steps + 1, "log10_chain"):
             norms.add(product)
         return norms.values()[::-1].copy()
 
@@ -96,7 +106,7 @@ def chain_end(problem: Problem, trace: ForwardTrace) -> tuple[float, float]:
     """log10 of ‖P‖₂ and of the largest |R[i, i]| of P = Q R, P = ∂s_T/∂s_0, for any net; −inf for
     an exact zero, nan for undefined, the second nan also where it is not certain."""
     with quietly():
-        for product in chain(problem, trace):
+        for product in heard(chain(problem, trace), problem.steps + 1, "the chain"):
             end = product
         return sizes_of(*end)
 
@@ -155,7 +165,7 @@ def pulled_back(problem: Problem, trace: ForwardTrace, direct: Scaled) -> Iterat
     top = problem.layers[-1].state[0]
     steps: Integers = np.empty(0, dtype=np.int64)
     rows = Scaled(np.empty((0, size)), np.empty((0, size), dtype=np.int64))
-    for k in range(problem.steps, 0, -1):
+    for k in heard(range(problem.steps, 0, -1), problem.steps, "paths"):
         if counts[k - 1]:
             rows, steps = _append(rows, _in_state(direct[k - 1], top, size)), np.append(steps, k)
         if not len(steps):

@@ -34,6 +34,7 @@ from rnngrad.core.problem import Problem
 from rnngrad.core.scaled import LN_2
 from rnngrad.core.switches import Switches
 from rnngrad.core.tangents import OfRnn, Tangents, tangents
+from rnngrad.core.telling import heard
 from rnngrad.core.traces import ForwardTrace
 from rnngrad.errors import UsageError
 
@@ -176,7 +177,7 @@ class _Run:
     def sums(self) -> _Sums | None:
         """Over all steps; None where a step is too ill-conditioned, or directions switched."""
         found = []
-        for end in self.ends.tolist():
+        for end in heard(self.ends.tolist(), len(self.ends), "Lyapunov exponents"):
             while self.t < end:
                 if not self._advance(end):
                     return None

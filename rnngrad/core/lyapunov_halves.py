@@ -25,6 +25,7 @@ import numpy as np
 from rnngrad.core.arrays import Array, Integers
 from rnngrad.core.scaled import LN_2, Scaled
 from rnngrad.core.switches import Switches
+from rnngrad.core.telling import heard
 
 LIMIT = 2e6
 """How ill-conditioned R may become before the next QR."""
@@ -74,7 +75,7 @@ def by_halves(W: Array, slopes: Scaled, ends: Integers, limit: float) -> Halves 
     backward = _Half(inverse.T, Scaled(1.0 / slopes.mantissa, -slopes.exponent), limit)
     Q_T, large = np.eye(len(W)), len(W) // 2
     logs, across = np.empty((len(ends), len(W))), 0.0
-    for i, end in enumerate(ends):
+    for i, end in heard(list(enumerate(ends)), len(ends), "Lyapunov exponents"):
         forward.V, backward.V = Q_T[:large], Q_T[: large - 1 : -1]
         if not (forward.run(int(end)) and backward.run(int(end))):
             return None

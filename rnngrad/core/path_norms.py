@@ -16,6 +16,7 @@ import numpy as np
 from rnngrad.core.arrays import Array, Integers
 from rnngrad.core.pushes import LARGEST_PLAIN
 from rnngrad.core.scaled import LOG10_2, Scaled, bands, log10_lengths, scaled, times
+from rnngrad.core.telling import heard
 
 LOW, HIGH = 2.0**-450, 2.0**200
 """Entries between them are in no danger, nor are their squares."""
@@ -35,7 +36,7 @@ def log10_path_norms(slopes: Scaled, W: Array, direct: Scaled, counts: Which) ->
     steps = len(counts)
     paths = np.where(np.arange(steps + 1) > np.arange(1, steps + 1)[:, None], np.nan, -np.inf)
     plain, exact = _PlainRows(W, steps), _ExactRows(W)
-    for k in range(steps, 0, -1):
+    for k in heard(range(steps, 0, -1), steps, "paths"):
         if counts[k - 1] and not plain.take(k, direct[k - 1]):
             exact.take(k, direct[k - 1])
         _write(paths, k, plain, exact)

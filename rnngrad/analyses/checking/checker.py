@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from rnngrad.core.given import Mask
 from rnngrad.core.jacobians import PulledBack
 from rnngrad.core.problem import Problem
 from rnngrad.core.scaled import Scaled
+from rnngrad.core.telling import telling
 
 Progress = Callable[[float, str], None]
 Paths = Callable[[], Iterator[PulledBack]]
@@ -41,7 +44,7 @@ class Checker:
         self.tested = tested
         self.paths = paths
         self.rtol = RTOL if rtol is None else rtol
-        self.progress = progress
+        self.progress, self._answered = progress, 0
 
     def array(
         self, name: str, method: str, expected: Array, error: Array, noise: Array | None = None
@@ -65,14 +68,30 @@ class Checker:
             return judged(compared, self.rtol, lambda: noise)
         return self.judged(compared, lambda problem: as_rows(name, Quantities(problem)[name]))
 
+    def within(self, start: float, share: float, what: str) -> AbstractContextManager[None]:
+        """What loops tell of how far they are is this ``share`` of the whole check."""
+        self.progress(start, what)
+        furthest = 0.0
+
+        def listener(fraction: float, _: str) -> None:
+            nonlocal furthest
+            furthest = max(furthest, fraction)  # several passes make one answer
+            self.progress(start + share * furthest, what)
+
+        return telling(listener)
+
     def unseen(self, k: int, steps: Integers) -> Mask:
         """Which of the paths from L_t back to step k pass what no complex step sees."""
         return np.logical_or(self.faint[steps - 1], self.blindly(k, steps))
 
-    def blindly(self, k: int, steps: Integers) -> Mask:
+    def blindly(self, k: Integers | int, steps: Integers | int) -> Mask:
         """Which of the Jacobians ∂s_t/∂s_k do, a gate of step k told as well."""
-        before = np.concatenate([np.zeros(1), np.cumsum(self.blind)])
-        return np.asarray(before[steps] > before[max(k - 1, 0)])
+        return np.asarray(self._blind_before[steps] > self._blind_before[np.maximum(k - 1, 0)])
+
+    @cached_property
+    def _blind_before(self) -> Integers:
+        """How many blind steps there are up to each, (T+1,)."""
+        return np.concatenate([np.zeros(1, np.int64), np.cumsum(self.blind)])
 
     def _size(self, name: str, expected: Array) -> Array:
         """What errors are relative to; 1 for logarithms, which are compared absolutely."""
@@ -102,21 +121,32 @@ class Checker:
         excuse = rows and measured_noise(self.setting.problem, rows, size)
         return judged(compared, limit, excuse)
 
-    def answers(self, seeds: Seeds, span: tuple[float, float], what: str) -> Answer:
+    def answers(self, seeds: Seeds, what: str) -> Answer:
         """The method's answers to all the perturbations, batch by batch."""
+        first, share = self._next_share()
         count, steps = len(seeds.start), self.setting.problem.steps
         each = max([steps, *(part[0].size for part in seeds.weights.values())])
         batch = max(1, BATCH // each)
         parts = []
         for start in range(0, count, batch):
-            self.progress(span[0] + (span[1] - span[0]) * start / count, what)
-            batch_seeds = some(seeds, slice(start, start + batch))
-            parts.append(self.plan.method.losses(self.setting, batch_seeds))
+            part = share * min(batch, count - start) / count
+            with self.within(first + share * start / count, part, what):
+                batch_seeds = some(seeds, slice(start, start + batch))
+                parts.append(self.plan.method.losses(self.setting, batch_seeds))
         value = Scaled(
             np.concatenate([part.value.mantissa for part in parts]),
             np.concatenate([part.value.exponent for part in parts]),
         )
         return Answer(value, np.concatenate([part.error for part in parts]))
+
+    def _next_share(self) -> tuple[float, float]:
+        """Where the next of the answers begins in the whole check, and its share: after a tenth for
+        the rest, that of the states, the paths, the inputs and each parameter all take as long."""
+        weights = self.setting.problem.weights
+        asked_for = 1 + (self.paths is not None) + ("dL_dx" in self.tested)
+        share = 0.9 / (asked_for + sum(f"dL_d{name}" in self.tested for name in weights))
+        self._answered += 1
+        return min(0.1 + share * (self._answered - 1), 1.0 - share), share
 
 
 def as_rows(name: str, array: Array) -> Array:

@@ -25,6 +25,7 @@ from rnngrad.core.arrays import Array, Integers, Numbers
 from rnngrad.core.given import Mask
 from rnngrad.core.problem import Layer, Problem
 from rnngrad.core.scaled import Scaled
+from rnngrad.core.telling import heard
 from rnngrad.core.traces import ForwardTrace
 
 
@@ -104,7 +105,7 @@ def moved(setting: Setting, seeds: Seeds, size: float) -> Array:
     problem = setting.problem
     losses = np.zeros((len(seeds.start), problem.steps))
     states = setting.states[seeds.start] + size * seeds.state
-    for t in range(1, problem.steps + 1):
+    for t in heard(range(1, problem.steps + 1), problem.steps, "perturbed passes"):
         n = started(seeds, t)
         if n:
             states[:n] = _moved_step(setting, seeds, t, states[:n], size)

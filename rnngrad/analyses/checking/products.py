@@ -17,6 +17,7 @@ from rnngrad.analyses.checking.pushing import raised
 from rnngrad.analyses.checking.tangent import in_parts, step
 from rnngrad.core.arrays import Array, Integers
 from rnngrad.core.scaled import LOG10_2, Scaled, scaled, total
+from rnngrad.core.telling import heard
 
 TITLE = "explicit Jacobians"
 """Their product, each of them by complex step."""
@@ -92,7 +93,7 @@ def log10_chain(setting: Setting, stride: int = 1) -> Array:
     rows = scaled(np.eye(setting.problem.state_size))
     result = np.full(steps + 1, np.nan)
     result[steps] = 0.0
-    for t in range(steps, 0, -1):
+    for t in heard(range(steps, 0, -1), steps, TITLE):
         rows = through_step(setting, rows, t)
         if (t - 1) % stride == 0:
             result[t - 1] = _log10_norm(rows)

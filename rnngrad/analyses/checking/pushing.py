@@ -20,6 +20,7 @@ from rnngrad.analyses.checking.experiments import LayerSetting, Seeds, Setting
 from rnngrad.analyses.checking.slopes import STEP
 from rnngrad.core.arrays import Array, Integers
 from rnngrad.core.scaled import Scaled, scaled
+from rnngrad.core.telling import heard
 
 NEVER = -(2**40)
 """The exponent of a row of zeros, below every other."""
@@ -41,7 +42,7 @@ def pushed(setting: Setting, seeds: Seeds) -> Scaled:
     problem, W = setting.problem, setting.problem.weights
     result = scaled(np.zeros((len(seeds.start), problem.steps)))
     state = [[_new(seeds.state[:, p]) for p in one.layer.state] for one in setting.layers]
-    for t in range(1, problem.steps + 1):
+    for t in heard(range(1, problem.steps + 1), problem.steps, "complex step"):
         n = experiments.started(seeds, t)
         if n:
             _push(setting, seeds, t, n, state)

@@ -54,7 +54,7 @@ def _of_states(checker: Checker) -> Iterator[Checked]:
     parts = list(of_state(problem, checker.plan))
     groups = [one.group for one in parts]
     probes = seeds.side_by_side([(g.probes, g.columns) for g in groups], problem.state_size)
-    answer = checker.answers(seeds.of_states(problem, probes), (0.1, 0.4), "dL_dh")
+    answer = checker.answers(seeds.of_states(problem, probes), "dL_dh")
     value = _shaped(answer.value, probes, problem.steps)
     error = of_later_losses(answer.error.reshape(value.mantissa.shape), probes.rows)
     first = 0
@@ -102,7 +102,7 @@ def _of_pre_activations(checker: Checker) -> Iterator[Checked]:
     moved = seeds.of_pre_activations(
         problem, probes.rows, sides[0], sides[1] if width > count else None
     )
-    answer = checker.answers(moved, (0.4, 0.6), "dLt_dak")
+    answer = checker.answers(moved, "dLt_dak")
     value = _shaped(answer.value, probes, problem.steps)
     error = of_later_losses(answer.error.reshape(value.mantissa.shape), probes.rows)
     yield explained(check_paths(checker, "dLt_dak", groups, value, error), checker)
@@ -117,7 +117,7 @@ def _of_inputs(checker: Checker) -> Iterator[Checked]:
     pre = np.zeros((*probes.entry.shape, seeds.gate_count(problem)))
     pre[..., lowest.gates] = probes.direction @ lowest.weights["W_xh"].T
     moved = seeds.of_pre_activations(problem, probes.rows, pre)
-    answer = checker.answers(moved, (0.6, 0.8), "dL_dx")
+    answer = checker.answers(moved, "dL_dx")
     value = total(_shaped(answer.value, probes, problem.steps), axis=2).floats()
     error = answer.error.reshape(*value.shape, -1).sum(axis=2)
     yield _totals(checker, "dL_dx", probes, value, error, first=1)
@@ -135,8 +135,7 @@ def _of_parameters(checker: Checker) -> Iterator[Checked]:
             continue
         direction, entry = seeds.weight_probes(got, checker.plan.every, WEIGHTS + number)
         moved = seeds.of_weights(problem, weight, direction)
-        span = 0.8 + 0.2 * number / len(problem.weights)
-        answer = checker.answers(moved, (span, span + 0.04), name)
+        answer = checker.answers(moved, name)
         probes = Probes(
             np.zeros(1, dtype=np.int64), direction.reshape(1, len(entry), -1), entry.reshape(1, -1)
         )

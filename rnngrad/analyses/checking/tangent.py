@@ -18,6 +18,7 @@ from rnngrad.analyses.checking.pushing import raised
 from rnngrad.analyses.checking.slopes import STEP
 from rnngrad.core.arrays import Array
 from rnngrad.core.scaled import Scaled, scaled
+from rnngrad.core.telling import heard
 
 State = list[list[Scaled]]
 """ṡ layer by layer, part by part, (n, H) each."""
@@ -29,7 +30,7 @@ def tangent(setting: Setting, seeds: Seeds) -> Scaled:
     result = scaled(np.zeros((len(seeds.start), problem.steps)))
     covectors = output_slopes(setting)
     state = in_parts(setting, scaled(seeds.state))
-    for t in range(1, problem.steps + 1):
+    for t in heard(range(1, problem.steps + 1), problem.steps, "tangents"):
         n = experiments.started(seeds, t)
         if n:
             before = [[part[:n] for part in parts] for parts in state]
