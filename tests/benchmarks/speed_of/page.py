@@ -34,15 +34,25 @@ def _absent(row: Document) -> list[tuple[str, str]]:
 
 
 def _line(row: Document, name: str, entry: Document) -> str:
-    low, middle, high = entry["ratio"]
-    own = name == "rnngrad"
-    ratio = "" if own else f"{middle:.3g} ({low:.3g} … {high:.3g})"
-    goal = row["goals"].get(name)
+    middle, goal = entry["ratio"][1], row["goals"].get(name)
+    ratio = "" if name == "rnngrad" else _ratio(entry, goal)
     met = "" if goal is None else ("met" if middle <= goal else "not met")
     wanted = "" if goal is None else f"≤ {goal:g}"
     first = _seconds(entry["first_seconds"])
     median = _seconds(entry["seconds"])
     return f"| {row['name']} | {name} | {median} | {first} | {ratio} | {wanted} | {met} |"
+
+
+def _ratio(entry: Document, goal: float | None) -> str:
+    """Median and quartiles; a digit more where three do not tell it from the goal."""
+    low, middle, high = entry["ratio"]
+    digits = next(d for d in range(3, 18) if goal in (None, middle) or _as(middle, d) != goal)
+    spread = "one round" if entry["rounds"] == 1 else f"{low:.3g} … {high:.3g}"
+    return f"{middle:.{digits}g} ({spread})"
+
+
+def _as(value: float, digits: int) -> float:
+    return float(f"{value:.{digits}g}")
 
 
 def _seconds(value: float) -> str:
