@@ -101,9 +101,9 @@ def _saturated(part: Part) -> Iterator[str]:
     lost = median(bounds) - median(norms)
     again = ", so the gradient vanishes although W_hh is large" if median(norms) < 0 else ""
     yield (
-        f"At {_sized(part.rows)} {number(largest)} the units are saturated: σ' is {median(slopes):.3g} on "
-        f"average, at most {steepest:g}. That takes {lost:.4g} decades off what W_hh alone could "
-        f"give{again}."
+        f"At {_sized(part.rows)} {number(largest)} the units are saturated: σ' is "
+        f"{median(slopes):.3g} on average, at most {steepest:g}. That takes {lost:.4g} decades off "
+        f"what W_hh alone could give{again}."
     )
 
 

@@ -113,8 +113,8 @@ def test_a_saturated_net_is_explained() -> None:
 
 
 ROTATION = (
-    "{activation: identity, sizes: {inputs: 1, hidden: 8}, inputs: {zeros: 12}, targets: {zeros: 12},"
-    " seed: 3, weights: {W_xh: {init: normal}, W_hh: {init: orthogonal}}}"
+    "{activation: identity, sizes: {inputs: 1, hidden: 8}, inputs: {zeros: 12},"
+    " targets: {zeros: 12}, seed: 3, weights: {W_xh: {init: normal}, W_hh: {init: orthogonal}}}"
 )
 
 
