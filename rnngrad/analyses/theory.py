@@ -72,7 +72,7 @@ def _bound(measured: Measured) -> Statement:
     scale = 1.0 / (steepest * median(units))
     sure = [r for r in measured.rows if r.sigma_max is not None and steepest * r.sigma_max < 1]
     if not sure:
-        return Statement("bound", claim, scale, NOT_VIOLATED, "no swept scale is below it")
+        return Statement("bound", claim, scale, NOT_VIOLATED, "no swept |scale| is below it")
     why = f"γ·σ_max < 1 in {_counted(sure)}, and the chain shrinks in every one"
     return Statement("bound", claim, scale, HOLDS, why)
 

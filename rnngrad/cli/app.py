@@ -12,6 +12,7 @@ from rnngrad.cli import boundary
 from rnngrad.cli.check import check
 from rnngrad.cli.derive import derive
 from rnngrad.cli.front_door import Command
+from rnngrad.cli.help_text import PlainFlags, PlainFlagsGroup, running_text
 from rnngrad.cli.init import init
 from rnngrad.cli.schema import schema
 from rnngrad.cli.sweep import sweep
@@ -19,6 +20,7 @@ from rnngrad.version import __version__
 
 app = typer.Typer(
     name="rnngrad",
+    cls=PlainFlagsGroup,
     help="Where every gradient of a recurrent net comes from, and why it vanishes or explodes.",
     epilog="Start with: rnngrad init > net.yaml, then rnngrad derive net.yaml",
     no_args_is_help=True,
@@ -31,7 +33,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
 """name -> command, in the order of the help: the one place to add a command."""
 
 for _command in COMMANDS.values():
-    app.command()(_command)
+    app.command(cls=PlainFlags, help=running_text(_command))(_command)
 
 
 def _show_version(wanted: bool) -> None:

@@ -27,6 +27,7 @@ from rnngrad.views.numbers import (
     length,
     number,
     percent,
+    settled,
     times,
     vector,
 )  # fmt: skip
@@ -187,21 +188,21 @@ def _chain(result: Derivation, selection: Selection, arrays: dict[str, Array]) -
         Column("its log10"),
         Column("", right=False),
     )
-    longest = float(np.max(np.abs(chain), initial=0.0, where=np.isfinite(chain)))
+    longest = settled(float(np.max(np.abs(chain), initial=0.0, where=np.isfinite(chain))))
     rows = []
     for t in shown:
         if t is None:
             rows.append((GAP,) * 5)
             continue
         step = "" if t == 0 else from_log10(steps[t])
-        log10 = float(chain[t])
+        log10 = settled(float(chain[t]))
         rows.append((str(t), step, from_log10(log10), decades(log10), _bar(log10, longest)))
     notes = ["‖·‖ is the largest singular value. Bars show the log10: - below 1, + above."]
     rate = float(chain[0]) / result.problem.steps
     if np.isfinite(rate):
         notes.append(
             f"Mean factor a step, back to {h}_0: {from_log10(rate)} "
-            f"(growth rate {number(rate * np.log(10.0))})."
+            f"(growth rate {number(settled(rate * np.log(10.0)))})."
         )
     title = f"Norms of the chain of ∂{h}_t/∂{h}_{{t−1}}"
     return Table(title, columns, tuple(rows), tuple(notes))

@@ -15,7 +15,7 @@ from rnngrad.analyses.notation import Notation
 from rnngrad.analyses.selection import Selection
 from rnngrad.core.arrays import Array
 from rnngrad.views.blocks import Block, Column, Lines, Table
-from rnngrad.views.numbers import GAP, from_log10, grouped, kept, number
+from rnngrad.views.numbers import GAP, decades, from_log10, grouped, kept, number, settled
 from rnngrad.views.to_json import finite, nested
 
 ACROSS, DOWN = 64, 24
@@ -46,7 +46,7 @@ def _measures(flow: GradientFlow, selection: Selection) -> Table:
     exponents, spread = flow.lyapunov.exponents, flow.lyapunov.spread
     h = Notation(flow.problem).state
     rows = [
-        ("growth rate", number(flow.rate), f"ln of the mean factor a step: {flow.regime}"),
+        ("growth rate", number(settled(flow.rate)), f"ln of the mean factor a step: {flow.regime}"),
         ("largest exponent", _exponent(exponents[0]), _give_or_take(spread[0])),
     ]
     if len(exponents) > 1:
@@ -78,7 +78,7 @@ def _measures(flow: GradientFlow, selection: Selection) -> Table:
 
 
 def _exponent(value: float) -> str:
-    return "not known" if isnan(value) else number(float(value))
+    return "not known" if isnan(value) else number(settled(float(value)))
 
 
 def _give_or_take(spread: float) -> str:
@@ -128,7 +128,8 @@ def _notes(flow: GradientFlow) -> tuple[str, ...]:
     picked = sorted({int(i) for i in np.linspace(0, len(found.steps) - 1, 5)})
     if len(found.steps) > 4:
         trail = ", ".join(
-            f"{found.trace[i, 0]:.4f} (t = {grouped(int(found.steps[i]))})" for i in picked
+            f"{decades(float(found.trace[i, 0]))} (t = {grouped(int(found.steps[i]))})"
+            for i in picked
         )
         notes.append(f"λ_1 on its way: {trail}.")
     unknown = int(np.isnan(found.exponents).sum())

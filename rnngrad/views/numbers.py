@@ -14,6 +14,9 @@ GAP = "⋮"
 EDGE = 6
 """Rows kept at either end of a long table."""
 
+ROUNDING = 1e-12
+"""A log10 of a norm, or a rate, that is smaller than this is shown as 0."""
+
 
 def number(value: float) -> str:
     """0.0213, -1.5e-300, 12, nan, -inf; no minus before a zero."""
@@ -28,9 +31,14 @@ def apart(*values: float) -> list[str]:
     return [repr(float(value)) for value in values]
 
 
+def settled(log: float) -> float:
+    """A logarithm of a size as tables show it: 0 where only rounding tells it from 0."""
+    return 0.0 if abs(log) < ROUNDING else log
+
+
 def decades(value: float) -> str:
     """A log10: four decimals, so that columns line up."""
-    return f"{value + 0.0:.4f}" if np.isfinite(value) else number(value)
+    return f"{settled(value) + 0.0:.4f}" if np.isfinite(value) else number(value)
 
 
 def from_log10(log10: float) -> str:

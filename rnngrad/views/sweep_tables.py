@@ -14,7 +14,7 @@ from rnngrad.analyses.sweeping import Row
 from rnngrad.analyses.theory import Statement
 from rnngrad.core.problem import Problem
 from rnngrad.views.blocks import Block, Column, Lines, Table
-from rnngrad.views.numbers import GAP, decades, grouped, kept, number
+from rnngrad.views.numbers import GAP, decades, grouped, kept, number, settled
 from rnngrad.views.sweep_words import words
 
 BAR = 14
@@ -25,6 +25,9 @@ SHORT_BAR = 10
 
 LONGEST_NAME = 18
 """Signs of a name in a column: more would not fit beside a picture of 80 columns."""
+
+LOGARITHMS = ("log10_chain_norm", "rate", "lyapunov_max", "log10_bound")
+"""Columns that are 0 where a size stays as it is."""
 
 OF_RNN = ("spectral_radius", "sigma_max", "log10_bound")
 """Columns that are shown where every curve has them: beside gated nets they are in JSON alone."""
@@ -40,10 +43,12 @@ class Scale(NamedTuple):
     rows: tuple[Row, ...]
 
     def median(self, name: str) -> float | None:
-        """The median over the seeds that have this number; None where none has."""
+        """The median over the seeds that have this number, a logarithm ``settled``; or None."""
         values = [getattr(row, name) for row in self.rows]
         present = [value for value in values if value is not None]
-        return median(present) if present else None
+        if not present:
+            return None
+        return settled(median(present)) if name in LOGARITHMS else median(present)
 
     @property
     def regime(self) -> str:

@@ -11,10 +11,15 @@ import numpy as np
 from rnngrad.analyses.sweep import Part
 from rnngrad.analyses.sweeping import Row
 from rnngrad.core.activations import ACTIVATIONS
+from rnngrad.core.arrays import quietly
+from rnngrad.core.scaled import LEAST
 from rnngrad.views.numbers import grouped, number
 
 FAR = 100.0
 """A pre-activation at which every σ that saturates has."""
+
+BEYOND = 1e13
+"""One at which every σ' that falls exponentially is below 2^``LEAST``."""
 
 VERBS = {"vanishing": "vanishes", "steady": "is steady", "exploding": "explodes",
          "mixed": "differs from seed to seed"}  # fmt: skip
@@ -25,10 +30,11 @@ def words(part: Part) -> Iterator[str]:
     yield _where(part.rows)
     yield from _critical(part)
     yield from _saturated(part)
+    yield from _exact_zeros(part)
     undefined = [row for row in part.rows if row.first_nonfinite_step is not None]
     if undefined:
-        least = min(row.scale for row in undefined)
-        yield f"The forward pass itself overflows from scale {number(least)} on."
+        least = min(abs(row.scale) for row in undefined)
+        yield f"The forward pass itself overflows from {_sized(part.rows)} {number(least)} on."
 
 
 def _where(rows: Sequence[Row]) -> str:
@@ -95,7 +101,25 @@ def _saturated(part: Part) -> Iterator[str]:
     lost = median(bounds) - median(norms)
     again = ", so the gradient vanishes although W_hh is large" if median(norms) < 0 else ""
     yield (
-        f"At scale {number(largest)} the units are saturated: σ' is {median(slopes):.3g} on "
-        f"average, at most {steepest:g}. That takes {lost:.4g} decades off what W_hh alone could "
-        f"give{again}."
+        f"At {_sized(part.rows)} {number(largest)} the units are saturated: σ' is "
+        f"{median(slopes):.3g} on average, at most {steepest:g}. That takes {lost:.4g} decades off "
+        f"what W_hh alone could give{again}."
     )
+
+
+def _exact_zeros(part: Part) -> Iterator[str]:
+    """What −inf may stand for, where σ' has slopes below the least number there is."""
+    gone = [row for row in part.rows if row.log10_chain_norm is None and row.regime == "vanishing"]
+    scales = [abs(row.scale) for row in gone if row.scale]
+    with quietly():
+        slopes = ACTIVATIONS[part.activation].log2_slope(np.array([-BEYOND, BEYOND]))
+    if scales and (np.isfinite(slopes) & (slopes < LEAST)).any():
+        yield (
+            f"-inf, first at {_sized(part.rows)} {number(min(scales))}, is an exact zero, or comes "
+            "of slopes σ' below 2^(-2^40), which count as exact zeros."
+        )
+
+
+def _sized(rows: Sequence[Row]) -> str:
+    """What is compared by its size."""
+    return "|scale|" if any(row.scale < 0 for row in rows) else "scale"

@@ -2,8 +2,10 @@
 
     OPENBLAS_NUM_THREADS=1 python tests/benchmarks/sweep_cost.py
 
-CPU seconds, each the mean of four scales from 0.3 to 5; ``ratio`` is measured over estimated. The
-formulas are in ``rnngrad/analyses/sweeping_cost.py``.
+CPU seconds, each the mean of scales from 0.3 to 5: of a point 40, or as many as are a second by the
+estimate but 4 at least, advanced together as in a sweep; of a rate 4, one by one, as closing in has
+them. ``ratio`` is measured over estimated. The formulas are in
+``rnngrad/analyses/sweeping_cost.py``.
 """
 
 from __future__ import annotations
@@ -18,16 +20,23 @@ import rnngrad
 from rnngrad.analyses.sweeping import Net, Setting
 from rnngrad.analyses.sweeping_cost import seconds_a_point, seconds_a_rate
 
-SCALES = np.geomspace(0.3, 5, 4).tolist()
+MOST, LEAST = 40, 4
 
-RNN = [(1, 1000), (4, 2000), (16, 1000), (64, 200), (64, 2000), (128, 500), (256, 100), (500, 10),
-       (500, 50)]  # fmt: skip
-GATED = [(1, 1000), (4, 1000), (16, 200), (64, 200), (128, 50), (256, 10)]
+RNN = [(1, 1000), (4, 2000), (16, 50), (16, 1000), (32, 1000), (40, 100), (64, 100), (64, 200),
+       (64, 300), (64, 2000), (128, 200), (128, 300), (128, 400), (128, 600), (256, 100),
+       (256, 600), (500, 10), (500, 50), (500, 1100)]  # fmt: skip
+RELU = [(1, 1000), (4, 2000), (16, 1000), (64, 200), (64, 2000), (128, 500), (256, 100), (500, 10),
+        (500, 50)]  # fmt: skip
+GATED = [(1, 1000), (4, 1000), (16, 200), (32, 50), (64, 200), (64, 600), (128, 50), (256, 10)]
 CASES = [
-    *(("rnn", 1, name, size) for name in ("identity", "tanh", "relu") for size in RNN),
+    *(("rnn", 1, name, size) for name in ("identity", "tanh", "sigmoid") for size in RNN),
+    *(("rnn", 1, "relu", size) for size in RELU),
     *((cell, 1, "tanh", size) for cell in ("gru", "lstm") for size in GATED),
     *((cell, 2, "tanh", (16, 200)) for cell in ("rnn", "gru", "lstm")),
     ("rnn", 2, "tanh", (64, 200)),
+    ("rnn", 2, "tanh", (64, 600)),
+    ("gru", 2, "tanh", (64, 100)),
+    ("lstm", 3, "tanh", (32, 100)),
 ]
 
 
@@ -47,24 +56,30 @@ def problem(cell: str, layers: int, activation: str, hidden: int, steps: int) ->
 
 def seconds(work: Callable[[Sequence[float]], object], parts: Sequence[Sequence[float]]) -> float:
     """CPU seconds a scale."""
-    work(parts[0])
+    work(parts[0][:1])
     began = time.process_time()
     for part in parts:
         work(part)
-    return (time.process_time() - began) / len(SCALES)
+    return (time.process_time() - began) / sum(map(len, parts))
+
+
+def scales(count: int) -> list[float]:
+    """From 0.3 to 5, evenly in the logarithm."""
+    found: list[float] = np.geomspace(0.3, 5, count).tolist()
+    return found
 
 
 def line(cell: str, layers: int, activation: str, hidden: int, steps: int) -> str:
     """One kind of net: measured, and measured over estimated."""
     net = problem(cell, layers, activation, hidden, steps)
     setting = Setting(0, steps, activation)
-    found = Net(net, setting)
-    point = seconds(lambda scales: found.rows(scales, 0.01), [SCALES])
-    rate = seconds(found.rates, [[scale] for scale in SCALES])
+    found, estimated = Net(net, setting), seconds_a_point(net, setting)
+    count = min(max(int(1 / estimated), LEAST), MOST)
+    point = seconds(lambda part: found.rows(part, 0.01), [scales(count)])
+    rate = seconds(found.rates, [[scale] for scale in scales(LEAST)])
     return (
         f"{cell:4}  {layers:6}  {activation:10}  {hidden:3}  {steps:4}  {point:11.5f}  "
-        f"{point / seconds_a_point(net, setting):5.2f}  {rate:10.5f}  "
-        f"{rate / seconds_a_rate(net, setting):5.2f}\n"
+        f"{point / estimated:5.2f}  {rate:10.5f}  {rate / seconds_a_rate(net, setting):5.2f}\n"
     )
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -232,6 +233,19 @@ def test_help_names_every_option_without_an_ellipsis() -> None:
         done = run(*command, "--help")
         assert done.returncode == 0
         assert "…" not in done.stdout
+
+
+@pytest.mark.parametrize("command", [(), ("derive",), ("check",), ("sweep",), ("init",)])
+def test_help_gives_flags_no_type_and_breaks_lines_where_they_are_full(
+    command: tuple[str, ...],
+) -> None:
+    lines = run(*command, "--help").stdout.splitlines()
+    assert not [line for line in lines if "bool" in line]
+    assert [line for line in lines if "--help" in line and "Show this message" in line]
+    end = next(i for i, line in enumerate(lines) if line.startswith("╭"))
+    words = [line.split() for line in lines[2:end]]
+    for line, after in pairwise(words):
+        assert not line or not after or len(" ".join((*line, after[0]))) > 78
 
 
 def test_head_does_not_look_like_a_failure() -> None:

@@ -112,6 +112,40 @@ def test_a_saturated_net_is_explained() -> None:
     assert "no critical scale" in text
 
 
+ROTATION = (
+    "{activation: identity, sizes: {inputs: 1, hidden: 8}, inputs: {zeros: 12},"
+    " targets: {zeros: 12}, seed: 3, weights: {W_xh: {init: normal}, W_hh: {init: orthogonal}}}"
+)
+
+
+@pytest.mark.parametrize("command", [("sweep", "-", "--whh-scale", "1"), ("derive", "-")])
+def test_rounding_is_no_growth_in_tables(command: tuple[str, ...]) -> None:
+    """An orthogonal W_hh keeps lengths: 0 and no bar, where JSON has what was computed."""
+    shown = run(*command, stdin=ROTATION).stdout
+    cells = [line.split() for line in shown.splitlines()]
+    if command[0] == "sweep":
+        assert ["1", "0.0000", "0.0000", "│", "steady"] in cells
+        assert cells[next(i for i, row in enumerate(cells) if "λ_max" in row) + 2][3:5] == ["0"] * 2
+        return
+    chain = next(i for i, row in enumerate(cells) if "Norms of the chain" in " ".join(row))
+    assert all(row[-1] == "0.0000" for row in cells[chain + 3 : chain + 16])
+    assert "(growth rate 0)." in shown
+    spectrum = next(i for i, row in enumerate(cells) if row[:1] == ["Lyapunov"])
+    assert {row[1] for row in cells[spectrum + 3 : spectrum + 11]} == {"0"}
+    assert "-0.0000" not in shown
+
+
+def test_json_has_the_rounding_that_tables_leave_out() -> None:
+    found = json.loads(run("derive", "-", "--json", stdin=ROTATION).stdout)["quantities"]
+    assert 0 < max(map(abs, found["log10_chain"])) < 1e-12
+
+
+def test_the_bound_is_about_the_size_of_the_scale(spec: str) -> None:
+    """−30 is below 1/(γ σ_max), and |−30| is not."""
+    shown = " ".join(run("sweep", spec, "--whh-scale=-30").stdout.split())
+    assert "no swept |scale| is below it" in shown
+
+
 def test_units_of_relu_that_are_off_are_not_called_saturated(spec: str) -> None:
     text = run("sweep", spec, "--whh-scale", "0.1:10:3:log", "--activation", "relu").stdout
     assert "relu" in text

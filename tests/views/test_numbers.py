@@ -64,3 +64,18 @@ def test_small_things() -> None:
     assert numbers.vector(np.array([[0.5]])) == "0.5"
     assert numbers.length(np.array([3.0, 4.0])) == "5"
     assert numbers.length(np.array([-3.0])) == "-3"
+
+
+@pytest.mark.parametrize(
+    ("log10", "text"),
+    [(5.8e-15, "0.0000"), (-5.8e-15, "0.0000"), (float("-inf"), "-inf"), (float("nan"), "nan"),
+     (-0.25, "-0.2500")],
+)  # fmt: skip
+def test_a_log10_that_is_rounding_is_shown_as_0(log10: float, text: str) -> None:
+    assert numbers.decades(log10) == text
+
+
+def test_a_logarithm_settles_only_where_it_is_rounding() -> None:
+    assert numbers.settled(-9e-13) == 0.0
+    assert numbers.settled(2e-12) == 2e-12
+    assert np.isnan(numbers.settled(float("nan")))

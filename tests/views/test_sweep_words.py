@@ -30,3 +30,31 @@ def test_seeds_that_disagree_are_given_no_common_regime() -> None:
         "The gradient differs from seed to seed at 1.4."
     )
     assert next(words(both)) == "The gradient vanishes at 0.5; explodes at 2."
+
+
+TANH = {**NET, "activation": "tanh", "weights": {"W_xh": 1, "W_hh": 1}, "inputs": [1, 1, 1]}
+
+
+def said(spec: dict[str, object], scales: list[float]) -> str:
+    found = rnngrad.sweep(rnngrad.load(spec), scales)["rows"]
+    rows = tuple(Row(**{name: row[name] for name in Row._fields}) for row in found)
+    return "\n".join(words(Part(3, str(spec["activation"]), rows, None, ())))
+
+
+def test_slopes_that_count_as_exact_zeros_are_said_to() -> None:
+    """A tanh whose log10 slope is some −10^15 has no zero in its chain, whatever the table says."""
+    limit = "is an exact zero, or comes of slopes σ' below 2^(-2^40), which count as exact zeros."
+    assert f"-inf, first at scale 1e+15, {limit}" in said(TANH, [0.0, 1.0, 1e15, 1e20])
+    assert f"-inf, first at |scale| 1e+14, {limit}" in said(TANH, [-1e14, 1.0, 1e15])
+    assert "exact zero" not in said(TANH, [0.0, 1.0, 1e9])
+    dead = {**TANH, "activation": "relu", "inputs": [-1, -1, -1]}
+    assert "exact zero" not in said(dead, [0.5, 1.0])
+    assert "exact zero" not in said({**TANH, "activation": "identity"}, [0.0, 1.0])
+
+
+def test_what_is_compared_by_size_is_called_so() -> None:
+    linear = {**NET, "inputs": [1, 1, 1]}
+    assert "overflows from |scale| 1e+200 on." in said(linear, [-1e250, -1e200, 1.0])
+    assert "overflows from scale 1e+200 on." in said(linear, [1.0, 1e200, 1e250])
+    assert "At |scale| 10 the units are saturated" in said(TANH, [-10.0, 1.0])
+    assert "At scale 10 the units are saturated" in said(TANH, [1.0, 10.0])
