@@ -32,6 +32,9 @@ CLOSE, CLOSE_IN_ALL = 1e-6, 1e-2
 """What an exponent may differ by between the runs, a step and over all of them.
 What rounding decides differs by about 1 in all."""
 
+EXACT = 1e-10
+"""The same a step, where a small net is done again with more digits."""
+
 ROUNDING = 1e-12
 """The same relative to the sum of the logarithms."""
 
@@ -51,17 +54,38 @@ def carefully(net: LinearNet, ends: Sequence[int], may_die: bool) -> Array:
     again = _Run(net, may_die, NUDGE).to(ends)
     steps = np.asarray(ends)[:, np.newaxis]
     sure = _sure(found, again, steps, may_die)
-    if not (may_die or sure.all()):
+    if may_die:
+        found = np.where(sure, found, np.nan)
+        return _with_the_dead(net, found, ends)
+    if not _sure(found, again, steps, may_die, EXACT).all():
         from rnngrad.core.digits import in_digits  # decimal takes its time to import
 
-        for found, again in in_digits(net, ends):
-            sure = _sure(found, again, steps, may_die)
-            if sure.all():
+        for level in in_digits(net, ends):
+            agreed = _sure(level.found, level.again, steps, may_die, EXACT)
+            if agreed.sum() >= sure.sum():
+                found, sure = level.found, agreed
+            if agreed.all():
                 break
     return np.where(sure, found, np.nan)
 
 
-def _sure(found: Array, again: Array, steps: Integers, may_die: bool) -> npt.NDArray[np.bool_]:
+def _with_the_dead(net: LinearNet, found: Array, ends: Sequence[int]) -> Array:
+    """The last of ``found`` with as many digits as it takes to tell what is dead from what is next
+    to nothing, in a small net."""
+    from rnngrad.core.digits import with_the_dead
+
+    def sure(first: Array, second: Array) -> npt.NDArray[np.bool_]:
+        return _sure(first, second, np.array([[ends[-1]]]), may_die=False, close=EXACT)
+
+    exact = with_the_dead(net, ends[-1], sure)
+    if exact is not None:
+        found[-1] = exact
+    return found
+
+
+def _sure(
+    found: Array, again: Array, steps: Integers, may_die: bool, close: float = CLOSE
+) -> npt.NDArray[np.bool_]:
     """Which of two runs' ln |R[i, i]| agree, (n, S).
 
     It is the volumes ΠR[j, j], j ≤ i, that must: beside a direction that is wrong the next one may
@@ -72,7 +96,7 @@ def _sure(found: Array, again: Array, steps: Integers, may_die: bool) -> npt.NDA
         apart[np.isneginf(found) & np.isneginf(again)] = 0.0
     volumes = np.abs(np.cumsum(apart, axis=1))
     sizes = np.cumsum(np.abs(np.where(np.isfinite(found), found, 0.0)), axis=1)
-    allowed = np.maximum(np.minimum(CLOSE * steps, CLOSE_IN_ALL), ROUNDING * sizes)
+    allowed = np.maximum(np.minimum(close * steps, CLOSE_IN_ALL), ROUNDING * sizes)
     agree = np.pad(volumes <= allowed, ((0, 0), (1, 0)), constant_values=True)
     sure: npt.NDArray[np.bool_] = agree[:, 1:] & agree[:, :-1]
     return sure
@@ -131,7 +155,8 @@ class _Run:
             if sizes is not None:
                 noise = sizes(abs(before), t)
                 noise = normal(NOISE * noise.mantissa, noise.exponent)
-            after = nested(self._nudged(stage(before, t)), noise)
+            rows = self._nudged(stage(before, t))
+            after = nested(rows, noise, self._factors(len(rows), 2 * rows.shape[1]))
             died = np.delete(self.alive, after.living)
             self.logs[died], self.alive = -np.inf, self.alive[after.living]
             self.rows = after.rows
@@ -139,11 +164,16 @@ class _Run:
 
     def _nudged(self, rows: Scaled) -> Scaled:
         """Every entry times 1 ± up to ``nudge``, another one at every call."""
+        factors = self._factors(*rows.shape)
+        return rows if factors is None else normal(rows.mantissa * factors, rows.exponent)
+
+    def _factors(self, k: int, size: int) -> Array | None:
+        """1 ± up to ``nudge``; None in the first run."""
         if not self.nudge:
-            return rows
+            return None
         self.calls += 1
-        by = scattered(rows.mantissa.size, self.calls).reshape(rows.shape)
-        return normal(rows.mantissa * (1.0 + self.nudge * by), rows.exponent)
+        by = scattered(k * size, self.calls).reshape(k, size)
+        return np.asarray(1.0 + self.nudge * by)
 
     def _logs(self) -> Array:
         """ln |R[i, i]| of all steps so far."""

@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import decimal
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from rnngrad.core.arithmetic import FLOATS
 from rnngrad.core.arrays import Array, Numbers
 from rnngrad.core.linear import LinearNet
-from rnngrad.core.nested import scattered
+from rnngrad.core.nested import after, scattered
 from rnngrad.core.scaled import Scaled
+
+Sure = Callable[[Array, Array], npt.NDArray[np.bool_]]
 
 AFFORDABLE = 3.0
 """Seconds that a number of digits may take, as ``_seconds`` has them."""
@@ -31,17 +35,62 @@ GUARD = 2
 """Digits that the second run moves."""
 
 
-def in_digits(net: LinearNet, ends: Sequence[int]) -> Iterator[tuple[Array, Array]]:
-    """ln |R[i, i]| up to each of ``ends`` of two runs, (n, S) each; with ever more digits."""
+class Level(NamedTuple):
+    """ln |R[i, i]| up to each end in two runs of so many digits, (n, k) each."""
+
+    digits: int
+    found: Array
+    again: Array
+
+
+def in_digits(
+    net: LinearNet, ends: Sequence[int], columns: Sequence[int] | None = None, runs: int = 1
+) -> Iterator[Level]:
+    """With ever more digits, for some columns of Q_0 = 1 or all, as long as ``runs`` such runs are
+    affordable."""
+    chosen = range(net.size) if columns is None else columns
     for digits in TRIED:
-        if _seconds(net, ends[-1], digits) > AFFORDABLE:
+        if runs * _seconds(net, ends[-1], digits) > AFFORDABLE:
             return
         with decimal.localcontext(_context(digits)):
-            exact = _decimal(net)
-            yield (
-                _run(exact, ends, None),
-                _run(exact, ends, decimal.Decimal(10) ** (GUARD - digits)),
-            )
+            exact, nudge = _decimal(net), decimal.Decimal(10) ** (GUARD - digits)
+            start = _of_floats(np.eye(net.size)[list(chosen)])
+            yield Level(digits, _run(exact, ends, start, None), _run(exact, ends, start, nudge))
+
+
+def with_the_dead(net: LinearNet, steps: int, sure: Sure) -> Array | None:
+    """ln |R[i, i]| of all ``steps``, (S,), where some directions die: −inf for those.
+
+    What is left of a dead direction is rounding, which falls with the number of digits; it is taken
+    out from the start, as it takes no part in the end, and the others are done again. ``sure`` says
+    what two runs agree on. None where that is not affordable.
+    """
+    living = list(range(net.size))
+    while living:
+        before: Level | None = None
+        for level in in_digits(net, [steps], living, runs=net.size):
+            agreed = sure(level.found, level.again)
+            if before is not None:
+                agreed &= sure(level.found, before.found)
+                if agreed.all():
+                    logs = np.full(net.size, -np.inf)
+                    logs[living] = level.found[-1]
+                    return logs
+                first = int(np.argmin(agreed[-1]))
+                if _fell(before, level)[first]:
+                    del living[first]
+                    break
+            before = level
+        else:
+            return None
+    return np.full(net.size, -np.inf)
+
+
+def _fell(before: Level, level: Level) -> npt.NDArray[np.bool_]:
+    """Which columns have lost more than half of the digits that were added."""
+    lost = 0.5 * (level.digits - before.digits) * np.log(10.0)
+    now = level.found[-1]
+    return np.asarray(np.isneginf(now) | (before.found[-1] - now > lost))
 
 
 def _seconds(net: LinearNet, steps: int, digits: int) -> float:
@@ -82,14 +131,16 @@ def _of_scaled(values: Scaled) -> Numbers:
     return np.asarray(np.frompyfunc(whole, 2, 1)(values.mantissa, values.exponent))
 
 
-def _run(net: LinearNet, ends: Sequence[int], nudge: decimal.Decimal | None) -> Array:
-    """ln |R[i, i]| of the steps up to each end, (n, S); entries moved by up to ``nudge``."""
-    size = net.size
-    rows, logs, found, done = _of_floats(np.eye(size)), np.zeros(size), [], 0
+def _run(
+    net: LinearNet, ends: Sequence[int], rows: Numbers, nudge: decimal.Decimal | None
+) -> Array:
+    """ln |R[i, i]| of the steps up to each end, (n, k); entries moved by up to ``nudge``."""
+    size, logs, found, done = net.size, np.zeros(len(rows)), [], 0
     for end in ends:
         for t in range(done + 1, end + 1):
-            rows = _moved(net.push(_moved(rows, nudge, 2 * t), t), nudge, 2 * t + 1)
-            logs += _eliminated(rows)
+            rows = net.push(_moved(rows, nudge, 3 * t), t)
+            rows = _moved(rows, nudge, 3 * t + 1)
+            logs += _eliminated(rows, _factors(len(rows), 2 * size, nudge, 3 * t + 2))
         done = end
         R = np.linalg.qr(rows.astype(np.float64).T, mode="r")
         found.append(logs + np.log(np.abs(np.diagonal(R))))
@@ -97,13 +148,17 @@ def _run(net: LinearNet, ends: Sequence[int], nudge: decimal.Decimal | None) -> 
 
 
 def _moved(rows: Numbers, nudge: decimal.Decimal | None, call: int) -> Numbers:
+    factors = _factors(len(rows), rows.shape[1], nudge, call)
+    return rows if factors is None else np.asarray(rows * factors)
+
+
+def _factors(k: int, size: int, nudge: decimal.Decimal | None, call: int) -> Numbers | None:
     if nudge is None:
-        return rows
-    by = _of_floats(scattered(rows.size, call).reshape(rows.shape))
-    return np.asarray(rows * (1 + nudge * by))
+        return None
+    return np.asarray(1 + nudge * _of_floats(scattered(k * size, call).reshape(k, size)))
 
 
-def _eliminated(rows: Numbers) -> Array:
+def _eliminated(rows: Numbers, moved: Numbers | None) -> Array:
     """ln |pivot| of every row, −inf for one that is 0; the rows become an echelon in place."""
     logs = np.full(len(rows), -np.inf)
     for j, row in enumerate(rows):
@@ -113,6 +168,8 @@ def _eliminated(rows: Numbers) -> Array:
             row /= row[pivot]
             later = rows[j + 1 :]
             later -= np.multiply.outer(later[:, pivot], row)
+            if moved is not None:
+                later *= after(moved, j)
             later[:, pivot] = decimal.Decimal(0)
     return logs
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.core.arrays import Array, Integers
+from rnngrad.core.arrays import Array, Integers, Numbers
 from rnngrad.core.scaled import LN_2, ZERO, Scaled, normal, scaled
 
 PLAIN = 200
@@ -35,14 +35,16 @@ class Nested(NamedTuple):
     living: Integers
 
 
-def nested(rows: Scaled, noise: Scaled | None = None) -> Nested:
+def nested(rows: Scaled, noise: Scaled | None = None, moved: Array | None = None) -> Nested:
     """The echelon of rows (k, S), in their order; one that has nothing left is dropped.
 
-    ``noise`` (k, S): how large an entry may be and still be nothing.
+    ``noise`` (k, S): how large an entry may be and still be nothing. ``moved`` (k, 2S): factors
+    near 1 by which entries are multiplied after every subtraction, other ones each time: two rows
+    that hold little besides multiples of a third are parallel to the last bit without.
     """
-    if (plain := _plain(rows, noise)) is not None:
+    if (plain := _plain(rows, noise, moved)) is not None:
         return plain
-    left = _Left(rows, noise)
+    left = _Left(rows, noise, moved)
     logs, living = np.full(len(rows), -np.inf), []
     for j in range(len(rows)):
         pivot = left.pivot(j)
@@ -56,9 +58,9 @@ def nested(rows: Scaled, noise: Scaled | None = None) -> Nested:
 class _Left:
     """What is left of the rows, and how much of it may be nothing."""
 
-    def __init__(self, rows: Scaled, noise: Scaled | None) -> None:
+    def __init__(self, rows: Scaled, noise: Scaled | None, moved: Array | None) -> None:
         self.mantissa, self.exponent = rows.mantissa.copy(), rows.exponent.copy()
-        self.noise = noise
+        self.noise, self.moved = noise, moved
 
     def __getitem__(self, at: int | slice | Integers) -> Scaled:
         return Scaled(self.mantissa[at], self.exponent[at])
@@ -82,7 +84,10 @@ class _Left:
         self[j] = row = normal(self.mantissa[j] / size, self.exponent[j] - top)
         later = slice(j + 1, None)
         factors = self[later][:, pivot, None]
-        self[later] = self[later] + -factors * row
+        rest = self[later] + -factors * row
+        if self.moved is not None:
+            rest = normal(rest.mantissa * after(self.moved, j), rest.exponent)
+        self[later] = rest
         self.mantissa[later, pivot], self.exponent[later, pivot] = 0.0, ZERO
         if self.noise is not None:
             spread = normal(self.noise.mantissa[j] / abs(size), self.noise.exponent[j] - top)
@@ -109,7 +114,13 @@ def scattered(count: int, call: int) -> Array:
     return scattered
 
 
-def _plain(rows: Scaled, noise: Scaled | None) -> Nested | None:
+def after(moved: Numbers, j: int) -> Numbers:
+    """The factors for the rows behind row j, once it has been taken out of them."""
+    size = moved.shape[1] // 2
+    return moved[j + 1 :, j % size : j % size + size]
+
+
+def _plain(rows: Scaled, noise: Scaled | None, moved: Array | None) -> Nested | None:
     """The same in plain floats; None where one would underflow."""
     tops = rows.exponent.max(axis=1)
     depth = np.where(rows.mantissa == 0, 0, tops[:, None] - rows.exponent)
@@ -132,6 +143,8 @@ def _plain(rows: Scaled, noise: Scaled | None) -> Nested | None:
                 later = values[j + 1 :]
                 factors = later[:, pivot].copy()
                 later -= np.multiply.outer(factors, row)
+                if moved is not None:
+                    later *= after(moved, j)
                 later[:, pivot] = 0.0
                 if silent is not None:
                     silent[j + 1 :] += np.multiply.outer(np.abs(factors) / size, silent[j])

@@ -24,6 +24,9 @@ from rnngrad.core.traces import ForwardTrace
 LOWEST = -(2**50)
 """The exponent of an exact zero among those of rows."""
 
+INVERTIBLE = 1e5
+"""How ill-conditioned W may be, so that W Q has all its columns to 1e-11."""
+
 WEAK = 2.0**-30
 """Couplings weaker than this, relative to the largest, could drown in rounding."""
 
@@ -68,7 +71,7 @@ class OfRnn:
         self.reducible = not irreducible(self.W)
         self.may_die = bool((self.slopes.mantissa == 0).any()) or _exactly_singular(self.W)
         self.undefined = not np.isfinite(self.slopes.mantissa).all()
-        self.by_rows = True
+        self.by_rows = bool(np.linalg.cond(self.W) <= INVERTIBLE)
 
     @cached_property
     def exact(self) -> LinearNet:

@@ -237,3 +237,73 @@ def test_how_far_gru_is_from_its_candidate(a: float, h: float) -> None:
         exact = mpmath.mpf(h) - mpmath.tanh(mpmath.mpf(a))
         value = mpmath.ldexp(mpmath.mpf(float(got.mantissa[0])), int(got.exponent[0]))
         assert abs(value - exact) <= (1 + abs(a)) * 2.0**-50 * abs(exact)
+
+
+# --- found by a stranger
+
+
+def test_rows_that_are_multiples_of_a_third_but_for_what_is_absorbed() -> None:
+    """Two rows were parallel to the last bit behind a third, in both runs alike."""
+    net = bare_net(
+        "rnn",
+        [4],
+        10,
+        W_hh=[
+            [76.69059769033522, -39.381307344435726, 0, 0],
+            [-28.102475277435786, -25.18293483786159, 0, 0],
+            [-4.026203397580139, 8.630675024369337, -12.983050574355895, 18.93760792255671],
+            [-2.225597912254696, -24.084317117265858, -39.86696093250622, 9.741697829591404],
+        ],
+        W_xh=[[-0.517], [-0.172], [-0.111], [-0.268]],
+        b_h=[0.4305, 0.1552, -0.0105, 0.1691],
+        h_0=[-0.0956, -0.2412, -0.3207, 0.5833],
+        x=[
+            [1.15],
+            [-0.26],
+            [-0.085],
+            [0.825],
+            [-1.48],
+            [-0.131],
+            [-1.027],
+            [1.264],
+            [-0.358],
+            [-2.38],
+        ],
+    )
+    assert assert_right_or_unknown(found(net), product_spectrum(net, 12_000)) == 0
+
+
+DEAD = [[0, 0.7, 0.3], [0, 0.4, 0.2], [0, 0.2, -0.5]]
+
+
+@pytest.mark.parametrize("steps", [2, 3, 10])
+@pytest.mark.parametrize("push", [5.0, 14.0, 20.0])
+def test_a_dead_direction_beside_one_that_is_next_to_nothing(steps: int, push: float) -> None:
+    """A unit that nobody reads, and one with a slope of e⁻²ᵖᵘˢʰ."""
+    net = nets.bare_net(DEAD, steps, activation="tanh", b_h=np.array([0.1, 0.0, push]))
+    problem = nets.problem_of(net)
+    got = lyapunov.lyapunov(problem, forward(problem)).exponents
+    assert np.isneginf(got).tolist() == [False, False, True]
+    np.testing.assert_allclose(got[:2], lyapunov_spectrum(net, 4000)[:2], rtol=1e-9)
+
+
+@pytest.mark.parametrize("smallest", [1e-8, 1e-20, 1e-200])
+def test_a_singular_matrix_with_a_tiny_entry(smallest: float) -> None:
+    net = nets.bare_net([[1, 2, 0], [1, 2, smallest], [0.5, 1, 0]], 2)
+    problem = nets.problem_of(net)
+    got = lyapunov.lyapunov(problem, forward(problem)).exponents
+    np.testing.assert_allclose(got, lyapunov_spectrum(net, 8000), rtol=1e-9)
+
+
+@pytest.mark.parametrize("activation", ["identity", "tanh"])
+@pytest.mark.parametrize("condition", [1e8, 1e12, 1e16])
+def test_a_matrix_that_is_nearly_singular(activation: str, condition: float) -> None:
+    rng = np.random.default_rng(3)
+    left, right = (np.linalg.qr(rng.normal(size=(4, 4)))[0] for _ in range(2))
+    W_hh = left @ np.diag(np.geomspace(1.0, 1 / condition, 4)) @ right
+    net = nets.bare_net(
+        W_hh, 10, activation=activation, x=rng.normal(size=(10, 1)), W_xh=rng.normal(size=(4, 1))
+    )
+    problem = nets.problem_of(net)
+    got = lyapunov.lyapunov(problem, forward(problem)).exponents
+    np.testing.assert_allclose(got, lyapunov_spectrum(net, 4000), rtol=0, atol=1e-9)
