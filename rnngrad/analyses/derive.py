@@ -17,6 +17,7 @@ from rnngrad.core.backward import bptt_within
 from rnngrad.core.forward import forward_within
 from rnngrad.core.problem import Problem
 from rnngrad.core.segments import Report, Summary
+from rnngrad.core.telling import tell
 
 
 class Derivation(Quantities):
@@ -37,9 +38,13 @@ class Derivation(Quantities):
         ``report(fraction)`` is then told how far it is."""
         wanted = list(names)
         if not segments.worthwhile(self.problem, wanted):
-            return {name: self[name] for name in wanted}
+            return {name: self._told(name, i / len(wanted)) for i, name in enumerate(wanted)}
         self._summary = segments.run(self.problem, wanted, report)
         return {name: self._summary.arrays[name] for name in wanted}
+
+    def _told(self, name: str, done: float) -> Array:
+        tell(done, name)
+        return self[name]
 
     @property
     def loss(self) -> float | None:

@@ -18,6 +18,7 @@ from rnngrad.core.direct import scaled_direct
 from rnngrad.core.forward import forward
 from rnngrad.core.problem import Problem
 from rnngrad.core.scaled import Scaled
+from rnngrad.core.telling import tell
 from rnngrad.core.traces import BackwardTrace, ForwardTrace
 from rnngrad.errors import QuantityError, did_you_mean
 
@@ -30,11 +31,14 @@ class Passes:
 
     @cached_property
     def forward(self) -> ForwardTrace:
+        tell(0.0, "forward pass")
         return forward(self.problem)
 
     @cached_property
     def backward(self) -> BackwardTrace:
-        return bptt(self.problem, self.forward)
+        trace = self.forward
+        tell(0.0, "backward pass")
+        return bptt(self.problem, trace)
 
     @cached_property
     def direct(self) -> Scaled:

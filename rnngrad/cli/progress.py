@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-import time
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-PATIENCE = 1.0
-"""Seconds before there is a bar."""
+PATIENCE, AGAIN = 1.0, 0.2
+"""Seconds before there is a bar, and between two looks while there is nothing to say."""
 
 Report = Callable[[float, str], None]
 
@@ -25,7 +25,11 @@ def progress_bar(quiet: bool) -> Iterator[Report | None]:
         yield None
         return
     with ExitStack() as stack:
-        yield _Bar(stack).report
+        bar = _Bar(stack)
+        try:
+            yield bar.report
+        finally:
+            bar.close()
 
 
 def watched(chunks: Iterable[str], quiet: bool) -> Iterator[str]:
@@ -43,27 +47,48 @@ def watched(chunks: Iterable[str], quiet: bool) -> Iterator[str]:
 
 
 class _Bar:
-    """Rich is imported when the bar is first due, not before."""
+    """Drawn when what it counts has taken ``PATIENCE``, also if nobody has reported since; Rich is
+    imported then, not before."""
 
     def __init__(self, stack: ExitStack) -> None:
-        self._stack = stack
-        self._due = time.monotonic() + PATIENCE
+        self._stack, self._lock = stack, threading.Lock()
+        self._said: tuple[float, str] | None = None
         self._drawn: tuple[Progress, TaskID] | None = None
+        self._timer = threading.Timer(PATIENCE, self._late)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def close(self) -> None:
+        """No bar from now on."""
+        with self._lock:
+            self._timer.cancel()
+            self._said = None
 
     def report(self, fraction: float, what: str) -> None:
         """``fraction`` done (0 to 1), at work on ``what``."""
-        if self._drawn is None:
-            if time.monotonic() < self._due:
-                return
-            self._drawn = self._start(what)
-        bar, task = self._drawn
-        if fraction < bar.tasks[task].completed:  # another piece of work: its own time left
-            bar.reset(task)
-        bar.update(task, completed=fraction, description=what)
+        with self._lock:
+            self._said = fraction, what
+            if self._drawn is not None:
+                bar, task = self._drawn
+                if fraction < bar.tasks[task].completed:  # another piece of work
+                    bar.reset(task)
+                bar.update(task, completed=fraction, description=what)
 
-    def _start(self, what: str) -> tuple[Progress, TaskID]:
+    def _late(self) -> None:
+        """What was said last, if anything was."""
+        with self._lock:
+            if self._said is not None:
+                self._drawn = self._start(*self._said)
+            else:
+                self._timer = threading.Timer(AGAIN, self._late)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def _start(self, fraction: float, what: str) -> tuple[Progress, TaskID]:
         from rich.console import Console
         from rich.progress import Progress
 
         bar = self._stack.enter_context(Progress(console=Console(stderr=True), transient=True))
-        return bar, bar.add_task(what, total=1.0)
+        task = bar.add_task(what, total=1.0)
+        bar.update(task, completed=fraction)
+        return bar, task

@@ -22,7 +22,7 @@ from rnngrad.core.arrays import Array, Integers
 from rnngrad.core.linear import LinearNet
 from rnngrad.core.nested import nested, scattered
 from rnngrad.core.scaled import LN_2, Scaled, normal, scaled
-from rnngrad.core.stages import Stages, sizes_of
+from rnngrad.core.stages import Stages, missing_ranks, sizes_of
 from rnngrad.core.telling import heard
 
 NUDGE = 2.0**-50
@@ -46,8 +46,8 @@ def carefully(net: LinearNet, ends: Sequence[int], may_die: bool) -> Array:
     """ln |R[i, i]| of J_t ⋯ J_1 = Q R for each t of ``ends``, (n, S), in the order of the columns.
 
     −inf for a direction that has died, nan where rounding decides. ``may_die``: slopes or
-    determinants are exactly 0 somewhere, so that what rounding leaves of a 0 counts as 0; elsewhere
-    no direction dies, and one that was lost was lost by rounding.
+    determinants are exactly 0 somewhere, so that what rounding leaves of a 0 counts as 0, for as
+    many directions as must die at that step; what was lost besides was lost by rounding.
     To be run within ``quietly()``.
     """
     found = _Run(net, may_die, 0.0).to(ends)
@@ -134,6 +134,7 @@ class _Run:
         self.size_stages = Stages(sizes_of(net)).each() if may_die else [None] * len(self.stages)
         self.nudge, self.calls = nudge, 0
         size = net.size
+        self.rank = size - missing_ranks(net) if may_die else size
         self.rows, self.alive, self.logs = scaled(np.eye(size)), np.arange(size), np.zeros(size)
 
     def to(self, ends: Sequence[int]) -> Array:
@@ -158,9 +159,15 @@ class _Run:
             rows = self._nudged(stage(before, t))
             after = nested(rows, noise, self._factors(len(rows), 2 * rows.shape[1]))
             died = np.delete(self.alive, after.living)
-            self.logs[died], self.alive = -np.inf, self.alive[after.living]
+            certain = len(died) <= len(rows) - self._rank_at_most(rows)
+            self.logs[died] = -np.inf if certain else np.nan
+            self.alive = self.alive[after.living]
             self.rows = after.rows
             self.logs[self.alive] += after.logs
+
+    def _rank_at_most(self, rows: Scaled) -> int:
+        """As far as it shows: entries of s that are 0 in all rows, matrices that are singular."""
+        return min(int((rows.mantissa != 0).any(axis=0).sum()), self.rank)
 
     def _nudged(self, rows: Scaled) -> Scaled:
         """Every entry times 1 ± up to ``nudge``, another one at every call."""

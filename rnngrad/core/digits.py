@@ -31,6 +31,9 @@ AFFORDABLE = 3.0
 TRIED = (60, 240, 960, 3840, 15360)
 """Numbers of digits, one after the other."""
 
+RUNS = 3
+"""How often all is done again where directions die, about: once for each."""
+
 GUARD = 2
 """Digits that the second run moves."""
 
@@ -68,7 +71,7 @@ def with_the_dead(net: LinearNet, steps: int, sure: Sure) -> Array | None:
     living = list(range(net.size))
     while living:
         before: Level | None = None
-        for level in in_digits(net, [steps], living, runs=net.size):
+        for level in in_digits(net, [steps], living, runs=RUNS):
             agreed = sure(level.found, level.again)
             if before is not None:
                 agreed &= sure(level.found, before.found)

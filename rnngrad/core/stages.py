@@ -25,6 +25,7 @@ import numpy as np
 
 from rnngrad.core.arithmetic import SCALED
 from rnngrad.core.cells import split
+from rnngrad.core.exact_rank import exact_rank
 from rnngrad.core.linear import LinearNet
 from rnngrad.core.scaled import Bands, Scaled, scaled
 
@@ -104,6 +105,15 @@ def sizes_of(net: LinearNet) -> LinearNet:
         for one in net.layers
     )
     return net._replace(layers=layers)
+
+
+def missing_ranks(net: LinearNet) -> int:
+    """How many directions die at every step, at least: where the matrix that a determinant hangs on
+    is exactly singular (not in gru, whose state is kept by z as well)."""
+    if net.cell.name == "gru":
+        return 0
+    last = (one.layer.weights["W_hh"][-one.layer.hidden :] for one in net.layers)
+    return sum(len(W) - exact_rank(W) for W in last)
 
 
 def _absolute(matrix: Bands) -> Bands:

@@ -33,6 +33,13 @@ def telling(listener: Listener | None) -> Iterator[None]:
         _listener.reset(token)
 
 
+def tell(share: float, what: str) -> None:
+    """One word: at work on ``what`` from now on."""
+    listener = _listener.get()
+    if listener is not None:
+        listener(share, what)
+
+
 def heard(items: Iterable[Item], count: int, what: str) -> Iterable[Item]:
     """The same ``count`` items, with the listener told how many are done."""
     listener = _listener.get()

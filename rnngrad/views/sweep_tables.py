@@ -176,7 +176,8 @@ def _picture(done: SweepResult, curves: Sequence[Curve], full: bool) -> Table:
 def _pictured(done: SweepResult, curves: Sequence[Curve]) -> str:
     """‖∂s_T/∂s_0‖, and what all curves have in common."""
     parts = [curve.part for curve in curves]
-    of_h = all(done.plan.specs[part.spec].cell.parts == ("h",) for part in parts)
+    specs = [done.plan.specs[part.spec] for part in parts]
+    of_h = all(spec.cell.parts == ("h",) and spec.depth == 1 for spec in specs)
     what = "‖∂h_T/∂h_0‖" if of_h else "‖∂s_T/∂s_0‖"
     lengths, names = {part.steps for part in parts}, {part.activation for part in parts}
     steps = f" at T = {grouped(parts[0].steps)}" if len(lengths) == 1 else ""
