@@ -34,7 +34,7 @@ TRIED = (60, 240, 960, 3840, 15360)
 RUNS = 3
 """How often all is done again where directions die, about: once for each."""
 
-GUARD = 2
+GUARD = 4
 """Digits that the second run moves."""
 
 
