@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 import pytest
 
+import rnngrad
 from oracles.cells import run
 from rnngrad.spec.weights import Found, ModelFileError, choose, load_model_array, read_model
 
@@ -364,3 +365,30 @@ def test_cudnns_kernels_are_the_same_net(tmp_path: Path, cell: str, gates: int) 
     one, other = (choose(read_model(path), None).layers[0] for path in (plain, cudnn))
     for name, array in one.parameters.items():
         np.testing.assert_array_equal(array, other.parameters[name])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_gradient_is_kerass(tmp_path: Path, cell: str) -> None:
+    """Keras's gradients, saved as weights of the same model, go through the same conversion."""
+    model = built(CELLS[cell](HIDDEN, return_sequences=True))
+    x, targets = inputs(), np.random.default_rng(3).normal(size=(T, HIDDEN))
+
+    def loss(variables: list[Any]) -> Any:
+        y, _ = model.stateless_call(variables, model.non_trainable_variables, x[None])
+        return ((targets - y[0]) ** 2).sum()
+
+    gradients = jax.grad(loss)([v.value for v in model.trainable_variables])
+    path = saved(model, tmp_path, ".keras")
+    spec = {
+        "weights": {"file": str(path)},
+        "inputs": x.tolist(),
+        "targets": targets.tolist(),
+        "loss": "squared_error",
+    }
+    got = rnngrad.gradients(rnngrad.load(spec))
+    model.set_weights([np.asarray(g) for g in gradients])
+    (tmp_path / "left").mkdir()
+    (layer,) = choose(read_model(saved(model, tmp_path / "left", ".keras")), None).layers
+    for name, expected in layer.parameters.items():
+        size = np.abs(expected).max()
+        np.testing.assert_allclose(got[f"dL_d{name}"], expected, rtol=0, atol=1e-5 * size)
