@@ -35,8 +35,10 @@ def regime(rate: float, steady: float = STEADY) -> str | None:
 def lyapunov_spectrum(problem: Problem, warmup: int = 0) -> Array:
     """The Lyapunov exponents, (S,): natural log per step over all T steps from Q_0 = 1.
 
-    Largest first; −inf for a direction that dies. The first ``warmup`` steps turn the directions
-    but are not counted. Raises UsageError unless 0 ≤ warmup < T. See ``rnngrad.core.lyapunov``.
+    Largest first; −inf for a direction that dies; nan where rounding decides, those last but for
+    one that comes first if not even the largest is known. The first ``warmup`` steps turn the
+    directions but are not counted. Raises UsageError unless 0 ≤ warmup < T. See
+    ``rnngrad.core.lyapunov``.
 
     >>> import rnngrad
     >>> net = {"activation": "identity", "weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1, 0, 0]}

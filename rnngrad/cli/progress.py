@@ -54,15 +54,14 @@ class _Bar:
         self._stack, self._lock = stack, threading.Lock()
         self._said: tuple[float, str] | None = None
         self._drawn: tuple[Progress, TaskID] | None = None
-        self._timer = threading.Timer(PATIENCE, self._late)
-        self._timer.daemon = True
-        self._timer.start()
+        self._closed = False
+        self._wait(PATIENCE)
 
     def close(self) -> None:
         """No bar from now on."""
         with self._lock:
+            self._closed = True
             self._timer.cancel()
-            self._said = None
 
     def report(self, fraction: float, what: str) -> None:
         """``fraction`` done (0 to 1), at work on ``what``."""
@@ -77,12 +76,17 @@ class _Bar:
     def _late(self) -> None:
         """What was said last, if anything was."""
         with self._lock:
-            if self._said is not None:
-                self._drawn = self._start(*self._said)
+            if self._closed:
+                return
+            if self._said is None:
+                self._wait(AGAIN)
             else:
-                self._timer = threading.Timer(AGAIN, self._late)
-                self._timer.daemon = True
-                self._timer.start()
+                self._drawn = self._start(*self._said)
+
+    def _wait(self, seconds: float) -> None:
+        self._timer = threading.Timer(seconds, self._late)
+        self._timer.daemon = True
+        self._timer.start()
 
     def _start(self, fraction: float, what: str) -> tuple[Progress, TaskID]:
         from rich.console import Console

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from rnngrad.core.arrays import Array, Integers
 from rnngrad.core.linear import LinearNet
-from rnngrad.core.nested import nested, scattered
+from rnngrad.core.nested import nested, scattered, volumes
 from rnngrad.core.scaled import LN_2, Scaled, normal, scaled
 from rnngrad.core.stages import Stages, missing_ranks, sizes_of
 from rnngrad.core.telling import heard
@@ -95,10 +95,10 @@ def _sure(
     apart = found - again
     if may_die:
         apart[np.isneginf(found) & np.isneginf(again)] = 0.0
-    volumes = np.abs(np.cumsum(apart, axis=1))
+    moved = np.abs(np.cumsum(apart, axis=1))
     sizes = np.cumsum(np.abs(np.where(np.isfinite(found), found, 0.0)), axis=1)
     allowed = np.maximum(np.minimum(close * steps, CLOSE_IN_ALL), ROUNDING * sizes)
-    agree = np.pad(volumes <= allowed, ((0, 0), (1, 0)), constant_values=True)
+    agree = np.pad(moved <= allowed, ((0, 0), (1, 0)), constant_values=True)
     sure: npt.NDArray[np.bool_] = agree[:, 1:] & agree[:, :-1]
     return sure
 
@@ -118,13 +118,6 @@ def excluded(net: LinearNet, steps: int, logs: Array) -> bool:
     apart = np.linalg.norm(units - along[:, np.newaxis] * units[m], axis=1) + ROUNDING
     limits = np.where(np.arange(len(logs)) > m, ln_lengths + np.log(apart), ln_lengths)
     return bool((limits < known[m])[np.isnan(logs)].all())
-
-
-def _volumes(rows: Scaled) -> Array:
-    """ln |R[i, i]| of the rows as columns."""
-    R = np.linalg.qr(rows.floats().T, mode="r")
-    volumes: Array = np.log(np.abs(np.diagonal(R)))
-    return volumes
 
 
 class _Run:
@@ -187,5 +180,5 @@ class _Run:
         """ln |R[i, i]| of all steps so far."""
         logs = self.logs.copy()
         if self.alive.size:
-            logs[self.alive] += _volumes(self.rows)
+            logs[self.alive] += volumes(self.rows.floats())
         return logs

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from rnngrad.core.arithmetic import FLOATS
 from rnngrad.core.arrays import Array, Numbers
 from rnngrad.core.linear import LinearNet
-from rnngrad.core.nested import after, scattered
+from rnngrad.core.nested import after, scattered, volumes
 from rnngrad.core.scaled import Scaled
 
 Sure = Callable[[Array, Array], npt.NDArray[np.bool_]]
@@ -145,8 +145,7 @@ def _run(
             rows = _moved(rows, nudge, 3 * t + 1)
             logs += _eliminated(rows, _factors(len(rows), 2 * size, nudge, 3 * t + 2))
         done = end
-        R = np.linalg.qr(rows.astype(np.float64).T, mode="r")
-        found.append(logs + np.log(np.abs(np.diagonal(R))))
+        found.append(logs + volumes(rows.astype(np.float64)))
     return np.array(found)
 
 

@@ -20,16 +20,15 @@ Prog. Theor. Phys. 83 (1990), section 2.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from rnngrad.core import lyapunov_halves
-from rnngrad.core.arithmetic import SCALED
 from rnngrad.core.arrays import Array, Integers, quietly
 from rnngrad.core.careful import ROUNDING, carefully, excluded
 from rnngrad.core.jacobians import chain_end
-from rnngrad.core.linear import linear_net
 from rnngrad.core.problem import Problem
 from rnngrad.core.scaled import LN_2
 from rnngrad.core.switches import Switches
@@ -95,7 +94,7 @@ def lyapunov(problem: Problem, trace: ForwardTrace, warmup: int = 0) -> Lyapunov
         found = None if net.may_die else _by_halves(net, warmup) or _Run(net, warmup).sums()
         if found is None:
             found = _entry_by_entry(net, warmup)
-            _put_the_largest(problem, trace, found, warmup)
+            _put_the_largest(net, found.logs[-1], warmup, lambda: chain_end(problem, trace)[1])
         return _result(found, warmup)
 
 
@@ -113,23 +112,23 @@ def _result(sums: _Sums, warmup: int) -> Lyapunov:
     return Lyapunov(trace[-1].copy(), sums.steps, trace, spread, interval, warmup)
 
 
-def _put_the_largest(problem: Problem, trace: ForwardTrace, found: _Sums, warmup: int) -> None:
+def _put_the_largest(
+    net: Tangents, logs: Array, warmup: int, log10_growth: Callable[[], float]
+) -> None:
     """Where some are nan: the largest of all from ∂s_T/∂s_0 itself, in place of one of them.
 
     If it is one of the others already, nothing is to be done; if not even that is certain, one of
     the nan becomes +inf, the sign of a nan that comes first.
     """
-    logs = found.logs[-1]
     unknown = np.isnan(logs)
-    if unknown.any():
-        growth = np.nan if warmup else chain_end(problem, trace)[1] * np.log(10.0)
-        largest = np.max(logs[~unknown], initial=-np.inf)
-        if growth <= largest + ROUNDING * abs(largest):
-            return
-        if np.isnan(growth) and not warmup:
-            net = linear_net(problem, trace, SCALED)
-            if excluded(net, problem.steps, logs):
-                return
+    if not unknown.any():
+        return
+    growth = np.nan if warmup else log10_growth() * np.log(10.0)
+    largest = np.max(logs[~unknown], initial=-np.inf)
+    known = growth <= largest + ROUNDING * abs(largest)
+    if np.isnan(growth) and not warmup:
+        known = excluded(net.exact, net.steps, logs)
+    if not known:
         logs[np.flatnonzero(unknown)[0]] = np.nan_to_num(growth, nan=np.inf)
 
 

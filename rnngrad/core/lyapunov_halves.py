@@ -25,6 +25,7 @@ import numpy as np
 from rnngrad.core.arrays import Array, Integers
 from rnngrad.core.scaled import LN_2, Scaled
 from rnngrad.core.switches import Switches
+from rnngrad.core.tangents import INVERTIBLE
 from rnngrad.core.telling import heard
 
 LIMIT = 2e6
@@ -32,9 +33,6 @@ LIMIT = 2e6
 
 GOAL = 0.97 * math.log(LIMIT)
 """What ln κ(R) is aimed at."""
-
-INVERTIBLE = 1e5
-"""How ill-conditioned W may be."""
 
 LONGEST = 64
 """Steps that one QR takes at most."""

@@ -104,6 +104,13 @@ def _log2(values: Scaled) -> Array:
     return log2
 
 
+def volumes(echelon: Array) -> Array:
+    """ln |R[j, j]| of the rows as columns, in plain floats."""
+    R = np.linalg.qr(echelon.T, mode="r")
+    logs: Array = np.log(np.abs(np.diagonal(R)))
+    return logs
+
+
 def scattered(count: int, call: int) -> Array:
     """So many numbers in [−1, 1), the same at every run, others at every call.
 

@@ -25,7 +25,7 @@ LOWEST = -(2**50)
 """The exponent of an exact zero among those of rows."""
 
 INVERTIBLE = 1e5
-"""How ill-conditioned W may be, so that W Q has all its columns to 1e-11."""
+"""How ill-conditioned W may be, so that W Q, or W⁻ᵀ Q, has all its columns to 1e-11."""
 
 WEAK = 2.0**-30
 """Couplings weaker than this, relative to the largest, could drown in rounding."""
