@@ -40,7 +40,8 @@ ROUNDING = 1e-12
 """The same relative to the sum of the logarithms."""
 
 NOISE = 2.0**-47
-"""Times Σ_k |J_ik v_k| it is what rounding may leave of an exact 0 in J v."""
+"""Times Σ_k |J_ik v_k| it is what rounding may leave of an exact 0 in J v: 64 units of it, and in
+the second run eight times what entries are moved by."""
 
 
 def carefully(net: LinearNet, ends: Sequence[int], may_die: bool) -> Array:
@@ -149,7 +150,7 @@ class _Run:
             noise = None
             if sizes is not None:
                 noise = sizes(abs(before), t)
-                noise = normal(NOISE * noise.mantissa, noise.exponent)
+                noise = normal(max(NOISE, 8 * self.nudge) * noise.mantissa, noise.exponent)
             rows = self._nudged(stage(before, t))
             after = nested(rows, noise, self._factors(len(rows), 2 * rows.shape[1]))
             died = np.delete(self.alive, after.living)

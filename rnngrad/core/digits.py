@@ -20,6 +20,7 @@ import numpy.typing as npt
 from rnngrad.core.arithmetic import FLOATS
 from rnngrad.core.arrays import Array, Numbers
 from rnngrad.core.linear import LinearNet
+from rnngrad.core.living import living
 from rnngrad.core.nested import after, scattered, volumes
 from rnngrad.core.scaled import Scaled
 
@@ -31,69 +32,46 @@ AFFORDABLE = 3.0
 TRIED = (60, 240, 960, 3840, 15360)
 """Numbers of digits, one after the other."""
 
-RUNS = 3
-"""How often all is done again where directions die, about: once for each."""
-
 GUARD = 4
 """Digits that the second run moves."""
 
 
 class Level(NamedTuple):
-    """ln |R[i, i]| up to each end in two runs of so many digits, (n, k) each."""
+    """ln |R[i, i]| up to each end in two runs of as many digits, (n, k) each."""
 
-    digits: int
     found: Array
     again: Array
 
 
 def in_digits(
-    net: LinearNet, ends: Sequence[int], columns: Sequence[int] | None = None, runs: int = 1
+    net: LinearNet, ends: Sequence[int], columns: Sequence[int] | None = None
 ) -> Iterator[Level]:
-    """With ever more digits, for some columns of Q_0 = 1 or all, as long as ``runs`` such runs are
-    affordable."""
+    """With ever more digits, for some columns of Q_0 = 1 or all, as long as it is affordable."""
     chosen = range(net.size) if columns is None else columns
     for digits in TRIED:
-        if runs * _seconds(net, ends[-1], digits) > AFFORDABLE:
+        if _seconds(net, ends[-1], digits) > AFFORDABLE:
             return
         with decimal.localcontext(_context(digits)):
             exact, nudge = _decimal(net), decimal.Decimal(10) ** (GUARD - digits)
             start = _of_floats(np.eye(net.size)[list(chosen)])
-            yield Level(digits, _run(exact, ends, start, None), _run(exact, ends, start, nudge))
+            yield Level(_run(exact, ends, start, None), _run(exact, ends, start, nudge))
 
 
 def with_the_dead(net: LinearNet, steps: int, sure: Sure) -> Array | None:
     """ln |R[i, i]| of all ``steps``, (S,), where some directions die: −inf for those.
 
-    What is left of a dead direction is rounding, which falls with the number of digits; it is taken
-    out from the start, as it takes no part in the end, and the others are done again. ``sure`` says
-    what two runs agree on. None where that is not affordable.
+    They take no part in the end, and are left out from the start; ``sure`` says what two runs of
+    the others agree on, nan the rest. None where not even the fewest digits are affordable.
     """
-    living = list(range(net.size))
-    while living:
-        before: Level | None = None
-        for level in in_digits(net, [steps], living, runs=RUNS):
-            agreed = sure(level.found, level.again)
-            if before is not None:
-                agreed &= sure(level.found, before.found)
-                if agreed.all():
-                    logs = np.full(net.size, -np.inf)
-                    logs[living] = level.found[-1]
-                    return logs
-                first = int(np.argmin(agreed[-1]))
-                if _fell(before, level)[first]:
-                    del living[first]
-                    break
-            before = level
-        else:
-            return None
-    return np.full(net.size, -np.inf)
-
-
-def _fell(before: Level, level: Level) -> npt.NDArray[np.bool_]:
-    """Which columns have lost more than half of the digits that were added."""
-    lost = 0.5 * (level.digits - before.digits) * np.log(10.0)
-    now = level.found[-1]
-    return np.asarray(np.isneginf(now) | (before.found[-1] - now > lost))
+    if _seconds(net, steps, TRIED[0]) > AFFORDABLE:
+        return None
+    logs, alive = np.full(net.size, -np.inf), living(net, steps)
+    for level in in_digits(net, [steps], alive) if alive else ():
+        agreed = sure(level.found, level.again)
+        logs[alive] = np.where(agreed, level.found, np.nan)[-1]
+        if agreed.all():
+            break
+    return logs
 
 
 def _seconds(net: LinearNet, steps: int, digits: int) -> float:

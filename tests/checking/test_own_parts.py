@@ -11,6 +11,7 @@ import pytest
 from checking import planted
 from oracles import nets
 from rnngrad.analyses.checking import estimates, kinks, plain, products
+from rnngrad.analyses.checking.checker import Checker
 from rnngrad.analyses.checking.directions import picked, signs
 from rnngrad.analyses.checking.experiments import setting
 from rnngrad.analyses.checking.slopes import complex_step, slopes
@@ -108,3 +109,11 @@ def test_a_kink_is_only_what_rounding_decides() -> None:
 def test_the_setting_has_slopes_for_every_step() -> None:
     problem = replace(planted.problem(), loss=None, targets=None, loss_weights=None)
     assert setting(problem).slopes.mantissa.shape == (5, 3)
+
+
+def test_a_blind_gate_is_told_from_its_own_step_on() -> None:
+    """Step 2 of 3 is saturated: the Jacobians ∂s_3/∂s_k of k = 0, 1 pass it, and gate 2 is it."""
+    checker = Checker.__new__(Checker)
+    checker.blind = np.array([False, True, False])
+    assert checker.blindly(np.arange(4), 3).tolist() == [True, True, True, False]
+    assert checker.blindly(2, np.array([1, 2, 3])).tolist() == [False, True, True]

@@ -203,3 +203,16 @@ def test_the_samples_show_why_gates_were_invented() -> None:
     shown = [line.strip("| ").split(" | ")[1:] for line in table.splitlines()[2:]]
     expected = [[f"{norms[c][i]:.1f}".replace("-", "−") for c in CELLS] for i in (0, 2, 4, 6, 8)]
     assert shown == expected
+
+
+@pytest.mark.parametrize(("layers", "state"), [(1, "h"), (2, "s")])
+def test_the_picture_is_of_the_whole_state(layers: int, state: str, tmp_path: Path) -> None:
+    """What is scaled in a stack is ∂s_T/∂s_0, as derive says; of one layer of gru that is h."""
+    one = "{W_xh: {init: normal}, W_hh: {init: orthogonal}}"
+    weights = one if layers == 1 else f"{{layers: [{one}, {one}]}}"
+    spec = tmp_path / "net.yaml"
+    spec.write_text(
+        f"cell: gru\nsizes: {{inputs: 2, hidden: 3}}\nweights: {weights}\n"
+        "inputs: {random: normal, steps: 9}\n"
+    )
+    assert f"‖∂{state}_T/∂{state}_0‖ at T = 9" in run("sweep", str(spec), *SCALES).stdout

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from decimal import Decimal
+
 import mpmath
 import numpy as np
 import pytest
@@ -11,8 +14,11 @@ from oracles.gated_nets import bare_net
 from oracles.plain import Net
 from oracles.spectrum import lyapunov_spectrum, spectrum_of
 from rnngrad.core import careful, digits, lyapunov
+from rnngrad.core.arithmetic import SCALED
 from rnngrad.core.arrays import quietly
 from rnngrad.core.forward import forward
+from rnngrad.core.linear import LinearNet, linear_net
+from rnngrad.core.living import living
 from rnngrad.core.memory import scaled_gap
 from rnngrad.core.nested import nested, scattered
 from rnngrad.core.scaled import Scaled, normal, scaled
@@ -307,3 +313,111 @@ def test_a_matrix_that_is_nearly_singular(activation: str, condition: float) -> 
     problem = nets.problem_of(net)
     got = lyapunov.lyapunov(problem, forward(problem)).exponents
     np.testing.assert_allclose(got, lyapunov_spectrum(net, 4000), rtol=0, atol=1e-9)
+
+
+# --- parts that no net above needs by itself
+
+
+@pytest.mark.parametrize("spread", [0, 900])
+def test_what_is_left_is_moved_after_a_subtraction(spread: int) -> None:
+    """3 − 2·1/4 = 2.5 is multiplied by 1.5; in plain floats, and beyond their range."""
+    rows, moved = np.array([[4.0, 1.0, 0.0], [2.0, 3.0, 0.0]]), np.ones((2, 6))
+    moved[1, 1] = 1.5
+    exponents = np.array([[0, 0, 0], [-spread, -spread, 0]])
+    with quietly():
+        got = nested(normal(rows, exponents), None, moved).logs
+    np.testing.assert_allclose(got, np.log([4.0, 3.75]) - [0, spread * np.log(2)])
+
+
+def test_so_it_is_in_digits() -> None:
+    rows, moved = np.array([[4.0, 1.0], [2.0, 3.0]]), np.ones((2, 4))
+    moved[1, 1] = 1.5
+    decimals, factors = (np.vectorize(Decimal, otypes=[object])(v) for v in (rows, moved))
+    np.testing.assert_allclose(digits._eliminated(decimals, factors), np.log([4.0, 3.75]))
+
+
+def exact_net(net: Net) -> LinearNet:
+    problem = gated_nets.problem_of(net)
+    with quietly():
+        return linear_net(problem, forward(problem), SCALED)
+
+
+def test_digits_that_do_not_agree_make_nothing_worse(monkeypatch: pytest.MonkeyPatch) -> None:
+    def levels(*_: object) -> Iterator[digits.Level]:
+        yield digits.Level(np.zeros((1, 2)), np.ones((1, 2)))
+
+    net = exact_net(saturated("gru", (2,), 5, 1.0, 0))
+    with quietly():
+        expected = careful.carefully(net, [5], may_die=False)
+        monkeypatch.setattr(careful, "EXACT", 0.0)
+        monkeypatch.setattr(careful, "ROUNDING", 0.0)
+        monkeypatch.setattr(digits, "in_digits", levels)
+        got = careful.carefully(net, [5], may_die=False)
+    np.testing.assert_allclose(got, expected, rtol=1e-12)
+    assert np.isfinite(got).all()
+
+
+def test_a_large_net_claims_no_more_deaths_than_there_must_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A unit that nobody reads makes one direction die; another is next to nothing."""
+    monkeypatch.setattr(digits, "AFFORDABLE", 0.0)
+    net = nets.bare_net(DEAD, 2, activation="tanh", b_h=np.array([0.1, 0.0, 20.0]))
+    problem = nets.problem_of(net)
+    got = lyapunov.lyapunov(problem, forward(problem)).exponents
+    assert np.isneginf(got).sum() <= 1
+    assert np.isnan(got).any()
+    singular = nets.problem_of(nets.bare_net(np.ones((3, 3)), 6))
+    got = lyapunov.lyapunov(singular, forward(singular)).exponents
+    assert np.isneginf(got).tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("columns", "logs", "impossible"),
+    [
+        ([[1, 0], [1, 1e-3]], [0.0, np.nan], True),
+        ([[1, 1e-3], [1, 0]], [np.nan, 0.0], False),  # the first stands on nothing
+        ([[1e-14, 0], [1, 0]], [np.log(1e-14), np.nan], False),  # 0 is 1e-12 at most, as it is seen
+    ],
+)
+def test_what_cannot_be_the_largest(
+    columns: list[list[float]], logs: list[float], impossible: bool
+) -> None:
+    net = bare_net("rnn", [2], 1, W_hh=np.array(columns).T)
+    net["activation"] = "identity"
+    with quietly():
+        assert careful.excluded(exact_net(net), 1, np.array(logs)) is impossible
+
+
+@pytest.mark.parametrize(
+    ("W_hh", "steps", "alive"),
+    [
+        ([[0, 1], [0, 0]], 1, [1]),
+        ([[0, 1], [0, 0]], 2, []),
+        (np.ones((3, 3)), 4, [0]),
+        ([[1, 2, 0], [1, 2, 1e-200], [0.5, 1, 0]], 2, [0, 2]),
+        ([[1e-300, 0], [0, 1e300]], 9, [0, 1]),
+        ([[0.1, 0.1], [0.3, 0.3]], 5, [0]),
+        (np.eye(3, k=-1) + np.diag([1.0, 0, 0]), 3, [0]),
+    ],
+)
+def test_who_is_alive(W_hh: object, steps: int, alive: list[int]) -> None:
+    W = np.array(W_hh, dtype=float)
+    net = bare_net("rnn", [len(W)], steps, W_hh=W)
+    net["activation"] = "identity"
+    assert living(exact_net(net), steps) == alive
+
+
+@pytest.mark.parametrize("digits_tried", [(60,), (60, 240)])
+def test_who_is_alive_beyond_the_digits(
+    digits_tried: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A direction of 10⁻²⁰⁰ a step looks dead with 60 digits and with 240: it is not known then."""
+    monkeypatch.setattr(digits, "TRIED", digits_tried)
+    net = nets.bare_net([[1, 2, 0], [1, 2, 1e-200], [0.5, 1, 0]], 3)
+    problem = nets.problem_of(net)
+    got = lyapunov.lyapunov(problem, forward(problem)).exponents
+    expected = lyapunov_spectrum(net, 12_000)
+    assert np.isneginf(got).sum() == np.isneginf(expected).sum() > 0
+    left = got[~np.isneginf(got)], expected[np.isfinite(expected)]
+    assert assert_right_or_unknown(*left) == int(len(digits_tried) == 1)
