@@ -217,8 +217,8 @@ def test_the_largest_comes_from_the_product_where_it_is_not_known(
     right, carefully = found(net), lyapunov.carefully
 
     def without(*which: int) -> np.ndarray:
-        def forgetful(*args: object) -> np.ndarray:
-            logs = carefully(*args)  # type: ignore[arg-type]
+        def forgetful(net: LinearNet, ends: list[int], may_die: bool) -> np.ndarray:
+            logs = carefully(net, ends, may_die)
             logs[:, np.argsort(-logs[-1])[list(which)]] = np.nan
             return logs
 
