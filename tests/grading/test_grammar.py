@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnngrad.analyses.grading.expressions import (
+from rnngrad.algebra.expressions import (
     Add,
     Call,
     Derivative,
@@ -23,8 +23,8 @@ from rnngrad.analyses.grading.expressions import (
     Transpose,
     written,
 )
-from rnngrad.analyses.grading.grammar import DEEPEST, parse, parse_one
-from rnngrad.analyses.grading.tokens import LONGEST
+from rnngrad.algebra.grammar import DEEPEST, parse, parse_one
+from rnngrad.algebra.tokens import LONGEST
 
 SAME = [
     ("dL_3/dy_3", r"\frac{\partial \mathcal{L}_3}{\partial y_3}", "∂L_3/∂y_3"),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rnngrad.analyses.grading.expressions import (
+from rnngrad.algebra.expressions import (
     Add,
     Call,
     Derivative,

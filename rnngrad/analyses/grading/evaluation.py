@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from rnngrad.analyses.grading.differentiation import differentiate
-from rnngrad.analyses.grading.expressions import (
+from rnngrad.algebra.expressions import (
     Add,
     Call,
     Derivative,

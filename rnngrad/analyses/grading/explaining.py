@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rnngrad.analyses.grading.evaluation import Binding, OrderError, UnreadError, stepped
-from rnngrad.analyses.grading.expressions import (
+from rnngrad.algebra.expressions import (
     Add,
     Call,
     Derivative,
@@ -33,7 +33,7 @@ from rnngrad.analyses.grading.expressions import (
     Series,
     Transpose,
 )
-from rnngrad.analyses.grading.grammar import parse_one
+from rnngrad.algebra.grammar import parse_one
 from rnngrad.analyses.grading.hints import Known, catalogue
 from rnngrad.analyses.grading.reference import Task
 from rnngrad.analyses.grading.sampling import Sample

@@ -11,7 +11,7 @@ from rnngrad.analyses.checking.verdicts import Verdict
 from rnngrad.analyses.grading import numbers
 from rnngrad.analyses.grading.evaluation import OrderError, UnreadError
 from rnngrad.analyses.grading.explaining import Explainer
-from rnngrad.analyses.grading.expressions import (
+from rnngrad.algebra.expressions import (
     Derivative,
     Div,
     FormulaError,
@@ -20,7 +20,7 @@ from rnngrad.analyses.grading.expressions import (
     nodes,
     written,
 )
-from rnngrad.analyses.grading.grammar import parse
+from rnngrad.algebra.grammar import parse
 from rnngrad.analyses.grading.points import HALF, OF, for_paths
 from rnngrad.analyses.grading.reference import Task, tasks
 from rnngrad.analyses.grading.sampling import (

@@ -17,7 +17,7 @@ import numpy as np
 
 from rnngrad.analyses.checking.verdicts import Verdict, worst
 from rnngrad.analyses.derivation import derivation
-from rnngrad.analyses.grading.latex import undressed
+from rnngrad.algebra.latex import undressed
 from rnngrad.analyses.grading.points import OF
 from rnngrad.analyses.lines import Line
 from rnngrad.analyses.quantities import Quantities

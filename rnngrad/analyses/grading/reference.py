@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from rnngrad.analyses.derivation import derivation, first_use, loss_steps
 from rnngrad.analyses.formulas import Path, paths_to_state, paths_to_weight, product_text
-from rnngrad.analyses.grading.expressions import Derivative, Node
-from rnngrad.analyses.grading.grammar import parse_one
+from rnngrad.algebra.expressions import Derivative, Node
+from rnngrad.algebra.grammar import parse_one
 from rnngrad.core.problem import Problem
 
 MOST_PATHS = 500

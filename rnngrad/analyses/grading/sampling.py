@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.analyses.grading.evaluation import Binding, Evaluator, OrderError
-from rnngrad.analyses.grading.expressions import FormulaError, Node
+from rnngrad.algebra.expressions import FormulaError, Node
 from rnngrad.analyses.grading.nets import Nets, nets
 from rnngrad.analyses.grading.reference import Task
 from rnngrad.core.arrays import Array

@@ -13,8 +13,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple, NoReturn
 
-from rnngrad.analyses.grading import latex
-from rnngrad.analyses.grading.expressions import FormulaError, Index
+from rnngrad.algebra import latex
+from rnngrad.algebra.expressions import FormulaError, Index
 from rnngrad.errors import did_you_mean
 
 LONGEST = 20_000
@@ -79,17 +79,22 @@ _AMBIGUOUS = re.compile(r"[-−+]\d")
 
 
 def tokens(text: str) -> list[Token]:
-    """The tokens of a formula, an ``end`` last. Raises FormulaError."""
-    if len(text) > LONGEST:
-        raise FormulaError(f"longer than {LONGEST:,} characters; a formula here is much shorter")
-    return _Scanner(latex.undressed(text)).run()
+    """The tokens of an answer, an ``end`` last. Raises FormulaError."""
+    return Scanner(text).run()
 
 
-class _Scanner:
-    """The text, how far it has been read, and what was found."""
+class Scanner:
+    """The text, how far it has been read, and what was found. Words and signs are those of an
+    answer; ``algebra.equations`` has those of a cell."""
+
+    signs, latex_signs, longest = _SIGNS, latex.SIGNS, LONGEST
+    word, sign = _WORD, _SIGN
 
     def __init__(self, text: str) -> None:
-        self.text, self.at, self.found = text, 0, list[Token]()
+        if len(text) > self.longest:
+            words = f"longer than {self.longest:,} characters; a formula here is much shorter"
+            raise FormulaError(words)
+        self.text, self.at, self.found = latex.undressed(text), 0, list[Token]()
 
     def run(self) -> list[Token]:
         while self._more():
@@ -109,10 +114,10 @@ class _Scanner:
         elif match := _NUMBER.match(self.text, start):
             self.at = match.end()
             self._add("number", match[0], start)
-        elif match := _WORD.match(self.text, start):
+        elif match := self.word.match(self.text, start):
             self.at = match.end()
             self._word(match[0], start)
-        elif match := _SIGN.match(self.text, start):
+        elif match := self.sign.match(self.text, start):
             self.at = match.end()
             self._sign(match[0], start)
         else:
@@ -142,7 +147,7 @@ class _Scanner:
             self.at = match.end()
             self._add("transpose", "ᵀ", start)
         else:
-            self._add("sign", _SIGNS.get(sign, "^" if sign == "**" else sign), start)
+            self._add("sign", self.signs.get(sign, "^" if sign == "**" else sign), start)
 
     def _command(self, start: int) -> None:
         match = latex.COMMAND.match(self.text, start)
@@ -151,8 +156,8 @@ class _Scanner:
         command, self.at = match[1], match.end()
         if command in latex.WORDS:
             self._word(latex.WORDS[command], start)
-        elif command in latex.SIGNS:
-            self._add("sign", latex.SIGNS[command], start)
+        elif command in self.latex_signs:
+            self._add("sign", self.latex_signs[command], start)
         elif command in latex.ACCENTS or command in latex.FONTS:
             self._dressed(command, start)
         elif command not in latex.SILENT:

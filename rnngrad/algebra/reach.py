@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from rnngrad.analyses.grading.expressions import (
+from rnngrad.algebra.expressions import (
     Derivative,
     FormulaError,
     Index,

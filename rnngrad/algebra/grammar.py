@@ -18,7 +18,7 @@ Source: Aho, Lam, Sethi, Ullman, *Compilers* (2006), section 4.4.
 
 from __future__ import annotations
 
-from rnngrad.analyses.grading.expressions import (
+from rnngrad.algebra.expressions import (
     Add,
     Call,
     Derivative,
@@ -33,8 +33,8 @@ from rnngrad.analyses.grading.expressions import (
     Series,
     Transpose,
 )
-from rnngrad.analyses.grading.reach import Factor, reach
-from rnngrad.analyses.grading.tokens import Token, tokens
+from rnngrad.algebra.reach import Factor, reach
+from rnngrad.algebra.tokens import Token, tokens
 
 DEEPEST = 60
 """Brackets within brackets."""
@@ -46,7 +46,7 @@ _CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 def parse(text: str) -> tuple[Node, ...]:
     """The sides of a formula, one for each piece between "=" signs. Raises FormulaError."""
-    return _Parser(tokens(text)).chain()
+    return Parser(tokens(text)).chain()
 
 
 def parse_one(text: str) -> Node:
@@ -57,7 +57,7 @@ def parse_one(text: str) -> Node:
     return sides[0]
 
 
-class _Parser:
+class Parser:
     """The tokens, and how far they have been read."""
 
     def __init__(self, found: list[Token]) -> None:
