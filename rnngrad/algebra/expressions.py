@@ -12,7 +12,7 @@ never by ``==`` (Neg(x) and Transpose(x) hold the same).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
 
@@ -142,16 +142,21 @@ SIGNS = {"target": "t", "a": "a", "o": "ỹ", "sum": "Σ", "prod": "∏"}
 """How a name is written where it is not written as itself."""
 
 
-def written(node: Node, times: str = " · ") -> str:
-    """The formula as text, with no bracket more than it needs; ``times`` stands between the factors
-    of a product."""
-    return _Writer(times).sum(node)
+def written(node: Node) -> str:
+    """The formula as text, with no bracket more than it needs."""
+    return _Writer(" · ", SIGNS).sum(node)
+
+
+def written_in_cell(node: Node, times: str = " ∘ ") -> str:
+    """The same of a cell's equation, in which any name may stand; ``times`` is between factors."""
+    return _Writer(times, {}).sum(node)
 
 
 class _Writer(NamedTuple):
-    """How products are written."""
+    """How products and names are written."""
 
     times: str
+    signs: Mapping[str, str]
 
     def sum(self, node: Node) -> str:
         if not isinstance(node, Add):
@@ -202,22 +207,22 @@ class _Writer(NamedTuple):
         if isinstance(node, Number):
             return node.text
         if isinstance(node, Name):
-            return named(node)
+            return named(node, self.signs)
         if isinstance(node, Call):
             return f"{node.function}{chr(39) if node.prime else ''}({self.sum(node.argument)})"
         if isinstance(node, Derivative):
             top = node.top if isinstance(node.top, Name | Call) else None
             above = self.atom(top) if top is not None else f"({self.sum(node.top)})"
-            return f"∂{'⁺' if node.immediate else ''}{above}/∂{named(node.bottom)}"
+            return f"∂{'⁺' if node.immediate else ''}{above}/∂{named(node.bottom, self.signs)}"
         return f"({self.sum(node)})"
 
 
-def named(name: Name) -> str:
+def named(name: Name, signs: Mapping[str, str] = SIGNS) -> str:
     """h_3, h_{t−1}, W_hh"""
     if name.step is None:
         return name.head
     step = str(name.step)
-    head = SIGNS.get(name.head, name.head)
+    head = signs.get(name.head, name.head)
     return f"{head}_{step}" if len(step) == 1 or step.isdigit() else f"{head}_{{{step}}}"
 
 

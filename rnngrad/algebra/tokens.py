@@ -52,7 +52,7 @@ _ALONE = ("O",)
 _SERIES = {"sum": "sum", "Σ": "sum", "∑": "sum", "prod": "prod", "∏": "prod", "Π": "prod"}
 _KNOWN = (*FUNCTIONS, *STEPPED, *_GLUED, *_SERIES, "W", "b")
 
-_SIGNS = {
+SIGNS = {
     "−": "-", "–": "-", "·": "*", "×": "*", "⋅": "*", "∘": "*", "⊙": "*", "∗": "*", "⁄": "/",
     "÷": "/", "{": "{", "}": "}",
 }  # fmt: skip
@@ -62,9 +62,9 @@ _SIGN = re.compile(r"\*\*|\.\.|[-+*/^=()\[\]{}−–·×⋅∘⊙∗⁄÷²³ᵀ
 _PRIME = re.compile(r"\s*(?:['′’‘]|\^\s*\{?\s*(?:\\prime|'|′)\s*\}?)")
 _PLUS = re.compile(r"\s*(?:⁺|\^\s*(?:\{\s*\+\s*\}|\+)|\+)")
 _SUB = re.compile(r"\s*_\s*(?:\{([^{}]{0,40})\}|\(([^()]{0,40})\)|(\d+|xh|hh|hy|rh|[A-Za-z]))")
-_DIGITS = str.maketrans("₀₁₂₃₄₅₆₇₈₉ₜ₋₊ₕₓ", "0123456789t-+hx")
+LOW_DIGITS = str.maketrans("₀₁₂₃₄₅₆₇₈₉ₜ₋₊ₕₓ", "0123456789t-+hx")
 _GLUED_STEP = re.compile(r"\d{1,6}(?!\.?\d)")
-_LOW = re.compile("[₀₁₂₃₄₅₆₇₈₉ₜ₋₊ₕₓ]{1,9}")
+LOW = re.compile("[₀₁₂₃₄₅₆₇₈₉ₜ₋₊ₕₓ]{1,9}")
 _INDEX = re.compile(r"(?:([tTksij])(?:([-+])(\d{1,6}))?|(\d{1,6}))")
 _TRANSPOSED = re.compile(
     r"\^\s*(?:\{\s*(?:T|\\top|\\intercal)\s*\}|T(?![A-Za-z_])|\\top|\\intercal)"
@@ -74,7 +74,7 @@ _BOUNDS = re.compile(
     rf"\s*_\s*\{{\s*([tksij])\s*=\s*({_END})"
     rf"(?:(?:\.\.|\\l?dots|\\to)\s*({_END})\}}|\}}\s*\^\s*(?:\{{({_END})\}}|([\dtT])))"
 )
-_MINUS = str.maketrans("−–", "--")
+MINUS = str.maketrans("−–", "--")
 _AMBIGUOUS = re.compile(r"[-−+]\d")
 
 
@@ -87,7 +87,7 @@ class Scanner:
     """The text, how far it has been read, and what was found. Words and signs are those of an
     answer; ``algebra.equations`` has those of a cell."""
 
-    signs, latex_signs, longest = _SIGNS, latex.SIGNS, LONGEST
+    signs, latex_signs, longest = SIGNS, latex.SIGNS, LONGEST
     word, sign = _WORD, _SIGN
 
     def __init__(self, text: str) -> None:
@@ -258,10 +258,10 @@ class Scanner:
 
     def _subscript(self) -> tuple[str | None, bool]:
         """What stands below the name, and whether without braces."""
-        low = _LOW.match(self.text, self.at)
+        low = LOW.match(self.text, self.at)
         if low:
             self.at = low.end()
-            return low[0].translate(_DIGITS), False
+            return low[0].translate(LOW_DIGITS), False
         match = _SUB.match(self.text, self.at)
         if match is None:
             return None, False
@@ -295,7 +295,7 @@ class Scanner:
 
 def _plain(index: str) -> str:
     """An index without blanks and fonts, with the minus of a keyboard."""
-    return re.sub(r"\s|\\(?:mathrm|text)|[{}]", "", index).translate(_MINUS)
+    return re.sub(r"\s|\\(?:mathrm|text)|[{}]", "", index).translate(MINUS)
 
 
 def _step(match: re.Match[str]) -> Index:

@@ -30,7 +30,7 @@ from rnngrad.analyses.lines import Line, Own
 from rnngrad.analyses.notation import Notation, raised
 from rnngrad.analyses.quantities import Passes
 from rnngrad.analyses.state_blocks import LSTM_BLOCKS, stack_blocks
-from rnngrad.core.arrays import Array, quietly
+from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.core.cells import LayerTrace
 from rnngrad.core.problem import Layer, Problem
 

@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.core.activations import ACTIVATIONS, Activation, sigmoid
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.functions import ACTIVATIONS, Activation, sigmoid
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.cells import Cell, LayerTrace, split
 
 H_PREV, C_PREV, BELOW = "h_{t−1}", "c_{t−1}", "x_t"

@@ -12,7 +12,7 @@ from rnngrad.analyses.lines import Line
 from rnngrad.analyses.paths import PathSum, path_sums
 from rnngrad.analyses.quantities import Quantities
 from rnngrad.core import jacobians, segments
-from rnngrad.core.arrays import Array, quietly
+from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.core.backward import bptt_within
 from rnngrad.core.forward import forward_within
 from rnngrad.core.problem import Problem

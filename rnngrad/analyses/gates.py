@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from rnngrad.core.activations import ACTIVATIONS
-from rnngrad.core.arrays import Array, quietly
+from rnngrad.arithmetic.functions import ACTIVATIONS
+from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.core.cells import LayerTrace, split
 from rnngrad.core.problem import Problem
 

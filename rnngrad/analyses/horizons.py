@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.core.arrays import Array, Integers
+from rnngrad.arithmetic.arrays import Array, Integers
 
 UNITS: Mapping[str, int] = MappingProxyType({"bfloat16": -8, "float32": -24, "float64": -53})
 """Format -> log2 of its rounding unit: the one place to add a format."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from rnngrad.analyses.quantities import Passes
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 
 
 class Own(NamedTuple):

@@ -18,9 +18,9 @@ import numpy as np
 
 from rnngrad.analyses.derivation import first_use
 from rnngrad.analyses.quantities import Passes
-from rnngrad.core.arrays import Array, quietly
+from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.core.jacobians import PulledBack, pulled_back
-from rnngrad.core.scaled import log10_lengths, scaled
+from rnngrad.arithmetic.scaled import log10_lengths, scaled
 
 SHOWN = 12
 """How many summands of each sum are kept, the largest first."""

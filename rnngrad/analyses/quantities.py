@@ -11,13 +11,13 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.core import jacobians
-from rnngrad.core.arrays import Array, quietly
+from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.core.backward import bptt
 from rnngrad.core.cells import CELLS, READOUT, stacked
 from rnngrad.core.direct import scaled_direct
 from rnngrad.core.forward import forward
 from rnngrad.core.problem import Problem
-from rnngrad.core.scaled import Scaled
+from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.core.telling import tell
 from rnngrad.core.traces import BackwardTrace, ForwardTrace
 from rnngrad.errors import QuantityError, did_you_mean

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from types import MappingProxyType
 
-from rnngrad.core.arrays import Array, frozen
+from rnngrad.arithmetic.arrays import Array, frozen
 from rnngrad.core.cells import CELLS
 from rnngrad.core.problem import Problem
 from rnngrad.errors import UsageError, did_you_mean

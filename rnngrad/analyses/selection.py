@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from rnngrad.analyses.derive import Derivation
 from rnngrad.analyses.quantities import Quantity
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.problem import Problem
 from rnngrad.core.segments import Report
 from rnngrad.errors import UsageError

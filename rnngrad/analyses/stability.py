@@ -6,7 +6,7 @@ import math
 
 from rnngrad.analyses.quantities import Passes
 from rnngrad.core import lyapunov
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.problem import Problem
 
 LN_10 = math.log(10.0)

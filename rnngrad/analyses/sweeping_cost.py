@@ -12,7 +12,7 @@ and 128, T = 200. Where a large scale makes few columns do sooner, it is less, d
 from __future__ import annotations
 
 from rnngrad.analyses.sweeping import Setting
-from rnngrad.core.activations import ACTIVATIONS
+from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.core.problem import Problem
 from rnngrad.core.sampled_ends import LEAST_SIZE
 

@@ -19,7 +19,7 @@ from rnngrad.analyses.sweeping import Net, Row, Setting
 from rnngrad.analyses.sweeping_cost import seconds_a_point
 from rnngrad.analyses.sweeping_parcel import packed, unpacked
 from rnngrad.analyses.sweeping_zeros import WIDTH, Gap, Zero, closed_in
-from rnngrad.core.activations import ACTIVATIONS
+from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.core.problem import Problem
 from rnngrad.errors import UsageError, did_you_mean
 

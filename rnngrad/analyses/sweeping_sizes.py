@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from rnngrad.analyses.quantities import Passes
-from rnngrad.core.activations import ACTIVATIONS
-from rnngrad.core.arrays import frobenius, quietly
+from rnngrad.arithmetic.functions import ACTIVATIONS
+from rnngrad.arithmetic.arrays import frobenius, quietly
 from rnngrad.core.cells import split
 
 CANDIDATES = ("h", "n", "g")

@@ -13,7 +13,7 @@ from rnngrad.analyses import mean_field
 from rnngrad.analyses.scaling import kind_of
 from rnngrad.analyses.sweeping import Net, Row
 from rnngrad.analyses.sweeping_zeros import WIDTH, Critical, Gap, closed_in
-from rnngrad.core.activations import ACTIVATIONS
+from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.core.spectra import eigenvector_condition
 
 HOLDS, NOT_VIOLATED, SAYS_NOTHING = "holds", "not violated", "says nothing here"

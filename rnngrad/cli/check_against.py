@@ -16,7 +16,7 @@ from rnngrad.analyses.checking.verdicts import Checked, Verdict, worst
 from rnngrad.cli.boundary import say
 from rnngrad.cli.check_options import CheckOptions
 from rnngrad.cli.student import FaultError, Student, is_function, load_student
-from rnngrad.core.arrays import frozen
+from rnngrad.arithmetic.arrays import frozen
 from rnngrad.core.problem import Problem
 from rnngrad.errors import SpecError, UsageError
 from rnngrad.spec.framework_gradients import gradients_of

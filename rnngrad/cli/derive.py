@@ -16,7 +16,7 @@ from rnngrad.cli.progress import Report, progress_bar, watched
 if TYPE_CHECKING:
     from rnngrad.analyses.derive import Derivation
     from rnngrad.analyses.selection import Selection
-    from rnngrad.core.arrays import Array
+    from rnngrad.arithmetic.arrays import Array
 
 
 @bounded

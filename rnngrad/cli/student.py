@@ -26,7 +26,7 @@ import numpy as np
 from rnngrad.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from rnngrad.core.arrays import Array
+    from rnngrad.arithmetic.arrays import Array
     from rnngrad.core.problem import Problem
 
 MODULE = "rnngrad_student"

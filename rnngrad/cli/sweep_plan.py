@@ -10,7 +10,7 @@ from rnngrad.analyses.scales import points_in, scales_of
 from rnngrad.analyses.sweeping import Setting
 from rnngrad.analyses.sweeping_cost import seconds_a_point, seconds_a_zero
 from rnngrad.analyses.sweeping_run import Plan, bytes_needed, plan
-from rnngrad.core.activations import ACTIVATIONS
+from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.core.problem import Problem
 from rnngrad.errors import UsageError
 from rnngrad.spec import load

@@ -1,7 +1,7 @@
 """Two kinds of numbers for one set of equations: plain floats, and numbers beyond their range.
 
 The linearised net is sums and products of slopes, gates and weights. Written once, it runs in
-either kind: floats for back-propagation, ``core.scaled`` for chains of thousands of Jacobians.
+either kind: floats for back-propagation, ``arithmetic.scaled`` for chains of thousands of Jacobians.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from rnngrad.core.activations import Activation, log2_sigmoid, sigmoid
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.functions import Activation, log2_sigmoid, sigmoid
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.memory import scaled_gap, scaled_memory
 from rnngrad.core.outputs import scaled_slope
-from rnngrad.core.scaled import Scaled, bands, scaled, scaled_from_log2, times
+from rnngrad.arithmetic.scaled import Scaled, bands, scaled, scaled_from_log2, times
 
 Entries: TypeAlias = Any
 """An Array or a Scaled: ``*``, ``+`` and indexing are all that the equations need."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from rnngrad.core.arrays import Array, quietly, weighted
+from rnngrad.arithmetic.arrays import Array, quietly, weighted
 from rnngrad.core.layers import readout_gradients, through_layers
 from rnngrad.core.losses import slope
 from rnngrad.core.problem import Problem

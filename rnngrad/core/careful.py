@@ -18,10 +18,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from rnngrad.core.arrays import Array, Integers
+from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.core.linear import LinearNet
 from rnngrad.core.nested import nested, scattered, volumes
-from rnngrad.core.scaled import LN_2, Scaled, normal, scaled
+from rnngrad.arithmetic.scaled import LN_2, Scaled, normal, scaled
 from rnngrad.core.stages import Stages, missing_ranks, sizes_of
 from rnngrad.core.telling import heard
 

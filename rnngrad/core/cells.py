@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.core.activations import ACTIVATIONS, Activation, sigmoid
+from rnngrad.arithmetic.functions import ACTIVATIONS, Activation, sigmoid
 from rnngrad.core.arithmetic import Arithmetic, Entries
-from rnngrad.core.arrays import Array, Numbers
+from rnngrad.arithmetic.arrays import Array, Numbers
 
 Shape = tuple[str, ...]
 """Sizes by letter: ``("3H", "I")``."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 
 ROUNDING = 4 * 2.0**-53
 """Times |M||z| it is what one step may be wrong by."""

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.chunk_plans import (
     PROBE,
     ROUNDING,

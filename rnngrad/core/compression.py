@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 
 MIXED, DROPPED = 1e-3, 2.0**-56
 """See above; ``DROPPED`` is relative to the norm of M."""

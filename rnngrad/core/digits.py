@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rnngrad.core.arithmetic import FLOATS
-from rnngrad.core.arrays import Array, Numbers
+from rnngrad.arithmetic.arrays import Array, Numbers
 from rnngrad.core.linear import LinearNet
 from rnngrad.core.living import living
 from rnngrad.core.nested import after, scattered, volumes
-from rnngrad.core.scaled import Scaled
+from rnngrad.arithmetic.scaled import Scaled
 
 Sure = Callable[[Array, Array], npt.NDArray[np.bool_]]
 

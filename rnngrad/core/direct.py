@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.outputs import SMALLEST_SURE, scaled_gap
 from rnngrad.core.problem import Problem
-from rnngrad.core.scaled import Scaled, bands, scaled, times
+from rnngrad.arithmetic.scaled import Scaled, bands, scaled, times
 from rnngrad.core.traces import BackwardTrace, ForwardTrace
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnngrad.core.arrays import Array, Integers
+from rnngrad.arithmetic.arrays import Array, Integers
 
 PRIMES = (2147483629, 2147483587)
 """Below 2³¹, so that products fit into 63 bits; 2 is of high order modulo both."""

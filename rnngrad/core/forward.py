@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnngrad.core.arrays import Numbers, quietly, side_by_side, weighted
+from rnngrad.arithmetic.arrays import Numbers, quietly, side_by_side, weighted
 from rnngrad.core.cells import LayerTrace
 from rnngrad.core.gated_passes import walks_of
 from rnngrad.core.gated_records import Start

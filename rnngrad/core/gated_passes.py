@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.cells import CELLS, Cell, LayerTrace
 from rnngrad.core.gated_records import Back, Start
 from rnngrad.core.gru_passes import gru_back, gru_forward

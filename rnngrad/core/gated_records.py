@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 
 LARGEST = 700.0
 """e to it is a float, and so is a sum of two."""

@@ -1,6 +1,6 @@
 """Products of one-step Jacobians ∂s_t/∂s_{t−1}, for rnn diag(σ'(a_t)) W_hh, in log space.
 
-Rows are pulled back through the steps, row · J_T · J_{T−1} ⋯ J_{k+1}, as ``core.scaled`` numbers:
+Rows are pulled back through the steps, row · J_T · J_{T−1} ⋯ J_{k+1}, as ``arithmetic.scaled`` numbers:
 nothing under- or overflows at any T, and a part that is small now is still there when it matters.
 """
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.core.arithmetic import FLOATS, SCALED
-from rnngrad.core.arrays import Array, Integers, quietly
+from rnngrad.arithmetic.arrays import Array, Integers, quietly
 from rnngrad.core.chain_norms import log10_norms
 from rnngrad.core.linear import AtGates, linear_net
 from rnngrad.core.linear_chain import Aligned, aligned_chain
@@ -21,7 +21,7 @@ from rnngrad.core.path_norms import log10_path_norms
 from rnngrad.core.problem import Problem
 from rnngrad.core.products import products, sizes_of
 from rnngrad.core.rnn_passes import sure_slopes
-from rnngrad.core.scaled import Scaled, log10_lengths, log10_spectral_norms, scaled
+from rnngrad.arithmetic.scaled import Scaled, log10_lengths, log10_spectral_norms, scaled
 from rnngrad.core.telling import heard
 from rnngrad.core.traces import ForwardTrace
 
@@ -80,7 +80,7 @@ def log10_chain(problem: Problem, trace: ForwardTrace) -> Array:
 
     The largest singular value of J_T ⋯ J_{k+1}. Error: that of a product whose factors have
     entries right to rounding. Source: Pascanu, Mikolov, Bengio, *On the difficulty of training
-    recurrent neural networks*, ICML (2013), section 2; see ``core.scaled`` for the range.
+    recurrent neural networks*, ICML (2013), section 2; see ``arithmetic.scaled`` for the range.
     """
     with quietly():
         if problem.single_rnn:

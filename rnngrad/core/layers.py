@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rnngrad.core.arithmetic import FLOATS
-from rnngrad.core.arrays import Array, side_by_side
+from rnngrad.arithmetic.arrays import Array, side_by_side
 from rnngrad.core.cells import Cell, LayerTrace, Terms
 from rnngrad.core.gated_passes import walks_of
 from rnngrad.core.gated_records import Back, safe

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnngrad.core.arithmetic import Arithmetic, Entries
-from rnngrad.core.arrays import Integers
+from rnngrad.arithmetic.arrays import Integers
 from rnngrad.core.cells import Cell, Gates, Terms, split
 from rnngrad.core.problem import Layer, Problem
 from rnngrad.core.traces import ForwardTrace

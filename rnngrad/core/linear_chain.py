@@ -4,7 +4,7 @@ A product is kept as values · 2^exponent with one exponent. That is right as lo
 and every entry that is not exactly 0 keeps clear of the ends of float64: terms and weights within
 2^±100, entries of the product above 2⁻⁶⁰⁰ of the largest, which is looked at every step. (A term
 of a step is a product of at most four such numbers: above 2⁻¹⁰⁰⁰.) From the step where it fails,
-entry by entry at its own exponent (``core.scaled``).
+entry by entry at its own exponent (``arithmetic.scaled``).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.core.arithmetic import FLOATS, SCALED
-from rnngrad.core.arrays import Array, Integers
+from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.core.linear import LinearNet, linear_net
 from rnngrad.core.problem import Problem
 from rnngrad.core.pushes import NARROW
-from rnngrad.core.scaled import Scaled, scaled
+from rnngrad.arithmetic.scaled import Scaled, scaled
 from rnngrad.core.traces import ForwardTrace
 
 FAR = 200

@@ -12,9 +12,9 @@ from __future__ import annotations
 import numpy as np
 
 from rnngrad.core.arithmetic import FLOATS
-from rnngrad.core.arrays import Numbers
+from rnngrad.arithmetic.arrays import Numbers
 from rnngrad.core.linear import LinearNet
-from rnngrad.core.scaled import Scaled, scaled
+from rnngrad.arithmetic.scaled import Scaled, scaled
 
 PRIME = 2**61 - 1
 

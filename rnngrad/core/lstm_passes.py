@@ -20,7 +20,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.cells import LayerTrace
 from rnngrad.core.chunk_plans import Costs, Recurrence, State, Step
 from rnngrad.core.chunks import advance

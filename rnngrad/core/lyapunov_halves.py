@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.core.arrays import Array, Integers
-from rnngrad.core.scaled import LN_2, Scaled
+from rnngrad.arithmetic.arrays import Array, Integers
+from rnngrad.arithmetic.scaled import LN_2, Scaled
 from rnngrad.core.switches import Switches
 from rnngrad.core.tangents import INVERTIBLE
 from rnngrad.core.telling import heard

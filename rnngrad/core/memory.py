@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnngrad.core.activations import Activation, log2_sigmoid
-from rnngrad.core.arrays import Array
-from rnngrad.core.scaled import Scaled, scaled, scaled_from_log2
+from rnngrad.arithmetic.functions import Activation, log2_sigmoid
+from rnngrad.arithmetic.arrays import Array
+from rnngrad.arithmetic.scaled import Scaled, scaled, scaled_from_log2
 
 TINY = 1e-290
 """Below it c loses digits in float64; tanh(c) is c there."""

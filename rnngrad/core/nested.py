@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.core.arrays import Array, Integers, Numbers
-from rnngrad.core.scaled import LN_2, ZERO, Scaled, normal, scaled
+from rnngrad.arithmetic.arrays import Array, Integers, Numbers
+from rnngrad.arithmetic.scaled import LN_2, ZERO, Scaled, normal, scaled
 
 PLAIN = 200
 """Bits from 1 within which entries are eliminated as plain floats."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.core.activations import (
+from rnngrad.arithmetic.functions import (
     ACTIVATIONS,
     LOG2_E,
     Activation,
@@ -19,8 +19,8 @@ from rnngrad.core.activations import (
     log2_sigmoid,
     log2_softplus,
 )
-from rnngrad.core.arrays import Array, Numbers
-from rnngrad.core.scaled import Scaled, scaled, scaled_from_log2, total
+from rnngrad.arithmetic.arrays import Array, Numbers
+from rnngrad.arithmetic.scaled import Scaled, scaled, scaled_from_log2, total
 
 SMALLEST_SURE = 2.0**-1000
 """Below it a product of floats may be subnormal, and is taken from its logarithm."""

@@ -5,7 +5,7 @@
 Rows are plain floats with one exponent each, and a step of all of them is one matrix product. That
 is right as long as no entry of a row comes near underflow, which is looked at every step. A row
 where one does though its largest is 1 (an exact zero, blocks that do not feed one another) goes on,
-from the step before, entry by entry (``core.scaled``). Error: that of a product whose factors have
+from the step before, entry by entry (``arithmetic.scaled``). Error: that of a product whose factors have
 entries right to rounding.
 """
 
@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnngrad.core.arrays import Array, Integers
+from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.core.pushes import LARGEST_PLAIN
-from rnngrad.core.scaled import LOG10_2, Scaled, bands, log10_lengths, scaled, times
+from rnngrad.arithmetic.scaled import LOG10_2, Scaled, bands, log10_lengths, scaled, times
 from rnngrad.core.telling import heard
 
 LOW, HIGH = 2.0**-450, 2.0**200

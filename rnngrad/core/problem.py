@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from rnngrad.core.activations import Activation
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.functions import Activation
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.cells import Cell
 from rnngrad.core.losses import Loss
 from rnngrad.core.outputs import Output

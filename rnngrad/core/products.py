@@ -6,7 +6,7 @@ Three ways, each for the points that the one before leaves:
 - all rows pushed back from M = 1 (``core.pushes``). ‖P‖ and the R of P = Q R are those of M for
   P = U M, U with orthonormal columns, so that rows of M are dropped when they no longer count; see
   ``core.compression``;
-- every entry at its own exponent (``core.scaled``), where one underflows: blocks that do not feed
+- every entry at its own exponent (``arithmetic.scaled``), where one underflows: blocks that do not feed
   one another.
 
 Error: that of a product whose factors have entries right to rounding, and 5e-11 for the norm.
@@ -19,11 +19,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.core.arrays import Array, quietly
+from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.core.compression import compressed
 from rnngrad.core.pushes import Factors, plain_factors, pushed
 from rnngrad.core.sampled_ends import SAMPLES, Sampled, sampled_sizes
-from rnngrad.core.scaled import LOG10_2, Scaled, bands, scaled, times
+from rnngrad.arithmetic.scaled import LOG10_2, Scaled, bands, scaled, times
 from rnngrad.core.spectral_norms import ln_largest
 from rnngrad.core.triangles import largest_diagonals
 

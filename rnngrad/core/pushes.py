@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.core.arrays import Array, Integers
-from rnngrad.core.scaled import Scaled
+from rnngrad.arithmetic.arrays import Array, Integers
+from rnngrad.arithmetic.scaled import Scaled
 
 NARROW = 2.0**-600
 """Entries of a product closer together than this underflow nowhere in one step."""

@@ -22,9 +22,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.pushes import Factors, Pushed, Which, pushed
-from rnngrad.core.scaled import LOG10_2
+from rnngrad.arithmetic.scaled import LOG10_2
 from rnngrad.core.spectral_norms import ln_largest
 from rnngrad.core.triangles import largest_diagonals
 

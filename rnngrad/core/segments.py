@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.core import jacobians
-from rnngrad.core.arrays import Array, quietly
+from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.core.backward import bptt_within
 from rnngrad.core.chain_norms import Chain
 from rnngrad.core.forward import forward, forward_within

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnngrad.core.arrays import Array, quietly
+from rnngrad.arithmetic.arrays import Array, quietly
 
 
 def sigma_max(matrix: Array) -> float:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 
 CLOSE = 1e-14
 """Width of the bracket of ln λ₁."""

@@ -27,7 +27,7 @@ from rnngrad.core.arithmetic import SCALED
 from rnngrad.core.cells import split
 from rnngrad.core.exact_rank import exact_rank
 from rnngrad.core.linear import LinearNet
-from rnngrad.core.scaled import Bands, Scaled, scaled
+from rnngrad.arithmetic.scaled import Bands, Scaled, scaled
 
 Stage = Callable[[Scaled, int], Scaled]
 """Tangents, a row each, (k, S), through a factor of step t (from 1)."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 
 TOGETHER = 64
 """QRs that are looked at together."""

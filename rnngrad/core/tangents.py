@@ -12,13 +12,13 @@ from typing import Protocol
 import numpy as np
 
 from rnngrad.core.arithmetic import FLOATS, SCALED
-from rnngrad.core.arrays import Array, Integers
+from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.core.cells import Terms
 from rnngrad.core.exact_rank import exact_rank
 from rnngrad.core.jacobians import scaled_slopes
 from rnngrad.core.linear import LinearNet, linear_net
 from rnngrad.core.problem import Layer, Problem
-from rnngrad.core.scaled import Scaled
+from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.core.traces import ForwardTrace
 
 LOWEST = -(2**50)

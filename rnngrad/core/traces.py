@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.core.arrays import Array, Numbers
+from rnngrad.arithmetic.arrays import Array, Numbers
 from rnngrad.core.cells import LayerTrace
 from rnngrad.core.problem import Layer, Problem
 

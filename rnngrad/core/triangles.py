@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 
 SURE = 1e-6
 """R[i, i] above this, relative to ‖P‖, is right to 1e-8."""

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnngrad.core.activations import ACTIVATIONS
-from rnngrad.core.arrays import Array, frozen
+from rnngrad.arithmetic.functions import ACTIVATIONS
+from rnngrad.arithmetic.arrays import Array, frozen
 from rnngrad.core.cells import CELLS
 from rnngrad.core.losses import LOSSES
 from rnngrad.core.outputs import OUTPUTS

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.spec.mistakes import Mistakes
 from rnngrad.spec.reading import Steps
 from rnngrad.spec.text import counted, dotted, shown

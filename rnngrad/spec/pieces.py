@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.cells import CELLS, lengths, multiple
 from rnngrad.spec.drawing import Draw, too_large
 from rnngrad.spec.mistakes import Mistakes

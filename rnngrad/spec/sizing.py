@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.cells import multiple
 from rnngrad.spec.mistakes import Mistakes
 from rnngrad.spec.reading import Steps

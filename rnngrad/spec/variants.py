@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from rnngrad.core.arrays import Array, frozen
+from rnngrad.arithmetic.arrays import Array, frozen
 from rnngrad.core.cells import READOUT, lengths, stacked
 from rnngrad.core.problem import Problem
 from rnngrad.spec.drawing import Draw, drawn, generator

@@ -8,7 +8,7 @@ import numpy as np
 
 from rnngrad.analyses.quantities import Quantity
 from rnngrad.analyses.selection import Selection
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.views.blocks import Column, Table
 from rnngrad.views.numbers import GAP, decades, kept, kept_across, number, times
 

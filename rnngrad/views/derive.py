@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rnngrad.analyses.derive import Derivation
 from rnngrad.analyses.selection import Selection
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.views import derive_data, derive_tables
 from rnngrad.views.report import Report
 

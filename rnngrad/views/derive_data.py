@@ -11,7 +11,7 @@ from rnngrad.analyses.derive import Derivation
 from rnngrad.analyses.lines import Line
 from rnngrad.analyses.quantities import Quantity
 from rnngrad.analyses.selection import HUGE, LARGE, Selection
-from rnngrad.core.arrays import Array, frobenius
+from rnngrad.arithmetic.arrays import Array, frobenius
 from rnngrad.core.problem import Problem
 from rnngrad.version import __version__
 from rnngrad.views import flow

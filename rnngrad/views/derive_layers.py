@@ -10,7 +10,7 @@ from rnngrad.analyses.derive import Derivation
 from rnngrad.analyses.gates import gates
 from rnngrad.analyses.notation import raised
 from rnngrad.analyses.selection import Selection
-from rnngrad.core.arrays import Array, quietly
+from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.core.problem import Problem
 from rnngrad.views.blocks import Column, Table
 from rnngrad.views.numbers import GAP, kept, kept_across, length, number

@@ -8,7 +8,7 @@ from math import prod
 from rnngrad.analyses.derive import Derivation
 from rnngrad.analyses.lines import Line
 from rnngrad.analyses.selection import HUGE, Selection
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.problem import Problem
 from rnngrad.views.blocks import Block, Column, Lines, Table
 from rnngrad.views.numbers import GAP, grouped, times, vector

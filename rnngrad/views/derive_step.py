@@ -8,7 +8,7 @@ from rnngrad.analyses.derive import Derivation
 from rnngrad.analyses.gates import Gate, gates
 from rnngrad.analyses.notation import raised
 from rnngrad.analyses.selection import HUGE, Selection
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.cells import split
 from rnngrad.core.problem import Layer, Problem
 from rnngrad.views.arrays import array_table

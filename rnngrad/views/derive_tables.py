@@ -10,7 +10,7 @@ from rnngrad.analyses.derive import Derivation
 from rnngrad.analyses.notation import Notation
 from rnngrad.analyses.paths import PathSum
 from rnngrad.analyses.selection import Selection
-from rnngrad.core.arrays import Array, frobenius
+from rnngrad.arithmetic.arrays import Array, frobenius
 from rnngrad.views import flow
 from rnngrad.views.arrays import array_table
 from rnngrad.views.blocks import Block, Column, Lines, Table

@@ -13,7 +13,7 @@ from rnngrad.analyses.flow import GradientFlow
 from rnngrad.analyses.horizons import Horizon
 from rnngrad.analyses.notation import Notation
 from rnngrad.analyses.selection import Selection
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.views.blocks import Block, Column, Lines, Table
 from rnngrad.views.numbers import GAP, decades, from_log10, grouped, kept, number, settled
 from rnngrad.views.to_json import finite, nested

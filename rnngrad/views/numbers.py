@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rnngrad.core.arrays import Array, frobenius
+from rnngrad.arithmetic.arrays import Array, frobenius
 
 GAP = "⋮"
 """Stands for rows or columns left out (and never U+2026)."""

@@ -10,9 +10,9 @@ import numpy as np
 
 from rnngrad.analyses.sweep import Part
 from rnngrad.analyses.sweeping import Row
-from rnngrad.core.activations import ACTIVATIONS
-from rnngrad.core.arrays import quietly
-from rnngrad.core.scaled import LEAST
+from rnngrad.arithmetic.functions import ACTIVATIONS
+from rnngrad.arithmetic.arrays import quietly
+from rnngrad.arithmetic.scaled import LEAST
 from rnngrad.views.numbers import grouped, number
 
 FAR = 100.0

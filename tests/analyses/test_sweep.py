@@ -18,7 +18,7 @@ from rnngrad.analyses.mean_field import ensemble, exponent
 from rnngrad.analyses.sweeping import Row, Setting, set_up, shortened
 from rnngrad.analyses.sweeping_run import completed, packed, plan, rows_of, unpacked
 from rnngrad.analyses.sweeping_zeros import Gap, closed_in, gaps
-from rnngrad.core.activations import ACTIVATIONS
+from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.errors import SpecError, UsageError
 
 NET = {

@@ -14,7 +14,7 @@ from rnngrad.analyses.quantities import Passes, Quantities
 from rnngrad.core.jacobians import PulledBack, pulled_back
 from rnngrad.core.linear import AtGates
 from rnngrad.core.problem import Problem
-from rnngrad.core.scaled import Scaled
+from rnngrad.arithmetic.scaled import Scaled
 
 Paths = Callable[[], Iterator[PulledBack]]
 

@@ -13,7 +13,7 @@ from rnngrad.analyses.checking.methods import METHODS
 from rnngrad.analyses.checking.own import check_own
 from rnngrad.analyses.checking.verdicts import Checked, Verdict, worst
 from rnngrad.analyses.quantities import Quantities
-from rnngrad.core.arrays import frozen
+from rnngrad.arithmetic.arrays import frozen
 from rnngrad.errors import UsageError
 
 SMALL = planted.problem()

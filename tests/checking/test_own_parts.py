@@ -15,9 +15,9 @@ from rnngrad.analyses.checking.checker import Checker
 from rnngrad.analyses.checking.directions import picked, signs
 from rnngrad.analyses.checking.experiments import setting
 from rnngrad.analyses.checking.slopes import complex_step, slopes
-from rnngrad.core.activations import ACTIVATIONS
+from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.core.forward import forward
-from rnngrad.core.scaled import Scaled, scaled
+from rnngrad.arithmetic.scaled import Scaled, scaled
 
 
 @pytest.mark.parametrize("estimator", [estimates.central, estimates.one_sided])

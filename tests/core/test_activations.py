@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from oracles.jacobian_products import exact, floats, mp, slope
-from rnngrad.core.activations import ACTIVATIONS
+from rnngrad.arithmetic.functions import ACTIVATIONS
 
 NORMAL = float(np.finfo(np.float64).tiny)
 POINTS = np.concatenate(

@@ -15,13 +15,13 @@ from oracles.plain import Net
 from oracles.spectrum import lyapunov_spectrum, spectrum_of
 from rnngrad.core import careful, digits, lyapunov
 from rnngrad.core.arithmetic import SCALED
-from rnngrad.core.arrays import quietly
+from rnngrad.arithmetic.arrays import quietly
 from rnngrad.core.forward import forward
 from rnngrad.core.linear import LinearNet, linear_net
 from rnngrad.core.living import living
 from rnngrad.core.memory import scaled_gap
 from rnngrad.core.nested import nested, scattered
-from rnngrad.core.scaled import Scaled, normal, scaled
+from rnngrad.arithmetic.scaled import Scaled, normal, scaled
 from rnngrad.core.switches import Switches
 
 

@@ -14,7 +14,7 @@ from oracles import jacobian_products, nets, plain
 from oracles.nets import bare_net
 from oracles.plain import Net
 from rnngrad.analyses.quantities import Quantities
-from rnngrad.core.activations import ACTIVATIONS
+from rnngrad.arithmetic.functions import ACTIVATIONS
 
 ATOL = 1e-8
 

@@ -11,7 +11,7 @@ import pytest
 from oracles import gated_nets
 from rnngrad.core import forward, gru_passes, layers, lstm_passes
 from rnngrad.core.arithmetic import FLOATS
-from rnngrad.core.arrays import Array, quietly
+from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.core.cells import LayerTrace
 from rnngrad.core.gated_passes import WALKS
 from rnngrad.core.gated_records import Back, Start, safe

@@ -7,8 +7,8 @@ import pytest
 
 from oracles import plain_passes
 from rnngrad.core import lyapunov_halves
-from rnngrad.core.arrays import quietly
-from rnngrad.core.scaled import scaled
+from rnngrad.arithmetic.arrays import quietly
+from rnngrad.arithmetic.scaled import scaled
 
 
 def draw(steps: int, size: int, low: float) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ import pytest
 
 from oracles import jacobian_products, nets, plain, plain_passes
 from oracles.nets import bare_net
-from rnngrad.core.arrays import quietly
+from rnngrad.arithmetic.arrays import quietly
 from rnngrad.core.forward import forward
 from rnngrad.core.jacobians import scaled_slopes
 from rnngrad.core.products import ChainEnds, chain_ends

@@ -7,11 +7,11 @@ import pytest
 
 from oracles import plain_passes
 from rnngrad.core import chunks
-from rnngrad.core.activations import ACTIVATIONS, Activation
-from rnngrad.core.arrays import quietly
+from rnngrad.arithmetic.functions import ACTIVATIONS, Activation
+from rnngrad.arithmetic.arrays import quietly
 from rnngrad.core.chunk_plans import Recurrence
 from rnngrad.core.rnn_passes import run_backward, run_forward, slopes_of, sure_slopes
-from rnngrad.core.scaled import Scaled
+from rnngrad.arithmetic.scaled import Scaled
 
 Net = dict[str, np.ndarray]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rnngrad.core.arrays import quietly
+from rnngrad.arithmetic.arrays import quietly
 from rnngrad.core.pushes import plain_factors, together
 from rnngrad.core.sampled_ends import Sampled, sampled_sizes
 from rnngrad.core.triangles import largest_diagonals

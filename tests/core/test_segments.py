@@ -11,7 +11,7 @@ import pytest
 
 import rnngrad
 from rnngrad.core import segments
-from rnngrad.core.arrays import frozen
+from rnngrad.arithmetic.arrays import frozen
 from rnngrad.core.problem import Problem
 
 STEPS, HIDDEN = 203, 6

@@ -13,7 +13,7 @@ import onnxruntime
 import pytest
 
 from oracles.cells import gru, lstm
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.spec.weights import choose, load_model_array, read_model
 
 LETTERS = ["<pad>", "<unk>", "</s>", *"abcdefghijklmnopqrstuvwxyz"]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.test_torch import contents, fixture, saved, state
-from rnngrad.core.arrays import frozen
+from rnngrad.arithmetic.arrays import frozen
 from rnngrad.spec.reading import parse
 from rnngrad.spec.weights import Contents, Dense, choose, load_model_array, read_model
 from rnngrad.spec.weights.starter import candidates, fits, read_out, starter, table

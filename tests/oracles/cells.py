@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 
 Parameters = Mapping[str, Array]
 

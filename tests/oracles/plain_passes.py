@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnngrad.core.activations import Activation
+from rnngrad.arithmetic.functions import Activation
 
 
 def forward(net: dict[str, np.ndarray], activation: Activation) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.errors import SpecError
 from rnngrad.spec import load
 from rnngrad.spec.files import FileError, FileKeyError, load_array

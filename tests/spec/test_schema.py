@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator
 
-from rnngrad.core.activations import ACTIVATIONS
+from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.core.cells import CELLS
 from rnngrad.core.losses import LOSSES
 from rnngrad.core.outputs import OUTPUTS

@@ -26,7 +26,7 @@ from rnngrad.analyses.checking.diagnosing import diagnose, named_exactly
 from rnngrad.analyses.checking.fitting import Case
 from rnngrad.analyses.checking.verdicts import Checked, Diagnosis, Verdict, worst
 from rnngrad.analyses.quantities import Passes, Quantities, Quantity
-from rnngrad.core.arrays import Array, quietly
+from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.core.given import GivenArray, Mask, given, reshaped
 from rnngrad.core.problem import Problem
 from rnngrad.errors import QuantityError, UsageError

@@ -17,7 +17,7 @@ from rnngrad.analyses.checking.variations import (
     Change,
     Variation,
 )
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 
 
 def sign_flipped(rules: Rules) -> Iterator[Variation]:

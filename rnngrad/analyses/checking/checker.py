@@ -16,11 +16,11 @@ from rnngrad.analyses.checking.plan import Plan
 from rnngrad.analyses.checking.tolerance import EPS, LOG10_ATOL, RTOL, Compared, judged
 from rnngrad.analyses.checking.verdicts import Checked, Verdict
 from rnngrad.analyses.quantities import Quantities, known
-from rnngrad.core.arrays import Array, Integers
+from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.core.given import Mask
 from rnngrad.core.jacobians import PulledBack
 from rnngrad.core.problem import Problem
-from rnngrad.core.scaled import Scaled
+from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.core.telling import telling
 
 Progress = Callable[[float, str], None]

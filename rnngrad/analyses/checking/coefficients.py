@@ -15,11 +15,11 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.analyses.checking.slopes import FAINT, TINY, complex_step, slopes
-from rnngrad.core.arrays import Array, Numbers
+from rnngrad.arithmetic.arrays import Array, Numbers
 from rnngrad.core.cells import LayerTrace, Parts
 from rnngrad.core.given import Mask
 from rnngrad.core.problem import Layer, Problem
-from rnngrad.core.scaled import Scaled, scaled
+from rnngrad.arithmetic.scaled import Scaled, scaled
 
 SATURATED = 150.0
 """Up to it the product of three slopes is above 1e-268; beyond, a 0 may be an underflow."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.analyses.quantities import Quantity
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.given import GivenArray, Mask
 
 RTOL = 1e-9

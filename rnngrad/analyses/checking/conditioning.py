@@ -21,7 +21,7 @@ import numpy as np
 from rnngrad.analyses.checking.rounding import Noise, forward
 from rnngrad.analyses.checking.rules import read, right_rules, through_time, with_direct
 from rnngrad.analyses.quantities import Passes
-from rnngrad.core.arrays import Array, quietly
+from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.core.given import Mask
 from rnngrad.core.problem import Problem
 from rnngrad.core.traces import BackwardTrace, ForwardTrace

@@ -19,7 +19,7 @@ import numpy as np
 
 from rnngrad.analyses.checking.directions import signs
 from rnngrad.analyses.checking.rounding import EPS, Noise
-from rnngrad.core.arrays import Array, frozen, quietly
+from rnngrad.arithmetic.arrays import Array, frozen, quietly
 from rnngrad.core.problem import Layer, Problem
 from rnngrad.core.traces import ForwardTrace
 

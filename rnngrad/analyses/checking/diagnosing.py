@@ -31,7 +31,7 @@ from rnngrad.analyses.checking.rules import Rules, right_rules
 from rnngrad.analyses.checking.variations import Variation
 from rnngrad.analyses.checking.verdicts import Diagnosis
 from rnngrad.analyses.checking.wording import Bite
-from rnngrad.core.arrays import quietly
+from rnngrad.arithmetic.arrays import quietly
 from rnngrad.core.problem import Problem
 
 LARGEST_PATHS = 10_000

@@ -12,7 +12,7 @@ from types import MappingProxyType
 import numpy as np
 
 from rnngrad.analyses.checking.experiments import Setting
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.problem import Layer, Problem
 
 

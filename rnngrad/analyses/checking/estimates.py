@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 
 COUNT = 14
 """h = 4^−(1 + i), i < COUNT."""

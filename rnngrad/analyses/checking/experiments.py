@@ -21,10 +21,10 @@ from rnngrad.analyses.checking import plain
 from rnngrad.analyses.checking.coefficients import Coefficients, Inputs, coefficients, inputs_of
 from rnngrad.analyses.checking.slopes import FAINT
 from rnngrad.analyses.quantities import Passes
-from rnngrad.core.arrays import Array, Integers, Numbers
+from rnngrad.arithmetic.arrays import Array, Integers, Numbers
 from rnngrad.core.given import Mask
 from rnngrad.core.problem import Layer, Problem
-from rnngrad.core.scaled import Scaled
+from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.core.telling import heard
 from rnngrad.core.traces import ForwardTrace
 

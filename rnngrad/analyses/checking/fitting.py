@@ -22,7 +22,7 @@ from rnngrad.analyses.checking.conditioning import Conditioning
 from rnngrad.analyses.checking.rules import Rules, right_rules
 from rnngrad.analyses.checking.variations import Variation
 from rnngrad.analyses.quantities import Passes, Quantity
-from rnngrad.core.arrays import Array, quietly
+from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.core.given import GivenArray
 
 ROUNDING_MATTERS = 1e-2

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.analyses.checking.conditions import rounding_of_a, rounding_of_a_y
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.problem import Problem
 from rnngrad.core.traces import ForwardTrace
 

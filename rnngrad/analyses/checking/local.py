@@ -12,8 +12,8 @@ from rnngrad.analyses.checking import equations, plain
 from rnngrad.analyses.checking.estimates import Estimate
 from rnngrad.analyses.checking.experiments import Setting
 from rnngrad.analyses.checking.methods import Method
-from rnngrad.core.activations import Activation
-from rnngrad.core.arrays import Array, Numbers
+from rnngrad.arithmetic.functions import Activation
+from rnngrad.arithmetic.arrays import Array, Numbers
 
 BLOCK = 2**18
 """Entries differentiated at a time."""

@@ -14,8 +14,8 @@ from rnngrad.analyses.checking.experiments import Seeds, Setting, moved
 from rnngrad.analyses.checking.pushing import pushed
 from rnngrad.analyses.checking.slopes import complex_step
 from rnngrad.analyses.checking.tangent import tangent
-from rnngrad.core.arrays import Array, Numbers
-from rnngrad.core.scaled import Scaled, scaled
+from rnngrad.arithmetic.arrays import Array, Numbers
+from rnngrad.arithmetic.scaled import Scaled, scaled
 from rnngrad.errors import UsageError, did_you_mean
 
 Local = Callable[[complex], Numbers]

@@ -17,7 +17,7 @@ from rnngrad.analyses.checking.methods import AUTO
 from rnngrad.analyses.checking.plan import PATHS, plan
 from rnngrad.analyses.checking.verdicts import Checked, Verdict
 from rnngrad.analyses.quantities import Passes, Quantities, records
-from rnngrad.core.arrays import quietly
+from rnngrad.arithmetic.arrays import quietly
 from rnngrad.core.jacobians import pulled_back
 from rnngrad.core.problem import Problem
 

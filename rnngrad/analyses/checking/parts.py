@@ -11,10 +11,10 @@ import numpy as np
 from rnngrad.analyses.checking import seeds
 from rnngrad.analyses.checking.plan import Plan, steps_chosen
 from rnngrad.analyses.checking.seeds import Probes
-from rnngrad.core.arrays import Array, Integers
+from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.core.jacobians import PulledBack
 from rnngrad.core.problem import Layer, Problem
-from rnngrad.core.scaled import Scaled
+from rnngrad.arithmetic.scaled import Scaled
 
 STATES, PRE = 1000, 3000
 """Streams of directions, far enough apart."""

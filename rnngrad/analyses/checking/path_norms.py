@@ -9,7 +9,7 @@ from rnngrad.analyses.checking.checker import Checker
 from rnngrad.analyses.checking.tangent import output_slopes
 from rnngrad.analyses.checking.tolerance import LOG10_ATOL
 from rnngrad.analyses.checking.verdicts import Checked, Verdict
-from rnngrad.core.scaled import scaled
+from rnngrad.arithmetic.scaled import scaled
 
 
 def log10_chain(checker: Checker) -> Checked:

@@ -16,10 +16,10 @@ from rnngrad.analyses.checking.parts import Group
 from rnngrad.analyses.checking.tolerance import Compared
 from rnngrad.analyses.checking.verdicts import Checked
 from rnngrad.analyses.quantities import Passes
-from rnngrad.core.arrays import Array, Integers
+from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.core.jacobians import PulledBack, pulled_back
 from rnngrad.core.problem import Problem
-from rnngrad.core.scaled import Scaled, log10_lengths
+from rnngrad.arithmetic.scaled import Scaled, log10_lengths
 
 LARGEST = 2**22
 """Numbers that are held to measure how the paths amplify rounding."""

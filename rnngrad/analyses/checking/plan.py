@@ -10,7 +10,7 @@ from rnngrad.analyses.checking import estimates, seeds
 from rnngrad.analyses.checking.methods import AUTO, Method, method_named
 from rnngrad.analyses.quantities import records
 from rnngrad.analyses.selection import HUGE
-from rnngrad.core.arrays import Integers
+from rnngrad.arithmetic.arrays import Integers
 from rnngrad.core.problem import Problem
 
 AFFORDABLE = 2e7

@@ -18,8 +18,8 @@ import numpy as np
 from rnngrad.analyses.checking import experiments
 from rnngrad.analyses.checking.experiments import LayerSetting, Seeds, Setting
 from rnngrad.analyses.checking.slopes import STEP
-from rnngrad.core.arrays import Array, Integers
-from rnngrad.core.scaled import Scaled, scaled
+from rnngrad.arithmetic.arrays import Array, Integers
+from rnngrad.arithmetic.scaled import Scaled, scaled
 from rnngrad.core.telling import heard
 
 NEVER = -(2**40)

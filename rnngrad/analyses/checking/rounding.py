@@ -14,9 +14,9 @@ from types import MappingProxyType
 import numpy as np
 
 from rnngrad.analyses.checking.directions import signs
-from rnngrad.core.activations import ACTIVATIONS, Activation, sigmoid
+from rnngrad.arithmetic.functions import ACTIVATIONS, Activation, sigmoid
 from rnngrad.core.arithmetic import Arithmetic
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.cells import Advanced, LayerTrace, Terms, split
 from rnngrad.core.problem import Layer, Problem
 from rnngrad.core.traces import ForwardTrace

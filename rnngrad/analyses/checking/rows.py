@@ -23,9 +23,9 @@ from rnngrad.analyses.checking.seeds import Probes
 from rnngrad.analyses.checking.tolerance import Compared
 from rnngrad.analyses.checking.verdicts import Checked, Verdict
 from rnngrad.analyses.quantities import Quantities
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.problem import Problem
-from rnngrad.core.scaled import Scaled, total
+from rnngrad.arithmetic.scaled import Scaled, total
 
 PER_STEP = ("dLt_dht", "dL_dh", "dL_dx")
 """Rows a step, of which a large net has only some checked."""

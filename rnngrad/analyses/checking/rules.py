@@ -18,11 +18,11 @@ import numpy as np
 
 from rnngrad.analyses.quantities import Passes
 from rnngrad.core.arithmetic import FLOATS, SCALED, Arithmetic
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.cells import Terms
 from rnngrad.core.linear import AtGates, LinearLayer, LinearNet, state_columns
 from rnngrad.core.problem import Layer, Problem
-from rnngrad.core.scaled import Scaled, log10_lengths, log10_spectral_norms, scaled
+from rnngrad.arithmetic.scaled import Scaled, log10_lengths, log10_spectral_norms, scaled
 from rnngrad.core.traces import ForwardTrace
 
 

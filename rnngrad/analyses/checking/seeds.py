@@ -14,7 +14,7 @@ import numpy as np
 
 from rnngrad.analyses.checking.directions import picked, signs
 from rnngrad.analyses.checking.experiments import Seeds
-from rnngrad.core.arrays import Array, Integers
+from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.core.problem import Problem
 
 NOTHING: MappingProxyType[str, Array] = MappingProxyType({})

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rnngrad.core.activations import Activation
-from rnngrad.core.arrays import Array, Numbers
-from rnngrad.core.scaled import Scaled, scaled, scaled_from_log2
+from rnngrad.arithmetic.functions import Activation
+from rnngrad.arithmetic.arrays import Array, Numbers
+from rnngrad.arithmetic.scaled import Scaled, scaled, scaled_from_log2
 
 STEP = 2.0**-100
 """h = 7.9e-31; a power of two, so that dividing by it is exact."""

@@ -16,8 +16,8 @@ from rnngrad.analyses.checking import experiments
 from rnngrad.analyses.checking.experiments import LayerSetting, Seeds, Setting
 from rnngrad.analyses.checking.pushing import raised
 from rnngrad.analyses.checking.slopes import STEP
-from rnngrad.core.arrays import Array
-from rnngrad.core.scaled import Scaled, scaled
+from rnngrad.arithmetic.arrays import Array
+from rnngrad.arithmetic.scaled import Scaled, scaled
 from rnngrad.core.telling import heard
 
 State = list[list[Scaled]]

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.analyses.checking.verdicts import Checked, Verdict
-from rnngrad.core.arrays import Array, quietly
+from rnngrad.arithmetic.arrays import Array, quietly
 
 RTOL = 1e-9
 LOG10_ATOL = 1e-8

@@ -22,9 +22,9 @@ from rnngrad.analyses.checking.rules import (
     through_time,
     with_direct,
 )
-from rnngrad.core.activations import Activation
+from rnngrad.arithmetic.functions import Activation
 from rnngrad.core.arithmetic import FLOATS
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.cells import Terms
 
 IMMEDIATE = frozenset({"dht_dW_xh", "dht_dW_hh", "dht_db_h"})

@@ -32,7 +32,7 @@ from rnngrad.algebra.expressions import (
     nodes,
 )
 from rnngrad.analyses.grading.tangents import PARAMETERS, tangent
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 
 if TYPE_CHECKING:
     from rnngrad.analyses.grading.evaluation import Evaluator

@@ -36,8 +36,8 @@ from rnngrad.algebra.expressions import (
 )
 from rnngrad.analyses.grading.nets import Key, Nets
 from rnngrad.analyses.grading.tangents import PARAMETERS, tangent
-from rnngrad.core.activations import ACTIVATIONS, Activation
-from rnngrad.core.arrays import Array, quietly
+from rnngrad.arithmetic.functions import ACTIVATIONS, Activation
+from rnngrad.arithmetic.arrays import Array, quietly
 
 MOST_WORK = 100_000
 """Nodes that the evaluation of one formula may visit: Σ in Σ in ∏ multiply."""

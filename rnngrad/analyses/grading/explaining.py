@@ -37,7 +37,7 @@ from rnngrad.algebra.grammar import parse_one
 from rnngrad.analyses.grading.hints import Known, catalogue
 from rnngrad.analyses.grading.reference import Task
 from rnngrad.analyses.grading.sampling import Sample
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.problem import Problem
 
 FIT = 1e-8

@@ -32,7 +32,7 @@ from rnngrad.analyses.grading.sampling import (
     vector_sample,
 )
 from rnngrad.analyses.grading.wording import hint
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.problem import Problem
 
 Answer: TypeAlias = "str | Sequence[Answer]"

@@ -21,7 +21,7 @@ from rnngrad.algebra.latex import undressed
 from rnngrad.analyses.grading.points import OF
 from rnngrad.analyses.lines import Line
 from rnngrad.analyses.quantities import Quantities
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.problem import Problem
 
 if TYPE_CHECKING:

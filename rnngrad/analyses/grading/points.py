@@ -17,7 +17,7 @@ import math
 
 import numpy as np
 
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 
 OF = 5.0
 HALF = 2.5

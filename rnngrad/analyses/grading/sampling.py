@@ -10,7 +10,7 @@ from rnngrad.analyses.grading.evaluation import Binding, Evaluator, OrderError
 from rnngrad.algebra.expressions import FormulaError, Node
 from rnngrad.analyses.grading.nets import Nets, nets
 from rnngrad.analyses.grading.reference import Task
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.problem import Problem
 
 RTOL = 1e-9

@@ -16,7 +16,7 @@ import numpy as np
 
 from rnngrad.analyses.grading.nets import Key, Nets
 from rnngrad.core import losses
-from rnngrad.core.arrays import Array, quietly
+from rnngrad.arithmetic.arrays import Array, quietly
 
 PARAMETERS = ("W_xh", "W_hh", "b_h", "W_hy", "b_y")
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.core.arrays import Array, frozen
+from rnngrad.arithmetic.arrays import Array, frozen
 from rnngrad.spec.weights.records import Layer, ModelFileError, Store
 
 GATES: Mapping[str, str] = MappingProxyType({"rnn": "h", "gru": "rzn", "lstm": "ifgo"})

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.spec.weights.gates import CELLS, layer, sides
 from rnngrad.spec.weights.keras_groups import Unit
 from rnngrad.spec.weights.records import Layer, Store

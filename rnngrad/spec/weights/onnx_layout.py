@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnngrad.core.arrays import Array
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.spec.text import cut, listed
 from rnngrad.spec.weights.gates import layer, sides
 from rnngrad.spec.weights.onnx_dense import dense_layers

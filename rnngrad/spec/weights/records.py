@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.core.arrays import Array, frozen
+from rnngrad.arithmetic.arrays import Array, frozen
 from rnngrad.spec.npy import Numbers
 from rnngrad.spec.numbers import type_refused
 from rnngrad.spec.text import cut

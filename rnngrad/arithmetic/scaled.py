@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnngrad.core.arrays import Array, Integers, column
+from rnngrad.arithmetic.arrays import Array, Integers, column
 
 ZERO = -(2**60)
 """The exponent of an exact zero: below every other, and sums of a few stay within int64."""

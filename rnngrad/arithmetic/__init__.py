@@ -1,0 +1,1 @@
+"""Arrays, numbers with an exponent of their own, functions with their slopes."""
