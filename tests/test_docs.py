@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 import rnngrad
 from cli.running import ROOT, run
 from rnngrad.analyses.quantities import QUANTITIES
-from rnngrad.core.cells import CELLS
+from rnngrad.cells import CELLS
 from rnngrad.core.losses import LOSSES
 from rnngrad.core.outputs import OUTPUTS
 from rnngrad.spec.drawing import INITIALISERS, SEQUENCES

@@ -38,7 +38,8 @@ def _spelled(text: str) -> str:
 
 
 _LETTER = "A-Za-zα-ωΑ-Ω"
-_WORD = re.compile(rf"[{_LETTER}][{_LETTER}0-9\u0300-\u036f]*")
+_LONG = "|".join(name for name in sorted(SPELLINGS, key=len, reverse=True) if "_" in name)
+_WORD = re.compile(rf"(?:{_LONG})(?![{_LETTER}0-9_])|[{_LETTER}][{_LETTER}0-9\u0300-\u036f]*")
 _SUB = re.compile(rf"\s*_\s*(?:\{{([^{{}}]{{0,40}})\}}|\(([^()]{{0,40}})\)|([{_LETTER}0-9]+))")
 _STEP_IN_BRACKETS = re.compile(r"\s*\[\s*(t\s*(?:[-−–+]\s*\d{1,3})?)\s*\]")
 _STEP = re.compile(r"t(?:([-+])(\d{1,3}))?")

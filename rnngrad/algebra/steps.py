@@ -267,6 +267,22 @@ def _graph(equations: Equations, lowered: _Lowering) -> Step:
             if factor is not None:
                 uses.append(Use(one.key, name.head, factor))
     matrices = tuple(matrix for one in definitions for matrix in one.matrices)
-    return Step(
-        equations.state, definitions, order, diagonals, matrices, tuple(uses), lowered.sizes
+    return _alive(
+        Step(equations.state, definitions, order, diagonals, matrices, tuple(uses), lowered.sizes)
+    )
+
+
+def _alive(step: Step) -> Step:
+    """Without what the state does not depend on."""
+    needed = set(step.state)
+    for one in reversed(step.definitions):
+        if one.key in needed:
+            needed |= {key_of(name) for name in names_in(one.rest)}
+            needed |= {matrix.source for matrix in one.matrices}
+    return step._replace(
+        definitions=tuple(d for d in step.definitions if d.key in needed),
+        kept=tuple(key for key in step.kept if key in needed),
+        diagonals=tuple(d for d in step.diagonals if d.target in needed),
+        matrices=tuple(m for m in step.matrices if m.target in needed),
+        uses=tuple(u for u in step.uses if u.target in needed),
     )

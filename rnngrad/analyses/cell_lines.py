@@ -224,7 +224,7 @@ def immediate_lines(problem: Problem) -> Iterator[Line]:
 
 def _layer(passes: Passes, at: int) -> tuple[Layer, LayerTrace, Factors]:
     problem = passes.problem
-    layer, share = problem.layers[at], passes.forward.layers(problem)[at]
+    layer, share = problem.layers[at], passes.forward.layers[at]
     return layer, share, GRAPHS[problem.cell.name].factors(share, problem.activation)
 
 

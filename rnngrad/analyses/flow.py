@@ -130,9 +130,8 @@ def _dL_ds(result: Derivation) -> Array:
     """∂L/∂s_t for t = 0 … T, (T+1, S)."""
     problem, back = result.problem, result.passes.backward
     dL_ds = np.empty((problem.steps + 1, problem.state_size))
-    for part, rows in enumerate((back.dL_dh, back.dL_dc)):
-        if rows is not None:
-            dL_ds[:, state_columns(problem.layers, part)] = rows
+    for part, rows in enumerate(back.dL_ds.values()):
+        dL_ds[:, state_columns(problem.layers, part)] = rows
     return dL_ds
 
 

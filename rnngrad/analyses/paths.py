@@ -19,6 +19,7 @@ import numpy as np
 from rnngrad.analyses.derivation import first_use
 from rnngrad.analyses.quantities import Passes
 from rnngrad.arithmetic.arrays import Array, quietly
+from rnngrad.core.arithmetic import SCALED
 from rnngrad.core.jacobians import PulledBack, pulled_back
 from rnngrad.arithmetic.scaled import log10_lengths, scaled
 
@@ -68,7 +69,7 @@ def _collectors(passes: Passes) -> Iterator[_Collector]:
     """Those of W_hh and W_xh, layer by layer."""
     problem = passes.problem
     for at, (layer, share) in enumerate(
-        zip(problem.layers, passes.forward.layers(problem), strict=True)
+        zip(problem.layers, passes.forward.layers, strict=True)
     ):
         yield _Collector(passes, f"W_hh{layer.suffix}", at, share.h[:-1])
         yield _Collector(passes, f"W_xh{layer.suffix}", at, share.x)
@@ -80,7 +81,8 @@ class _Collector:
 
     def __init__(self, passes: Passes, weight: str, layer: int, beside: Array) -> None:
         self.weight, self.layer, self.beside = weight, layer, beside
-        self.recurrent = weight.startswith("W_hh")
+        cell, source = passes.problem.cell, "h⁻" if weight.startswith("W_hh") else "x"
+        self.targets = cell.groups[cell.by_source[source]].targets
         self.first = first_use(passes.problem, weight)
         self.total = passes.backward.weights[weight]
         self.kept: list[Summand] = []
@@ -89,10 +91,10 @@ class _Collector:
 
     def add(self, reached: PulledBack) -> None:
         """Take in all the summands of step k."""
-        if reached.k < self.first or reached.gates is None:
+        if reached.k < self.first or reached.at is None:
             return
-        gates = reached.gates[self.layer]
-        at_a = gates.h if self.recurrent else gates.x
+        at = reached.at[self.layer]
+        at_a = SCALED.join([at[target] for target in self.targets])
         beside = self.beside[reached.k - 1]
         log10_norms = log10_lengths(at_a) + log10_lengths(scaled(beside[np.newaxis]))[0]
         rows = at_a.floats()

@@ -13,7 +13,8 @@ import numpy as np
 from rnngrad.core import jacobians
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.core.backward import bptt
-from rnngrad.core.cells import CELLS, READOUT, stacked
+from rnngrad.cells import CELLS
+from rnngrad.core.cells import READOUT, stacked
 from rnngrad.core.direct import scaled_direct
 from rnngrad.core.forward import forward
 from rnngrad.core.problem import Problem
@@ -101,9 +102,7 @@ def _slopes(passes: Passes) -> Array:
 
 
 def _dL_dc(passes: Passes) -> Array:
-    dL_dc = passes.backward.dL_dc
-    assert dL_dc is not None
-    return dL_dc
+    return passes.backward.dL_ds["c"]
 
 
 def of_parameter(name: str, dims: tuple[str, ...]) -> Quantity:

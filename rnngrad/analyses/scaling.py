@@ -6,7 +6,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from rnngrad.arithmetic.arrays import Array, frozen
-from rnngrad.core.cells import CELLS
+from rnngrad.cells import CELLS
 from rnngrad.core.problem import Problem
 from rnngrad.errors import UsageError, did_you_mean
 

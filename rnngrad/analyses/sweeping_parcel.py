@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.arithmetic.arrays import Array, frozen
-from rnngrad.core.cells import CELLS
+from rnngrad.cells import CELLS
 from rnngrad.core.losses import LOSSES
 from rnngrad.core.outputs import OUTPUTS
 from rnngrad.core.problem import Problem

@@ -1,7 +1,7 @@
-"""Two kinds of numbers for one set of equations: plain floats, and numbers beyond their range.
+"""Two kinds of numbers for one linearised net: plain floats, and numbers beyond their range.
 
-The linearised net is sums and products of slopes, gates and weights. Written once, it runs in
-either kind: floats for back-propagation, ``arithmetic.scaled`` for chains of thousands of Jacobians.
+The linearised net is sums and products of diagonals and weights. Written once, it runs in either
+kind: floats for back-propagation, ``arithmetic.scaled`` for chains of thousands of Jacobians.
 """
 
 from __future__ import annotations
@@ -11,30 +11,23 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from rnngrad.arithmetic.functions import Activation, log2_sigmoid, sigmoid
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.core.memory import scaled_gap, scaled_memory
-from rnngrad.core.outputs import scaled_slope
-from rnngrad.arithmetic.scaled import Scaled, bands, scaled, scaled_from_log2, times
+from rnngrad.arithmetic.scaled import Scaled, bands, scaled, times
 
 Entries: TypeAlias = Any
 """An Array or a Scaled: ``*``, ``+`` and indexing are all that the equations need."""
 
 
 class Arithmetic(NamedTuple):
-    """``of`` takes floats in; ``sigmoid(a)`` and ``slope(record, a)`` = f'(a) are right to rounding
-    as far as the kind reaches; ``matrix`` prepares W for ``multiply(rows, W)`` = rows · W, (n, ·);
-    ``join`` puts parts side by side along the last axis; ``memory`` gives lstm's c and f(c)
-    (``core.memory``), ``gap`` gru's h − tanh(a)."""
+    """``wide``: whether it goes beyond floats. ``matrix`` prepares W for ``multiply(rows, W)`` =
+    rows · W, (n, ·); ``join`` puts parts side by side along the last axis; ``nothing(like, n)`` is 0 in
+    n columns beside the rows of another."""
 
-    of: Callable[[Array], Entries]
-    sigmoid: Callable[[Array], Entries]
-    slope: Callable[[Activation, Array], Entries]
+    wide: bool
     matrix: Callable[[Array], Any]
     multiply: Callable[[Entries, Any], Entries]
     join: Callable[[Sequence[Entries]], Entries]
-    memory: Callable[[Activation, Array, Entries, Entries], tuple[Entries, Entries]]
-    gap: Callable[[Array, Array], Entries]
+    nothing: Callable[[Entries, int], Entries]
 
 
 def _float_join(parts: Sequence[Array]) -> Array:
@@ -50,24 +43,14 @@ def _scaled_join(parts: Sequence[Scaled]) -> Scaled:
     )
 
 
-FLOATS = Arithmetic(
-    of=lambda values: values,
-    sigmoid=sigmoid,
-    slope=lambda record, a: record.slope(a),
-    matrix=lambda W: W,
-    multiply=np.matmul,
-    join=_float_join,
-    memory=lambda record, c, forget, written: (c, record.f(c)),
-    gap=lambda h, a: h - np.tanh(a),
-)
+def _no_floats(like: Array, size: int) -> Array:
+    return np.zeros((*like.shape[:-1], size), like.dtype)
 
-SCALED = Arithmetic(
-    of=scaled,
-    sigmoid=lambda a: scaled_from_log2(log2_sigmoid(a)),
-    slope=scaled_slope,
-    matrix=bands,
-    multiply=times,
-    join=_scaled_join,
-    memory=scaled_memory,
-    gap=scaled_gap,
-)
+
+def _no_scaled(like: Scaled, size: int) -> Scaled:
+    return scaled(np.zeros((*like.shape[:-1], size)))
+
+
+FLOATS = Arithmetic(False, lambda W: W, np.matmul, _float_join, _no_floats)
+
+SCALED = Arithmetic(True, bands, times, _scaled_join, _no_scaled)

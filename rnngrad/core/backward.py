@@ -45,13 +45,15 @@ def bptt_within(
     if not problem.single_rnn:
         direct = dL_da_y @ weights["W_hy"] if problem.has_readout else dL_da_y
         return through_layers(problem, trace, dL_dy, dL_da_y, direct)
+    share, part = trace.layers[0], problem.cell.parts[0]
     slopes = slopes_of(problem.activation, trace.a)
     dLt_dht, dL_dh, dL_da = run_backward(
         weights["W_hh"], slopes, dL_da_y, weights.get("W_hy"), last, enters
     )
     gradients = _parameters(problem, trace, dL_da[:last], dL_da_y[:last])
     dL_dx = dL_da.dot(weights["W_xh"])
-    return BackwardTrace(dL_dy, dL_da_y, dLt_dht, dL_dh, dL_da, dL_dx, gradients)
+    at = {next(iter(share.values)): dL_da}
+    return BackwardTrace(dL_dy, dL_da_y, dLt_dht, {part: dL_dh}, (at,), dL_dx, gradients)
 
 
 def _at_the_output(problem: Problem, trace: ForwardTrace) -> tuple[Array, Array]:

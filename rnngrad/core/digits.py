@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from rnngrad.core.arithmetic import FLOATS
 from rnngrad.arithmetic.arrays import Array, Numbers
-from rnngrad.core.linear import LinearNet
+from rnngrad.core.linear import LinearNet, stacked_matrix
 from rnngrad.core.living import living
 from rnngrad.core.nested import after, scattered, volumes
 from rnngrad.arithmetic.scaled import Scaled
@@ -76,7 +76,7 @@ def with_the_dead(net: LinearNet, steps: int, sure: Sure) -> Array | None:
 
 def _seconds(net: LinearNet, steps: int, digits: int) -> float:
     """About how long two runs take: microseconds for a multiplication, measured on one machine."""
-    size, rows = net.size, sum(len(one.layer.weights["W_hh"]) for one in net.layers)
+    size, rows = net.size, sum(one.width(m.target) for one in net.layers for m in one.cell.step.matrices)//2
     return 2e-6 * (steps * size * size * (size + rows)) * (0.3 + math.pow(digits / 200.0, 1.5))
 
 
@@ -91,8 +91,7 @@ def _decimal(net: LinearNet) -> LinearNet:
     layers = tuple(
         one._replace(
             terms=tuple(_of_scaled(term) for term in one.terms),
-            W_xh_T=_of_floats(one.layer.weights["W_xh"].T),
-            W_hh_T=_of_floats(one.layer.weights["W_hh"].T),
+            forth=tuple(_of_floats(stacked_matrix(one.layer.own, group).T) for group in one.cell.groups),
         )
         for one in net.layers
     )

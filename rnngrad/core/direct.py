@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.core.outputs import SMALLEST_SURE, scaled_gap
+from rnngrad.arithmetic.evaluation import SMALLEST_SURE
+from rnngrad.core.outputs import scaled_gap
 from rnngrad.core.problem import Problem
 from rnngrad.arithmetic.scaled import Scaled, bands, scaled, times
 from rnngrad.core.traces import BackwardTrace, ForwardTrace

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
-from rnngrad.arithmetic.arrays import Numbers, quietly, side_by_side, weighted
-from rnngrad.core.cells import LayerTrace
+from rnngrad.algebra.equations import X
+from rnngrad.algebra.steps import Matrix, before
+from rnngrad.arithmetic.arrays import Array, Numbers, quietly, weighted
+from rnngrad.arithmetic.evaluation import run
 from rnngrad.core.gated_passes import walks_of
 from rnngrad.core.gated_records import Start
 from rnngrad.core.problem import Layer, Problem
 from rnngrad.core.rnn_passes import run_forward
-from rnngrad.core.traces import ForwardTrace
+from rnngrad.core.traces import ForwardTrace, LayerTrace
 
 ALL_FLOAT64 = [np.dtype(np.float64)] * 5
 
@@ -30,14 +35,14 @@ def forward_within(problem: Problem) -> ForwardTrace:
     """The same, to be run within ``quietly()``."""
     if problem.single_rnn:
         a, h = _states(problem)
-        top, c, inner = h, None, None
+        key, part = problem.cell.step.stored[0], problem.cell.parts[0]
+        layers = (LayerTrace(problem.x, {part: h}, {key: a}),)
     else:
         layers = _layers(problem)
-        a, h, c, inner = _side_by_side(layers)
-        top = layers[-1].h
-    a_y = _readout(problem, top[1:])
+        h = layers[-1].h
+    a_y = _readout(problem, h[1:])
     y = problem.output.g(a_y)
-    return ForwardTrace(a, h, a_y, y, _losses(problem, a_y, y), c, inner)
+    return ForwardTrace(layers, a_y, y, _losses(problem, a_y, y))
 
 
 def _states(problem: Problem) -> tuple[Numbers, Numbers]:
@@ -58,62 +63,68 @@ def _states(problem: Problem) -> tuple[Numbers, Numbers]:
     return a, h
 
 
-def _layers(problem: Problem) -> list[LayerTrace]:
+def _layers(problem: Problem) -> tuple[LayerTrace, ...]:
     """Layer by layer, each over the whole sequence."""
     traces: list[LayerTrace] = []
     for layer in problem.layers:
         traces.append(_layer(problem, layer, traces[-1].h[1:] if traces else problem.x))
-    return traces
+    return tuple(traces)
 
 
 def _layer(problem: Problem, layer: Layer, x: Numbers) -> LayerTrace:
     """With as few calls as ``core.gated_passes`` needs, or step by step."""
-    c_0 = None if problem.c_0 is None else problem.c_0[layer.units]
-    walks, start = walks_of(problem.cell), Start(problem.h_0[layer.units], c_0)
-    arrays = (x, start.h, *layer.weights.values(), *(() if c_0 is None else (c_0,)))
+    starts = starts_of(problem, layer)
+    walks = walks_of(problem.cell)
+    arrays = (x, *layer.weights.values(), *starts.values())
     if walks is not None and not any(map(np.iscomplexobj, arrays)):
-        found = walks.forward(layer.weights, x, start)
+        found = walks.forward(layer.weights, x, Start(starts["h"], starts.get("c")))
         if found is not None:
             return found
     return step_by_step(problem, layer, x)
 
 
+def starts_of(problem: Problem, layer: Layer) -> dict[str, Numbers]:
+    """Where each part of a layer's state begins."""
+    return {
+        part: problem.start(index)[layer.parts[index]]
+        for index, part in enumerate(problem.cell.parts)
+    }
+
+
 def step_by_step(problem: Problem, layer: Layer, x: Numbers) -> LayerTrace:
-    """One layer by its cell's equations, in real or complex numbers."""
-    cell, weights = problem.cell, layer.weights
-    u_x = x @ weights["W_xh"].T + cell.bias(weights, "x")
-    W_hh, bias, f = weights["W_hh"], cell.bias(weights, "h"), problem.activation
-    starts = [problem.h_0, problem.c_0][: len(cell.parts)]
-    kind = np.result_type(u_x, *weights.values(), *(s for s in starts if s is not None))
-    states = [np.empty((len(x) + 1, layer.hidden), dtype=kind) for _ in starts]
-    for state, start in zip(states, starts, strict=True):
-        state[0] = 0.0 if start is None else start[layer.units]
-    a, inner = np.empty(u_x.shape, kind), np.empty((len(x), layer.hidden), kind)
-    has_inner = False
-    for t in range(len(x)):
-        before = tuple(state[t] for state in states)
-        after = cell.advance(u_x[t], W_hh.dot(before[0]) + bias, before, f)
-        a[t] = after.a
-        if after.inner is not None:
-            inner[t], has_inner = after.inner, True
-        for state, part in zip(states, after.state, strict=True):
-            state[t + 1] = part
-    c = states[1] if len(states) > 1 else None
-    return LayerTrace(x, a, states[0], c, inner if has_inner else None)
+    """One layer by its cell's equations, in real or complex numbers: definition by definition."""
+    cell, own, functions = problem.cell, layer.own, problem.functions
+    starts = starts_of(problem, layer)
+    kind = np.result_type(x, np.float64, *own.values(), *starts.values())
+    steps, of = len(x), cell.step.sizes
+    states = {part: np.empty((steps + 1, len(start)), kind) for part, start in starts.items()}
+    for part, start in starts.items():
+        states[part][0] = start
+    values = {key: np.empty((steps, layer.sizes[of[key]]), kind) for key in cell.step.stored}
+    matrices = {matrix: _of_matrix(own, matrix) for matrix in cell.step.matrices}
+    ahead = {m: x.dot(W.T) for m, W in matrices.items() if m.source == X}
+    for t in range(steps):
+        now: dict[str, Any] = {X: x[t]} | {before(part): states[part][t] for part in states}
+        known = now | dict(own)
+        for one in cell.step.definitions:
+            total: Any = 0.0
+            tape = cell.tapes.get(one.key)
+            if tape is not None:
+                total = run(tape.instructions, known.__getitem__, functions)[tape.outputs[0]]
+            for m in one.matrices:
+                total = total + (ahead[m][t] if m.source == X else matrices[m].dot(known[m.source]))
+            if one.key in values:
+                values[one.key][t] = total
+            elif one.key in states:
+                states[one.key][t + 1] = total
+            known[one.key] = total
+    return LayerTrace(x, states, values)
 
 
-def _side_by_side(
-    layers: list[LayerTrace],
-) -> tuple[Numbers, Numbers, Numbers | None, Numbers | None]:
-    """a, h, c and inner of all layers, lowest first."""
-    c = [layer.c for layer in layers if layer.c is not None]
-    inner = [layer.inner for layer in layers if layer.inner is not None]
-    return (
-        side_by_side([layer.a for layer in layers]),
-        side_by_side([layer.h for layer in layers]),
-        side_by_side(c) if c else None,
-        side_by_side(inner) if inner else None,
-    )
+def _of_matrix(own: Mapping[str, Array], matrix: Matrix) -> Array:
+    W = own[matrix.parameter]
+    W = W.T if matrix.transposed else W
+    return -W if matrix.sign < 0 else W
 
 
 def _readout(problem: Problem, h: Numbers) -> Numbers:

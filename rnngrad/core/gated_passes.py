@@ -9,10 +9,11 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.core.cells import CELLS, Cell, LayerTrace
-from rnngrad.core.gated_records import Back, Start
+from rnngrad.core.cells import Cell
+from rnngrad.core.gated_records import Start
 from rnngrad.core.gru_passes import gru_back, gru_forward
 from rnngrad.core.lstm_passes import lstm_back, lstm_forward
+from rnngrad.core.traces import Back, LayerTrace
 
 
 class Walks(NamedTuple):
@@ -30,4 +31,4 @@ WALKS: Mapping[str, Walks] = MappingProxyType(
 
 def walks_of(cell: Cell) -> Walks | None:
     """The walks of a cell; None for one of another name, or of other equations under that name."""
-    return WALKS.get(cell.name) if cell is CELLS.get(cell.name) else None
+    return None if cell.own else WALKS.get(cell.name)

@@ -30,27 +30,31 @@ class Start(NamedTuple):
     c: Array | None
 
 
-class Back(NamedTuple):
-    """A layer's backward walk: ∂L/∂h_t and ∂L/∂c_t as they come from step t + 1, (T+1, H), and
-    ∂L/∂u_x, ∂L/∂u_h, (T, G·H)."""
-
-    h: Array
-    c: Array | None
-    at_x: Array
-    at_h: Array
-
-
 SIGMOIDS: Mapping[str, list[bool]] = MappingProxyType(
     {"lstm": [True, True, False, True], "gru": [True, True, False]}
 )
 """cell -> which gates are sigmoids."""
 
+KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"lstm": ("a.i", "a.f", "a.g", "a.o"), "gru": ("a.r", "a.z", "a.n")}
+)
+"""cell -> what its gates' pre-activations are called in a trace."""
 
-def safe(a: Array, cell: str) -> bool:
-    """Whether e⁻ᵃ of every sigmoid is a float, and all else finite; ``a`` (T, G·H) as in traces."""
-    low, high = a.min(axis=0, initial=0.0), a.max(axis=0, initial=0.0)
-    gates = low.reshape(len(SIGMOIDS[cell]), -1)[SIGMOIDS[cell]]
-    return bool(np.isfinite(low).all() and np.isfinite(high).all() and (gates > -LARGEST).all())
+
+def by_gate(a: Array, cell: str) -> dict[str, Array]:
+    """(T, G·H) -> a view for each gate."""
+    keys = KEYS[cell]
+    size = a.shape[1] // len(keys)
+    return {key: a[:, i * size : (i + 1) * size] for i, key in enumerate(keys)}
+
+
+def safe(values: Mapping[str, Array], last: int, cell: str) -> bool:
+    """Whether e⁻ᵃ of every sigmoid is a float, and all else finite, in the first ``last`` steps."""
+    for a, is_sigmoid in zip(values.values(), SIGMOIDS[cell], strict=False):
+        low, high = a[:last].min(initial=0.0), a[:last].max(initial=0.0)
+        if not (np.isfinite(low) and np.isfinite(high)) or (is_sigmoid and low <= -LARGEST):
+            return False
+    return True
 
 
 def signs(cell: str, hidden: int) -> Array:

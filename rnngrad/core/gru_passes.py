@@ -18,21 +18,22 @@ from collections.abc import Mapping
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.core.cells import LayerTrace
 from rnngrad.core.chunk_plans import Costs, Prepare, Recurrence, State, Step
 from rnngrad.core.chunks import advance
 from rnngrad.core.gated_records import (
     BLOCK,
     FEWEST,
     IN_CACHE,
-    Back,
+    KEYS,
     Start,
     backwards,
     blocks,
+    by_gate,
     safe,
     signs,
     values_and_slopes,
 )
+from rnngrad.core.traces import Back, LayerTrace
 
 
 def gru_forward(weights: Mapping[str, Array], x: Array, start: Start) -> LayerTrace | None:
@@ -50,7 +51,8 @@ def gru_forward(weights: Mapping[str, Array], x: Array, start: Start) -> LayerTr
         states = slice(part.start, part.stop + 1)
         _forward_block(W, bias[2 * H :], source, a[part], h[states], inner[part])
     a *= sign
-    return LayerTrace(x, a, h, None, inner) if safe(a, "gru") else None
+    values = by_gate(a, "gru") | {"a.n2": inner}
+    return LayerTrace(x, {"h": h}, values, {KEYS["gru"]: a}) if safe(values, T, "gru") else None
 
 
 def _forward_block(W: Array, bias: Array, source: Array, a: Array, h: Array, inner: Array) -> None:
@@ -136,7 +138,9 @@ def gru_back(trace: LayerTrace, W_hh: Array, direct: Array, last: int) -> Back:
         diagonals = gru_diagonals(trace, part)
         _back_block(W_hh, diagonals, direct[part], h[states], rows[states])
     at_x = np.concatenate([rows[:T, H : 3 * H], rows[:T, 4 * H :]], axis=1)
-    return Back(h, None, at_x, rows[:T, H : 4 * H])
+    at_h = rows[:T, H : 4 * H]
+    at = by_gate(at_x, "gru") | {"a.n2": at_h[:, 2 * H :]}
+    return Back({"h": h}, at, {KEYS["gru"]: at_x, (*KEYS["gru"][:2], "a.n2"): at_h})
 
 
 def _back_block(W_hh: Array, diagonals: Array, direct: Array, h: Array, rows: Array) -> None:
@@ -186,9 +190,9 @@ def _back_step(p: Array, s: State) -> Step:
 def gru_diagonals(trace: LayerTrace, part: slice) -> Array:
     """[z, (1 − z) n' q r', (h_{t−1} − n) z', (1 − z) n' r, (1 − z) n'] (n, 5, H), the terms, a few
     rows at a time: what lies between stays in the cache."""
-    assert trace.inner is not None
     H = trace.h.shape[1]
-    a, h, inner = trace.a[part].reshape(-1, 3, H), trace.h[part], trace.inner[part]
+    a = trace.joined(KEYS["gru"])[part].reshape(-1, 3, H)
+    h, inner = trace.h[part], trace.values["a.n2"][part]
     diagonals = np.empty((len(a), 5, H))
     for rows in blocks(len(a), IN_CACHE // max(H, 1) + 1):
         _diagonals(a[rows], h[rows], inner[rows], diagonals[rows])

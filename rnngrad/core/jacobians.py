@@ -14,9 +14,9 @@ import numpy as np
 from rnngrad.core.arithmetic import FLOATS, SCALED
 from rnngrad.arithmetic.arrays import Array, Integers, quietly
 from rnngrad.core.chain_norms import log10_norms
-from rnngrad.core.linear import AtGates, linear_net
+from rnngrad.core.linear import Rows, linear_net
 from rnngrad.core.linear_chain import Aligned, aligned_chain
-from rnngrad.core.outputs import scaled_slope
+from rnngrad.arithmetic.evaluation import scaled_slope
 from rnngrad.core.path_norms import log10_path_norms
 from rnngrad.core.problem import Problem
 from rnngrad.core.products import products, sizes_of
@@ -141,14 +141,14 @@ class _Norms:
 class PulledBack(NamedTuple):
     """What reaches step k: row i of ``at_s`` is ∂L_t/∂s_k for t = ``steps[i]``, largest t first.
 
-    ``gates`` is what the same rows are at the pre-activations of step k, layer by layer: for rnn
+    ``at`` is what the same rows are at what the graph of step k keeps, layer by layer: for rnn ``a.h`` is
     ∂L_t/∂a_k = ∂L_t/∂h_k ∘ σ'(a_k). None for k = 0.
     """
 
     k: int
     steps: Integers
     at_s: Scaled
-    gates: tuple[AtGates, ...] | None
+    at: tuple[Rows, ...] | None
 
 
 def pulled_back(problem: Problem, trace: ForwardTrace, direct: Scaled) -> Iterator[PulledBack]:
@@ -171,7 +171,7 @@ def pulled_back(problem: Problem, trace: ForwardTrace, direct: Scaled) -> Iterat
         if not len(steps):
             continue
         pulled = net.pull(rows, k)
-        yield PulledBack(k, steps, rows, pulled.gates)
+        yield PulledBack(k, steps, rows, pulled.at)
         rows = pulled.rows
     yield PulledBack(0, steps, rows, None)
 

@@ -1,9 +1,9 @@
 """The net linearised along a trace: rows pulled back through a step, tangents pushed through it.
 
-One step of one layer, for any cell (``core.cells``):
+One step of one layer is the graph of its cell (``algebra.steps``): edges that are a diagonal, the
+layer's *terms*, or a matrix. A row ∂L/∂s_t goes back along all edges, a tangent forward:
 
-    ∂L/∂s_t  ->  ∂L/∂u_x, ∂L/∂u_h  ->  ∂L/∂s_{t−1} = what is kept + ∂L/∂u_h · W_hh
-                                       ∂L/∂h_t of the layer below += ∂L/∂u_x · W_xh
+    ∂L/∂source += ∂L/∂target ∘ term        ∂L/∂source += ∂L/∂target · W
 
 In a stack the rows go down through the layers within the step, so a path from a layer to the one
 above belongs to the Jacobian of step t, which is block lower triangular. All of it runs in floats
@@ -12,47 +12,53 @@ or beyond their range (``core.arithmetic``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from rnngrad.algebra.equations import X
+from rnngrad.algebra.steps import before
+from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.core.arithmetic import Arithmetic, Entries
-from rnngrad.arithmetic.arrays import Integers
-from rnngrad.core.cells import Cell, Gates, Terms, split
+from rnngrad.core.cells import Cell, Group
 from rnngrad.core.problem import Layer, Problem
+from rnngrad.core.terms import Terms, terms_of
 from rnngrad.core.traces import ForwardTrace
 
-
-class AtGates(NamedTuple):
-    """∂L/∂u_x and ∂L/∂u_h of one layer, (n, G·H): the same but for gru."""
-
-    x: Entries
-    h: Entries
+Rows = Mapping[str, Entries]
+"""Rows at what the graph keeps and at s_{t−1}, by key."""
 
 
 class Pulled(NamedTuple):
-    """Rows at s_{t−1}, (n, S), and on their way there at the pre-activations of each layer."""
+    """Rows at s_{t−1}, (n, S), and on their way there at what the graph of each layer keeps."""
 
     rows: Entries
-    gates: tuple[AtGates, ...]
+    at: tuple[Rows, ...]
 
 
 class LinearLayer(NamedTuple):
-    """A layer's terms over all steps and its matrices, prepared."""
+    """A layer's terms over all steps and its matrices, prepared: for each group of the cell the
+    stacked [W_1; W_2; …] (``back``) and its transpose (``forth``)."""
 
     layer: Layer
+    cell: Cell
     terms: Terms
-    W_xh: Any
-    W_hh: Any
-    W_xh_T: Any
-    W_hh_T: Any
+    back: tuple[Any, ...]
+    forth: tuple[Any, ...]
+
+    def term(self, target: str, source: str) -> Entries:
+        """∂target/∂source over all steps, (T, n)."""
+        return self.terms[self.cell.terms.index((target, source))]
+
+    def width(self, key: str) -> int:
+        """The size of what a key stands for."""
+        return self.layer.sizes[self.cell.step.sizes[key]]
 
 
 class LinearNet(NamedTuple):
     """All layers, lowest first, in one arithmetic."""
 
-    cell: Cell
     layers: tuple[LinearLayer, ...]
     kind: Arithmetic
 
@@ -63,57 +69,123 @@ class LinearNet(NamedTuple):
 
     def pull(self, rows: Entries, t: int) -> Pulled:
         """Rows ∂L/∂s_t, (n, S) -> ∂L/∂s_{t−1}, through step t (from 1)."""
-        kind, states, gates = self.kind, [], []
+        states, reached = [], []
         from_above: Entries | None = None
         for one in reversed(self.layers):
             parts = [rows[..., part] for part in one.layer.state]
             if from_above is not None:
                 parts[0] = parts[0] + from_above
-            pulled = self.cell.pull(_at(one.terms, t), tuple(parts))
-            reached = AtGates(kind.join(pulled.at_x), kind.join(pulled.at_h))
-            to_h, kept = kind.multiply(reached.h, one.W_hh), pulled.kept
-            first = to_h if kept[0] is None else kept[0] + to_h
-            states.append(kind.join([first, *kept[1:]]))
-            gates.append(reached)
-            if one is not self.layers[0]:
-                from_above = kind.multiply(reached.x, one.W_xh)
-        return Pulled(kind.join(states[::-1]), tuple(gates[::-1]))
+            lowest = one is self.layers[0]
+            at = pull_layer(one, self.kind, parts, t, to_x=not lowest)
+            states.append(self.kind.join([at[before(part)] for part in one.cell.parts]))
+            reached.append(at)
+            from_above = at.get(X)
+        return Pulled(self.kind.join(states[::-1]), tuple(reached[::-1]))
 
     def push(self, tangents: Entries, t: int) -> Entries:
         """Tangents ṡ_{t−1}, a row each, (n, S) -> ṡ_t; the inputs held fixed."""
         states: list[Entries] = []
+        from_below: Entries | None = None
         for one in self.layers:
-            parts = tuple(tangents[..., part] for part in one.layer.state)
-            u_h = split(self.kind.multiply(parts[0], one.W_hh_T), len(self.cell.gates))
-            u_x = self._from_below(states[-1], one) if states else None
-            after = self.cell.push(_at(one.terms, t), u_x, u_h, parts)
-            states.append(self.kind.join(after))
+            parts = [tangents[..., part] for part in one.layer.state]
+            after = push_layer(one, self.kind, parts, t, from_below)
+            states += after
+            from_below = after[0]
         return self.kind.join(states)
 
-    def _from_below(self, state: Entries, one: LinearLayer) -> Gates:
-        """W_xh times the ḣ_t of the layer below, whose ṡ_t is ``state``."""
-        hidden = one.layer.weights["W_xh"].shape[1]
-        return split(self.kind.multiply(state[..., :hidden], one.W_xh_T), len(self.cell.gates))
+
+def pull_layer(
+    one: LinearLayer, kind: Arithmetic, parts: Sequence[Entries], t: int, *, to_x: bool
+) -> dict[str, Entries]:
+    """Rows at the parts of s_t of a layer -> rows at all that the graph keeps, at s_{t−1}, and at
+    x_t where ``to_x``."""
+    cell, terms = one.cell, one.terms
+    at: dict[str, Entries] = dict(zip(cell.parts, parts, strict=True))
+
+    def add(key: str, more: Entries) -> None:
+        at[key] = at[key] + more if key in at else more
+
+    def through_matrices(source: str) -> None:
+        place = cell.by_source.get(source)
+        if place is not None:
+            rows = kind.join([at[target] for target in cell.groups[place].targets])
+            add(source, kind.multiply(rows, one.back[place]))
+
+    for key in reversed(cell.step.kept):
+        through_matrices(key)
+        row = at[key]
+        for source, place in cell.by_target[key]:
+            if to_x or source != X:
+                add(source, row if place is None else row * terms[place][t - 1])
+    for part in cell.parts:
+        through_matrices(before(part))
+        if before(part) not in at:
+            at[before(part)] = kind.nothing(parts[0], one.width(part))
+    if to_x:
+        through_matrices(X)
+        if X not in at:
+            at[X] = kind.nothing(parts[0], one.layer.sizes[X])
+    return at
 
 
-def _at(terms: Terms, t: int) -> Terms:
-    return tuple(term[t - 1] for term in terms)
+def push_layer(
+    one: LinearLayer, kind: Arithmetic, parts: Sequence[Entries], t: int, x: Entries | None
+) -> list[Entries]:
+    """Tangents of the parts of s_{t−1}, and of x_t unless it is held fixed -> those of s_t."""
+    cell, terms = one.cell, one.terms
+    at: dict[str, Entries] = {before(p): row for p, row in zip(cell.parts, parts, strict=True)}
+    if x is not None:
+        at[X] = x
+
+    def add(key: str, more: Entries) -> None:
+        at[key] = at[key] + more if key in at else more
+
+    def through_matrices(source: str) -> None:
+        place = cell.by_source.get(source)
+        if place is not None and source in at:
+            product, start = kind.multiply(at[source], one.forth[place]), 0
+            for target in cell.groups[place].targets:
+                stop = start + one.width(target)
+                add(target, product[..., start:stop])
+                start = stop
+
+    for key in (X, *map(before, cell.parts)):
+        through_matrices(key)
+    for key in cell.step.kept:
+        for source, place in cell.by_target[key]:
+            if source in at:
+                add(key, at[source] if place is None else at[source] * terms[place][t - 1])
+        through_matrices(key)
+    return [
+        at[part] if part in at else kind.nothing(parts[0], one.width(part)) for part in cell.parts
+    ]
+
+
+def stacked_matrix(own: Mapping[str, Array], group: Group) -> Array:
+    """[±W_1; ±W_2; …]: the matrices of a group, a block of rows each."""
+    blocks = []
+    for matrix in group.matrices:
+        W = own[matrix.parameter]
+        W = W.T if matrix.transposed else W
+        blocks.append(-W if matrix.sign < 0 else W)
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+
+def linear_layer(layer: Layer, cell: Cell, terms: Terms, kind: Arithmetic) -> LinearLayer:
+    """A layer with the terms that are given."""
+    whole = [stacked_matrix(layer.own, group) for group in cell.groups]
+    return LinearLayer(
+        layer, cell, terms, tuple(map(kind.matrix, whole)), tuple(kind.matrix(W.T) for W in whole)
+    )
 
 
 def linear_net(problem: Problem, trace: ForwardTrace, kind: Arithmetic) -> LinearNet:
     """The net linearised along its trajectory. To be run within ``quietly()``."""
     layers = [
-        LinearLayer(
-            layer,
-            problem.cell.linearise(share, problem.activation, kind),
-            kind.matrix(layer.weights["W_xh"]),
-            kind.matrix(layer.weights["W_hh"]),
-            kind.matrix(layer.weights["W_xh"].T),
-            kind.matrix(layer.weights["W_hh"].T),
-        )
-        for layer, share in zip(problem.layers, trace.layers(problem), strict=True)
+        linear_layer(layer, problem.cell, terms_of(problem, layer, share, kind.wide), kind)
+        for layer, share in zip(problem.layers, trace.layers, strict=True)
     ]
-    return LinearNet(problem.cell, tuple(layers), kind)
+    return LinearNet(tuple(layers), kind)
 
 
 def state_columns(layers: Sequence[Layer], part: int) -> Integers:

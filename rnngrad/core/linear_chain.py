@@ -82,9 +82,9 @@ def _exactly(net: LinearNet, now: Aligned, reached: int) -> Iterator[Aligned]:
 
 def _weights_fit(problem: Problem) -> bool:
     return all(
-        _near_one(problem.weights[name + layer.suffix])
+        _near_one(layer.own[matrix.parameter])
         for layer in problem.layers
-        for name in ("W_xh", "W_hh")
+        for matrix in problem.cell.step.matrices
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from rnngrad.core.arithmetic import FLOATS
 from rnngrad.arithmetic.arrays import Numbers
-from rnngrad.core.linear import LinearNet
+from rnngrad.core.linear import LinearNet, stacked_matrix
 from rnngrad.arithmetic.scaled import Scaled, scaled
 
 PRIME = 2**61 - 1
@@ -25,8 +25,7 @@ def living(net: LinearNet, steps: int) -> list[int]:
     layers = tuple(
         one._replace(
             terms=tuple(_residues(term) for term in one.terms),
-            W_xh_T=_residues(scaled(one.layer.weights["W_xh"].T)),
-            W_hh_T=_residues(scaled(one.layer.weights["W_hh"].T)),
+            forth=tuple(_residues(scaled(stacked_matrix(one.layer.own, group).T)) for group in one.cell.groups),
         )
         for one in net.layers
     )

@@ -21,21 +21,22 @@ from collections.abc import Mapping
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.core.cells import LayerTrace
 from rnngrad.core.chunk_plans import Costs, Recurrence, State, Step
 from rnngrad.core.chunks import advance
 from rnngrad.core.gated_records import (
     BLOCK,
     FEWEST,
     IN_CACHE,
-    Back,
+    KEYS,
     Start,
     backwards,
     blocks,
+    by_gate,
     safe,
     signs,
     values_and_slopes,
 )
+from rnngrad.core.traces import Back, LayerTrace
 
 
 def lstm_forward(weights: Mapping[str, Array], x: Array, start: Start) -> LayerTrace | None:
@@ -51,7 +52,8 @@ def lstm_forward(weights: Mapping[str, Array], x: Array, start: Start) -> LayerT
         states = slice(part.start, part.stop + 1)
         _forward_block(W, source, a[part], h[states], c[states])
     a *= sign
-    return LayerTrace(x, a, h, c, None) if safe(a, "lstm") else None
+    values = by_gate(a, "lstm")
+    return LayerTrace(x, {"h": h, "c": c}, values, {KEYS["lstm"]: a}) if safe(values, T, "lstm") else None
 
 
 def _forward_block(W: Array, source: Array, a: Array, h: Array, c: Array) -> None:
@@ -124,7 +126,8 @@ def lstm_back(trace: LayerTrace, W_hh: Array, direct: Array, last: int) -> Back:
         states = slice(part.start, end + 1)
         diagonals = lstm_diagonals(trace, part)
         _back_block(W_hh, diagonals, direct[part], h[states], rows[states])
-    return Back(h, rows[:, :H], rows[:T, H:], rows[:T, H:])
+    at = rows[:T, H:]
+    return Back({"h": h, "c": rows[:, :H]}, by_gate(at, "lstm"), {KEYS["lstm"]: at})
 
 
 def _back_block(W_hh: Array, diagonals: Array, direct: Array, h: Array, rows: Array) -> None:
@@ -183,9 +186,8 @@ def _back_step(p: Array, s: State) -> Step:
 def lstm_diagonals(trace: LayerTrace, part: slice) -> Array:
     """[f, i' g, f' c_{t−1}, i g', o' tanh(c), o (1 − tanh²c)] (n, 6, H), the terms, a few rows at a
     time: what lies between stays in the cache."""
-    assert trace.c is not None
-    c, H = trace.c[part.start : part.stop + 1], trace.h.shape[1]
-    a = trace.a[part].reshape(-1, 4, H)
+    c, H = trace.states["c"][part.start : part.stop + 1], trace.h.shape[1]
+    a = trace.joined(KEYS["lstm"])[part].reshape(-1, 4, H)
     diagonals = np.empty((len(a), 6, H))
     for rows in blocks(len(a), IN_CACHE // max(H, 1) + 1):
         _diagonals(a[rows], c[rows.start : rows.stop + 1], diagonals[rows])

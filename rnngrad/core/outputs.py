@@ -16,15 +16,10 @@ from rnngrad.arithmetic.functions import (
     LOG2_E,
     Activation,
     log1p,
-    log2_sigmoid,
-    log2_softplus,
 )
 from rnngrad.arithmetic.arrays import Array, Numbers
+from rnngrad.arithmetic.evaluation import scaled_slope
 from rnngrad.arithmetic.scaled import Scaled, scaled, scaled_from_log2, total
-
-SMALLEST_SURE = 2.0**-1000
-"""Below it a product of floats may be subnormal, and is taken from its logarithm."""
-
 
 class Output(NamedTuple):
     """y_t = g(a_t) for every step at once: a, y and ∂L/∂y are (T, O).
@@ -68,17 +63,6 @@ def scaled_gap(output: Output, target: Array, a: Array, y: Array) -> Scaled:
 def _side(limit: float) -> float:
     """The sign of limit − y: y stays below an upper limit and above a lower one (0 or −1)."""
     return 1.0 if limit > 0 else -1.0
-
-
-def scaled_slope(record: Activation, a: Array) -> Scaled:
-    """f'(a), right to rounding even where it is no normal float any more."""
-    slope = record.slope(a)
-    exact = scaled(slope)
-    tiny = slope < SMALLEST_SURE
-    if tiny.any():
-        below = scaled_from_log2(record.log2_slope(a[tiny]))
-        exact.mantissa[tiny], exact.exponent[tiny] = below.mantissa, below.exponent
-    return exact
 
 
 def softmax(a: Numbers) -> Numbers:
@@ -154,18 +138,10 @@ def _elementwise(record: Activation) -> Output:
     def jacobian(a: Array, y: Array) -> Array:
         return record.slope(a)[:, :, np.newaxis] * np.eye(a.shape[1])
 
-    limits = MappingProxyType(_LIMITS.get(record.name, {}))
-    return Output(record.name, record.f, pull_back, scaled_pull_back, jacobian, record, limits)
+    return Output(
+        record.name, record.f, pull_back, scaled_pull_back, jacobian, record, record.tends
+    )
 
-
-_LIMITS: Mapping[str, dict[float, Callable[[Array], Array]]] = {
-    "sigmoid": {0.0: log2_sigmoid, 1.0: lambda a: log2_sigmoid(-a)},
-    "tanh": {
-        1.0: lambda a: 1.0 + log2_sigmoid(-2.0 * a),
-        -1.0: lambda a: 1.0 + log2_sigmoid(2.0 * a),
-    },
-    "softplus": {0.0: log2_softplus},
-}
 
 _RECORDS = (
     *(_elementwise(record) for record in ACTIVATIONS.values()),

@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+
 from rnngrad.arithmetic.functions import Activation
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.core.cells import Cell
+from rnngrad.arithmetic.evaluation import Functions
+from rnngrad.core.cells import Cell, sizes_in
 from rnngrad.core.losses import Loss
 from rnngrad.core.outputs import Output
 from rnngrad.errors import UsageError
@@ -29,16 +32,27 @@ class Layer(NamedTuple):
     """One layer of a net, and where it stands in the arrays of the whole.
 
     ``suffix`` is what its parameters' names end in: nothing, or ``.0``, ``.1`` … in a stack;
-    ``weights`` has the cell's own names. ``units`` are its columns of h (and c), ``gates`` those of
-    a, ``state`` those of s, one slice a part.
+    ``weights`` has the cell's own names, ``own`` those of its equations. ``sizes`` is the number of
+    each letter. ``parts`` are its columns of each part of the state of all layers, ``state`` those
+    of s.
     """
 
     suffix: str
     weights: Mapping[str, Array]
-    hidden: int
-    units: slice
-    gates: slice
+    own: Mapping[str, Array]
+    sizes: Mapping[str, int]
+    parts: tuple[slice, ...]
     state: tuple[slice, ...]
+
+    @property
+    def hidden(self) -> int:
+        """The size of h, the first part."""
+        return self.units.stop - self.units.start
+
+    @property
+    def units(self) -> slice:
+        """Its columns of h."""
+        return self.parts[0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,8 +65,8 @@ class Problem:
 
     for the cell ``rnn``; the others in ``core.cells``. ``weights`` maps the cell's names to arrays,
     in a stack with the layer's number behind a dot (``W_hy`` and ``b_y`` may be absent together:
-    then y_t = g(h_t)). ``x`` (T, I), ``h_0`` (H,), ``c_0`` likewise for lstm, all layers one after
-    the other. ``targets`` (T, O), ``loss`` and ``loss_weights`` (T,) (0 where a step does not
+    then y_t = g(h_t)). ``x`` (T, I), ``h_0`` (H,), all layers one after the other; ``starts`` has what the other parts of the state begin with, such as c (0 where it is
+    missing). ``targets`` (T, O), ``loss`` and ``loss_weights`` (T,) (0 where a step does not
     count, 1/n each for a mean) are None together when there is no loss. ``draw`` rebuilds the
     problem under another seed; it is None where nothing is random. ``trained`` tells of the
     model's file that the weights came from, if any. ``lengthen`` rebuilds it with so many steps; it
@@ -72,7 +86,7 @@ class Problem:
     seed: int = 0
     draw: Callable[[int], Problem] | None = field(default=None, repr=False)
     lengthen: Callable[[int], Problem] | None = field(default=None, repr=False)
-    c_0: Array | None = None
+    starts: Mapping[str, Array] = field(default_factory=dict)
     trained: TrainedIn | None = None
 
     @property
@@ -100,7 +114,7 @@ class Problem:
     @property
     def state_size(self) -> int:
         """S, the length of the recurrent state: H, or 2H for lstm."""
-        return self.hidden * len(self.cell.parts)
+        return int(self.layers[-1].state[-1].stop)
 
     @property
     def has_readout(self) -> bool:
@@ -120,38 +134,49 @@ class Problem:
     @property
     def depth(self) -> int:
         """How many layers there are."""
-        return 1 if "W_hh" in self.weights else sum(n.startswith("W_hh.") for n in self.weights)
+        first = next(iter(self.cell.parameters))
+        return 1 if first in self.weights else sum(n.startswith(f"{first}.") for n in self.weights)
 
     @property
     def single_rnn(self) -> bool:
         """One layer of rnn, where s_t is h_t and ∂h_t/∂h_{t−1} = diag(σ'(a_t)) W_hh."""
-        return self.cell.name == "rnn" and "W_hh" in self.weights
+        return self.cell.activation is None and "W_hh" in self.weights
+
+    @property
+    def functions(self) -> Functions:
+        """What the signs of the cell's equations stand for."""
+        return self.cell.functions(self.activation)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers, lowest first."""
         suffixes = ("",) if self.depth == 1 else tuple(f".{at}" for at in range(self.depth))
-        layers, units, state = [], 0, 0
+        layers: list[Layer] = []
         for suffix in suffixes:
-            layer = self._layer(suffix, units, state)
-            layers.append(layer)
-            units, state = layer.units.stop, layer.state[-1].stop
+            layers.append(self._layer(suffix, layers[-1] if layers else None))
         return tuple(layers)
 
-    def _layer(self, suffix: str, units: int, state: int) -> Layer:
+    def _layer(self, suffix: str, below: Layer | None) -> Layer:
         cell = self.cell
         weights = {name: self.weights[name + suffix] for name in cell.parameters}
-        hidden = int(weights["W_hh"].shape[1])
-        gates = len(cell.gates)
-        starts = [state + part * hidden for part in range(len(cell.parts))]
-        return Layer(
-            suffix,
-            weights,
-            hidden,
-            slice(units, units + hidden),
-            slice(gates * units, gates * (units + hidden)),
-            tuple(slice(start, start + hidden) for start in starts),
-        )
+        sizes = sizes_in(cell, weights)
+        sizes.setdefault(cell.letters[0], self.hidden)
+        sizes["x"] = self.inputs if below is None else below.hidden
+        parts, state = [], []
+        stop = 0 if below is None else below.state[-1].stop
+        for index, letter in enumerate(cell.letters):
+            start = 0 if below is None else below.parts[index].stop
+            parts.append(slice(start, start + sizes[letter]))
+            state.append(slice(stop, stop + sizes[letter]))
+            stop += sizes[letter]
+        return Layer(suffix, weights, cell.split(weights), sizes, tuple(parts), tuple(state))
+
+    def start(self, index: int) -> Array:
+        """What a part of the state begins with, all layers."""
+        if index == 0:
+            return self.h_0
+        size = self.layers[-1].parts[index].stop
+        return self.starts.get(self.cell.parts[index], np.zeros(size))
 
     def redraw(self, seed: int) -> Problem:
         """The same spec with its random numbers drawn from another seed."""

@@ -22,7 +22,7 @@ from rnngrad.arithmetic.functions import Activation
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.chunk_plans import Costs, Prepare, Recurrence, State, Step
 from rnngrad.core.chunks import advance
-from rnngrad.core.outputs import SMALLEST_SURE, scaled_slope
+from rnngrad.arithmetic.evaluation import SMALLEST_SURE, scaled_slope
 from rnngrad.arithmetic.scaled import Scaled
 
 InPlace = Callable[[Array, Array], object]

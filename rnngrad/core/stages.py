@@ -24,9 +24,9 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.core.arithmetic import SCALED
-from rnngrad.core.cells import split
+from rnngrad.algebra.steps import before
 from rnngrad.core.exact_rank import exact_rank
-from rnngrad.core.linear import LinearNet
+from rnngrad.core.linear import LinearLayer, LinearNet, push_layer
 from rnngrad.arithmetic.scaled import Bands, Scaled, scaled
 
 Stage = Callable[[Scaled, int], Scaled]
@@ -49,29 +49,28 @@ class Stages(NamedTuple):
 
     @property
     def _remembers(self) -> bool:
-        """Whether there is a c."""
-        return len(self.net.cell.parts) > 1
+        """Whether the state is [h, c] of lstm."""
+        return self.net.layers[0].cell.name == "lstm" and not self.net.layers[0].cell.own
 
     def kept(self, rows: Scaled, t: int) -> Scaled:
         """c -> f c (lstm)."""
         parts = []
         for one in self.net.layers:
             h, c = one.layer.state
-            parts += [rows[:, h], rows[:, c] * one.terms[0][t - 1]]
+            parts += [rows[:, h], rows[:, c] * one.term("c", before("c"))[t - 1]]
         return _joined(parts)
 
     def within(self, rows: Scaled, t: int) -> Scaled:
         """Each layer by itself, as if its inputs were held fixed; lstm: h -> A h, c -> c + K h."""
         parts: list[Scaled] = []
         for one in self.net.layers:
-            terms = tuple(term[t - 1] for term in one.terms)
-            state = tuple(rows[:, part] for part in one.layer.state)
-            u_h = split(SCALED.multiply(state[0], one.W_hh_T), len(self.net.cell.gates))
+            state = [rows[:, part] for part in one.layer.state]
             if self._remembers:
-                _, _, i, f, g, o = terms
-                parts += [u_h[3] * o, state[1] + u_h[0] * i + u_h[1] * f + u_h[2] * g]
+                u_i, u_f, u_g, u_o = _gates(one, before("h"), state[0])
+                h, c = u_o * _at(one, "h", "a.o", t), state[1] + u_i * _at(one, "c", "a.i", t)
+                parts += [h, c + u_f * _at(one, "c", "a.f", t) + u_g * _at(one, "c", "a.g", t)]
             else:
-                parts += self.net.cell.push(terms, None, u_h, state)
+                parts += push_layer(one, SCALED, state, t, None)
         return _joined(parts)
 
     def upward(self, rows: Scaled, t: int) -> Scaled:
@@ -79,15 +78,12 @@ class Stages(NamedTuple):
         parts: list[Scaled] = []
         below: Scaled | None = None
         for one in self.net.layers:
-            terms = tuple(term[t - 1] for term in one.terms)
             state = [rows[:, part] for part in one.layer.state]
             if self._remembers:
-                state[0] = state[0] + terms[1] * state[1]
+                state[0] = state[0] + _at(one, "h", "c", t) * state[1]
             if below is not None:
-                u_x = split(SCALED.multiply(below, one.W_xh_T), len(self.net.cell.gates))
-                nothing = scaled(np.zeros(u_x[0].shape))
-                none = (nothing,) * len(self.net.cell.gates)
-                added = self.net.cell.push(terms, u_x, none, none[: len(state)])
+                none = [scaled(np.zeros(part.shape)) for part in state]
+                added = push_layer(one, SCALED, none, t, below)
                 state = [part + more for part, more in zip(state, added, strict=True)]
             below = state[0]
             parts += state
@@ -99,8 +95,7 @@ def sizes_of(net: LinearNet) -> LinearNet:
     layers = tuple(
         one._replace(
             terms=tuple(abs(term) for term in one.terms),
-            W_xh_T=_absolute(one.W_xh_T),
-            W_hh_T=_absolute(one.W_hh_T),
+            forth=tuple(map(_absolute, one.forth)),
         )
         for one in net.layers
     )
@@ -110,10 +105,22 @@ def sizes_of(net: LinearNet) -> LinearNet:
 def missing_ranks(net: LinearNet) -> int:
     """How many directions die at every step, at least: where the matrix that a determinant hangs on
     is exactly singular (not in gru, whose state is kept by z as well)."""
-    if net.cell.name == "gru":
+    if net.layers[0].cell.name not in ("rnn", "lstm"):
         return 0
     last = (one.layer.weights["W_hh"][-one.layer.hidden :] for one in net.layers)
     return sum(len(W) - exact_rank(W) for W in last)
+
+
+def _gates(one: LinearLayer, source: str, rows: Scaled) -> list[Scaled]:
+    """What a group of matrices makes of tangents, block by block."""
+    product = SCALED.multiply(rows, one.forth[one.cell.by_source[source]])
+    size = one.layer.hidden
+    return [product[..., i * size : (i + 1) * size] for i in range(product.shape[-1] // size)]
+
+
+def _at(one: LinearLayer, target: str, source: str, t: int) -> Scaled:
+    term: Scaled = one.term(target, source)[t - 1]
+    return term
 
 
 def _absolute(matrix: Bands) -> Bands:

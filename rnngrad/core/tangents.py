@@ -13,11 +13,13 @@ import numpy as np
 
 from rnngrad.core.arithmetic import FLOATS, SCALED
 from rnngrad.arithmetic.arrays import Array, Integers
-from rnngrad.core.cells import Terms
 from rnngrad.core.exact_rank import exact_rank
 from rnngrad.core.jacobians import scaled_slopes
-from rnngrad.core.linear import LinearNet, linear_net
-from rnngrad.core.problem import Layer, Problem
+from rnngrad.algebra.steps import before
+from rnngrad.core.cells import Cell
+from rnngrad.core.linear import LinearLayer, LinearNet, linear_net
+from rnngrad.core.problem import Problem
+from rnngrad.core.terms import Terms
 from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.core.traces import ForwardTrace
 
@@ -91,8 +93,8 @@ class OfAny:
     """Any cell, any number of layers.
 
     A stack is block triangular, so reducible. det ∂s_t/∂s_{t−1} of lstm is that of
-    diag(f_t ∘ o_t (1 − o_t) tanh(c_t)) W_ho, so it is singular where W_ho is; that of gru vanishes
-    by chance alone.
+    diag(f_t ∘ o_t (1 − o_t) tanh(c_t)) W_ho, so it is singular where W_ho is, or a term is 0; that
+    of gru vanishes by chance alone. Of other cells it is asked of the first step's Jacobian.
     """
 
     def __init__(self, problem: Problem, trace: ForwardTrace) -> None:
@@ -100,9 +102,8 @@ class OfAny:
         self.steps, self.size = problem.steps, problem.state_size
         self.exact = linear_net(problem, trace, SCALED)
         self.net = linear_net(problem, trace, FLOATS)
-        self.reducible = len(layers) > 1 or not irreducible(_who_reaches_whom(layers[0]))
-        singular = any(_always_singular(problem, layer) for layer in layers)
-        self.may_die = singular or _vanishing(self.exact)
+        self.reducible = len(layers) > 1 or not irreducible(_who_reaches_whom(self.net))
+        self.may_die = any(map(_singular, self.exact.layers))
         self.undefined = not all(
             np.isfinite(term.mantissa).all() for one in self.exact.layers for term in one.terms
         )
@@ -127,25 +128,36 @@ def _near_one(term: Scaled) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     return np.asarray(near.all(axis=1))
 
 
-def _who_reaches_whom(layer: Layer) -> Array:
-    """|W_hh| summed over the gates, (H, H): what couples one unit to another."""
-    W = np.abs(layer.weights["W_hh"])
-    return np.asarray(W.reshape(-1, layer.hidden, layer.hidden).sum(axis=0))
+def _who_reaches_whom(net: LinearNet) -> Array:
+    """|∂s_t/∂s_{t−1}| of a single layer in sizes alone, (S, S), with every diagonal 1 where it is
+    not 0 throughout: what couples one entry of the state to another. For lstm the coupling of the
+    units."""
+    layer = net.layers[0]
+    if layer.cell.parts == ("h", "c") and not layer.cell.own or layer.cell.name == "gru":
+        W = np.abs(layer.layer.weights["W_hh"])
+        return np.asarray(W.reshape(-1, layer.layer.hidden, layer.layer.hidden).sum(axis=0))
+    ones = tuple((np.abs(term).max(axis=0) > 0).astype(np.float64)[np.newaxis] for term in layer.terms)
+    sizes = layer._replace(terms=ones, back=tuple(map(np.abs, layer.back)))
+    return np.asarray(net._replace(layers=(sizes,)).pull(np.eye(net.size), 1).rows)
 
 
-def _always_singular(problem: Problem, layer: Layer) -> bool:
-    """Whether no step's Jacobian of this layer has full rank."""
-    W = layer.weights["W_hh"]
-    if problem.cell.name == "gru":
+def _singular(one: LinearLayer) -> bool:
+    """Whether some step's Jacobian of this layer may be exactly singular."""
+    cell = one.cell
+    if cell.name == "gru" and not cell.own:
         return False
-    return _exactly_singular(W[-layer.hidden :])
+    if cell.name in ("rnn", "lstm") and not cell.own:
+        last = one.term("h", "a.o" if cell.name == "lstm" else "a.h")
+        W = one.layer.weights["W_hh"][-one.layer.hidden :]
+        return _exactly_singular(W) or bool((last.mantissa == 0).any())
+    dead = any(bool((term.mantissa == 0).any()) for term in one.terms)
+    unread = any(before(part) not in _sources(cell) for part in cell.parts)
+    return dead or unread
 
 
-def _vanishing(net: LinearNet) -> bool:
-    """Whether the term that a determinant hangs on is exactly 0 somewhere: the last one."""
-    if net.cell.name == "gru":
-        return False
-    return any(bool((one.terms[-1].mantissa == 0).any()) for one in net.layers)
+def _sources(cell: Cell) -> set[str]:
+    """What a step starts from that it reads at all."""
+    return {m.source for m in cell.step.matrices} | {d.source for d in cell.step.diagonals}
 
 
 def _exactly_singular(W: Array) -> bool:

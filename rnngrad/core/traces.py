@@ -6,31 +6,75 @@ Steps count from 1, as on paper, and arrays from 0. An array with T + 1 rows has
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.arithmetic.arrays import Array, Numbers
-from rnngrad.core.cells import LayerTrace
-from rnngrad.core.problem import Layer, Problem
+from rnngrad.algebra.equations import X
+from rnngrad.algebra.steps import before
+from rnngrad.arithmetic.arrays import Array, Numbers, side_by_side
+
+
+class LayerTrace(NamedTuple):
+    """One layer over T steps: ``x`` (T, I) what enters it, ``states`` (T+1, n) each part of the
+    state, ``values`` (T, n) what was computed with matrices: pre-activations such as ``a.i``;
+    ``wide`` holds some of these side by side where they were computed so."""
+
+    x: Numbers
+    states: Mapping[str, Numbers]
+    values: Mapping[str, Numbers]
+    wide: Mapping[tuple[str, ...], Numbers] = MappingProxyType({})
+
+    def joined(self, keys: Sequence[str]) -> Numbers:
+        """Those of several keys side by side."""
+        found = self.wide.get(tuple(keys))
+        return side_by_side([self.values[key] for key in keys]) if found is None else found
+
+    @property
+    def h(self) -> Numbers:
+        """What the layer above and the read-out see: the first part, (T+1, n)."""
+        return next(iter(self.states.values()))
+
+    def given(self, key: str) -> Numbers:
+        """x_t, a part of s_t or s_{t−1}, or a value, over all steps, (T, n)."""
+        if key == X:
+            return self.x
+        if key in self.values:
+            return self.values[key]
+        if key in self.states:
+            return self.states[key][1:]
+        for part, rows in self.states.items():
+            if key == before(part):
+                return rows[:-1]
+        raise KeyError(key)
 
 
 class ForwardTrace(NamedTuple):
-    """The forward pass: ``a`` (T, G·H), ``h`` (T+1, H), ``a_y`` and ``y`` (T, O), ``losses`` (T,).
+    """The forward pass: the layers, lowest first; ``a_y`` and ``y`` (T, O), ``losses`` (T,).
 
-    ``losses`` holds L_t with its weight, so L is their sum; zeros where there is no loss. ``c``
-    (T+1, H) for lstm, ``inner`` (T, H) for gru: W_hn h_{t−1} + b_hn. The layers of a stack stand
-    side by side, lowest first; G is the number of gates.
+    ``losses`` holds L_t with its weight, so L is their sum; zeros where there is no loss.
     """
 
-    a: Numbers
-    h: Numbers
+    layers: tuple[LayerTrace, ...]
     a_y: Numbers
     y: Numbers
     losses: Numbers
-    c: Numbers | None = None
-    inner: Numbers | None = None
+
+    @property
+    def h(self) -> Numbers:
+        """The first part of the state of all layers side by side, (T+1, H)."""
+        return side_by_side([layer.h for layer in self.layers])
+
+    def part(self, index: int) -> Numbers:
+        """A part of the state of all layers side by side, (T+1, ·)."""
+        return side_by_side([list(layer.states.values())[index] for layer in self.layers])
+
+    @property
+    def a(self) -> Numbers:
+        """All that was computed with matrices side by side, (T, ·); of one layer of rnn a_t."""
+        return side_by_side([rows for layer in self.layers for rows in layer.values.values()])
 
     @property
     def loss(self) -> float:
@@ -40,48 +84,50 @@ class ForwardTrace(NamedTuple):
     @property
     def first_nonfinite_step(self) -> int | None:
         """The first step with an inf or nan in it, or None."""
-        parts = [self.a, self.h[1:], self.a_y, self.y, self.losses]
-        parts += [] if self.c is None else [self.c[1:]]
+        parts = [rows for layer in self.layers for rows in layer.values.values()]
+        parts += [rows[1:] for layer in self.layers for rows in layer.states.values()]
+        parts += [self.a_y, self.y, self.losses]
         finite = np.logical_and.reduce([_finite_rows(part) for part in parts])
         return None if finite.all() else int(np.argmin(finite)) + 1
-
-    def of(self, layer: Layer, x: Numbers) -> LayerTrace:
-        """One layer's share; ``x`` (T, I) is what enters it."""
-        units = layer.units
-        return LayerTrace(
-            x,
-            self.a[:, layer.gates],
-            self.h[:, units],
-            None if self.c is None else self.c[:, units],
-            None if self.inner is None else self.inner[:, units],
-        )
-
-    def layers(self, problem: Problem) -> tuple[LayerTrace, ...]:
-        """Every layer's share, lowest first."""
-        traces: list[LayerTrace] = []
-        for layer in problem.layers:
-            traces.append(self.of(layer, traces[-1].h[1:] if traces else problem.x))
-        return tuple(traces)
 
 
 def _finite_rows(values: Numbers) -> Numbers:
     return np.asarray(np.isfinite(values.reshape(len(values), -1)).all(axis=1))
 
 
+class Back(NamedTuple):
+    """A layer's backward walk: ``states`` (T+1, n) ∂L/∂s_t part by part as it comes from step t + 1,
+    ``at`` (T, n) ∂L/∂ of what the graph keeps, such as ``a.i`` and c, all paths; ``wide`` holds some
+    of these side by side where they were computed so."""
+
+    states: Mapping[str, Array]
+    at: Mapping[str, Array]
+    wide: Mapping[tuple[str, ...], Array] = MappingProxyType({})
+
+    def joined(self, keys: Sequence[str]) -> Array:
+        """Those of several keys side by side."""
+        found = self.wide.get(tuple(keys))
+        return side_by_side([self.at[key] for key in keys]) if found is None else found
+
+
 class BackwardTrace(NamedTuple):
     """Back-propagation through time.
 
     ``dL_dy`` (T, O), ``dL_da_y`` (T, O) = ∂L/∂(W_hy h_t + b_y), ``dLt_dht`` (T, H) the direct term
-    alone, ``dL_dh`` (T+1, H) all paths, ``dL_da`` (T, G·H) = ∂L/∂(W_xh x_t), for rnn
-    σ'(a_t) ∘ ∂L/∂h_t, ``dL_dx`` (T, I), ``weights`` each parameter's gradient by the parameter's
-    name, shaped as the parameter, ``dL_dc`` (T+1, H) for lstm.
+    alone, ``dL_ds`` (T+1, ·) each part of the state of all layers side by side, all paths,
+    ``at`` ∂L/∂ of what the graph keeps, a mapping a layer, ``dL_dx`` (T, I), ``weights`` each
+    parameter's gradient by the parameter's name, shaped as the parameter.
     """
 
     dL_dy: Array
     dL_da_y: Array
     dLt_dht: Array
-    dL_dh: Array
-    dL_da: Array
+    dL_ds: Mapping[str, Array]
+    at: tuple[Mapping[str, Array], ...]
     dL_dx: Array
     weights: Mapping[str, Array]
-    dL_dc: Array | None = None
+
+    @property
+    def dL_dh(self) -> Array:
+        """∂L/∂h_t, h the first part of the state, (T+1, H)."""
+        return next(iter(self.dL_ds.values()))

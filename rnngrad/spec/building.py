@@ -12,7 +12,7 @@ import numpy as np
 
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.arithmetic.arrays import Array, frozen
-from rnngrad.core.cells import CELLS
+from rnngrad.cells import CELLS
 from rnngrad.core.losses import LOSSES
 from rnngrad.core.outputs import OUTPUTS
 from rnngrad.core.problem import Problem, TrainedIn
@@ -80,7 +80,7 @@ def assemble(blueprint: Blueprint, seed: int) -> Problem:
         weights=MappingProxyType({name: arrays[name] for name in blueprint.weights}),
         x=arrays["inputs"],
         h_0=arrays["h_0"],
-        c_0=arrays.get("c_0"),
+        starts={"c": arrays["c_0"]} if "c_0" in arrays else {},
         loss=None if targets is None else LOSSES[blueprint.loss],
         targets=targets,
         loss_weights=None if targets is None else _loss_weights(blueprint),

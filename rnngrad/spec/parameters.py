@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from rnngrad.core.cells import CELLS, READOUT, Cell, stacked
+from rnngrad.cells import CELLS
+from rnngrad.core.cells import READOUT, Cell, stacked
 from rnngrad.errors import did_you_mean
 from rnngrad.spec.mistakes import Mistakes
 from rnngrad.spec.reading import Steps

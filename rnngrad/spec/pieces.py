@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.core.cells import CELLS, lengths, multiple
+from rnngrad.cells import CELLS
+from rnngrad.core.cells import lengths, multiple
 from rnngrad.spec.drawing import Draw, too_large
 from rnngrad.spec.mistakes import Mistakes
 from rnngrad.spec.numbers import from_array, written

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from rnngrad.arithmetic.functions import ACTIVATIONS
-from rnngrad.core.cells import CELLS
+from rnngrad.cells import CELLS
 from rnngrad.core.losses import LOSSES
 from rnngrad.core.outputs import OUTPUTS
 from rnngrad.errors import did_you_mean

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rnngrad.core.cells import CELLS, READOUT
+from rnngrad.cells import CELLS
+from rnngrad.core.cells import READOUT
 from rnngrad.core.problem import TrainedIn
 from rnngrad.spec.mistakes import Mistakes
 from rnngrad.spec.reading import Steps

@@ -46,7 +46,7 @@ def layer_tables(result: Derivation, selection: Selection) -> Iterator[Table]:
     problem, trace = result.problem, result.passes.forward
     if problem.single_rnn:
         return
-    for at, share in enumerate(trace.layers(problem)):
+    for at, share in enumerate(trace.layers):
         up = _up(problem, at)
         states = {f"h{up}_t": share.h[1:]} if up else {}
         if up and share.c is not None:

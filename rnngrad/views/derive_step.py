@@ -39,7 +39,7 @@ def _layer(result: Derivation, at: int, layer: Layer, selection: Selection) -> I
     up = raised(at + 1) if problem.depth > 1 else ""
     yield _units(f"Hidden units{which} at step {t}", _hidden(result, t, layer, up), selection)
     if len(problem.cell.gates) > 1:
-        share = result.passes.forward.layers(problem)[at]
+        share = result.passes.forward.layers[at]
         found = list(gates(problem, share))
         yield _gates(f"Gates{which} at step {t}", result, found, layer, selection)
     if problem.loss is not None:

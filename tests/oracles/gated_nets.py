@@ -13,7 +13,7 @@ from oracles import gated_plain, nets, plain
 from oracles.plain import COMPLEX, Net
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.arithmetic.arrays import frozen
-from rnngrad.core.cells import CELLS
+from rnngrad.cells import CELLS
 from rnngrad.core.losses import LOSSES
 from rnngrad.core.outputs import OUTPUTS
 from rnngrad.core.problem import Problem

@@ -12,7 +12,7 @@ from oracles import plain
 from oracles.plain import Net
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.arithmetic.arrays import frozen
-from rnngrad.core.cells import CELLS
+from rnngrad.cells import CELLS
 from rnngrad.core.losses import LOSSES
 from rnngrad.core.outputs import OUTPUTS
 from rnngrad.core.problem import Problem

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from oracles import gated_nets
-from rnngrad.core.cells import CELLS
+from rnngrad.cells import CELLS
 from rnngrad.core.forward import forward
 from rnngrad.core.problem import Problem
 

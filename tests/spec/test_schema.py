@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft7Validator
 
 from rnngrad.arithmetic.functions import ACTIVATIONS
-from rnngrad.core.cells import CELLS
+from rnngrad.cells import CELLS
 from rnngrad.core.losses import LOSSES
 from rnngrad.core.outputs import OUTPUTS
 from rnngrad.errors import SpecError

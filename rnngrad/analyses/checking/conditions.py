@@ -97,7 +97,7 @@ def rounding_of_a(problem: Problem, trace: ForwardTrace) -> Array:
     with quietly():
         parts = [
             _rounding(problem, layer, share.x, share.h[:-1])
-            for layer, share in zip(problem.layers, trace.layers(problem), strict=True)
+            for layer, share in zip(problem.layers, trace.layers, strict=True)
         ]
     return np.concatenate(parts, axis=1)
 

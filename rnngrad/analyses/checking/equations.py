@@ -20,7 +20,7 @@ def states(setting: Setting) -> Array:
     """h_t of every layer, (T+1, H): each step from h_{t−1} and x_t of the trace, c_t from its own
     recursion, which forgets rounding as it forgets all else."""
     problem, columns = setting.problem, []
-    for one, share in zip(setting.layers, setting.trace.layers(problem), strict=True):
+    for one, share in zip(setting.layers, setting.trace.layers, strict=True):
         after = _CELLS[problem.cell.name](problem, one.layer, share.x, share.h[:-1])
         columns.append(np.concatenate([problem.h_0[np.newaxis, one.layer.units], after]))
     return np.concatenate(columns, axis=1)

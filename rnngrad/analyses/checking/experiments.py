@@ -80,7 +80,7 @@ def setting(problem: Problem) -> Setting:
     trace = Passes(problem).forward
     gap = trace.y if problem.targets is None else plain.gaps(problem, trace)
     layers, columns = [], []
-    for layer, share in zip(problem.layers, trace.layers(problem), strict=True):
+    for layer, share in zip(problem.layers, trace.layers, strict=True):
         inputs = inputs_of(problem, layer, share)
         layers.append(LayerSetting(layer, inputs, coefficients(problem, share, inputs)))
         columns += [share.h] if share.c is None else [share.h, share.c]

@@ -79,7 +79,7 @@ def right_rules(passes: Passes) -> Rules:
     """The rules as they ought to be."""
     problem, forward, backward = passes.problem, passes.forward, passes.backward
     layers = []
-    for layer, share in zip(problem.layers, forward.layers(problem), strict=True):
+    for layer, share in zip(problem.layers, forward.layers, strict=True):
         terms = problem.cell.linearise(share, problem.activation, FLOATS)
         W = layer.weights
         layers.append(LayerRules(layer, share.x, share.h[:-1], W["W_xh"], W["W_hh"], terms, terms))
@@ -109,7 +109,7 @@ def terms_with(rules: Rules, kind: Arithmetic) -> list[Terms]:
     problem = rules.problem
     return [
         problem.cell.linearise(share, problem.activation, kind)
-        for share in rules.trace.layers(problem)
+        for share in rules.trace.layers
     ]
 
 

@@ -1,0 +1,85 @@
+"""The cells that come with rnngrad: one data file each, read when it is asked for.
+
+    title, source, note     what it is, the paper, and which version of it this is
+    cell                    name, state, equations, shapes, recurrent: as a spec's ``cell:``
+    start                   initialisers of parameters where the paper prescribes them
+    gates, blocks, shown    rnn, gru and lstm: blocks of rows, and how the equations are printed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import yaml
+
+from rnngrad.algebra.equations import read_cell
+from rnngrad.core.cells import Cell
+
+FOLDER = Path(__file__).parent
+NAMES: tuple[str, ...] = ("rnn", "gru", "lstm") + tuple(
+    sorted(path.stem for path in FOLDER.glob("*.yaml") if path.stem not in ("rnn", "gru", "lstm"))
+)
+"""The oldest first, the others by name."""
+
+
+class Shipped(NamedTuple):
+    """A cell and where it comes from; ``mapping`` is its ``cell:`` in a spec."""
+
+    cell: Cell
+    title: str
+    source: str
+    note: str
+    mapping: Mapping[str, Any]
+    start: Mapping[str, Any]
+
+
+@lru_cache(maxsize=None)
+def shipped(name: str) -> Shipped:
+    """One of ``NAMES``, with its source."""
+    text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+    data = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    mapping = data["cell"]
+    cell = Cell(
+        equations_of(mapping),
+        blocks=MappingProxyType({n: tuple(parts) for n, parts in data.get("blocks", {}).items()}),
+        gates=tuple(data.get("gates", ())),
+        activation=data.get("activation", "tanh"),
+        own=False,
+        shown=tuple(data.get("shown", ())),
+    )
+    start = MappingProxyType(data.get("start", {}))
+    return Shipped(cell, data["title"], data["source"], data.get("note", ""), mapping, start)
+
+
+def equations_of(mapping: Mapping[str, Any]) -> Any:
+    """The equations of a ``cell:`` mapping, checked. Raises CellMistakes."""
+    return read_cell(
+        mapping["name"],
+        mapping["equations"],
+        mapping.get("state", ("h",)),
+        mapping.get("shapes"),
+        mapping.get("recurrent"),
+    )
+
+
+class _Cells(Mapping[str, Cell]):
+    """name -> cell; a file is read when its cell is asked for."""
+
+    def __getitem__(self, name: str) -> Cell:
+        if name not in NAMES:
+            raise KeyError(name)
+        return shipped(name).cell
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(NAMES)
+
+    def __len__(self) -> int:
+        return len(NAMES)
+
+
+CELLS: Mapping[str, Cell] = _Cells()
+"""name -> cell: to add one, add its file."""
