@@ -31,7 +31,7 @@ from rnngrad.analyses.notation import Notation, raised
 from rnngrad.analyses.quantities import Passes
 from rnngrad.analyses.state_blocks import LSTM_BLOCKS, stack_blocks
 from rnngrad.arithmetic.arrays import Array, quietly
-from rnngrad.core.cells import LayerTrace
+from rnngrad.core.traces import LayerTrace
 from rnngrad.core.problem import Layer, Problem
 
 
@@ -178,7 +178,7 @@ class _Inside:
         """The one path from ``top`` into each gate's rows of W, None where there is none."""
         bottom = BELOW if weight == "W_xh" else H_PREV
         into = {matrix_of(path): path for path in self.graph.paths(top, bottom)}
-        return [into.get(f"{weight[:-1]}{gate}") for gate in self.problem.cell.gates]
+        return [into.get(f"{weight[:-1]}{gate}") for gate in self.problem.cell.gates or ("h",)]
 
 
 _WEIGHT = re.compile(r"\b[Wb]_\w+")

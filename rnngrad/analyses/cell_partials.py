@@ -22,7 +22,8 @@ import numpy as np
 
 from rnngrad.arithmetic.functions import ACTIVATIONS, Activation, sigmoid
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.core.cells import Cell, LayerTrace, split
+from rnngrad.core.cells import Cell
+from rnngrad.core.traces import LayerTrace
 
 H_PREV, C_PREV, BELOW = "h_{t−1}", "c_{t−1}", "x_t"
 """What a step starts from."""
@@ -114,7 +115,7 @@ _GATE = ACTIVATIONS["sigmoid"]
 
 
 def _rnn_factors(trace: LayerTrace, f: Activation) -> Factors:
-    return {_RNN_SLOPE: f.slope(trace.a)}
+    return {_RNN_SLOPE: f.slope(trace.values["a.h"])}
 
 
 _RNN_SLOPE = "σ'(W_xh x_t + W_hh h_{t−1} + b_h)"
@@ -126,15 +127,14 @@ _RNN = (
 
 def _gru_factors(trace: LayerTrace, f: Activation) -> Factors:
     """Slopes from a, never from the gates: 1 − n² has lost every digit where n is 1."""
-    a_r, a_z, a_n = split(trace.a, 3)
-    assert trace.inner is not None
+    a_r, a_z, a_n = (trace.values[key] for key in ("a.r", "a.z", "a.n"))
     return {
         "z_t": sigmoid(a_z),
         "1 − z_t": sigmoid(-a_z),
         "r_t": sigmoid(a_r),
         "h_{t−1} − n_t": trace.h[:-1] - f.f(a_n),
         "1 − n_t²": f.slope(a_n),
-        "q_t": trace.inner,
+        "q_t": trace.values["a.n2"],
         "r_t ∘ (1 − r_t)": _GATE.slope(a_r),
         "z_t ∘ (1 − z_t)": _GATE.slope(a_z),
     }
@@ -155,9 +155,8 @@ _GRU = (
 
 
 def _lstm_factors(trace: LayerTrace, f: Activation) -> Factors:
-    i, forget, g, o = split(trace.a, 4)
-    assert trace.c is not None
-    c = trace.c
+    i, forget, g, o = (trace.values[f"a.{gate}"] for gate in "ifgo")
+    c = trace.states["c"]
     return {
         "f_t": sigmoid(forget),
         "o_t": sigmoid(o),

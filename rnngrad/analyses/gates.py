@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.arithmetic.arrays import Array, quietly
-from rnngrad.core.cells import LayerTrace, split
+from rnngrad.core.traces import LayerTrace
 from rnngrad.core.problem import Problem
 
 CANDIDATES = ("n", "g")
@@ -25,9 +25,10 @@ class Gate(NamedTuple):
 
 def gates(problem: Problem, share: LayerTrace) -> Iterator[Gate]:
     """The gates of one layer, in the order of the rows of W; none of rnn but its h_t itself."""
-    names = problem.cell.gates
+    names = problem.cell.gates or problem.cell.parts[:1]
     with quietly():
-        for name, a in zip(names, split(share.a, len(names)), strict=True):
+        for name in names:
+            a = share.values[f"a.{name}"]
             own = len(names) == 1 or name in CANDIDATES
             f = problem.activation if own else ACTIVATIONS["sigmoid"]
             yield Gate("h" if len(names) == 1 else name, a, f.f(a), f.slope(a))

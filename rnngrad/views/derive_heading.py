@@ -43,8 +43,8 @@ def _equations(problem: Problem) -> list[str]:
 
 def _of_the_cell(problem: Problem) -> list[str]:
     if problem.cell.activation is None:
-        return [f"{',  '.join(problem.cell.equations)},  σ = {problem.activation.name}"]
-    first, *rest = problem.cell.equations
+        return [f"{',  '.join(problem.cell.shown)},  σ = {problem.activation.name}"]
+    first, *rest = problem.cell.shown
     return [f"{first},  σ = sigmoid", *rest]
 
 

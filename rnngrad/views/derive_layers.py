@@ -49,13 +49,13 @@ def layer_tables(result: Derivation, selection: Selection) -> Iterator[Table]:
     for at, share in enumerate(trace.layers):
         up = _up(problem, at)
         states = {f"h{up}_t": share.h[1:]} if up else {}
-        if up and share.c is not None:
-            states[f"c{up}_t"] = share.c[1:]
+        if up and "c" in share.states:
+            states[f"c{up}_t"] = share.states["c"][1:]
         columns = list(headers(*((name, rows.shape[1]) for name, rows in states.items())))
         cells = [lengths(rows) for rows in states.values()]
         for gate in gates(problem, share):
             columns.append(Column(_mean_of(problem, gate.name, up)))
-            is_slope = len(problem.cell.gates) == 1
+            is_slope = len(problem.cell.gates) <= 1
             cells.append(_means(gate.slope if is_slope else gate.value))
         layer = f" of layer {at + 1}" if problem.depth > 1 else ""
         title = f"{'Gates' if len(problem.cell.gates) > 1 else 'State'}{layer}"
@@ -68,7 +68,7 @@ def _up(problem: Problem, at: int) -> str:
 
 
 def _mean_of(problem: Problem, name: str, up: str) -> str:
-    return f"σ'(a{up}_t)" if len(problem.cell.gates) == 1 else f"{name}{up}_t"
+    return f"σ'(a{up}_t)" if len(problem.cell.gates) <= 1 else f"{name}{up}_t"
 
 
 def _means(rows: Array) -> Cells:
@@ -83,7 +83,7 @@ def _means(rows: Array) -> Cells:
 def _note(problem: Problem, h: Array) -> tuple[str, ...]:
     if h.shape[1] == 1:
         return ()
-    what = "σ'(a_t) is" if len(problem.cell.gates) == 1 else "Gates are"
+    what = "σ'(a_t) is" if len(problem.cell.gates) <= 1 else "Gates are"
     return (f"{what} the mean over the units.",)
 
 
@@ -93,8 +93,8 @@ def gradients_by_layer(result: Derivation, selection: Selection) -> Table:
     shown: dict[str, Array] = {}
     for at, layer in enumerate(problem.layers):
         shown[f"∂L/∂h{_up(problem, at)}_t"] = back.dL_dh[:, layer.units]
-        if back.dL_dc is not None:
-            shown[f"∂L/∂c{_up(problem, at)}_t"] = back.dL_dc[:, layer.units]
+        if "c" in back.dL_ds:
+            shown[f"∂L/∂c{_up(problem, at)}_t"] = back.dL_ds["c"][:, layer.units]
     names = list(shown)
     picked = [None if j is None else names[j] for j in kept_across(len(names), selection.full)]
     columns = [Column(GAP) if name is None else headers((name, shown[name].shape[1]))[0]

@@ -68,8 +68,8 @@ def _forward(result: Derivation, selection: Selection) -> Table:
     if problem.single_rnn:
         shown["a_t"] = trace.a
     start, states = ["0", *("" for _ in shown)], {"h_t": trace.h}
-    if trace.c is not None:
-        states["c_t"] = trace.c
+    if "c" in problem.cell.parts:
+        states["c_t"] = trace.part(1)
     start += [length(state[0]) for state in states.values()]
     shown |= {name: state[1:] for name, state in states.items()} | {"y_t": trace.y}
     if problem.targets is not None:
@@ -108,10 +108,10 @@ def _largest(gradient: Array) -> tuple[str, str]:
 def _per_step(result: Derivation, selection: Selection) -> Table:
     problem, back = result.problem, result.passes.backward
     start = ["0", "", "", length(back.dL_dh[0]), "", ""]
-    through = {"∂L/∂a_t": back.dL_da}
-    if back.dL_dc is not None:
-        through = {"∂L/∂c_t": back.dL_dc[1:]}
-        start[4] = length(back.dL_dc[0])
+    through = {"∂L/∂a_t": next(iter(back.at[0].values()))}
+    if "c" in back.dL_ds:
+        through = {"∂L/∂c_t": back.dL_ds["c"][1:]}
+        start[4] = length(back.dL_ds["c"][0])
     shown = {
         "∂L/∂y_t": back.dL_dy,
         "∂L_t/∂h_t": back.dLt_dht,
