@@ -10,7 +10,7 @@ import numpy as np
 from rnngrad.analyses.quantities import Passes
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.arithmetic.arrays import frobenius, quietly
-from rnngrad.core.cells import split
+
 
 CANDIDATES = ("h", "n", "g")
 """The gates that go through the cell's σ; the others go through the sigmoid."""

@@ -9,7 +9,7 @@ from rnngrad.analyses.gates import Gate, gates
 from rnngrad.analyses.notation import raised
 from rnngrad.analyses.selection import HUGE, Selection
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.core.cells import split
+
 from rnngrad.core.problem import Layer, Problem
 from rnngrad.views.arrays import array_table
 from rnngrad.views.blocks import Block, Column, Table
