@@ -216,7 +216,7 @@ class _Reader:
         self.shapes, self.recurrent = shapes, recurrent
         self.mistakes: list[CellMistake] = []
         self.sizes = Sizes()
-        self.of: dict[str, int] = {X: self.sizes.new("I")}
+        self.of: dict[str, int] = {X: self.sizes.new(next(iter(shapes.get(X, ())), "I"))}
         self.parameters: dict[str, tuple[int, ...]] = {}
         self.defined: list[Equation] = []
         self.tops: list[str | None] = []
