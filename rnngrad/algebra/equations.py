@@ -347,9 +347,8 @@ class _Reader:
 
     def check_recurrent(self, parameters: Mapping[str, Letters]) -> None:
         for index, name in enumerate(self.recurrent or ()):
-            if len(parameters.get(name, ())) != 2:
-                matrices = [n for n, letters in parameters.items() if len(letters) == 2]
-                words = f"'{name}' is no matrix of the equations{did_you_mean(name, matrices)}"
+            if name not in parameters:
+                words = f"'{name}' is no parameter of the equations{did_you_mean(name, parameters)}"
                 self.wrong(words, ("recurrent", index))
 
     def check_shapes(self, parameters: Mapping[str, Letters]) -> None:
