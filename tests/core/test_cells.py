@@ -75,7 +75,10 @@ def test_every_shipped_cell_says_where_it_comes_from(name: str) -> None:
     assert record.cell.name == name
     assert record.title
     assert len(record.source) > 20
-    assert record.start.keys() <= record.cell.parameters.keys() | record.cell.equations.parameters.keys()
+    assert (
+        record.start.keys()
+        <= record.cell.parameters.keys() | record.cell.equations.parameters.keys()
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -91,8 +94,12 @@ def test_push_is_the_transpose_of_pull_in_both_kinds_of_numbers(name: str) -> No
         for t in range(1, problem.steps + 1):
             J = plain.pull(unit, t).rows
             np.testing.assert_allclose(plain.push(unit, t).T, J, rtol=1e-13, atol=1e-15)
-            np.testing.assert_allclose(wide.pull(scaled(unit), t).rows.floats(), J, rtol=1e-13, atol=1e-300)
-            np.testing.assert_allclose(wide.push(scaled(unit), t).floats().T, J, rtol=1e-12, atol=1e-15)
+            np.testing.assert_allclose(
+                wide.pull(scaled(unit), t).rows.floats(), J, rtol=1e-13, atol=1e-300
+            )
+            np.testing.assert_allclose(
+                wide.push(scaled(unit), t).floats().T, J, rtol=1e-12, atol=1e-15
+            )
 
 
 # ---------------------------------------------------------------------------- cells at random
@@ -108,7 +115,9 @@ def expressions(draw: st.DrawFn, names: tuple[str, ...], depth: int = 2) -> str:
     """Text of an expression that is finite for moderate numbers."""
     if depth == 0:
         return str(draw(st.sampled_from(names)))
-    kind = draw(st.sampled_from(("sum", "difference", "product", "function", "quotient", "power", "leaf")))
+    kind = draw(
+        st.sampled_from(("sum", "difference", "product", "function", "quotient", "power", "leaf"))
+    )
     inner = expressions(names, depth - 1)
     if kind == "leaf":
         return str(draw(inner))

@@ -50,7 +50,7 @@ def problem_of(
     letters = {multiple(n)[1] for shape in shapes.values() for n in shape} | {*cell.letters}
     sizes = dict.fromkeys(letters, hidden) | {"I": inputs}
     of_state = [sizes[letter] for letter in cell.letters]
-    if cell.input_letter != "I" or "I" in (*cell.letters, ) and layers > 1:
+    if cell.input_letter != "I" or ("I" in (*cell.letters,) and layers > 1):
         inputs = sizes["I"] = hidden
         of_state = [sizes[letter] for letter in cell.letters]
     weights = {n: np.asarray(rng.normal(0, scale, lengths(s, sizes))) for n, s in shapes.items()}
@@ -150,7 +150,10 @@ def gradients(problem: Problem) -> dict[str, np.ndarray]:
     """∂L/∂ of every parameter, of x, and of every part of s_0."""
     found = {
         f"dL_d{name}": _slopes(
-            W, lambda moved, name=name: loss(replace(problem, weights={**problem.weights, name: moved}))
+            W,
+            lambda moved, name=name: loss(
+                replace(problem, weights={**problem.weights, name: moved})
+            ),
         )
         for name, W in problem.weights.items()
     }
@@ -160,9 +163,7 @@ def gradients(problem: Problem) -> dict[str, np.ndarray]:
     for part in others:
         found[f"dL_d{part}_0"] = _slopes(
             problem.starts[part],
-            lambda moved, part=part: loss(
-                replace(problem, starts={**problem.starts, part: moved})
-            ),
+            lambda moved, part=part: loss(replace(problem, starts={**problem.starts, part: moved})),
         )
     return found
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from oracles import gated_plain, nets, plain
 from oracles.plain import COMPLEX, Net
-from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.arithmetic.arrays import frozen
+from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.cells import CELLS
 from rnngrad.core.losses import LOSSES
 from rnngrad.core.outputs import OUTPUTS
