@@ -6,12 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from rnngrad.analyses.checking.against import (
-    METHOD,
-    check_arrays,
-    check_given,
-    names_that_do_not_exist,
-)
+from rnngrad.analyses.checking.against import METHOD, check_arrays, names_that_do_not_exist
 from rnngrad.analyses.checking.verdicts import Checked, Verdict, worst
 from rnngrad.cli.boundary import say
 from rnngrad.cli.check_options import CheckOptions
@@ -51,7 +46,7 @@ def _of_file(
         )
     if not given.arrays:
         raise UsageError(f"{source}: there is nothing to check: it holds no array")
-    checked = check_given(problem, given.arrays, given.twice, rtol=options.rtol)
+    checked = check_arrays(problem, given.arrays, given.twice, rtol=options.rtol)
     if not given.unused:
         return checked, []
     note = f"not checked, for the spec names no such parameter: {listed(given.unused, limit=300)}"
@@ -62,7 +57,7 @@ def _of_file(
 
 def _of_torch(source: str, name: str) -> str:
     """A word on names that look like PyTorch's."""
-    torch = name.rpartition(".")[2].startswith(("weight_", "bias_"))
+    torch = name.rpartition(".")[2].startswith(("weight", "bias"))
     return "; --layout torch reads PyTorch's names" if torch and source.endswith(".npz") else ""
 
 

@@ -316,7 +316,7 @@ def test_what_overflows_is_undecided() -> None:
 
 def test_names() -> None:
     with pytest.raises(QuantityError, match="did you mean 'dL_dW_hh'"):
-        check_arrays(PROBLEM, {"dL_dWhh": [[1.0]]})
+        check_arrays(PROBLEM, {"dL_dW_hhh": [[1.0]]})
     with pytest.raises(UsageError, match="nothing to check"):
         check_arrays(PROBLEM, {})
 

@@ -27,6 +27,7 @@ COLUMNS = (
     "first_wrong_step",
     "candidates",
     "reason",
+    "note",
 )
 """One row a quantity, for CSV and JSON Lines; the diagnosis is spread out."""
 
@@ -63,6 +64,7 @@ def _quantity(entry: Checked) -> dict[str, object]:
         "got": finite_or_none(entry.got),
         "diagnosis": None if entry.diagnosis is None else _diagnosis(entry.diagnosis),
         "reason": entry.reason or None,
+        "note": entry.note or None,
     }
 
 
