@@ -38,4 +38,4 @@ def check(
     from rnngrad.spec.framework_gradients import gradients_of
 
     given = gradients_of(problem, fspath(against))
-    return document(check_arrays(problem, given.arrays, given.twice))
+    return document(check_arrays(problem, given.arrays, given.twice, framework=given.framework))

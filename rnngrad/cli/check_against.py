@@ -46,7 +46,9 @@ def _of_file(
         )
     if not given.arrays:
         raise UsageError(f"{source}: there is nothing to check: it holds no array")
-    checked = check_arrays(problem, given.arrays, given.twice, rtol=options.rtol)
+    checked = check_arrays(
+        problem, given.arrays, given.twice, rtol=options.rtol, framework=given.framework
+    )
     if not given.unused:
         return checked, []
     note = f"not checked, for the spec names no such parameter: {listed(given.unused, limit=300)}"

@@ -33,13 +33,15 @@ class GivenFile(NamedTuple):
     """The arrays of a file by name; ``words(name, message)`` is a message with the name's place.
 
     ``twice`` holds a second array of the same gradient, with its key, where a framework keeps two
-    that should agree and do not; ``unused`` the keys that say nothing of the net.
+    that should agree and do not; ``unused`` the keys that say nothing of the net. ``framework``:
+    they stand under a framework's names.
     """
 
     arrays: Mapping[str, GivenArray]
     words: Callable[[str, str], str]
     twice: Mapping[str, tuple[str, GivenArray]] = MappingProxyType({})
     unused: tuple[str, ...] = ()
+    framework: bool = False
 
 
 def read_gradients(path: str) -> GivenFile:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rnngrad.analyses.checking.asking import EMPTY, IN_FLOAT64, of_a_batch
 from rnngrad.analyses.checking.comparing import (
     EPS,
     Compared,
@@ -60,14 +61,17 @@ def check_arrays(
     twice: Twice = MappingProxyType({}),
     *,
     rtol: float | None = None,
+    framework: bool = False,
 ) -> list[Checked]:
     """A verdict for every array given, in the order of the contract's table; no others.
 
     ``arrays`` maps the names of quantities (and ``loss``), spelled as people do (``spelling.py``),
     to arrays of the shapes there. ``rtol`` is relative to the largest entry of the quantity, or of
     its step's row; 1e-9 by default, 1e-4 for a float32 array. Of a gradient that is given ``twice``
-    the worse counts. Raises QuantityError for a name that does not exist, or not for this problem,
-    or that stands for what another one stands for, and UsageError where there is nothing to check.
+    the worse counts. ``framework``: a framework wrote them, as it did where the names or the
+    problem's weights are its own. Raises QuantityError for a name that does not exist, or not for
+    this problem, or that stands for what another one stands for, and UsageError where there is
+    nothing to check.
     """
     readings, refused = _readings(problem, arrays)
     if refused:
@@ -79,7 +83,8 @@ def check_arrays(
         written.setdefault(one.name, []).append(key)
     first = {name: arrays[keys[0]] for name, keys in written.items()}
     again = {name: (keys[1], arrays[keys[1]]) for name, keys in written.items() if keys[1:]}
-    checked = {entry.name: entry for entry in _check(problem, first, rtol)}
+    framework |= problem.trained is not None or any(one.of_torch for one in readings.values())
+    checked = {entry.name: entry for entry in _check(problem, first, rtol, framework)}
     for name, (key, other) in {**again, **twice}.items():
         checked[name] = _worse(checked[name], key, _check(problem, {name: other}, rtol)[0])
     return [
@@ -96,16 +101,37 @@ def _worse(first: Checked, key: str, again: Checked) -> Checked:
     return again._replace(reason=reason)
 
 
-def _check(problem: Problem, arrays: Mapping[str, Any], rtol: float | None) -> list[Checked]:
+def _check(
+    problem: Problem, arrays: Mapping[str, Any], rtol: float | None, framework: bool = False
+) -> list[Checked]:
     """The verdicts on arrays by the contract's names."""
     conditioning = Conditioning(Passes(problem))
     records = [record for name, record in _records(problem).items() if name in arrays]
     judged = [_judge(record, arrays[record.name], conditioning, rtol) for record in records]
     judged = _without_doubt(judged, conditioning)
-    told: dict[str, Diagnosis | None] = {}
-    if _of(judged, Verdict.FAIL):
-        told = diagnose(_of(judged, Verdict.FAIL), _of(judged, Verdict.PASS), conditioning)
-    return [one.checked._replace(diagnosis=told.get(one.checked.name)) for one in judged]
+    wrong, told = _of(judged, Verdict.FAIL), dict[str, Diagnosis | None]()
+    if wrong:
+        told = diagnose(wrong, _of(judged, Verdict.PASS), conditioning)
+    if framework and all(_is_wrong(one.checked) for one in judged):
+        told = of_a_batch(told)
+    return [_with(told.get(one.checked.name), one) for one in judged]
+
+
+def _is_wrong(checked: Checked) -> bool:
+    """Whether it has the right shape and fails."""
+    return checked.verdict is Verdict.FAIL and checked.max_rel_error is not None
+
+
+def _with(diagnosis: Diagnosis | None, one: Judged) -> Checked:
+    """The verdict and its diagnosis; where none names a mistake, zeros are asked about."""
+    checked = one.checked._replace(diagnosis=diagnosis)
+    named = diagnosis is not None and (diagnosis.bug or diagnosis.candidates)
+    if checked.verdict is not Verdict.FAIL or named or one.case is None:
+        return checked
+    values = one.case.got.values
+    if checked.reason or not values.size or values.any():
+        return checked
+    return checked._replace(reason=EMPTY)
 
 
 class Judged(NamedTuple):
@@ -284,9 +310,10 @@ def _within_noise(case: Case, wrong: Mask) -> tuple[Verdict, str]:
         )
     if not np.isfinite(estimate):
         return Verdict.INCONCLUSIVE, "rounding alone explains the difference from zero"
+    advice = f"; {IN_FLOAT64}" if case.got.eps > EPS else ""
     return Verdict.INCONCLUSIVE, (
         f"rounding alone, as this net amplifies it, is worth up to {estimate:.1e} here, "
-        "and explains the difference"
+        f"and explains the difference{advice}"
     )
 
 
@@ -295,5 +322,5 @@ def _unsure(case: Case, compared: Compared) -> str:
         return "the right numbers are beyond the range of float64 here"
     kept = narrow(case.got)
     if kept and not np.isfinite(case.got.values[compared.unsure]).all():
-        return f"the right numbers are beyond the range of {kept.name}"
+        return f"the right numbers are beyond the range of {kept.name}; {IN_FLOAT64}"
     return "right to the digits given, but fewer than three significant digits decide nothing"

@@ -4,8 +4,9 @@
     weight_hh_l{k} -> dL_dW_hh.{k}        bias_hh_l{k} -> dL_db_hh.{k} (gru)
 
 without the ``.{k}`` where there is one layer, and with or without ``.grad`` behind the key. A
-pre-activation of rnn and lstm holds b_ih + b_hh, so that both have the gradient of b_h: where they differ, one of them is wrong, and both are given.
-PyTorch adds them up in different orders, so they agree to rounding only.
+pre-activation of rnn and lstm holds b_ih + b_hh, so that both have the gradient of b_h: where they
+differ, one of them is wrong, and both are given. PyTorch adds them up in different orders, so they
+agree to rounding only.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ def gradients_from_model_file(
         lambda word, message: f"{places.get(word, escaped(name))}: {message}",
         dict(_twice(store, keys, arrays)),
         tuple(key for key in store.arrays if key not in used),
+        framework=True,
     )
 
 
