@@ -179,7 +179,10 @@ def test_float16_overflow_is_undecided() -> None:
         half = rnngrad.derive(problem)["dL_dh"].astype(np.float16)
     (entry,) = check_arrays(problem, {"dL_dh": half})
     assert entry.verdict is Verdict.INCONCLUSIVE
-    assert entry.reason == "the right numbers are beyond the range of float16; compute and save in float64"
+    assert (
+        entry.reason
+        == "the right numbers are beyond the range of float16; compute and save in float64"
+    )
 
 
 @pytest.mark.parametrize("name", ["log10_chain", "log10_paths"])

@@ -107,9 +107,9 @@ def of_a_batch(tmp_path: Path, count: int = 16) -> tuple[Path, dict[str, np.ndar
     model = {"rnn.weight_ih_l0": rng.normal(size=(4, 2)),
              "rnn.weight_hh_l0": rng.normal(size=(4, 4)) / 2,
              "rnn.bias_ih_l0": rng.normal(size=4), "rnn.bias_hh_l0": np.zeros(4),
-             "fc.weight": rng.normal(size=(3, 4)), "fc.bias": np.zeros(3)}  # fmt: skip
+             "fc.weight": rng.normal(size=(1, 4)), "fc.bias": np.zeros(1)}  # fmt: skip
     save_file(model, tmp_path / "net.safetensors")
-    x, t = rng.normal(size=(count, 5, 2)), rng.normal(size=(count, 5, 3))
+    x, t = rng.normal(size=(count, 5, 2)), rng.normal(size=(count, 5, 1))
     np.save(tmp_path / "x.npy", x[0])
     np.save(tmp_path / "t.npy", t[0])
     spec = """\
@@ -142,6 +142,9 @@ QUESTION = (
     "loss, such as a mean over steps or outputs, or of more sequences than this one, a batch?"
 )
 
+LONELY = "a single number is wrong, and that alone does not tell one mistake from another"
+"""b_y of one output."""
+
 
 def test_a_framework_s_file_that_fails_altogether_asks_for_a_batch(tmp_path: Path) -> None:
     spec, mean = of_a_batch(tmp_path)
@@ -150,7 +153,7 @@ def test_a_framework_s_file_that_fails_altogether_asks_for_a_batch(tmp_path: Pat
     done = run("check", "one.yaml", "--against", "grads.safetensors", "--json", cwd=tmp_path)
     assert done.returncode == 1, done.stderr
     found = [q["diagnosis"] for q in json.loads(done.stdout)["quantities"]]
-    assert [d and d["explanation"] for d in found] == [QUESTION] * 5
+    assert [d and d["explanation"] for d in found] == [QUESTION] * 4 + [LONELY]
     done = run("check", "one.yaml", "--against", "grads.safetensors", cwd=tmp_path)
     assert done.stdout.count("a batch?") == 1
     done = run(
@@ -158,7 +161,10 @@ def test_a_framework_s_file_that_fails_altogether_asks_for_a_batch(tmp_path: Pat
         cwd=tmp_path,
     )  # fmt: skip
     assert [q["diagnosis"] for q in json.loads(done.stdout)["quantities"]] == [None] * 5
-    assert explained(rnngrad.load(spec), mean) == {QUESTION}  # from Python, by the contract's names
+    assert explained(rnngrad.load(spec), mean) == {
+        QUESTION,
+        LONELY,
+    }  # from Python, by the contract's names
 
 
 def test_pytorch_s_names_are_a_framework_s_too() -> None:

@@ -14,6 +14,7 @@ from rnngrad.core.given import GivenArray
 from rnngrad.core.problem import Problem
 
 UNKNOWN = "no known mistake gives these numbers"
+LONELY = "a single number is wrong, and that alone does not tell one mistake from another"
 BATCH = (
     f"{UNKNOWN}, and nothing is right: is it the gradient of another loss, such as a mean over "
     "steps or outputs, or of more sequences than this one, a batch?"
@@ -86,11 +87,12 @@ def _single(got: GivenArray) -> bool:
 
 
 def of_a_batch(told: Mapping[str, Diagnosis | None]) -> dict[str, Diagnosis | None]:
-    """The diagnoses of a framework's arrays of which none is right: asked about where all of them
-    name nothing."""
-    if any(one is not None and one.explanation != UNKNOWN for one in told.values()):
+    """The diagnoses of a framework's arrays of which none is right: asked about where none of them
+    names a mistake. Of an array of a single number any factor is a candidate: it stays as it is."""
+    if any(one is not None and one.explanation not in (UNKNOWN, LONELY) for one in told.values()):
         return dict(told)
-    return {
-        name: Diagnosis(None, BATCH, None, one and one.first_wrong_step)
-        for name, one in told.items()
-    }
+    asked = {}
+    for name, one in told.items():
+        lonely = one is not None and one.explanation == LONELY
+        asked[name] = one if lonely else Diagnosis(None, BATCH, None, one and one.first_wrong_step)
+    return asked

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from rnngrad.analyses.checking.asking import SINGLE, UNKNOWN, of_a_factor, of_float32
+from rnngrad.analyses.checking.asking import LONELY, SINGLE, UNKNOWN, of_a_factor, of_float32
 from rnngrad.analyses.checking.catalogue import CATALOGUE, Mistake
 from rnngrad.analyses.checking.comparing import compare
 from rnngrad.analyses.checking.conditioning import Conditioning
@@ -200,7 +200,7 @@ def _cited(mistake: Mistake, problem: Problem) -> str:
 
 def _undecided(fits: list[Fit]) -> str:
     if all(fit.rank >= UNPROVEN for fit in fits):
-        return "a single number is wrong, and that alone does not tell one mistake from another"
+        return LONELY
     return alike({fit.bug: CATALOGUE[fit.bug].looks_like for fit in fits})
 
 
