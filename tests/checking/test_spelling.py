@@ -98,6 +98,15 @@ def test_what_may_mean_something_else_is_refused(written: str) -> None:
         check_arrays(RNN, {written: np.zeros((4, 3))})
 
 
+@pytest.mark.parametrize(
+    "written",
+    ["dW\x1b[2J_xh", "dWαxh", "a\n.weight_ih_l0", "a" * 300 + ".weight_ih_l0", "dW_xh\u202e"],
+)
+def test_nothing_is_dropped_unseen(written: str) -> None:
+    """What a terminal would act on, or what would fill it, never reaches a note."""
+    assert set(names_that_do_not_exist(RNN, [written])) == {written}
+
+
 def test_an_unknown_name_is_told_what_is_near() -> None:
     assert "did you mean 'dL_dW_hh'" in names_that_do_not_exist(RNN, ["dW_hhh"])["dW_hhh"]
 

@@ -63,7 +63,9 @@ _BEFORE = re.compile(
     r"(?:[d∂](?:l|loss|j|e)[\s_/]*[d∂]|[d∂]|grad(?:ient)?(?:_of)?)[\s_/.]*(?=[^\s_/.])",
     re.IGNORECASE,
 )
-_BEHIND = re.compile(r"[._]grad(?:ient)?", re.IGNORECASE)
+_BEHIND = re.compile(r"[._]grad(?:ient)?\Z", re.IGNORECASE)
+_NAME = re.compile(r"[\w./∂ -]{1,200}", re.ASCII)
+"""What a spelling is made of; the rest would be dropped in comparing, and be shown in the note."""
 _TORCH = re.compile(
     r"(?:.*[._/])?(?P<part>(?:weight|bias)_[ih]h)(?:_l(?P<layer>[0-9]{1,4}))?",
     re.IGNORECASE | re.DOTALL,
@@ -99,6 +101,8 @@ def read(name: str, problem: Problem, quantities: Collection[str]) -> Read | Non
     """
     if name in quantities:
         return Read(name)
+    if not _NAME.fullmatch(name):
+        return None
     same = [own for own in quantities if folded(own) == folded(name)]
     if len(same) == 1:
         return Read(same[0])
@@ -108,7 +112,7 @@ def read(name: str, problem: Problem, quantities: Collection[str]) -> Read | Non
 
 def _of_parameter(name: str, problem: Problem) -> Read | None:
     behind = _BEHIND.search(name)
-    what = name[: behind.start()] if behind and behind.end() == len(name) else name
+    what = name[: behind.start()] if behind else name
     keys = {} if problem.trained is None else {k: n for n, k in problem.trained.keys.items()}
     if what in keys:
         return Read(f"dL_d{keys[what]}", OF_A_MODEL)
