@@ -40,12 +40,12 @@ def _cell(value: object) -> Cell:
 def _blocks(checked: tuple[Checked, ...], heading: Sequence[str]) -> Iterator[Block]:
     yield Lines(tuple(heading), titled=True)
     yield _overview(checked)
+    noted = dict.fromkeys(f"{entry.name}: {entry.note}" for entry in checked if entry.note)
+    if noted:
+        yield Lines(("; ".join(noted),))
     for group in _together([entry for entry in checked if entry.verdict is Verdict.FAIL]):
         yield Lines(tuple(_in_words(group)), titled=True)
     yield from _undecided(checked)
-    noted = [f"{entry.name}: {entry.note}" for entry in checked if entry.note]
-    if noted:
-        yield Lines(("; ".join(noted),))
     remarks = tuple(dict.fromkeys(_remark(entry) for entry in checked if _has_remark(entry)))
     if remarks:
         yield Lines(remarks)

@@ -15,13 +15,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from rnngrad.analyses.checking.asking import (
-    LONELY,
-    SINGLE,
-    UNKNOWN,
-    of_a_factor,
-    of_float32,
-)
+from rnngrad.analyses.checking.asking import LONELY, SINGLE, UNKNOWN, of_a_factor, of_float32
 from rnngrad.analyses.checking.catalogue import CATALOGUE, Mistake
 from rnngrad.analyses.checking.comparing import compare
 from rnngrad.analyses.checking.conditioning import Conditioning
