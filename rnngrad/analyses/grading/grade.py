@@ -21,6 +21,7 @@ from rnngrad.analyses.grading.expressions import (
     written,
 )
 from rnngrad.analyses.grading.grammar import parse
+from rnngrad.analyses.grading.numbering import without_number
 from rnngrad.analyses.grading.points import HALF, OF, for_paths
 from rnngrad.analyses.grading.reference import Task, tasks
 from rnngrad.analyses.grading.sampling import (
@@ -71,12 +72,13 @@ class Grader:
         number = numbers.bare(answer)
         if number is not None:
             points, verdict, said = self.numbers.judge(name, number, hide=self.hide)
-            return Grade(name, points, OF, verdict, said)
+            return Grade(name, points, OF, verdict, _noted(answer, points, said))
         try:
             points, said = self._subtask(name).judge(parse(str(answer)))
         except FormulaError as error:
             return Grade(name, 0.0, OF, Verdict.FAIL, error.message, error.at, unread=True)
-        return Grade(name, points, OF, Verdict.PASS if points == OF else Verdict.FAIL, said)
+        verdict = Verdict.PASS if points == OF else Verdict.FAIL
+        return Grade(name, points, OF, verdict, _noted(answer, points, said))
 
     def _subtask(self, name: str) -> _Subtask:
         if name not in self._subtasks:
@@ -203,6 +205,20 @@ class _Subtask:
             return Judged(OF)
         said = "right for scalars; with vectors the order of the factors, or a transpose, is wrong"
         return Judged(HALF, said if self.hide else f"{said} ({why})")
+
+
+def _noted(answer: Answer, points: float, said: str) -> str:
+    """What is said, and how a number in brackets behind the formula was taken."""
+    if not isinstance(answer, str):
+        return said
+    _, numbers, unsure = without_number(answer)
+    if unsure and points < OF:
+        note = f"{unsure} at the end is read as a factor; an equation's number is \\tag{{..}}"
+    elif numbers:
+        note = f"{' and '.join(numbers)} is read as an equation's number, not as a factor"
+    else:
+        return said
+    return f"{said}; {note}" if said else note
 
 
 def _which(equal_signs: int) -> str:
