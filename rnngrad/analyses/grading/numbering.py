@@ -1,4 +1,4 @@
-"""The number of an equation behind a formula, as it comes along when one is pasted: it is no factor.
+"""The number of an equation that was pasted along with a formula: it is no factor.
 
     $$ -2 (t_3 - y_3) $$ (20)      \\[ … \\] [20]      … \\quad (20)      … (20)
 
