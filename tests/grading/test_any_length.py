@@ -61,7 +61,7 @@ def test_hard_formulas(graders: list[Grader], text: str) -> None:
             assert _seconds(grader, name, text) < SECOND
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(NESTED, st.integers(0, 3), st.sampled_from(IDS))
 def test_nested_formulas(graders: list[Grader], text: str, which: int, name: str) -> None:
     assert _seconds(graders[which], name, text) < SECOND
@@ -87,12 +87,13 @@ BINDINGS = ({"T": 3, "t": 2}, {"T": 3, "t": 3}, {"T": 2})
 
 def _value(evaluator: Evaluator, tree: Node, binding: Binding) -> Array | str:
     try:
-        evaluator.work.left = 50_000
+        evaluator.work.left = 1_000
         return evaluator.value(tree, binding)
     except (FormulaError, OrderError, UnreadError) as error:
         return str(error)
 
 
+@settings(max_examples=50)
 @given(TREES | st.lists(NESTED, min_size=2, max_size=3).map(lambda t: _tree(" * ".join(t))))
 def test_sums_that_are_remembered_have_the_same_values(tree: Node | None) -> None:
     if tree is None:
@@ -131,7 +132,8 @@ def test_what_a_sum_depends_on(text: str, free: tuple[str, ...]) -> None:
 
 def test_a_remembered_sum_is_of_its_own_steps() -> None:
     for text, right in (
-        ("sum_{k=1..3} (sum_{s=1..k} x_s) * (sum_{s=1..k} x_s)", "x_1^2+(x_1+x_2)^2+(x_1+x_2+x_3)^2"),
+        ("sum_{k=1..3} (sum_{s=1..k} x_s) * (sum_{s=1..k} x_s)",
+         "x_1^2 + (x_1+x_2)^2 + (x_1+x_2+x_3)^2"),
         ("sum_{k=1..2} sum_{k=1..2} x_k", "2*(x_1+x_2)"),
         ("sum_{k=1..2} x_k * sum_{k=k..3} x_k", "x_1*(x_1+x_2+x_3) + x_2*(x_2+x_3)"),
     ):  # fmt: skip

@@ -41,8 +41,8 @@ from rnngrad.core.activations import ACTIVATIONS, Activation
 from rnngrad.core.arrays import Array, quietly
 
 MOST_WORK = 110_000
-"""Nodes that may be visited to judge one answer, on all nets together: Σ in Σ in ∏ multiply. A double
-sum over 200 steps takes 100,000."""
+"""Nodes that may be visited to judge one answer, on all nets together: Σ in Σ in ∏ multiply.
+A double sum over 200 steps takes 100,000."""
 
 Binding = Mapping[str, int]
 
