@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import numpy as np
 
 from rnngrad.errors import UsageError, did_you_mean
+from rnngrad.spec.incoming import PythonLoader, why_no_file
 
 if TYPE_CHECKING:
     from rnngrad.core.arrays import Array
@@ -93,8 +94,8 @@ def load_student(source: str) -> Student:
     """
     file, _, name = source.rpartition(":") if ".py:" in source else (source, "", "")
     path = Path(file)
-    if not path.is_file():
-        raise UsageError(f"{file}: no such file")
+    if why := why_no_file(path):
+        raise UsageError(f"{file}: {why}")
     module = _module(path)
     named = sorted(n for n, value in vars(module).items() if _own_function(n, value))
     if not name:
@@ -115,7 +116,8 @@ def _own_function(name: str, value: object) -> bool:
 
 def _module(path: Path) -> ModuleType:
     """The file, run as a module; files beside it can be imported by it."""
-    spec = importlib.util.spec_from_file_location(MODULE, path.resolve())
+    loader = PythonLoader(MODULE, str(path.resolve()))
+    spec = importlib.util.spec_from_file_location(MODULE, path.resolve(), loader=loader)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

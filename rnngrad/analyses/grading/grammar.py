@@ -33,8 +33,9 @@ from rnngrad.analyses.grading.expressions import (
     Series,
     Transpose,
 )
+from rnngrad.analyses.grading.numbering import without_number
 from rnngrad.analyses.grading.reach import Factor, reach
-from rnngrad.analyses.grading.tokens import Token, tokens
+from rnngrad.analyses.grading.tokens import LONGEST, Token, tokens
 
 DEEPEST = 60
 """Brackets within brackets."""
@@ -46,7 +47,7 @@ _CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 def parse(text: str) -> tuple[Node, ...]:
     """The sides of a formula, one for each piece between "=" signs. Raises FormulaError."""
-    return _Parser(tokens(text)).chain()
+    return _Parser(tokens(without_number(text[: LONGEST + 1]).text)).chain()
 
 
 def parse_one(text: str) -> Node:
