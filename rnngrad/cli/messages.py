@@ -47,7 +47,8 @@ def packed(kind: str, arrays: Arrays = NONE, **said: object) -> list[bytes]:
 
 
 def unpacked(read: Callable[[int], bytes], most: float = math.inf) -> Message:
-    """The next message, whose arrays have at most so many bytes. ``read(n)`` gives the next n."""
+    """The next message, whose arrays hold at most so many numbers. ``read(n)`` gives the next n
+    bytes."""
     length = int.from_bytes(read(8), "little")
     if length > LONGEST_HEAD:
         raise MessageError("its head is too long")
@@ -63,7 +64,7 @@ def unpacked(read: Callable[[int], bytes], most: float = math.inf) -> Message:
     if len(rows) > MOST_ARRAYS:
         raise MessageError("it has too many arrays")
     declared = [_declared(row) for row in rows]
-    if sum(array.size for array in declared) > most:
+    if sum(math.prod(array.shape) for array in declared) > most:
         raise MessageError("its arrays are too large")
     arrays = {array.name: array.filled(read(array.size)) for array in declared}
     if len(arrays) < len(declared):

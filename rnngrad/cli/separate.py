@@ -203,13 +203,14 @@ class Separate:
             waiting.extend(_children(pid))
 
     def _end_the_rest(self) -> None:
-        """Those that left its session have become our own children."""
-        until = time.monotonic() + 5
-        while (left := list(self._family())) and time.monotonic() < until:
-            for pid in left:
+        """Those that left its session become our own children as their parents go."""
+        until, some = time.monotonic() + 10, True
+        while some and time.monotonic() < until:
+            some = False
+            for pid in self._family():
+                some = True
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
-            for pid in left:
                 with suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
 

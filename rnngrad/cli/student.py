@@ -69,7 +69,7 @@ class Student:
         file, _, self.name = source.rpartition(":") if ".py:" in source else (source, "", "")
         self.path, self.options = Path(file), options
         self.takes_c_0 = self.gone = False
-        self._given: set[str] = set()
+        self._given: dict[str, None] = {}
         if sys.platform == "win32":
             raise UsageError("--against FILE.py:FUNCTION does not run on Windows")
         if not self.path.is_file():
@@ -113,12 +113,12 @@ class Student:
 
         for problem in problems:
             arrays = dict(_arrays(problem, WEIGHT))
-            self._given.update(name.removeprefix(WEIGHT) for name in arrays)
+            self._given |= dict.fromkeys(name.removeprefix(WEIGHT) for name in arrays)
             self._process.send(packed("call", arrays))
 
     def answer(self) -> Returned:
         """What the function returns for the next problem."""
-        from rnngrad.cli.messages import is_name
+        from rnngrad.cli.messages import MOST_ARRAYS, is_name
 
         self._process.allow(self.options.timeout)
         message = self._heard("answer")
@@ -127,15 +127,18 @@ class Student:
                 none = {name: NoArray(_printable(str(why))) for name, why in unfit.items()}
             case _:
                 raise self._no_answer("it lacks something")
-        return Returned({**message.arrays, **none}, tuple(n for n in changed if n in self._given))
+        if len(none) > MOST_ARRAYS:
+            raise self._no_answer("it has too many arrays")
+        known = tuple(name for name in self._given if name in changed)
+        return Returned({**message.arrays, **none}, known)
 
     def _heard(self, *kinds: str) -> Message:
         """The next message, of one of these kinds; FaultError where it is a fault."""
         from rnngrad.cli.messages import MessageError, unpacked
-        from rnngrad.cli.student_child import MOST_BYTES
+        from rnngrad.cli.student_child import MOST_NUMBERS
 
         try:
-            message = unpacked(self._process.read, MOST_BYTES)
+            message = unpacked(self._process.read, MOST_NUMBERS)
         except MessageError as error:
             raise self._no_answer(str(error)) from None
         except LateError as late:

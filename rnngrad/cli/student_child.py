@@ -27,8 +27,8 @@ from rnngrad.errors import did_you_mean
 MODULE = "rnngrad_student"
 WEIGHT = "weights "
 """Before a weight's name in a request."""
-MOST_BYTES = 2**30
-"""Of arrays that a function may return."""
+MOST_NUMBERS = 2**27
+"""That a function may return: a gibibyte of float64."""
 SKIPPED = ("-", "_", "loss")
 """What ``--returns`` calls a part that is no array to be checked."""
 PARENT_DEATH_SIGNAL = 1  # linux/prctl.h
@@ -196,11 +196,9 @@ def _arrays(result: object, who: str, parts: list[str]) -> tuple[Arrays, dict[st
             arrays[name] = real(value)
         except (TypeError, ValueError, RuntimeError) as error:
             unfit[name] = str(error)
-    size = sum(array.nbytes for array in arrays.values())
-    if size > MOST_BYTES:
-        raise _FaultError(
-            f"{who} returned {size / 2**30:.1f} GiB of arrays, may return {MOST_BYTES >> 30}"
-        )
+    size = sum(array.size for array in arrays.values())
+    if size > MOST_NUMBERS:
+        raise _FaultError(f"{who} returned {size:,} numbers, may return {MOST_NUMBERS:,}")
     return arrays, unfit
 
 

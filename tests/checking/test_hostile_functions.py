@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import rnngrad
 from cli.running import SHEET
@@ -24,6 +28,7 @@ from rnngrad.cli.separate import LONGEST_OUTPUT
 from rnngrad.errors import UsageError
 
 PROBLEM = rnngrad.load(SHEET)
+SLOW = ("loops", "deaf", "stops_itself")
 
 RIGHT = """
 import ctypes, os, signal, subprocess, sys, threading, time
@@ -119,6 +124,29 @@ def becomes_sleep(*given):
 def forks(*given):
     while True:
         os.fork()
+
+def forks_into_sessions(*given):
+    for _ in range(10):
+        os.fork()
+        try:
+            os.setsid()
+        except OSError:
+            pass
+    time.sleep(600)
+
+def forges_odd_things(*given):
+    from rnngrad.cli.messages import packed
+    write(b"".join(packed("answer", changed=[[], {}, 1, None, "W_hh"], unfit={"dL_dW_hh": [1]})))
+    time.sleep(600)
+
+def stops_itself(*given):
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+def names_too_many(*given):
+    return {f"dL_d{i}": 0.0 for i in range(1001)}
+
+def odd_name(*given):
+    return {"dL_dW_hh" + chr(10): 0.0}
 
 def hoards(*given):
     return {"dL_dW_hh": np.ones(2 ** 31)}
@@ -309,6 +337,10 @@ def check(function: str, **options: object) -> tuple[str, list[dict[str, object]
         ("becomes_true", "the function ended the process, with status 0"),
         ("becomes_sleep", "the function closed the way back"),
         ("forks", "the function started more than 256 processes"),
+        ("forks_into_sessions", "the function started more than 256 processes"),
+        ("stops_itself", "the function took more than 1 s"),
+        ("names_too_many", "returned 1,001 arrays, may return 1,000"),
+        ("odd_name", "returned 'dL_dW_hh\\n', which is no name of an array"),
         ("hoards", "MemoryError"),
         ("eats", "it may use 0.25 GiB, --memory GIB gives it more"),
         ("recurses", "the function crashed in C"),
@@ -325,7 +357,7 @@ def test_harm_is_a_fail_in_words_and_the_next_is_graded(
     folder: Path, function: str, words: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     start = time.monotonic()
-    verdict, quantities = check(function, timeout=1.0 if function in ("loops", "deaf") else 20.0)
+    verdict, quantities = check(function, timeout=1.0 if function in SLOW else 20.0)
     assert time.monotonic() - start < 10
     if words:
         assert verdict == "fail"
@@ -343,9 +375,15 @@ def test_whatever_it_replaces_it_is_ours_that_compares(folder: Path, function: s
     assert np.abs(-1.0) == 1.0
 
 
-def test_arrays_of_more_than_a_gibibyte_are_refused(folder: Path) -> None:
+def test_an_answer_of_odd_things_is_read_as_far_as_it_is_one(folder: Path) -> None:
+    quantities = check("forges_odd_things")[1]
+    assert quantities[0]["reason"] == "is no array of real numbers: [1]"
+    assert "took more than 1 s" in str(quantities[1]["reason"])
+
+
+def test_too_many_numbers_are_refused(folder: Path) -> None:
     reason = str(check("returns_too_much", timeout=20.0, memory=4.0)[1][0]["reason"])
-    assert "returned 1.0 GiB of arrays, may return 1" in reason
+    assert "returned 134,217,729 numbers, may return 134,217,728" in reason
 
 
 def test_gigabytes_of_output_are_cut(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -557,17 +595,17 @@ def status(pid: int) -> str:
 # ---------------------------------------------------------------------------- messages
 
 
-def read_from(data: bytes) -> object:
-    rest = bytearray(data)
+def reader(data: bytes) -> Callable[[int], bytes]:
+    """The next n bytes, or EOFError."""
+    stream = io.BytesIO(data)
 
     def read(count: int) -> bytes:
-        if count > len(rest):
+        found = stream.read(count)
+        if len(found) < count:
             raise EOFError
-        found = bytes(rest[:count])
-        del rest[:count]
         return found
 
-    return unpacked(read, 1000)
+    return read
 
 
 def test_a_message_comes_back() -> None:
@@ -577,18 +615,12 @@ def test_a_message_comes_back() -> None:
         "c": np.zeros((0, 3), ">i4"),
         "d": np.float16([1, np.nan]),
     }
-    message = unpacked(_reader(b"".join(packed("answer", arrays, words="ähm"))))
+    message = unpacked(reader(b"".join(packed("answer", arrays, words="ähm"))))
     assert (message.kind, message.said) == ("answer", {"words": "ähm"})
     for name, array in arrays.items():
         assert message.arrays[name].dtype == array.dtype
         assert message.arrays[name].flags.writeable
         np.testing.assert_array_equal(message.arrays[name], array)
-
-
-def _reader(data: bytes):  # type: ignore[no-untyped-def]
-    import io
-
-    return io.BytesIO(data).read
 
 
 def head(text: str) -> bytes:
@@ -630,4 +662,19 @@ def head(text: str) -> bytes:
 )
 def test_what_is_no_message(data: bytes) -> None:
     with pytest.raises(MessageError):
-        read_from(data)
+        unpacked(reader(data), 125)
+
+
+MESSAGE = b"".join(
+    packed("answer", {"dL_dW_hh": np.ones((2, 3)), "h": np.ones(2, "f4")}, changed=[])
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, len(MESSAGE) - 1), st.binary(max_size=3)), max_size=4))
+def test_a_message_that_was_tampered_with_is_one_or_none(changes: list[tuple[int, bytes]]) -> None:
+    data = bytearray(MESSAGE)
+    for place, put in changes:
+        data[place : place + len(put)] = put
+    with suppress(MessageError, EOFError):
+        for array in unpacked(reader(bytes(data)), 125).arrays.values():
+            assert array.size <= 125
