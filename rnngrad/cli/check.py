@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rnngrad.cli import options
 from rnngrad.cli.boundary import bounded, say
-from rnngrad.cli.check_options import MEMORY, TIMEOUT, CheckOptions
+from rnngrad.cli.check_options import MEMORY, TIMEOUT, CheckOptions, is_function
 
 if TYPE_CHECKING:
     from rnngrad.analyses.checking.verdicts import Verdict
@@ -97,14 +98,12 @@ def check(
 
     Exit status: 0 right, 1 wrong, 4 cannot be decided.
     """
-    from rnngrad.cli.student import student_of
-
     chosen = CheckOptions(
         rtol, hide_expected, random, quiet, method, spec, layout,
         TIMEOUT if timeout is None else timeout, MEMORY if memory is None else memory, returns,
     )  # fmt: skip
     _refuse_for_a_file(against, timeout=timeout, memory=memory, returns=returns)
-    with student_of(against, chosen) as student:  # its Python starts while ours imports NumPy
+    with _student(against, chosen) as student:  # its Python starts while ours imports NumPy
         from rnngrad.cli.output import check_writable, screen, write_text
         from rnngrad.spec import load
         from rnngrad.views.formats import asked_for, format_named
@@ -118,9 +117,17 @@ def check(
     return {"pass": 0, "fail": 1, "inconclusive": 4}[str(verdict)]
 
 
+def _student(against: str | None, chosen: CheckOptions) -> AbstractContextManager[Student | None]:
+    """The function behind ``--against``, its process on its way; None where that is a file."""
+    if against is None or not is_function(against):
+        return nullcontext()
+    from rnngrad.cli.student import Student
+
+    return Student(against, chosen)
+
+
 def _refuse_for_a_file(against: str | None, **given: object) -> None:
     """UsageError for options that only a function has."""
-    from rnngrad.cli.student import is_function
     from rnngrad.errors import UsageError
 
     if against is None or not is_function(against):

@@ -18,9 +18,9 @@ from rnngrad.analyses.checking.against import (
 from rnngrad.analyses.checking.comparing import relative_tolerance
 from rnngrad.analyses.checking.verdicts import Checked, Verdict, worst
 from rnngrad.cli.boundary import say
-from rnngrad.cli.check_options import CheckOptions
+from rnngrad.cli.check_options import CheckOptions, is_function
 from rnngrad.cli.separate import FaultError
-from rnngrad.cli.student import NoArray, Returned, Student, is_function
+from rnngrad.cli.student import NoArray, Returned, Student
 from rnngrad.core.arrays import Numbers, frozen, quietly
 from rnngrad.core.given import given
 from rnngrad.core.problem import Problem
@@ -102,6 +102,8 @@ def _of_variants(
     if not variants:
         return checked, []
     ran, failing = _failing(student, variants, options)
+    if not ran:
+        return checked, ["no random problem was run: its process had ended"]
     rest = "" if ran == len(variants) else "; the rest was not run: its process had ended"
     if not failing:
         return checked, [f"{_problems(ran)} besides the spec: none fails{rest}"]

@@ -23,3 +23,8 @@ class CheckOptions(NamedTuple):
     timeout: float = TIMEOUT
     memory: float = MEMORY
     returns: str | None = None
+
+
+def is_function(source: str) -> bool:
+    """Whether a source names a function: FILE.py:FUNCTION, or FILE.py that lacks it."""
+    return source.endswith(".py") or ".py:" in source

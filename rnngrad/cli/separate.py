@@ -34,7 +34,7 @@ BOOT = (
     "from importlib import import_module; import_module(sys.argv[2]).main(*sys.argv[3:])"
 )
 SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
+CRASHES = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT", "SIGTRAP", "SIGSYS")
 
 
 class FaultError(Exception):
@@ -176,8 +176,8 @@ class Separate:
         self._shown += len(data)
         if room > 0:
             _show(self._decoder.decode(data[:room]))
-            if self._shown > LONGEST_OUTPUT:
-                _show(f"\nnote: only the first {LONGEST_OUTPUT:,} bytes of what it prints\n")
+            if len(data) > room:
+                _show(f"\nnote: the first {LONGEST_OUTPUT:,} bytes of what it prints, no more\n")
         return bool(data)
 
     def _how_it_ended(self) -> str:
@@ -189,7 +189,7 @@ class Separate:
         if status >= 0:
             return f"{self.subject} ended the process, with status {status}"
         name = signal.Signals(-status).name if -status in set(signal.Signals) else f"{-status}"
-        how = "crashed in C" if -status in CRASHES else "was killed"
+        how = "crashed in C" if name in CRASHES else "was killed"
         return f"{self.subject} {how} (signal {name})"
 
     # ------------------------------------------------------------------------ its processes

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self
 
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 STARTING = 60.0
 """Seconds for Python and NumPy to start in the process, before the function's own time begins."""
 LONGEST_WORDS = 2_000
+OUT_OF_MEMORY = ("MemoryError", "Cannot allocate memory", "failed to map segment")
+"""What Python, the system and the loader of libraries say of it."""
 
 
 class Returned(NamedTuple):
@@ -43,18 +44,6 @@ class NoArray:
 
     def __array__(self, *_: object, **__: object) -> NoReturn:
         raise TypeError(self.why)
-
-
-def is_function(source: str) -> bool:
-    """Whether a source names a function: FILE.py:FUNCTION, or FILE.py that lacks it."""
-    return source.endswith(".py") or ".py:" in source
-
-
-def student_of(source: str | None, options: CheckOptions) -> AbstractContextManager[Student | None]:
-    """The student behind ``--against``, its process on its way; None where that is no function."""
-    if source is None or not is_function(source):
-        return nullcontext()
-    return Student(source, options)
 
 
 class Student:
@@ -159,7 +148,7 @@ class Student:
                 raise self._no_answer("it is of another kind")
 
     def _memory(self, words: str) -> str:
-        if "MemoryError" not in words or not math.isfinite(self.options.memory):
+        if not any(sign in words for sign in OUT_OF_MEMORY) or math.isinf(self.options.memory):
             return words
         return f"{words}; it may use {self.options.memory:g} GiB, --memory GIB gives it more"
 

@@ -15,8 +15,9 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -83,8 +84,8 @@ def _settle(memory: float, path: Path) -> None:
     """What the student's code finds: limits, streams, its folder to import from."""
     _limit(memory)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIO) or hasattr(stream, "reconfigure"):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+        assert isinstance(stream, TextIOWrapper)
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
     sys.argv = [str(path)]
     sys.path.insert(0, str(path.resolve().parent))
     warnings.simplefilter("default")

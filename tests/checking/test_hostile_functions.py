@@ -95,6 +95,7 @@ def interrupts(*given):
     raise KeyboardInterrupt
 
 def loops(*given):
+    print("what it said before")
     while True:
         pass
 
@@ -391,7 +392,7 @@ def test_gigabytes_of_output_are_cut(folder: Path, capfd: pytest.CaptureFixture[
     shown = capfd.readouterr()
     assert shown.out == ""
     assert shown.err.count("x") >= LONGEST_OUTPUT
-    assert f"note: only the first {LONGEST_OUTPUT:,} bytes" in shown.err
+    assert f"note: the first {LONGEST_OUTPUT:,} bytes of what it prints, no more" in shown.err
     assert len(shown.err) < LONGEST_OUTPUT + 200
 
 
@@ -503,6 +504,7 @@ def test_the_command_tells_the_reason_in_table_and_json(folder: Path) -> None:
     table, document = command(*against), command(*against, "--json")
     assert (table.returncode, document.returncode) == (1, 1)
     assert "took more than 0.5 s and was stopped" in " ".join(table.stdout.split())
+    assert "what it said before" in table.stderr
     assert "took more than 0.5 s" in json.loads(document.stdout)["quantities"][0]["reason"]
 
 
@@ -544,7 +546,7 @@ def test_a_memory_of_inf_is_no_limit(folder: Path) -> None:
 
 def test_ctrl_c_ends_both(folder: Path) -> None:
     (folder / "plain.py").write_text(
-        "import os, time\ndef waits(*_):\n    print(os.getpid(), flush=True)\n    time.sleep(600)\n"
+        "import os, time\ndef waits(*_):\n    print(os.getpid())\n    time.sleep(600)\n"
     )
     words = ("check", SHEET, "--against", "plain.py:waits")
     rnn = subprocess.Popen(
@@ -564,7 +566,7 @@ def test_ctrl_c_ends_both(folder: Path) -> None:
 
 def test_it_does_not_outlive_us(folder: Path) -> None:
     (folder / "plain.py").write_text(
-        "import os, time\ndef waits(*_):\n    print(os.getpid(), flush=True)\n    time.sleep(600)\n"
+        "import os, time\ndef waits(*_):\n    print(os.getpid())\n    time.sleep(600)\n"
     )
     rnn = subprocess.Popen(
         [sys.executable, "-m", "rnngrad", "check", SHEET, "--against", "plain.py:waits"],
@@ -590,6 +592,11 @@ def status(pid: int) -> str:
         return Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return "\nState:\tZ"
+
+
+def test_its_python_can_start_before_numpy_is_imported() -> None:
+    code = "import rnngrad.cli.student, sys; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 # ---------------------------------------------------------------------------- messages
