@@ -247,6 +247,24 @@ def parts(node: Node) -> tuple[Node, ...]:
     return (node.body,) if isinstance(node, Series) else ()
 
 
+def free_variables(node: Node) -> tuple[str, ...]:
+    """The steps that its value depends on, by name, in alphabetical order."""
+    return tuple(sorted(_free(node)))
+
+
+def _free(node: Node) -> set[str]:
+    found: set[str] = set()
+    name = node.bottom if isinstance(node, Derivative) else node
+    if isinstance(name, Name) and name.step is not None and name.step.variable:
+        found.add(name.step.variable)
+    for part in parts(node):
+        found |= _free(part)
+    if isinstance(node, Series):
+        found.discard(node.variable)
+        found |= {end.variable for end in (node.start, node.stop) if end.variable}
+    return found
+
+
 def nodes(node: Node) -> Iterator[Node]:
     """The node and all below it."""
     waiting = [node]
