@@ -141,9 +141,8 @@ def _failing(
 
 def _describable(student: Student, problem: Problem) -> Problem:
     """The problem, but c_0 = 0 for a function that is not told it."""
-    if problem.c_0 is None or student.takes_c_0:
-        return problem
-    return replace(problem, c_0=frozen(0.0 * problem.c_0))
+    told = {part: start for part, start in problem.starts.items() if f"{part}_0" in student.takes}
+    return replace(problem, starts=told)
 
 
 def _size(problem: Problem) -> int:
@@ -200,8 +199,10 @@ def _judged(
     arrays, changed = returned
     if changed and not options.quiet:
         say(f"note: {student.name} changes its inputs: {', '.join(changed)}")
-    if problem.c_0 is not None and problem.c_0.any() and not student.takes_c_0:
-        say(f"note: {student.name} has no parameter c_0, and c_0 of {problem.name} is not 0")
+    for part, start in problem.starts.items():
+        if start.any() and f"{part}_0" not in student.takes:
+            name = f"{part}_0"
+            say(f"note: {student.name} has no parameter {name}, and {name} of {problem.name} is not 0")
     _refuse_names(student, problem, arrays)
     return check_arrays(problem, arrays, rtol=options.rtol)
 

@@ -57,7 +57,8 @@ class Student:
     def __init__(self, source: str, options: CheckOptions) -> None:
         file, _, self.name = source.rpartition(":") if ".py:" in source else (source, "", "")
         self.path, self.options = Path(file), options
-        self.takes_c_0 = self.gone = False
+        self.gone = False
+        self.takes: frozenset[str] = frozenset()
         self._given: dict[str, None] = {}
         if sys.platform == "win32":
             raise UsageError("--against FILE.py:FUNCTION does not run on Windows")
@@ -91,8 +92,8 @@ class Student:
         match self._heard("loaded", "missing"):
             case ("missing", {"words": str(words)}, _):
                 raise UsageError(f"{self.path}: {_printable(words)}")
-            case ("loaded", {"takes_c_0": bool(takes_c_0)}, _):
-                self.takes_c_0 = takes_c_0
+            case ("loaded", {"takes": list(takes)}, _):
+                self.takes = frozenset(name for name in takes if isinstance(name, str))
             case _:
                 raise self._no_answer("it lacks something")
         self._process.subject = "the function"
@@ -176,17 +177,17 @@ def _parts(returns: str | None) -> list[str]:
 
 
 def _arrays(problem: Problem, before_weights: str) -> Iterator[tuple[str, Any]]:
-    """What a function is called with; ``c_0`` where the cell has a c."""
-    import numpy as np
+    """What a function is called with; ``c_0`` and its like where the state has more parts."""
+    from rnngrad.cli.student_child import FIRST
 
     for name, values in problem.weights.items():
         yield before_weights + name, values
     yield "inputs", problem.x
     if problem.targets is not None:
         yield "targets", problem.targets
-    yield "h_0", problem.h_0
-    if len(problem.cell.parts) > 1:
-        yield "c_0", np.zeros_like(problem.h_0) if problem.c_0 is None else problem.c_0
+    yield FIRST, problem.h_0
+    for index, part in enumerate(problem.cell.parts[1:], start=1):
+        yield f"{part}_0", problem.start(index)
 
 
 def _printable(words: str) -> str:

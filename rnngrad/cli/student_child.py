@@ -27,6 +27,9 @@ from rnngrad.core.given import real
 from rnngrad.errors import did_you_mean
 
 MODULE = "rnngrad_student"
+FIRST = "h_0"
+"""What the start of the state's first part is called on its way here."""
+
 WEIGHT = "weights "
 """Before a weight's name in a request."""
 MOST_NUMBERS = 2**27
@@ -66,7 +69,7 @@ def main(down: str, up: str, path: str, name: str, returns: str, memory: str) ->
             except _FaultError as fault:
                 _send(answers, packed("fault", words=str(fault)))
             else:
-                _send(answers, packed("loaded", takes_c_0=_takes_c_0(function)))
+                _send(answers, packed("loaded", takes=_starts_taken(function)))
         else:
             _send(answers, _answer(function, file, name, request.arrays, parts))
 
@@ -158,27 +161,25 @@ def _own_function(name: str, value: object) -> bool:
     return callable(value) and getattr(value, "__module__", "") == MODULE and name[0] != "_"
 
 
-def _takes_c_0(function: Function) -> bool:
-    """Whether it has a parameter of that name."""
+def _starts_taken(function: Function) -> list[str]:
+    """The parameters that may be the start of a part of the state, such as c_0."""
     try:
-        found = inspect.signature(function).parameters.get("c_0")
+        parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
-        return False
-    return found is not None and found.kind in (
-        inspect.Parameter.POSITIONAL_OR_KEYWORD,
-        inspect.Parameter.KEYWORD_ONLY,
-    )
+        return []
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [p.name for p in parameters if p.name.endswith("_0") and p.kind in by_name]
 
 
 def _answer(
     function: Function, path: Path, name: str, given: Arrays, parts: list[str]
 ) -> list[bytes]:
-    """FUNCTION(weights, inputs, targets, h_0); for a cell that has a c, c_0=… as well where the
-    function has a parameter of that name."""
+    """FUNCTION(weights, inputs, targets, h_0); for a cell whose state has more parts, c_0=… as well
+    where the function has a parameter of that name."""
     weights = {k.removeprefix(WEIGHT): v for k, v in given.items() if k.startswith(WEIGHT)}
     before = {id(array): (array.shape, array.tobytes()) for array in given.values()}
-    others = (given["inputs"], given.get("targets"), given["h_0"])
-    named = {"c_0": given["c_0"]} if "c_0" in given and _takes_c_0(function) else {}
+    others = (given["inputs"], given.get("targets"), given[FIRST])
+    named = {key: given[key] for key in _starts_taken(function) if key in given and key != FIRST}
     passed = dict(weights)
     try:
         with _guarded(path):

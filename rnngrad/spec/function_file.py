@@ -65,10 +65,13 @@ def _loss(problem: Problem) -> str:
 
 
 def _function(problem: Problem) -> Iterator[str]:
-    has_c = len(problem.cell.parts) > 1
+    others = [
+        (part, problem.start(index).shape) for index, part in enumerate(problem.cell.parts) if index
+    ]
+    named = "".join(f", {part}_0" for part, _ in others)
     yield ""
     yield ""
-    yield f"def {FUNCTION}(weights, inputs, targets, h_0{', *, c_0' if has_c else ''}):"
+    yield f"def {FUNCTION}(weights, inputs, targets, h_0{', *' + named if others else ''}):"
     names = {name: name.replace(".", "_") for name in problem.weights}
     for name, variable in names.items():
         shape = f"{problem.weights[name].shape}{_rows(problem, name)}"
@@ -79,8 +82,8 @@ def _function(problem: Problem) -> Iterator[str]:
     yield f"    # inputs: {problem.x.shape}, {steps} of {counted(problem.inputs, 'number')}"
     yield f"    # targets: {problem.targets.shape}, {steps} of {counted(problem.outputs, 'number')}"
     yield f"    # h_0: {problem.h_0.shape}{layers}"
-    if has_c:
-        yield f"    # c_0: {problem.h_0.shape}{layers}"
+    for part, shape in others:
+        yield f"    # {part}_0: {shape}{layers}"
     yield ""
     for variable in names.values():
         yield f"    dL_d{variable} = np.zeros_like({variable})"
@@ -104,6 +107,7 @@ def _rows(problem: Problem, name: str) -> str:
 def _more(problem: Problem) -> str:
     steps, hidden = problem.steps, problem.hidden
     words = ["loss", f"dL_dh ({steps + 1}, {hidden})", f"dL_dh_0 ({hidden},)"]
-    if len(problem.cell.parts) > 1:
-        words += [f"dL_dc ({steps + 1}, {hidden})", f"dL_dc_0 ({hidden},)"]
+    for index, part in enumerate(problem.cell.parts[1:], start=1):
+        size = len(problem.start(index))
+        words += [f"dL_d{part} ({steps + 1}, {size})", f"dL_d{part}_0 ({size},)"]
     return listed([*words, f"dL_dx ({steps}, {problem.inputs})"], limit=300)
