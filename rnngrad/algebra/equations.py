@@ -18,25 +18,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
-from rnngrad.algebra.expressions import (
-    Add,
-    Apply,
-    Call,
-    Div,
-    FormulaError,
-    Index,
-    Mul,
-    Name,
-    Neg,
-    Node,
-    Number,
-    Power,
-    Tight,
-    Transpose,
-    named,
-    nodes,
-    written_in_cell,
-)
+from rnngrad.algebra.expressions import Add, Apply, Call, Div, FormulaError, Index, Mul, Name, Neg, Node, Number, Power, Tight, Transpose, nodes
+from rnngrad.algebra.writing import named, written_in_cell
 from rnngrad.algebra.functions import FUNCTIONS, SPELLINGS
 from rnngrad.algebra.grammar import Parser
 from rnngrad.algebra.names import EquationScanner

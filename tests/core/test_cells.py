@@ -18,6 +18,7 @@ from rnngrad.algebra import derivatives, steps
 from rnngrad.algebra.derivatives import ONE
 from rnngrad.algebra.equations import CellMistakes, read_cell
 from rnngrad.algebra.expressions import Add, Call, Div, Mul, Name, Neg, Node, Number, Power
+from rnngrad.algebra.writing import SCRIPTS, written_in_cell
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.cells import CELLS, NAMES, shipped
 from rnngrad.core.arithmetic import FLOATS, SCALED
@@ -355,3 +356,19 @@ def test_what_is_written_is_read_as_the_same(name: str) -> None:
 def test_ten_thousand_terms_are_answered_at_once() -> None:
     with pytest.raises(CellMistakes, match="longer than"):
         read_cell("long", ["h_t = " + " + ".join(["W x_t"] * 10_000)])
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_script_is_read_as_what_it_wrote(name: str, script: str) -> None:
+    equations = CELLS[name].equations
+    shapes: dict[str, tuple[str, ...]] = dict(equations.parameters)
+    shapes |= {part: (equations.sizes[part],) for part in ("x", *equations.state)}
+    texts = [
+        f"{written_in_cell(Name(e.name, steps.NOW), script)} = {written_in_cell(e.right, script)}"
+        for e in equations.equations
+    ]
+    if script != "text":
+        assert "".join(texts).isascii()
+    again = read_cell(name, texts, equations.state, shapes)
+    assert list(map(str, again.equations)) == list(map(str, equations.equations))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnngrad.analyses.checking.verdicts import Verdict
-from rnngrad.algebra.expressions import written
+from rnngrad.algebra.writing import written
 from rnngrad.analyses.grading.grade import Grade
 from rnngrad.algebra.grammar import parse, parse_one
 from rnngrad.algebra.numbering import without_number

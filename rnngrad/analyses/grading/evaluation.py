@@ -16,25 +16,8 @@ from collections.abc import Callable, Hashable, Mapping
 import numpy as np
 
 from rnngrad.analyses.grading.differentiation import differentiate
-from rnngrad.algebra.expressions import (
-    Add,
-    Call,
-    Derivative,
-    Div,
-    FormulaError,
-    Index,
-    Mul,
-    Name,
-    Neg,
-    Node,
-    Number,
-    Power,
-    Series,
-    Transpose,
-    free_variables,
-    named,
-    written,
-)
+from rnngrad.algebra.expressions import Add, Call, Derivative, Div, FormulaError, Index, Mul, Name, Neg, Node, Number, Power, Series, Transpose, free_variables
+from rnngrad.algebra.writing import named, written
 from rnngrad.analyses.grading.nets import Key, Nets
 from rnngrad.analyses.grading.tangents import PARAMETERS, tangent
 from rnngrad.arithmetic.functions import ACTIVATIONS, Activation

@@ -12,15 +12,8 @@ from rnngrad.analyses.checking.verdicts import Verdict
 from rnngrad.analyses.grading import numbers
 from rnngrad.analyses.grading.evaluation import MOST_WORK, OrderError, UnreadError, Work
 from rnngrad.analyses.grading.explaining import Explainer
-from rnngrad.algebra.expressions import (
-    Derivative,
-    Div,
-    FormulaError,
-    Name,
-    Node,
-    nodes,
-    written,
-)
+from rnngrad.algebra.expressions import Derivative, Div, FormulaError, Name, Node, nodes
+from rnngrad.algebra.writing import written
 from rnngrad.algebra.grammar import parse
 from rnngrad.algebra.numbering import without_number
 from rnngrad.analyses.grading.points import HALF, OF, for_paths
