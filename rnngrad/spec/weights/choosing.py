@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rnngrad.errors import did_you_mean
 from rnngrad.spec.text import cut, shown
-from rnngrad.spec.weights.gates import stacked
+from rnngrad.spec.weights.gates import stack_of
 from rnngrad.spec.weights.records import Contents, Found, ModelFileError, several
 
 WRAPPERS = ("module", "_orig_mod")
@@ -33,7 +33,8 @@ def choose(
         return _one(contents, prefix, direction, ask)
     if not prefix:
         raise ModelFileError(f"{contents.name}: prefix is an empty list, must name layers")
-    return _stack(contents, [_one(contents, each, direction, ask) for each in prefix])
+    nets = [_one(contents, each, direction, ask) for each in prefix]
+    return nets[0] if len(nets) == 1 else stack_of(contents.name, nets)
 
 
 def _one(contents: Contents, prefix: str | None, direction: str | None, ask: str) -> Found:
@@ -58,25 +59,9 @@ def _directed(contents: Contents, nets: list[Found], direction: str | None) -> F
     raise ModelFileError(f"{place} has no direction {direction}, it runs {has}")
 
 
-def _stack(contents: Contents, nets: list[Found]) -> Found:
-    """Nets that were saved one by one, as Keras and ONNX do, as the layers of one stack."""
-    first = nets[0]
-    for net in nets[1:]:
-        alike = (net.cell, net.activation, net.direction) == (
-            first.cell, first.activation, first.direction,
-        )  # fmt: skip
-        if not alike:
-            words = "differ in cell, activation or direction, so they are no stack"
-            raise ModelFileError(f"{contents.name}: {several([first.key, net.key])} {words}")
-    layers = stacked(tuple(layer for net in nets for layer in net.layers), contents.name)
-    assumed = tuple(dict.fromkeys(words for net in nets for words in net.assumed))
-    parts = tuple(net.key for net in nets)
-    return first._replace(key=", ".join(parts), layers=layers, assumed=assumed, parts=parts)
-
-
 def _named(contents: Contents, prefix: str) -> list[Found]:
     """The nets of a prefix: by key, by another name, or without what wrappers put before it."""
-    nets = contents.recurrent
+    nets = (*contents.recurrent, *contents.layers)
     exact = [net for net in nets if prefix in (net.key, *net.also)]
     like = exact or [net for net in nets if _bare(prefix) in map(_bare, (net.key, *net.also))]
     return like or [net for net in nets if alike(prefix, net.key)]
