@@ -39,6 +39,8 @@ def choose(
 
 def _one(contents: Contents, prefix: str | None, direction: str | None, ask: str) -> Found:
     fitting = list(contents.recurrent) if prefix is None else _named(contents, prefix)
+    if prefix is None:
+        _refuse_a_part(contents, fitting)
     if not fitting:
         raise ModelFileError(f"{contents.name}{_why_none(contents, prefix)}")
     keys = {net.key for net in fitting}
@@ -46,6 +48,14 @@ def _one(contents: Contents, prefix: str | None, direction: str | None, ask: str
         words = f"holds {len(keys)} recurrent nets, give {ask}: one of"
         raise ModelFileError(f"{contents.name} {words} {several(sorted(keys))}")
     return _directed(contents, fitting, direction)
+
+
+def _refuse_a_part(contents: Contents, nets: list[Found]) -> None:
+    """Nobody who names no net means one that is a part of another, which cannot be read."""
+    for refused in contents.refused:
+        if nets and all(net.key.startswith(refused.key) for net in nets):
+            inside = f"; what can be read is inside it: {several({net.key for net in nets})}"
+            raise ModelFileError(refused.reason + inside)
 
 
 def _directed(contents: Contents, nets: list[Found], direction: str | None) -> Found:
@@ -83,7 +93,7 @@ def _unwrapped(name: str) -> str:
 def _why_none(contents: Contents, prefix: str | None) -> str:
     """Why no net is meant: it is refused, it is misspelt, or there is none."""
     for refused in contents.refused:
-        if prefix is None or alike(prefix, refused.key):
+        if prefix is None or prefix in refused.also or alike(prefix, refused.key):
             return refused.reason.removeprefix(contents.name)  # it names the file and the key
     if not contents.recurrent:
         return _nothing(contents)

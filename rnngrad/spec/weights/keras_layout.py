@@ -74,7 +74,7 @@ def read_keras(store: Store) -> Contents:
             _refuse_more(store, key, members, units, others)
             found += _nets(store, key, aliases, members, _said_of(config, store, path))
         except ModelFileError as error:
-            refused.append(Refused(key, str(error)))
+            refused.append(Refused(key, str(error), aliases))
     widths = {net.hidden for net in found}
     dense = [
         each

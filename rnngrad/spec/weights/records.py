@@ -168,10 +168,11 @@ class Dense(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """A recurrent net that is there and cannot be used, and why."""
+    """A recurrent net that is there and cannot be used, why, and what else it is called."""
 
     key: str
     reason: str
+    also: tuple[str, ...] = ()
 
 
 class Contents(NamedTuple):

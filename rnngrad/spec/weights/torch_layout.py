@@ -37,7 +37,7 @@ from rnngrad.spec.weights.records import (
     several,
 )
 from rnngrad.spec.weights.torch_computed import with_computed
-from rnngrad.spec.weights.torch_names import Part, grouped
+from rnngrad.spec.weights.torch_names import Part, grouped, part_of
 
 _DENSE = re.compile(r"(?P<base>.*?)(?P<part>\.?weight|_w)", re.DOTALL)
 
@@ -135,7 +135,7 @@ def _beside(
 def _copied(store: Store, key: str, parts: Mapping[str, Part]) -> bool:
     """Whether an array is one of the net's own once more, as tied ones are saved."""
     shape = store.arrays[key].shape
-    for mine in parts:
+    for mine in parts if part_of(key) is None else ():
         if store.arrays[mine].shape == shape:
             array = store.arrays[mine].read()
             if np.ptp(array) > 0 and np.array_equal(array, store.arrays[key].read()):
