@@ -1,9 +1,9 @@
 """Pickles are programs: never loaded, only known by their looks, and refused with a way out.
 
-The way out is a command that runs nothing of the file's either: of its names only those that build
-tensors are looked up, and every class of the model becomes an empty shell, ``S``, that keeps its
-attributes. So a whole model, ``torch.save(model)``, needs no code of its own. It was run against
-state_dicts, whole models, checkpoints that hold either, the format before PyTorch 1.6, and tensors
+The way out is a command that runs nothing of the file's either: PyTorch loads with
+``weights_only=True``, and every class that this does not know becomes an empty shell, ``S``, which
+keeps its attributes. So a whole model, ``torch.save(model)``, needs no code of its own (PyTorch 2.6
+and later). It was run against state_dicts, whole models, checkpoints that hold either, and tensors
 that share memory, which ``save_file`` refuses unless they are cloned.
 """
 
@@ -17,17 +17,13 @@ from rnngrad.spec.weights.records import ModelFileError
 SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
 
 CONVERT = (
-    'python -c "import sys, pickle, types, torch; from safetensors.torch import save_file; '
-    "E = lambda s, *a, **k: None; W = lambda v: isinstance(v, dict); "
-    "V = lambda s, d: s.__dict__.update(d if W(d) else {}); "
-    "S = type('S', (dict,), {'__init__': E, '__setstate__': V, 'append': E, 'extend': E}); "
-    "P = pickle.Unpickler; T = ('_rebuild_tensor_v2', '_rebuild_parameter'); "
-    "F = lambda s, m, n: P.find_class(s, m, n) if (m, n) == ('collections', 'OrderedDict') "
-    "or m == 'torch._utils' and n in T or n == 'set' and 'builtin' in m else S; "
-    "U = type('U', (P,), {'find_class': F}); "
-    "L = lambda f, **k: U(f, **k).load(); "
-    "M = types.SimpleNamespace(__name__='shells', Unpickler=U, load=L); "
-    "d = torch.load(sys.argv[1], map_location='cpu', weights_only=False, pickle_module=M); "
+    'python -c "import sys, torch, zipfile; from safetensors.torch import save_file; '
+    "p = sys.argv[1]; Z = torch.serialization; "
+    "W = lambda v: isinstance(v, dict); V = lambda s, d: s.__dict__.update(d if W(d) else {}); "
+    "S = type('S', (dict,), {'__init__': lambda s, *a, **k: None, '__setstate__': V}); "
+    "G = getattr(Z, 'get_unsafe_globals_in_checkpoint', lambda p: []); "
+    "zipfile.is_zipfile(p) and G(p) and Z.add_safe_globals([(S, n) for n in G(p)]); "
+    "d = torch.load(p, map_location='cpu', weights_only=True); "
     "K = ('state_dict', 'model_state_dict', 'model'); "
     "d = next((d[k] for k in K if W(d) and W(d.get(k))), d); "
     "A = lambda d, n: getattr(d, n, None) or {}; "

@@ -129,7 +129,8 @@ def _beside(
             "without them"
         )
         raise store.refuse(prefix, words)
-    return (f"{several(known)} are a read-out or an embedding, no part of the net",) * bool(known)
+    words = f"a read-out or an embedding, no part of the net: {several(known)}"
+    return (words,) if known else ()
 
 
 def _copied(store: Store, key: str, parts: Mapping[str, Part]) -> bool:
