@@ -193,6 +193,53 @@ def test_more_in_a_bare_cell_is_named(tmp_path: Path, kind: str) -> None:
     assert all(f"'{key}'" in str(caught.value) for key in MORE[kind])
 
 
+OTHERS: dict[str, tuple[dict[str, tuple[int, ...]], str]] = {
+    "LoRA": ({"rnn.weight_hh.lora_A": (2, 4), "rnn.weight_hh.lora_B": (16, 2)}, "lora_A"),
+    "quantised": ({"rnn.weight_hh_scale": (16,), "rnn.weight_ih_scale": (16,)}, "weight_hh_scale"),
+    "orthogonal": (
+        {
+            "rnn.parametrizations.weight_hh.original": (4, 4),
+            "rnn.parametrizations.weight_hh.0.base": (4, 4),
+        },
+        r"weight_hh\.original\] is a parametrisation",
+    ),
+    "old spectral norm": (
+        {"rnn.weight_hh_orig": (16, 4), "rnn.weight_hh_u": (16,), "rnn.weight_hh_v": (4,)},
+        r"weight_hh_orig\] is a parametrisation",
+    ),
+    "half of a weight norm": ({"rnn.weight_hh_v": (16, 4)}, r"weight_hh_v\] is a parametrisation"),
+    "a mask without its weight": ({"rnn.weight_hh_mask": (16, 4)}, "weight_hh_mask"),
+    "weight norm in a wrapper": (
+        {"rnn.weight_hh_raw_g": (16, 1), "rnn.weight_hh_raw_v": (16, 4)},
+        "weight_hh_raw_g",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_other_kinds_are_refused_by_name(tmp_path: Path, kind: str) -> None:
+    shapes, words = OTHERS[kind]
+    arrays = under("rnn.", cell()) | {key: np.ones(shape) for key, shape in shapes.items()}
+    with pytest.raises(ModelFileError, match=words):
+        choose(read_model(saved(tmp_path, arrays)), None)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("gru.Wx", "gru.Wh", "gru.b", "gru.bhn"),
+        ("lstm.ii.kernel", "lstm.hi.kernel", "lstm.hi.bias"),
+        ("lstm/linear/w", "lstm/linear/b"),
+        ("rnn.W_xh", "rnn.W_hh", "rnn.b_h"),
+    ],
+    ids=["MLX", "Flax", "Haiku", "by hand"],
+)
+def test_other_frameworks_names_are_listed(tmp_path: Path, keys: tuple[str, ...]) -> None:
+    arrays = {key: np.ones((4, 4)) for key in keys}
+    with pytest.raises(ModelFileError, match="no recurrent net in the layout torch; its keys are"):
+        choose(read_model(saved(tmp_path, arrays)), None)
+
+
 def test_a_cell_in_a_cell_is_read_by_itself(tmp_path: Path) -> None:
     arrays = under("outer.", cell()) | under("outer.inner.", cell())
     found = read_model(saved(tmp_path, arrays))

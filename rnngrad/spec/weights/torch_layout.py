@@ -112,6 +112,10 @@ def _nets(store: Store, prefix: str, parts: Mapping[str, Part], under: Under) ->
     return [net._replace(assumed=net.assumed + beside) for net in nets]
 
 
+MOST_COPIES = 20
+"""Arrays beside a net that are compared with its own."""
+
+
 def _beside(
     store: Store, prefix: str, parts: Mapping[str, Part], members: Members, under: Under
 ) -> tuple[str, ...]:
@@ -121,7 +125,9 @@ def _beside(
     """
     others = [key for key in under(prefix) if key not in parts]
     known = [] if prefix.endswith(".") else _around(store, others, members)
-    strange = [key for key in others if key not in known and not _copied(store, key, parts)]
+    strange = [key for key in others if key not in known]
+    if len(strange) <= MOST_COPIES:
+        strange = [key for key in strange if not _copied(store, key, parts)]
     if strange:
         words = (
             f"holds beside its weights {several(strange)}; rnngrad does not know what they do, "
@@ -139,7 +145,8 @@ def _copied(store: Store, key: str, parts: Mapping[str, Part]) -> bool:
     for mine in parts if part_of(key) is None else ():
         if store.arrays[mine].shape == shape:
             array = store.arrays[mine].read()
-            if np.ptp(array) > 0 and np.array_equal(array, store.arrays[key].read()):
+            varied = array.size and np.any(array != array.flat[0])
+            if varied and np.array_equal(array, store.arrays[key].read()):
                 return True
     return False
 
@@ -154,7 +161,9 @@ def _around(store: Store, keys: list[str], members: Members) -> list[str]:
         if part in ("weight_ih", "weight_hh")
     )
     widths = {shape[1] for shape in matrices if len(shape) == 2}
-    around = [key for key, bias in _linear(store, widths) for key in (key, bias) if key in shapes]
+    around = [
+        key for key, bias in _linear(store, keys, widths) for key in (key, bias) if key in shapes
+    ]
     return around + [
         key
         for key, shape in shapes.items()
@@ -247,18 +256,18 @@ def dense_layers(store: Store, widths: set[int]) -> list[Dense]:
     """
     found = [
         (key, bias if bias in store.arrays else None, match["base"])
-        for key, bias in _linear(store, widths)
+        for key, bias in _linear(store, store.arrays, widths)
         if (match := _DENSE.fullmatch(key)) is not None
     ]
     found.sort(key=lambda keys: keys[1] is None)
     return [layer for names in found for layer in _dense(store, *names)]
 
 
-def _linear(store: Store, widths: set[int]) -> list[tuple[str, str]]:
+def _linear(store: Store, keys: Iterable[str], widths: set[int]) -> list[tuple[str, str]]:
     """The keys of matrices (O, H) with H one of ``widths``, and of their biases, there or not."""
     found = []
-    for key, stored in store.arrays.items():
-        match = _DENSE.fullmatch(key)
+    for key in keys:
+        stored, match = store.arrays[key], _DENSE.fullmatch(key)
         if match is None or len(stored.shape) != 2 or stored.shape[1] not in widths:
             continue
         bias = match["base"] + match["part"].replace("weight", "bias").replace("_w", "_b")
