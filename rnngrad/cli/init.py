@@ -113,7 +113,8 @@ def _chosen(
 
     keys = list(dict.fromkeys(net.key for net in contents.recurrent))
     if not layer and len(keys) > 1:
-        words = f"{contents.name} holds {len(keys)} recurrent nets; choose one with --layer KEY, or several for a stack"
+        ask = "choose one with --layer KEY, or several for a stack"
+        words = f"{contents.name} holds {len(keys)} recurrent nets; {ask}"
         raise UsageError("\n".join([f"{words}:", *listing]))
     return choose(contents, layer or None, direction)
 
