@@ -12,7 +12,7 @@ never by ``==`` (Neg(x) and Transpose(x) hold the same).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
 
@@ -245,6 +245,27 @@ def parts(node: Node) -> tuple[Node, ...]:
     if isinstance(node, Derivative):
         return (node.top,)
     return (node.body,) if isinstance(node, Series) else ()
+
+
+def rebuilt(node: Node, change: Callable[[Node], Node]) -> Node:
+    """The same node with what is right below it changed; for a cell's equations."""
+    if isinstance(node, Neg):
+        return Neg(change(node.operand))
+    if isinstance(node, Add):
+        return Add(tuple(map(change, node.terms)))
+    if isinstance(node, Mul):
+        return Mul(tuple(map(change, node.factors)))
+    if isinstance(node, Div):
+        return Div(change(node.top), change(node.bottom))
+    if isinstance(node, Power | Transpose):
+        return node._replace(base=change(node.base))
+    if isinstance(node, Call):
+        return node._replace(argument=change(node.argument))
+    if isinstance(node, Apply):
+        matrix = change(node.matrix)
+        assert isinstance(matrix, Name | Transpose)
+        return Apply(matrix, change(node.operand))
+    return node
 
 
 def nodes(node: Node) -> Iterator[Node]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rnngrad.analyses.derive import Derivation
+from rnngrad.analyses.gates import pre_activations
 from rnngrad.analyses.notation import Notation
 from rnngrad.analyses.paths import PathSum
 from rnngrad.analyses.selection import Selection
@@ -67,9 +68,8 @@ def _forward(result: Derivation, selection: Selection) -> Table:
     shown = {"x_t": problem.x}
     if problem.single_rnn:
         shown["a_t"] = trace.a
-    start, states = ["0", *("" for _ in shown)], {"h_t": trace.h}
-    if "c" in problem.cell.parts:
-        states["c_t"] = trace.part(1)
+    start = ["0", *("" for _ in shown)]
+    states = {f"{part}_t": trace.part(i) for i, part in enumerate(problem.cell.parts)}
     start += [length(state[0]) for state in states.values()]
     shown |= {name: state[1:] for name, state in states.items()} | {"y_t": trace.y}
     if problem.targets is not None:
@@ -107,21 +107,18 @@ def _largest(gradient: Array) -> tuple[str, str]:
 
 def _per_step(result: Derivation, selection: Selection) -> Table:
     problem, back = result.problem, result.passes.backward
-    start = ["0", "", "", length(back.dL_dh[0]), "", ""]
-    through = {"∂L/∂a_t": next(iter(back.at[0].values()))}
-    if "c" in back.dL_ds:
-        through = {"∂L/∂c_t": back.dL_ds["c"][1:]}
-        start[4] = length(back.dL_ds["c"][0])
-    shown = {
-        "∂L/∂y_t": back.dL_dy,
-        "∂L_t/∂h_t": back.dLt_dht,
-        "∂L/∂h_t": back.dL_dh[1:],
-        **through,
-        "∂L/∂x_t": back.dL_dx,
-    }
+    h, *others = (f"{part}_t" for part in problem.cell.parts)
+    shown = {"∂L/∂y_t": back.dL_dy, f"∂L_t/∂{h}": back.dLt_dht}
+    states = {f"∂L/∂{part}_t": rows for part, rows in back.dL_ds.items()}
+    shown |= {name: rows[1:] for name, rows in states.items()}
+    start = ["0", "", "", *(length(rows[0]) for rows in states.values())]
+    if not others and (keys := pre_activations(problem.cell)):
+        shown["∂L/∂a_t"] = np.concatenate([at[key] for at in back.at for key in keys], axis=1)
+    shown["∂L/∂x_t"] = back.dL_dx
+    start += [""] * (len(shown) + 1 - len(start))
     columns = (Column("t"), *headers(*((name, rows.shape[1]) for name, rows in shown.items())))
     rows = stepwise([lengths(array) for array in shown.values()], problem.steps, selection)
-    note = "∂L_t/∂h_t is the direct term alone; ∂L/∂h_t adds every path through later steps."
+    note = f"∂L_t/∂{h} is the direct term alone; ∂L/∂{h} adds every path through later steps."
     return Table("Gradients step by step", columns, (tuple(start), *rows), (note,))
 
 

@@ -28,7 +28,8 @@ from rnngrad.analyses.formulas import (
 )
 from rnngrad.analyses.lines import Line
 from rnngrad.analyses.notation import Notation, raised
-from rnngrad.core.cells import CELLS, lengths
+from rnngrad.cells import CELLS
+from rnngrad.core.cells import lengths
 
 OUTPUTS = {"identity": "squared_error", "tanh": "mean_squared_error", "softmax": "cross_entropy",
            "sigmoid": "binary_cross_entropy"}  # fmt: skip
