@@ -8,7 +8,7 @@ h²_t, W_hi.1, and h¹_t for the x_t of layer 2.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from rnngrad.algebra.derivatives import ONE, added, is_one, product
 from rnngrad.algebra.equations import X, read_expression
@@ -105,7 +105,7 @@ class CellText:
         if not rule or not (value or short or rule == "v"):
             return rebuilt(node, self.of)
         put = self.named(value) if value else self.of(node._replace(prime=False))
-        return _put(read_expression(rule), put)
+        return rebuilt_names(read_expression(rule), lambda _: put)
 
     # ------------------------------------------------------------------ products
 
@@ -143,22 +143,23 @@ class CellText:
         return product(tuple(found))
 
     def _term(self, factors: Sequence[Node | Matrix]) -> tuple[bool, str]:
-        """Whether it is subtracted, and what: the diagonals between two matrices are one."""
+        """Whether it is subtracted, and what: diag(…)·W · diag(…)·W, the diagonals before a matrix
+        as one."""
         minus, words, waiting = False, list[str](), list[Node]()
         for one in (*factors, None):
             if one is not None and not isinstance(one, Matrix):
                 waiting.append(one)
                 continue
             together = self.diagonal(waiting)
+            waiting = []
             minus ^= isinstance(together, Neg)
             together = together.operand if isinstance(together, Neg) else together
-            if not is_one(together) or (one is None and not words):
-                words.append(f"diag({self.written(together)})")
+            pair = [] if is_one(together) else [f"diag({self.written(together)})"]
             if one is not None:
                 minus ^= one.sign < 0
-                words.append(self.written(rebuilt_names(_matrix(one), self.named)))
-            waiting = []
-        return minus, "·".join(words)
+                pair.append(self.written(rebuilt_names(_matrix(one), self.named)))
+            words += ["·".join(pair)] if pair else []
+        return minus, " · ".join(words) or "diag(1)"
 
     def written(self, node: Node) -> str:
         """An expression as text; squares as on paper."""
@@ -179,20 +180,11 @@ def signed_sum(terms: Sequence[tuple[bool, str]]) -> str:
     return text + "".join(f" {'−' if minus else '+'} {word}" for minus, word in rest)
 
 
-def rebuilt_names(node: Node, change: object) -> Node:
+def rebuilt_names(node: Node, change: Callable[[Name], Node]) -> Node:
     """Every name in it changed."""
     if isinstance(node, Name):
-        assert callable(change)
-        changed: Node = change(node)
-        return changed
+        return change(node)
     return rebuilt(node, lambda below: rebuilt_names(below, change))
-
-
-def _put(node: Node, value: Node) -> Node:
-    """The value in place of v."""
-    if isinstance(node, Name):
-        return value
-    return rebuilt(node, lambda below: _put(below, value))
 
 
 def _matrix(matrix: Matrix) -> Name | Transpose:

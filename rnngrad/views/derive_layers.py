@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -41,6 +42,13 @@ def stepwise(cells: list[Cells], steps: int, selection: Selection) -> list[tuple
     return rows
 
 
+def in_parts(count: int, most: int) -> Iterator[slice]:
+    """So many columns as slices of no more than fit beside one another, about equally many each."""
+    tables = -(-count // most)
+    edges = [count * i // tables for i in range(tables + 1)] if tables else []
+    return (slice(low, high) for low, high in pairwise(edges))
+
+
 def layer_tables(result: Derivation, selection: Selection) -> Iterator[Table]:
     """Gates of each layer, in a stack its state as well; of one layer of rnn there are none."""
     problem, trace = result.problem, result.passes.forward
@@ -59,21 +67,9 @@ def layer_tables(result: Derivation, selection: Selection) -> Iterator[Table]:
         cells += [_means(_shown(problem, gate)) for gate in found]
         layers = f" of layer {at + 1}" if problem.depth > 1 else ""
         title = f"{'Gates' if has_gates(problem) else 'State'}{layers}"
-        for block in _split(columns, cells, selection):
-            rows = stepwise(block[1], problem.steps, selection)
-            yield Table(title, (Column("t"), *block[0]), tuple(rows), _note(problem, found))
-
-
-ACROSS = 7
-"""Columns of a table that fit beside one another on 80 signs."""
-
-
-def _split(
-    columns: list[Column], cells: list[Cells], selection: Selection
-) -> Iterator[tuple[list[Column], list[Cells]]]:
-    """As many tables as it takes."""
-    for start in range(0, len(columns), ACROSS):
-        yield columns[start : start + ACROSS], cells[start : start + ACROSS]
+        for beside in in_parts(len(columns), 7):
+            rows = stepwise(cells[beside], problem.steps, selection)
+            yield Table(title, (Column("t"), *columns[beside]), tuple(rows), _note(problem, found))
 
 
 def has_gates(problem: Problem) -> bool:

@@ -12,7 +12,7 @@ from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.problem import Layer, Problem
 from rnngrad.views.arrays import array_table
 from rnngrad.views.blocks import Block, Column, Table
-from rnngrad.views.derive_layers import has_gates
+from rnngrad.views.derive_layers import has_gates, in_parts
 from rnngrad.views.numbers import GAP, kept, number
 
 MATRICES = ("dht_dhprev", "dht_dW_xh", "dht_dW_hh")
@@ -24,8 +24,8 @@ def step_blocks(result: Derivation, selection: Selection) -> Iterator[Block]:
     t, problem = selection.step, result.problem
     for at, layer in enumerate(problem.layers):
         yield from _layer(result, at, layer, selection)
-    yield _units(f"Inputs at step {t}", _inputs(result, t), selection)
-    yield _units(f"Outputs at step {t}", _outputs(result, t), selection)
+    yield from _units(f"Inputs at step {t}", _inputs(result, t), selection)
+    yield from _units(f"Outputs at step {t}", _outputs(result, t), selection)
     for name in MATRICES:
         if name in result and (selection.full or result.record(name).size(problem) <= HUGE):
             yield array_table(result.record(name), result[name], selection)
@@ -37,14 +37,14 @@ def _layer(result: Derivation, at: int, layer: Layer, selection: Selection) -> I
     assert t is not None
     which = f" of layer {at + 1}" if problem.depth > 1 else ""
     up = raised(at + 1) if problem.depth > 1 else ""
-    yield _units(f"Hidden units{which} at step {t}", _hidden(result, t, at, up), selection)
+    yield from _units(f"Hidden units{which} at step {t}", _hidden(result, t, at, up), selection)
     found = list(gates(problem, layer, result.passes.forward.layers[at]))
     if has_gates(problem) and found:
         yield _gates(f"Gates{which} at step {t}", result, found, at, selection)
     if problem.loss is not None:
         columns = _hidden_gradients(result, t, at, up)
         title = f"Gradients{which}" if which else "Their gradients"
-        yield _units(f"{title} at step {t}", columns, selection)
+        yield from _units(f"{title} at step {t}", columns, selection)
 
 
 def _hidden(result: Derivation, t: int, at: int, up: str) -> dict[str, Array]:
@@ -121,14 +121,15 @@ def _outputs(result: Derivation, t: int) -> dict[str, Array]:
     }
 
 
-def _units(title: str, columns: dict[str, Array], selection: Selection) -> Table:
+def _units(title: str, columns: dict[str, Array], selection: Selection) -> Iterator[Table]:
     """A row a unit; parts of the state may have more or fewer."""
-    count = max(map(len, columns.values()))
-    rows = []
-    for i in kept(count, selection.full):
-        if i is None:
-            rows.append((GAP,) * (len(columns) + 1))
-        else:
-            cells = (number(float(v[i])) if i < len(v) else "" for v in columns.values())
+    for beside in in_parts(len(columns), 5):
+        shown = dict(list(columns.items())[beside])
+        rows = []
+        for i in kept(max(map(len, shown.values())), selection.full):
+            if i is None:
+                rows.append((GAP,) * (len(shown) + 1))
+                continue
+            cells = (number(float(v[i])) if i < len(v) else "" for v in shown.values())
             rows.append((str(i), *cells))
-    return Table(title, (Column("i"), *map(Column, columns)), tuple(rows))
+        yield Table(title, (Column("i"), *map(Column, shown)), tuple(rows))
