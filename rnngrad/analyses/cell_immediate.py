@@ -2,8 +2,9 @@
 
     ∂⁺h_t/∂W = ∂h_t/∂a_t ⊗ v_t        where a_t = … + W v_t
 
-Where ∂h_t/∂a_t is a diagonal, each row of W belongs to one unit: entry [row, k] is that of the row's
-own unit, and the others, which are 0, are not stored. Else the value is (T, H, rows, columns).
+Where ∂h_t/∂a_t is a diagonal, each row of W belongs to one unit: entry [row, k] is that of the
+row's own unit, and the others, which are 0, are not stored. Else the value is (T, H, rows,
+columns).
 """
 
 from __future__ import annotations
@@ -57,15 +58,15 @@ def _block(problem: Problem, part: str, parameter: str) -> _Block:
     return _Block(
         parameter,
         tuple(m for m in step.matrices
-              if m.parameter == parameter and graph.measure(part, m.target).count),
+              if m.parameter == parameter and graph.measure(part, m.target).number),
         tuple(u for u in step.uses
-              if u.parameter == parameter and graph.measure(part, u.target).count),
+              if u.parameter == parameter and graph.measure(part, u.target).number),
     )  # fmt: skip
 
 
 def _by_row(problem: Problem, part: str, block: _Block) -> bool:
     graph = graph_of(problem.cell)
-    targets = [use.target for use in (*block.matrices, *block.vectors)]
+    targets = [m.target for m in block.matrices] + [u.target for u in block.vectors]
     diagonal = not any(graph.measure(part, target).full for target in targets)
     return diagonal and not any(matrix.transposed for matrix in block.matrices)
 
@@ -102,9 +103,7 @@ def _use(
     return use.sign < 0, f"({product})ᵀ" if use.transposed else product
 
 
-def _of_vectors(
-    problem: Problem, text: CellText, part: str, block: _Block, by_row: bool
-) -> str:
+def _of_vectors(problem: Problem, text: CellText, part: str, block: _Block, by_row: bool) -> str:
     """Of a vector diag(…), of a number the same without diag."""
     graph, number = graph_of(problem.cell), not problem.layers[0].own[block.parameter].ndim
     ways = [(graph.ways(part, use.target), use.factor) for use in block.vectors]
@@ -139,7 +138,9 @@ def _of_block(values: Values, part: str, block: _Block, by_row: bool) -> Array:
     for use in block.vectors:
         led, (factor,) = values.partial(part, use.target), values.of([use.factor], [use.target])
         if not W.ndim:
-            total = total + (led * factor if led.ndim == 2 else (led @ factor[..., np.newaxis])[..., 0])
+            total = total + (
+                led * factor if led.ndim == 2 else (led @ factor[..., np.newaxis])[..., 0]
+            )
         else:
             led = led if by_row else full(led)
             total = total + (led * factor if by_row else led * factor[:, np.newaxis])

@@ -1,7 +1,8 @@
 """The derivation inside one step of a cell: the lines g1, g2, … of each layer.
 
 First the local partials of the equations, then what they add up to: the total derivative of each
-with respect to s_{t−1}, the layer's own ∂s_t/∂s_{t−1}, and in a stack the path from the layer below.
+with respect to s_{t−1}, the layer's own ∂s_t/∂s_{t−1}, and in a stack the path from the layer
+below.
 The value of a formula diag(v) is v, one row a step; that of any other is a matrix a step.
 """
 
@@ -77,9 +78,9 @@ class _Inside:
         found = []
         for top, bottom in pairs:
             direct = graph.measure(top, bottom, direct=True)
-            if not direct.count or self._is_whole(top, bottom) or top == bottom:
+            if not direct.number or self._is_whole(top, bottom) or top == bottom:
                 continue
-            alone = direct.count == graph.measure(top, bottom).count
+            alone = direct.number == graph.measure(top, bottom).number
             if bottom in graph.before and not direct.full and not alone:
                 continue
             inner = (bottom not in states, top not in states) if not direct.full else (False, False)
@@ -101,8 +102,8 @@ class _Inside:
                     yield self._found(top, bottom)
 
     def _composed(self, top: str, bottom: str) -> bool:
-        every = self.graph.measure(top, bottom).count
-        return every > self.graph.measure(top, bottom, direct=True).count
+        every = self.graph.measure(top, bottom).number
+        return every > self.graph.measure(top, bottom, direct=True).number
 
     def _whole(self) -> Iterator[_Found]:
         """∂s_t/∂s_{t−1} of this layer alone, and how it hangs on the one below."""
@@ -113,13 +114,13 @@ class _Inside:
             yield _Found(f"∂{s}_t/∂{s}_{{t−1}}", self.blocks(), own)
         if self.at:
             for part in reversed(self.parts):
-                if self.graph.measure(part, X).count:
+                if self.graph.measure(part, X).number:
                     yield self._found(part, X)
 
     def blocks(self) -> str:
         """∂s_t/∂s_{t−1} of this layer by the parts of its state."""
         return part_blocks(
-            [[self._symbol(part, previous) if self.graph.measure(part, previous).count else "0"
+            [[self._symbol(part, previous) if self.graph.measure(part, previous).number else "0"
               for previous in self.graph.before] for part in self.parts]
         )  # fmt: skip
 
@@ -129,7 +130,8 @@ class _Inside:
     def _found(self, top: str, bottom: str, direct: bool = False) -> _Found:
         width = (self._size(bottom),) if self.graph.measure(top, bottom, direct=direct).full else ()
         own = Own(
-            (self.problem.steps, self._size(top), *width), partial(_value, self.at, top, bottom, direct)
+            (self.problem.steps, self._size(top), *width),
+            partial(_value, self.at, top, bottom, direct),
         )
         return _Found(self._symbol(top, bottom, direct), self.formula(top, bottom, direct), own)
 
@@ -141,7 +143,7 @@ class _Inside:
     def formula(self, top: str, bottom: str, direct: bool = False) -> str:
         """The chain rule by partials, = the same with every partial in full."""
         through = "" if direct else self.through(top, bottom)
-        if through and self.graph.measure(top, bottom).count > MOST:
+        if through and self.graph.measure(top, bottom).number > MOST:
             return through
         composed = self.text.sum(self.graph.ways(top, bottom, direct=direct))
         return f"{through} = {composed}" if through and bottom != X else composed
@@ -152,11 +154,11 @@ class _Inside:
             return ""
         terms: list[str] = []
         direct = self.graph.measure(top, bottom, direct=True)
-        if direct.count and not direct.full:
+        if direct.number and not direct.full:
             terms.append(self.text.sum(self.graph.ways(top, bottom, direct=True)))
         for middle in self.graph.names:
             edge = self.graph.measure(top, middle, direct=True)
-            if edge.count and top != middle and self.graph.measure(middle, bottom).count:
+            if edge.number and top != middle and self.graph.measure(middle, bottom).number:
                 plus = self._composed(top, middle)
                 terms.append(f"{self._symbol(top, middle, plus)} · {self._symbol(middle, bottom)}")
         if direct.full:
@@ -198,7 +200,7 @@ def _layer_jacobian(at: int, passes: Passes) -> Array:
     jacobian = np.zeros((passes.problem.steps, size, size))
     for top, rows in zip(cell.parts, layer.state, strict=True):
         for bottom, columns in zip(cell.parts, layer.state, strict=True):
-            if values.graph.measure(top, before(bottom)).count:
+            if values.graph.measure(top, before(bottom)).number:
                 block = full(values.partial(top, before(bottom)))
                 jacobian[:, rows.start - start : rows.stop - start,
                          columns.start - start : columns.stop - start] = block  # fmt: skip

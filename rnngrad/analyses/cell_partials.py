@@ -43,7 +43,7 @@ Way = tuple[Link, ...]
 class Measure(NamedTuple):
     """How many ways there are, and whether a matrix is on one of them."""
 
-    count: int
+    number: int
     full: bool
 
 
@@ -62,7 +62,9 @@ class Graph:
         self.cell = cell
         self.before = tuple(map(before, cell.parts))
         definitions = cell.step.definitions
-        self.place = {key: i for i, key in enumerate([*self.before, X, *(d.key for d in definitions)])}
+        self.place = {
+            key: i for i, key in enumerate([*self.before, X, *(d.key for d in definitions)])
+        }
         self.links = {one.key: self._links(one) for one in definitions}
         self.names = tuple(key for key in self.links if not inside(key))
         self._measured: dict[tuple[str, bool], dict[str, Measure]] = {}
@@ -75,7 +77,9 @@ class Graph:
             if factor is not None:
                 found.append(Link(one.key, key_of(name), factor))
         found += [Link(one.key, matrix.source, matrix) for matrix in one.matrices]
-        return sorted(found, key=lambda link: (isinstance(link.factor, Matrix), self.place[link.source]))
+        return sorted(
+            found, key=lambda link: (isinstance(link.factor, Matrix), self.place[link.source])
+        )
 
     def measure(self, top: str, bottom: str, *, direct: bool = False) -> Measure:
         """How the ways from top to bottom are."""
@@ -92,7 +96,7 @@ class Graph:
             for link in links:
                 if self.passes(link.source, bottom, direct) and link.source in found:
                     beyond = found[link.source]
-                    count += beyond.count
+                    count += beyond.number
                     full |= beyond.full or isinstance(link.factor, Matrix)
             if count:
                 found[key] = Measure(count, full)
@@ -108,7 +112,7 @@ class Graph:
             yield ()
             return
         for link in self.links.get(top, ()):
-            leads = self.measure(link.source, bottom, direct=direct).count
+            leads = self.measure(link.source, bottom, direct=direct).number
             if leads and self.passes(link.source, bottom, direct):
                 yield from ((link, *rest) for rest in self.ways(link.source, bottom, direct=direct))
 
@@ -137,7 +141,9 @@ class Values:
         sizes = [self.size(key) for key in keys]
         with quietly():
             tape = cell.value_tape(expressions)
-            return [np.asarray(v) for v in evaluated(self.problem, self.layer, self.share, tape, sizes)]
+            return [
+                np.asarray(v) for v in evaluated(self.problem, self.layer, self.share, tape, sizes)
+            ]
 
     def size(self, key: str) -> int:
         """How long the vector is."""
@@ -172,7 +178,7 @@ class Values:
                 continue
             mine = [one for one in graph.links[key]
                     if graph.passes(one.source, bottom, direct)
-                    and graph.measure(one.source, bottom, direct=direct).count]  # fmt: skip
+                    and graph.measure(one.source, bottom, direct=direct).number]  # fmt: skip
             down |= {one.source for one in mine}
             found = mine + found
         return found

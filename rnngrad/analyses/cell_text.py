@@ -1,8 +1,8 @@
 """How the partials inside a step are written: from the links that are computed (``cell_partials``).
 
-A slope is written by the value of its function where that has a name (i_t ∘ (1 − i_t), 1 − tanh²(c_t)),
-else as f'(…); it is computed from the argument all the same. In a stack every name has its layer:
-h²_t, W_hi.1, and h¹_t for the x_t of layer 2.
+A slope is written by the value of its function where that has a name, as i_t ∘ (1 − i_t) and
+1 − tanh²(c_t), else as f'(…); it is computed from the argument all the same. In a stack every name
+has its layer: h²_t, W_hi.1, and h¹_t for the x_t of layer 2.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Sequence
 from rnngrad.algebra.derivatives import ONE, added, is_one, product
 from rnngrad.algebra.equations import X, read_expression
 from rnngrad.algebra.expressions import (
-    Add,
     Apply,
     Call,
     Name,
@@ -195,5 +194,3 @@ def _matrix(matrix: Matrix) -> Name | Transpose:
 def name_of(key: str) -> Name:
     """h⁻ -> h_{t−1}"""
     return Name(key[:-1], BEFORE) if key.endswith("⁻") else Name(key, NOW)
-
-

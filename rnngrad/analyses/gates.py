@@ -1,5 +1,5 @@
-"""What a cell computes on the way to its state, as numbers: of each equation its value, and where it
-is a function of a sum, as a gate is, that sum a_t and the slope."""
+"""What a cell computes on the way to its state, as numbers: of each equation its value, and where
+it is a function of a sum, as a gate is, that sum a_t and the slope."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from rnngrad.core.traces import LayerTrace
 
 
 class Gate(NamedTuple):
-    """One equation of one layer over all steps, (T, n) each: a_t, its function of a_t, its slope;
-    ``key`` is what the graph calls a_t. All but the value are None where it is no function of a_t."""
+    """One equation of one layer over all steps, (T, n) each: its value, the ``function`` that it is
+    of a_t, a_t itself, the slope; ``key`` is what the graph calls a_t. All but the value are None
+    where it is no function of one sum."""
 
     name: str
     value: Array

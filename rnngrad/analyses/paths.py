@@ -21,12 +21,12 @@ from rnngrad.algebra.equations import X
 from rnngrad.analyses.derivation import first_use
 from rnngrad.analyses.quantities import Passes
 from rnngrad.arithmetic.arrays import Array, quietly
+from rnngrad.arithmetic.scaled import LOG10_2, Scaled, log10_lengths, scaled
 from rnngrad.core.arithmetic import SCALED
 from rnngrad.core.jacobians import PulledBack, pulled_back
 from rnngrad.core.layers import source_values
 from rnngrad.core.linear import Rows
 from rnngrad.core.problem import Layer
-from rnngrad.arithmetic.scaled import LOG10_2, Scaled, log10_lengths, scaled
 
 SHOWN = 12
 """How many summands of each sum are kept, the largest first."""
@@ -58,7 +58,8 @@ class PathSum(NamedTuple):
 
 
 def path_sums(passes: Passes) -> tuple[PathSum, ...]:
-    """The path sums of ∂L/∂W_hh and ∂L/∂W_xh, or of every matrix of other cells; time grows with T²H²."""
+    """The path sums of ∂L/∂W_hh and ∂L/∂W_xh, or of every matrix of other cells; time grows with
+    T²H²."""
     if passes.problem.loss is None:
         return ()
     sums = list(_collectors(passes))
@@ -156,9 +157,7 @@ class _Collector:
         return PathSum(self.weight, in_order, self.count, self.count - len(in_order), rest)
 
 
-def _uses(
-    passes: Passes, weight: str, layer: Layer, at: int
-) -> tuple[list[_Use], set[str]]:
+def _uses(passes: Passes, weight: str, layer: Layer, at: int) -> tuple[list[_Use], set[str]]:
     """Where a matrix stands, and what it multiplies there; that of several blocks of rows once."""
     problem, share = passes.problem, passes.forward.layers[at]
     cell = problem.cell

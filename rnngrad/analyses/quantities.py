@@ -10,15 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.core import jacobians
 from rnngrad.arithmetic.arrays import Array, quietly
-from rnngrad.core.backward import bptt
+from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.cells import CELLS
+from rnngrad.core import jacobians
+from rnngrad.core.backward import bptt
 from rnngrad.core.cells import READOUT, Cell, stacked
 from rnngrad.core.direct import scaled_direct
 from rnngrad.core.forward import forward
 from rnngrad.core.problem import Problem
-from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.core.telling import tell
 from rnngrad.core.traces import BackwardTrace, ForwardTrace
 from rnngrad.errors import QuantityError, did_you_mean
@@ -275,5 +275,7 @@ class Quantities(Mapping[str, Array]):
         if name in other:
             why = _reason_against(other[name], self.problem)
             raise QuantityError(f"'{name}' does not exist here: {why}")
-        hint = did_you_mean(name, {**other, **self.records}) or f"; they are {', '.join(self.records)}"
+        hint = (
+            did_you_mean(name, {**other, **self.records}) or f"; they are {', '.join(self.records)}"
+        )
         raise QuantityError(f"no quantity is called '{name}'{hint}")

@@ -68,8 +68,8 @@ def layer_tables(result: Derivation, selection: Selection) -> Iterator[Table]:
         layers = f" of layer {at + 1}" if problem.depth > 1 else ""
         title = f"{'Gates' if has_gates(problem) else 'State'}{layers}"
         for beside in in_parts(len(columns), 7):
-            rows = stepwise(cells[beside], problem.steps, selection)
-            yield Table(title, (Column("t"), *columns[beside]), tuple(rows), _note(problem, found))
+            below = tuple(stepwise(cells[beside], problem.steps, selection))
+            yield Table(title, (Column("t"), *columns[beside]), below, _note(problem, found))
 
 
 def has_gates(problem: Problem) -> bool:
@@ -118,5 +118,5 @@ def gradients_by_layer(result: Derivation, selection: Selection) -> Table:
              for name in picked]  # fmt: skip
     start = ("0", *(GAP if name is None else length(shown[name][0]) for name in picked))
     cells = [(lambda _: GAP) if name is None else lengths(shown[name][1:]) for name in picked]
-    rows = stepwise(cells, problem.steps, selection)
-    return Table("Gradients layer by layer", (Column("t"), *heads), (start, *rows))
+    below = stepwise(cells, problem.steps, selection)
+    return Table("Gradients layer by layer", (Column("t"), *heads), (start, *below))

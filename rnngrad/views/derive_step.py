@@ -97,7 +97,7 @@ def _hidden_gradients(result: Derivation, t: int, at: int, up: str) -> dict[str,
     if not has_gates(problem):
         share = result.passes.forward.layers[at]
         for gate in gates(problem, layer, share):
-            if gate.key in back.at[at]:
+            if gate.key is not None and gate.key in back.at[at]:
                 columns[f"∂L/∂a{up}_{t}"] = back.at[at][gate.key][t - 1]
     return columns
 

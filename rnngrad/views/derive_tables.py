@@ -137,7 +137,9 @@ def _per_step(result: Derivation, selection: Selection) -> Iterator[Table]:
     columns = list(headers(*((name, rows.shape[1]) for name, rows in shown.items())))
     cells = [lengths(array) for array in shown.values()]
     note = f"∂L_t/∂{h} is the direct term alone; ∂L/∂{h} adds every path through later steps."
-    yield from _from_0("Gradients step by step", columns, cells, start, result, selection, 5, (note,))
+    yield from _from_0(
+        "Gradients step by step", columns, cells, start, result, selection, 5, (note,)
+    )
 
 
 def _paths(result: Derivation, selection: Selection) -> Iterator[Block]:
