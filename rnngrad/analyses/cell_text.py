@@ -21,10 +21,10 @@ from rnngrad.algebra.expressions import (
     Number,
     Transpose,
     rebuilt,
-    written_in_cell,
 )
 from rnngrad.algebra.functions import WRITTEN
 from rnngrad.algebra.steps import BEFORE, NOW, Matrix
+from rnngrad.algebra.writing import written_in_cell
 from rnngrad.analyses.cell_partials import Way, inside
 from rnngrad.analyses.notation import Notation, raised
 from rnngrad.arithmetic.functions import FUNCTIONS
@@ -162,7 +162,7 @@ class CellText:
 
     def written(self, node: Node) -> str:
         """An expression as text; squares as on paper."""
-        text = written_in_cell(node, "·" if self.scalar else " ∘ ")
+        text = written_in_cell(node, times="·" if self.scalar else None)
         text = _SQUARED_CALL.sub(r"\1²\2", text)
         return _POWER.sub(lambda found: raised(int(found[1])), text)
 

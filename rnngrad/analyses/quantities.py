@@ -79,8 +79,8 @@ class Quantity(NamedTuple):
             "S": problem.state_size,
         }
         if self.part is not None:
-            index = problem.cell.parts.index(self.part)
-            return problem.steps + 1, problem.layers[-1].parts[index].stop
+            size = problem.layers[-1].parts[problem.cell.parts.index(self.part)].stop
+            return (size,) if self.first_step is None else (problem.steps + 1, size)
         return tuple(sizes[letter] for letter in self.dims)
 
     def size(self, problem: Problem) -> int:
@@ -127,6 +127,14 @@ def of_part(part: str) -> tuple[Quantity, Quantity]:
         Quantity(part, ("T+1", part), f"{part}_t", states, 0, part=part),
         Quantity(f"dL_d{part}", ("T+1", part), f"∂L/∂{part}_t",
                  lambda passes: passes.backward.dL_ds[part], 0, needs_loss=True, part=part),
+    )  # fmt: skip
+
+
+def of_start(part: str) -> Quantity:
+    """∂L/∂h_0 by itself, of any part of the state."""
+    return Quantity(
+        f"dL_d{part}_0", (part,), f"∂L/∂{part}_0", lambda passes: passes.backward.dL_ds[part][0],
+        None, needs_loss=True, part=part,
     )  # fmt: skip
 
 

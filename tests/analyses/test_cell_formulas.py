@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 import rnngrad
 from oracles import formula_text, plain
-from oracles.any_cell import any_net
-from oracles.one_step import FUNCTIONS, OneStep, rows_of_gate
+from oracles.one_step import OneStep, rows_of_gate
+from oracles.uneven_nets import any_net
 from rnngrad.algebra import derivatives
 from rnngrad.analyses import cell_partials, cell_text
 from rnngrad.analyses.derivation import first_use, loss_steps
@@ -33,6 +33,7 @@ from rnngrad.analyses.formulas import (
 from rnngrad.analyses.lines import Line
 from rnngrad.analyses.notation import Notation, raised
 from rnngrad.analyses.selection import computed, select
+from rnngrad.arithmetic.functions import FUNCTIONS, sigmoid
 from rnngrad.cells import CELLS, NAMES
 from rnngrad.core.cells import lengths
 from rnngrad.views.derive import report
@@ -108,8 +109,9 @@ class Proof:
         if line.id == "a3":
             formula = self.sized(formula)
         slopes = {"σ": self.sigma_slope, "g": self.g_slope}
-        slopes |= {name: partial(_slope, f) for name, f in FUNCTIONS.items() if name not in slopes}
-        functions = {name: partial(_real, f) for name, f in FUNCTIONS.items()}
+        known = {name: record.f for name, record in FUNCTIONS.items()}
+        slopes |= {name: partial(_slope, f) for name, f in known.items()}
+        functions = {name: partial(_real, f) for name, f in known.items()} | {"σ": sigmoid}
         shown = shown_at(self.result, line, t)
         rows = len(shown) if shown.ndim else 1
         reader = formula_text.Reader(lambda name: self.lookup(name, t), slopes, functions, rows,

@@ -10,24 +10,13 @@ tree is walked as it was read: nothing is shared with the algebra's derivatives,
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from oracles import plain
-from rnngrad.algebra.expressions import (
-    Add,
-    Apply,
-    Call,
-    Div,
-    Mul,
-    Name,
-    Neg,
-    Number,
-    Power,
-    Transpose,
-)
+from oracles.any_cell import value as computed
 from rnngrad.analyses.notation import raised
 from rnngrad.core.problem import Problem
 
@@ -38,44 +27,6 @@ Put = Callable[[str, np.ndarray], np.ndarray]
 
 def _sigma(a: np.ndarray) -> np.ndarray:
     return plain.sigmoid(a, plain.COMPLEX)
-
-
-def _clipped(a: np.ndarray, low: float, high: float) -> np.ndarray:
-    return np.where(a.real <= low, low, np.where(a.real > high, high, a))
-
-
-FUNCTIONS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
-    "σ": _sigma, "tanh": np.tanh, "exp": np.exp, "log": np.log, "sqrt": np.sqrt,
-    "sin": np.sin, "cos": np.cos, "relu": lambda a: np.where(a.real > 0, a, 0 * a),
-    "softplus": lambda a: plain.softplus(a, plain.COMPLEX), "identity": lambda a: a,
-    "hard_sigmoid": lambda a: _clipped(a / 6 + 0.5, 0.0, 1.0),
-    "hard_tanh": lambda a: _clipped(a, -1.0, 1.0),
-}  # fmt: skip
-"""The functions that stand in equations, of real and of complex numbers."""
-
-
-def computed(node: Any, look: Callable[[str, int | None], Any]) -> Any:
-    """An equation's right side; ``look`` has a name by its head and its step, 0 or −1."""
-    if isinstance(node, Number):
-        return float(node.text)
-    if isinstance(node, Name):
-        return look(node.head, None if node.step is None else node.step.offset)
-    if isinstance(node, Neg):
-        return -computed(node.operand, look)
-    if isinstance(node, Add):
-        return sum(computed(term, look) for term in node.terms)
-    if isinstance(node, Mul):
-        return np.prod(np.broadcast_arrays(*(computed(f, look) for f in node.factors)), axis=0)
-    if isinstance(node, Div):
-        return computed(node.top, look) / computed(node.bottom, look)
-    if isinstance(node, Power):
-        return computed(node.base, look) ** node.exponent
-    if isinstance(node, Transpose):
-        return computed(node.base, look).T
-    if isinstance(node, Apply):
-        return computed(node.matrix, look) @ computed(node.operand, look)
-    assert isinstance(node, Call), node
-    return FUNCTIONS[node.function](np.asarray(computed(node.argument, look), complex))
 
 
 class OneStep:
@@ -161,12 +112,9 @@ class OneStep:
         cell, now = self.problem.cell, {"x": x}
         earlier = dict(zip(cell.parts, before, strict=True))
         own = cell.split(w)
-
-        def look(head: str, step: int | None) -> Any:
-            return own[head] if step is None else (earlier if step else now)[head]
-
         for equation in cell.equations.equations:
-            now[equation.name] = keep(f"{equation.name}{up}_t", computed(equation.right, look))
+            value = computed(equation.right, now, earlier, own, "sigmoid")
+            now[equation.name] = keep(f"{equation.name}{up}_t", value)
         return now[cell.parts[0]]
 
     # -- partials
