@@ -28,7 +28,7 @@ from rnngrad.analyses.checking.diagnosing import diagnose, named_exactly
 from rnngrad.analyses.checking.fitting import Case
 from rnngrad.analyses.checking.spelling import Read, note, read, two_of_one
 from rnngrad.analyses.checking.verdicts import Checked, Diagnosis, Verdict, worst
-from rnngrad.analyses.quantities import Passes, Quantities, Quantity, dL_dc, records
+from rnngrad.analyses.quantities import Passes, Quantities, Quantity, of_start, records
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.core.given import GivenArray, Mask, given, reshaped
 from rnngrad.core.problem import Problem
@@ -43,12 +43,7 @@ LOSS = Quantity(
     needs_loss=True,
 )  # fmt: skip
 """L itself is no quantity of ``derive``, but whoever has gradients has it too."""
-STARTS = (
-    Quantity("dL_dh_0", ("H",), "∂L/∂h_0", lambda passes: passes.backward.dL_dh[0],
-             first_step=None, needs_loss=True),
-    Quantity("dL_dc_0", ("H",), "∂L/∂c_0", lambda passes: dL_dc(passes)[0],
-             first_step=None, needs_loss=True, of_c=True),
-)  # fmt: skip
+STARTS = (of_start("h"), of_start("c"))
 """Row 0 of ``dL_dh`` and ``dL_dc`` by itself, which is all that most people keep."""
 
 Twice = Mapping[str, tuple[str, Any]]
@@ -191,7 +186,7 @@ def _records(problem: Problem) -> dict[str, Quantity]:
     """The records of whatever may be given, in the order of the table, ``loss`` first."""
     if problem.loss is None:
         return records(problem)
-    starts = {one.name: one for one in STARTS if not one.of_c or len(problem.cell.parts) > 1}
+    starts = {one.name: one for one in STARTS if one.part in problem.cell.parts}
     return {LOSS.name: LOSS, **records(problem), **starts}
 
 
