@@ -35,6 +35,7 @@ from rnngrad.algebra.expressions import (
     Transpose,
     named,
     nodes,
+    parts,
     written_in_cell,
 )
 from rnngrad.algebra.functions import FUNCTIONS, SPELLINGS
@@ -48,7 +49,12 @@ Path = tuple[str | int, ...]
 Letters = tuple[str, ...]
 """Sizes by letter: ``("P", "H")`` a matrix, ``("H",)`` a vector, ``()`` a scalar."""
 
-MOST_EQUATIONS = 200
+MOST_EQUATIONS = 150
+MOST_NAMES = 500
+"""Names in one equation; the rules of derivatives take a step for each pair of them."""
+MOST_FACTORS = 100
+DEEPEST = 100
+"""Levels of one equation; three times as many of all together, as one may stand in another."""
 X = "x"
 
 
@@ -216,10 +222,12 @@ class _Reader:
         self.shapes, self.recurrent = shapes, recurrent
         self.mistakes: list[CellMistake] = []
         self.sizes = Sizes()
-        self.of: dict[str, int] = {X: self.sizes.new("I")}
+        given = shapes.get(X, ("I",))
+        self.of: dict[str, int] = {X: self.sizes.new(given[0] if len(given) == 1 else "I")}
         self.parameters: dict[str, tuple[int, ...]] = {}
         self.defined: list[Equation] = []
         self.tops: list[str | None] = []
+        self.depth = 0
 
     def read(self) -> Equations:
         self.check_state()
@@ -276,6 +284,7 @@ class _Reader:
                 raise FormulaError(words)
             if len(sides) > 2:
                 raise FormulaError("an equation has one '='")
+            self.check_extent(sides[1])
             left = sides[0]
             if not isinstance(left, Name) or left.step != Index("t", 0):
                 raise FormulaError("on the left stands one name at step t, such as h_t", 0)
@@ -283,6 +292,22 @@ class _Reader:
             self.wrong(error.message, path, error.at)
             return None
         return left.head, sides[1]
+
+    def check_extent(self, right: Node) -> None:
+        """Whether all that follows can be worked out in a moment, and without a stack overflow."""
+        deep, names = _depth(right), 0
+        for node in nodes(right):
+            names += isinstance(node, Name)
+            if isinstance(node, Mul | Tight) and len(node.factors) > MOST_FACTORS:
+                words = f"{len(node.factors)} factors in one product; {MOST_FACTORS} are the most"
+                raise FormulaError(words, _place(node))
+        if names > MOST_NAMES:
+            raise FormulaError(f"{names:,} names in one equation; {MOST_NAMES} are the most{_SPLIT}")
+        if deep > DEEPEST:
+            raise FormulaError(f"this nests {deep} deep; {DEEPEST} is the most{_SPLIT}")
+        before, self.depth = self.depth, self.depth + deep
+        if before <= 3 * DEEPEST < self.depth:
+            raise FormulaError(f"from here on the cell is too long: {3 * DEEPEST} levels in all")
 
     def define(self, index: int, name: str, right: Node) -> None:
         path: Path = ("equations", index)
@@ -309,7 +334,7 @@ class _Reader:
         self.defined.append(Equation(name, found.node, self.texts[index]))
 
     def check_defined(self) -> None:
-        if any(top is None for top in self.tops):
+        if not self.tops or any(top is None for top in self.tops):
             return
         for index, part in enumerate(self.state):
             if part not in self.tops:
@@ -393,31 +418,41 @@ class _Resolver:
         raise FormulaError("this cannot stand in a cell's equation", _place(node))
 
     def alike(self, terms: Iterable[Node], kind: type[Add] | type[Mul], sign: str) -> _Of:
-        found, size, first = [], None, None
+        found: list[Node] = []
+        size: int | None = None
+        first: Node | None = None
         for term in terms:
             one = self.of(term)
             found.append(one.node)
-            if one.size is None:
-                continue
             if size is None:
                 size, first = one.size, term
-            elif not self.sizes.join(size, one.size):
-                assert first is not None
-                words = (
-                    f"{_brief(first)} has {self.sizes.letter(size)}, but {_brief(term)} has "
-                    f"{self.sizes.letter(one.size)}: '{sign}' needs the same size"
-                )
-                raise FormulaError(words, _place(term))
+            else:
+                size = self.met(first, size, term, one.size, sign)
         flat: list[Node] = []
         for node in found:
             flat += node.factors if kind is Mul and isinstance(node, Mul) else [node]
         return _Of(kind(tuple(flat)), size)
 
+    def met(
+        self, first: Node | None, size: int | None, term: Node, other: int | None, sign: str
+    ) -> int | None:
+        """The size of both, if they are of one or one of them is a number."""
+        if size is None or other is None:
+            return other if size is None else size
+        if not self.sizes.join(size, other):
+            words = (
+                f"{_brief(first or term)} has {self.sizes.letter(size)}, but {_brief(term)} has "
+                f"{self.sizes.letter(other)}: '{sign}' needs the same size"
+            )
+            if "I" in (self.sizes.letter(size), self.sizes.letter(other)) and X not in self.reader.shapes:
+                words += "; where I is that size, say so: shapes: {x: [H]}"
+            raise FormulaError(words, _place(term))
+        return size
+
     def quotient(self, node: Div) -> _Of:
-        both = self.alike((node.top, node.bottom), Mul, "/")
-        assert isinstance(both.node, Mul)
         top, bottom = self.of(node.top), self.of(node.bottom)
-        return _Of(Div(top.node, bottom.node), both.size)
+        size = self.met(node.top, top.size, node.bottom, bottom.size, "/")
+        return _Of(Div(top.node, bottom.node), size)
 
     def call(self, node: Call) -> _Of:
         if node.prime:
@@ -532,6 +567,19 @@ class _Resolver:
         shown = node.head if isinstance(node, Name) else "this"
         words = f"{shown} is a matrix; it stands before the vector that it multiplies, as in W_hh h_{{t−1}}"
         raise FormulaError(words, _place(node))
+
+
+_SPLIT = "; define parts of it by equations of their own"
+
+
+def _depth(node: Node) -> int:
+    """Levels of the tree, counted without recursion."""
+    deepest, waiting = 0, [(node, 1)]
+    while waiting:
+        found, level = waiting.pop()
+        deepest = max(deepest, level)
+        waiting.extend((part, level + 1) for part in parts(found))
+    return deepest
 
 
 def _place(node: Node) -> int | None:

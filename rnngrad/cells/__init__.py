@@ -45,6 +45,7 @@ def shipped(name: str) -> Shipped:
     mapping = data["cell"]
     cell = Cell(
         equations_of(mapping),
+        made_by=(_shipped_cell, (name,)),
         blocks=MappingProxyType({n: tuple(parts) for n, parts in data.get("blocks", {}).items()}),
         gates=tuple(data.get("gates", ())),
         activation=data.get("activation", "tanh"),
@@ -63,6 +64,25 @@ def equations_of(mapping: Mapping[str, Any]) -> Any:
         mapping.get("state", ("h",)),
         mapping.get("shapes"),
         mapping.get("recurrent"),
+    )
+
+
+def _shipped_cell(name: str) -> Cell:
+    return shipped(name).cell
+
+
+@lru_cache(maxsize=64)
+def own_cell(
+    name: str,
+    equations: tuple[str, ...],
+    state: tuple[str, ...] = ("h",),
+    shapes: tuple[tuple[str, tuple[str, ...]], ...] = (),
+    recurrent: tuple[str, ...] | None = None,
+) -> Cell:
+    """A cell of the user's, one and the same for the same equations. Raises CellMistakes."""
+    given = (name, equations, state, shapes, recurrent)
+    return Cell(
+        read_cell(name, equations, state, dict(shapes), recurrent), made_by=(own_cell, given)
     )
 
 

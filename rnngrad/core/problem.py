@@ -160,7 +160,10 @@ class Problem:
         cell = self.cell
         weights = {name: self.weights[name + suffix] for name in cell.parameters}
         sizes = sizes_in(cell, weights)
-        sizes.setdefault(cell.letters[0], self.hidden)
+        for part, letter in zip(cell.parts, cell.letters, strict=True):
+            start = self.h_0 if part == cell.parts[0] else self.starts.get(part)
+            if letter not in sizes and start is not None:  # no parameter is of this size
+                sizes[letter] = len(start) // self.depth
         sizes["x"] = self.inputs if below is None else below.hidden
         parts, state = [], []
         stop = 0 if below is None else below.state[-1].stop
