@@ -40,7 +40,7 @@ from rnngrad.algebra.expressions import (
 )
 from rnngrad.algebra.functions import FUNCTIONS, SPELLINGS
 from rnngrad.algebra.grammar import Parser
-from rnngrad.algebra.names import EquationScanner
+from rnngrad.algebra.names import EquationScanner, plain_name
 from rnngrad.errors import did_you_mean
 
 Path = tuple[str | int, ...]
@@ -232,10 +232,13 @@ class _Reader:
     def read(self) -> Equations:
         self.check_state()
         parsed = [self.parse(index, text) for index, text in enumerate(self.texts)]
-        self.tops = [None if one is None else one[0] for one in parsed]
+        self.tops = [self.left(i) if one is None else one[0] for i, one in enumerate(parsed)]
         for index, one in enumerate(parsed):
             if one is not None:
                 self.define(index, *one)
+            elif name := self.tops[index]:  # what is wrong with it is said; others may use it
+                self.of.setdefault(name, self.sizes.new())
+                self.defined.append(Equation(name, Number("0"), self.texts[index]))
         self.check_defined()
         if self.mistakes:
             raise CellMistakes(self.mistakes)
@@ -293,6 +296,12 @@ class _Reader:
             return None
         return left.head, sides[1]
 
+    def left(self, index: int) -> str | None:
+        """The name that an equation seems to define, though it cannot be read."""
+        left, sign, _ = self.texts[index].partition("=")
+        name = plain_name(left)
+        return name if sign and re.fullmatch(r"[^\W\d]\w*", name) else None
+
     def check_extent(self, right: Node) -> None:
         """Whether all that follows can be worked out in a moment, and without a stack overflow."""
         deep, names = _depth(right), 0
@@ -326,12 +335,21 @@ class _Reader:
                 self.of[name] = self.sizes.new(given[0] if given else None)
             if not self.sizes.join(self.of[name], found.size):
                 own, other = self.sizes.letter(self.of[name]), self.sizes.letter(found.size)
-                raise FormulaError(f"{name}_t has {own} by shapes, but the right side has {other}")
+                said = " by shapes" if name in self.shapes else ""
+                words = f"{name}_t has {own}{said}, but the right side has {other}"
+                raise FormulaError(f"{words}{self.if_tied(own, other)}")
         except FormulaError as error:
             self.wrong(error.message, path, error.at)
             self.of.setdefault(name, self.sizes.new())
             found = _Of(Number("0"), None)
         self.defined.append(Equation(name, found.node, self.texts[index]))
+
+    def if_tied(self, *letters: str | None) -> str:
+        """What to do where x_t is meant to have the size that it met."""
+        other = next((letter for letter in letters if letter != "I"), None)
+        if "I" not in letters or X in self.shapes or other is None:
+            return ""
+        return f"; where I is {other}, say so: shapes: {{x: [{other}]}}"
 
     def check_defined(self) -> None:
         if not self.tops or any(top is None for top in self.tops):
@@ -444,8 +462,7 @@ class _Resolver:
                 f"{_brief(first or term)} has {self.sizes.letter(size)}, but {_brief(term)} has "
                 f"{self.sizes.letter(other)}: '{sign}' needs the same size"
             )
-            if "I" in (self.sizes.letter(size), self.sizes.letter(other)) and X not in self.reader.shapes:
-                words += "; where I is that size, say so: shapes: {x: [H]}"
+            words += self.reader.if_tied(self.sizes.letter(size), self.sizes.letter(other))
             raise FormulaError(words, _place(term))
         return size
 

@@ -3,6 +3,7 @@
     title, source, note     what it is, the paper, and which version of it this is
     cell                    name, state, equations, shapes, recurrent: as a spec's ``cell:``
     start                   initialisers of parameters where the paper prescribes them
+    sizes                   by letter, where the paper fixes one
     gates, blocks, shown    rnn, gru and lstm: blocks of rows, and how the equations are printed
 """
 
@@ -35,6 +36,7 @@ class Shipped(NamedTuple):
     note: str
     mapping: Mapping[str, Any]
     start: Mapping[str, Any]
+    sizes: Mapping[str, int]
 
 
 @lru_cache(maxsize=None)
@@ -53,7 +55,9 @@ def shipped(name: str) -> Shipped:
         shown=tuple(data.get("shown", ())),
     )
     start = MappingProxyType(data.get("start", {}))
-    return Shipped(cell, data["title"], data["source"], data.get("note", ""), mapping, start)
+    sizes = MappingProxyType(data.get("sizes", {}))
+    note = data.get("note", "")
+    return Shipped(cell, data["title"], data["source"], note, mapping, start, sizes)
 
 
 def equations_of(mapping: Mapping[str, Any]) -> Any:

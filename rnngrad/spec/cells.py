@@ -195,9 +195,13 @@ def cell_in(data: Mapping[str, Any], name: str, mistakes: Mistakes) -> Cell | No
         mistakes.add(CELL, "cell is empty; give it a value, or leave the key out", at_key=True)
         return None
     checked = CellKind().check(data.get("cell", "rnn"), CELL, mistakes)
-    if checked is None or mistakes.spoils(CELL):
+    if isinstance(checked, str):
+        return CELLS[checked]
+    given = ("equations", "state", "shapes", "recurrent")
+    if checked is None or any(mistakes.spoils((*CELL, key)) for key in given):
         return None
-    return CELLS[checked] if isinstance(checked, str) else _own(checked, data, name, mistakes)
+    cell = _own(checked, data, name, mistakes)
+    return None if mistakes.spoils(CELL) else cell
 
 
 def _own(
@@ -258,8 +262,7 @@ def _note(
     key, *rest = mistake.path
     if key == "equations" and rest:
         line = lines[int(rest[0])]
-        into = None if mistake.at is None and not line.after else line.after + (mistake.at or 0)
-        mistakes.add(line.path, mistake.message, into=into)
+        mistakes.add(line.path, mistake.message, into=line.after + (mistake.at or 0))
         return
     path: Steps = (*CELL, key)
     if rest and isinstance(mapping.get(key), dict):

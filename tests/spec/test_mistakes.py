@@ -24,9 +24,9 @@ INITIALISERS = (
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ("cell: rmm", "3:7: cell is 'rmm', must be one of rnn, gru or lstm"),
-        ("cell: no", "3:7: cell is 'no', must be one of rnn, gru or lstm"),
-        ("c_0: 0", "3:1: c_0 belongs to lstm, and cell is rnn; leave it out"),
+        ("cell: rmm", "3:7: cell is 'rmm', must be rnn, gru, lstm, another of 'rnngrad cells' or a mapping of equations"),
+        ("cell: no", "3:7: cell is 'no', must be rnn, gru, lstm, another of 'rnngrad cells' or a mapping of equations"),
+        ("c_0: 0", "3:1: c_0: rnn has no c in its state; there is h_0"),
         ("activaton: relu", "3:1: unknown key 'activaton'; did you mean 'activation'?"),
         ("activation: Relu", "3:13: activation is 'Relu', must be one of sigmoid, tanh, relu, "
          "identity or softplus; did you mean 'relu'?"),
