@@ -52,7 +52,7 @@ Letters = tuple[str, ...]
 MOST_EQUATIONS = 150
 MOST_NAMES = 500
 """Names in one equation; the rules of derivatives take a step for each pair of them."""
-MOST_FACTORS = 100
+MOST_FACTORS = 60
 DEEPEST = 100
 """Levels of one equation; three times as many of all together, as one may stand in another."""
 X = "x"

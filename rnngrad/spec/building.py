@@ -163,7 +163,8 @@ def _check_cell(
         if name.endswith("_0") and name[:-2] not in cell.parts:
             parts = listed(f"{part}_0" for part in cell.parts)
             words = f"{name}: {cut(cell.name)} has no {name[:-2]} in its state"
-            mistakes.add((name,), f"{words}; there is {parts}", at_key=True)
+            there = "are" if len(cell.parts) > 1 else "is"
+            mistakes.add((name,), f"{words}; there {there} {parts}", at_key=True)
 
 
 _DEFAULTS = {name: key.default for name, key in SPEC.keys.items() if key.default is not None}

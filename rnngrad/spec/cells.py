@@ -268,7 +268,7 @@ def _note(
     if rest and isinstance(mapping.get(key), dict):
         given = next((n for n in mapping[key] if plain_name(n) == rest[0]), rest[0])
         mistakes.add((*path, given), mistake.message, at_key=True)
-    elif key not in mapping:  # a part of the state that is the default
+    elif key not in mapping or path == (*CELL, "equations"):  # the default state, or all equations
         mistakes.add((*CELL, "equations"), mistake.message, at_key=True)
     else:
         mistakes.add((*path, *rest), mistake.message)
