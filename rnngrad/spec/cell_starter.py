@@ -135,4 +135,4 @@ def flow(value: Any) -> str:
         return "[" + ", ".join(map(flow, value)) + "]"
     if isinstance(value, str):
         return value if re.fullmatch(r"[^\W\d][\w .-]*", value) else f'"{value}"'
-    return f"{value:.15g}" if isinstance(value, float) else str(value)
+    return str(value)
