@@ -1,6 +1,6 @@
 """A cell's equations: text -> checked trees, with the size of every name.
 
-    i_t = σ(W_xi x_t + W_hi h_{t−1} + b_i)        names: x_t, parts of the state at t−1, what earlier
+    i_t = σ(W_xi x_t + W_hi h_{t−1} + b_i)       names: x_t, parts of the state at t−1, what earlier
     c_t = f_t ∘ c_{t−1} + i_t ∘ g_t               equations defined, and parameters: every other
 
 Products are of two kinds. Side by side, or with · or @ between them, stand a matrix and what it
@@ -38,7 +38,6 @@ from rnngrad.algebra.expressions import (
     parts,
     written_in_cell,
 )
-from rnngrad.algebra.functions import FUNCTIONS, SPELLINGS
 from rnngrad.algebra.grammar import Parser
 from rnngrad.algebra.names import EquationScanner, plain_name
 from rnngrad.errors import did_you_mean
@@ -66,7 +65,7 @@ class CellMistake(NamedTuple):
     at: int | None = None
 
 
-class CellMistakes(Exception):
+class CellMistakes(Exception):  # noqa: N818 (several at once)
     """All that is wrong with a cell."""
 
     def __init__(self, mistakes: Sequence[CellMistake]) -> None:
@@ -201,7 +200,7 @@ class Sizes:
 
 
 class _Of(NamedTuple):
-    """What a tree stands for: a ``scalar``, a ``vector`` of a size or a ``matrix`` rows × columns."""
+    """A tree with every product known, and the size of the vector; None for a single number."""
 
     node: Node
     size: int | None
@@ -311,7 +310,9 @@ class _Reader:
                 words = f"{len(node.factors)} factors in one product; {MOST_FACTORS} are the most"
                 raise FormulaError(words, _place(node))
         if names > MOST_NAMES:
-            raise FormulaError(f"{names:,} names in one equation; {MOST_NAMES} are the most{_SPLIT}")
+            raise FormulaError(
+                f"{names:,} names in one equation; {MOST_NAMES} are the most{_SPLIT}"
+            )
         if deep > DEEPEST:
             raise FormulaError(f"this nests {deep} deep; {DEEPEST} is the most{_SPLIT}")
         before, self.depth = self.depth, self.depth + deep
@@ -357,7 +358,9 @@ class _Reader:
         for index, part in enumerate(self.state):
             if part not in self.tops:
                 words = f"no equation defines {part}_t, a part of the state"
-                self.wrong(f"{words}{did_you_mean(part, [t for t in self.tops if t])}", ("state", index))
+                self.wrong(
+                    f"{words}{did_you_mean(part, [t for t in self.tops if t])}", ("state", index)
+                )
 
     # ------------------------------------------------------------------ sizes and parameters
 
@@ -512,11 +515,14 @@ class _Resolver:
         name = inner.base if isinstance(inner, Transpose) else inner
         assert isinstance(name, Name)
         if found.size is None:
-            raise FormulaError(f"{name.head} is a matrix; {_brief(behind)} is a single number", _place(behind))
+            raise FormulaError(
+                f"{name.head} is a matrix; {_brief(behind)} is a single number", _place(behind)
+            )
         if not self.sizes.join(columns, found.size):
             shape = "×".join(self.sizes.letter(s) or "?" for s in self.reader.parameter(name.head))
             said = "by shapes" if name.head in self.reader.shapes else "by what it met before"
-            words = f"{name.head} is {shape} {said}, but what it multiplies has {self.sizes.letter(found.size)}"
+            met = self.sizes.letter(found.size)
+            words = f"{name.head} is {shape} {said}, but what it multiplies has {met}"
             raise FormulaError(words, name.at)
         applied: Node = Apply(inner, found.node)
         return _Of(Neg(applied) if isinstance(factor, Neg) else applied, rows)
@@ -545,7 +551,9 @@ class _Resolver:
         reader = self.reader
         if node.step is None:
             if node.head in self.known():
-                raise FormulaError(f"{node.head} needs its step: {node.head}_t or {node.head}_{{t−1}}", node.at)
+                raise FormulaError(
+                    f"{node.head} needs its step: {node.head}_t or {node.head}_{{t−1}}", node.at
+                )
             sizes = reader.parameter(node.head)
             if len(sizes) == 2:
                 self.lonely(node)
@@ -559,16 +567,20 @@ class _Resolver:
             return _Of(node, reader.of[X])
         if any(e.name == node.head for e in reader.defined):
             return _Of(node, reader.of[node.head])
-        self.undefined(node)
+        return self.undefined(node)
 
     def earlier(self, node: Name) -> _Of:
         if node.head in self.reader.state:
             return _Of(node, self.reader.of[node.head])
         shown = named(node, {})
         if node.head == X:
-            raise FormulaError(f"{shown} is not known; keep it as a part of the state, v_t = x_t", node.at)
+            raise FormulaError(
+                f"{shown} is not known; keep it as a part of the state, v_t = x_t", node.at
+            )
         if node.head in self.known():
-            raise FormulaError(f"{shown} is not known; {node.head} is no part of the state", node.at)
+            raise FormulaError(
+                f"{shown} is not known; {node.head} is no part of the state", node.at
+            )
         hint = did_you_mean(node.head, self.reader.state)
         raise FormulaError(f"nothing defines {shown}{hint}", node.at)
 
@@ -582,7 +594,8 @@ class _Resolver:
 
     def lonely(self, node: Node) -> NoReturn:
         shown = node.head if isinstance(node, Name) else "this"
-        words = f"{shown} is a matrix; it stands before the vector that it multiplies, as in W_hh h_{{t−1}}"
+        where = "it stands before the vector that it multiplies, as in W_hh h_{t−1}"
+        words = f"{shown} is a matrix; {where}"
         raise FormulaError(words, _place(node))
 
 

@@ -1,16 +1,16 @@
 """The cells that come with rnngrad: one data file each, read when it is asked for.
 
-    title, source, note     what it is, the paper, and which version of it this is
-    cell                    name, state, equations, shapes, recurrent: as a spec's ``cell:``
-    start                   initialisers of parameters where the paper prescribes them
-    sizes                   by letter, where the paper fixes one
-    gates, blocks, shown    rnn, gru and lstm: blocks of rows, and how the equations are printed
+title, source, note     what it is, the paper, and which version of it this is
+cell                    name, state, equations, shapes, recurrent: as a spec's ``cell:``
+start                   initialisers of parameters where the paper prescribes them
+sizes                   by letter, where the paper fixes one
+gates, blocks, shown    rnn, gru and lstm: blocks of rows, and how the equations are printed
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -21,8 +21,10 @@ from rnngrad.algebra.equations import read_cell
 from rnngrad.core.cells import Cell
 
 FOLDER = Path(__file__).parent
-NAMES: tuple[str, ...] = ("rnn", "gru", "lstm") + tuple(
-    sorted(path.stem for path in FOLDER.glob("*.yaml") if path.stem not in ("rnn", "gru", "lstm"))
+_FIRST = ("rnn", "gru", "lstm")
+NAMES: tuple[str, ...] = (
+    *_FIRST,
+    *sorted({path.stem for path in FOLDER.glob("*.yaml")} - {*_FIRST}),
 )
 """The oldest first, the others by name."""
 
@@ -39,7 +41,7 @@ class Shipped(NamedTuple):
     sizes: Mapping[str, int]
 
 
-@lru_cache(maxsize=None)
+@cache
 def shipped(name: str) -> Shipped:
     """One of ``NAMES``, with its source."""
     text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")

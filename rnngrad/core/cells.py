@@ -14,10 +14,9 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-
 import numpy as np
 
-from rnngrad.algebra.equations import X, Equations
+from rnngrad.algebra.equations import Equations, X
 from rnngrad.algebra.expressions import Node
 from rnngrad.algebra.functions import WRITTEN
 from rnngrad.algebra.steps import Definition, Matrix, Step, before, step_of

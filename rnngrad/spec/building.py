@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnngrad.algebra.expressions import Call, nodes
-from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.arithmetic.arrays import Array, frozen
+from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.core.cells import Cell, letter_in, multiple
 from rnngrad.core.losses import LOSSES
 from rnngrad.core.outputs import OUTPUTS
@@ -36,8 +36,8 @@ class Blueprint(NamedTuple):
     """A spec that is right, everything but the seed: the cell, names of records, arrays, and draws
     to come.
 
-    Picklable; ``arrays`` and ``draws`` together hold every weight, the starts, ``inputs`` and, where
-    there are any, ``targets``. ``weights`` are the names of the weights in their order; ``trained``
+    Picklable; ``arrays`` and ``draws`` hold every weight, the starts, ``inputs`` and, where there
+    are any, ``targets``. ``weights`` are the names of the weights in their order; ``trained``
     tells of the model's file that they came from.
     """
 

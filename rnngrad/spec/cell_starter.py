@@ -33,7 +33,7 @@ def _lines(name: str, found: Shipped) -> Iterator[str]:
     if not cell.activation:
         yield "activation: tanh                # σ"
     else:
-        yield f"# To change the equations, put what 'rnngrad cells {name}' prints in the place of this line."
+        yield f"# To change the equations, put here what 'rnngrad cells {name}' prints."
     yield "output_activation: identity     # y_t = g(W_hy h_t + b_y)"
     yield "loss: squared_error"
     yield "seed: 0                         # every random number below comes from it"
@@ -72,12 +72,13 @@ def _weights(found: Shipped) -> Iterator[str]:
     written = {name: text for name, text in given.items() if text}
     width = max(len(f"  {name}: {text}") for name, text in written.items())
     for name, text in written.items():
-        sides = ", ".join(map(_words, cell.parameters[name])) or "a number"
-        paper = "; a start value of the cell" if name in found.start else ""
-        yield f"{f'  {name}: {text}':<{width}}  # {f'({sides})' if cell.parameters[name] else sides}{paper}"
+        sides = ", ".join(map(_words, cell.parameters[name]))
+        shape = f"({sides})" if sides else "a number"
+        more = "; a start value of the cell" if name in found.start else ""
+        yield f"{f'  {name}: {text}':<{width}}  # {shape}{more}"
     left_out = [name for name, text in given.items() if not text]
     if left_out:
-        yield f"  # {', '.join(left_out)}: zeros, as {'it is' if len(left_out) == 1 else 'they are'} left out"
+        yield f"  # left out, so zeros: {', '.join(left_out)}"
     yield "  W_hy: {init: xavier_uniform}"
 
 
@@ -111,7 +112,8 @@ def as_spec(name: str) -> str:
         comments.append(f"As 'cell: {name}' its parameters lie in blocks of rows: {blocks}.")
     if found.start:
         comments.append(f"Weights to start from: {flow(found.start)}")
-    return "\n".join([*(line for text in comments for line in _comment(text)), "cell:", *_mapping(mapping)]) + "\n"
+    above = [line for text in comments for line in _comment(text)]
+    return "\n".join([*above, "cell:", *_mapping(mapping)]) + "\n"
 
 
 def _note(found: Shipped) -> list[str]:

@@ -1,6 +1,6 @@
 """The key ``cell``: the name of a cell that comes with rnngrad, or a mapping with equations.
 
-    cell: {name: …, state: [h, c], equations: […], shapes: {W_p: [P, H]}, recurrent: [W_hh]}
+cell: {name: …, state: [h, c], equations: […], shapes: {W_p: [P, H]}, recurrent: [W_hh]}
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from rnngrad.algebra.equations import CellMistake, CellMistakes, X
+from rnngrad.algebra.equations import CellMistake, CellMistakes
 from rnngrad.algebra.expressions import Name, nodes
 from rnngrad.algebra.names import plain_name
 from rnngrad.cells import CELLS, NAMES, own_cell
@@ -111,7 +111,9 @@ class Shapes(NamedTuple):
             words = "must be a mapping of names and sizes, such as {alpha: [], W_p: [P, H]}"
             mistakes.add(path, f"{dotted(path)} is {shown(value)}, {words}")
             return None
-        found = {plain_name(n): self._letters(one, (*path, n), mistakes) for n, one in value.items()}
+        found = {
+            plain_name(n): self._letters(one, (*path, n), mistakes) for n, one in value.items()
+        }
         good = {name: letters for name, letters in found.items() if letters is not None}
         return good if len(good) == len(value) else None
 
@@ -233,7 +235,7 @@ def _clashes(cell: Cell) -> list[CellMistake]:
         for index, part in enumerate(cell.parts)
         if part in _TAKEN
     ]
-    taken = {name: "is of the read-out" for name in READOUT}
+    taken = dict.fromkeys(READOUT, "is of the read-out")
     taken |= {f"{part}_0": f"is what {part} begins with" for part in cell.parts}
     taken |= dict.fromkeys(("layers", "file"), "has another meaning in weights")
     for name in cell.parameters:
@@ -259,7 +261,7 @@ def _note(
     mistake: CellMistake, lines: list[Line], mapping: Mapping[str, Any], mistakes: Mistakes
 ) -> None:
     """A mistake with its place in the spec."""
-    key, *rest = mistake.path
+    key, *rest = map(str, mistake.path)
     if key == "equations" and rest:
         line = lines[int(rest[0])]
         mistakes.add(line.path, mistake.message, into=line.after + (mistake.at or 0))
@@ -271,4 +273,4 @@ def _note(
     elif key not in mapping or path == (*CELL, "equations"):  # the default state, or all equations
         mistakes.add((*CELL, "equations"), mistake.message, at_key=True)
     else:
-        mistakes.add((*path, *rest), mistake.message)
+        mistakes.add((*CELL, *mistake.path), mistake.message)

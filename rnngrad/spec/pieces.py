@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.core.cells import Cell, letter_in, lengths, multiple
+from rnngrad.core.cells import Cell, lengths, letter_in, multiple
 from rnngrad.spec.drawing import Draw, too_large
 from rnngrad.spec.mistakes import Mistakes
 from rnngrad.spec.numbers import from_array, written
@@ -60,7 +60,8 @@ def _piece(
 ) -> Piece:
     value: Array | Filled | None
     if source is None:
-        required = path[-1][:1] != "b" if path[0] == "weights" else len(letters) == 2
+        bias = path[0] == "weights" and str(path[-1])[:1] == "b"
+        required = (path[0] == "weights" and not bias) or len(letters) == 2
         value = None if required or mistakes.spoils(path) else _ZEROS
     elif isinstance(source, Filled):
         value = source

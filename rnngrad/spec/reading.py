@@ -66,9 +66,7 @@ class Document(NamedTuple):
     start: Place
     mistakes: tuple[tuple[int, int, str], ...]
 
-    def place(
-        self, path: Steps, *, at_key: bool = False, into: int | None = None
-    ) -> Place | None:
+    def place(self, path: Steps, *, at_key: bool = False, into: int | None = None) -> Place | None:
         """Where ``path`` stands, or the nearest key above it that exists; else None.
 
         ``into`` is a character of the text that stands there.
@@ -81,8 +79,9 @@ class Document(NamedTuple):
             found = self._own(data, step, at_key or depth < len(path) - 1)
             data = data[step]
         found = found if path else self.start
-        inside = into is not None and found is not None and isinstance(data, str)
-        return character(self.lines, found, data, into) if inside else found
+        if into is None or found is None or not isinstance(data, str):
+            return found
+        return character(self.lines, found, data, into)
 
     def _own(self, container: Any, step: str | int, at_key: bool) -> Place:
         keys = self.keys.get(id(container))
@@ -150,7 +149,7 @@ def character(lines: list[str], start: Place, text: str, into: int) -> Place:
 
 
 _BEFORE = re.compile(r"""(?:&\S+\s+)?(["']|[|>][-+0-9]*[ \t]*(?:#[^\n]*)?\n\s*)?""")
-"""What stands before the first character of a scalar: an anchor, and a quote or a block's header."""
+"""What stands before the first character of a scalar: an anchor, a quote or a block's header."""
 
 
 def _has(container: Any, step: str | int) -> bool:

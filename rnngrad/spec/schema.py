@@ -425,7 +425,6 @@ class Weights(NamedTuple):
 _FORMS = "rows of numbers, {file: x.npy}, {random: normal, steps: T, scale: s} or {zeros: T}"
 
 
-
 def _start(part: str) -> Key:
     meaning = f"what {part}, a part of the state, begins with: a list, a number for all, or a file"
     return Key(Source((_NUMBER, _LIST)), meaning)

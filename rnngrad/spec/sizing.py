@@ -31,6 +31,7 @@ def in_all_layers(letter: str) -> str:
     """The letter of a part's start in a stack: that of the part in all layers."""
     return _ALL + letter
 
+
 Letters: TypeAlias = tuple[str, ...]
 
 Stated: TypeAlias = tuple[int, str]

