@@ -522,6 +522,8 @@ class _Resolver:
             shape = "×".join(self.sizes.letter(s) or "?" for s in self.reader.parameter(name.head))
             said = "by shapes" if name.head in self.reader.shapes else "by what it met before"
             met = self.sizes.letter(found.size)
+            if "?" in shape:
+                shape = f"of {self.sizes.letter(columns)} columns"
             words = f"{name.head} is {shape} {said}, but what it multiplies has {met}"
             raise FormulaError(words, name.at)
         applied: Node = Apply(inner, found.node)

@@ -57,6 +57,9 @@ STATE = "  state: [h, c]\n"
         (_cell("h_t = tanh(W x_t) ∘ V h_{t-1} + x_t", more="  shapes: {W: [H, I]}\n"), "6:39",
          "tanh(W x_t) ∘ (V h_{t−1}) has H, but x_t has I: '+' needs the same size; where I is H, "
          "say so: shapes: {x: [H]}", "x_t"),
+        (_cell("h_t = U h_{t-1} + tanh(W (V x_t)) + W tanh(V x_t) + W x_t",
+               more="  shapes: {V: [H, I]}\n"), "6:59",
+         "W is of H columns by what it met before, but what it multiplies has I", "W x_t"),
         (_cell("h_t = tanhh(W x_t)"), "6:13", "'tanhh' is no function; did you mean 'tanh'?",
          "tanhh(W"),
         (_cell("h_t tanh(W x_t)"), "6:7",
