@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 
 import rnngrad
 from cli.running import ROOT, run
+from rnngrad.analyses.checking.spelling import SPELLINGS
 from rnngrad.analyses.quantities import QUANTITIES
 from rnngrad.cells import CELLS, NAMES
 from rnngrad.core.backward import bptt
@@ -188,3 +189,11 @@ def test_the_page_of_cells_is_what_the_data_say() -> None:
     assert tuple(re.findall(r"^\| `(\w+)`", page.split("<!--")[1], re.M)) == ("cell", *NAMES)
     for names in re.findall(r"`(\w+)`", page.split("## Where the equations")[1]):
         assert names in CELLS
+
+
+def test_every_spelling_of_a_gradient_is_documented() -> None:
+    page = (ROOT / "docs" / "check.md").read_text(encoding="utf-8")
+    table = page[page.index("| written | is | by |") :].partition("\n\n")[0]
+    words = set(re.findall(r"`([^`]+)`", table))
+    for record in SPELLINGS:
+        assert (record.written if record.bare else f"d{record.written}") in words, record

@@ -33,13 +33,12 @@ from rnngrad.algebra.expressions import (
     Power,
     Tight,
     Transpose,
-    named,
     nodes,
     parts,
-    written_in_cell,
 )
 from rnngrad.algebra.grammar import Parser
 from rnngrad.algebra.names import EquationScanner, plain_name
+from rnngrad.algebra.writing import named, written_in_cell
 from rnngrad.errors import did_you_mean
 
 Path = tuple[str | int, ...]
@@ -221,8 +220,7 @@ class _Reader:
         self.shapes, self.recurrent = shapes, recurrent
         self.mistakes: list[CellMistake] = []
         self.sizes = Sizes()
-        given = shapes.get(X, ("I",))
-        self.of: dict[str, int] = {X: self.sizes.new(given[0] if len(given) == 1 else "I")}
+        self.of: dict[str, int] = {X: self.sizes.new(next(iter(shapes.get(X, ())), "I"))}
         self.parameters: dict[str, tuple[int, ...]] = {}
         self.defined: list[Equation] = []
         self.tops: list[str | None] = []
@@ -393,9 +391,8 @@ class _Reader:
 
     def check_recurrent(self, parameters: Mapping[str, Letters]) -> None:
         for index, name in enumerate(self.recurrent or ()):
-            if len(parameters.get(name, ())) != 2:
-                matrices = [n for n, letters in parameters.items() if len(letters) == 2]
-                words = f"'{name}' is no matrix of the equations{did_you_mean(name, matrices)}"
+            if name not in parameters:
+                words = f"'{name}' is no parameter of the equations{did_you_mean(name, parameters)}"
                 self.wrong(words, ("recurrent", index))
 
     def check_shapes(self, parameters: Mapping[str, Letters]) -> None:

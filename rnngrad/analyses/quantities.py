@@ -101,7 +101,8 @@ def _slopes(passes: Passes) -> Array:
     return passes.problem.activation.slope(passes.forward.a)
 
 
-def _dL_dc(passes: Passes) -> Array:
+def dL_dc(passes: Passes) -> Array:
+    """∂L/∂c_t for t = 0 … T, (T+1, H), of a cell that has a c."""
     return passes.backward.dL_ds["c"]
 
 
@@ -128,7 +129,7 @@ _BEFORE = (
              lambda p: jacobians.one_step_jacobians(p.problem, p.forward)),
     Quantity("dL_dh", ("T+1", "H"), "∂L/∂h_t", lambda p: p.backward.dL_dh,
              first_step=0, needs_loss=True),
-    Quantity("dL_dc", ("T+1", "H"), "∂L/∂c_t", _dL_dc, first_step=0, needs_loss=True, of_c=True),
+    Quantity("dL_dc", ("T+1", "H"), "∂L/∂c_t", dL_dc, first_step=0, needs_loss=True, of_c=True),
     Quantity("dht_dW_xh", ("T", "H", "I"), "∂⁺h_t/∂W_xh", _immediate_W_xh, of_rnn=True),
     Quantity("dht_dW_hh", ("T", "H", "H"), "∂⁺h_t/∂W_hh", _immediate_W_hh, of_rnn=True),
     Quantity("dht_db_h", ("T", "H"), "∂⁺h_t/∂b_h", _slopes, of_rnn=True),

@@ -50,7 +50,7 @@ def shipped(name: str) -> Shipped:
     cell = Cell(
         equations_of(mapping),
         made_by=(_shipped_cell, (name,)),
-        blocks=MappingProxyType({n: tuple(parts) for n, parts in data.get("blocks", {}).items()}),
+        blocks={n: tuple(parts) for n, parts in data.get("blocks", {}).items()},
         gates=tuple(data.get("gates", ())),
         activation=data.get("activation", "tanh"),
         own=False,

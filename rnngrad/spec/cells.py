@@ -164,8 +164,8 @@ OWN = Group(
         ),
         "shapes": Key(Shapes(), "sizes by letter where the names do not say them; [] a number"),
         "recurrent": Key(
-            NamesList("a list of matrices"),
-            "the matrices that --whh-scale multiplies; by default all from s_{t−1} to s_t",
+            NamesList("a list of parameters"),
+            "what --whh-scale multiplies; by default every matrix from s_{t−1} to s_t",
         ),
     },
 )

@@ -11,10 +11,10 @@ import numpy as np
 from oracles import nets
 from oracles.plain import Net
 from rnngrad.analyses.quantities import Passes, Quantities
+from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.core.jacobians import PulledBack, pulled_back
 from rnngrad.core.linear import AtGates
 from rnngrad.core.problem import Problem
-from rnngrad.arithmetic.scaled import Scaled
 
 Paths = Callable[[], Iterator[PulledBack]]
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from oracles import gated_plain, nets, plain
 from oracles.plain import COMPLEX, Net
-from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.arithmetic.arrays import frozen
+from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.cells import CELLS
 from rnngrad.core.losses import LOSSES
 from rnngrad.core.outputs import OUTPUTS
@@ -42,7 +42,7 @@ class Plan(NamedTuple):
 def problem_of(net: Net, name: str = "net") -> Problem:
     """A plain dict as a Problem."""
     has_loss = net.get("loss") is not None
-    c_0 = frozen(net["c_0"]) if "c_0" in net else None
+    starts = {"c": frozen(net["c_0"])} if "c_0" in net else {}
     return Problem(
         name=name,
         cell=CELLS[net["cell"]],
@@ -51,7 +51,7 @@ def problem_of(net: Net, name: str = "net") -> Problem:
         weights=MappingProxyType({w: frozen(net[w]) for w in gated_plain.parameters(net)}),
         x=frozen(net["x"]),
         h_0=frozen(net["h_0"]),
-        c_0=c_0,
+        starts=starts,
         loss=LOSSES[net["loss"]] if has_loss else None,
         targets=frozen(net["targets"]) if has_loss else None,
         loss_weights=frozen(net["loss_weights"]) if has_loss else None,
@@ -89,14 +89,14 @@ def random_net(seed: int) -> Net:
     cell, depth = KINDS[seed % len(KINDS)]
     largest = LARGEST_SIZE if depth == 1 else LARGEST_SIZE - 1
     loss = str(rng.choice(sorted(LOSSES)))
-    output = LOSSES[loss].needs or str(rng.choice(sorted(OUTPUTS)))
+    output = LOSSES[loss].needs or str(rng.choice(nets.CLASSIC_OUTPUTS))
     plan = Plan(
         cell,
         tuple(int(n) for n in rng.integers(1, largest + 1, depth)),
         int(rng.integers(1, largest + 1)),
         int(rng.integers(1, largest + 1)),
         int(rng.integers(1, LARGEST_STEPS + 1)),
-        (str(rng.choice(sorted(ACTIVATIONS))) if cell == "rnn" else "tanh", output, loss),
+        (str(rng.choice(nets.CLASSIC)) if cell == "rnn" else "tanh", output, loss),
         float(rng.choice(SCALES)),
         bool(rng.random() < 0.75),
         bool(rng.random() < 0.5),
@@ -156,8 +156,8 @@ def gated_nets(draw: st.DrawFn) -> Net:
     cell, depth = draw(st.sampled_from([kind for kind in KINDS if kind != ("rnn", 1)]))
     size = st.integers(1, 3)
     loss = draw(st.sampled_from(sorted(LOSSES)))
-    output = LOSSES[loss].needs or draw(st.sampled_from(sorted(OUTPUTS)))
-    activation = draw(st.sampled_from(sorted(ACTIVATIONS))) if cell == "rnn" else "tanh"
+    output = LOSSES[loss].needs or draw(st.sampled_from(nets.CLASSIC_OUTPUTS))
+    activation = draw(st.sampled_from(nets.CLASSIC)) if cell == "rnn" else "tanh"
     plan = Plan(
         cell,
         tuple(draw(st.lists(size, min_size=depth, max_size=depth))),

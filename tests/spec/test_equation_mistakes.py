@@ -91,7 +91,7 @@ STATE = "  state: [h, c]\n"
         (_cell("h_t = 0.5 h_{t-1} + x_t"), "5:3",
          "no equation has a parameter, so there is nothing to differentiate by", "equations:"),
         (_cell(H, more="  recurrent: [W, V]\n"), "7:18",
-         "'V' is no matrix of the equations", "V]"),
+         "'V' is no parameter of the equations", "V]"),
         (_cell(H, more="  shapes: {W: [H, I], W_u: [P, H]}\n"), "7:23",
          "'W_u' is in no equation", "W_u: [P"),
         (_cell(H, more="  shapes: {h: []}\n"), "7:12", "h is a part of the state, so a vector",
@@ -151,7 +151,7 @@ def test_in_an_equation(refused: Refused, text: str, place: str, words: str, und
         ("{equations: [h_t = W x_t], shape: {W: [H, I]}}", "4:34",
          "unknown key 'shape' in cell; did you mean 'shapes'?"),
         ("{equations: [h_t = W x_t], recurrent: 3}", "4:45",
-         "cell.recurrent is 3, must be a list of matrices"),
+         "cell.recurrent is 3, must be a list of parameters"),
         ("{equations: [h_t = W x_t], name: 3}", "4:40", "cell.name is 3, must be text; put it in "
          "quotes"),
     ],

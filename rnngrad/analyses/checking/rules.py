@@ -229,6 +229,8 @@ _READ: Mapping[str, Callable[[Rules, int], Array]] = MappingProxyType(
         "dht_dhprev": _jacobians,
         "dL_dh": _columns(0),
         "dL_dc": _columns(1),
+        "dL_dh_0": lambda r, _: _columns(0)(r, 0)[0],
+        "dL_dc_0": lambda r, _: _columns(1)(r, 0)[0],
         "dht_dW_xh": lambda r, _: _units(r, r.layers[0].x),
         "dht_dW_hh": lambda r, _: _units(r, r.layers[0].h_prev),
         "dht_db_h": lambda r, _: r.layers[0].here[0],

@@ -28,7 +28,7 @@ from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.cells import Terms
 
 IMMEDIATE = frozenset({"dht_dW_xh", "dht_dW_hh", "dht_db_h"})
-OF_THE_STATES = frozenset({"dL_dh", "dL_dc"})
+OF_THE_STATES = frozenset({"dL_dh", "dL_dc", "dL_dh_0", "dL_dc_0"})
 BY_GATE = frozenset({"dL_dW_xh", "dL_dW_hh", "dL_db_h", "dL_db_xh", "dL_db_hh"})
 THROUGH_TIME = OF_THE_STATES | BY_GATE | {"dL_dx", "log10_paths"}
 CHAIN = frozenset({"dht_dhprev", "log10_chain"})
