@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.arithmetic.functions import Activation
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.arithmetic.evaluation import Functions
+from rnngrad.arithmetic.functions import Activation
 from rnngrad.core.cells import Cell, sizes_in
 from rnngrad.core.losses import Loss
 from rnngrad.core.outputs import Output
@@ -160,7 +160,10 @@ class Problem:
         cell = self.cell
         weights = {name: self.weights[name + suffix] for name in cell.parameters}
         sizes = sizes_in(cell, weights)
-        sizes.setdefault(cell.letters[0], self.hidden)
+        for part, letter in zip(cell.parts, cell.letters, strict=True):
+            begins = self.h_0 if part == cell.parts[0] else self.starts.get(part)
+            if letter not in sizes and begins is not None:  # no parameter is of this size
+                sizes[letter] = len(begins) // self.depth
         sizes["x"] = self.inputs if below is None else below.hidden
         parts, state = [], []
         stop = 0 if below is None else below.state[-1].stop
