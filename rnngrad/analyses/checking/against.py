@@ -221,16 +221,21 @@ def _checked(case: Case, compared: Compared, verdict: Verdict, reason: str) -> C
 
 
 def _off_a_kink(case: Case, noise: Array, conditioning: Conditioning) -> tuple[Verdict, str]:
-    """Wrong, unless a relu at its kink could as well be on the other branch."""
+    """Wrong, unless a function at its kink could as well be on the other branch."""
     for passes in conditioning.other_branches():
         other = case.record.compute(passes)
         if compare(case.got, other, case.record, case.rtol, noise).fits:
             step = conditioning.kinks[0][0] + 1
             return Verdict.INCONCLUSIVE, (
-                f"a relu is within rounding of its kink (first at step {step}), and the other "
-                "branch gives these numbers"
+                f"{_kinked(conditioning)} is within rounding of its kink (first at step {step}), and "
+                "the other branch gives these numbers"
             )
     return Verdict.FAIL, ""
+
+
+def _kinked(conditioning: Conditioning) -> str:
+    problem = conditioning.passes.problem
+    return f"a {problem.activation.name}" if problem.cell.activation is None else "a function"
 
 
 def _within_noise(case: Case, wrong: Mask) -> tuple[Verdict, str]:

@@ -6,18 +6,19 @@ moves the row by d and sees ∂L_t/∂ε; the gradient under test claims ⟨row,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rnngrad.analyses.checking.directions import picked, signs
-from rnngrad.analyses.checking.experiments import Seeds
+from rnngrad.analyses.checking.equations import lines_of
+from rnngrad.analyses.checking.experiments import Place, Seeds
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.core.problem import Problem
 
-NOTHING: MappingProxyType[str, Array] = MappingProxyType({})
+NOTHING: MappingProxyType[Any, Array] = MappingProxyType({})
 
 
 class Probes(NamedTuple):
@@ -71,32 +72,38 @@ def of_states(problem: Problem, probes: Probes) -> Seeds:
     """s_k moved, k = 0 … T."""
     start = np.repeat(probes.rows, probes.direction.shape[1])
     state = probes.direction.reshape(len(start), problem.state_size)
-    none = _nothing(len(start), gate_count(problem))
-    return Seeds(start, state, none, none, NOTHING)
+    return Seeds(start, state, NOTHING, NOTHING)
 
 
-def gate_count(problem: Problem) -> int:
-    """How many pre-activations a step has, all layers and gates told."""
-    return int(problem.layers[-1].gates.stop)
+def of_places(problem: Problem, probes: Probes, columns: Mapping[Place, slice]) -> Seeds:
+    """What a step keeps moved in step k = 1 … T, each place by its columns of the rows."""
+    start = np.repeat(probes.rows - 1, probes.direction.shape[1])
+    flat = probes.direction.reshape(len(start), -1)
+    at = {place: flat[:, mine] for place, mine in columns.items()}
+    return Seeds(start, _nothing(len(start), problem.state_size), at, NOTHING)
 
 
-def of_pre_activations(
-    problem: Problem, rows: Integers, at_x: Array, at_h: Array | None = None
-) -> Seeds:
-    """u_x and u_h of step k moved by directions (R, m, G·H), k = 1 … T; for rnn that is a_k."""
-    start = np.repeat(rows - 1, at_x.shape[1])
-    none = _nothing(len(start), gate_count(problem))
-    flat = at_x.reshape(none.shape)
-    other = none if at_h is None else at_h.reshape(none.shape)
-    return Seeds(start, _nothing(len(start), problem.state_size), flat, other, NOTHING)
+def places(problem: Problem) -> dict[Place, slice]:
+    """Where what each layer keeps within a step stands in a row ∂L_t/∂a_k: pre-activations and
+    what else has a place in the graph, but h of the top layer where nothing in the step sees it."""
+    found, stop = {}, 0
+    for number, layer in enumerate(problem.layers):
+        seen = {s for line in lines_of(problem.cell) for s in line.sources}
+        seen |= {p.source for line in lines_of(problem.cell) for p in line.products}
+        if number + 1 < problem.depth:
+            seen.add(problem.cell.parts[0])
+        for key in problem.cell.step.kept:
+            if key in seen or key not in problem.cell.parts:
+                start, stop = stop, stop + layer.sizes[problem.cell.step.sizes[key]]
+                found[number, key] = slice(start, stop)
+    return found
 
 
 def of_weights(problem: Problem, name: str, direction: Array) -> Seeds:
     """A parameter moved at every step, ``direction`` (B, *shape)."""
     count = len(direction)
-    none = _nothing(count, gate_count(problem))
     state = _nothing(count, problem.state_size)
-    return Seeds(np.zeros(count, dtype=np.int64), state, none, none, {name: direction})
+    return Seeds(np.zeros(count, dtype=np.int64), state, NOTHING, {name: direction})
 
 
 def _nothing(count: int, size: int) -> Array:
