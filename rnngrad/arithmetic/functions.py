@@ -157,12 +157,15 @@ def _clipped(a: Numbers, low: float, high: float) -> Numbers:
 
 
 def _hard_sigmoid(a: Numbers) -> Numbers:
-    return _clipped(a / 6.0 + 0.5, 0.0, 1.0)
+    return _clipped((a + 3.0) / 6.0, 0.0, 1.0)
 
 
 def _hard_tanh(a: Numbers) -> Numbers:
     return _clipped(a, -1.0, 1.0)
 
+
+HUGE = 1e100
+"""As good as infinite: a product of it with a σ that is 0 is 0."""
 
 LEAK = 0.01
 """The slope of leaky_relu below 0, as in PyTorch and JAX."""
@@ -207,6 +210,7 @@ def _silu(a: Numbers) -> Numbers:
 
 def _silu_slope(a: Array) -> Array:
     """σ(a) (1 + a σ(−a))"""
+    a = np.clip(a, -HUGE, HUGE)
     return np.asarray(sigmoid(a) * (1.0 + a * sigmoid(-a)))
 
 
@@ -229,6 +233,7 @@ def _gelu(a: Numbers) -> Numbers:
 
 
 def _gelu_slope(a: Array) -> Array:
+    a = np.clip(a, -HUGE, HUGE)
     return np.asarray(_normal_cdf(a) + a * _normal_density(a))
 
 

@@ -19,7 +19,8 @@ from rnngrad.arithmetic.arrays import quietly
 from rnngrad.core.forward import forward
 from rnngrad.core.linear import LinearNet, linear_net
 from rnngrad.core.living import living
-from rnngrad.core.memory import scaled_gap
+from rnngrad.arithmetic.evaluation import run_wide, wide
+from rnngrad.arithmetic.functions import FUNCTIONS
 from rnngrad.core.nested import nested, scattered
 from rnngrad.arithmetic.scaled import Scaled, normal, scaled
 from rnngrad.core.switches import Switches
@@ -237,8 +238,11 @@ def test_the_largest_comes_from_the_product_where_it_is_not_known(
 @pytest.mark.parametrize("a", [-800.0, -30.0, -0.6, -0.4, 0.0, 0.2, 0.5, 3.0, 20.0, 5000.0])
 @pytest.mark.parametrize("h", [-1.0, 1.0, 0.3, 1 - 2.0**-53, -1 + 2.0**-40])
 def test_how_far_gru_is_from_its_candidate(a: float, h: float) -> None:
+    """h − tanh(a), as the term of z in gru: both are 1 in floats where their difference is a number."""
+    difference = [("name", "h"), ("name", "a"), ("call", "tanh", 1), ("neg", 2), ("add", 0, 3)]
+    given = {"h": wide(np.array([h])), "a": wide(np.array([a]))}
     with quietly():
-        got = scaled_gap(np.array([h]), np.array([a]))
+        got = run_wide(difference, given.__getitem__, FUNCTIONS)[-1].exact
     with mpmath.workprec(40_000):
         exact = mpmath.mpf(h) - mpmath.tanh(mpmath.mpf(a))
         value = mpmath.ldexp(mpmath.mpf(float(got.mantissa[0])), int(got.exponent[0]))

@@ -42,7 +42,7 @@ class Plan(NamedTuple):
 def problem_of(net: Net, name: str = "net") -> Problem:
     """A plain dict as a Problem."""
     has_loss = net.get("loss") is not None
-    c_0 = frozen(net["c_0"]) if "c_0" in net else None
+    starts = {"c": frozen(net["c_0"])} if "c_0" in net else {}
     return Problem(
         name=name,
         cell=CELLS[net["cell"]],
@@ -51,7 +51,7 @@ def problem_of(net: Net, name: str = "net") -> Problem:
         weights=MappingProxyType({w: frozen(net[w]) for w in gated_plain.parameters(net)}),
         x=frozen(net["x"]),
         h_0=frozen(net["h_0"]),
-        c_0=c_0,
+        starts=starts,
         loss=LOSSES[net["loss"]] if has_loss else None,
         targets=frozen(net["targets"]) if has_loss else None,
         loss_weights=frozen(net["loss_weights"]) if has_loss else None,
@@ -96,7 +96,7 @@ def random_net(seed: int) -> Net:
         int(rng.integers(1, largest + 1)),
         int(rng.integers(1, largest + 1)),
         int(rng.integers(1, LARGEST_STEPS + 1)),
-        (str(rng.choice(sorted(ACTIVATIONS))) if cell == "rnn" else "tanh", output, loss),
+        (str(rng.choice(nets.CLASSIC)) if cell == "rnn" else "tanh", output, loss),
         float(rng.choice(SCALES)),
         bool(rng.random() < 0.75),
         bool(rng.random() < 0.5),
@@ -157,7 +157,7 @@ def gated_nets(draw: st.DrawFn) -> Net:
     size = st.integers(1, 3)
     loss = draw(st.sampled_from(sorted(LOSSES)))
     output = LOSSES[loss].needs or draw(st.sampled_from(sorted(OUTPUTS)))
-    activation = draw(st.sampled_from(sorted(ACTIVATIONS))) if cell == "rnn" else "tanh"
+    activation = draw(st.sampled_from(nets.CLASSIC)) if cell == "rnn" else "tanh"
     plan = Plan(
         cell,
         tuple(draw(st.lists(size, min_size=depth, max_size=depth))),

@@ -34,8 +34,8 @@ class OneStep:
         self.weights = {k: np.asarray(v, complex) for k, v in problem.weights.items()}
         hidden = [problem.weights[f"W_hh{self.end(at)}"].shape[1] for at in range(self.depth)]
         self.cuts = np.cumsum([0, *hidden])
-        starts = {"h": problem.h_0, "c": problem.c_0}
         parts = problem.cell.parts
+        starts = {part: problem.start(i) for i, part in enumerate(parts)}
         before = {f"{p}{self.up(at)}_{{t−1}}": self.share(starts[p], at)
                   for at in range(self.depth) for p in parts}  # fmt: skip
         self.before = [before]
