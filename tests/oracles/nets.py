@@ -85,7 +85,7 @@ def random_net(seed: int) -> Net:
 
 def _functions(rng: np.random.Generator) -> tuple[str, str, str]:
     loss = str(rng.choice(sorted(LOSSES)))
-    output = LOSSES[loss].needs or str(rng.choice(sorted(OUTPUTS)))
+    output = LOSSES[loss].needs or str(rng.choice(sorted((*CLASSIC, "softmax"))))
     return str(rng.choice(CLASSIC)), output, loss
 
 

@@ -112,24 +112,24 @@ def _every_check(checker: Checker) -> Iterator[Checked]:
 
 def _states(checker: Checker) -> Iterator[Checked]:
     """Each part of the state by the equations, step by step; one that is no quantity of its own
-    counts for h."""
-    problem, tested = checker.setting.problem, checker.tested
-    parts = problem.cell.parts
-    noise = noise_of_states(problem, checker.setting.trace)
-    for index, part in enumerate(parts):
-        for name in dict.fromkeys((part, *(["h"] if index == 0 else []))):
-            if name in tested and name in checker.records:
-                expected = local.part(checker.setting, index)
-                yield checker.array(name, PLAINLY, expected, np.zeros_like(expected), noise)
-                if index == 0:
-                    yield from _hidden_parts(checker, name, noise)
+    counts for the first."""
+    noise = noise_of_states(checker.setting.problem, checker.setting.trace)
+    first = checker.setting.problem.cell.parts[0]
+    for name, record in checker.records.items():
+        if name in checker.tested and record.part == name:
+            index = checker.setting.problem.cell.parts.index(name)
+            expected = local.part(checker.setting, index)
+            yield checker.array(name, PLAINLY, expected, np.zeros_like(expected), noise)
+            if name == first:
+                yield from _hidden_parts(checker, name, noise)
 
 
 def _hidden_parts(checker: Checker, name: str, noise: Array) -> Iterator[Checked]:
     """What is wrong with the parts that are checked under no name of their own, said of ``name``."""
     setting = checker.setting
     for index, part in enumerate(setting.problem.cell.parts):
-        if index and part not in checker.records:
+        shown = checker.records.get(part)
+        if shown is None or shown.part != part:
             expected, got = local.part(setting, index), setting.trace.part(index)
             compared = Compared(
                 name, PLAINLY, got, expected, np.zeros_like(expected),

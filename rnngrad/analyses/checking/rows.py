@@ -46,7 +46,7 @@ def checks(checker: Checker) -> Iterator[Checked]:
 def _of_states(checker: Checker) -> Iterator[Checked]:
     """From s_k moved: the direct term, the totals, each ∂L_t/∂s_k, and the norms of the paths."""
     problem, tested = checker.setting.problem, checker.tested
-    totals = {part: _totals_of(problem, part) & set(tested) for part in problem.cell.parts}
+    totals = {part: _totals_of(checker, part) for part in problem.cell.parts}
     wanted = {"dLt_dht", "log10_paths"} & set(tested)
     if not wanted and not any(totals.values()) and checker.paths is None:
         return
@@ -66,7 +66,7 @@ def _of_states(checker: Checker) -> Iterator[Checked]:
         mine, columns = of_part(problem, parts, part)
         if part == 0 and "dLt_dht" in tested:
             yield _direct(checker, mine, value[:, columns], error[:, columns])
-        for name in sorted(names):
+        for name in names:
             sums = total(value[:, columns], axis=2).floats(), error[:, columns].sum(axis=2)
             yield _totals(checker, name, mine, sums[0], sums[1], first=0)
     if checker.paths is not None:
@@ -75,9 +75,11 @@ def _of_states(checker: Checker) -> Iterator[Checked]:
         yield log10_paths(checker)
 
 
-def _totals_of(problem: Problem, part: str) -> set[str]:
-    """What ∂L/∂ of a part of the state is called; that of the first is dL_dh as well."""
-    return {f"dL_d{part}"} | ({"dL_dh"} if part == problem.cell.parts[0] else set())
+def _totals_of(checker: Checker, part: str) -> list[str]:
+    """What ∂L/∂ of a part of the state is called, if it is tested."""
+    records = checker.records.items()
+    mine = (name for name, r in records if r.part == part and r.needs_loss)
+    return [name for name in mine if name in checker.tested]
 
 
 def _direct(checker: Checker, probes: Probes, value: Scaled, error: Array) -> Checked:
