@@ -51,10 +51,16 @@ class Conditioning:
         with quietly():
             return tuple(rounded_anew(self.passes, draw) for draw in range(DRAWS))
 
+    @cached_property
+    def plain(self) -> Passes:
+        """Not rounded anew."""
+        with quietly():
+            return by_rules(self.passes)
+
     def noise(self, read: Read, eps: float = EPS) -> Array:
         """The noise of ``read(passes)``, entry by entry, for arithmetic with unit ``eps``."""
         with quietly():
-            base = read(self.passes)
+            base = read(self.plain)
             spread = np.zeros_like(base)
             for passes in self.redone:
                 moved = read(passes)
@@ -127,10 +133,7 @@ def _flipped(passes: Passes, kinks: list[tuple[int, int]]) -> Passes:
     functions = dict(problem.functions)
     for sign, places in sides.items():
         functions[sign] = _other_side(functions[sign], places)
-    flipped = with_trace(with_functions(problem, functions), passes.forward)
-    if problem.loss is not None:
-        flipped.backward = _backward(flipped, None)
-    return flipped
+    return by_rules(with_trace(with_functions(problem, functions), passes.forward))
 
 
 def _other_side(record: Activation, places: list[tuple[Array, Mask]]) -> Activation:
@@ -168,6 +171,14 @@ def _same_branch(base: Passes, moved: ForwardTrace) -> ForwardTrace:
                 values[key] = np.where(stays, bend.a, values[key])
         layers.append(share._replace(values=values))
     return moved._replace(layers=tuple(layers))
+
+
+def by_rules(passes: Passes) -> Passes:
+    """The same passes, the way back by ``rules``: what is rounded anew is compared with that."""
+    again = with_trace(passes.problem, passes.forward)
+    if passes.problem.loss is not None:
+        again.backward = _backward(passes, None)
+    return again
 
 
 def rounded_anew(base: Passes, draw: int) -> Passes:

@@ -16,7 +16,7 @@ from itertools import count
 import numpy as np
 
 from rnngrad.analyses.checking.coefficients import errors
-from rnngrad.analyses.checking.conditioning import rounded_anew
+from rnngrad.analyses.checking.conditioning import by_rules, rounded_anew
 from rnngrad.analyses.checking.directions import signs
 from rnngrad.analyses.checking.equations import rough
 from rnngrad.analyses.checking.rounding import EPS, changed
@@ -64,17 +64,17 @@ def noise(
                 found = np.where(linear, SLACK / delta * change, found)
                 if np.isfinite(found).all():
                     break
-            return np.asarray(np.maximum(found, _of_states(passes, rows, base)))
+            return np.asarray(np.maximum(found, _of_states(passes, rows)))
 
     return measured
 
 
-def _of_states(passes: Passes, rows: Callable[[Passes], Array], base: Array) -> Array:
+def _of_states(passes: Passes, rows: Callable[[Passes], Array]) -> Array:
     """The same from all rounded anew, where the cell is not rnn, (R,)."""
     if passes.problem.cell.activation is None:
-        return np.zeros(len(base))
+        return np.zeros(())
     redone = [rows(rounded_anew(passes, draw)) for draw in range(DRAWS)]
-    return SLACK / EPS * _largest_change(redone, base)
+    return SLACK / EPS * _largest_change(redone, rows(by_rules(passes)))
 
 
 def _largest_change(redone: list[Array], base: Array) -> Array:

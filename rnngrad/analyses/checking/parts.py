@@ -13,6 +13,7 @@ from rnngrad.analyses.checking.experiments import Place
 from rnngrad.analyses.checking.plan import Plan, steps_chosen
 from rnngrad.analyses.checking.seeds import Probes
 from rnngrad.arithmetic.arrays import Array, Integers
+from rnngrad.core.arithmetic import SCALED
 from rnngrad.core.jacobians import PulledBack
 from rnngrad.core.problem import Layer, Problem
 from rnngrad.arithmetic.scaled import Scaled
@@ -75,18 +76,18 @@ def of_part(problem: Problem, parts: Sequence[OfState], part: int) -> tuple[Prob
 
 def at_places(problem: Problem, plan: Plan) -> Iterator[Group]:
     """What each layer keeps within a step, in the order of ``places``."""
-    for number, (place, columns) in enumerate(seeds.places(problem).items()):
-        size = columns.stop - columns.start
-        probes = probes_of(problem, plan, 1, size, PRE + 2 * number)
-        yield Group(probes, columns, partial(_at_place, place))
+    columns = seeds.places(problem)
+    for number, places in enumerate(seeds.groups(problem)):
+        start, stop = columns[places[0]].start, columns[places[-1]].stop
+        probes = probes_of(problem, plan, 1, stop - start, PRE + 2 * number)
+        yield Group(probes, slice(start, stop), partial(_at_places, places))
 
 
-def _at_place(place: Place, reached: PulledBack) -> Scaled | None:
-    """∂L_t/∂ of it, which k = 0 has not."""
+def _at_places(places: Sequence[Place], reached: PulledBack) -> Scaled | None:
+    """∂L_t/∂ of them, which k = 0 has not."""
     if reached.at is None:
         return None
-    layer, key = place
-    rows: Scaled = reached.at[layer][key]
+    rows: Scaled = SCALED.join([reached.at[layer][key] for layer, key in places])
     return rows
 
 

@@ -97,8 +97,8 @@ def _width(problem: Problem) -> int:
 
 def _rows_a_step(problem: Problem) -> float:
     """Perturbations of a step where each is by direction: two of every part of each layer's state,
-    of each place in its graph, and of the inputs."""
-    return 2.0 * (1 + problem.depth * len(problem.cell.parts) + len(seeds.places(problem)))
+    of each group of places in its graph, and of the inputs."""
+    return 2.0 * (1 + problem.depth * len(problem.cell.parts) + len(seeds.groups(problem)))
 
 
 def steps_chosen(problem: Problem, first: int, stride: int) -> Integers:

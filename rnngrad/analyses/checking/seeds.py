@@ -84,18 +84,37 @@ def of_places(problem: Problem, probes: Probes, columns: Mapping[Place, slice]) 
 
 
 def places(problem: Problem) -> dict[Place, slice]:
-    """Where what each layer keeps within a step stands in a row ∂L_t/∂a_k: pre-activations and
-    what else has a place in the graph, but h of the top layer where nothing in the step sees it."""
+    """Where what each layer keeps within a step stands in a row ∂L_t/∂a_k: its sums with matrices,
+    and then what else has a place in the graph, but h of the top layer where nothing in the step
+    sees it."""
+    lines, kept = lines_of(problem.cell), problem.cell.step.kept
+    seen = {source for line in lines for source in line.sources}
+    seen |= {product.source for line in lines for product in line.products}
     found, stop = {}, 0
     for number, layer in enumerate(problem.layers):
-        seen = {s for line in lines_of(problem.cell) for s in line.sources}
-        seen |= {p.source for line in lines_of(problem.cell) for p in line.products}
-        if number + 1 < problem.depth:
-            seen.add(problem.cell.parts[0])
-        for key in problem.cell.step.kept:
-            if key in seen or key not in problem.cell.parts:
-                start, stop = stop, stop + layer.sizes[problem.cell.step.sizes[key]]
-                found[number, key] = slice(start, stop)
+        below = number + 1 < problem.depth
+        for sums in (True, False):
+            for line in lines:
+                top = line.key in problem.cell.parts and line.key not in seen
+                if line.key not in kept or bool(line.products) is not sums:
+                    continue
+                if top and not (below and line.key == problem.cell.parts[0]):
+                    continue
+                start, stop = stop, stop + layer.sizes[problem.cell.step.sizes[line.key]]
+                found[number, line.key] = slice(start, stop)
+    return found
+
+
+def groups(problem: Problem) -> list[list[Place]]:
+    """The places that are compared side by side: a layer's sums together, all else alone."""
+    sums = {line.key for line in lines_of(problem.cell) if line.products}
+    found: list[list[Place]] = []
+    for place in places(problem):
+        together = found and place[1] in sums and found[-1][0][0] == place[0]
+        if together and found[-1][-1][1] in sums:
+            found[-1].append(place)
+        else:
+            found.append([place])
     return found
 
 
