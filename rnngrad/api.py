@@ -16,25 +16,26 @@ def check(
     """The report that ``rnngrad check --json`` prints.
 
     Without ``against`` it is on rnngrad's own gradients, else on those: arrays by the names of the
-    contract (``{"dL_dW_hh": …}``), or the path of a .npz, .json, .yaml or .safetensors with them.
+    contract (``{"dL_dW_hh": …}``) or spelled as people do (``{"dWhh": …}``), or the path of a .npz,
+    .json, .yaml or .safetensors with them.
 
     >>> import rnngrad
     >>> net = {"weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1, 1], "targets": [0, 0]}
     >>> rnngrad.check(rnngrad.load(net))["verdict"]
     'pass'
 
-    Raises QuantityError for names that do not exist, or not for this net, UsageError where there is
-    nothing to check, SpecError for a file that cannot be read.
+    Raises QuantityError for names that do not exist, or not for this net, or two for one gradient,
+    UsageError where there is nothing to check, SpecError for a file that cannot be read.
     """
     if against is None:
         from rnngrad.analyses.checking.own import check_own
 
         return document(check_own(problem))
-    from rnngrad.analyses.checking.against import check_arrays, check_given
+    from rnngrad.analyses.checking.against import check_arrays
 
     if isinstance(against, Mapping):
         return document(check_arrays(problem, against))
     from rnngrad.spec.framework_gradients import gradients_of
 
     given = gradients_of(problem, fspath(against))
-    return document(check_given(problem, given.arrays, given.twice))
+    return document(check_arrays(problem, given.arrays, given.twice, framework=given.framework))

@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 
 import rnngrad
 from cli.running import ROOT, run
+from rnngrad.analyses.checking.spelling import SPELLINGS
 from rnngrad.analyses.quantities import QUANTITIES
 from rnngrad.cells import CELLS
 from rnngrad.core.losses import LOSSES
@@ -157,3 +158,11 @@ def test_the_stack_on_the_spec_page_runs() -> None:
     problem = rnngrad.load(yaml.safe_load(block) | {"inputs": [[1, 2, 3]], "targets": [[0, 1]]})
     assert [layer.hidden for layer in problem.layers] == [8, 8]
     assert "dL_dW_hh.1" in rnngrad.derive(problem)
+
+
+def test_every_spelling_of_a_gradient_is_documented() -> None:
+    page = (ROOT / "docs" / "check.md").read_text(encoding="utf-8")
+    table = page[page.index("| written | is | by |") :].partition("\n\n")[0]
+    words = set(re.findall(r"`([^`]+)`", table))
+    for record in SPELLINGS:
+        assert (record.written if record.bare else f"d{record.written}") in words, record

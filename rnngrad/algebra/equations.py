@@ -18,25 +18,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
-from rnngrad.algebra.expressions import (
-    Add,
-    Apply,
-    Call,
-    Div,
-    FormulaError,
-    Index,
-    Mul,
-    Name,
-    Neg,
-    Node,
-    Number,
-    Power,
-    Tight,
-    Transpose,
-    named,
-    nodes,
-    written_in_cell,
-)
+from rnngrad.algebra.expressions import Add, Apply, Call, Div, FormulaError, Index, Mul, Name, Neg, Node, Number, Power, Tight, Transpose, nodes
+from rnngrad.algebra.writing import named, written_in_cell
 from rnngrad.algebra.functions import FUNCTIONS, SPELLINGS
 from rnngrad.algebra.grammar import Parser
 from rnngrad.algebra.names import EquationScanner
@@ -216,7 +199,7 @@ class _Reader:
         self.shapes, self.recurrent = shapes, recurrent
         self.mistakes: list[CellMistake] = []
         self.sizes = Sizes()
-        self.of: dict[str, int] = {X: self.sizes.new("I")}
+        self.of: dict[str, int] = {X: self.sizes.new(next(iter(shapes.get(X, ())), "I"))}
         self.parameters: dict[str, tuple[int, ...]] = {}
         self.defined: list[Equation] = []
         self.tops: list[str | None] = []
@@ -347,9 +330,8 @@ class _Reader:
 
     def check_recurrent(self, parameters: Mapping[str, Letters]) -> None:
         for index, name in enumerate(self.recurrent or ()):
-            if len(parameters.get(name, ())) != 2:
-                matrices = [n for n, letters in parameters.items() if len(letters) == 2]
-                words = f"'{name}' is no matrix of the equations{did_you_mean(name, matrices)}"
+            if name not in parameters:
+                words = f"'{name}' is no parameter of the equations{did_you_mean(name, parameters)}"
                 self.wrong(words, ("recurrent", index))
 
     def check_shapes(self, parameters: Mapping[str, Letters]) -> None:

@@ -1,18 +1,17 @@
-"""The tree of a formula, and how it is written.
+"""The tree of a formula.
 
     Number  Name  Neg  Add  Mul  Div  Power  Transpose  Call  Derivative  Series  Apply
 
 A product is ``Mul``, element by element; a matrix times a vector is ``Apply``, which answers about
 scalar nets have no need of.
 
-``written`` and ``grammar.parse`` are inverse to each other: reading what was written gives a tree
-that is written the same way. The nodes are tuples, so two trees are compared by what is written,
-never by ``==`` (Neg(x) and Transpose(x) hold the same).
+The nodes are tuples, so two trees are compared by what is written (``algebra.writing``), never by
+``==`` (Neg(x) and Transpose(x) hold the same).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
 
@@ -138,94 +137,6 @@ Node: TypeAlias = (
     | Apply | Tight
 )  # fmt: skip
 
-SIGNS = {"target": "t", "a": "a", "o": "ỹ", "sum": "Σ", "prod": "∏"}
-"""How a name is written where it is not written as itself."""
-
-
-def written(node: Node) -> str:
-    """The formula as text, with no bracket more than it needs."""
-    return _Writer(" · ", SIGNS).sum(node)
-
-
-def written_in_cell(node: Node, times: str = " ∘ ") -> str:
-    """The same of a cell's equation, in which any name may stand; ``times`` is between factors."""
-    return _Writer(times, {}).sum(node)
-
-
-class _Writer(NamedTuple):
-    """How products and names are written."""
-
-    times: str
-    signs: Mapping[str, str]
-
-    def sum(self, node: Node) -> str:
-        if not isinstance(node, Add):
-            return self.signed(node)
-        words = [self.signed(node.terms[0])]
-        for term in node.terms[1:]:
-            sign, rest = ("−", term.operand) if isinstance(term, Neg) else ("+", term)
-            words.append(f" {sign} {self.product(rest)}")
-        return "".join(words)
-
-    def signed(self, node: Node) -> str:
-        return f"−{self.product(node.operand)}" if isinstance(node, Neg) else self.product(node)
-
-    def product(self, node: Node) -> str:
-        if isinstance(node, Mul):
-            *before, last = node.factors
-            return self.times.join([*map(self.factor, before), self.factor(last, last=True)])
-        if isinstance(node, Div):
-            return f"{self.factor(node.top)} / {self.factor(node.bottom)}"
-        if isinstance(node, Tight):
-            return " ".join(map(self.factor, node.factors))
-        return self.factor(node, last=True)
-
-    def factor(self, node: Node, *, last: bool = False) -> str:
-        """One factor; Σ reaches as far as it can, so it needs brackets unless it is the last."""
-        if isinstance(node, Power):
-            return f"{self.base(node.base)}^{node.exponent}"
-        if isinstance(node, Transpose):
-            return f"{self.base(node.base)}ᵀ"
-        if isinstance(node, Apply):
-            return f"{self.factor(node.matrix)} {self.factor(node.operand)}"
-        if isinstance(node, Series):
-            return self.series(node) if last else f"({self.series(node)})"
-        return self.atom(node)
-
-    def base(self, node: Node) -> str:
-        bare = not isinstance(node, Derivative | Power | Transpose | Apply)
-        return self.atom(node) if bare else f"({self.product(node)})"
-
-    def series(self, node: Series) -> str:
-        """Σ reaches over all that follows; what a ∏ reaches over is said in brackets."""
-        bounds = f"{{{node.variable}={node.start}..{node.stop}}}"
-        bare = node.kind == "sum" or not isinstance(node.body, Mul | Div)
-        body = self.product(node.body) if bare else f"({self.product(node.body)})"
-        return f"{SIGNS[node.kind]}_{bounds} {body}"
-
-    def atom(self, node: Node) -> str:
-        if isinstance(node, Number):
-            return node.text
-        if isinstance(node, Name):
-            return named(node, self.signs)
-        if isinstance(node, Call):
-            return f"{node.function}{chr(39) if node.prime else ''}({self.sum(node.argument)})"
-        if isinstance(node, Derivative):
-            top = node.top if isinstance(node.top, Name | Call) else None
-            above = self.atom(top) if top is not None else f"({self.sum(node.top)})"
-            return f"∂{'⁺' if node.immediate else ''}{above}/∂{named(node.bottom, self.signs)}"
-        return f"({self.sum(node)})"
-
-
-def named(name: Name, signs: Mapping[str, str] = SIGNS) -> str:
-    """h_3, h_{t−1}, W_hh"""
-    if name.step is None:
-        return name.head
-    step = str(name.step)
-    head = signs.get(name.head, name.head)
-    return f"{head}_{step}" if len(step) == 1 or step.isdigit() else f"{head}_{{{step}}}"
-
-
 def parts(node: Node) -> tuple[Node, ...]:
     """The nodes right below; a derivative's bottom is not one, as it is not evaluated."""
     if isinstance(node, Neg):
@@ -245,6 +156,24 @@ def parts(node: Node) -> tuple[Node, ...]:
     if isinstance(node, Derivative):
         return (node.top,)
     return (node.body,) if isinstance(node, Series) else ()
+
+
+def free_variables(node: Node) -> tuple[str, ...]:
+    """The steps that its value depends on, by name, in alphabetical order."""
+    return tuple(sorted(_free(node)))
+
+
+def _free(node: Node) -> set[str]:
+    found: set[str] = set()
+    name = node.bottom if isinstance(node, Derivative) else node
+    if isinstance(name, Name) and name.step is not None and name.step.variable:
+        found.add(name.step.variable)
+    for part in parts(node):
+        found |= _free(part)
+    if isinstance(node, Series):
+        found.discard(node.variable)
+        found |= {end.variable for end in (node.start, node.stop) if end.variable}
+    return found
 
 
 def nodes(node: Node) -> Iterator[Node]:

@@ -33,8 +33,9 @@ from rnngrad.algebra.expressions import (
     Series,
     Transpose,
 )
+from rnngrad.algebra.numbering import without_number
 from rnngrad.algebra.reach import Factor, reach
-from rnngrad.algebra.tokens import Token, tokens
+from rnngrad.algebra.tokens import LONGEST, Token, tokens
 
 DEEPEST = 60
 """Brackets within brackets."""
@@ -46,7 +47,7 @@ _CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 def parse(text: str) -> tuple[Node, ...]:
     """The sides of a formula, one for each piece between "=" signs. Raises FormulaError."""
-    return Parser(tokens(text)).chain()
+    return Parser(tokens(without_number(text[: LONGEST + 1]).text)).chain()
 
 
 def parse_one(text: str) -> Node:

@@ -32,7 +32,7 @@ SILENT = frozenset(
     {
         "left", "right", "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr",
         "biggl", "biggr", "Biggl", "Biggr", "quad", "qquad", "limits", "nolimits",
-        "displaystyle", "textstyle", "nonumber", "notag", "boxed",
+        "displaystyle", "textstyle", "nonumber", "notag", "boxed", "hfil", "hfill", "eqno", "leqno",
     }
 )  # fmt: skip
 """Commands that only look."""
@@ -47,8 +47,8 @@ FONTS = frozenset(
 
 COMMAND = re.compile(r"\\([A-Za-z]+)\*?")
 BLANK = re.compile(
-    r"(?:[ \t\r\n\xa0]|\\[,;:!> \\]|[&$]|\\[\[\]()]|\\tag\s*\{[^{}]{0,20}\}"
-    r"|\\(?:begin|end)\{[a-z]{1,12}\*?\})+"
+    r"(?:[ \t\r\n\xa0]|\\[,;:!> \\]|[&$]|\\[\[\]()]|\\(?:tag\*?|label)\s*\{[^{}]{0,40}\}"
+    r"|\\(?:begin|end)\{[a-z]{1,12}\*?\}|\\hspace\*?\{[^{}]{0,12}\})+"
 )
 """What separates and says nothing: blanks, alignment, dollars, equation numbers. A form feed is
 none: it is what YAML makes of \\frac in double quotes."""
@@ -60,22 +60,24 @@ COMMANDS = frozenset({*WORDS, *SIGNS, *SILENT, *ACCENTS, *FONTS})
 
 _BOX = re.compile(rf"(?:{BLANK.pattern})?\\boxed\s*\{{")
 _LAST = re.compile(
-    r"(?:[ \t\r\n\xa0.,;$&]|\\[,;:!> \\\])]|\\tag\s*\{[^{}]{0,20}\}|\\end\{[a-z]{1,12}\*?\})\Z"
+    r"(?:[ \t\r\n\xa0.,;$&]|\\[,;:!> \\\])]|\\(?:tag\*?|label)\s*\{[^{}]{0,40}\}"
+    r"|\\end\{[a-z]{1,12}\*?\})\Z"
 )
-_LONGEST_LAST = 40
+_LONGEST_LAST = 60
 
 
 def undressed(text: str) -> str:
     """Blanks in place of the end of a sentence and of a box around it all; no place is moved."""
-    end = _end(text, len(text))
+    end = end_of(text)
     box = _BOX.match(text, 0, end)
     start = box.end() if box and _closes(text, box.end()) == end - 1 else 0
-    end = _end(text, end - 1) if start else end
+    end = end_of(text, end - 1) if start else end
     return " " * start + text[start:end] + " " * (len(text) - end)
 
 
-def _end(text: str, end: int) -> int:
+def end_of(text: str, end: int | None = None) -> int:
     """Where the formula ends: before the point, comma or end of a display that is last."""
+    end = len(text) if end is None else end
     while match := _LAST.search(text[max(0, end - _LONGEST_LAST) : end]):
         end -= len(match[0])
     return end

@@ -80,7 +80,8 @@ class Quantity(NamedTuple):
         }
         if self.part is not None:
             index = problem.cell.parts.index(self.part)
-            return problem.steps + 1, problem.layers[-1].parts[index].stop
+            size = problem.layers[-1].parts[index].stop
+            return (size,) if self.first_step is None else (problem.steps + 1, size)
         return tuple(sizes[letter] for letter in self.dims)
 
     def size(self, problem: Problem) -> int:

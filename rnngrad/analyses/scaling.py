@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from types import MappingProxyType
 
-from rnngrad.arithmetic.arrays import Array, frozen
+from rnngrad.arithmetic.arrays import frozen
+import numpy as np
+
+from rnngrad.algebra.expressions import Name, nodes
 from rnngrad.cells import CELLS
+from rnngrad.core.cells import Cell
 from rnngrad.core.problem import Problem
 from rnngrad.errors import UsageError, did_you_mean
 
@@ -19,24 +23,50 @@ CALLED = {"reset": "r", "update": "z", "new": "n", "candidate": "n", "input": "i
 
 
 def scaled_by(problem: Problem, factor: float, gate: str | None = None) -> Problem:
-    """The same problem with W_hh of every layer multiplied by a factor, or one gate's rows of it.
+    """The same problem with the recurrent matrices of every layer multiplied by a factor, or those
+    of one gate: for rnn, gru and lstm W_hh, or a gate's rows of it."""
+    cell = problem.cell
+    chosen = set(matrices_of(cell, gate))
+    weights = dict(problem.weights)
+    for layer in problem.layers:
+        for name in cell.parameters:
+            parts = cell.blocks.get(name, (name,))
+            hit = [part in chosen for part in parts]
+            if all(hit):
+                weights[name + layer.suffix] = frozen(factor * layer.weights[name])
+            elif any(hit):
+                W = layer.weights[name]
+                rows = np.repeat(np.where(hit, factor, 1.0), len(W) // len(parts))
+                weights[name + layer.suffix] = frozen(rows.reshape(-1, *[1] * (W.ndim - 1)) * W)
+    return replace(problem, weights=MappingProxyType(weights))
 
-    Row g·H + i of a W_hh (G·H, H) is that of gate g and unit i.
-    """
-    gates = problem.cell.gates
-    scaled = {
-        f"W_hh{layer.suffix}": _scaled(layer.weights["W_hh"], factor, gates, gate)
-        for layer in problem.layers
-    }
-    return replace(problem, weights=MappingProxyType({**problem.weights, **scaled}))
 
-
-def _scaled(W_hh: Array, factor: float, gates: tuple[str, ...], gate: str | None) -> Array:
+def matrices_of(cell: Cell, gate: str | None = None) -> tuple[str, ...]:
+    """The recurrent matrices by the names of the equations; those of one gate's equation."""
     if gate is None:
-        return frozen(factor * W_hh)
-    rows, at = W_hh.copy(), gates.index(gate)
-    rows[at * W_hh.shape[1] : (at + 1) * W_hh.shape[1]] *= factor
-    return frozen(rows)
+        return cell.recurrent
+    inside = nodes(cell.equations.right(gate))
+    names = {node.head for node in inside if isinstance(node, Name)}
+    return tuple(name for name in cell.recurrent if name in names)
+
+
+def gates_of(cell: Cell) -> tuple[str, ...]:
+    """What ``--gate`` may name: the blocks of rows, or the equations with a recurrent matrix."""
+    if cell.gates:
+        return cell.gates
+    names = (equation.name for equation in cell.equations.equations)
+    return tuple(name for name in names if matrices_of(cell, name))
+
+
+def what_is_scaled(cell: Cell, gate: str | None = None) -> str:
+    """W_hh, or the recurrent matrices of a cell by name."""
+    chosen = matrices_of(cell, gate)
+    if gate is not None and cell.blocks:
+        return f"rows of the gate {gate} of W_hh"
+    for name, parts in cell.blocks.items():
+        if parts == chosen:
+            return name
+    return ", ".join(chosen)
 
 
 def kind_of(problem: Problem) -> str:
@@ -44,7 +74,17 @@ def kind_of(problem: Problem) -> str:
     name = problem.cell.name
     if problem.depth > 1:
         return f"a stack of {problem.depth} {name} layers"
-    return f"a {name}" if name == "gru" else f"an {name}"
+    vowel = name[:1].lower() in "aeio" or name in ("rnn", "lstm")
+    return f"an {name}" if vowel else f"a {name}"
+
+
+def check_recurrent(problem: Problem) -> None:
+    """UsageError where there is no matrix between s_{t−1} and s_t."""
+    if not problem.cell.recurrent:
+        raise UsageError(
+            f"'{problem.name}' is {kind_of(problem)}: no parameter stands between s_{{t−1}} and "
+            "s_t, so there is nothing to scale"
+        )
 
 
 def check_relative(problem: Problem, relative_to: str) -> None:
@@ -62,11 +102,12 @@ def check_relative(problem: Problem, relative_to: str) -> None:
 
 def check_gate(problem: Problem, gate: str | None) -> None:
     """UsageError for a gate that the cell does not have."""
-    gates = problem.cell.gates
-    if gate is None or (len(gates) > 1 and gate in gates):
+    gates = gates_of(problem.cell)
+    none = len(problem.cell.gates) == 1
+    if gate is None or (not none and gate in gates):
         return
-    if len(gates) == 1:
-        others = (f"{c.name} {', '.join(c.gates)}" for c in CELLS.values() if len(c.gates) > 1)
+    if none:
+        others = (f"{c.name} {', '.join(c.gates)}" for c in map(CELLS.__getitem__, GATED))
         raise UsageError(
             f"--gate {gate}: '{problem.name}' is {kind_of(problem)} and has no gates; "
             f"{'; '.join(others)}"
@@ -75,6 +116,10 @@ def check_gate(problem: Problem, gate: str | None) -> None:
         f"--gate {gate}: the gates of '{problem.name}', {kind_of(problem)}, are "
         f"{', '.join(gates)}{_meant(gate, gates)}"
     )
+
+
+GATED = ("gru", "lstm")
+"""The cells that an example is taken from."""
 
 
 def _meant(gate: str, gates: tuple[str, ...]) -> str:

@@ -159,7 +159,7 @@ class Net:
         return rows
 
     def _parts(self, scales: Sequence[float]) -> list[Sequence[float]]:
-        S, gates = self.problem.state_size, len(self.problem.cell.gates)
+        S, gates = self.problem.state_size, len(self.problem.cell.step.kept)
         numbers = 8 * S * gates * self.setting.steps
         size = max(1, TOGETHER // numbers)
         return [scales[i : i + size] for i in range(0, len(scales), size)]

@@ -11,6 +11,7 @@ and 128, T = 200. Where a large scale makes few columns do sooner, it is less, d
 
 from __future__ import annotations
 
+from rnngrad.algebra.equations import X
 from rnngrad.analyses.sweeping import Setting
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.core.problem import Problem
@@ -61,8 +62,10 @@ def _a_step(problem: Problem, setting: Setting) -> float:
 def _matrices(problem: Problem) -> list[tuple[int, int]]:
     """Rows of each layer's matrices, and the columns that the chain goes through: those of W_hh,
     above the lowest layer those of W_xh too."""
-    found = []
+    step, found = problem.cell.step, []
     for at, layer in enumerate(problem.layers):
-        below = layer.weights["W_xh"].shape[1] if at else 0
-        found.append((layer.weights["W_hh"].shape[0], layer.hidden + below))
+        groups = [group for group in problem.cell.groups if at or group.source != X]
+        rows = [sum(layer.sizes[step.sizes[key]] for key in group.targets) for group in groups]
+        columns = sum(layer.sizes[step.sizes[group.source]] for group in groups)
+        found.append((max(rows, default=layer.hidden), columns))
     return found

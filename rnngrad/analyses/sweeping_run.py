@@ -13,7 +13,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
-from rnngrad.analyses.scaling import check_gate, check_relative, kind_of
+from rnngrad.analyses.scaling import check_gate, check_recurrent, check_relative, kind_of
 from rnngrad.analyses.stability import STEADY
 from rnngrad.analyses.sweeping import Net, Row, Setting
 from rnngrad.analyses.sweeping_cost import seconds_a_point
@@ -126,6 +126,7 @@ def _check(
             )
     check_relative(problem, relative_to)
     check_gate(problem, gate)
+    check_recurrent(problem)
 
 
 # ---------------------------------------------------------------------------- tasks
@@ -134,7 +135,7 @@ def _check(
 def bytes_needed(plan: Plan) -> float:
     """About how much memory the rows and one net take."""
     base = max(plan.bases.values(), key=lambda problem: problem.steps)
-    units = len(base.cell.gates) * base.state_size
+    units = len(base.cell.step.kept) * base.state_size
     passes = 8.0 * base.steps * (8 * units + base.inputs + 3 * base.outputs)
     return 1200.0 * plan.points + passes + 8.0 * 12 * base.state_size**2
 

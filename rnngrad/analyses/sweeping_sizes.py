@@ -7,37 +7,55 @@ from typing import Any
 
 import numpy as np
 
+from rnngrad.algebra.equations import X
+from rnngrad.algebra.expressions import Call, Name, nodes
 from rnngrad.analyses.quantities import Passes
-from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.arithmetic.arrays import frobenius, quietly
-
-
-CANDIDATES = ("h", "n", "g")
-"""The gates that go through the cell's σ; the others go through the sigmoid."""
+from rnngrad.core.cells import Cell
 
 
 def mean_slope(net: Passes) -> float:
-    """The mean of σ'(a_t) over units, gates and steps, σ each gate's own."""
-    problem, sums = net.problem, 0.0
+    """The mean of f'(a_t) over units, gates and steps, for every function f of the equations that
+    is taken of a sum with matrices; nan where there is none."""
+    problem, sums, count = net.problem, 0.0, 0
     with quietly():
-        for layer in problem.layers:
-            blocks = split(net.forward.a[:, layer.gates], len(problem.cell.gates))
-            for gate, a in zip(problem.cell.gates, blocks, strict=True):
-                f = problem.activation if gate in CANDIDATES else ACTIVATIONS["sigmoid"]
-                sums += float(np.sum(f.slope(a)))
-        return sums / net.forward.a.size
+        for layer in net.forward.layers:
+            for function, key in _gates(problem.cell):
+                slopes = problem.functions[function].slope(layer.values[key])
+                sums, count = sums + float(np.sum(slopes)), count + slopes.size
+        return sums / count if count else math.nan
+
+
+def _gates(cell: Cell) -> list[tuple[str, str]]:
+    """Function and key of what it is taken of."""
+    stored = cell.step.stored
+    return [
+        (node.function, node.argument.head)
+        for one in cell.step.definitions
+        if one.rest is not None
+        for node in nodes(one.rest)
+        if isinstance(node, Call) and isinstance(node.argument, Name)
+        if node.argument.head in stored
+    ]
 
 
 def gradient_norms(net: Passes) -> tuple[float | None, ...]:
-    """Of W_xh, W_hh and the biases, each over all layers together, and of h_0."""
+    """Of the matrices that multiply x_t, of the recurrent ones (rnn, gru, lstm: W_xh, W_hh) and of
+    the biases, each over all layers together, and of h_0."""
     back, cell = net.backward, net.problem.cell
     sizes = {name: frobenius(gradient) for name, gradient in back.weights.items()}
-    groups = ({"W_xh"}, {"W_hh"}, set(cell.biases))
+    from_x = {m.parameter for m in cell.step.matrices if m.source == X}
+    groups = (_whole(cell, from_x), _whole(cell, set(cell.recurrent)), set(cell.biases))
     of_weights = (
         math.hypot(*(size for name, size in sizes.items() if name.split(".")[0] in group))
         for group in groups
     )
     return tuple(map(finite, (*of_weights, frobenius(back.dL_dh[0]))))
+
+
+def _whole(cell: Cell, names: set[str]) -> set[str]:
+    """The parameters, as results have them, that hold some of the equations'."""
+    return {name for name in cell.parameters if names & set(cell.blocks.get(name, (name,)))}
 
 
 def finite(value: float | np.floating[Any]) -> float | None:

@@ -45,7 +45,7 @@ def shipped(name: str) -> Shipped:
     mapping = data["cell"]
     cell = Cell(
         equations_of(mapping),
-        blocks=MappingProxyType({n: tuple(parts) for n, parts in data.get("blocks", {}).items()}),
+        blocks={n: tuple(parts) for n, parts in data.get("blocks", {}).items()},
         gates=tuple(data.get("gates", ())),
         activation=data.get("activation", "tanh"),
         own=False,

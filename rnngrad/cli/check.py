@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rnngrad.cli import options
 from rnngrad.cli.boundary import bounded, say
-from rnngrad.cli.check_options import CheckOptions
+from rnngrad.cli.check_options import MEMORY, TIMEOUT, CheckOptions, is_function
 
 if TYPE_CHECKING:
     from rnngrad.analyses.checking.verdicts import Verdict
+    from rnngrad.cli.student import Student
     from rnngrad.core.problem import Problem
     from rnngrad.views.report import Report
 
@@ -47,6 +49,26 @@ def check(
             "--answers", metavar="PATTERN", help="Formulas to grade: a .yaml, or 'folder/*.yaml'."
         ),
     ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--timeout", metavar="SECONDS", help="A function's time for one problem; 60 by default."
+        ),
+    ] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            "--memory", metavar="GIB", help="A function's memory; 4 by default, inf for no limit."
+        ),
+    ] = None,
+    returns: Annotated[
+        str | None,
+        typer.Option(
+            "--returns",
+            metavar="NAME,...",
+            help="What the tuple that a function returns holds; - skips a part.",
+        ),
+    ] = None,
     hide_expected: Annotated[
         bool, typer.Option("--hide-expected", help="Hints without the right values.")
     ] = False,
@@ -76,17 +98,42 @@ def check(
 
     Exit status: 0 right, 1 wrong, 4 cannot be decided.
     """
-    from rnngrad.cli.output import check_writable, screen, write_text
-    from rnngrad.spec import load
-    from rnngrad.views.formats import asked_for, format_named
+    chosen = CheckOptions(
+        rtol, hide_expected, random, quiet, method, spec, layout,
+        TIMEOUT if timeout is None else timeout, MEMORY if memory is None else memory, returns,
+    )  # fmt: skip
+    _refuse_for_a_file(against, timeout=timeout, memory=memory, returns=returns)
+    with _student(against, chosen) as student:  # its Python starts while ours imports NumPy
+        from rnngrad.cli.output import check_writable, screen, write_text
+        from rnngrad.spec import load
+        from rnngrad.views.formats import asked_for, format_named
 
-    render = format_named(asked_for(format_name, json, output), "check")
-    chosen = CheckOptions(rtol, hide_expected, random, quiet, method, spec, layout)
-    _refuse(chosen, against, answers)
-    check_writable(output, force, spec)
-    report, verdict = _run(load(spec, overrides=overrides or ()), against, answers, chosen)
+        render = format_named(asked_for(format_name, json, output), "check")
+        _refuse(chosen, against, answers)
+        check_writable(output, force, spec)
+        problem = load(spec, overrides=overrides or ())
+        report, verdict = _run(problem, against, answers, chosen, student)
     write_text(render(report, screen(no_color, to_file=output is not None)), output)
     return {"pass": 0, "fail": 1, "inconclusive": 4}[str(verdict)]
+
+
+def _student(against: str | None, chosen: CheckOptions) -> AbstractContextManager[Student | None]:
+    """The function behind ``--against``, its process on its way; None where that is a file."""
+    if against is None or not is_function(against):
+        return nullcontext()
+    from rnngrad.cli.student import Student
+
+    return Student(against, chosen)
+
+
+def _refuse_for_a_file(against: str | None, **given: object) -> None:
+    """UsageError for options that only a function has."""
+    from rnngrad.errors import UsageError
+
+    if against is None or not is_function(against):
+        for name, value in given.items():
+            if value is not None:
+                raise UsageError(f"--{name} is for --against FILE.py:FUNCTION")
 
 
 def _refuse(chosen: CheckOptions, against: str | None, answers: str | None) -> None:
@@ -110,12 +157,16 @@ def _refuse(chosen: CheckOptions, against: str | None, answers: str | None) -> N
 
 
 def _run(
-    problem: Problem, against: str | None, answers: str | None, chosen: CheckOptions
+    problem: Problem,
+    against: str | None,
+    answers: str | None,
+    chosen: CheckOptions,
+    student: Student | None,
 ) -> tuple[Report, Verdict]:
     if against is not None:
         from rnngrad.cli.check_against import run as run_against
 
-        return run_against(problem, against, chosen)
+        return run_against(problem, against, chosen, student)
     if answers is not None:
         from rnngrad.cli.check_answers import run as run_answers
 

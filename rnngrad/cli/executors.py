@@ -11,10 +11,8 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import NamedTuple
 
+from rnngrad.cli.blas import BLAS
 from rnngrad.errors import RnngradError, UsageError
-
-BLAS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-"""What the libraries behind NumPy read when they are loaded."""
 
 
 class Workers(NamedTuple):
@@ -22,14 +20,6 @@ class Workers(NamedTuple):
 
     executor: Executor | None
     at_once: int
-
-
-def one_blas_thread() -> None:
-    """Let BLAS stay on one core, unless the user says otherwise; to be called before NumPy is
-    imported. Products of 64 × 64 gain nothing from a second thread, and threads that wait for a
-    busy core made H = 128 fifty times slower."""
-    if not any(name in os.environ for name in BLAS):
-        os.environ.update(dict.fromkeys(BLAS, "1"))
 
 
 @contextmanager

@@ -38,6 +38,12 @@ def init(
         str | None,
         typer.Option("--layout", metavar="LAYOUT", help="torch, keras or onnx, if it is not told."),
     ] = None,
+    function: Annotated[
+        str | None,
+        typer.Option(
+            "--function", metavar="SPEC", help="Write student.py instead: a function to fill in."
+        ),
+    ] = None,
     output: options.Output = None,
     force: options.Force = False,
     quiet: options.Quiet = False,
@@ -45,11 +51,18 @@ def init(
     """Write a commented starter spec, for a trained model's file or to fill in.
 
     With MODEL: list the recurrent nets of the file, and write the spec of one of them. The
-    first line points an editor at the schema.
+    first line points an editor at the schema. With --function SPEC: write the Python function
+    that check SPEC --against FILE.py:backward calls, with every shape; the passes are to fill in.
     """
     from rnngrad.cli.output import check_writable, write_text
     from rnngrad.errors import UsageError
 
+    if function is not None:
+        if model is not None or layer or direction or layout:
+            raise UsageError("--function needs SPEC alone, no MODEL and none of its options")
+        check_writable(output, force, function)
+        write_text([_function_of(function, output)], output)
+        return 0
     check_writable(output, force, "" if model is None else str(model))
     if model is None:
         if layer or direction or layout:
@@ -59,6 +72,19 @@ def init(
         text = _of_model(model, layer, direction, layout, output, quiet)
     write_text([f"# yaml-language-server: $schema={_schema_address()}\n{text}"], output)
     return 0
+
+
+def _function_of(spec: str, output: Path | None) -> str:
+    """The file for a student; its second line checks it."""
+    from rnngrad.cli.output import STANDARD_OUTPUT
+    from rnngrad.errors import UsageError
+    from rnngrad.spec import load
+    from rnngrad.spec.function_file import FILE, function_file
+
+    path = FILE if output in (None, STANDARD_OUTPUT) else str(output)
+    if not path.endswith(".py"):
+        raise UsageError(f"{path}: must end in .py, so that --against can name a function in it")
+    return function_file(load(spec), spec, path)
 
 
 def _schema_address() -> str:

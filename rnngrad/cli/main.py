@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable
 from typing import TextIO
 
+from rnngrad.cli.blas import one_blas_thread
+
 YOUNG = 100_000
 """Objects that are made before the garbage collector looks through them. Python's own 700 serves
 programs that run on; derive of the exercise sheet ends with 60,000, nearly all of them imported and
@@ -18,6 +20,7 @@ when they are let go of."""
 
 def main() -> None:
     """Run the command line; ends the process with one of the exit codes of ``cli.boundary``."""
+    one_blas_thread()
     gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
     atexit.register(gc.freeze)  # the process ends: there is nothing to gain by looking once more
     try:

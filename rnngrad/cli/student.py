@@ -1,39 +1,32 @@
-"""A student's function, FILE.py:FUNCTION: loaded, called, and what it does wrong in words.
+"""A student's function, FILE.py:FUNCTION: asked in a process of its own, and believed nothing.
 
-It is code and runs with the rights of whoever names it on the command line. What it prints goes to
-standard error, whichever way it prints; it is given copies, so that it cannot spoil ours. It runs
-in this process, where a fork would hang in the threads of torch or jax: ``os._exit`` is caught, but
-nothing keeps a signal or a crash in C from ending us.
+It is code and runs with the rights of whoever names it on the command line. It shares nothing with
+us but three pipes: what it gives back is read as plain arrays (``messages.py``), so whatever it
+does to itself or to NumPy, here its numbers are compared by ours. What it does wrong is told in
+words; what it prints goes to standard error, whichever way it prints.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import inspect
-import linecache
-import os
+import math
 import sys
-import traceback
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout, suppress
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self
 
-import numpy as np
-
-from rnngrad.errors import UsageError, did_you_mean
+from rnngrad.cli.check_options import CheckOptions
+from rnngrad.cli.separate import FaultError, GoneError, LateError, Separate
+from rnngrad.errors import UsageError
 
 if TYPE_CHECKING:
-    from rnngrad.arithmetic.arrays import Array
+    from rnngrad.cli.messages import Message
     from rnngrad.core.problem import Problem
 
-MODULE = "rnngrad_student"
-
-
-class FaultError(Exception):
-    """What the student's code did wrong, in words with its own line."""
+STARTING = 60.0
+"""Seconds for Python and NumPy to start in the process, before the function's own time begins."""
+LONGEST_WORDS = 2_000
+OUT_OF_MEMORY = ("MemoryError", "Cannot allocate memory", "failed to map segment")
+"""What Python, the system and the loader of libraries say of it."""
 
 
 class Returned(NamedTuple):
@@ -43,203 +36,160 @@ class Returned(NamedTuple):
     changed: tuple[str, ...]
 
 
-class Student(NamedTuple):
-    """A function that was named on the command line."""
+class NoArray:
+    """What a function returned for an array and is none: to convert it says why."""
 
-    path: Path
-    name: str
-    function: Callable[..., Any]
+    def __init__(self, why: str) -> None:
+        self.why = why
 
-    @property
-    def takes_c_0(self) -> bool:
-        """Whether it has a parameter of that name."""
+    def __array__(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError(self.why)
+
+
+class Student:
+    """A function that was named on the command line, in its process from now on.
+
+    ``load``, then ``ask`` for some problems and take the ``answer`` of each. Raises UsageError
+    where there is no such file or function, FaultError for what its code does wrong, GoneError
+    where its process can answer no more.
+    """
+
+    def __init__(self, source: str, options: CheckOptions) -> None:
+        file, _, self.name = source.rpartition(":") if ".py:" in source else (source, "", "")
+        self.path, self.options = Path(file), options
+        self.gone = False
+        self.takes: frozenset[str] = frozenset()
+        self._given: dict[str, None] = {}
+        if sys.platform == "win32":
+            raise UsageError("--against FILE.py:FUNCTION does not run on Windows")
+        if not self.path.is_file():
+            from rnngrad.spec.incoming import why_no_file  # imports NumPy, which may wait
+
+            raise UsageError(f"{file}: {why_no_file(self.path)}")
+        for name, value in (("timeout", options.timeout), ("memory", options.memory)):
+            if not value > 0:
+                raise UsageError(f"--{name} {value:g}: must be more than 0")
+        returns = ",".join(_parts(options.returns))
+        memory = str(options.memory)
+        self._process = Separate("rnngrad.cli.student_child", (file, self.name, returns, memory))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.close()
+
+    def load(self) -> None:
+        """Run the file."""
+        from rnngrad.cli.messages import packed
+
+        self._process.subject = f"the Python of {self.path.name}"
+        self._process.allow(STARTING)
+        self._heard("ready")
+        self._process.subject = self.path.name
+        self._process.send(packed("load"))
+        self._process.allow(self.options.timeout)
+        match self._heard("loaded", "missing"):
+            case ("missing", {"words": str(words)}, _):
+                raise UsageError(f"{self.path}: {_printable(words)}")
+            case ("loaded", {"takes": list(takes)}, _):
+                self.takes = frozenset(name for name in takes if isinstance(name, str))
+            case _:
+                raise self._no_answer("it lacks something")
+        self._process.subject = "the function"
+
+    def ask(self, problems: Sequence[Problem]) -> None:
+        """Send these problems, to be answered one after another."""
+        from rnngrad.cli.messages import packed
+        from rnngrad.cli.student_child import WEIGHT
+
+        for problem in problems:
+            arrays = dict(_arrays(problem, WEIGHT))
+            self._given |= dict.fromkeys(name.removeprefix(WEIGHT) for name in arrays)
+            self._process.send(packed("call", arrays))
+
+    def answer(self) -> Returned:
+        """What the function returns for the next problem."""
+        from rnngrad.cli.messages import MOST_ARRAYS, is_name
+
+        self._process.allow(self.options.timeout)
+        message = self._heard("answer")
+        match message.said:
+            case {"changed": list(changed), "unfit": dict(unfit)} if all(map(is_name, unfit)):
+                none = {name: NoArray(_printable(str(why))) for name, why in unfit.items()}
+            case _:
+                raise self._no_answer("it lacks something")
+        if len(none) > MOST_ARRAYS:
+            raise self._no_answer("it has too many arrays")
+        known = tuple(name for name in self._given if name in changed)
+        return Returned({**message.arrays, **none}, known)
+
+    def _heard(self, *kinds: str) -> Message:
+        """The next message, of one of these kinds; FaultError where it is a fault."""
+        from rnngrad.cli.messages import MessageError, unpacked
+        from rnngrad.cli.student_child import MOST_NUMBERS
+
         try:
-            found = inspect.signature(self.function).parameters.get("c_0")
-        except (TypeError, ValueError):
-            return False
-        return found is not None and found.kind in (
-            inspect.Parameter.POSITIONAL_OR_KEYWORD,
-            inspect.Parameter.KEYWORD_ONLY,
+            message = unpacked(self._process.read, MOST_NUMBERS)
+        except MessageError as error:
+            raise self._no_answer(str(error)) from None
+        except LateError as late:
+            self.gone = True
+            more = "" if "ready" in kinds else "; --timeout SECONDS gives it longer"
+            raise LateError(f"{late}{more}") from None
+        except GoneError:
+            self.gone = True
+            raise
+        finally:
+            self._process.catch_up()
+        match message:
+            case ("fault", {"words": str(words)}, _):
+                raise FaultError(self._memory(_printable(words)))
+            case (kind, _, _) if kind in kinds:
+                return message
+            case _:
+                raise self._no_answer("it is of another kind")
+
+    def _memory(self, words: str) -> str:
+        if not any(sign in words for sign in OUT_OF_MEMORY) or math.isinf(self.options.memory):
+            return words
+        return f"{words}; it may use {self.options.memory:g} GiB, --memory GIB gives it more"
+
+    def _no_answer(self, why: str) -> GoneError:
+        self.gone = True
+        return GoneError(
+            f"{self._process.subject} wrote into the way back to rnngrad: what came is no answer "
+            f"({why})"
         )
 
-    def __call__(self, problem: Problem) -> Returned:
-        """FUNCTION(weights, inputs, targets, h_0) on copies; for a cell that has a c, c_0=… as well
-        where the function has a parameter of that name. Raises FaultError."""
-        inputs = _copies(problem)
-        given = [inputs[name] for name in ("weights", "inputs", "targets", "h_0")]
-        named = {"c_0": inputs["c_0"]} if "c_0" in inputs and self.takes_c_0 else {}
-        with _guarded(self.path):
-            result = self.function(*given, **named)
-        if not isinstance(result, Mapping):
-            what = "nothing" if result is None else f"a {type(result).__name__}"
-            raise FaultError(
-                f"{self.path.name}: {self.name} returned {what}, must return a dict of arrays, "
-                "such as {'dL_dW_hh': ...}"
-            )
-        arrays = {str(name): value for name, value in result.items()}
-        return Returned(arrays, tuple(_changed(problem, inputs)))
+
+def _parts(returns: str | None) -> list[str]:
+    """The names in ``--returns``."""
+    if returns is None:
+        return []
+    names = [name.strip() for name in returns.split(",")]
+    if not all(names):
+        raise UsageError(f"--returns {returns}: a name is empty; - skips a part")
+    twice = sorted({name for name in names if names.count(name) > 1} - {"-", "_"})
+    if twice:
+        raise UsageError(f"--returns {returns}: names {twice[0]} twice")
+    return names
 
 
-def is_function(source: str) -> bool:
-    """Whether a source names a function: FILE.py:FUNCTION, or FILE.py that lacks it."""
-    return source.endswith(".py") or ".py:" in source
+def _arrays(problem: Problem, before_weights: str) -> Iterator[tuple[str, Any]]:
+    """What a function is called with; ``c_0`` and its like where the state has more parts."""
+    from rnngrad.cli.student_child import FIRST
+
+    for name, values in problem.weights.items():
+        yield before_weights + name, values
+    yield "inputs", problem.x
+    if problem.targets is not None:
+        yield "targets", problem.targets
+    yield FIRST, problem.h_0
+    for index, part in enumerate(problem.cell.parts[1:], start=1):
+        yield f"{part}_0", problem.start(index)
 
 
-def load_student(source: str) -> Student:
-    """The function behind FILE.py:FUNCTION.
-
-    Raises UsageError where there is no such file or function, FaultError where the file itself
-    fails.
-    """
-    file, _, name = source.rpartition(":") if ".py:" in source else (source, "", "")
-    path = Path(file)
-    if not path.is_file():
-        raise UsageError(f"{file}: no such file")
-    module = _module(path)
-    named = sorted(n for n, value in vars(module).items() if _own_function(n, value))
-    if not name:
-        listed = f"; it has {', '.join(named)}" if named else ""
-        raise UsageError(f"{file}: say which function, {file}:FUNCTION{listed}")
-    function = getattr(module, name, None)
-    if function is None:
-        hint = did_you_mean(name, named) or (f"; it has {', '.join(named)}" if named else "")
-        raise UsageError(f"{file}: has no function '{name}'{hint}")
-    if not callable(function):
-        raise UsageError(f"{file}: '{name}' is a {type(function).__name__}, not a function")
-    return Student(path, name, function)
-
-
-def _own_function(name: str, value: object) -> bool:
-    return callable(value) and getattr(value, "__module__", "") == MODULE and name[0] != "_"
-
-
-def _module(path: Path) -> ModuleType:
-    """The file, run as a module; files beside it can be imported by it."""
-    spec = importlib.util.spec_from_file_location(MODULE, path.resolve())
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[MODULE] = module
-    with _guarded(path):
-        spec.loader.exec_module(module)
-    return module
-
-
-@contextmanager
-def _guarded(path: Path) -> Iterator[None]:
-    """The student's code: prints to standard error, imports from its folder, fails in words."""
-    folder, written = str(path.resolve().parent), sys.dont_write_bytecode
-    sys.path.insert(0, folder)
-    sys.dont_write_bytecode = True
-    try:
-        with (
-            _no_way_out(),
-            _stdout_spared(),
-            redirect_stdout(sys.stderr),
-            warnings.catch_warnings(),
-        ):
-            warnings.simplefilter("default")
-            yield
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        raise FaultError(_in_words(error, path)) from error
-    finally:
-        sys.dont_write_bytecode = written
-        if folder in sys.path:
-            sys.path.remove(folder)
-
-
-@contextmanager
-def _no_way_out() -> Iterator[None]:
-    """``os._exit`` raises in this process, and does what it did in those that are forked off."""
-    leave, here = os._exit, os.getpid()
-
-    def _exit(status: int) -> NoReturn:
-        if os.getpid() != here:
-            leave(status)
-        raise SystemExit(f"the function ended the process, with status {status}")
-
-    vars(os)["_exit"] = _exit
-    try:
-        yield
-    finally:
-        vars(os)["_exit"] = leave
-
-
-@contextmanager
-def _stdout_spared() -> Iterator[None]:
-    """File descriptor 1 leads to standard error: ``os.write``, ``os.system`` and C write there."""
-    try:
-        ours = os.dup(1)
-    except OSError:
-        yield
-        return
-    _flush()
-    try:
-        with suppress(OSError):
-            os.dup2(2, 1)
-        yield
-    finally:
-        _flush()
-        os.dup2(ours, 1)
-        os.close(ours)
-
-
-def _flush() -> None:
-    """What Python still holds goes where it was meant to go."""
-    for stream in (sys.stdout, sys.__stdout__):
-        if stream is not None and not stream.closed:
-            with suppress(OSError, ValueError):
-                stream.flush()
-
-
-def _in_words(error: BaseException, path: Path) -> str:
-    """``student.py:12 in backward: ZeroDivisionError: division by zero``, and the line itself."""
-    what = f"{type(error).__name__}: {error}".removesuffix(": ")
-    own = str(path.resolve())
-    if isinstance(error, SyntaxError) and error.filename == own:
-        return _placed(path, error.lineno, "", f"{type(error).__name__}: {error.msg}")
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == own]
-    if not frames:
-        return f"{path.name}: {what}"
-    return _placed(path, frames[-1].lineno, frames[-1].name, what)
-
-
-def _placed(path: Path, line: int | None, function: str, what: str) -> str:
-    source = linecache.getline(str(path.resolve()), line or 0).strip()
-    inside = f" in {function}" if function and function != "<module>" else ""
-    quoted = f", at `{source}`" if source else ""
-    return f"{path.name}:{line}{inside}: {what}{quoted}"
-
-
-def _copies(problem: Problem) -> dict[str, Any]:
-    """Arrays of the student's own, that may be written to; ``c_0`` where the cell has a c."""
-    copies = {
-        "weights": {name: values.copy() for name, values in problem.weights.items()},
-        "inputs": problem.x.copy(),
-        "targets": None if problem.targets is None else problem.targets.copy(),
-        "h_0": problem.h_0.copy(),
-    }
-    if len(problem.cell.parts) > 1:
-        copies["c_0"] = _c_0(problem).copy()
-    return copies
-
-
-def _c_0(problem: Problem) -> Array:
-    return np.zeros_like(problem.h_0) if problem.c_0 is None else problem.c_0
-
-
-def _changed(problem: Problem, inputs: Mapping[str, Any]) -> Iterator[str]:
-    """The names of the inputs that are not what they were."""
-    given = {**problem.weights, "inputs": problem.x, "targets": problem.targets, "h_0": problem.h_0}
-    if "c_0" in inputs:
-        given["c_0"] = _c_0(problem)
-    now = {**inputs["weights"], **{k: v for k, v in inputs.items() if k != "weights"}}
-    for name, values in given.items():
-        if values is not None and not _same(now.get(name), values):
-            yield name
-
-
-def _same(now: object, before: np.ndarray[Any, Any]) -> bool:
-    return isinstance(now, np.ndarray) and np.array_equal(now, before, equal_nan=True)
+def _printable(words: str) -> str:
+    """Not too long, and without halves of surrogate pairs, which no terminal takes."""
+    return words[:LONGEST_WORDS].encode("utf-8", "backslashreplace").decode()

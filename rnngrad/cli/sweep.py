@@ -79,9 +79,7 @@ def sweep(
     """
     from contextlib import nullcontext
 
-    from rnngrad.cli.executors import one_blas_thread, workers
-
-    one_blas_thread()
+    from rnngrad.cli.executors import workers
     from rnngrad.cli.output import STANDARD_OUTPUT, check_writable, screen, write_text
     from rnngrad.cli.sweep_file import RowsFile, start
     from rnngrad.cli.sweep_plan import Wanted, planned

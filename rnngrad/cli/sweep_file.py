@@ -29,15 +29,16 @@ from rnngrad.version import __version__
 
 def spec_key(problem: Problem) -> str:
     """A hash of all that the rows depend on but the point: the net, its sequence, the version."""
-    records = (problem.cell, problem.activation, problem.output, problem.loss)
+    records = (problem.activation, problem.output, problem.loss)
     names = [None if record is None else record.name for record in records]
+    names += [problem.cell.name, *map(str, problem.cell.equations.equations)]
     random = problem.draw is not None
     digest = hashlib.sha256(json.dumps([__version__, *names, problem.seed, random]).encode())
     arrays = {
         **problem.weights,
         "x": problem.x,
         "h_0": problem.h_0,
-        "c_0": problem.c_0,
+        **{f"{part}_0": start for part, start in problem.starts.items()},
         "targets": problem.targets,
         "loss_weights": problem.loss_weights,
     }

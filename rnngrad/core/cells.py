@@ -9,10 +9,10 @@ equations speak of the blocks, files and results of the whole. Nothing here know
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 import numpy as np
@@ -20,7 +20,7 @@ import numpy as np
 from rnngrad.algebra.equations import X, Equations
 from rnngrad.algebra.expressions import Node
 from rnngrad.algebra.functions import WRITTEN
-from rnngrad.algebra.steps import Definition, Matrix, Step, before, step_of
+from rnngrad.algebra.steps import Matrix, Step, before, key_of, names_in, step_of
 from rnngrad.algebra.tape import Tape, tape_of
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.arithmetic.evaluation import Functions
@@ -58,6 +58,10 @@ class Cell:
     activation: str | None = "tanh"
     own: bool = True
     shown: tuple[str, ...] = ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what follows from the equations: it is cheap, and some of it is no data."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def name(self) -> str:
@@ -112,17 +116,20 @@ class Cell:
     @cached_property
     def recurrent(self) -> tuple[str, ...]:
         """The parameters of the equations that ``--whh-scale`` multiplies: every matrix on a path
-        from s_{t−1} to s_t, unless the cell says which."""
+        from s_{t−1} to s_t, unless the cell says which; the vectors there where no matrix is."""
         if self.equations.recurrent is not None:
             return self.equations.recurrent
         reached = {before(part) for part in self.parts}
-        found = []
+        matrices = []
         for one in self.step.definitions:
             through = [matrix for matrix in one.matrices if matrix.source in reached]
-            found += [matrix.parameter for matrix in through]
-            if through or _mentions(one, reached):
+            matrices += [matrix.parameter for matrix in through]
+            if through or reached & set(map(key_of, names_in(one.rest))):
                 reached.add(one.key)
-        return tuple(dict.fromkeys(found))
+        vectors = [
+            use.parameter for use in self.step.uses if reached & set(map(key_of, names_in(use.factor)))
+        ]
+        return tuple(dict.fromkeys(matrices or vectors))
 
     def functions(self, activation: Activation) -> Functions:
         """What the signs of the equations stand for."""
@@ -219,12 +226,6 @@ class Cell:
 _FUNCTIONS: Functions = MappingProxyType(
     {WRITTEN.get(name, name): record for name, record in FUNCTIONS.items()}
 )
-
-
-def _mentions(one: Definition, keys: set[str]) -> bool:
-    from rnngrad.algebra.steps import key_of, names_in
-
-    return any(key_of(name) in keys for name in names_in(one.rest))
 
 
 READOUT: Mapping[str, Shape] = MappingProxyType({"W_hy": ("O", "H"), "b_y": ("O",)})

@@ -47,15 +47,21 @@ def reshaped(array: GivenArray, shape: tuple[int, ...]) -> GivenArray:
     )
 
 
-def given(array: npt.ArrayLike) -> GivenArray:
+def real(array: npt.ArrayLike) -> npt.NDArray[Any]:
     """An array of real numbers of any type, as it stands.
 
     Raises TypeError for anything else: complex numbers, text, objects, rows of unequal length.
     """
-    found: np.ndarray[Any, np.dtype[Any]] = np.asarray(array)
+    found: npt.NDArray[Any] = np.asarray(array)
     if found.dtype.kind not in "fiub":
         kinds = {"c": "complex numbers", "O": "Python objects", "U": "text", "S": "text"}
         raise TypeError(kinds.get(found.dtype.kind, f"values of type {found.dtype}"))
+    return found
+
+
+def given(array: npt.ArrayLike) -> GivenArray:
+    """``real``, in float64, and how exactly it was given."""
+    found = real(array)
     floating = found.dtype.kind == "f" and found.dtype.itemsize < 8
     eps = float(np.finfo(found.dtype).eps) if floating else float(np.finfo(np.float64).eps)
     with np.errstate(all="ignore"):

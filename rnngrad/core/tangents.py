@@ -133,7 +133,7 @@ def _who_reaches_whom(net: LinearNet) -> Array:
     not 0 throughout: what couples one entry of the state to another. For lstm the coupling of the
     units."""
     layer = net.layers[0]
-    if layer.cell.parts == ("h", "c") and not layer.cell.own or layer.cell.name == "gru":
+    if layer.cell.name in ("lstm", "gru") and not layer.cell.own:
         W = np.abs(layer.layer.weights["W_hh"])
         return np.asarray(W.reshape(-1, layer.layer.hidden, layer.layer.hidden).sum(axis=0))
     ones = tuple((np.abs(term).max(axis=0) > 0).astype(np.float64)[np.newaxis] for term in layer.terms)

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from rnngrad.errors import SpecError, UsageError, did_you_mean
-from rnngrad.spec.reading import Document, Place, parse, similar_file
+from rnngrad.spec.incoming import NoFileError, contents
+from rnngrad.spec.reading import Document, Place, decoded, parse, similar_file
 from rnngrad.spec.text import cut_path, escaped, placed, shown
 
 Typed: TypeAlias = "str | list[Typed]"
@@ -149,21 +150,18 @@ def _parsed(path: str) -> Document:
 
 def _text(path: str) -> str:
     """The file as text. Raises SpecError."""
-    file = Path(path)
     try:
-        if file.is_dir():
-            pattern = f"'{cut_path(path.rstrip('/'))}/*.yaml'"
-            raise SpecError([f"{escaped(path)}: is a folder; to grade all in it: {pattern}"])
-        if not file.is_file():
-            hint = similar_file(path, (".yaml", ".yml")) if not file.exists() else ""
-            raise SpecError([f"{escaped(path)}: no such file{hint}"])
-        if file.stat().st_size > LARGEST:
+        data = contents(path, LARGEST + 1)
+        if len(data) > LARGEST:
             raise SpecError([f"{escaped(path)}: is larger than 4 MiB; answers are shorter"])
-        return file.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SpecError(
-            [f"{escaped(path)}: byte {error.start} is not UTF-8; save it as UTF-8"]
-        ) from None
+        return decoded(data, path)
+    except NoFileError as error:
+        pattern = f"; to grade all in it: '{cut_path(path.rstrip('/'))}/*.yaml'"
+        hint = pattern if "folder" in str(error) else ""
+        raise SpecError([f"{escaped(path)}: {error}{hint}"]) from None
+    except FileNotFoundError:
+        hint = similar_file(path, (".yaml", ".yml"))
+        raise SpecError([f"{escaped(path)}: no such file{hint}"]) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SpecError([f"{escaped(path)}: cannot be read: {escaped(reason)}"]) from None

@@ -13,6 +13,7 @@ from types import MappingProxyType
 import numpy as np
 
 from rnngrad.errors import did_you_mean
+from rnngrad.spec.incoming import encoding_of
 from rnngrad.spec.npy import BROKEN, Numbers, npy_array, refuse_unreadable
 from rnngrad.spec.npy import FileError as FileError
 from rnngrad.spec.npy import FileKeyError as FileKeyError
@@ -67,7 +68,9 @@ def _chosen(keys: list[str], name: str, key: str | None) -> str:
 def _csv(path: Path, name: str, key: str | None) -> Numbers:
     """Rows of comma-separated numbers; the first line may be a header."""
     rows: list[list[float]] = []
-    with path.open(encoding="utf-8-sig", newline="") as stream:
+    with path.open("rb") as file:
+        encoding = encoding_of(file.read(4))
+    with path.open(encoding=encoding, newline="") as stream:
         reader = csv.reader(stream)
         header = True
         for cells in reader:

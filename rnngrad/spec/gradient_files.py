@@ -19,7 +19,8 @@ import numpy as np
 from rnngrad.core.given import EXACT, GivenArray, given
 from rnngrad.errors import SpecError
 from rnngrad.spec.files import FileError, FileKeyError, load_array
-from rnngrad.spec.reading import Document, Steps, parse, similar_file
+from rnngrad.spec.incoming import NoFileError, contents, why_no_file
+from rnngrad.spec.reading import LARGEST_SPEC, Document, Steps, decoded, parse, similar_file
 from rnngrad.spec.schema import File
 from rnngrad.spec.text import counted, cut, dotted, escaped, shown
 
@@ -33,13 +34,15 @@ class GivenFile(NamedTuple):
     """The arrays of a file by name; ``words(name, message)`` is a message with the name's place.
 
     ``twice`` holds a second array of the same gradient, with its key, where a framework keeps two
-    that should agree and do not; ``unused`` the keys that say nothing of the net.
+    that should agree and do not; ``unused`` the keys that say nothing of the net. ``framework``:
+    they stand under a framework's names.
     """
 
     arrays: Mapping[str, GivenArray]
     words: Callable[[str, str], str]
     twice: Mapping[str, tuple[str, GivenArray]] = MappingProxyType({})
     unused: tuple[str, ...] = ()
+    framework: bool = False
 
 
 def read_gradients(path: str) -> GivenFile:
@@ -50,9 +53,10 @@ def read_gradients(path: str) -> GivenFile:
         raise SpecError([f"{escaped(path)}: {words}"])
     if not Path(path).exists():
         raise SpecError([f"{escaped(path)}: no such file{similar_file(path, tuple(READERS))}"])
-    if not Path(path).is_file():
-        raise SpecError([f"{escaped(path)}: is no regular file"])
-    return READERS[suffix](path)
+    try:
+        return READERS[suffix](path)
+    except NoFileError as error:
+        raise SpecError([f"{escaped(path)}: {error}"]) from None
 
 
 # ---------------------------------------------------------------------------- .npz
@@ -61,6 +65,8 @@ def read_gradients(path: str) -> GivenFile:
 def _npz(path: str) -> GivenFile:
     """Each array as its type has it; nothing is unpickled."""
     where = Path(path)
+    if why := why_no_file(where):
+        raise NoFileError(why)
     try:
         with zipfile.ZipFile(where) as archive:
             names = [entry.filename.removesuffix(".npy") for entry in archive.infolist()]
@@ -82,9 +88,12 @@ def _npz(path: str) -> GivenFile:
 
 def _text(path: str) -> GivenFile:
     try:
-        document = parse(Path(path).read_text(encoding="utf-8-sig"), path)
-    except (OSError, UnicodeDecodeError) as error:
+        data = contents(path, LARGEST_SPEC + 1)
+    except (OSError, ValueError) as error:
         raise SpecError([f"{escaped(path)}: cannot be read: {cut(str(error), 80)}"]) from None
+    if len(data) > LARGEST_SPEC:
+        raise SpecError([f"{escaped(path)}: is larger than 256 MiB; save the arrays as .npz"])
+    document = parse(decoded(data, path), path)
     above: Steps = ()
     data = document.data
     if isinstance(data, dict) and isinstance(data.get("quantities"), dict):
@@ -183,7 +192,7 @@ class _Reader:
         if isinstance(value, str):
             return self._special(path, value)
         if isinstance(value, int):
-            return _Typed(float(value))
+            return _Typed(_wide(value))
         return _as_typed(value, self._token(path))
 
     def _special(self, path: Steps, word: str) -> _Typed:
@@ -201,6 +210,14 @@ class _Reader:
         return match[0] if match else ""
 
 
+def _wide(value: int) -> float:
+    """The integer as a float; infinite where it is larger than any."""
+    try:
+        return float(value)
+    except OverflowError:
+        return np.inf if value > 0 else -np.inf
+
+
 def _size(shape: tuple[int, ...]) -> str:
     if not shape:
         return "a single number"
@@ -211,10 +228,10 @@ def _as_typed(value: float, token: str) -> _Typed:
     """The digits of a number as it was typed; those of its shortest form where that is unknown."""
     match = _NUMBER.fullmatch(token) if token and float(token) == value else None
     match = match or _NUMBER.fullmatch(repr(value))
-    if match is None or value == 0:
+    if match is None or value == 0 or not np.isfinite(value):
         return _Typed(value)
     whole, _, decimals = match[1].partition(".")
-    exponent = int(match[2] or 0)
+    exponent = int(float(match[2] or 0))
     digits = len((whole + decimals).lstrip("0"))
     power = exponent - len(decimals)
     half_unit = 0.5 * 10.0**power if power > -320 else 0.0

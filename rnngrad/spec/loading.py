@@ -49,7 +49,7 @@ def _overridden(
     refused: list[str] = []
     for argument in overrides:
         try:
-            data, one = override(data, argument)
+            data, one = override(data, argument, done)
             done.append(one)
         except SpecError as error:
             refused.extend(error.mistakes)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import os
-import stat
 import tokenize
 import warnings
 import zipfile
@@ -19,6 +18,7 @@ from typing import IO, Any
 import numpy as np
 
 from rnngrad.spec.drawing import LARGEST_ARRAY, gibibytes
+from rnngrad.spec.incoming import what_it_is
 from rnngrad.spec.numbers import type_refused
 from rnngrad.spec.reading import similar_file
 from rnngrad.spec.text import escaped
@@ -62,10 +62,8 @@ def refuse_unreadable(path: Path, name: str, suffixes: Iterable[str]) -> None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise FileError(f"{name} cannot be read: {escaped(reason)}") from None
-    if stat.S_ISDIR(mode):
-        raise FileError(f"{name} is a folder, not a file")
-    if not stat.S_ISREG(mode):
-        raise FileError(f"{name} is not a regular file")
+    if what := what_it_is(mode):
+        raise FileError(f"{name} {what}")
 
 
 def npy_array(stream: IO[bytes], size: int, name: str) -> Numbers:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
 from typing import Any
 
 from rnngrad.errors import SpecError
 from rnngrad.spec.mistakes import Override
-from rnngrad.spec.reading import Steps, parse
+from rnngrad.spec.reading import Steps, parse, present
+from rnngrad.spec.schema import ARRAYS, FORMS
 from rnngrad.spec.text import cut, dotted, placed, shown
 
 LABEL = "--set"
 
 
-def override(data: dict[str, Any], argument: str) -> tuple[dict[str, Any], Override]:
+def override(
+    data: dict[str, Any], argument: str, before: Sequence[Override] = ()
+) -> tuple[dict[str, Any], Override]:
     """``data`` with the value of ``key=value`` put in; ``data`` itself stays as it is.
+
+    An array has one form: ``inputs.file=x.npy`` takes the place of numbers, of random numbers, and
+    of all their keys but those that the overrides ``before`` it gave.
 
     Dots lead into mappings and lists: ``weights.W_hh=[[1, 2], [3, 4]]``, ``inputs.0=0.5``. The
     value is YAML. Raises SpecError with one message.
@@ -30,12 +37,52 @@ def override(data: dict[str, Any], argument: str) -> tuple[dict[str, Any], Overr
         raise _refused(argument, starts[empty], "a key is missing beside the dot")
     document = parse(" " * (len(keys) + 1) + value, LABEL, quote=argument)
     columns = tuple(starts)
-    changed, path = _changed(data, argument, [n.strip() for n in names], columns, document.data)
+    names = [name.strip() for name in names]
+    data = _of_one_form(data, names, {one.path for one in before})
+    changed, path = _changed(data, argument, names, columns, document.data)
     return changed, Override(path, columns, document)
 
 
 def _refused(argument: str, column: int, message: str) -> SpecError:
     return SpecError([placed(LABEL, 0, column, message, argument.split("\n")[0])])
+
+
+def _of_one_form(data: dict[str, Any], names: list[str], given: Set[Steps]) -> dict[str, Any]:
+    """``data`` ready for an array to take the form that the last name tells."""
+    *path, form = names
+    if form not in FORMS or not _is_array(path):
+        return data
+    inner: Any = data
+    way: list[str | int] = []
+    for name in path:
+        index = isinstance(inner, list) and name.isdecimal() and len(name) < 10
+        step = int(name) if index else name
+        if not present(inner, (step,)):
+            return data
+        way.append(step)
+        inner = inner[step]
+    if isinstance(inner, dict) and form in inner:
+        return data
+    keys = inner if isinstance(inner, dict) else {}
+    kept = {key: value for key, value in keys.items() if (*way, key) in given}
+    changed: dict[str, Any] = _with(data, way, kept)
+    return changed
+
+
+def _is_array(path: list[str]) -> bool:
+    """inputs, weights.W_hh, weights.layers.0.W_hh, …"""
+    if path[:2] == ["weights", "layers"]:
+        return len(path) == 4
+    return len(path) == 2 if path[:1] == ["weights"] else len(path) == 1 and path[0] in ARRAYS
+
+
+def _with(data: Any, way: list[str | int], value: Any) -> Any:
+    """A copy of ``data`` along the way, with ``value`` at its end."""
+    if not way:
+        return value
+    copy = data.copy()
+    copy[way[0]] = _with(data[way[0]], way[1:], value)
+    return copy
 
 
 def _changed(

@@ -8,9 +8,7 @@ section 10.3.
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,6 +18,7 @@ from typing import Any, BinaryIO, NamedTuple, NoReturn
 import yaml
 
 from rnngrad.errors import SpecError, did_you_mean
+from rnngrad.spec.incoming import NoFileError, all_of, contents, encoding_of
 from rnngrad.spec.text import cut, escaped, placed, shown
 
 try:
@@ -37,6 +36,9 @@ LARGEST_SPEC = 256 * 2**20
 DEEPEST = 64
 MOST_REPEATED = 1_000_000
 """Values that aliases may repeat: enough for any net, too few for a bomb."""
+
+LONGEST_INTEGER = 500
+"""Characters. Python writes 640 digits whatever its limit is set to; 500 of base 16 are 602."""
 
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _NOT_TEXT = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -111,7 +113,7 @@ def read(path: str, stdin: BinaryIO | None = None) -> Document:
     Raises SpecError with one message where no mapping can be had.
     """
     label = "<stdin>" if path == "-" else path
-    document = parse(_decoded(_bytes(path, label, stdin), label), label)
+    document = parse(decoded(_bytes(path, label, stdin), label), label)
     if document.data is None:
         _refuse(label, "is empty; a spec needs at least weights: and inputs:")
     if not isinstance(document.data, dict):
@@ -161,27 +163,25 @@ def _place_of(text: str, index: int) -> Place:
 
 
 def _bytes(path: str, label: str, stdin: BinaryIO | None) -> bytes:
+    def look(head: bytes) -> None:
+        if b"\0" in head and encoding_of(head) == "utf-8":
+            _refuse(label, "is a binary file, not a spec in YAML")
+
     if path == "-":
         if stdin is None and sys.stdin is None:
             _refuse(label, "standard input is closed")
-        return _limited(stdin or sys.stdin.buffer, label)
+        stream = stdin or sys.stdin.buffer
+        return _limited(all_of(stream, LARGEST_SPEC + 1, look), label)
     try:
-        _refuse_unreadable(path)
-        with Path(path).open("rb") as stream:
-            return _limited(stream, label)
+        return _limited(contents(path, LARGEST_SPEC + 1, look), label)
+    except NoFileError as error:
+        hint = "; name the spec inside it" if "folder" in str(error) else ""
+        _refuse(path, f"{error}{hint}")
     except FileNotFoundError:
         _refuse(label, f"no such file{similar_file(path, ('.yaml', '.yml'))}")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         _refuse(label, f"cannot be read: {escaped(reason)}")
-
-
-def _refuse_unreadable(path: str) -> None:
-    mode = os.stat(path).st_mode  # noqa: PTH116 (Path.stat drops a trailing slash)
-    if stat.S_ISDIR(mode):
-        _refuse(path, "is a folder, not a file; name the spec inside it")
-    if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
-        _refuse(path, "is a device, not a file")
 
 
 def similar_file(path: str, suffixes: tuple[str, ...]) -> str:
@@ -195,24 +195,22 @@ def similar_file(path: str, suffixes: tuple[str, ...]) -> str:
     return did_you_mean(wanted.name, present) or (f"; did you mean '{exact[0]}'?" if exact else "")
 
 
-def _limited(stream: BinaryIO, label: str) -> bytes:
-    head = stream.read(65536)
-    if b"\0" in head:
-        _refuse(label, "is a binary file, not a spec in YAML")
-    data = head + stream.read(LARGEST_SPEC + 1 - len(head))
+def _limited(data: bytes, label: str) -> bytes:
     if len(data) > LARGEST_SPEC:
         _refuse(label, "is larger than 256 MiB; put large arrays into files: {file: x.npy}")
     return data
 
 
-def _decoded(data: bytes, label: str) -> str:
+def decoded(data: bytes, label: str) -> str:
+    """The text of a file, by its byte-order mark. Raises SpecError with the place."""
+    encoding = encoding_of(data)
     try:
-        return data.decode("utf-8-sig")
+        return data.decode(encoding)
     except UnicodeDecodeError as error:
-        text = error.object[: error.start].decode("utf-8", "replace")
+        text = data[: error.start].decode(encoding, "replace")
         line, column = _place_of(text, len(text))
-        byte = error.object[error.start]
-        message = f"byte 0x{byte:02x} is not UTF-8; save the file as UTF-8"
+        name = encoding.upper().removesuffix("-SIG")
+        message = f"byte 0x{data[error.start]:02x} is not {name}; save the file as UTF-8"
         raise SpecError([f"{escaped(label)}:{line + 1}:{column + 1}: {message}"]) from None
 
 
@@ -390,13 +388,13 @@ def _core_scalar(text: str) -> Any:
         return text
     kind = match.lastgroup
     if kind == "int":
-        return int(text) if len(text) < 1000 else float(text)
+        return int(text) if len(text) < LONGEST_INTEGER else float(text)
     if kind == "float":
         return float(text)
     if kind in ("true", "false"):
         return kind == "true"
-    if kind in ("octal", "hexadecimal"):
-        return int(text, 0)
+    if kind in ("octal", "hexadecimal"):  # one that long is no number of a net: it stays text
+        return int(text, 0) if len(text) < LONGEST_INTEGER else text
     return None if kind == "null" else float(text.replace(".", "", 1))
 
 

@@ -82,9 +82,11 @@ class Whole(NamedTuple):
     def check(self, value: Any, path: Steps, mistakes: Mistakes) -> int | None:
         """The integer itself."""
         whole = isinstance(value, int) and not isinstance(value, bool)
-        if whole and (self.least is None or value >= self.least):
+        huge = whole and abs(value) > sys.float_info.max
+        if whole and not huge and (self.least is None or value >= self.least):
             return int(value)
         least = "" if self.least is None else f", at least {self.least}"
+        least = ", of 308 digits at most" if huge else least
         _wrong(value, path, f"a whole number{least}", mistakes)
         return None
 
@@ -156,7 +158,7 @@ class CountedSteps(NamedTuple):
         if isinstance(value, list) or (isinstance(value, str) and value in ("all", "last")):
             return value
         hint = did_you_mean(cut(value), ("all", "last")) if isinstance(value, str) else ""
-        example = f"; write [{value}]" if type(value) is int else hint
+        example = f"; write [{shown(value)}]" if type(value) is int else hint
         _wrong(value, path, f"all, last or a list of steps{example}", mistakes)
         return None
 
@@ -324,6 +326,13 @@ class Source(NamedTuple):
         groups = [FILE, *(group for names in self.choices.values() for group in names.values())]
         groups += [self.zeros] if self.zeros else []
         return {"anyOf": [*self.written, *(group.schema(definitions) for group in groups)]}
+
+
+FORMS = frozenset({"file", "zeros", "init", "random"})
+"""The first keys of the forms of an array: a mapping of one form has no key of another."""
+
+ARRAYS = ("inputs", "targets", "h_0", "c_0")
+"""The keys of a spec that are arrays, as every weight is."""
 
 
 def _option(option: Option) -> Key:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from rnngrad.analyses.checking.asking import BATCH, EMPTY, SINGLE
 from rnngrad.analyses.checking.document import COLUMNS, document, rows, shown
 from rnngrad.analyses.checking.verdicts import Checked, Diagnosis, Verdict, worst
 from rnngrad.analyses.quantities import known
@@ -39,6 +40,9 @@ def _cell(value: object) -> Cell:
 def _blocks(checked: tuple[Checked, ...], heading: Sequence[str]) -> Iterator[Block]:
     yield Lines(tuple(heading), titled=True)
     yield _overview(checked)
+    noted = dict.fromkeys(f"{entry.name}: {entry.note}" for entry in checked if entry.note)
+    if noted:
+        yield Lines(("; ".join(noted),))
     for group in _together([entry for entry in checked if entry.verdict is Verdict.FAIL]):
         yield Lines(tuple(_in_words(group)), titled=True)
     yield from _undecided(checked)
@@ -84,12 +88,14 @@ def _index(entry: Checked) -> str:
 
 
 def _together(wrong: Sequence[Checked]) -> list[list[Checked]]:
-    """The wrong quantities, those that one mistake explains together."""
+    """The wrong quantities, those that one mistake explains, or one question is about, together."""
     groups: dict[object, list[Checked]] = {}
     for index, entry in enumerate(wrong):
         diagnosis = entry.diagnosis
         named = diagnosis is not None and (diagnosis.bug or diagnosis.candidates)
-        key = (named, diagnosis and diagnosis.explanation, entry.reason) if named else index
+        asked = entry.reason == EMPTY or (diagnosis and diagnosis.explanation in (BATCH, SINGLE))
+        words = (named, diagnosis and diagnosis.explanation, entry.reason)
+        key = words if named or asked else index
         groups.setdefault(key, []).append(entry)
     return list(groups.values())
 

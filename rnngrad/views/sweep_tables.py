@@ -8,7 +8,7 @@ from math import isfinite
 from statistics import median
 from typing import NamedTuple
 
-from rnngrad.analyses.scaling import kind_of
+from rnngrad.analyses.scaling import kind_of, what_is_scaled
 from rnngrad.analyses.sweep import Part, SweepResult
 from rnngrad.analyses.sweeping import Row
 from rnngrad.analyses.theory import Statement
@@ -114,11 +114,18 @@ def _scaled(done: SweepResult) -> str:
     """What is multiplied."""
     layers = max(problem.depth for problem in done.plan.specs.values())
     each = " in every layer" if layers > 1 else ""
+    cells = {problem.cell for problem in done.plan.specs.values()}
     if done.plan.gate is not None:
         gate = done.plan.gate
-        return f"rows of the gate {gate} of W_hh = scale · those of the spec's W_hh{each}"
+        (scaled, *others) = {what_is_scaled(cell, gate) for cell in cells}
+        if all(cell.blocks for cell in cells):
+            return f"rows of the gate {gate} of W_hh = scale · those of the spec's W_hh{each}"
+        scaled = f"matrices of {gate}_t" if others else scaled
+    else:
+        (scaled, *others) = {what_is_scaled(cell) for cell in cells}
+        scaled = "recurrent matrices" if others else scaled
     return {
-        "weights": f"W_hh = scale · the spec's W_hh{each}",
+        "weights": f"{scaled} = scale · the spec's {scaled}{each}",
         "spectral-radius": "W_hh scaled so that ρ(W_hh) = scale",
         "sigma-max": "W_hh scaled so that σ_max(W_hh) = scale",
     }[done.plan.relative_to]

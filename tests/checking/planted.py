@@ -11,9 +11,9 @@ import numpy as np
 from oracles import nets
 from oracles.plain import Net
 from rnngrad.analyses.quantities import Passes, Quantities
+from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.core.jacobians import PulledBack, pulled_back
 from rnngrad.core.problem import Problem
-from rnngrad.arithmetic.scaled import Scaled
 
 Paths = Callable[[], Iterator[PulledBack]]
 

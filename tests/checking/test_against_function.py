@@ -67,7 +67,7 @@ def empty(weights, inputs, targets, h_0):
     return {}
 
 def unknown(weights, inputs, targets, h_0):
-    return {"dL_dWhh": 1}
+    return {"dL_dW_hhh": 1}
 
 def spoils(weights, inputs, targets, h_0):
     total = backward(weights, inputs, targets, h_0)
@@ -183,8 +183,8 @@ def test_names_that_do_not_exist(student: str, tmp_path: Path) -> None:
         run(f"{student}:unknown")
     with pytest.raises(UsageError, match="no such file"):
         run(f"{tmp_path}/nobody.py:backward")
-    (tmp_path / "a.yaml").write_text("h: 1\ndL_dWhh: 2\n")
-    with pytest.raises(SpecError, match=r"a.yaml:2:1: no quantity is called 'dL_dWhh'; did you"):
+    (tmp_path / "a.yaml").write_text("h: 1\ndL_dW_hhh: 2\n")
+    with pytest.raises(SpecError, match=r"a.yaml:2:1: no quantity is called 'dL_dW_hhh'; did you"):
         run(str(tmp_path / "a.yaml"))
 
 

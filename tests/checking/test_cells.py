@@ -20,9 +20,9 @@ from rnngrad.analyses.checking.own import check_own
 from rnngrad.analyses.checking.verdicts import Checked, Verdict, worst
 from rnngrad.analyses.quantities import Passes, records
 from rnngrad.arithmetic.arrays import frozen
+from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.core.jacobians import PulledBack, pulled_back
 from rnngrad.core.problem import Problem
-from rnngrad.arithmetic.scaled import Scaled
 
 PATHS = ("dLt_dhk", "dLt_dak")
 KINDS = [("gru", 1), ("lstm", 1), ("rnn", 2), ("gru", 2), ("lstm", 2)]

@@ -16,8 +16,8 @@ from rnngrad.analyses.checking.directions import picked, signs
 from rnngrad.analyses.checking.experiments import setting
 from rnngrad.analyses.checking.slopes import complex_step, slopes
 from rnngrad.arithmetic.functions import ACTIVATIONS
-from rnngrad.core.forward import forward
 from rnngrad.arithmetic.scaled import Scaled, scaled
+from rnngrad.core.forward import forward
 
 
 @pytest.mark.parametrize("estimator", [estimates.central, estimates.one_sided])

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 import rnngrad
-from cli.running import SHEET, run
+from cli.running import run
 from rnngrad.analyses.sweep import result
 from rnngrad.analyses.sweeping import Setting
 from rnngrad.analyses.sweeping_cost import seconds_a_point, seconds_a_rate, seconds_a_zero
 from rnngrad.analyses.sweeping_run import plan, rows_of, zeros_of
 from rnngrad.analyses.sweeping_zeros import gaps
-from rnngrad.cli.executors import BLAS, Workers
+from rnngrad.cli.executors import Workers
 from rnngrad.cli.sweep_progress import Work
 from rnngrad.cli.sweep_run import run as run_sweep
 
@@ -119,31 +114,6 @@ def test_a_run_hears_of_every_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     done = run_sweep(whole, None, Workers(None, 1), quiet=True)
     assert done.result == result(whole, done.result.rows, done.result.zeros)
     assert len(heard) > 4
-
-
-BARE = """
-import os, sys
-from rnngrad.cli.main import main
-try:
-    main()
-except SystemExit as done:
-    assert not done.code
-print(len(os.listdir("/proc/self/task")), os.environ["OPENBLAS_NUM_THREADS"], file=sys.stderr)
-"""
-
-
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads where Linux does")
-@pytest.mark.parametrize(
-    "given", [{}, {"OPENBLAS_NUM_THREADS": "1"}, {"OPENBLAS_NUM_THREADS": "2"}]
-)
-def test_blas_stays_on_one_core_unless_told_otherwise(given: dict[str, str]) -> None:
-    """It reads its environment once, when NumPy is imported: a thread more would be there."""
-    env = {name: value for name, value in os.environ.items() if name not in BLAS}
-    command = [sys.executable, "-c", BARE, "sweep", SHEET, "--whh-scale", "1,2", "-q"]
-    done = subprocess.run(command, env=env | given, capture_output=True, text=True, check=True)
-    threads, variable = done.stderr.split()
-    assert variable == given.get("OPENBLAS_NUM_THREADS", "1")
-    assert int(threads) <= int(variable)
 
 
 def test_ten_million_points_of_500_units_are_not_overestimated() -> None:

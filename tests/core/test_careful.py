@@ -13,16 +13,16 @@ from oracles import gated_nets, gated_products, jacobian_products, nets
 from oracles.gated_nets import bare_net
 from oracles.plain import Net
 from oracles.spectrum import lyapunov_spectrum, spectrum_of
+from rnngrad.arithmetic.arrays import quietly
+from rnngrad.arithmetic.evaluation import run_wide, wide
+from rnngrad.arithmetic.functions import FUNCTIONS
+from rnngrad.arithmetic.scaled import Scaled, normal, scaled
 from rnngrad.core import careful, digits, lyapunov
 from rnngrad.core.arithmetic import SCALED
-from rnngrad.arithmetic.arrays import quietly
 from rnngrad.core.forward import forward
 from rnngrad.core.linear import LinearNet, linear_net
 from rnngrad.core.living import living
-from rnngrad.arithmetic.evaluation import run_wide, wide
-from rnngrad.arithmetic.functions import FUNCTIONS
 from rnngrad.core.nested import nested, scattered
-from rnngrad.arithmetic.scaled import Scaled, normal, scaled
 from rnngrad.core.switches import Switches
 
 

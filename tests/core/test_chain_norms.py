@@ -10,11 +10,11 @@ import pytest
 
 from oracles import jacobian_products, nets, plain
 from oracles.nets import bare_net
-from rnngrad.core import chain_norms, compression
 from rnngrad.arithmetic.arrays import quietly
+from rnngrad.arithmetic.scaled import Scaled, bands, log10_lengths, scaled, times
+from rnngrad.core import chain_norms, compression
 from rnngrad.core.chain_norms import Chain, exact_log10_norms, log10_norms
 from rnngrad.core.path_norms import log10_path_norms
-from rnngrad.arithmetic.scaled import Scaled, bands, log10_lengths, scaled, times
 from rnngrad.core.spectral_norms import ln_largest
 
 ATOL = 1e-8

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import rnngrad
+from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.core import chunks, forward, gru_passes, layers, lstm_passes
 from rnngrad.core.arithmetic import FLOATS
-from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.core.cells import LayerTrace
 from rnngrad.core.chunk_plans import Recurrence
 from rnngrad.core.gated_passes import WALKS

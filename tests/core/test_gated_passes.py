@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from oracles import gated_nets
+from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.core import forward, gru_passes, layers, lstm_passes
 from rnngrad.core.arithmetic import FLOATS
-from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.core.cells import LayerTrace
 from rnngrad.core.gated_passes import WALKS
 from rnngrad.core.gated_records import Back, Start, safe

@@ -1,7 +1,8 @@
-"""Deliberate mistakes in gated nets and stacks: each, planted in a cell's record, must be called.
+"""Deliberate mistakes in gated nets and stacks: each, planted in a cell, must be called.
 
 The mistakes are those that people make: gates in another order, z for 1 − z, a path left out. Each
-is one wrong function in the record of a cell, so that everything above it runs as it is.
+is another equation of the cell, or another partial in the graph of its step, so that everything
+above runs as it is.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,11 +19,12 @@ from oracles.compare import wrong_rows
 from oracles.conditioning import inexcusable
 from oracles.gated_nets import Plan
 from oracles.plain import Net
+from rnngrad.algebra.equations import read_cell
+from rnngrad.algebra.expressions import Add, Call, Mul, Name, Neg, Node
+from rnngrad.algebra.steps import BEFORE, NOW
 from rnngrad.analyses.quantities import Quantities
-from rnngrad.core.cells import CELLS, Advanced, Cell, PulledTerms, split
 from rnngrad.core.problem import Problem
 
-GRU, LSTM = CELLS["gru"], CELLS["lstm"]
 Mistake = Callable[[Problem], Problem]
 
 
@@ -32,22 +33,53 @@ def _net(cell: str, hidden: tuple[int, ...] = (3,)) -> Net:
     return gated_nets.drawn_net(np.random.default_rng(9), plan) | {"loss_weights": np.ones(5)}
 
 
-def _cell(**changed: Any) -> Mistake:
-    """Under another name, so that nothing faster than the record is taken for it."""
-    return lambda problem: replace(
-        problem, cell=problem.cell._replace(name="a cell with a mistake", **changed)
-    )
+def _equations(*changed: tuple[str, str]) -> Mistake:
+    """The cell with other equations, text for text."""
+
+    def planted(problem: Problem) -> Problem:
+        old = problem.cell.equations
+        texts = list(map(str, old.equations))
+        for right, wrong in changed:
+            assert sum(right in text for text in texts) == 1, (right, texts)
+            texts = [text.replace(right, wrong) for text in texts]
+        cell = replace(problem.cell, equations=read_cell("wrong", texts, old.state), own=True)
+        return replace(problem, cell=cell)
+
+    return planted
 
 
-def _terms(cell: Cell, change: Callable[..., tuple[Any, ...]]) -> Mistake:
-    """The cell's diagonals, changed; ``change`` gets the terms, the trace and the arithmetic."""
-    return _cell(
-        linearise=lambda trace, f, kind: change(cell.linearise(trace, f, kind), trace, kind)
-    )
+def _edge(target: str, source: str, factor: str) -> Mistake:
+    """The cell with another partial: the forward pass is right."""
+
+    def planted(problem: Problem) -> Problem:
+        step = problem.cell.step
+        at = [i for i, d in enumerate(step.diagonals) if (d.target, d.source) == (target, source)]
+        assert len(at) == 1
+        (equation,) = read_cell("factor", [f"h_t = {factor}"], ["h"]).equations
+        wrong = step.diagonals[at[0]]._replace(factor=_as_keys(equation.right))
+        diagonals = (*step.diagonals[: at[0]], wrong, *step.diagonals[at[0] + 1 :])
+        cell = replace(problem.cell, own=True)
+        cell.__dict__["step"] = step._replace(diagonals=diagonals)
+        return replace(problem, cell=cell)
+
+    return planted
 
 
-def _pull(cell: Cell, change: Callable[[Any, Any, PulledTerms], PulledTerms]) -> Mistake:
-    return _cell(pull=lambda terms, rows: change(terms, rows, cell.pull(terms, rows)))
+def _as_keys(node: Node) -> Node:
+    """a_i -> the pre-activation of gate i, h0 and c0 -> the state before, h1 and c1 -> it now."""
+    if isinstance(node, Name):
+        if node.head[:2] == "a_":
+            return Name(f"a.{node.head[2:]}", NOW)
+        return Name(node.head[0], BEFORE if node.head[1] == "0" else NOW)
+    if isinstance(node, Call):
+        return node._replace(argument=_as_keys(node.argument))
+    if isinstance(node, Neg):
+        return Neg(_as_keys(node.operand))
+    if isinstance(node, Mul):
+        return Mul(tuple(map(_as_keys, node.factors)))
+    if isinstance(node, Add):
+        return Add(tuple(map(_as_keys, node.terms)))
+    return node
 
 
 def _rolled_gates(order: tuple[int, ...]) -> Mistake:
@@ -65,90 +97,37 @@ def _rolled_gates(order: tuple[int, ...]) -> Mistake:
     return changed
 
 
-def _reset_before_the_product(u_x: Any, u_h: Any, state: Any, f: Any) -> Advanced:
-    """n = tanh(u_xn + u_hn): r is where the first papers had it, so not behind the product."""
-    right = GRU.advance(u_x, u_h, state, f)
-    a_r, a_z, _ = split(right.a, 3)
-    a_n = split(u_x, 3)[2] + split(u_h, 3)[2]
-    z = 1 / (1 + np.exp(-a_z))
-    return Advanced(
-        np.concatenate([a_r, a_z, a_n]), right.inner, ((1 - z) * f.f(a_n) + z * state[0],)
-    )
-
-
-def _z_exchanged(u_x: Any, u_h: Any, state: Any, f: Any) -> Advanced:
-    """h = z n + (1 − z) h_{t−1}, as Cho's paper has it."""
-    right = GRU.advance(u_x, u_h, state, f)
-    _, a_z, a_n = split(right.a, 3)
-    z = 1 / (1 + np.exp(-a_z))
-    return right._replace(state=(z * f.f(a_n) + (1 - z) * state[0],))
-
-
-def _h_without_tanh(u_x: Any, u_h: Any, state: Any, f: Any) -> Advanced:
-    right = LSTM.advance(u_x, u_h, state, f)
-    return right._replace(
-        state=(right.state[0] / np.tanh(right.state[1]) * right.state[1], right.state[1])
-    )
-
-
-def _none(entries: Any) -> Any:
-    """Zeros, in either kind of number."""
-    return entries + -entries
-
-
 GATES = {"dL_dh", "dL_dx", "dL_dW_xh", "dL_dW_hh", "dht_dhprev", "log10_chain"}
 
 MISTAKES: dict[str, tuple[str, Mistake, set[str]]] = {
     # forward
     "gru: gates z, r, n": ("gru", _rolled_gates((1, 0, 2)), GATES | {"h", "y", "losses"}),
     "lstm: gates i, g, f, o": ("lstm", _rolled_gates((0, 2, 1, 3)), GATES | {"h", "y"}),
-    "gru: z for 1 − z": ("gru", _cell(advance=_z_exchanged), GATES | {"h", "y"}),
-    "gru: r left out of n": ("gru", _cell(advance=_reset_before_the_product), GATES | {"h"}),
-    "lstm: h = o c": ("lstm", _cell(advance=_h_without_tanh), {"h", "y", "dL_dh", "dLt_dht"}),
-    # the terms
-    "gru: z for 1 − z in n's slope": (
-        "gru", _terms(GRU, lambda t, trace, kind: (
-            *t[:3], *(term * t[0] for term in t[3:]))), GATES | {"dL_db_xh"}),
+    "gru: z for 1 − z": ("gru", _equations(
+        ("(1 − z_t) ∘ n_t + z_t ∘ h_{t−1}", "z_t ∘ n_t + (1 - z_t) ∘ h_{t-1}")), GATES | {"h", "y"}),
+    "gru: r left out of n": ("gru", _equations(
+        ("r_t ∘ (W_hn h_{t−1} + b_hn)", "W_hn h_{t-1} + b_hn")), {"h", "y", "log10_chain"}),
+    "lstm: h = o c": ("lstm", _equations(("tanh(c_t)", "c_t")), {"h", "y", "dL_dh", "dLt_dht"}),
+    # the partials
+    "gru: z for 1 − z in n's slope": ("gru", _edge("h", "a.n", "σ(a_z) ∘ σ(a_n)"), GATES),
     "gru: the slope of z without h_{t−1} − n": (
-        "gru", _terms(GRU, lambda t, trace, kind: (
-            *t[:2], t[0] * kind.sigmoid(-split(trace.a, 3)[1]), *t[3:])), GATES | {"dL_db_xh"}),
+        "gru", _edge("h", "a.z", "σ(a_z) ∘ σ(-a_z)"), GATES | {"dL_db_xh"}),
     "gru: n − h_{t−1} for h_{t−1} − n": (
-        "gru", _terms(GRU, lambda t, trace, kind: (*t[:2], -t[2], *t[3:])), GATES | {"dL_db_hh"}),
+        "gru", _edge("h", "a.z", "(tanh(a_n) - h0) ∘ σ(a_z) ∘ σ(-a_z)"), GATES | {"dL_db_hh"}),
     "gru: r's slope without W_hn h + b_hn": (
-        "gru", _terms(GRU, lambda t, trace, kind: (
-            t[0], t[3] * kind.sigmoid(split(trace.a, 3)[0]) * kind.sigmoid(-split(trace.a, 3)[0]),
-            *t[2:])), GATES | {"dL_db_xh"}),
-    "gru: b_hh's n gate without r": (
-        "gru", _terms(GRU, lambda t, trace, kind: (*t[:4], t[3])), GATES | {"dL_db_hh"}),
-    "gru: one step late": (
-        "gru", _terms(GRU, lambda t, trace, kind: tuple(
-            term[np.maximum(np.arange(5) - 1, 0)] for term in t)), GATES),
-    "lstm: tanh's slope at c dropped": (
-        "lstm", _terms(LSTM, lambda t, trace, kind: (
-            t[0], kind.sigmoid(split(trace.a, 4)[3]), *t[2:])), GATES | {"dL_dc"}),
+        "gru", _edge("a.n", "a.r", "σ(a_r) ∘ σ(-a_r)"), GATES | {"dL_db_xh"}),
+    "gru: b_hh's n gate without r": ("gru", _edge("a.n", "a.n2", "1 + 0 a_r"), GATES | {"dL_db_hh"}),
+    "gru: z past the matrix is 1 − z": ("gru", _edge("h", "h⁻", "σ(-a_z)"), GATES),
+    "lstm: tanh's slope at c dropped": ("lstm", _edge("h", "c", "σ(a_o)"), GATES | {"dL_dc"}),
     "lstm: c_t for c_{t−1} in f's slope": (
-        "lstm", _terms(LSTM, lambda t, trace, kind: (
-            *t[:3], t[0] * kind.sigmoid(-split(trace.a, 4)[1]) * kind.of(trace.c[1:]), *t[4:])),
-        GATES | {"dL_dc", "dL_db_h"}),
+        "lstm", _edge("c", "a.f", "c1 ∘ σ(a_f) ∘ σ(-a_f)"), GATES | {"dL_db_h"}),
     "lstm: c for tanh(c) in o's slope": (
-        "lstm", _terms(LSTM, lambda t, trace, kind: (
-            *t[:5], kind.sigmoid(split(trace.a, 4)[3]) * kind.sigmoid(-split(trace.a, 4)[3])
-            * kind.of(trace.c[1:]))), GATES | {"dL_db_h"}),
-    "lstm: the forget gate is 1": (
-        "lstm", _terms(LSTM, lambda t, trace, kind: (
-            kind.of(np.ones_like(trace.a[:, :3])), *t[1:])), GATES | {"dL_dc"}),
-    # the way back
-    "gru: the path z past the matrix dropped": (
-        "gru", _pull(GRU, lambda t, rows, p: p._replace(kept=(None,))), GATES),
-    "lstm: c's own path dropped": (
-        "lstm", _pull(LSTM, lambda t, rows, p: p._replace(kept=(None, _none(rows[1])))),
-        (GATES | {"dL_dc"})),
-    "lstm: c reached through h alone": (
-        "lstm", _pull(LSTM, lambda t, rows, p: LSTM.pull(t, (rows[0], _none(rows[1])))),
-        GATES | {"dL_dc"}),
-    "lstm: h does not reach c": (
-        "lstm", _pull(LSTM, lambda t, rows, p: LSTM.pull(
-            (t[0], _none(t[1]), *t[2:]), rows)), GATES | {"dL_dc"}),
+        "lstm", _edge("h", "a.o", "c1 ∘ σ(a_o) ∘ σ(-a_o)"), GATES | {"dL_db_h"}),
+    "lstm: i for g in i's slope": (
+        "lstm", _edge("c", "a.i", "σ(a_i) ∘ σ(a_i) ∘ σ(-a_i)"), GATES | {"dL_db_h"}),
+    "lstm: the forget gate is 1": ("lstm", _edge("c", "c⁻", "1 + 0 a_f"), GATES | {"dL_dc"}),
+    "lstm: c's own path dropped": ("lstm", _edge("c", "c⁻", "0 a_f"), GATES | {"dL_dc"}),
+    "lstm: h does not reach c": ("lstm", _edge("h", "c", "0 a_o"), GATES | {"dL_dc"}),
 }  # fmt: skip
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from oracles import plain_passes
-from rnngrad.core import lyapunov_halves
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.arithmetic.scaled import scaled
+from rnngrad.core import lyapunov_halves
 
 
 def draw(steps: int, size: int, low: float) -> tuple[np.ndarray, np.ndarray]:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from oracles import plain_passes
-from rnngrad.core import chunks
-from rnngrad.arithmetic.functions import ACTIVATIONS, Activation
 from rnngrad.arithmetic.arrays import quietly
+from rnngrad.arithmetic.functions import ACTIVATIONS, Activation
+from rnngrad.arithmetic.scaled import Scaled
+from rnngrad.core import chunks
 from rnngrad.core.chunk_plans import Recurrence
 from rnngrad.core.rnn_passes import run_backward, run_forward, slopes_of, sure_slopes
-from rnngrad.arithmetic.scaled import Scaled
 
 Net = dict[str, np.ndarray]
 

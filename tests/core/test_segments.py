@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import rnngrad
-from rnngrad.core import segments
 from rnngrad.arithmetic.arrays import frozen
+from rnngrad.core import segments
 from rnngrad.core.problem import Problem
 
 STEPS, HIDDEN = 203, 6

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 import rnngrad
 from grading.conftest import scalar_net
 from grading.test_grammar import TREES
-from rnngrad.algebra.expressions import Node, written
+from rnngrad.algebra.expressions import Node
+from rnngrad.algebra.writing import written
 from rnngrad.analyses.grading.grade import Grader
 
 NORMAL = {"init": "normal"}

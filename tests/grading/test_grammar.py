@@ -6,23 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnngrad.algebra.expressions import (
-    Add,
-    Call,
-    Derivative,
-    Div,
-    FormulaError,
-    Index,
-    Mul,
-    Name,
-    Neg,
-    Node,
-    Number,
-    Power,
-    Series,
-    Transpose,
-    written,
-)
+from rnngrad.algebra.expressions import Add, Call, Derivative, Div, FormulaError, Index, Mul, Name, Neg, Node, Number, Power, Series, Transpose
+from rnngrad.algebra.writing import written
 from rnngrad.algebra.grammar import DEEPEST, parse, parse_one
 from rnngrad.algebra.tokens import LONGEST
 

@@ -134,7 +134,6 @@ def test_keys_that_say_nothing_of_the_net_are_told(tmp_path: Path) -> None:
     [
         ("weight_hh_l1", (4, 4), "is of layer 1, but the spec's net has 1 layer"),
         ("weight_hh_l0", (12, 4), "is 12×4: of a gru, but the spec's net is rnn"),
-        ("weight_hh_l0.grad", (4, 4), "ends in .grad; save gradients under the parameters'"),
     ],
 )
 def test_gradients_of_another_net(
@@ -143,6 +142,13 @@ def test_gradients_of_another_net(
     path = saved(tmp_path, **{key: np.ones(shape)})
     with pytest.raises(ModelFileError, match=words):
         gradients_from_model_file(path, asked=Asked(cell="rnn", layers=1))
+
+
+def test_keys_may_end_in_grad(tmp_path: Path) -> None:
+    arrays = {"rnn.weight_hh_l0.grad": np.ones((4, 4)), "fc.weight.grad": np.ones((2, 4))}
+    given = gradients_from_model_file(saved(tmp_path, **arrays), more={"fc.weight": "dL_dW_hy"})
+    assert set(given.arrays) == {"dL_dW_hh", "dL_dW_hy"}
+    assert given.unused == ()
 
 
 def test_what_is_absent_is_left_out(tmp_path: Path) -> None:

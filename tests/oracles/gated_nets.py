@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from oracles import gated_plain, nets, plain
 from oracles.plain import COMPLEX, Net
-from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.arithmetic.arrays import frozen
+from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.cells import CELLS
 from rnngrad.core.losses import LOSSES
 from rnngrad.core.outputs import OUTPUTS
@@ -89,7 +89,7 @@ def random_net(seed: int) -> Net:
     cell, depth = KINDS[seed % len(KINDS)]
     largest = LARGEST_SIZE if depth == 1 else LARGEST_SIZE - 1
     loss = str(rng.choice(sorted(LOSSES)))
-    output = LOSSES[loss].needs or str(rng.choice(sorted(OUTPUTS)))
+    output = LOSSES[loss].needs or str(rng.choice(nets.CLASSIC_OUTPUTS))
     plan = Plan(
         cell,
         tuple(int(n) for n in rng.integers(1, largest + 1, depth)),
@@ -156,7 +156,7 @@ def gated_nets(draw: st.DrawFn) -> Net:
     cell, depth = draw(st.sampled_from([kind for kind in KINDS if kind != ("rnn", 1)]))
     size = st.integers(1, 3)
     loss = draw(st.sampled_from(sorted(LOSSES)))
-    output = LOSSES[loss].needs or draw(st.sampled_from(sorted(OUTPUTS)))
+    output = LOSSES[loss].needs or draw(st.sampled_from(nets.CLASSIC_OUTPUTS))
     activation = draw(st.sampled_from(nets.CLASSIC)) if cell == "rnn" else "tanh"
     plan = Plan(
         cell,

@@ -11,7 +11,8 @@ HEAD = """\
 `rnngrad check SPEC --against FILE` checks somebody else's gradients: arrays by the names of
 [results.md](results.md) in a `.npz`, `.json` or `.yaml`; or a function, named
 `--against student.py:backward`, called as `backward(weights, inputs, targets, h_0)` and returning a
-dict of them. A function is code: it runs with your rights, and only because you name it.
+dict of them. A function is code: it runs with your rights, in a process of its own, and only
+because you name it ([check.md](check.md)).
 `--random 20` runs it on 20 random nets of the same kind as well, and reports the smallest on which
 it fails.
 

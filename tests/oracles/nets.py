@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from oracles import plain
 from oracles.plain import Net
-from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.arithmetic.arrays import frozen
+from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.cells import CELLS
 from rnngrad.core.losses import LOSSES
 from rnngrad.core.outputs import OUTPUTS
@@ -24,6 +24,7 @@ KINK = 1e-6
 
 CLASSIC = ("identity", "relu", "sigmoid", "softplus", "tanh")
 """The activations that every oracle has; the others are tested as functions."""
+CLASSIC_OUTPUTS = tuple(sorted((*CLASSIC, "softmax")))
 
 
 def problem_of(net: Net, name: str = "net") -> Problem:
@@ -85,7 +86,7 @@ def random_net(seed: int) -> Net:
 
 def _functions(rng: np.random.Generator) -> tuple[str, str, str]:
     loss = str(rng.choice(sorted(LOSSES)))
-    output = LOSSES[loss].needs or str(rng.choice(sorted((*CLASSIC, "softmax"))))
+    output = LOSSES[loss].needs or str(rng.choice(CLASSIC_OUTPUTS))
     return str(rng.choice(CLASSIC)), output, loss
 
 
@@ -179,7 +180,7 @@ def nets(draw: st.DrawFn) -> Net:
     """Any small net that the contract allows."""
     size = st.integers(1, LARGEST_SIZE)
     loss = draw(st.sampled_from(sorted(LOSSES)))
-    output = LOSSES[loss].needs or draw(st.sampled_from(sorted(OUTPUTS)))
+    output = LOSSES[loss].needs or draw(st.sampled_from(CLASSIC_OUTPUTS))
     return drawn_net(
         np.random.default_rng(draw(st.integers(0, 2**32 - 1))),
         steps=draw(st.integers(1, LARGEST_STEPS)),

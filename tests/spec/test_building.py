@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnngrad.core.problem import Problem
+from rnngrad.errors import SpecError
 from rnngrad.spec import load
 
 Loaded = Callable[..., Problem]
@@ -169,6 +170,73 @@ def test_overrides_go_before_the_source(loaded: Loaded) -> None:
     assert problem.x.tolist() == [[1], [-5], [3]]
     assert problem.h_0.tolist() == [0.5, 0.5]
     assert (problem.activation.name, problem.name, problem.seed) == ("relu", "a=b", 2)
+
+
+STARTER = """\
+sizes: {hidden: 2, inputs: 1}
+weights:
+  W_xh: {init: normal, std: 2}
+  W_hh: [[1, 0], [0, 1]]
+  W_hy: [[1, 2]]
+inputs: {random: normal, steps: 3, scale: 2}
+targets: {zeros: 3}
+h_0: [1, 2]
+"""
+LAYERS = """\
+weights: {layers: [{W_xh: {init: normal}, W_hh: {init: orthogonal, gain: 2}}]}
+sizes: {hidden: 2}
+inputs: [[1, 2], [3, 4]]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "name", "value"),
+    [
+        (STARTER, ["inputs.file=x.npy"], "x", [[5], [6], [7]]),
+        (STARTER, ["inputs.file=x.npz", "inputs.key=a"],
+         "x", [[5], [6], [7]]),
+        (STARTER, ["inputs.key=a", "inputs.file=x.npz"],
+         "x", [[5], [6], [7]]),
+        (STARTER, ["inputs.zeros=3"], "x", [[0]] * 3),
+        (STARTER, ["targets.file=x.npy"], "targets", [[5], [6], [7]]),
+        (STARTER, ["weights.W_hh.file=w.csv"], "W_hh", [[1, 2], [3, 4]]),
+        (STARTER, ["weights.W_xh.file=v.csv"], "W_xh", [[8], [9]]),
+        (STARTER, ["weights.W_hh.init=identity", "weights.W_hh.gain=3"], "W_hh", [[3, 0], [0, 3]]),
+        (STARTER, ["h_0.file=h.csv"], "h_0", [3, 4]),
+        (LAYERS, ["weights.layers.0.W_hh.file=w.csv"], "W_hh", [[1, 2], [3, 4]]),
+        (LAYERS, ["inputs.zeros=1", "sizes.inputs=2"], "x", [[0, 0]]),
+    ],
+)  # fmt: skip
+def test_an_override_of_an_arrays_form_takes_the_place_of_the_other(
+    loaded: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    text: str, overrides: list[str], name: str, value: Any,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", [[5.0], [6.0], [7.0]])
+    np.savez("x.npz", a=[[5.0], [6.0], [7.0]], b=[1.0])
+    for file, rows in {"w": "1,2\n3,4\n", "v": "8\n9\n", "h": "3\n4\n"}.items():
+        Path(f"{file}.csv").write_text(rows)
+    problem = loaded(text, *overrides)
+    found = problem.weights[name] if name[0] == "W" else getattr(problem, name)
+    np.testing.assert_array_equal(np.reshape(found, np.shape(value)), value)
+
+
+def test_two_forms_by_two_overrides_are_a_mistake(loaded: Loaded) -> None:
+    with pytest.raises(SpecError, match="unknown key 'zeros' in inputs"):
+        loaded(STARTER, "inputs.zeros=3", "inputs.file=x.npy")
+
+
+def test_a_form_elsewhere_is_no_form() -> None:
+    with pytest.raises(SpecError, match="unknown key 'file' in sizes"):
+        load({**NET, "sizes": {"hidden": 1}}, overrides=["sizes.file=x.npy"])
+
+
+def test_inits_own_spec_takes_a_file(loaded: Loaded, tmp_path: Path) -> None:
+    starter = (ROOT / "rnngrad" / "spec" / "starter.yaml").read_text(encoding="utf-8")
+    problem = loaded(starter)
+    np.save(tmp_path / "x.npy", 2.0 * problem.x)
+    changed = loaded(starter, f"inputs.file={tmp_path / 'x.npy'}")
+    np.testing.assert_array_equal(changed.x, 2.0 * problem.x)
 
 
 def test_an_override_of_a_random_sequence(loaded: Loaded) -> None:

@@ -309,8 +309,8 @@ def test_the_quote_is_cut_around_the_place(refused: Refused) -> None:
          "  inputs.steps=3\n         ^"),
         ("inputs.2=3", "--set:1:8: inputs is a list with indices 0 to 1, not '2'\n"
          "  inputs.2=3\n         ^"),
-        ("weights.W_hh.init=normal", "--set:1:14: weights.W_hh is 0.5, with no keys inside\n"
-         "  weights.W_hh.init=normal\n               ^"),
+        ("weights.W_hh.gain=2", "--set:1:14: weights.W_hh is 0.5, with no keys inside\n"
+         "  weights.W_hh.gain=2\n               ^"),
         ("nothing", "--set:1:1: must be key=value, such as activation=relu\n  nothing\n  ^"),
         ("=1", "--set:1:1: must be key=value, such as activation=relu\n  =1\n  ^"),
         ("h_0=", "--set:1:5: 'h_0' is given no value\n  h_0=\n      ^"),

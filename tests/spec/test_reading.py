@@ -88,7 +88,7 @@ def test_every_piece_has_a_place() -> None:
         (b"# nothing\n", "<stdin>: is empty; a spec needs at least weights: and inputs:"),
         (b"- 1\n", "<stdin>:1:1: the top level is a list; "
          "a spec is a mapping of keys, such as weights: and inputs:"),
-        (b"\xff\xfea\x00", "<stdin>: is a binary file, not a spec in YAML"),
+        (b"\x89PNG\x00", "<stdin>: is a binary file, not a spec in YAML"),
         (b"a: 1\nname: caf\xe9\n", "<stdin>:2:10: byte 0xe9 is not UTF-8; save the file as UTF-8"),
         (b"a: \x1b[31m\n", "<stdin>:1:4: the character \\x1b is not allowed; remove it"),
         (b"a: 1\n\tb: 2\n", "<stdin>:2:1: a tab cannot indent YAML; use spaces"),

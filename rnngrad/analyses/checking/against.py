@@ -8,10 +8,12 @@ explains that.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from rnngrad.analyses.checking.asking import EMPTY, IN_FLOAT64, of_a_batch
 from rnngrad.analyses.checking.comparing import (
     EPS,
     Compared,
@@ -24,9 +26,11 @@ from rnngrad.analyses.checking.comparing import (
 from rnngrad.analyses.checking.conditioning import Conditioning
 from rnngrad.analyses.checking.diagnosing import diagnose, named_exactly
 from rnngrad.analyses.checking.fitting import Case
+from rnngrad.analyses.checking.spelling import Read, note, read, two_of_one
 from rnngrad.analyses.checking.verdicts import Checked, Diagnosis, Verdict, worst
-from rnngrad.analyses.quantities import Passes, Quantities, Quantity
+from rnngrad.analyses.quantities import Passes, Quantities, Quantity, records
 from rnngrad.arithmetic.arrays import Array, quietly
+from rnngrad.core.cells import Cell
 from rnngrad.core.given import GivenArray, Mask, given, reshaped
 from rnngrad.core.problem import Problem
 from rnngrad.errors import QuantityError, UsageError
@@ -42,43 +46,100 @@ LOSS = Quantity(
 """L itself is no quantity of ``derive``, but whoever has gradients has it too."""
 
 
+def starts(cell: Cell) -> dict[str, Quantity]:
+    """Row 0 of ``dL_dh`` and ``dL_dc`` by itself, which is all that most people keep."""
+    found = (
+        Quantity(
+            f"dL_d{part}_0", (part,), f"∂L/∂{part}_0",
+            lambda passes, part=part: passes.backward.dL_ds[part][0],
+            first_step=None, needs_loss=True, part=part,
+        )
+        for part in cell.parts
+    )  # fmt: skip
+    return {record.name: record for record in found}
+
+
+Twice = Mapping[str, tuple[str, Any]]
+"""name -> the key of a second array of the same gradient, and that array"""
+
+
 def check_arrays(
-    problem: Problem, arrays: Mapping[str, GivenArray | Any], *, rtol: float | None = None
+    problem: Problem,
+    arrays: Mapping[str, GivenArray | Any],
+    twice: Twice = MappingProxyType({}),
+    *,
+    rtol: float | None = None,
+    framework: bool = False,
 ) -> list[Checked]:
     """A verdict for every array given, in the order of the contract's table; no others.
 
-    ``arrays`` maps the names of quantities (and ``loss``) to arrays of the shapes there. ``rtol``
-    is relative to the largest entry of the quantity, or of its step's row; 1e-9 by default, 1e-4
-    for a float32 array. Raises QuantityError for a name that does not exist, or not for this
-    problem, and UsageError where there is nothing to check.
+    ``arrays`` maps the names of quantities (and ``loss``), spelled as people do (``spelling.py``),
+    to arrays of the shapes there. ``rtol`` is relative to the largest entry of the quantity, or of
+    its step's row; 1e-9 by default, 1e-4 for a float32 array. Of a gradient that is given ``twice``
+    the worse counts. ``framework``: a framework wrote them, as it did where the names or the
+    problem's weights are its own. Raises QuantityError for a name that does not exist, or not for
+    this problem, or that stands for what another one stands for, and UsageError where there is
+    nothing to check.
     """
-    records = _records(problem, arrays)
-    passes = Passes(problem)
-    conditioning = Conditioning(passes)
+    readings, refused = _readings(problem, arrays)
+    if refused:
+        raise QuantityError(next(iter(refused.values())))
+    if not readings:
+        raise UsageError("there is nothing to check: no array was given")
+    written: dict[str, list[str]] = {}
+    for key, one in readings.items():
+        written.setdefault(one.name, []).append(key)
+    first = {name: arrays[keys[0]] for name, keys in written.items()}
+    again = {name: (keys[1], arrays[keys[1]]) for name, keys in written.items() if keys[1:]}
+    framework |= problem.trained is not None or any(one.of_torch for one in readings.values())
+    checked = {entry.name: entry for entry in _check(problem, first, rtol, framework)}
+    for name, (key, other) in {**again, **twice}.items():
+        checked[name] = _worse(checked[name], key, _check(problem, {name: other}, rtol)[0])
+    return [
+        entry._replace(note=", ".join(filter(None, (note(written[name], name), entry.note))))
+        for name, entry in checked.items()
+    ]
+
+
+def _worse(first: Checked, key: str, again: Checked) -> Checked:
+    """The worse verdict of two on the same gradient, the other under a key."""
+    if worst((first.verdict, again.verdict)) is first.verdict:
+        return first
+    reason = "; ".join(filter(None, (f"the array of {key}", again.reason)))
+    return again._replace(reason=reason)
+
+
+def _check(
+    problem: Problem, arrays: Mapping[str, Any], rtol: float | None, framework: bool = False
+) -> list[Checked]:
+    """The verdicts on arrays by the contract's names."""
+    conditioning = Conditioning(Passes(problem))
+    records = [record for name, record in _records(problem).items() if name in arrays]
     judged = [_judge(record, arrays[record.name], conditioning, rtol) for record in records]
     judged = _without_doubt(judged, conditioning)
-    told: dict[str, Diagnosis | None] = {}
-    if _of(judged, Verdict.FAIL):
-        told = diagnose(_of(judged, Verdict.FAIL), _of(judged, Verdict.PASS), conditioning)
-    return [one.checked._replace(diagnosis=told.get(one.checked.name)) for one in judged]
+    wrong, told = _of(judged, Verdict.FAIL), dict[str, Diagnosis | None]()
+    if wrong:
+        told = diagnose(wrong, _of(judged, Verdict.PASS), conditioning)
+    if framework and all(_is_wrong(one.checked) for one in judged):
+        told = of_a_batch(told)
+    return [_with(told.get(one.checked.name), one) for one in judged]
 
 
-def check_given(
-    problem: Problem,
-    arrays: Mapping[str, GivenArray | Any],
-    twice: Mapping[str, tuple[str, GivenArray]],
-    *,
-    rtol: float | None = None,
-) -> list[Checked]:
-    """``check_arrays``; of a gradient given ``twice``, the other under a key, the worse counts."""
-    checked = {entry.name: entry for entry in check_arrays(problem, arrays, rtol=rtol)}
-    for name, (key, other) in twice.items():
-        (again,) = check_arrays(problem, {name: other}, rtol=rtol)
-        first = checked[name]
-        if worst((first.verdict, again.verdict)) is not first.verdict:
-            reason = "; ".join(filter(None, (f"the array of {key}", again.reason)))
-            checked[name] = again._replace(reason=reason)
-    return list(checked.values())
+def _is_wrong(checked: Checked) -> bool:
+    """Whether it has the right shape and fails."""
+    return checked.verdict is Verdict.FAIL and checked.max_rel_error is not None
+
+
+def _with(diagnosis: Diagnosis | None, one: Judged) -> Checked:
+    """The verdict and its diagnosis; where none names a mistake, zeros are asked about."""
+    checked = one.checked._replace(diagnosis=diagnosis)
+    named = diagnosis is not None and (diagnosis.bug or diagnosis.candidates)
+    if checked.verdict is not Verdict.FAIL or named or one.case is None:
+        return checked
+    values = one.case.got.values
+    if checked.reason or not values.size or values.any():
+        return checked
+    return checked._replace(reason=EMPTY)
 
 
 class Judged(NamedTuple):
@@ -109,34 +170,36 @@ def _failed(one: Judged) -> Judged:
 
 
 def names_that_do_not_exist(problem: Problem, names: Iterable[str]) -> dict[str, str]:
-    """name -> why there is no such quantity, or not for this problem."""
-    quantities = Quantities(problem)
-    reasons = {}
-    for name in names:
-        try:
-            _record(quantities, name)
-        except QuantityError as error:
-            reasons[name] = str(error)
-    return reasons
+    """name -> why there is no such quantity, or not for this problem, or it is given twice."""
+    return _readings(problem, names)[1]
 
 
-def _record(quantities: Quantities, name: str) -> Quantity:
-    if name != LOSS.name:
-        return quantities.record(name)
-    if quantities.problem.loss is None:
-        raise QuantityError(
-            f"'loss' does not exist here: '{quantities.problem.name}' has no targets"
-        )
-    return LOSS
+def _readings(problem: Problem, names: Iterable[str]) -> tuple[dict[str, Read], dict[str, str]]:
+    """What each name stands for; name -> why it stands for nothing that could be checked."""
+    there = _records(problem)
+    found = {name: read(str(name), problem, there) for name in names}
+    readings = {name: one for name, one in found.items() if one is not None}
+    refused = {name: _why_not(problem, name) for name, one in found.items() if one is None}
+    for name, (meant, other) in two_of_one(readings).items():
+        refused[name] = f"'{name}' is {meant}, and so is '{other}'; give one of them"
+    return readings, refused
 
 
-def _records(problem: Problem, names: Iterable[str]) -> list[Quantity]:
-    """The records behind the names, in the order of the table, ``loss`` first."""
-    quantities = Quantities(problem)
-    wanted = {name: _record(quantities, name) for name in names}
-    if not wanted:
-        raise UsageError("there is nothing to check: no array was given")
-    return [wanted[name] for name in (LOSS.name, *quantities.names()) if name in wanted]
+def _why_not(problem: Problem, name: str) -> str:
+    if name in (LOSS.name, *starts(problem.cell)) and problem.loss is None:
+        return f"'{name}' does not exist here: '{problem.name}' has no targets"
+    try:
+        Quantities(problem).record(str(name))
+    except QuantityError as error:
+        return str(error)
+    raise AssertionError(f"{name} exists")
+
+
+def _records(problem: Problem) -> dict[str, Quantity]:
+    """The records of whatever may be given, in the order of the table, ``loss`` first."""
+    if problem.loss is None:
+        return records(problem)
+    return {LOSS.name: LOSS, **records(problem), **starts(problem.cell)}
 
 
 def _judge(
@@ -150,11 +213,14 @@ def _judge(
         return Judged(Checked(record.name, Verdict.FAIL, METHOD, reason=reason))
     with quietly():
         right = record.compute(conditioning.passes)
-        got = _in_shape(got, right.shape)
+        given_as, got = got.values.shape, _in_shape(got, right.shape)
         case = Case(record, got, right, rtol, None)
         if got.values.shape != right.shape:
             return Judged(_misshapen(record, got, problem), case)
-        return _compared(case._replace(compared=compare(got, right, record, rtol)), conditioning)
+        case = case._replace(compared=compare(got, right, record, rtol))
+        judged = _compared(case, conditioning)
+    words = _column(given_as, right.shape)
+    return judged._replace(checked=judged.checked._replace(note=words))
 
 
 def _compared(case: Case, conditioning: Conditioning) -> Judged:
@@ -184,11 +250,19 @@ def _relative(noise: Array, case: Case) -> Array:
 
 
 def _in_shape(got: GivenArray, shape: tuple[int, ...]) -> GivenArray:
-    """A single number for an array of one; a flat list typed for rows of one number each."""
+    """A single number for an array of one; a column or row for a vector; a flat list typed for rows
+    of one number each."""
     values = got.values
     single = values.ndim == 0 and int(np.prod(shape)) == 1
     flat = got.typed and values.ndim == 1 < len(shape) and values.shape == _long_sides(shape)
-    return reshaped(got, shape) if single or flat else got
+    return reshaped(got, shape) if single or flat or _column(values.shape, shape) else got
+
+
+def _column(given_as: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    """What is said of an (n, 1) or (1, n) for a vector of n; nothing of other shapes."""
+    if len(shape) != 1 or given_as not in ((*shape, 1), (1, *shape)):
+        return ""
+    return f"{_sides(given_as)} for {shape[0]} number{'' if shape[0] == 1 else 's'}"
 
 
 def _long_sides(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -248,9 +322,10 @@ def _within_noise(case: Case, wrong: Mask) -> tuple[Verdict, str]:
         )
     if not np.isfinite(estimate):
         return Verdict.INCONCLUSIVE, "rounding alone explains the difference from zero"
+    advice = f"; {IN_FLOAT64}" if case.got.eps > EPS else ""
     return Verdict.INCONCLUSIVE, (
         f"rounding alone, as this net amplifies it, is worth up to {estimate:.1e} here, "
-        "and explains the difference"
+        f"and explains the difference{advice}"
     )
 
 
@@ -259,5 +334,5 @@ def _unsure(case: Case, compared: Compared) -> str:
         return "the right numbers are beyond the range of float64 here"
     kept = narrow(case.got)
     if kept and not np.isfinite(case.got.values[compared.unsure]).all():
-        return f"the right numbers are beyond the range of {kept.name}"
+        return f"the right numbers are beyond the range of {kept.name}; {IN_FLOAT64}"
     return "right to the digits given, but fewer than three significant digits decide nothing"

@@ -113,7 +113,8 @@ _RECORDS = (
             hint="you gave the transpose of the array"),
     Mistake("scaled", "every entry times one factor c", "", wording.scaled,
             _nothing,
-            hint="every number is the same multiple of the right one", rank=2, reads_off="factor"),
+            hint="every number is the same multiple of the right one: a mean, a sum, a batch?",
+            rank=2, reads_off="factor"),
 )  # fmt: skip
 
 CATALOGUE: Mapping[str, Mistake] = MappingProxyType({r.bug: r for r in _RECORDS})

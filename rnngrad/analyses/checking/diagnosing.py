@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from rnngrad.analyses.checking.asking import LONELY, SINGLE, UNKNOWN, of_a_factor, of_float32
 from rnngrad.analyses.checking.catalogue import CATALOGUE, Mistake
 from rnngrad.analyses.checking.comparing import compare
 from rnngrad.analyses.checking.conditioning import Conditioning
@@ -36,8 +37,6 @@ from rnngrad.core.problem import Problem
 
 LARGEST_PATHS = 10_000
 """Entries of ``log10_paths`` beyond which no mistake is looked for in it."""
-
-UNKNOWN = "no known mistake gives these numbers"
 
 Fits = Mapping[str, Fit]
 """name of an array -> how one mistake fits it."""
@@ -180,15 +179,17 @@ def _told(case: Case, fits: list[Fit], problem: Problem) -> Diagnosis | None:
     if len(fits) == 1 and fits[0].rank < UNPROVEN:
         fit, mistake = fits[0], CATALOGUE[fits[0].bug]
         words = mistake.explain(_bite(case, fit, step, problem)) + _cited(mistake, problem)
+        if fit.factor is not None and fit.factor > 0:
+            words += of_a_factor(fit.factor, problem, 4.0 * case.tolerance)
         number = (fit.steps, fit.limit, fit.factor)
         return Diagnosis(fit.bug, words, fit.error, step, (), *number, agreed=fit.agreed)
     if fits:
         names = tuple(fit.bug for fit in fits)
         error = max(fit.error for fit in fits)
         return Diagnosis(None, _undecided(fits), error, step, names)
-    if step is None:
-        return None
-    return Diagnosis(None, UNKNOWN, None, step)
+    if of_float32(case):
+        return Diagnosis(None, SINGLE, None, step)
+    return None if step is None else Diagnosis(None, UNKNOWN, None, step)
 
 
 def _cited(mistake: Mistake, problem: Problem) -> str:
@@ -199,7 +200,7 @@ def _cited(mistake: Mistake, problem: Problem) -> str:
 
 def _undecided(fits: list[Fit]) -> str:
     if all(fit.rank >= UNPROVEN for fit in fits):
-        return "a single number is wrong, and that alone does not tell one mistake from another"
+        return LONELY
     return alike({fit.bug: CATALOGUE[fit.bug].looks_like for fit in fits})
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from rnngrad.analyses.checking.asking import UNKNOWN
 from rnngrad.analyses.checking.catalogue import CATALOGUE
-from rnngrad.analyses.checking.diagnosing import UNKNOWN, alike
-from rnngrad.analyses.checking.verdicts import Checked, Diagnosis, worst
+from rnngrad.analyses.checking.diagnosing import alike
+from rnngrad.analyses.checking.verdicts import Checked, Diagnosis, Verdict, worst
 
 COLUMNS = (
     "name",
@@ -27,6 +28,7 @@ COLUMNS = (
     "first_wrong_step",
     "candidates",
     "reason",
+    "note",
 )
 """One row a quantity, for CSV and JSON Lines; the diagnosis is spread out."""
 
@@ -63,6 +65,7 @@ def _quantity(entry: Checked) -> dict[str, object]:
         "got": finite_or_none(entry.got),
         "diagnosis": None if entry.diagnosis is None else _diagnosis(entry.diagnosis),
         "reason": entry.reason or None,
+        "note": entry.note or None,
     }
 
 
@@ -91,7 +94,10 @@ def finite_or_none(value: float | None) -> float | None:
 
 
 def _hidden(entry: Checked, hide: bool) -> Checked:
-    """Without the reference, its error and whatever would give it back."""
+    """Without the reference, its error and whatever would give it back; what cannot be decided has
+    no reference that could be shown."""
+    if entry.verdict is Verdict.INCONCLUSIVE:
+        entry = entry._replace(expected=None)
     if not hide:
         return entry
     diagnosis = None if entry.diagnosis is None else _hint(entry.diagnosis)

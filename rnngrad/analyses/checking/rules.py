@@ -292,4 +292,6 @@ def read(rules: Rules, name: str) -> Array:
         return _parameter(rules, of, int(number or 0))
     if base.startswith("dL_d") and of in cell.parts:
         return _part(rules, cell.parts.index(of))
+    if base.startswith("dL_d") and of.removesuffix("_0") in cell.parts:
+        return np.asarray(_part(rules, cell.parts.index(of.removesuffix("_0")))[0])
     return _READ[base](rules)

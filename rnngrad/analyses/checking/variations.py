@@ -85,7 +85,8 @@ class Variation(NamedTuple):
             return (base, "h") if base in cell.parts else (base,)
         if of in cell.parameters:
             return (base, PARAMETER)
-        return (base, STATE) if of == "h" or of in cell.parts else (base,)
+        of_state = of == "h" or of.removesuffix("_0") in cell.parts
+        return (base, STATE) if of_state else (base,)
 
 
 Slope = Callable[[Activation, Array], Array]
@@ -249,6 +250,9 @@ def _meets_otherwise(problem: Problem, one: LayerRules, new: LayerRules, name: s
 
 
 def _no_first_row(array: Array) -> Array:
+    """Zeros for row 0, or for all of what is row 0 by itself."""
+    if array.ndim == 1:
+        return np.zeros_like(array)
     return np.concatenate([np.zeros_like(array[:1]), array[1:]])
 
 

@@ -48,7 +48,7 @@ class Checked(NamedTuple):
 
     ``max_rel_error`` is relative to the largest entry of the quantity, or of its step's row; None
     where there is none (a wrong shape). ``worst_index`` is NumPy's. ``reason`` says why a verdict
-    is not a plain one.
+    is not a plain one, ``note`` how the array was given where that is not as the contract has it.
     """
 
     name: str
@@ -60,3 +60,4 @@ class Checked(NamedTuple):
     got: float | None = None
     diagnosis: Diagnosis | None = None
     reason: str = ""
+    note: str = ""

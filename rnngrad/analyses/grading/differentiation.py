@@ -60,7 +60,7 @@ class _Rules:
         return self.evaluator.of(node, self.binding)
 
     def of(self, node: Node) -> Array:
-        self.evaluator.spend()
+        self.evaluator.work.spend()
         if isinstance(node, Number):
             return np.zeros(())
         if isinstance(node, Name):
@@ -89,6 +89,7 @@ class _Rules:
         return self.evaluator.own(tangent(nets, top, self.key))
 
     def product(self, node: Mul) -> Array:
+        self.evaluator.work.spend(4 * len(node.factors))
         values = [self.value(factor) for factor in node.factors]
         total: Array = np.zeros(())
         for index, factor in enumerate(node.factors):
@@ -105,6 +106,10 @@ class _Rules:
     def series(self, node: Series) -> Array:
         if node.kind != "sum":
             raise FormulaError("the derivative of a ∏ is not read", node.at)
+        what = (self.key, self.held)
+        return self.evaluator.remembered(node, self.binding, what, lambda: self.summed(node))
+
+    def summed(self, node: Series) -> Array:
         from rnngrad.analyses.grading.evaluation import stepped
 
         start, stop = (stepped(end, self.binding, node.at) for end in (node.start, node.stop))

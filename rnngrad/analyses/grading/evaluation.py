@@ -11,36 +11,21 @@ answer is a gradient of a weight, a last factor x_k or h_{k−1} multiplies outw
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 
 import numpy as np
 
 from rnngrad.analyses.grading.differentiation import differentiate
-from rnngrad.algebra.expressions import (
-    Add,
-    Call,
-    Derivative,
-    Div,
-    FormulaError,
-    Index,
-    Mul,
-    Name,
-    Neg,
-    Node,
-    Number,
-    Power,
-    Series,
-    Transpose,
-    named,
-    written,
-)
+from rnngrad.algebra.expressions import Add, Call, Derivative, Div, FormulaError, Index, Mul, Name, Neg, Node, Number, Power, Series, Transpose, free_variables
+from rnngrad.algebra.writing import named, written
 from rnngrad.analyses.grading.nets import Key, Nets
 from rnngrad.analyses.grading.tangents import PARAMETERS, tangent
 from rnngrad.arithmetic.functions import ACTIVATIONS, Activation
 from rnngrad.arithmetic.arrays import Array, quietly
 
-MOST_WORK = 100_000
-"""Nodes that the evaluation of one formula may visit: Σ in Σ in ∏ multiply."""
+MOST_WORK = 110_000
+"""Nodes that may be visited to judge one answer, on all nets together: Σ in Σ in ∏ multiply.
+A double sum over 200 steps takes 100,000."""
 
 Binding = Mapping[str, int]
 
@@ -53,26 +38,49 @@ class UnreadError(Exception):
     """A formula that is read for scalars alone."""
 
 
-class Evaluator:
-    """Values on ``nets``: all nets as scalars, or net ``one`` with its vectors."""
+class Work:
+    """How many nodes may still be visited, on all nets of an answer together."""
 
-    def __init__(self, nets: Nets, one: int | None = None, *, outer: bool = False) -> None:
+    def __init__(self) -> None:
+        self.left = MOST_WORK
+
+    def spend(self, nodes: int = 1) -> None:
+        """Raises FormulaError where there is no more."""
+        self.left -= nodes
+        if self.left < 0:
+            raise FormulaError("too long to be graded: sums within sums over too many steps")
+
+
+class Evaluator:
+    """Values on ``nets``: all nets as scalars, or net ``one`` with its vectors.
+
+    A Σ or ∏ within another is computed once for the steps that it depends on; what is kept of it
+    keeps its nodes alive too, so that no other node can have its ``id``.
+    """
+
+    def __init__(
+        self, nets: Nets, one: int | None = None, *, outer: bool = False, work: Work | None = None
+    ) -> None:
         self.nets, self.one, self.outer = nets, one, outer
-        self.work = 0
+        self.work = work or Work()
+        self._known: dict[tuple[object, ...], tuple[Series, Array]] = {}
+        self._free: dict[int, tuple[Series, tuple[str, ...]]] = {}
+        self._partials: dict[tuple[Key, Key, bool], Array] = {}
 
     @property
     def scalar(self) -> bool:
         return self.one is None
 
     def value(self, node: Node, binding: Binding) -> Array:
-        """The value, (N,) or one net's own shape. Raises FormulaError, OrderError."""
-        self.work = 0
+        """The value, (N,) or one net's own shape. Raises FormulaError, OrderError, UnreadError."""
+        self._known.clear()
+        self._free.clear()
         with quietly():
             return self.of(node, binding)
 
     def of(self, node: Node, binding: Binding) -> Array:
         """The value of a node, on the way to the value of the whole."""
-        self.spend()
+        self.work.spend()
         if isinstance(node, Number):
             return np.asarray(float(node.text))
         if isinstance(node, Name):
@@ -90,11 +98,6 @@ class Evaluator:
         if isinstance(node, Series):
             return self.series(node, binding)
         return self.quotient_or_power(node, binding)
-
-    def spend(self) -> None:
-        self.work += 1
-        if self.work > MOST_WORK:
-            raise FormulaError("too much to compute: sums within sums over too many steps")
 
     # ------------------------------------------------------------------ names and steps
 
@@ -134,6 +137,13 @@ class Evaluator:
                 raise UnreadError("the derivative of an expression")
             return differentiate(self, node.top, node.bottom, binding)
         top = self.key(node.top, binding)
+        asked = (top, bottom, node.immediate)
+        if asked not in self._partials:
+            self._partials[asked] = self.partial(node, top, bottom)
+        return self._partials[asked]
+
+    def partial(self, node: Derivative, top: Key, bottom: Key) -> Array:
+        """∂top/∂bottom on the nets; computed once."""
         immediate = bottom[0] in PARAMETERS and top[0] in ("h", "a")
         if node.immediate and top[0] not in ("h", "a"):
             raise FormulaError("∂⁺ holds h_{t−1} fixed: it is for h_t and h̃_t", node.at)
@@ -143,6 +153,22 @@ class Evaluator:
         return self.own(tangent(self.nets, top, bottom, immediate=immediate))
 
     def series(self, node: Series, binding: Binding) -> Array:
+        """Σ or ∏, from its first step to its last."""
+        return self.remembered(node, binding, (), lambda: self.summed(node, binding))
+
+    def remembered(
+        self, node: Series, binding: Binding, what: Hashable, compute: Callable[[], Array]
+    ) -> Array:
+        """``what`` of a Σ or ∏, computed once for each step of each variable that is free in it."""
+        if id(node) not in self._free:
+            self._free[id(node)] = node, free_variables(node)
+        variables = self._free[id(node)][1]
+        key = (id(node), what, self.outer, *(binding.get(variable) for variable in variables))
+        if key not in self._known:
+            self._known[key] = node, compute()
+        return self._known[key][1]
+
+    def summed(self, node: Series, binding: Binding) -> Array:
         start, stop = (stepped(end, binding, node.at) for end in (node.start, node.stop))
         total: Array | None = None
         product = node.kind == "prod"

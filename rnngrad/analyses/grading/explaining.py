@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from rnngrad.analyses.grading.evaluation import Binding, OrderError, UnreadError, stepped
+from rnngrad.analyses.grading.evaluation import Binding, OrderError, UnreadError, Work, stepped
 from rnngrad.algebra.expressions import (
     Add,
     Call,
@@ -32,6 +32,7 @@ from rnngrad.algebra.expressions import (
     Power,
     Series,
     Transpose,
+    nodes,
 )
 from rnngrad.algebra.grammar import parse_one
 from rnngrad.analyses.grading.hints import Known, catalogue
@@ -46,7 +47,7 @@ FIT = 1e-8
 MOST_PIECES = 200
 """Summands that are looked at in one answer."""
 
-MOST_WORK = 200_000
+MOST_WORK = 60_000
 """Nodes that are visited to explain one answer."""
 
 MOST_STEPS = 8
@@ -102,19 +103,19 @@ class Explainer:
         self.paths = [sample.values(way.tree) for way in task.ways]
         self._ratios: dict[str, Array | None] = {}
         self._catalogues: dict[int, tuple[Bools, list[Known], Array]] = {}
-        self.pieces = self.work = 0
+        self.pieces = 0
 
     def explain(self, node: Node) -> Explanation:
         """What the formula consists of."""
-        self.pieces = self.work = 0
+        self.pieces, self.sample.work.left = 0, MOST_WORK
         return self._explain(node)
 
     def _explain(self, node: Node) -> Explanation:
         none = np.zeros(len(self.paths))
         self.pieces += 1
         try:
+            self.sample.work.spend(self._cost)
             values = self.sample.values(node)
-            self.work += sum(evaluator.work for evaluator, _ in self.sample.places)
         except (FormulaError, OrderError, UnreadError):
             return Explanation(none, unknown=1)
         if any(values.shape != path.shape for path in self.paths[:1]):
@@ -131,15 +132,24 @@ class Explainer:
 
     def _apart(self, node: Node) -> Explanation | None:
         """The node taken apart at the first sum whose summands can be explained."""
-        for summands in splits(node, self.sample.places[0][1]):
-            if self.pieces + len(summands) > MOST_PIECES or self.work > MOST_WORK:
-                return None
-            whole = Explanation(np.zeros(len(self.paths)))
-            for summand in summands:
-                whole.add(self._explain(summand))
-            if whole.found:
-                return whole
+        work = self.sample.work
+        try:
+            for summands in splits(node, self.sample.places[0][1], work):
+                if self.pieces + len(summands) > MOST_PIECES or work.left <= 0:
+                    return None
+                whole = Explanation(np.zeros(len(self.paths)))
+                for summand in summands:
+                    whole.add(self._explain(summand))
+                if whole.found:
+                    return whole
+        except FormulaError:  # no more work is to be spent
+            return None
         return None
+
+    @property
+    def _cost(self) -> int:
+        """What a fit to all paths and a look into the catalogue cost, in visits of nodes."""
+        return (1 if self.problem.steps > MOST_STEPS else 15) * len(self.paths)
 
     def _fit(self, values: Array) -> Array | None:
         """c with values = Σ_p c_p path_p, rounded where it is whole; None where there is none."""
@@ -217,38 +227,44 @@ class Explainer:
         return self._ratios[text]
 
 
-def splits(node: Node, binding: Binding) -> Iterator[tuple[Node, ...]]:
-    """The ways to write a node as a sum of others, by the distributive law."""
+def splits(node: Node, binding: Binding, work: Work) -> Iterator[tuple[Node, ...]]:
+    """The ways to write a node as a sum of others, by the distributive law.
+
+    Raises FormulaError where that is too much work.
+    """
+    work.spend()
     if isinstance(node, Add):
         yield node.terms
     elif isinstance(node, Neg):
-        yield from (tuple(map(Neg, terms)) for terms in splits(node.operand, binding))
+        yield from (tuple(map(Neg, terms)) for terms in splits(node.operand, binding, work))
     elif isinstance(node, Div):
         yield from (
-            tuple(Div(t, node.bottom) for t in terms) for terms in splits(node.top, binding)
+            tuple(Div(t, node.bottom) for t in terms) for terms in splits(node.top, binding, work)
         )
     elif isinstance(node, Power) and 2 <= node.exponent <= 4:
-        yield from splits(Mul((node.base,) * node.exponent), binding)
+        yield from splits(Mul((node.base,) * node.exponent), binding, work)
     elif isinstance(node, Series):
-        yield from _unrolled(node, binding)
+        yield from _unrolled(node, binding, work)
     elif isinstance(node, Mul):
         for index, factor in enumerate(node.factors):
             before, after = node.factors[:index], node.factors[index + 1 :]
-            for terms in splits(factor, binding):
+            for terms in splits(factor, binding, work):
+                work.spend(len(terms) * len(node.factors) // 10)
                 yield tuple(Mul((*before, term, *after)) for term in terms)
 
 
-def _unrolled(node: Series, binding: Binding) -> Iterator[tuple[Node, ...]]:
+def _unrolled(node: Series, binding: Binding, work: Work) -> Iterator[tuple[Node, ...]]:
     try:
         start, stop = (stepped(end, binding, node.at) for end in (node.start, node.stop))
     except FormulaError:
         return
     if 2 <= stop - start + 1 <= MOST_PIECES:
+        work.spend((stop - start + 1) * sum(1 for _ in nodes(node.body)))
         bodies = tuple(at_step(node.body, node.variable, s) for s in range(start, stop + 1))
         if node.kind == "sum":
             yield bodies
         else:
-            yield from splits(Mul(bodies), binding)
+            yield from splits(Mul(bodies), binding, work)
 
 
 def at_step(node: Node, variable: str, step: int) -> Node:

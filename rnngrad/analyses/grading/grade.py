@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -9,18 +10,12 @@ import numpy as np
 
 from rnngrad.analyses.checking.verdicts import Verdict
 from rnngrad.analyses.grading import numbers
-from rnngrad.analyses.grading.evaluation import OrderError, UnreadError
+from rnngrad.analyses.grading.evaluation import MOST_WORK, OrderError, UnreadError, Work
 from rnngrad.analyses.grading.explaining import Explainer
-from rnngrad.algebra.expressions import (
-    Derivative,
-    Div,
-    FormulaError,
-    Name,
-    Node,
-    nodes,
-    written,
-)
+from rnngrad.algebra.expressions import Derivative, Div, FormulaError, Name, Node, nodes
+from rnngrad.algebra.writing import written
 from rnngrad.algebra.grammar import parse
+from rnngrad.algebra.numbering import without_number
 from rnngrad.analyses.grading.points import HALF, OF, for_paths
 from rnngrad.analyses.grading.reference import Task, tasks
 from rnngrad.analyses.grading.sampling import (
@@ -58,6 +53,7 @@ class Grader:
         self.problem, self.hide = problem, hide
         self.tasks = tasks(problem)
         self.numbers = numbers.References(problem, rtol)
+        self.work = Work()
         self._subtasks: dict[str, _Subtask] = {}
 
     def grade(self, answers: Mapping[str, Answer]) -> tuple[Grade, ...]:
@@ -71,17 +67,26 @@ class Grader:
         number = numbers.bare(answer)
         if number is not None:
             points, verdict, said = self.numbers.judge(name, number, hide=self.hide)
-            return Grade(name, points, OF, verdict, said)
+            return Grade(name, points, OF, verdict, _noted(answer, points, said))
         try:
-            points, said = self._subtask(name).judge(parse(str(answer)))
+            sides, subtask = parse(str(answer)), self._subtask(name)
+            self.work.left = MOST_WORK
+            points, said = subtask.judge(sides)
         except FormulaError as error:
             return Grade(name, 0.0, OF, Verdict.FAIL, error.message, error.at, unread=True)
-        return Grade(name, points, OF, Verdict.PASS if points == OF else Verdict.FAIL, said)
+        verdict = Verdict.PASS if points == OF else Verdict.FAIL
+        return Grade(name, points, OF, verdict, _noted(answer, points, said))
 
     def _subtask(self, name: str) -> _Subtask:
         if name not in self._subtasks:
-            self._subtasks[name] = _Subtask(self.problem, self.tasks[name], self.hide)
+            self.work.left = sys.maxsize
+            task = self.tasks[name]
+            self._subtasks[name] = _Subtask(self.problem, task, self.hide, self.work)
         return self._subtasks[name]
+
+
+MOST_WITH_VECTORS = 3 * MOST_WORK
+"""Nodes that may be visited where an answer that is right for scalars is looked at with vectors."""
 
 
 class Judged(NamedTuple):
@@ -94,9 +99,9 @@ class Judged(NamedTuple):
 class _Subtask:
     """One subtask, with the nets on which its answers are compared."""
 
-    def __init__(self, problem: Problem, task: Task, hide: bool) -> None:
+    def __init__(self, problem: Problem, task: Task, hide: bool, work: Work) -> None:
         self.problem, self.task, self.hide = problem, task, hide
-        self.sample = scalar_sample(problem, task)
+        self.sample = scalar_sample(problem, task, work)
         self.explainer = Explainer(problem, task, self.sample)
         self.right = self.sample.values(task.asked)
         weights = [np.abs(path) for path in self.explainer.paths]
@@ -192,7 +197,8 @@ class _Subtask:
         if problem.inputs == problem.hidden == problem.outputs == 1:
             return Judged(OF)
         if self.vectors is None:
-            self.vectors = vector_sample(problem, self.task)
+            self.vectors = vector_sample(problem, self.task, self.sample.work)
+        self.sample.work.left = MOST_WITH_VECTORS
         try:
             if same_with_vectors(self.vectors, side, self.task.asked):
                 return Judged(OF)
@@ -203,6 +209,20 @@ class _Subtask:
             return Judged(OF)
         said = "right for scalars; with vectors the order of the factors, or a transpose, is wrong"
         return Judged(HALF, said if self.hide else f"{said} ({why})")
+
+
+def _noted(answer: Answer, points: float, said: str) -> str:
+    """What is said, and how a number in brackets behind the formula was taken."""
+    if not isinstance(answer, str):
+        return said
+    _, numbers, unsure = without_number(answer)
+    if unsure and points < OF:
+        note = f"{unsure} at the end is read as a factor; an equation's number is \\tag{{..}}"
+    elif numbers:
+        note = f"{' and '.join(numbers)} is read as an equation's number, not as a factor"
+    else:
+        return said
+    return f"{said}; {note}" if said else note
 
 
 def _which(equal_signs: int) -> str:

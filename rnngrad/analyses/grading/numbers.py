@@ -18,6 +18,7 @@ import numpy as np
 from rnngrad.analyses.checking.verdicts import Verdict, worst
 from rnngrad.analyses.derivation import derivation
 from rnngrad.algebra.latex import undressed
+from rnngrad.algebra.numbering import without_number
 from rnngrad.analyses.grading.points import OF
 from rnngrad.analyses.lines import Line
 from rnngrad.analyses.quantities import Quantities
@@ -42,7 +43,9 @@ def bare(answer: Answer) -> Answer | None:
     """A list, or a number without the dollars, box or full stop around it; None: a formula."""
     if not isinstance(answer, str):
         return answer
-    plain = undressed(answer).strip(" \t\r\n$") if len(answer) < 400 else answer
+    if len(answer) >= 400:
+        return None
+    plain = undressed(without_number(answer).text).strip(" \t\r\n$")
     return plain if is_number(plain) else None
 
 

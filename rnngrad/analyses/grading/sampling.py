@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.analyses.grading.evaluation import Binding, Evaluator, OrderError
+from rnngrad.analyses.grading.evaluation import Binding, Evaluator, OrderError, Work
 from rnngrad.algebra.expressions import FormulaError, Node
 from rnngrad.analyses.grading.nets import Nets, nets
 from rnngrad.analyses.grading.reference import Task
@@ -27,6 +27,7 @@ class Sample(NamedTuple):
     """Pairs of nets and bindings; ``values`` lays the values on all of them end to end."""
 
     places: tuple[tuple[Evaluator, Binding], ...]
+    work: Work
 
     def values(self, node: Node) -> Array:
         """The values, (number of them,). Raises FormulaError, also where one is not finite."""
@@ -43,21 +44,22 @@ class Sample(NamedTuple):
         return np.asarray(value, dtype=np.float64).ravel()
 
 
-def scalar_sample(problem: Problem, task: Task) -> Sample:
+def scalar_sample(problem: Problem, task: Task, work: Work) -> Sample:
     """Nets with I = H = O = 1, as on the sheet; with vectors for a softmax, which is 1 there."""
     count = 2 * len(task.ways) + SPARE
     if problem.output.elementwise is None:
-        return _vectors(problem, task, 6 + len(task.ways) // 2)
+        return _vectors(problem, task, 6 + len(task.ways) // 2, work)
     found = _nets(problem, task, count, (1, 1, 1))
-    return Sample(tuple((Evaluator(found), binding) for binding in bindings(task, found.steps)))
+    evaluator = Evaluator(found, work=work)
+    return Sample(tuple((evaluator, binding) for binding in bindings(task, found.steps)), work)
 
 
-def vector_sample(problem: Problem, task: Task) -> Sample:
+def vector_sample(problem: Problem, task: Task, work: Work) -> Sample:
     """Two nets with vectors and matrices."""
-    return _vectors(problem, task, 2)
+    return _vectors(problem, task, 2, work)
 
 
-def _vectors(problem: Problem, task: Task, count: int) -> Sample:
+def _vectors(problem: Problem, task: Task, count: int, work: Work) -> Sample:
     inputs, hidden, outputs = SEVERAL
     found = _nets(
         problem, task, count, (inputs, hidden, outputs if problem.has_readout else hidden)
@@ -65,10 +67,11 @@ def _vectors(problem: Problem, task: Task, count: int) -> Sample:
     outer = task.weight is not None
     return Sample(
         tuple(
-            (Evaluator(found, one, outer=outer), binding)
+            (Evaluator(found, one, outer=outer, work=work), binding)
             for one in range(count)
             for binding in bindings(task, found.steps)
-        )
+        ),
+        work,
     )
 
 

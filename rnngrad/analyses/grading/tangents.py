@@ -29,9 +29,12 @@ def tangent(nets: Nets, top: Key, bottom: Key, *, immediate: bool = False) -> Ar
         with quietly():
             return _immediate(nets, top, bottom).reshape(shape)
     if bottom not in nets.tangents:
+        nets.tangents[bottom] = {bottom: _eye(below)}
+    known = nets.tangents[bottom]
+    found = known.get(top)
+    if found is None:
         with quietly():
-            nets.tangents[bottom] = _tangents(nets, bottom)
-    found = nets.tangents[bottom].get(top)
+            found = _tangent(nets, top, bottom, known)
     return np.zeros(shape) if found is None else found.reshape(shape)
 
 
@@ -72,41 +75,62 @@ def _direct(nets: Nets, head: str, t: int, bottom: Key) -> Array:
     return np.zeros((nets.count, rows, size))
 
 
-def _tangents(nets: Nets, bottom: Key) -> dict[Key, Array]:
-    """By top: ∂top/∂bottom, (N, size of top, size of bottom)."""
+def _tangent(nets: Nets, top: Key, bottom: Key, found: dict[Key, Array]) -> Array | None:
+    """∂top/∂bottom, (N, size of top, size of bottom), out of ``found`` or into it; None: 0."""
+    head, t = top
+    if top not in found:
+        if head in ("a", "h"):
+            _states(nets, t, bottom, found)
+        elif top == ("L", 0):
+            found[top] = _total(nets, bottom, found)
+        elif head in ("o", "y", "L"):
+            value = _of_step(nets, head, t, bottom, found)
+            if value is not None:
+                found[top] = value
+    return found.get(top)
+
+
+def _total(nets: Nets, bottom: Key, found: dict[Key, Array]) -> Array:
+    parts = (_tangent(nets, ("L", t), bottom, found) for t in range(1, nets.steps + 1))
+    total = np.zeros((nets.count, 1, found[bottom].shape[2]))
+    return np.asarray(sum((part for part in parts if part is not None), total))
+
+
+def _states(nets: Nets, t: int, bottom: Key, found: dict[Key, Array]) -> None:
+    """∂a_s and ∂h_s up to step t, as far as they are missing; none before ``bottom`` comes in."""
+    head, first = bottom
+    if head in ("o", "y", "L", "W_hy", "b_y"):
+        return
+    first = first + 1 if head == "h" else max(first, 1)
+    done = t
+    while done >= first and ("h", done) not in found:
+        done -= 1
+    for s in range(max(done, first - 1) + 1, t + 1):
+        if ("a", s) not in found:
+            direct = 0.0 if bottom == ("h", s - 1) else _direct(nets, "a", s, bottom)
+            before = found.get(("h", s - 1))
+            found["a", s] = np.asarray(
+                direct if before is None else direct + nets.values["W_hh", 0] @ before
+            )
+        found["h", s] = _slope(nets, s)[:, :, None] * found["a", s]
+
+
+def _of_step(nets: Nets, head: str, t: int, bottom: Key, found: dict[Key, Array]) -> Array | None:
+    """∂ỹ_t, ∂y_t or ∂L_t of what it is computed from in its own step."""
     values = nets.values
-    found: dict[Key, Array] = {bottom: _eye(values[bottom])}
-    size = found[bottom].shape[2]
-    found.setdefault(("h", 0), np.zeros((nets.count, values["h", 0].shape[1], size)))
-    total = np.zeros((nets.count, 1, size))
-    for t in range(1, nets.steps + 1):
-        _one_step(nets, t, bottom, found)
-        total = total + found.get(("L", t), 0.0)
-    found.setdefault(("L", 0), total)
-    return found
-
-
-def _one_step(nets: Nets, t: int, bottom: Key, found: dict[Key, Array]) -> None:
-    """a_t, h_t, ỹ_t, y_t, L_t, in this order; ``bottom`` itself stands there already."""
-    values = nets.values
-    if ("a", t) not in found:
-        direct = 0.0 if bottom == ("h", t - 1) else _direct(nets, "a", t, bottom)
-        found["a", t] = direct + values["W_hh", 0] @ found["h", t - 1]
-    if ("h", t) not in found:
-        found["h", t] = _slope(nets, t)[:, :, None] * found["a", t]
-    if ("o", t) not in found:
-        found["o", t] = _readout(nets, t, bottom, found)
-    if ("y", t) not in found:
-        jacobian = nets.problem.output.jacobian(values["o", t], values["y", t])
-        found["y", t] = jacobian @ found["o", t]
-    if ("L", t) not in found and ("L", t) in values:
-        found["L", t] = _loss_slope(nets, t)[:, None, :] @ found["y", t]
-
-
-def _readout(nets: Nets, t: int, bottom: Key, found: dict[Key, Array]) -> Array:
-    if not nets.problem.has_readout:
-        return found["h", t]
-    return _direct(nets, "o", t, bottom) + nets.values["W_hy", 0] @ found["h", t]
+    if head == "o":
+        h = _tangent(nets, ("h", t), bottom, found)
+        if not nets.problem.has_readout:
+            return h
+        if bottom[0] in ("W_hy", "b_y"):
+            return _direct(nets, "o", t, bottom)
+        return None if h is None else values["W_hy", 0] @ h
+    if head == "y":
+        o = _tangent(nets, ("o", t), bottom, found)
+        jacobian = nets.problem.output.jacobian
+        return None if o is None else jacobian(values["o", t], values["y", t]) @ o
+    y = _tangent(nets, ("y", t), bottom, found) if ("L", t) in values else None
+    return None if y is None else _loss_slope(nets, t)[:, None, :] @ y
 
 
 def _loss_slope(nets: Nets, t: int) -> Array:

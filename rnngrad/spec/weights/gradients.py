@@ -3,14 +3,15 @@
     weight_ih_l{k} -> dL_dW_xh.{k}        bias_ih_l{k} -> dL_db_xh.{k} (gru)
     weight_hh_l{k} -> dL_dW_hh.{k}        bias_hh_l{k} -> dL_db_hh.{k} (gru)
 
-without the ``.{k}`` where there is one layer. A pre-activation of rnn and lstm holds b_ih + b_hh,
-so that both have the gradient of b_h: where they differ, one of them is wrong, and both are given.
-PyTorch adds them up in different orders, so they agree to rounding only.
+without the ``.{k}`` where there is one layer, and with or without ``.grad`` behind the key. A
+pre-activation of rnn and lstm holds b_ih + b_hh, so that both have the gradient of b_h: where they
+differ, one of them is wrong, and both are given. PyTorch adds them up in different orders, so they
+agree to rounding only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,9 +26,11 @@ from rnngrad.spec.weights.choosing import alike
 from rnngrad.spec.weights.gates import cell_of
 from rnngrad.spec.weights.layouts import open_store
 from rnngrad.spec.weights.records import ModelFileError, Store, several
-from rnngrad.spec.weights.torch_layout import Part, grouped
+from rnngrad.spec.weights.torch_layout import Part, part_of
 
 LAYOUT = "torch"
+SUFFIX = ".grad"
+"""What some write behind the parameter's name."""
 
 
 class Asked(NamedTuple):
@@ -62,7 +65,7 @@ def gradients_from_model_file(
     store = open_store(path, layout, name)
     keys = _keys(store, asked)
     for key, word in (more or {}).items():
-        there = [mine for mine in store.arrays if alike(key, mine)]
+        there = [mine for mine in store.arrays if alike(key, mine.removesuffix(SUFFIX))]
         keys |= {word: there[:1]} if there else {}
     arrays = {word: _given(store, found[0]) for word, found in keys.items()}
     places = {word: store.place(found[0]) for word, found in keys.items()}
@@ -72,6 +75,7 @@ def gradients_from_model_file(
         lambda word, message: f"{places.get(word, escaped(name))}: {message}",
         dict(_twice(store, keys, arrays)),
         tuple(key for key in store.arrays if key not in used),
+        framework=True,
     )
 
 
@@ -120,7 +124,7 @@ def _refuse_another_net(store: Store, parts: Mapping[str, Part], cell: str, laye
 
 def _net(store: Store, prefix: str | None) -> tuple[str, Mapping[str, Part]]:
     """The keys of the net that is meant: by its prefix, or the only one."""
-    groups = grouped(store.arrays)
+    groups = _groups(store.arrays)
     fitting = [key for key in groups if prefix is None or alike(prefix, key)]
     if len(fitting) == 1:
         return fitting[0], groups[fitting[0]]
@@ -130,6 +134,16 @@ def _net(store: Store, prefix: str | None) -> tuple[str, Mapping[str, Part]]:
     hint = "" if prefix is None else did_you_mean(prefix, list(groups)[:1000])
     which = "of a recurrent net" if prefix is None else f"under {shown(prefix)}"
     raise ModelFileError(f"{store.name} holds no gradients {which}{hint}; prefixes: {there}")
+
+
+def _groups(keys: Iterable[str]) -> dict[str, dict[str, Part]]:
+    """prefix -> key -> what it says of its net."""
+    found: dict[str, dict[str, Part]] = {}
+    for key in keys:
+        part = part_of(key.removesuffix(SUFFIX))
+        if part is not None:
+            found.setdefault(part.prefix, {})[key] = part
+    return found
 
 
 def _cell(store: Store, prefix: str, parts: Mapping[str, Part]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
+from rnngrad.spec.incoming import why_no_file
 from rnngrad.spec.npy import BROKEN, FileError, refuse_unreadable
 from rnngrad.spec.text import cut
 from rnngrad.spec.weights.records import ModelFileError
@@ -34,6 +35,8 @@ def checked(read: Callable[[], T], path: Path, name: str, suffixes: Iterable[str
 
 def looks_like(path: Path) -> str:
     """The suffix that a file's first bytes call for, or the empty string."""
+    if why_no_file(path):
+        return ""
     try:
         with path.open("rb") as stream:
             head = stream.read(9)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+from rnngrad.spec.incoming import why_no_file
 from rnngrad.spec.weights.records import ModelFileError
 
 SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
@@ -42,6 +43,8 @@ def _looks_pickled(path: Path) -> bool:
     A .safetensors begins with the length of its header, whose bytes may be those of a mark: it is
     told by the brace behind it.
     """
+    if why_no_file(path):
+        return False
     try:
         with path.open("rb") as stream:
             head, brace = stream.read(2), stream.read(7)[6:]

@@ -1,0 +1,285 @@
+"""What the report asks where no mistake is named: a mean, a batch, float32, not filled in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+import rnngrad
+from cli.running import run
+from rnngrad.analyses.checking.against import check_arrays
+from rnngrad.analyses.checking.document import document
+from rnngrad.analyses.checking.own import check_own
+from rnngrad.analyses.checking.verdicts import Checked, Verdict
+from rnngrad.core.problem import Problem
+from rnngrad.views.check import report
+from rnngrad.views.report import Screen
+from rnngrad.views.to_text import render
+
+TOTALS = ("dL_dW_xh", "dL_dW_hh", "dL_db_h", "dL_dW_hy", "dL_db_y")
+
+
+def net(seed: int = 3, **more: object) -> Problem:
+    rng = np.random.default_rng(seed)
+    spec: dict[str, object] = {
+        "weights": {
+            "W_xh": rng.normal(size=(4, 2)) / 2,
+            "W_hh": rng.normal(size=(4, 4)) / 2,
+            "W_hy": rng.normal(size=(3, 4)),
+        },
+        "inputs": rng.normal(size=(5, 2)),
+        "targets": rng.normal(size=(5, 3)),
+    }
+    return rnngrad.load(spec | more)
+
+
+def totals(problem: Problem) -> dict[str, np.ndarray]:
+    gradients = rnngrad.gradients(problem)
+    return {name: np.array(gradients[name]) for name in TOTALS}
+
+
+NET = net()
+RIGHT = totals(NET)
+
+
+def explained(problem: Problem, arrays: Mapping[str, Any], *, hidden: bool = False) -> set[str]:
+    """Every explanation of the report."""
+    quantities: Any = document(check_arrays(problem, arrays), hide_expected=hidden)["quantities"]
+    return {q["diagnosis"]["explanation"] for q in quantities if q["diagnosis"]}
+
+
+# ---------------------------------------------------------------- a factor
+
+SCALED = "every number is the same multiple of the right one: a factor too many or too few"
+
+
+@pytest.mark.parametrize(
+    ("factor", "asks"),
+    [
+        (1 / 3, "the factor is 1/O = 1/3: the mean over outputs, or over a batch of 3?"),
+        (1 / 15, "the factor is 1/(T·O) = 1/15: the mean over steps and outputs, "
+                 "or over a batch of 15?"),
+        (1 / 16, "the factor is 1/16: the mean over a batch of 16?"),
+        (5.0, "the factor is T = 5: the sum over steps, or over a batch of 5?"),
+        (15.0, "the factor is T·O = 15: the sum over steps and outputs, or over a batch of 15?"),
+        (16.0, "the factor is 16: the sum over a batch of 16?"),
+    ],
+)  # fmt: skip
+def test_a_factor_that_is_a_count_is_asked_about(factor: float, asks: str) -> None:
+    arrays = {name: factor * array for name, array in RIGHT.items()}
+    assert explained(NET, arrays) == {f"{SCALED}; {asks}"}
+    single = {name: (factor * array).astype(np.float32) for name, array in RIGHT.items()}
+    assert explained(NET, single) == {f"{SCALED}; {asks}"}
+
+
+def test_only_the_steps_that_count() -> None:
+    problem = net(loss_steps=[4, 5])
+    (told,) = explained(problem, {n: a / 6 for n, a in totals(problem).items()})
+    assert told.endswith("the factor is 1/6: the mean over steps that count and outputs, "
+                         "or over a batch of 6?")  # fmt: skip
+
+
+@pytest.mark.parametrize("factor", [0.37, 1.7, -16.0, 1.0001, 15.001, 1e-9, 1e9])
+def test_any_other_factor_is_not(factor: float) -> None:
+    assert explained(NET, {name: factor * array for name, array in RIGHT.items()}) == {SCALED}
+
+
+def test_hidden_the_question_is_the_same_whatever_the_factor() -> None:
+    words = set()
+    for factor in (1 / 3, 1 / 15, 1 / 16, 16.0, 0.37, 1.7):
+        words |= explained(NET, {n: factor * a for n, a in RIGHT.items()}, hidden=True)
+    (told,) = words
+    assert told == "every number is the same multiple of the right one: a mean, a sum, a batch?"
+
+
+# ---------------------------------------------------------------- a batch
+
+
+def of_a_batch(tmp_path: Path, count: int = 16) -> tuple[Path, dict[str, np.ndarray]]:
+    """A spec of the first of a batch of sequences, and the batch's own gradient: the mean."""
+    rng = np.random.default_rng(0)
+    model = {"rnn.weight_ih_l0": rng.normal(size=(4, 2)),
+             "rnn.weight_hh_l0": rng.normal(size=(4, 4)) / 2,
+             "rnn.bias_ih_l0": rng.normal(size=4), "rnn.bias_hh_l0": np.zeros(4),
+             "fc.weight": rng.normal(size=(1, 4)), "fc.bias": np.zeros(1)}  # fmt: skip
+    save_file(model, tmp_path / "net.safetensors")
+    x, t = rng.normal(size=(count, 5, 2)), rng.normal(size=(count, 5, 1))
+    np.save(tmp_path / "x.npy", x[0])
+    np.save(tmp_path / "t.npy", t[0])
+    spec = """\
+weights:
+  file: net.safetensors
+  layout: torch
+  W_hy: {file: net.safetensors, key: fc.weight}
+  b_y: {file: net.safetensors, key: fc.bias}
+loss_steps: last
+loss: mean_squared_error
+inputs: {file: x.npy}
+targets: {file: t.npy}
+"""
+    (tmp_path / "one.yaml").write_text(spec)
+    weights = {"W_xh": model["rnn.weight_ih_l0"], "W_hh": model["rnn.weight_hh_l0"],
+               "b_h": model["rnn.bias_ih_l0"], "W_hy": model["fc.weight"]}  # fmt: skip
+    each = [
+        totals(rnngrad.load({"weights": weights, "loss_steps": "last", "inputs": one, "targets": to,
+                             "loss": "mean_squared_error"}))
+        for one, to in zip(x, t, strict=True)
+    ]  # fmt: skip
+    mean = {name: sum(one[name] for one in each) / count for name in TOTALS}
+    return tmp_path / "one.yaml", mean
+
+
+KEYS = {"rnn.weight_ih_l0": "dL_dW_xh", "rnn.weight_hh_l0": "dL_dW_hh", "rnn.bias_ih_l0": "dL_db_h",
+        "rnn.bias_hh_l0": "dL_db_h", "fc.weight": "dL_dW_hy", "fc.bias": "dL_db_y"}  # fmt: skip
+QUESTION = (
+    "no known mistake gives these numbers, and nothing is right: is it the gradient of another "
+    "loss, such as a mean over steps or outputs, or of more sequences than this one, a batch?"
+)
+
+LONELY = "a single number is wrong, and that alone does not tell one mistake from another"
+"""b_y of one output."""
+
+
+def test_a_framework_s_file_that_fails_altogether_asks_for_a_batch(tmp_path: Path) -> None:
+    spec, mean = of_a_batch(tmp_path)
+    save_file({key: mean[name].astype(np.float32) for key, name in KEYS.items()},
+              tmp_path / "grads.safetensors")  # fmt: skip
+    done = run("check", "one.yaml", "--against", "grads.safetensors", "--json", cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    found = [q["diagnosis"] for q in json.loads(done.stdout)["quantities"]]
+    assert [d and d["explanation"] for d in found] == [QUESTION] * 4 + [LONELY]
+    done = run("check", "one.yaml", "--against", "grads.safetensors", cwd=tmp_path)
+    assert done.stdout.count("a batch?") == 1
+    done = run(
+        "check", "one.yaml", "--against", "grads.safetensors", "--hide-expected", "--json",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert [q["diagnosis"] for q in json.loads(done.stdout)["quantities"]] == [None] * 5
+    assert explained(rnngrad.load(spec), mean) == {
+        QUESTION,
+        LONELY,
+    }  # from Python, by the contract's names
+
+
+def test_pytorch_s_names_are_a_framework_s_too() -> None:
+    other = totals(net(4))
+    named = {"weight_ih_l0": other["dL_dW_xh"], "weight_hh_l0": other["dL_dW_hh"]}
+    assert explained(NET, named) == {QUESTION}
+
+
+def test_what_is_right_in_part_or_nobody_s_framework_is_not_asked() -> None:
+    other = totals(net(4))
+    assert explained(NET, other) == set()
+    partly = {"weight_ih_l0": other["dL_dW_xh"], "weight_hh_l0": RIGHT["dL_dW_hh"]}
+    assert explained(NET, partly) == set()
+    named = {"weight_ih_l0": 2.7 * RIGHT["dL_dW_xh"], "weight_hh_l0": 2.7 * RIGHT["dL_dW_hh"]}
+    assert explained(NET, named) == {SCALED}
+
+
+# ---------------------------------------------------------------- float32
+
+SINGLE = (
+    "these are numbers of float32, and off by no more than its rounding may grow to: compute and "
+    "save in float64"
+)
+
+
+NEARLY = 1 + 6e-4 * np.linspace(-1, 1, 16).reshape(4, 4)
+
+
+def entry(array: Any, name: str = "dL_dW_hh") -> Checked:
+    (found,) = check_arrays(NET, {name: array})
+    return found
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        pytest.param(RIGHT["dL_dW_hh"].astype(np.float32).astype(np.float64), id="widened"),
+        pytest.param((RIGHT["dL_dW_hh"] * NEARLY).astype(np.float32), id="float32"),
+    ],
+)
+def test_a_residual_of_float32_is_told(array: np.ndarray) -> None:
+    found = entry(array)
+    assert found.verdict is Verdict.FAIL
+    assert found.diagnosis is not None
+    assert found.diagnosis.explanation == SINGLE
+    hidden: Any = document([found], hide_expected=True)["quantities"]
+    assert hidden[0]["diagnosis"] is None
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        pytest.param(RIGHT["dL_dW_hh"] + 1e-7, id="float64"),
+        pytest.param((RIGHT["dL_dW_hh"] + 0.1).astype(np.float32), id="far off"),
+        pytest.param(np.round(RIGHT["dL_dW_hh"] * 64) / 64, id="few bits"),
+    ],
+)
+def test_other_residuals_are_not(array: np.ndarray) -> None:
+    found = entry(array)
+    assert found.verdict is Verdict.FAIL
+    assert found.diagnosis is None
+
+
+def test_a_float32_that_is_undecided_is_told() -> None:
+    rng = np.random.default_rng(0)
+    weights = {"W_xh": rng.normal(size=(20, 2)), "W_hh": rng.normal(size=(20, 20)) * 0.6}
+    chaotic = rnngrad.load({"weights": weights, "inputs": rng.normal(size=(60, 2)),
+                            "targets": rng.normal(size=(60, 20))})  # fmt: skip
+    right = rnngrad.gradients(chaotic)["dL_dW_hh"]
+    wrong = right * (1 + rng.normal(size=(20, 20)))
+    (found,) = check_arrays(chaotic, {"dL_dW_hh": wrong.astype(np.float32)})
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.reason.endswith("and explains the difference; compute and save in float64")
+
+
+# ---------------------------------------------------------------- not filled in
+
+
+def test_zeros_are_asked_about() -> None:
+    done = check_arrays(NET, {name: np.zeros_like(array) for name, array in RIGHT.items()})
+    assert {found.verdict for found in done} == {Verdict.FAIL}
+    assert {found.reason for found in done} == {"every number is 0: is it not filled in yet?"}
+
+
+def test_zeros_that_a_mistake_explains_or_that_are_right_are_not() -> None:
+    still = net(h_0=0.0, loss_steps=[1])
+    right = totals(still)
+    assert not right["dL_dW_hh"].any()
+    (found,) = check_arrays(still, {"dL_dW_hh": right["dL_dW_hh"]})
+    assert (found.verdict, found.reason) == (Verdict.PASS, "")
+
+
+# ---------------------------------------------------------------- what is not known is not expected
+
+
+def test_what_is_inconclusive_shows_no_expected(tmp_path: Path) -> None:
+    """A 2-layer gru with inputs of 1e6: the reference is out of reach, and was shown as 0."""
+    rng = np.random.default_rng(0)
+    sizes = ((60, 3), (60, 20))
+    layers = [{"W_xh": rng.normal(size=n), "W_hh": rng.normal(size=(60, 20))} for n in sizes]
+    spec = {
+        "cell": "gru",
+        "weights": {"layers": layers},
+        "inputs": 1e6 * rng.normal(size=(5, 3)),
+        "targets": rng.normal(size=(5, 20)),
+    }
+    checked = check_own(rnngrad.load(spec))
+    assert [one.name for one in checked if one.verdict is Verdict.INCONCLUSIVE] == ["dLt_dak"]
+    quantities: Any = document(checked)["quantities"]
+    (undecided,) = [q for q in quantities if q["verdict"] == "inconclusive"]
+    assert undecided["expected"] is None
+    assert undecided["got"] is not None
+    assert any(q["expected"] is not None for q in quantities)
+    shown = render(report(checked, heading=("own",), hide_expected=False), Screen())
+    words = " ".join("".join(shown).split())
+    assert "worst entry dLt_dak" in words
+    assert "got -0.54601" in words
+    assert "expected" not in words
