@@ -11,12 +11,11 @@ from rnngrad.algebra.steps import before
 from rnngrad.algebra.tape import tape_of
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.arithmetic import FLOATS
-from rnngrad.core.gated_passes import walks_of
-from rnngrad.core.gated_records import safe
 from rnngrad.core.linear import linear_layer, pull_layer
 from rnngrad.core.problem import Layer, Problem
 from rnngrad.core.terms import evaluated, terms_of
 from rnngrad.core.traces import Back, BackwardTrace, ForwardTrace, LayerTrace
+from rnngrad.core.walks import walks_of
 
 
 def through_layers(
@@ -79,12 +78,10 @@ def _stacked(problem: Problem, layer: Layer, place: int) -> Array:
 
 def _walk(problem: Problem, layer: Layer, share: LayerTrace, direct: Array) -> Back:
     """One layer from the last step with a loss back, so that what overflows after it cannot spoil
-    it; with as few calls as ``core.gated_passes`` needs, or step by step."""
+    it; with as few calls as ``core.walks`` needs, or step by step."""
     last = problem.last_step_with_loss
-    walks = walks_of(problem.cell)
-    if walks is not None and safe(share.values, last, problem.cell.name):
-        return walks.back(share, layer.weights["W_hh"], direct, last)
-    return step_by_step(problem, layer, share, direct, last)
+    found = walks_of(problem).back.run(layer, share, direct, last)
+    return step_by_step(problem, layer, share, direct, last) if found is None else found
 
 
 def step_by_step(
