@@ -104,10 +104,12 @@ class Back(NamedTuple):
     at: Mapping[str, Array]
     wide: Mapping[tuple[str, ...], Array] = MappingProxyType({})
 
-    def joined(self, keys: Sequence[str]) -> Array:
-        """Those of several keys side by side."""
-        found = self.wide.get(tuple(keys))
-        return side_by_side([self.at[key] for key in keys]) if found is None else found
+    def joined(self, keys: Sequence[str]) -> tuple[tuple[str, ...], Array]:
+        """Those of several keys side by side, in the order in which they lie."""
+        for names, rows in self.wide.items():
+            if len(names) == len(keys) and set(names) == set(keys):
+                return names, rows
+        return tuple(keys), side_by_side([self.at[key] for key in keys])
 
 
 class BackwardTrace(NamedTuple):
