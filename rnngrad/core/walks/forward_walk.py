@@ -9,20 +9,24 @@ which is looked at in the end; long walks that forget their start go in chunks (
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from rnngrad.algebra.equations import X
-from rnngrad.algebra.steps import Step, before, key_of, names_in
+from rnngrad.algebra import steps
+from rnngrad.algebra.steps import before, key_of, names_in
 from rnngrad.algebra.tape import tape_of
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.cells import Cell
+from rnngrad.core.chunk_plans import Costs, Recurrence, State, Step
+from rnngrad.core.chunks import advance
 from rnngrad.core.problem import Layer
 from rnngrad.core.traces import LayerTrace
 from rnngrad.core.walks.early import Block, Early, _runs, begun, early_slots, function
 from rnngrad.core.walks.fusing import Code, Layout, compiled, scheduled
-from rnngrad.core.walks.values import Lowering, Program, renamed
+from rnngrad.core.walks.values import LEAVES, Lowering, Program, renamed
 
 LARGEST = 700.0
 """e to it is a float, and so is a sum of two."""
@@ -188,6 +192,27 @@ class Forward:
             name for name in dict.fromkeys(line.split(" = ")[0] for line in early.lines) if name[:2] in ("W_", "c_"))], fill)
         self.called = [function(name) for name in self.code.functions]
 
+    # ------------------------------------------------------------------ chunks of time
+
+    @cached_property
+    def in_chunks(self) -> InChunks | None:
+        """The step of many rows at once; None where it is no recurrence of ``core.chunks``."""
+        program, values = self.program, self.program.values
+        groups = [group for group in self.plain.groups if group.op == "product"]
+        first = [g for g in groups if any(values[i].op == "before" for i in values[g.members[0]].args[0])]
+        if len(first) != 1 or any(values[v].op in LEAVES for _, v in self.states):
+            return None
+        members = sorted(first[0].members, key=self.plain.slots.__getitem__)
+        fixed = {m: (f"P_{values[m].size}", i) for i, m in enumerate(members)}
+        chains = [[v for _, v in of] for of in self.wide.values()]
+        layout = Layout(program, self.plain.groups, stored=chains, states=self.states, starts=self.starts,
+                        by_row=False, fixed=fixed)  # fmt: skip
+        given = {i: slot for i, slot in self.plain.slots.items() if slot[0][0] in "CG"}
+        if any(layout.slots.get(i, slot) != slot for i, slot in given.items()):
+            return None
+        (source,) = values[members[0]].args[0]
+        return InChunks(layout, self.cell.parts.index(values[source].args[0]), members)
+
     # ------------------------------------------------------------------ the walk
 
     def run(self, layer: Layer, starts: Mapping[str, Array], x: Array) -> LayerTrace | None:
@@ -213,7 +238,13 @@ class Forward:
                 B[f"S{i}"] = rows[block.start + 1 : block.stop + 1, np.newaxis]
                 B[f"B{i}"] = rows[block.start]
             self.begin(x[block], p, sizes, prepared, B)
-            walk(B, products, self.called)
+            done = 0
+            if block.stop - block.start >= FEWEST and self.in_chunks is not None:
+                done = self._chunked(B, products, sizes)
+                B = {name: rows[done:] if name[0] in "AGS" else rows for name, rows in B.items()}
+                B |= {f"B{i}": rows[block.start + done] for i, rows in enumerate(states.values())}
+            if done < block.stop - block.start:
+                walk(B, products, self.called)
         values, wide = {key: alone[name] for key, name in self.alone.items()}, {}
         for buffer, rows in kept.items():
             turned = self.turned[buffer]
@@ -227,8 +258,68 @@ class Forward:
         found = {key: values[self.keys.get(self.values[key], key)] for key in self.step.stored}
         return LayerTrace(x, states, found, wide)
 
+    def _chunked(self, B: dict[str, Any], products: Sequence[Any], sizes: Mapping[str, int]) -> int:
+        """How many steps of a block chunks of time have filled; the others are as they were."""
+        chunks = self.in_chunks
+        assert chunks is not None
+        rows = {b: B[b] for b in self.wide}
+        given = {"X" + b[1:]: of.copy() for b, of in rows.items()} | {b: of for b, of in B.items() if b[0] == "G"}
+        order = [chunks.source, *(i for i in range(len(self.states)) if i != chunks.source)]
+        parts = (*(B[f"S{i}"][:, 0] for i in order), *rows.values())
+        start = (*(B[f"B{i}"] for i in order), *(np.zeros(of.shape[1:]) for of in rows.values()))
+        names = [f"S{i}" for i in order] + list(rows)
+        numbers = {name: i for i, name in enumerate(self.code.products)}
+        stacks = {name: _by_block(products[i].__self__, _width(name, sizes)) for name, i in numbers.items()}
+        inner = [stacks[name] for name in chunks.code.products]
+        fixed = {b: of[np.newaxis] for b, of in B.items() if b[0] == "C"} | {"early": B["early"]}
 
-def _late(step: Step) -> frozenset[str]:
+        def prepare(p: Array, s: State) -> Step:
+            count = len(s[0])
+            buffers = fixed | chunks.memory(sizes, count) | dict(zip(names, s, strict=True))
+            buffers |= {name: buffers[name][:, np.newaxis] for name in names if name[0] == "S"}
+            buffers[chunks.product] = p.swapaxes(0, 1)
+            return chunks.functions["walk"](buffers, inner, self.called)
+
+        M_T = stacks[chunks.name]
+        costs = costs_of(M_T.size, sum(m.size for m in inner), M_T.shape[2], len(self.code.body), len(chunks.code.body))
+        r = Recurrence(M_T, chunks.functions["given"](given), start, parts, prepare, costs, carries=True)
+        done = advance(r)
+        for b, of in rows.items():
+            of[done:] = given["X" + b[1:]][done:]
+        return done
+
+
+class InChunks:
+    """A step of many rows at once: what the first product takes, its blocks and its code."""
+
+    def __init__(self, layout: Layout, source: int, members: Sequence[int]) -> None:
+        self.layout, self.source = layout, source
+        value = layout.program.values[members[0]]
+        self.name, self.product = f"{value.args[1]}_{value.size}", layout.fixed[members[0]][0]
+        self.code = Code(layout, by_row=False)
+        self.functions = compiled(self.code.text())
+
+    def memory(self, sizes: Mapping[str, int], rows: int) -> dict[str, Array]:
+        """Room for what is not kept; all rows of a slot are neighbours."""
+        return {b: of.swapaxes(0, 1) for b, of in memory_of(self.layout, sizes, rows).items()}
+
+
+def costs_of(entries: int, inner: int, units: int, calls: int, chunk_calls: int) -> Costs:
+    """Microseconds a step, from the size of the matrices, the units and the number of calls."""
+    every = entries + inner
+    return Costs(0.33 * calls + every / 9500, 0.55 * chunk_calls + every / 12000, units / 75 + every / 30000)
+
+
+def _by_block(M: Array, rows: int) -> Array:
+    """[W_1; W_2; …] -> (G, S, P), the transpose of each."""
+    return M.reshape(-1, rows, M.shape[1]).swapaxes(1, 2)
+
+
+def _width(name: str, sizes: Mapping[str, int]) -> int:
+    return sizes[name.partition("_")[2]]
+
+
+def _late(step: steps.Step) -> frozenset[str]:
     """The definitions that depend on the state before."""
     reached = {before(part) for part in step.state}
     for one in step.definitions:
@@ -281,10 +372,10 @@ def _length(sizes: Mapping[str, int], buffer: str) -> int:
     return sizes[buffer.partition("_")[2]]
 
 
-def memory_of(layout: Layout, sizes: Mapping[str, int]) -> dict[str, Array]:
+def memory_of(layout: Layout, sizes: Mapping[str, int], *rows: int) -> dict[str, Array]:
     """Room for what is not kept."""
     return {
-        buffer: np.empty((count, _length(sizes, buffer)))
+        buffer: np.empty((count, *rows, _length(sizes, buffer)))
         for buffer, count in layout.counts.items()
         if buffer[0] == "W"
     }

@@ -136,8 +136,12 @@ class Layout:
             before = next((i for i, v in enumerate(self.program.values)
                            if v.op == "before" and v.args[0] == part), None)  # fmt: skip
             used = before in self.states.values() or self.program.values[value].op == "product"
-            if value in where and not used and self.last.get(before, -1) <= where[value]:
+            if value not in where or used or self.last.get(before, -1) > where[value]:
+                continue
+            beside = [m for m in self.groups[where[value]].members if m != value]
+            if not any(before in self.program.operands(m) for m in beside):
                 self.in_place.add(part)
+        self.steady = {self.states[part] for part in self.in_place}
         self.movable = self.in_place if self.by_row and self.moving else set()
         for part, value in self.states.items():
             if part in self.movable and value not in self.kept:
@@ -223,6 +227,8 @@ class Layout:
             return
         places = sorted(chain.index(i) for i in present)
         missing = [i for i in roots if i not in self.chains]
+        if any(i not in self.steady for i in missing if i in self.states.values()):
+            return
         if places != list(range(places[0], places[-1] + 1)) or not missing:
             return
         if any(self.program.values[i].op == "before" for i in missing) and self.kept & set(chain):
@@ -263,6 +269,8 @@ class Layout:
             parts = list(self.states)
             if value.op == "number" or value.size is None:
                 self.slots[root] = ("number", root)
+            elif value.op == "before" and not self.by_row:
+                self.slots[root] = self._before_slot(value.args[0])
             elif value.op == "before" and value.args[0] not in self.movable:
                 self.slots[root] = (f"B{parts.index(value.args[0])}", 0)
             elif root in self.starts.values() and value.op in ("ahead", "const"):
@@ -283,6 +291,16 @@ class Layout:
                     for place, one in enumerate(chain):
                         self.slots[one] = (buffer, start + place)
         self.slots[i] = self.slots[root]
+
+
+    def _before_slot(self, part: str) -> Slot:
+        """Where a part of the state stands before a step that is taken in place."""
+        value = self.states[part]
+        if self.program.values[value].op not in LEAVES:
+            self._place(value)
+            if self.slots[value][0][0] == "A":
+                return self.slots[value]
+        return (f"S{list(self.states).index(part)}", 0)
 
 
 class Run(NamedTuple):
@@ -345,6 +363,8 @@ class Code:
         self.scalars: list[int] = []
         self.products: dict[str, int] = {}
         for group in layout.groups:
+            if all(member in layout.fixed for member in group.members):
+                continue
             if group.op == "product":
                 self._product(group)
             else:
@@ -425,7 +445,7 @@ class Code:
             if self.by_row:
                 return f"b{buffer[1:]}"
             buffer = "S" + buffer[1:]
-        memory = buffer[0] in "WC" or (not self.by_row and buffer[0] in "AS")
+        memory = buffer[0] in "WCP" or (not self.by_row and buffer[0] in "AS")
         alone = count == 1 and flat
         if memory and self.by_row:
             reach = f"{buffer}[{first}:{stop}" + (f":{distance}]" if distance > 1 else "]")
