@@ -9,6 +9,7 @@ does, with the factors multiplied ahead.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,30 @@ from rnngrad.algebra.steps import before, names_in
 from rnngrad.algebra.tape import tape_of
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.cells import Cell
+from rnngrad.core.chunk_plans import Recurrence, State, Step
+from rnngrad.core.chunks import advance
 from rnngrad.core.problem import Layer
 from rnngrad.core.traces import Back, LayerTrace
 from rnngrad.core.walks.early import Block, Early, early_slots, function
-from rnngrad.core.walks.forward_walk import BLOCK, LARGEST, Forward, _length, blocks, memory_of
+from rnngrad.core.walks.forward_walk import (
+    BLOCK,
+    FEWEST,
+    LARGEST,
+    Forward,
+    InChunks,
+    _length,
+    blocks,
+    costs_of,
+    memory_of,
+)
 from rnngrad.core.walks.fusing import Code, Layout, compiled, scheduled
-from rnngrad.core.walks.values import Lowering, Program, renamed
+from rnngrad.core.walks.values import LEAVES, Lowering, Program, renamed
 
 IN_CACHE = 2**13
 """Numbers of h taken together where several functions follow one another."""
+
+KEPT = "kept"
+"""What comes to a part of the state besides products, until these are taken."""
 
 Edge = tuple[str, str]
 """(target, source)"""
@@ -42,19 +58,30 @@ class Backward:
         self.edges = _rerouted(self.cell)
         self.program = Program()
         self.at: dict[str, int] = {}
+        self.besides: list[int] = []
         self.diagonals: dict[int, Edge] = {}
-        self.states = self._values()
+        self.states = self._values(None)
         self._arrange()
         self.terms = Diagonals(self)
 
     # ------------------------------------------------------------------ values
 
-    def _values(self) -> list[tuple[str, int]]:
+    def _values(self, turned: str | None) -> list[tuple[str, int]]:
+        """New value of each part; of ``turned`` what comes by products is taken at the beginning of
+        the step that follows, with what comes besides kept till then."""
         program, cell, of = self.program, self.cell, self.step.sizes
+        self.at = {}
         sources = {source for (_, source) in self.edges} | {g.source for g in cell.groups}
         into: dict[str, list[int]] = {}
         for i, part in enumerate(cell.parts):
-            if before(part) in sources:
+            if part == turned:
+                whole = program.put("given", "product", size=of[part])
+                if self.besides:
+                    whole = program.op("add", whole, program.put("before", KEPT, size=of[part]))
+                else:
+                    whole = program.copy(whole)
+                into[part] = [whole]
+            elif before(part) in sources:
                 into.setdefault(part, []).append(program.put("before", part, size=of[part]))
             if not i:
                 into.setdefault(part, []).append(program.put("given", "direct", size=of[part]))
@@ -68,9 +95,16 @@ class Backward:
                     into.setdefault(source, []).append(self._through(total, (target, source), factor))
         states = []
         for part in cell.parts:
+            besides = into.get(before(part), [])
+            if part == turned:
+                states.append((part, whole))
+                if besides:
+                    states.append((KEPT, program.folded("add", besides)))
+                continue
             total = self._total(before(part), into)
             if total is not None:
                 states.append((part, total))
+                self.besides = besides if before(part) in cell.by_source else self.besides
         return states
 
     def _through(self, row: int, edge: Edge, factor: Node) -> int:
@@ -105,32 +139,39 @@ class Backward:
     # ------------------------------------------------------------------ slots and code
 
     def _arrange(self) -> None:
-        program, cell = self.program, self.cell
-        values, of = program.values, self.step.sizes
+        program, cell, of = self.program, self.cell, self.step.sizes
         targets: dict[str, list[int]] = {}
         for place, group in enumerate(cell.groups):
             for key in group.targets:
                 targets.setdefault(key, []).append(place)
-        order = sorted((key for key in targets if key in self.at), key=lambda k: (targets[k][0], targets[k][-1], self.at[k]))
-        taken: dict[int, str] = {}
-        for key in order:
-            if values[self.at[key]].op in ("given", "before") or self.at[key] in taken and False:
-                self.at[key] = program.copy(self.at[key])
-            taken.setdefault(self.at[key], key)
-        self.stored = {key: self.at[key] for key in order}
-        chains: dict[str, list[int]] = {}
-        for value, key in taken.items():
-            chains.setdefault(of[key], []).append(value)
+        self.targets = targets
+        self.stored, self.chains = self._chains(targets)
+        taken = [v for chain in self.chains for v in chain]
         groups = scheduled(program, [*taken, *(v for _, v in self.states)])
         leaves = {leaf: "D" for leaf in self.diagonals}
         direct = program.put("given", "direct", size=of[cell.parts[0]])
-        self.layout = Layout(program, groups, stored=list(chains.values()), states=self.states, closed=False, moving=False,
+        self.layout = Layout(program, groups, stored=self.chains, states=self.states, closed=False, moving=False,
                              given=leaves, fixed={direct: (f"E_{of[cell.parts[0]]}", 0)})  # fmt: skip
         self.code = Code(self.layout, by_row=True)
         self.walk = compiled(self.code.text())["walk"]
         self.prepare, self.early = prepared(program, self.layout, self.code, self._stacks(), ".T.dot")
         self.called = [function(name) for name in self.code.functions]
         self.wide = list(self._side_by_side())
+
+    def _chains(self, targets: Mapping[str, list[int]]) -> tuple[dict[str, int], list[list[int]]]:
+        """What matrices bring about, by key, and in the order in which it shall lie."""
+        program, of = self.program, self.step.sizes
+        values = program.values
+        order = sorted((key for key in targets if key in self.at), key=lambda k: (targets[k][0], targets[k][-1], self.at[k]))
+        taken: dict[int, str] = {}
+        for key in order:
+            if values[self.at[key]].op in ("given", "before"):
+                self.at[key] = program.copy(self.at[key])
+            taken.setdefault(self.at[key], key)
+        chains: dict[str, list[int]] = {}
+        for value, key in taken.items():
+            chains.setdefault(of[key], []).append(value)
+        return {key: self.at[key] for key in order}, list(chains.values())
 
     def _stacks(self) -> list[list[list[Block]]]:
         """For each product of the code the matrices of each source, in the order of the slots."""
@@ -176,7 +217,13 @@ class Backward:
             for i, (name, _) in enumerate(self.states):
                 B[f"S{i}"] = states[name][part][::-1, np.newaxis]
                 B[f"B{i}"] = states[name][part.stop]
-            self.walk(B, products, self.called)
+            n, done = part.stop - part.start, 0
+            if n >= FEWEST and self.in_chunks is not None:
+                done = self._chunked(B, products, kept, states, part.stop, sizes)
+                B = {name: rows[done:] if name[0] in "ADES" else rows for name, rows in B.items()}
+                B |= {f"B{i}": states[name][part.stop - done] for i, (name, _) in enumerate(self.states)}
+            if done < n:
+                self.walk(B, products, self.called)
         for part in set(self.cell.parts) - {name for name, _ in self.states}:
             states[part][...] = 0.0
         at, wide = {}, {}
@@ -189,6 +236,89 @@ class Backward:
             wide[names] = rows.reshape(T + 1, -1)[:T, first * n : (first + len(names)) * n]
         return Back(states, at, wide)
 
+    # ------------------------------------------------------------------ chunks of time
+
+    @cached_property
+    def in_chunks(self) -> BackInChunks | None:
+        """The step of many rows at once; None where it is no recurrence of ``core.chunks``."""
+        cell, layout = self.cell, self.layout
+        through = [part for part in cell.parts if before(part) in cell.by_source]
+        rows = [buffer for buffer in layout.counts if buffer[0] == "A"]
+        if len(through) != 1 or len(rows) != 1 or through[0] not in dict(self.states):
+            return None
+        (part,), (buffer,) = through, rows
+        kept = self.at, self.stored, self.chains
+        turned = self._values(part)
+        stored, chains = self._chains(self.targets)
+        self.at, self.stored, self.chains = kept
+        direct = self.program.put("given", "direct", size=self.step.sizes[cell.parts[0]])
+        product = self.program.put("given", "product", size=self.step.sizes[part])
+        fixed = {i: slot for i, slot in layout.slots.items() if slot[0][0] in "DEC"}
+        fixed |= {direct: layout.slots[direct], product: (f"P_{self.step.sizes[part]}", 0)}
+        groups = scheduled(self.program, [*(v for chain in chains for v in chain), *(v for _, v in turned)])
+        found = Layout(self.program, groups, stored=chains, states=turned, closed=False, moving=False,
+                       by_row=False, fixed=fixed)  # fmt: skip
+        same = all(found.slots[v] == layout.slots[self.stored[key]] for key, v in stored.items())
+        same &= found.counts[buffer] == layout.counts[buffer]
+        for name, value in turned:
+            if name in dict(self.states):
+                slot = found.slots[value], layout.slots[dict(self.states)[name]]
+                same &= slot[0] == slot[1] or slot[0][0][0] == slot[1][0][0] == "S"
+        targets = sorted(found.slots[stored[key]] for key in dict.fromkeys(cell.groups[cell.by_source[before(part)]].targets))
+        same &= targets == [(buffer, targets[0][1] + i) for i in range(len(targets))]
+        if not same or any(self.program.values[v].op in LEAVES for _, v in turned):
+            return None
+        name = next(n for n in self.code.products if n.startswith(f"{cell.by_source[before(part)]}."))
+        return BackInChunks(found, buffer, part, turned, name, (targets[0][1], targets[-1][1] + 1))
+
+    def _chunked(self, B: dict[str, Any], products: Sequence[Any], kept: Mapping[str, Array],
+                 states: Mapping[str, Array], stop: int, sizes: Mapping[str, int]) -> int:  # fmt: skip
+        """How many steps of a block, from step ``stop`` back, chunks of time have filled."""
+        chunks = self.in_chunks
+        assert chunks is not None
+        rows, last = B[chunks.buffer], kept[chunks.buffer][stop]
+        count, n = rows.shape[1:]
+        T = len(rows)
+        part = states[chunks.part]
+        names, parts, start = [], [], []
+        for i, (name, value) in enumerate(chunks.states):
+            if chunks.layout.slots[value][0][0] == "A":
+                continue
+            names.append(f"S{i}")
+            if name == chunks.part:
+                parts.append(part[stop : stop - T : -1])
+                start.append(np.zeros(part.shape[1]))
+            elif name == KEPT:
+                parts.append(np.empty((T, part.shape[1])))
+                start.append(np.zeros(part.shape[1]))
+            else:
+                parts.append(states[name][stop - T : stop][::-1])
+                start.append(states[name][stop])
+        matrices = {name: products[i].__self__.T for i, name in enumerate(self.code.products)}
+        inner = [matrices[name][np.newaxis] for name in chunks.code.products]
+        fixed = {b: of[np.newaxis] for b, of in B.items() if b[0] == "C"} | {"early": B["early"]}
+
+        def prepare(p: Array, s: State) -> Step:
+            buffers = fixed | chunks.memory(sizes, len(p))
+            buffers[chunks.buffer] = s[0].reshape(len(p), count, n)
+            buffers |= {name: of[:, np.newaxis] for name, of in zip(names, s[1:], strict=True)}
+            buffers[chunks.product] = p[:, np.newaxis]
+            return chunks.functions["walk"](buffers, inner, self.called)
+
+        M = matrices[chunks.name]
+        costs = costs_of(M.size, sum(m.size for m in inner), M.shape[1], len(self.code.body), len(chunks.code.body))
+        columns = slice(chunks.reach[0] * n, chunks.reach[1] * n)
+        r = Recurrence(M, chunks.functions["given"](B), (last.reshape(-1), *start), (rows.reshape(T, -1), *parts),
+                       prepare, costs, columns, carries=True)  # fmt: skip
+        done = advance(r)
+        part[stop - done] = rows[done - 1].reshape(-1)[columns].dot(M)
+        for i, (name, value) in enumerate(chunks.states):
+            if name == KEPT:
+                slot = chunks.layout.slots[value]
+                beside = rows[done - 1, slot[1]] if slot[0][0] == "A" else parts[names.index(f"S{i}")][done - 1]
+                part[stop - done] += beside
+        return done
+
     def _side_by_side(self) -> Iterator[tuple[tuple[str, ...], str, int]]:
         """The targets of each group of matrices, where they are neighbours: their keys in the order
         in which they lie, the buffer and the first slot."""
@@ -197,6 +327,18 @@ class Backward:
             (buffer, first), _ = places[0]
             if [slot for slot, _ in places] == [(buffer, first + i) for i in range(len(group.targets))]:
                 yield tuple(key for _, key in places), buffer, first
+
+
+class BackInChunks(InChunks):
+    """``buffer`` holds the rows, ``reach`` those of its slots that the first product takes, which
+    leads to ``part``."""
+
+    def __init__(self, layout: Layout, buffer: str, part: str, states: Sequence[tuple[str, int]],
+                 name: str, reach: tuple[int, int]) -> None:  # fmt: skip
+        self.layout, self.buffer, self.part, self.states = layout, buffer, part, states
+        self.name, self.reach, self.product = name, reach, "P_" + name.partition("_")[2]
+        self.code = Code(layout, by_row=False)
+        self.functions = compiled(self.code.text())
 
 
 def prepared(
