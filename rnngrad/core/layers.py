@@ -217,7 +217,7 @@ def _vectors(
 
 def _summed(layer: Layer, cell: Cell, walk: Back, key: str, last: int) -> dict[str, Array]:
     """Σ_t ∂L/∂key_t, and those of what lies beside it."""
-    for names, rows in walk.wide.items():
+    for names, rows in walk.wide.values():
         if key in names:
             total, found, start = np.add.reduce(rows[:last]), {}, 0
             for name in names:

@@ -157,6 +157,15 @@ class Backward:
         self.prepare, self.early = prepared(program, self.layout, self.code, self._stacks(), ".T.dot")
         self.called = [function(name) for name in self.code.functions]
         self.wide = list(self._side_by_side())
+        slots, new = self.layout.slots, dict(self.states)
+        self.rows = [(b, count, b.partition("_")[2]) for b, count in self.layout.counts.items() if b[0] == "A"]
+        self.homes = [
+            (part, of[part], slots[new[part]] if part in new and slots[new[part]][0][0] == "A" else None)
+            for part in cell.parts
+        ]
+        self.never = [part for part in cell.parts if part not in new]
+        self.columns = [(key, slots[value]) for key, value in self.stored.items()]
+        self.direct = f"E_{of[cell.parts[0]]}"
 
     def _chains(self, targets: Mapping[str, list[int]]) -> tuple[dict[str, int], list[list[int]]]:
         """What matrices bring about, by key, and in the order in which it shall lie."""
@@ -192,20 +201,16 @@ class Backward:
         where some e⁻ᵃ is no float."""
         if not trace.wide and not self.terms.safe(trace, last):
             return None
-        sizes, T, layout = layer.sizes, len(direct), self.layout
-        kept = {b: np.empty((T + 1, count, _length(sizes, b))) for b, count in layout.counts.items() if b[0] == "A"}
+        sizes, T = layer.sizes, len(direct)
+        kept = {b: np.empty((T + 1, count, sizes[size])) for b, count, size in self.rows}
         states: dict[str, Array] = {}
-        for part in self.cell.parts:
-            value = dict(self.states).get(part)
-            if value is not None and layout.slots[value][0][0] == "A":
-                buffer, at = layout.slots[value]
-                states[part] = kept[buffer][:, at]
-            else:
-                states[part] = np.empty((T + 1, sizes[self.step.sizes[part]]))
-        for rows in (*kept.values(), *states.values()):
-            rows[last if rows.shape[0] else 0 :] = 0.0
+        for part, size, slot in self.homes:
+            states[part] = np.empty((T + 1, sizes[size])) if slot is None else kept[slot[0]][:, slot[1]]
+            states[part][last:] = 0.0
+        for rows in kept.values():
+            rows[last:] = 0.0
         products, parameters, constants = self.prepare(self.early.arguments(layer.own), sizes)[:3]
-        memory: dict[str, Any] = memory_of(layout, sizes) | parameters | {"early": constants}
+        memory: dict[str, Any] = memory_of(self.layout, sizes) | parameters | {"early": constants}
         for part in reversed(blocks(last, BLOCK)):
             B: dict[str, Any] = dict(memory)
             diagonals = self.terms.run(layer, trace, part)
@@ -213,7 +218,7 @@ class Backward:
                 B[buffer] = rows[::-1]
             for buffer, rows in kept.items():
                 B[buffer] = rows[part][::-1]
-            B[f"E_{self.step.sizes[self.cell.parts[0]]}"] = direct[part][::-1, np.newaxis]
+            B[self.direct] = direct[part][::-1, np.newaxis]
             for i, (name, _) in enumerate(self.states):
                 B[f"S{i}"] = states[name][part][::-1, np.newaxis]
                 B[f"B{i}"] = states[name][part.stop]
@@ -224,16 +229,14 @@ class Backward:
                 B |= {f"B{i}": states[name][part.stop - done] for i, (name, _) in enumerate(self.states)}
             if done < n:
                 self.walk(B, products, self.called)
-        for part in set(self.cell.parts) - {name for name, _ in self.states}:
-            states[part][...] = 0.0
-        at, wide = {}, {}
-        for key, value in self.stored.items():
-            buffer, place = layout.slots[value]
-            at[key] = kept[buffer][:T, place]
-        for names, buffer, first in self.wide:
+        for name in self.never:
+            states[name][...] = 0.0
+        at = {key: kept[buffer][:T, place] for key, (buffer, place) in self.columns}
+        wide = {}
+        for keys, names, buffer, first in self.wide:
             rows = kept[buffer]
             n = rows.shape[2]
-            wide[names] = rows.reshape(T + 1, -1)[:T, first * n : (first + len(names)) * n]
+            wide[keys] = names, rows.reshape(T + 1, -1)[:T, first * n : (first + len(names)) * n]
         return Back(states, at, wide)
 
     # ------------------------------------------------------------------ chunks of time
@@ -319,14 +322,14 @@ class Backward:
                 part[stop - done] += beside
         return done
 
-    def _side_by_side(self) -> Iterator[tuple[tuple[str, ...], str, int]]:
-        """The targets of each group of matrices, where they are neighbours: their keys in the order
-        in which they lie, the buffer and the first slot."""
+    def _side_by_side(self) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], str, int]]:
+        """The targets of each group of matrices, where they are neighbours: their keys, these in the
+        order in which they lie, the buffer and the first slot."""
         for group in self.cell.groups:
             places = sorted((self.layout.slots[self.stored[key]], key) for key in group.targets if key in self.stored)
             (buffer, first), _ = places[0]
             if [slot for slot, _ in places] == [(buffer, first + i) for i in range(len(group.targets))]:
-                yield tuple(key for _, key in places), buffer, first
+                yield group.targets, tuple(key for _, key in places), buffer, first
 
 
 class BackInChunks(InChunks):
@@ -392,7 +395,7 @@ class Diagonals:
             key: (f"T{buffer[1:]}", at) for buffer, of in walk.forward.wide.items() for at, (key, _) in enumerate(of)
         }
         self.keys: dict[str, str] = {}
-        lowering = Lowering(program, tape, self._named, robust=True)
+        lowering = Lowering(program, tape, self._named, whole=True)
         chains: dict[str, list[int]] = {}
         taken: set[int] = set()
         for edge, place in zip(edges, tape.outputs, strict=True):

@@ -191,6 +191,7 @@ class Forward:
         self.prepare, self.begin = early.compile(["products", "parameters", "constants", *(
             name for name in dict.fromkeys(line.split(" = ")[0] for line in early.lines) if name[:2] in ("W_", "c_"))], fill)
         self.called = [function(name) for name in self.code.functions]
+        self.stored = [(key, self.keys.get(self.values[key], key)) for key in self.step.stored]
 
     # ------------------------------------------------------------------ chunks of time
 
@@ -255,8 +256,7 @@ class Forward:
             wide[self.names[buffer]] = rows.reshape(T, -1)
             for place, key in enumerate(self.names[buffer]):
                 values[key] = rows[:, place]
-        found = {key: values[self.keys.get(self.values[key], key)] for key in self.step.stored}
-        return LayerTrace(x, states, found, wide)
+        return LayerTrace(x, states, {key: values[name] for key, name in self.stored}, wide)
 
     def _chunked(self, B: dict[str, Any], products: Sequence[Any], sizes: Mapping[str, int]) -> int:
         """How many steps of a block chunks of time have filled; the others are as they were."""
@@ -307,7 +307,7 @@ class InChunks:
 def costs_of(entries: int, inner: int, units: int, calls: int, chunk_calls: int) -> Costs:
     """Microseconds a step, from the size of the matrices, the units and the number of calls."""
     every = entries + inner
-    return Costs(0.33 * calls + every / 9500, 0.55 * chunk_calls + every / 12000, units / 75 + every / 30000)
+    return Costs(0.8 + 0.24 * calls + every / 10500, 3.2 + 0.36 * chunk_calls + every / 9500, units / 64 + every / 24000)
 
 
 def _by_block(M: Array, rows: int) -> Array:

@@ -148,12 +148,13 @@ def renamed(tape: Tape, sigma: str) -> Tape:
 
 class Lowering:
     """A tape's places as values; ``named`` gives that of a key, ``minus`` the keys whose value is
-    held with the sign turned."""
+    held with the sign turned. ``whole``: for arrays of many rows, where σ' is one value and σ of what
+    is no key is taken as it comes."""
 
     def __init__(self, program: Program, tape: Tape, named: Callable[[str], int],
-                 minus: frozenset[str] = frozenset(), robust: bool = False) -> None:  # fmt: skip
+                 minus: frozenset[str] = frozenset(), whole: bool = False) -> None:  # fmt: skip
         self.program, self.tape, self.named, self.minus = program, tape, named, minus
-        self.robust = robust
+        self.whole = whole
         self.found: dict[int, int] = {}
 
     def value(self, place: int) -> int:
@@ -209,15 +210,19 @@ class Lowering:
         if self._is_sigmoid(place):
             inner = self.tape.instructions[args[1]]
             if op == "call" and inner[0] == "neg":
-                e, s = self._sigmoid(inner[1])
-                return [e, s]
+                return self._joined(self._sigmoid(inner[1]))
             e, s = self._sigmoid(args[1])
-            return [s] if op == "call" else [e, s, s]
+            return [s] if op == "call" else self._joined((e, s, s))
         if op == "slope" and args[0] == "tanh" and not p.is_early(u := self.value(args[1])):
             e = p.op("exp", p.op("multiply", p.op("absolute", u), p.number(-2.0)))
             s = p.op("divide", p.number(2.0), p.op("add", e, p.number(1.0)))
-            return [e, s, s]
+            return self._joined((e, s, s))
         return [self.value(place)] if op not in ("call", "slope") or place in self.found else [self._plain(place)]
+
+    def _joined(self, factors: Sequence[int]) -> list[int]:
+        """One value, so that those of all gates are one call; as they are where one of them may be
+        taken outside."""
+        return [self.program.folded("multiply", factors)] if self.whole else list(factors)
 
     def _plain(self, place: int) -> int:
         self.found[place] = self._value_plain(place)
@@ -240,7 +245,7 @@ class Lowering:
         inner = self.tape.instructions[at]
         if inner[0] == "name" and inner[1] in self.minus:
             return True
-        return not self.program.is_early(self.value(at)) and not (self.robust and inner[0] != "name")
+        return not self.program.is_early(self.value(at)) and not (self.whole and inner[0] != "name")
 
     def _sigmoid(self, place: int) -> tuple[int, int]:
         """e⁻ᵘ and σ(u)"""
