@@ -400,12 +400,14 @@ class Diagonals:
         taken: set[int] = set()
         for edge, place in zip(edges, tape.outputs, strict=True):
             value = lowering.value(place)
-            if value in taken or program.values[value].op in ("given", "const", "number") or program.values[value].size is None:
+            beside = program.values[value].op in ("given", "const", "number", "reciprocal", "tanh", "exp")
+            if value in taken or beside or program.values[value].size is None:
                 value = program.put("copy", value, len(taken), size=walk.step.sizes[edge[1]])
             taken.add(value)
             chains.setdefault(walk.step.sizes[edge[1]], []).append(value)
         groups = scheduled(program, [v for chain in chains.values() for v in chain])
-        self.layout = Layout(program, groups, stored=list(chains.values()), by_row=False, fixed=self.fixed)
+        self.layout = Layout(program, groups, stored=list(chains.values()), by_row=False, whole=True,
+                             fixed=self.fixed)  # fmt: skip
         self.code = Code(self.layout, by_row=False, whole=True)
         self.function = compiled(self.code.text())["walk"]
         self.prepare, self.early = prepared(program, self.layout, self.code, [], "")

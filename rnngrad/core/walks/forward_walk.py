@@ -31,7 +31,7 @@ from rnngrad.core.walks.values import LEAVES, Lowering, Program, renamed
 LARGEST = 700.0
 """e to it is a float, and so is a sum of two."""
 
-FEWEST = 400
+FEWEST = 2000
 """Steps below which chunks are not worth the trial."""
 
 BLOCK = 2**13
@@ -364,8 +364,11 @@ def _stacks(layout: Layout) -> list[list[Any]]:
 
 
 def blocks(steps: int, rows: int) -> list[slice]:
-    """So many rows at a time."""
-    return [slice(first, min(first + rows, steps)) for first in range(0, steps, max(rows, 1))]
+    """At most so many rows at a time, equally many."""
+    if steps <= rows:
+        return [slice(0, steps)] if steps else []
+    each = -(-steps // -(-steps // rows))
+    return [slice(first, min(first + each, steps)) for first in range(0, steps, each)]
 
 
 def _length(sizes: Mapping[str, int], buffer: str) -> int:

@@ -72,8 +72,9 @@ class Layout:
     def __init__(self, program: Program, groups: list[Group], *, stored: Sequence[Sequence[int]],
                  states: Sequence[tuple[str, int]] = (), starts: Mapping[int, int] | None = None,
                  closed: bool = True, given: Mapping[int, str] | None = None,
-                 by_row: bool = True, moving: bool = True, fixed: Mapping[int, Slot] | None = None) -> None:  # fmt: skip
+                 by_row: bool = True, moving: bool = True, whole: bool = False, fixed: Mapping[int, Slot] | None = None) -> None:  # fmt: skip
         self.program, self.groups, self.by_row, self.moving = program, groups, by_row, moving
+        self.whole = whole
         self.starts, self.given, self.fixed = starts or {}, given or {}, dict(fixed or {})
         self.states = dict(states)
         self.chains: dict[int, list[int]] = {}
@@ -158,14 +159,17 @@ class Layout:
             self._wish(list(program.operands(members[0])))
             self._wish(sorted(members, key=self._consumer))
             return
-        if len(program.operands(members[0])) == 1 or group.op in ("add", "multiply") and all(
+        alone = len(program.operands(members[0])) == 1 or all(
             program.values[program.operands(m)[-1]].op == "number" for m in members
-        ):
-            first = [program.operands(m)[0] for m in members]
-            if all(self._own(i) and self.last[i] == at for i in first):
-                for m, operand in zip(members, first, strict=True):
-                    if m not in self.alias and m not in self.final and m not in self.chains:
-                        self.alias[m] = operand
+        )
+        if alone or self.whole:
+            taken = [i for m in members for i in program.operands(m)]
+            for m in members:
+                first = program.operands(m)[0]
+                dies = self._own(first) and self.last[first] == at and taken.count(first) == 1
+                new = m not in self.alias and m not in self.final and m not in self.chains
+                if dies and new and program.values[first].size == program.values[m].size:
+                    self.alias[m] = first
         if not any(self.root(m) in self.chains for m in members):
             members = sorted(members, key=self._of_operand)
         self._wish(members)
@@ -252,6 +256,7 @@ class Layout:
             self.alias = {i: j for i, j in self.alias.items() if j != before}
         self.slots: dict[int, Slot] = dict(self.fixed)
         self.counts: dict[str, int] = {}
+        self.shared = self._shared()
         listed = [m for group in self.groups for m in group.members]
         listed += [j for m in listed for j in self.program.operands(m)]
         listed = list(dict.fromkeys([i for i in self.chains] + listed + list(self.states.values())))
@@ -278,19 +283,59 @@ class Layout:
                 self._place(of)
                 self.slots[root] = ("X" + self.slots[of][0][1:], self.slots[of][1])
             else:
-                loop = "A" if self.kept & set(chain) else "W"
-                buffer = loop if self._class(root) == "loop" else self._class(root)
-                part = next((k for k, v in enumerate(self.states.values()) if v == root), None)
-                own = part is not None and (self.by_row or parts[part] in self.in_place)
-                if own and buffer == "W" and len(chain) == 1:
-                    self.slots[root] = (f"S{part}", 0)
+                buffer = self._home(root, chain)
+                if buffer[0] == "S":
+                    self.slots[root] = (buffer, 0)
                 else:
                     buffer += f"_{value.size}"
-                    start = self.counts.get(buffer, 0)
-                    self.counts[buffer] = start + len(chain)
+                    start = self.shared.get(chain[0], self.counts.get(buffer, 0))
+                    self.counts[buffer] = max(self.counts.get(buffer, 0), start + len(chain))
                     for place, one in enumerate(chain):
                         self.slots[one] = (buffer, start + place)
         self.slots[i] = self.slots[root]
+
+    def _home(self, root: int, chain: list[int]) -> str:
+        """The buffer of a chain; a part of the state that stands alone has its own."""
+        if self._class(root) != "loop":
+            return self._class(root)
+        if self.kept & set(chain):
+            return "A"
+        part = next((k for k, v in enumerate(self.states.values()) if v == root), None)
+        own = part is not None and (self.by_row or list(self.states)[part] in self.in_place)
+        return f"S{part}" if own and len(chain) == 1 else "W"
+
+    def _shared(self) -> dict[int, int]:
+        """Where chains begin that are not kept: one takes the place of another that is done with,
+        so that what lies between stays in the cache."""
+        first, last = dict[int, int](), dict[int, int]()
+        chains: dict[int, list[int]] = {}
+        for at, group in enumerate(self.groups):
+            for member in group.members:
+                root = self.root(member)
+                chain = self.chains.get(root, [root])
+                if member in self.fixed or self._home(root, chain) != "W":
+                    continue
+                head = chain[0]
+                chains[head] = chain
+                lasting = any(self.program.values[i].op == "before" for i in chain)
+                first.setdefault(head, -1 if lasting else at)
+                until = len(self.groups) if lasting or member in self.final else self.last.get(member, at)
+                last[head] = max(last.get(head, at), until)
+        places, busy, counts = dict[int, int](), list[tuple[int, int, int, str | None]](), dict[str | None, int]()
+        for head in sorted(chains, key=first.__getitem__):
+            size, length = self.program.values[chains[head][-1]].size, len(chains[head])
+            gone = [one for one in busy if one[0] < first[head] and one[2] >= length and one[3] == size]
+            if gone:
+                until, start, room, _ = min(gone, key=lambda one: one[2])
+                busy.remove((until, start, room, size))
+                if room > length:
+                    busy.append((until, start + length, room - length, size))
+            else:
+                start = counts.get(size, 0)
+                counts[size] = start + length
+            places[head] = start
+            busy.append((last[head], start, length, size))
+        return places
 
 
     def _before_slot(self, part: str) -> Slot:
