@@ -122,7 +122,7 @@ def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> 
         net = trained(weights, folder, mistakes)
         if net is None:
             return None
-        cell = cell_of(data, net, mistakes)
+        cell = cell_of(data, cell, net, mistakes)
         spec["activation"] = activation_of(data, net, mistakes) or spec["activation"]
         origin = origin_of(data, net)
     _check_cell(cell, spec, data, mistakes)

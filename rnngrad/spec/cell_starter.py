@@ -113,14 +113,15 @@ def as_spec(name: str) -> str:
     if found.start:
         comments.append(f"Weights to start from: {flow(found.start)}")
     above = [line for text in comments for line in _comment(text)]
-    return "\n".join([*above, "cell:", *_mapping(mapping)]) + "\n"
+    return "\n".join([*above, "cell:", *mapping_lines(mapping)]) + "\n"
 
 
 def _note(found: Shipped) -> list[str]:
     return [found.note.strip()] if found.note.strip() else []
 
 
-def _mapping(mapping: Mapping[str, Any]) -> Iterator[str]:
+def mapping_lines(mapping: Mapping[str, Any]) -> Iterator[str]:
+    """What stands under ``cell:``, as YAML."""
     for key, value in mapping.items():
         if key == "equations":
             yield "  equations:"

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rnngrad.cells import CELLS
+from rnngrad.cells import CELLS, own_cell
 from rnngrad.core.cells import READOUT, Cell
 from rnngrad.core.problem import TrainedIn
 from rnngrad.spec.mistakes import Mistakes
 from rnngrad.spec.reading import Steps
 from rnngrad.spec.schema import ArraySource, Group, JsonSchema, Key, Text, Written, parameter
-from rnngrad.spec.text import cut_path, shown
+from rnngrad.spec.text import cut, cut_path, shown
 
 if TYPE_CHECKING:
     from rnngrad.spec.weights import Contents, Found
@@ -55,7 +55,7 @@ class Trained(NamedTuple):
     """A net of a file: its cell, the sources of all parameters, what it says of σ, what is assumed
     in words, and where in the file it stood."""
 
-    cell: str
+    cell: Cell
     depth: int
     sources: Mapping[str, ArraySource]
     activation: str | None
@@ -83,9 +83,17 @@ def trained(weights: dict[str, Any], folder: Path, mistakes: Mistakes) -> Traine
         sources |= {name + suffix: Written(array) for name, array in layer.parameters.items()}
     sources |= {name: checked[name] for name in ("W_hy", "b_y") if name in checked}
     return Trained(
-        found.cell, len(found.layers), sources, found.activation, found.assumed, found.key,
+        _cell(found), len(found.layers), sources, found.activation, found.assumed, found.key,
         found.direction,
     )  # fmt: skip
+
+
+def _cell(found: Found) -> Cell:
+    """One that comes with rnngrad, or the equations that the file's net has."""
+    own = found.own
+    if own is None:
+        return CELLS[found.cell]
+    return own_cell(own["name"], tuple(own["equations"]), tuple(own["state"]))
 
 
 def _found(checked: Mapping[str, Any], folder: Path, mistakes: Mistakes) -> Found | None:
@@ -110,18 +118,28 @@ def _culprit(checked: Mapping[str, Any], contents: Contents | None, words: str) 
     return "prefix" if "prefix" in checked else "file"
 
 
-def cell_of(data: Mapping[str, Any], net: Trained, mistakes: Mistakes) -> Cell:
-    """The file's cell, which ``cell`` may only repeat."""
-    if data.get("cell", net.cell) != net.cell:
-        given = data["cell"] if isinstance(data["cell"], str) else shown(data["cell"])
-        mistakes.add(("cell",), f"cell is {given}, but the file's net is {net.cell}")
-    return CELLS[net.cell]
+def cell_of(data: Mapping[str, Any], given: Cell, net: Trained, mistakes: Mistakes) -> Cell:
+    """The file's cell, which ``cell`` may only repeat, by name or by its equations."""
+    if "cell" not in data:
+        return net.cell
+    if given.parameters != net.cell.parameters or _equations(given) != _equations(net.cell):
+        words = f"cell is {cut(given.name)}, but the file's net is {net.cell.name}"
+        if given.name == net.cell.name:
+            words = f"cell has other equations than the file's net, {given.name}"
+        mistakes.add(("cell",), f"{words}; leave the key out, or write what 'rnngrad init' writes")
+    return given
+
+
+def _equations(cell: Cell) -> tuple[Any, ...]:
+    """What two cells that are one have in common."""
+    found = cell.equations
+    return found.state, *map(str, found.equations)
 
 
 def activation_of(data: Mapping[str, Any], net: Trained, mistakes: Mistakes) -> str | None:
     """The σ that the file says it was trained with, which ``activation`` may only repeat; None
     where it does not say, or the cell leaves no choice."""
-    if net.activation is None or CELLS[net.cell].activation is not None:
+    if net.activation is None or net.cell.activation is not None:
         return None
     if data.get("activation", net.activation) != net.activation:
         words = f"activation is {data['activation']}, but the file says {net.activation}"

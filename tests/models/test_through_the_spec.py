@@ -176,7 +176,7 @@ def test_init_asks_which_of_two(tmp_path: Path) -> None:
         ({"weights": {"file": "LSTM", "W_hy": {"file": "LSTM", "key": "fc.wieght"}}},
          "weights.W_hy", "did you mean 'fc.weight'"),
         ({"weights": {"file": "LSTM", "W_hy": [[1, 2]]}}, "weights.W_hy", "must be 1×4"),
-        ({"weights": {"file": "PROJECTED"}}, "weights.file", "projection"),
+        ({"cell": "lstm", "weights": {"file": "PROJECTED"}}, "cell", "net is lstm_projection"),
     ],
 )  # fmt: skip
 def test_mistakes_have_their_places(change: dict[str, Any], place: str, words: str) -> None:

@@ -120,7 +120,6 @@ def test_a_bidirectional_net_asks_for_its_direction() -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("lstm_projected", r"\[rnn\.weight_hr_l0\] is an LSTM's projection"),
         ("lstm_2_bidirectional", "with several layers"),
     ],
 )

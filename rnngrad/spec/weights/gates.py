@@ -22,19 +22,21 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array, frozen
+from rnngrad.cells import CELLS
 from rnngrad.spec.weights.records import Found, Layer, ModelFileError, Store, several
 
 GATES: Mapping[str, str] = MappingProxyType({"rnn": "h", "gru": "rzn", "lstm": "ifgo"})
 """cell -> its gates in the contract's order of rows, which is PyTorch's."""
 
-CELLS: Mapping[int, str] = MappingProxyType({len(gates): cell for cell, gates in GATES.items()})
+BY_GATES: Mapping[int, str] = MappingProxyType({len(gates): cell for cell, gates in GATES.items()})
 """how many gates -> the cell"""
 
 
 class Keys(NamedTuple):
     """Where the arrays of a layer stand; a bias is None where there is none.
 
-    ``b_n`` is Equinox's second bias of a gru, (H,), that of the gate n alone.
+    ``b_n`` is Equinox's second bias of a gru, (H,), that of the gate n alone; ``W_hr`` an lstm's
+    projection (P, H), with W_hh (4H, P).
     """
 
     W_ih: str
@@ -42,15 +44,16 @@ class Keys(NamedTuple):
     b_ih: str | None = None
     b_hh: str | None = None
     b_n: str | None = None
+    W_hr: str | None = None
 
 
 def cell_of(store: Store, key: str) -> str:
     """rnn, gru or lstm, by the rows of W_hh: 1, 3 or 4 times its columns."""
     shape = store.arrays[key].shape
-    if len(shape) != 2 or 0 in shape or shape[0] % shape[1] or shape[0] // shape[1] not in CELLS:
+    if len(shape) != 2 or 0 in shape or shape[0] % shape[1] or shape[0] // shape[1] not in BY_GATES:
         words = "must be H×H (rnn), 3H×H (gru) or 4H×H (lstm)"
         raise store.refuse(key, f"is {sides(shape)}, {words}")
-    return CELLS[shape[0] // shape[1]]
+    return BY_GATES[shape[0] // shape[1]]
 
 
 def sides(shape: tuple[int, ...]) -> str:
@@ -85,6 +88,11 @@ def layer(cell: str, order: str, W: tuple[Array, Array], b: tuple[Array, Array] 
     return Layer({name: frozen(reordered(array, order, cell)) for name, array in found.items()})
 
 
+def by_equations(whole: Layer, cell: str) -> Layer:
+    """A layer of gru or lstm with its parameters as the equations have them: W_xi, W_xf, …"""
+    return Layer(CELLS[cell].split(whole.parameters))
+
+
 def stacked(layers: tuple[Layer, ...], place: str) -> tuple[Layer, ...]:
     """The layers of a stack, lowest first; raises ModelFileError unless each fits the next."""
     for k, (below, above) in enumerate(pairwise(layers), 1):
@@ -98,8 +106,8 @@ def stack_of(name: str, nets: Sequence[Found]) -> Found:
     """Nets that were saved one by one, as Keras and ONNX do, as the layers of one stack."""
     first = nets[0]
     for net in nets[1:]:
-        alike = (net.cell, net.activation, net.direction) == (
-            first.cell, first.activation, first.direction,
+        alike = (net.cell, net.own, net.activation, net.direction) == (
+            first.cell, first.own, first.activation, first.direction,
         )  # fmt: skip
         if not alike:
             words = "differ in cell, activation or direction, so they are no stack"

@@ -3,6 +3,9 @@
     weight_ih_l{k} -> dL_dW_xh.{k}        bias_ih_l{k} -> dL_db_xh.{k} (gru)
     weight_hh_l{k} -> dL_dW_hh.{k}        bias_hh_l{k} -> dL_db_hh.{k} (gru)
 
+    weight_hr_l{k} -> dL_dW_p.{k} (lstm_projection, whose other arrays hold one block a gate:
+    weight_ih_l{k} -> dL_dW_xi.{k}, dL_dW_xf.{k}, …)
+
 without the ``.{k}`` where there is one layer, and with or without ``.grad`` behind the key. A
 pre-activation of rnn and lstm holds b_ih + b_hh, so that both have the gradient of b_h: where they
 differ, one of them is wrong, and both are given. PyTorch adds them up in different orders, so they
@@ -17,15 +20,17 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnngrad.cells import CELLS
 from rnngrad.core.given import GivenArray
 from rnngrad.errors import did_you_mean
 from rnngrad.spec.gradient_files import GivenFile
 from rnngrad.spec.numbers import type_refused
 from rnngrad.spec.text import cut_path, escaped, shown
 from rnngrad.spec.weights.choosing import alike
-from rnngrad.spec.weights.gates import cell_of
+from rnngrad.spec.weights.gates import cell_of, sides
 from rnngrad.spec.weights.layouts import open_store
 from rnngrad.spec.weights.records import ModelFileError, Store, several
+from rnngrad.spec.weights.torch_layout import PROJECTED
 from rnngrad.spec.weights.torch_names import Part, part_of
 
 LAYOUT = "torch"
@@ -40,6 +45,14 @@ class Asked(NamedTuple):
     cell: str | None = None
     layers: int | None = None
     direction: str = "forward"
+
+
+class Block(NamedTuple):
+    """One of ``of`` equal blocks of an array's rows, counted from 0."""
+
+    key: str
+    at: int = 0
+    of: int = 1
 
 
 ANY = Asked()
@@ -66,10 +79,10 @@ def gradients_from_model_file(
     keys = _keys(store, asked)
     for key, word in (more or {}).items():
         there = [mine for mine in store.arrays if alike(key, mine.removesuffix(SUFFIX))]
-        keys |= {word: there[:1]} if there else {}
+        keys |= {word: [Block(there[0])]} if there else {}
     arrays = {word: _given(store, found[0]) for word, found in keys.items()}
-    places = {word: store.place(found[0]) for word, found in keys.items()}
-    used = {key for found in keys.values() for key in found}
+    places = {word: store.place(found[0].key) for word, found in keys.items()}
+    used = {each.key for found in keys.values() for each in found}
     return GivenFile(
         arrays,
         lambda word, message: f"{places.get(word, escaped(name))}: {message}",
@@ -80,17 +93,17 @@ def gradients_from_model_file(
 
 
 def _twice(
-    store: Store, keys: Mapping[str, list[str]], arrays: Mapping[str, GivenArray]
+    store: Store, keys: Mapping[str, list[Block]], arrays: Mapping[str, GivenArray]
 ) -> Iterator[tuple[str, tuple[str, GivenArray]]]:
     """The second biases that differ from the first."""
     for word, (_, *others) in keys.items():
-        for key in others:
-            other = _given(store, key)
+        for block in others:
+            other = _given(store, block)
             if not _agree(arrays[word], other):
-                yield word, (key, other)
+                yield word, (block.key, other)
 
 
-def _keys(store: Store, asked: Asked) -> dict[str, list[str]]:
+def _keys(store: Store, asked: Asked) -> dict[str, list[Block]]:
     """The contract's name -> its keys in the file: two for the bias of an rnn or lstm."""
     prefix, parts = _net(store, asked.prefix)
     reverse = asked.direction == "reverse"
@@ -103,9 +116,12 @@ def _keys(store: Store, asked: Asked) -> dict[str, list[str]]:
     cell = asked.cell or _cell(store, prefix, mine)
     layers = asked.layers or 1 + max(part.layer for part in mine.values())
     _refuse_another_net(store, mine, cell, layers)
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[Block]] = {}
     for key, part in sorted(mine.items(), key=lambda each: each[1].part.endswith("hh")):
-        found.setdefault(_name(part, cell, layers), []).append(key)
+        names = _names(part, cell)
+        for at, name in enumerate(names):
+            word = f"dL_d{name}" + (f".{part.layer}" if layers > 1 else "")
+            found.setdefault(word, []).append(Block(key, at, len(names)))
     return found
 
 
@@ -115,11 +131,18 @@ def _refuse_another_net(store: Store, parts: Mapping[str, Part], cell: str, laye
         if part.layer >= layers:
             has = "1 layer" if layers == 1 else f"{layers} layers"
             raise store.refuse(key, f"is of layer {part.layer}, but the spec's net has {has}")
-        if part.part == "weight_hh" and len(store.arrays[key].shape) == 2:
+        if part.part == "weight_hr" and cell != PROJECTED:
+            words = f"is of an lstm's projection, but the spec's net is {cell}"
+            raise store.refuse(key, words)
+        if cell == PROJECTED and part.part != "weight_hr" and store.arrays[key].shape[:1]:
+            if store.arrays[key].shape[0] % 4:
+                rows = sides(store.arrays[key].shape)
+                raise store.refuse(key, f"is {rows}, must have 4H rows: the spec's net is {cell}")
+        elif part.part == "weight_hh" and len(store.arrays[key].shape) == 2:
             found = cell_of(store, key)
             if found != cell:
-                sides = "×".join(map(str, store.arrays[key].shape))
-                raise store.refuse(key, f"is {sides}: of a {found}, but the spec's net is {cell}")
+                rows = sides(store.arrays[key].shape)
+                raise store.refuse(key, f"is {rows}: of a {found}, but the spec's net is {cell}")
 
 
 def _net(store: Store, prefix: str | None) -> tuple[str, Mapping[str, Part]]:
@@ -147,29 +170,36 @@ def _groups(keys: Iterable[str]) -> dict[str, dict[str, Part]]:
 
 
 def _cell(store: Store, prefix: str, parts: Mapping[str, Part]) -> str:
+    if any(part.part == "weight_hr" for part in parts.values()):
+        return PROJECTED
     for key, part in parts.items():
         if part.part == "weight_hh":
             return cell_of(store, key)
     raise store.refuse(prefix, "has no gradient of weight_hh, which would tell the cell")
 
 
-def _name(part: Part, cell: str, layers: int) -> str:
+def _names(part: Part, cell: str) -> tuple[str, ...]:
+    """The parameters that a key's rows are of, in equal blocks."""
     kind, place = part.part.split("_")
+    if place == "hr":
+        return ("W_p",)
     if kind == "weight":
         name = "W_xh" if place == "ih" else "W_hh"
     elif cell == "gru":
         name = "b_xh" if place == "ih" else "b_hh"
     else:
         name = "b_h"
-    return f"dL_d{name}" + (f".{part.layer}" if layers > 1 else "")
+    return CELLS["lstm"].blocks[name] if cell == PROJECTED else (name,)
 
 
-def _given(store: Store, key: str) -> GivenArray:
-    stored = store.arrays[key]
+def _given(store: Store, block: Block) -> GivenArray:
+    stored = store.arrays[block.key]
     array = stored.read()
     refused = type_refused(array.dtype)
     if refused:
-        raise store.refuse(key, f"holds {refused}, must hold real numbers")
+        raise store.refuse(block.key, f"holds {refused}, must hold real numbers")
+    if block.of > 1:
+        array = np.split(array, block.of)[block.at]
     with np.errstate(all="ignore"):
         return GivenArray(array.astype(np.float64), stored.eps)
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.spec.weights.gates import CELLS, layer, sides
+from rnngrad.spec.weights.gates import BY_GATES, layer, sides
 from rnngrad.spec.weights.keras_groups import Unit
 from rnngrad.spec.weights.records import Layer, Store
 
@@ -30,10 +30,10 @@ def cell_of(store: Store, unit: Unit) -> str:
     """rnn, gru or lstm, by the columns of the recurrent kernel: 1, 3 or 4 times its rows."""
     key = unit.parts["recurrent_kernel"]
     shape = store.arrays[key].shape
-    if len(shape) != 2 or 0 in shape or shape[1] % shape[0] or shape[1] // shape[0] not in CELLS:
+    if len(shape) != 2 or 0 in shape or shape[1] % shape[0] or shape[1] // shape[0] not in BY_GATES:
         words = "must be H×H (SimpleRNN), H×3H (GRU) or H×4H (LSTM)"
         raise store.refuse(key, f"is {sides(shape)}, {words}")
-    return CELLS[shape[1] // shape[0]]
+    return BY_GATES[shape[1] // shape[0]]
 
 
 def layer_of(store: Store, cell: str, unit: Unit) -> Layer:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -101,28 +101,33 @@ def finite(found: Numbers, place: str) -> Array:
 
 
 class Layer(NamedTuple):
-    """One layer's parameters under the contract's names, rows in its order, in float64.
+    """One layer's parameters under the names of its cell, in float64.
 
     rnn: W_xh (H, I), W_hh (H, H), b_h (H,). gru: W_xh (3H, I), W_hh (3H, H), b_xh (3H,),
-    b_hh (3H,), rows r, z, n. lstm: W_xh (4H, I), W_hh (4H, H), b_h (4H,), rows i, f, g, o.
+    b_hh (3H,), rows r, z, n. lstm: W_xh (4H, I), W_hh (4H, H), b_h (4H,), rows i, f, g, o. All
+    others as their equations have them.
     """
 
     parameters: Mapping[str, Array]
 
     @property
     def inputs(self) -> int:
-        """I"""
-        return int(self.parameters["W_xh"].shape[1])
+        """I: all cells of files multiply x_t by a W_x…."""
+        return self._columns("W_x")
 
     @property
     def hidden(self) -> int:
-        """H"""
-        return int(self.parameters["W_hh"].shape[1])
+        """The length of h_t, which W_h… multiplies and the layer above sees."""
+        return self._columns("W_h")
+
+    def _columns(self, start: str) -> int:
+        return next(W.shape[1] for name, W in self.parameters.items() if name.startswith(start))
 
 
 class Found(NamedTuple):
     """A recurrent net of a file: a cell and its layers, lowest first.
 
+    ``cell`` is one that comes with rnngrad, or what ``own``, a spec's ``cell:``, calls itself.
     ``key`` is what the user writes as ``prefix``; ``also`` holds other names that mean the same.
     ``activation`` is None where the file does not say, or the cell leaves no choice; ``assumed``
     says in words what is taken for granted. ``direction`` is None unless the net runs backward in
@@ -140,6 +145,7 @@ class Found(NamedTuple):
     paired: bool = False
     also: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
+    own: Mapping[str, Any] | None = None
 
     @property
     def inputs(self) -> int:

@@ -6,16 +6,17 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from rnngrad.cells import shipped
+from rnngrad.spec.cell_starter import mapping_lines
 from rnngrad.spec.text import counted, cut, escaped, listed
 from rnngrad.spec.weights.records import Contents, Dense, Found
 
 STEPS = 200
 """Steps of random inputs: long enough to see whether gradients vanish."""
 
-EQUATIONS = {
-    "rnn": "h_t = σ(W_xh x_t + W_hh h_{t-1} + b_h)",
-    "gru": "gates r, z, n, as in PyTorch: n = tanh(W_xn x + b_xn + r * (W_hn h + b_hn))",
-    "lstm": "gates i, f, g, o: c_t = f * c_{t-1} + i * g, h_t = o * tanh(c_t)",
+GATES = {
+    "gru": "gates r, z, n, as in PyTorch",
+    "lstm": "gates i, f, g, o",
 }
 LOSSES = {
     "softmax": "cross_entropy",
@@ -49,7 +50,7 @@ def candidates(contents: Contents) -> tuple[Candidate, ...]:
 
 
 def sizes(net: Found) -> str:
-    """``3 → 4 → 4``: the inputs, then the units of each layer."""
+    """``3 → 4 → 4``: the inputs, then the length of h_t of each layer."""
     return " → ".join(str(n) for n in (net.inputs, *(layer.hidden for layer in net.layers)))
 
 
@@ -70,7 +71,7 @@ def starter(contents: Contents, found: Found, dense: Dense | None, path_relative
         f"# {_comment(contents.name)}: {_described(found)}",
         *(f"# Assumed: {_comment(words)}." for words in found.assumed),
         "",
-        f"cell: {found.cell}  # {EQUATIONS[found.cell]}",
+        *_cell(found),
         *_activation(found),
         "",
         "weights:",
@@ -88,6 +89,15 @@ def starter(contents: Contents, found: Found, dense: Dense | None, path_relative
 def _described(net: Found) -> str:
     layers = counted(len(net.layers), "layer")
     return f"{net.cell}, {layers}, {sizes(net)} units, stored in {net.dtype}"
+
+
+def _cell(net: Found) -> list[str]:
+    """The cell by name with its equations as comments, or by its equations."""
+    if net.own is not None:
+        return ["cell:", *mapping_lines(net.own)]
+    words = f"  # {GATES[net.cell]}" if net.cell in GATES else ""
+    equations = shipped(net.cell).mapping["equations"]
+    return [f"cell: {net.cell}{words}", *(f"#   {text}" for text in equations)]
 
 
 def _activation(net: Found) -> list[str]:

@@ -11,6 +11,9 @@ What else stands under a net's prefix may change its equation (LayerNorm, peepho
 cell), so that it refuses the net by name. Where the prefix is no module's, a read-out or an
 embedding may stand there, and is named.
 
+With ``proj_size`` an lstm has ``weight_hr_l0`` (P, H) as well, and weight_hh (4H, P): the cell
+lstm_projection.
+
 Sources: torch.nn.RNN, GRU, LSTM, RNNCell, GRUCell, LSTMCell; equinox.nn.GRUCell, LSTMCell.
 """
 
@@ -25,7 +28,16 @@ import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.spec.text import listed
-from rnngrad.spec.weights.gates import GATES, Keys, cell_of, expect, layer, stacked
+from rnngrad.spec.weights.gates import (
+    GATES,
+    Keys,
+    by_equations,
+    cell_of,
+    expect,
+    layer,
+    sides,
+    stacked,
+)
 from rnngrad.spec.weights.records import (
     Contents,
     Dense,
@@ -47,6 +59,7 @@ Members = Mapping[tuple[int, bool], Mapping[str, str]]
 Under = Callable[[str], Iterable[str]]
 """prefix -> the keys that begin with it"""
 
+PROJECTED = "lstm_projection"
 TANH = "activation tanh: a state_dict does not say, nn.RNN may have had nonlinearity='relu'"
 NAMES = "PyTorch's gates and equations: the names w_ih and w_hh do not say"
 REVERSE = "the net runs backward in time: give its inputs in reversed order"
@@ -178,8 +191,11 @@ def _net(store: Store, prefix: str, members: Members, reverse: bool, generic: bo
     if gap is not None:
         words = f"is layer {gap}, layer {gap - 1} is missing"
         raise store.refuse(keys[numbers.index(gap)].W_hh, words)
-    cell = cell_of(store, keys[0].W_hh)
-    layers = tuple(_layer(store, cell, each) for each in keys)
+    projected = any(each.W_hr is not None for each in keys)
+    cell = PROJECTED if projected else cell_of(store, keys[0].W_hh)
+    layers = tuple(
+        _projected(store, each) if projected else _layer(store, cell, each) for each in keys
+    )
     assumed = [TANH] if cell == "rnn" else []
     assumed += [NAMES] if generic and cell != "rnn" else []
     assumed += [REVERSE] if reverse else []
@@ -205,13 +221,13 @@ def _keys(store: Store, parts: Mapping[str, str]) -> Keys:
         if part not in parts:
             like = next(iter(parts.values()))
             raise store.refuse(like, f"has no {part} beside it, only {listed(parts)}")
-    weights = (parts["weight_ih"], parts["weight_hh"])
+    weights, W_hr = (parts["weight_ih"], parts["weight_hh"]), parts.get("weight_hr")
     if "bias_ih" in parts:
         for part in ("bias", "bias_n"):
             if part in parts:
                 raise store.refuse(parts[part], "is a bias more, beside bias_ih and bias_hh")
-        return Keys(*weights, parts["bias_ih"], parts["bias_hh"])
-    return Keys(*weights, parts.get("bias"), None, parts.get("bias_n"))
+        return Keys(*weights, parts["bias_ih"], parts["bias_hh"], W_hr=W_hr)
+    return Keys(*weights, parts.get("bias"), None, parts.get("bias_n"), W_hr)
 
 
 def _layer(store: Store, cell: str, keys: Keys) -> Layer:
@@ -221,6 +237,21 @@ def _layer(store: Store, cell: str, keys: Keys) -> Layer:
     expect(store, keys.W_ih, (rows, None), keys.W_hh)
     W = (store.real(keys.W_ih), store.real(keys.W_hh))
     return layer(cell, GATES[cell], W, _biases(store, cell, keys))
+
+
+def _projected(store: Store, keys: Keys) -> Layer:
+    """A layer of an lstm with a projection: h_t = W_hr (o_t ∘ tanh(c_t))."""
+    if keys.W_hr is None:
+        raise store.refuse(keys.W_hh, "has no weight_hr beside it, as another layer has")
+    rows, columns = (*store.arrays[keys.W_hh].shape, 0, 0)[:2]
+    if len(store.arrays[keys.W_hh].shape) != 2 or not rows or rows % 4 or not columns:
+        words = "must be 4H×P: weight_hr beside it is an lstm's projection"
+        raise store.refuse(keys.W_hh, f"is {sides(store.arrays[keys.W_hh].shape)}, {words}")
+    expect(store, keys.W_hr, (columns, rows // 4), keys.W_hh)
+    expect(store, keys.W_ih, (rows, None), keys.W_hh)
+    W = (store.real(keys.W_ih), store.real(keys.W_hh))
+    whole = layer("lstm", GATES["lstm"], W, _biases(store, "lstm", keys))
+    return Layer({**by_equations(whole, "lstm").parameters, "W_p": store.real(keys.W_hr)})
 
 
 def _biases(store: Store, cell: str, keys: Keys) -> tuple[Array, Array] | None:

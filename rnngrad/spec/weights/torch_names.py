@@ -56,8 +56,6 @@ def part_of(key: str) -> Part | None:
             "itself; call torch.nn.utils.remove_weight_norm or "
             "torch.nn.utils.parametrize.remove_parametrizations before you save"
         )
-    elif part == "weight_hr":
-        trouble = "is an LSTM's projection (proj_size), which rnngrad's lstm has not"
     layer, reverse = int(match["layer"] or 0), bool(match["reverse"])
     return Part(match["prefix"], part, layer, reverse, trouble, rest)
 
