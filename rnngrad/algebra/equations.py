@@ -114,6 +114,14 @@ def read_cell(
     return _Reader(name, equations, state, shapes or {}, recurrent).read()
 
 
+def read_expression(text: str) -> Node:
+    """One side of an equation as it was written, its names and sizes not yet looked at.
+
+    Raises FormulaError.
+    """
+    return _EquationParser(EquationScanner(text).run()).chain()[0]
+
+
 # ---------------------------------------------------------------------------- grammar
 
 

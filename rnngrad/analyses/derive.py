@@ -10,9 +10,9 @@ import numpy as np
 from rnngrad.analyses.derivation import derivation, remarks
 from rnngrad.analyses.lines import Line
 from rnngrad.analyses.paths import PathSum, path_sums
-from rnngrad.analyses.quantities import Quantities
-from rnngrad.core import jacobians, segments
+from rnngrad.analyses.quantities import Quantities, Quantity, of_parts
 from rnngrad.arithmetic.arrays import Array, quietly
+from rnngrad.core import jacobians, segments
 from rnngrad.core.backward import bptt_within
 from rnngrad.core.forward import forward_within
 from rnngrad.core.problem import Problem
@@ -116,25 +116,32 @@ def gradients(problem: Problem) -> dict[str, Array | np.float64]:
     ``loss`` (a float), ``losses`` (T,), ``h`` (T+1, H), ``y`` (T, O), ``dL_dy`` (T, O), ``dLt_dht``
     (T, H), ``dL_dh`` (T+1, H), for lstm ``dL_dc``, ``dL_dx`` (T, I), and ``dL_dW_xh``,
     ``dL_dW_hh``, … shaped as the parameters. Without targets there is no loss: then only ``h``
-    and ``y``. Every array is the caller's own; O(T·H²) time, O(T·H) memory.
+    and ``y``. Other cells have their own parts of the state and parameters. Every array is the
+    caller's own; O(T·H²) time, O(T·H) memory.
     """
     with quietly():
         forward = forward_within(problem)
+        states, gradients = (_by_name(these, problem) for these in of_parts(problem.cell))
+        at_states = {name: forward.part(index) for name, index in states.items()}
         if problem.loss is None:
-            return {"h": forward.h, "y": forward.y}
+            return {**at_states, "y": forward.y}
         backward = bptt_within(problem, forward)
     return {
         "loss": np.float64(forward.loss),
         "losses": forward.losses,
-        "h": forward.h,
+        **at_states,
         "y": forward.y,
         "dL_dy": backward.dL_dy,
         "dLt_dht": backward.dLt_dht,
-        "dL_dh": backward.dL_dh,
-        **({} if backward.dL_dc is None else {"dL_dc": backward.dL_dc}),
+        **{name: list(backward.dL_ds.values())[i] for name, i in gradients.items()},
         "dL_dx": backward.dL_dx,
         **{f"dL_d{name}": gradient for name, gradient in backward.weights.items()},
     }
+
+
+def _by_name(these: Sequence[Quantity], problem: Problem) -> dict[str, int]:
+    """name -> which part of the state"""
+    return {one.name: problem.cell.parts.index(one.part or "") for one in these}
 
 
 def log10_chain(problem: Problem) -> Array:

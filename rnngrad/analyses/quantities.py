@@ -10,15 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.core import jacobians
 from rnngrad.arithmetic.arrays import Array, quietly
-from rnngrad.core.backward import bptt
+from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.cells import CELLS
-from rnngrad.core.cells import READOUT, stacked
+from rnngrad.core import jacobians
+from rnngrad.core.backward import bptt
+from rnngrad.core.cells import READOUT, Cell, stacked
 from rnngrad.core.direct import scaled_direct
 from rnngrad.core.forward import forward
 from rnngrad.core.problem import Problem
-from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.core.telling import tell
 from rnngrad.core.traces import BackwardTrace, ForwardTrace
 from rnngrad.errors import QuantityError, did_you_mean
@@ -52,8 +52,8 @@ class Quantity(NamedTuple):
     """One array: its name, its shape by letter, what it is on paper, and how it is had.
 
     ``first_step`` is the step of row 0, or None where there is no step axis. ``needs_loss``: it
-    exists only with targets. ``of_rnn``: only for one layer of rnn; ``of_c``: only for a cell that
-    has a c. ``parameter`` is the weight it belongs to, if any.
+    exists only with targets. ``of_rnn``: only for one layer of rnn. ``parameter`` is the weight
+    it belongs to, ``part`` the part of the state, if any.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Quantity(NamedTuple):
     needs_loss: bool = False
     parameter: str | None = None
     of_rnn: bool = False
-    of_c: bool = False
+    part: str | None = None
 
     def shape(self, problem: Problem) -> tuple[int, ...]:
         """The shape for this problem, without computing anything."""
@@ -78,6 +78,9 @@ class Quantity(NamedTuple):
             "O": problem.outputs,
             "S": problem.state_size,
         }
+        if self.part is not None:
+            size = problem.layers[-1].parts[problem.cell.parts.index(self.part)].stop
+            return (size,) if self.first_step is None else (problem.steps + 1, size)
         return tuple(sizes[letter] for letter in self.dims)
 
     def size(self, problem: Problem) -> int:
@@ -101,11 +104,6 @@ def _slopes(passes: Passes) -> Array:
     return passes.problem.activation.slope(passes.forward.a)
 
 
-def dL_dc(passes: Passes) -> Array:
-    """∂L/∂c_t for t = 0 … T, (T+1, H), of a cell that has a c."""
-    return passes.backward.dL_ds["c"]
-
-
 def of_parameter(name: str, dims: tuple[str, ...]) -> Quantity:
     """∂L/∂W of one parameter; in a stack its name ends in the layer's number."""
     return Quantity(
@@ -119,17 +117,49 @@ def of_parameter(name: str, dims: tuple[str, ...]) -> Quantity:
     )
 
 
+def of_part(part: str) -> tuple[Quantity, Quantity]:
+    """A part of the state of all layers, (T+1, ·), and ∂L/∂ of it."""
+
+    def states(passes: Passes) -> Array:
+        return passes.forward.part(passes.problem.cell.parts.index(part))
+
+    return (
+        Quantity(part, ("T+1", part), f"{part}_t", states, 0, part=part),
+        Quantity(f"dL_d{part}", ("T+1", part), f"∂L/∂{part}_t",
+                 lambda passes: passes.backward.dL_ds[part], 0, needs_loss=True, part=part),
+    )  # fmt: skip
+
+
+def of_start(part: str) -> Quantity:
+    """∂L/∂h_0 by itself, of any part of the state."""
+    return Quantity(
+        f"dL_d{part}_0", (part,), f"∂L/∂{part}_0", lambda passes: passes.backward.dL_ds[part][0],
+        None, needs_loss=True, part=part,
+    )  # fmt: skip
+
+
+def of_parts(cell: Cell) -> tuple[list[Quantity], list[Quantity]]:
+    """The parts of the state and ∂L/∂ of each; of lstm h alone. A part called y gives way to the
+    net's own y and ∂L/∂y."""
+    taken = {record.name for record in _BEFORE}
+    states, gradients = zip(*map(of_part, cell.parts), strict=True)
+    shown = states[: 1 if cell.gates else None]
+    return [r for r in shown if r.name not in taken], [r for r in gradients if r.name not in taken]
+
+
+def _with_parts(cell: Cell) -> tuple[Quantity, ...]:
+    """What comes before the parameters."""
+    states, gradients = of_parts(cell)
+    return (*states, *_BEFORE[:5], *gradients, *_BEFORE[5:])
+
+
 _BEFORE = (
-    Quantity("h", ("T+1", "H"), "h_t", lambda p: p.forward.h, first_step=0),
     Quantity("y", ("T", "O"), "y_t", lambda p: p.forward.y),
     Quantity("losses", ("T",), "L_t", lambda p: p.forward.losses, needs_loss=True),
     Quantity("dL_dy", ("T", "O"), "∂L/∂y_t", lambda p: p.backward.dL_dy, needs_loss=True),
     Quantity("dLt_dht", ("T", "H"), "∂L_t/∂h_t", lambda p: p.backward.dLt_dht, needs_loss=True),
     Quantity("dht_dhprev", ("T", "S", "S"), "∂h_t/∂h_{t−1}",
              lambda p: jacobians.one_step_jacobians(p.problem, p.forward)),
-    Quantity("dL_dh", ("T+1", "H"), "∂L/∂h_t", lambda p: p.backward.dL_dh,
-             first_step=0, needs_loss=True),
-    Quantity("dL_dc", ("T+1", "H"), "∂L/∂c_t", dL_dc, first_step=0, needs_loss=True, of_c=True),
     Quantity("dht_dW_xh", ("T", "H", "I"), "∂⁺h_t/∂W_xh", _immediate_W_xh, of_rnn=True),
     Quantity("dht_dW_hh", ("T", "H", "H"), "∂⁺h_t/∂W_hh", _immediate_W_hh, of_rnn=True),
     Quantity("dht_db_h", ("T", "H"), "∂⁺h_t/∂b_h", _slopes, of_rnn=True),
@@ -146,65 +176,68 @@ _OF_STATE = frozenset({"dht_dhprev", "log10_chain", "log10_paths"})
 """What is about s_t, which is h_t for one layer of rnn or gru."""
 
 
-def _of_any_cell() -> dict[str, Quantity]:
-    """The quantities of one layer of every cell, in the order in which they are shown."""
-    shapes: dict[str, tuple[str, ...]] = {}
-    for cell in CELLS.values():
-        shapes |= {name: shape for name, shape in cell.parameters.items() if name not in shapes}
-    records = (
-        *_BEFORE,
-        *(of_parameter(name, shape) for name, shape in {**shapes, **READOUT}.items()),
-        *_AFTER,
-    )
-    return {record.name: record for record in records}
+def _of_a_layer(cell: Cell) -> dict[str, Quantity]:
+    """The quantities of one layer with a read-out, in the order in which they are shown."""
+    shapes = {**cell.parameters, **READOUT}
+    mine = (of_parameter(name, shape) for name, shape in shapes.items())
+    return {record.name: record for record in (*_with_parts(cell), *mine, *_AFTER)}
 
 
-QUANTITIES: Mapping[str, Quantity] = MappingProxyType(_of_any_cell())
-"""name -> record of whatever exists for one layer of some cell; ``records`` has those of one net.
-The one place to add a quantity is ``_BEFORE`` or ``_AFTER`` above."""
+QUANTITIES: Mapping[str, Quantity] = MappingProxyType(
+    {**_of_a_layer(CELLS["lstm"]), **_of_a_layer(CELLS["gru"]), **_of_a_layer(CELLS["rnn"])}
+)
+"""name -> record of whatever exists for one layer of rnn, gru or lstm; ``records`` has those of one
+net, of any cell. The one place to add a quantity is ``_BEFORE`` or ``_AFTER`` above."""
 
 
-def known(name: str) -> Quantity | None:
-    """The record of a name, that of a stack's parameter without its layer; None for no quantity."""
-    return QUANTITIES.get(name.partition(".")[0])
+def known(name: str, problem: Problem | None = None) -> Quantity | None:
+    """The record of a name, that of a stack's parameter without its layer; None for no quantity.
+    ``problem`` knows the names of its own cell."""
+    mine = {} if problem is None else records(problem)
+    return mine.get(name) or QUANTITIES.get(name.partition(".")[0])
 
 
 def records(problem: Problem) -> dict[str, Quantity]:
     """The quantities that exist for a problem, by name, in the order in which they are shown."""
     shapes = {**stacked(problem.cell, problem.depth), **(READOUT if problem.has_readout else {})}
     mine = (of_parameter(name, shape) for name, shape in shapes.items())
-    every = (*_BEFORE, *mine, *_AFTER)
+    every = (*_with_parts(problem.cell), *mine, *_AFTER)
     return {r.name: _named(r, problem) for r in every if _reason_against(r, problem) is None}
 
 
 def _named(record: Quantity, problem: Problem) -> Quantity:
-    """With s for h where the state is more than one h."""
-    if record.name not in _OF_STATE or (problem.depth == 1 and len(problem.cell.parts) == 1):
+    """With s for h where the state is more than one h, and the first part by its own name."""
+    first = problem.cell.parts[0]
+    if record.name == "dLt_dht":
+        return record._replace(symbol=f"∂L_t/∂{first}_t")
+    if record.name not in _OF_STATE:
         return record
-    return record._replace(symbol=record.symbol.replace("∂h", "∂s"))
+    one = problem.depth == 1 and len(problem.cell.parts) == 1
+    return record._replace(symbol=record.symbol.replace("∂h", f"∂{first if one else 's'}"))
 
 
 def _reason_against(record: Quantity, problem: Problem) -> str | None:
     """Why a quantity does not exist for this problem, or None."""
     if record.needs_loss and problem.loss is None:
         return f"'{problem.name}' has no targets, so there is no loss"
-    if record.of_c and len(problem.cell.parts) == 1:
-        return f"'{problem.name}' is a net of {problem.cell.name}, which has no c"
+    if record.part is not None and record.part not in problem.cell.parts:
+        return f"'{problem.name}' is a net of {problem.cell.name}, {_without(record, problem)}"
     if record.of_rnn and not problem.single_rnn:
         return f"it is for one layer of rnn, and '{problem.name}' is {_described(problem)}"
     if record.parameter is not None and f"{record.parameter}.0" in problem.weights:
         last = problem.depth - 1
         return f"'{problem.name}' has one a layer: {record.name}.0 to {record.name}.{last}"
     if record.parameter is not None and record.parameter not in problem.weights:
-        return f"'{problem.name}' has no {record.parameter}{_in_layers(record.parameter, problem)}"
+        return f"'{problem.name}' has no {record.parameter}"
     return None
 
 
-def _in_layers(parameter: str, problem: Problem) -> str:
-    if problem.depth == 1 or parameter not in problem.cell.parameters:
-        return ""
-    named = ", ".join(f"dL_d{parameter}{layer.suffix}" for layer in problem.layers)
-    return f", but one a layer: {named}"
+def _without(record: Quantity, problem: Problem) -> str:
+    """What is said of a part that the state does not have."""
+    parts = problem.cell.parts
+    if len(parts) == 1 and parts != ("h",):
+        return f"whose state is {parts[0]}: {record.name.replace(record.part or '', parts[0])}"
+    return f"which has no {record.part}"
 
 
 def _described(problem: Problem) -> str:
@@ -246,9 +279,11 @@ class Quantities(Mapping[str, Array]):
         """The record behind a name; QuantityError where there is none, or not for this net."""
         if name in self.records:
             return self.records[name]
-        if name in QUANTITIES:
-            why = _reason_against(QUANTITIES[name], self.problem)
+        other = {**QUANTITIES, **_of_a_layer(self.problem.cell)}
+        if name in other:
+            why = _reason_against(other[name], self.problem)
             raise QuantityError(f"'{name}' does not exist here: {why}")
-        known = {**self.records, **QUANTITIES}
-        hint = did_you_mean(name, known) or f"; they are {', '.join(self.records)}"
+        hint = (
+            did_you_mean(name, {**other, **self.records}) or f"; they are {', '.join(self.records)}"
+        )
         raise QuantityError(f"no quantity is called '{name}'{hint}")

@@ -25,8 +25,12 @@ def init(
         typer.Argument(metavar="MODEL", help="A trained model's file: .safetensors, .h5, .onnx."),
     ] = None,
     layer: Annotated[
-        str | None,
-        typer.Option("--layer", metavar="KEY", help="Which recurrent net of the file."),
+        list[str] | None,
+        typer.Option(
+            "--layer",
+            metavar="KEY",
+            help="Which recurrent net of the file. Several times: a stack, lowest first.",
+        ),
     ] = None,
     direction: Annotated[
         str | None,
@@ -118,7 +122,7 @@ def _of_cell(cell: str, others: Sequence[object]) -> str:
 
 def _of_model(
     model: Path,
-    layer: str | None,
+    layer: Sequence[str] | None,
     direction: str | None,
     layout: str | None,
     output: Path | None,
@@ -143,17 +147,18 @@ def _of_model(
 
 
 def _chosen(
-    contents: Contents, layer: str | None, direction: str | None, listing: Sequence[str]
+    contents: Contents, layer: Sequence[str] | None, direction: str | None, listing: Sequence[str]
 ) -> Found:
     """The net that is asked for; UsageError with the list where there are several to choose."""
     from rnngrad.errors import UsageError
     from rnngrad.spec.weights import choose
 
     keys = list(dict.fromkeys(net.key for net in contents.recurrent))
-    if layer is None and len(keys) > 1:
-        words = f"{contents.name} holds {len(keys)} recurrent nets; choose one with --layer KEY"
+    if not layer and len(keys) > 1:
+        ask = "choose one with --layer KEY, or several for a stack"
+        words = f"{contents.name} holds {len(keys)} recurrent nets; {ask}"
         raise UsageError("\n".join([f"{words}:", *listing]))
-    return choose(contents, layer, direction)
+    return choose(contents, layer or None, direction)
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:

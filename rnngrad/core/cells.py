@@ -179,7 +179,7 @@ class Cell:
             if not one.matrices and one.rest is not None
         }
 
-    @property
+    @cached_property
     def given(self) -> frozenset[str]:
         """The keys that a trace holds."""
         parts = self.parts

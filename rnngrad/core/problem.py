@@ -88,6 +88,7 @@ class Problem:
     lengthen: Callable[[int], Problem] | None = field(default=None, repr=False)
     starts: Mapping[str, Array] = field(default_factory=dict)
     trained: TrainedIn | None = None
+    _layers: list[Layer] = field(default_factory=list, init=False, repr=False)
 
     @property
     def steps(self) -> int:
@@ -150,11 +151,14 @@ class Problem:
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers, lowest first."""
-        suffixes = ("",) if self.depth == 1 else tuple(f".{at}" for at in range(self.depth))
-        layers: list[Layer] = []
-        for suffix in suffixes:
-            layers.append(self._layer(suffix, layers[-1] if layers else None))
-        return tuple(layers)
+        found = self._layers
+        if not found:
+            suffixes = ("",) if self.depth == 1 else tuple(f".{at}" for at in range(self.depth))
+            layers: list[Layer] = []
+            for suffix in suffixes:
+                layers.append(self._layer(suffix, layers[-1] if layers else None))
+            found += layers
+        return tuple(found)
 
     def _layer(self, suffix: str, below: Layer | None) -> Layer:
         cell = self.cell
