@@ -14,29 +14,15 @@ Nothing of the text is evaluated: what is not in the grammar is a mistake with i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
-from rnngrad.algebra.expressions import (
-    Add,
-    Apply,
-    Call,
-    Div,
-    FormulaError,
-    Index,
-    Mul,
-    Name,
-    Neg,
-    Node,
-    Number,
-    Power,
-    Tight,
-    Transpose,
-    nodes,
-)
+from rnngrad.algebra.expressions import Add, Apply, Call, Div, FormulaError, Index, Mul, Name, Neg, Node, Number, Power, Tight, Transpose, nodes
+from rnngrad.algebra.writing import named, written_in_cell
+from rnngrad.algebra.functions import FUNCTIONS, SPELLINGS
 from rnngrad.algebra.grammar import Parser
 from rnngrad.algebra.names import EquationScanner
-from rnngrad.algebra.writing import named, written_in_cell
 from rnngrad.errors import did_you_mean
 
 Path = tuple[str | int, ...]
@@ -105,6 +91,14 @@ def read_cell(
     {'W': ('H', 'I'), 'U': ('H', 'H')}
     """
     return _Reader(name, equations, state, shapes or {}, recurrent).read()
+
+
+def read_expression(text: str) -> Node:
+    """One side of an equation as it was written, its names and sizes not yet looked at.
+
+    Raises FormulaError.
+    """
+    return _EquationParser(EquationScanner(text).run()).chain()[0]
 
 
 def read_expression(text: str) -> Node:
@@ -319,9 +313,7 @@ class _Reader:
         for index, part in enumerate(self.state):
             if part not in self.tops:
                 words = f"no equation defines {part}_t, a part of the state"
-                self.wrong(
-                    f"{words}{did_you_mean(part, [t for t in self.tops if t])}", ("state", index)
-                )
+                self.wrong(f"{words}{did_you_mean(part, [t for t in self.tops if t])}", ("state", index))
 
     # ------------------------------------------------------------------ sizes and parameters
 
@@ -466,9 +458,7 @@ class _Resolver:
         name = inner.base if isinstance(inner, Transpose) else inner
         assert isinstance(name, Name)
         if found.size is None:
-            raise FormulaError(
-                f"{name.head} is a matrix; {_brief(behind)} is a single number", _place(behind)
-            )
+            raise FormulaError(f"{name.head} is a matrix; {_brief(behind)} is a single number", _place(behind))
         if not self.sizes.join(columns, found.size):
             shape = "×".join(self.sizes.letter(s) or "?" for s in self.reader.parameter(name.head))
             said = "by shapes" if name.head in self.reader.shapes else "by what it met before"
@@ -501,9 +491,7 @@ class _Resolver:
         reader = self.reader
         if node.step is None:
             if node.head in self.known():
-                raise FormulaError(
-                    f"{node.head} needs its step: {node.head}_t or {node.head}_{{t−1}}", node.at
-                )
+                raise FormulaError(f"{node.head} needs its step: {node.head}_t or {node.head}_{{t−1}}", node.at)
             sizes = reader.parameter(node.head)
             if len(sizes) == 2:
                 self.lonely(node)
@@ -524,13 +512,9 @@ class _Resolver:
             return _Of(node, self.reader.of[node.head])
         shown = named(node, {})
         if node.head == X:
-            raise FormulaError(
-                f"{shown} is not known; keep it as a part of the state, v_t = x_t", node.at
-            )
+            raise FormulaError(f"{shown} is not known; keep it as a part of the state, v_t = x_t", node.at)
         if node.head in self.known():
-            raise FormulaError(
-                f"{shown} is not known; {node.head} is no part of the state", node.at
-            )
+            raise FormulaError(f"{shown} is not known; {node.head} is no part of the state", node.at)
         hint = did_you_mean(node.head, self.reader.state)
         raise FormulaError(f"nothing defines {shown}{hint}", node.at)
 

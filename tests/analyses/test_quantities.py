@@ -112,7 +112,7 @@ def test_a_name_of_the_cells_own_is_guessed() -> None:
     result = rnngrad.derive(any_net("lstm_peephole"))
     with pytest.raises(rnngrad.QuantityError, match="did you mean 'dL_dw_ci'"):
         result["dL_dw_c_i"]
-    with pytest.raises(rnngrad.QuantityError, match="one a layer: dL_dw_ci.0 to dL_dw_ci.1"):
+    with pytest.raises(rnngrad.QuantityError, match=r"one a layer: dL_dw_ci\.0 to dL_dw_ci\.1"):
         rnngrad.derive(any_net("lstm_peephole", 2))["dL_dw_ci"]
 
 
