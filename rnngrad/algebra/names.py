@@ -137,3 +137,13 @@ class EquationScanner(Scanner):
             if step is not None:
                 break
         return sub, step
+
+
+def plain_name(text: str) -> str:
+    """A name as equations have it, α as alpha, W_{xi} as W_xi, h_t as h; other text as it is."""
+    try:
+        found = [token for token in EquationScanner(text).run() if token.kind != "end"]
+    except FormulaError:
+        return text
+    one = len(found) == 1 and found[0].kind == "name" and found[0].step in (None, Index("t", 0))
+    return found[0].text if one else text

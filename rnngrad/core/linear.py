@@ -67,8 +67,9 @@ class LinearNet(NamedTuple):
         """S, the length of s."""
         return int(self.layers[-1].layer.state[-1].stop)
 
-    def pull(self, rows: Entries, t: int) -> Pulled:
-        """Rows ∂L/∂s_t, (n, S) -> ∂L/∂s_{t−1}, through step t (from 1)."""
+    def pull(self, rows: Entries, t: int, *, to_x: bool = False) -> Pulled:
+        """Rows ∂L/∂s_t, (n, S) -> ∂L/∂s_{t−1}, through step t (from 1); at the x_t of the lowest
+        layer as well where ``to_x``."""
         states, reached = [], []
         from_above: Entries | None = None
         for one in reversed(self.layers):
@@ -76,7 +77,7 @@ class LinearNet(NamedTuple):
             if from_above is not None:
                 parts[0] = parts[0] + from_above
             lowest = one is self.layers[0]
-            at = pull_layer(one, self.kind, parts, t, to_x=not lowest)
+            at = pull_layer(one, self.kind, parts, t, to_x=to_x or not lowest)
             states.append(self.kind.join([at[before(part)] for part in one.cell.parts]))
             reached.append(at)
             from_above = at.get(X)
@@ -161,10 +162,10 @@ def push_layer(
     ]
 
 
-def stacked_matrix(own: Mapping[str, Array], group: Group) -> Array:
-    """[±W_1; ±W_2; …]: the matrices of a group, a block of rows each."""
+def stacked_matrix(own: Mapping[str, Array], group: Group, order: Sequence[str] = ()) -> Array:
+    """[±W_1; ±W_2; …]: the matrices of a group, a block of rows each, their targets in ``order``."""
     blocks = []
-    for matrix in group.matrices:
+    for matrix in sorted(group.matrices, key=lambda m: order.index(m.target)) if order else group.matrices:
         W = own[matrix.parameter]
         W = W.T if matrix.transposed else W
         blocks.append(-W if matrix.sign < 0 else W)

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.arithmetic.functions import Activation
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.arithmetic.evaluation import Functions
+from rnngrad.arithmetic.functions import Activation
 from rnngrad.core.cells import Cell, sizes_in
 from rnngrad.core.losses import Loss
 from rnngrad.core.outputs import Output
@@ -88,6 +88,7 @@ class Problem:
     lengthen: Callable[[int], Problem] | None = field(default=None, repr=False)
     starts: Mapping[str, Array] = field(default_factory=dict)
     trained: TrainedIn | None = None
+    _layers: list[Layer] = field(default_factory=list, init=False, repr=False)
 
     @property
     def steps(self) -> int:
@@ -150,17 +151,23 @@ class Problem:
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers, lowest first."""
-        suffixes = ("",) if self.depth == 1 else tuple(f".{at}" for at in range(self.depth))
-        layers: list[Layer] = []
-        for suffix in suffixes:
-            layers.append(self._layer(suffix, layers[-1] if layers else None))
-        return tuple(layers)
+        found = self._layers
+        if not found:
+            suffixes = ("",) if self.depth == 1 else tuple(f".{at}" for at in range(self.depth))
+            layers: list[Layer] = []
+            for suffix in suffixes:
+                layers.append(self._layer(suffix, layers[-1] if layers else None))
+            found += layers
+        return tuple(found)
 
     def _layer(self, suffix: str, below: Layer | None) -> Layer:
         cell = self.cell
         weights = {name: self.weights[name + suffix] for name in cell.parameters}
         sizes = sizes_in(cell, weights)
-        sizes.setdefault(cell.letters[0], self.hidden)
+        for part, letter in zip(cell.parts, cell.letters, strict=True):
+            begins = self.h_0 if part == cell.parts[0] else self.starts.get(part)
+            if letter not in sizes and begins is not None:  # no parameter is of this size
+                sizes[letter] = len(begins) // self.depth
         sizes["x"] = self.inputs if below is None else below.hidden
         parts, state = [], []
         stop = 0 if below is None else below.state[-1].stop

@@ -15,7 +15,7 @@ from rnngrad.algebra.expressions import Node
 from rnngrad.algebra.steps import before
 from rnngrad.algebra.tape import Tape, tape_of
 from rnngrad.arithmetic.arrays import Array, Numbers
-from rnngrad.arithmetic.evaluation import TINY, Wide, run, run_wide, wide
+from rnngrad.arithmetic.evaluation import TINY, Functions, Wide, run, run_wide, wide
 from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.core.arithmetic import Entries
 from rnngrad.core.problem import Layer, Problem
@@ -25,11 +25,14 @@ Terms = tuple[Entries, ...]
 """Diagonals of the linearised step; over all steps (T, n) each, at one step (n,)."""
 
 
-def terms_of(problem: Problem, layer: Layer, trace: LayerTrace, beyond: bool = False) -> Terms:
+def terms_of(
+    problem: Problem, layer: Layer, trace: LayerTrace, beyond: bool = False,
+    functions: Functions | None = None,
+) -> Terms:  # fmt: skip
     """The layer's terms in the order of ``cell.terms``. To be run within ``quietly()``."""
     cell = problem.cell
     sizes = [layer.sizes[cell.step.sizes[target]] for target, _ in cell.terms]
-    return evaluated(problem, layer, trace, cell.terms_tape, sizes, beyond)
+    return evaluated(problem, layer, trace, cell.terms_tape, sizes, beyond, functions)
 
 
 def evaluated(
@@ -39,15 +42,17 @@ def evaluated(
     tape: Tape,
     sizes: Sequence[int],
     beyond: bool = False,
+    functions: Functions | None = None,
 ) -> tuple[Entries, ...]:
-    """The outputs of a tape along a trace, (T, size) each."""
-    steps = len(trace.x)
+    """The outputs of a tape along a trace, (T, size) each; with other ``functions`` than the
+    problem's where these are given, in floats."""
+    steps, functions = len(trace.x), functions or problem.functions
     if not beyond:
 
         def given(key: str) -> Numbers:
             return layer.own[key] if key in layer.own else trace.given(key)
 
-        values = run(tape.instructions, given, problem.functions)
+        values = run(tape.instructions, given, functions)
         return tuple(
             np.broadcast_to(values[place], (steps, size))
             for place, size in zip(tape.outputs, sizes, strict=True)

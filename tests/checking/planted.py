@@ -13,7 +13,6 @@ from oracles.plain import Net
 from rnngrad.analyses.quantities import Passes, Quantities
 from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.core.jacobians import PulledBack, pulled_back
-from rnngrad.core.linear import AtGates
 from rnngrad.core.problem import Problem
 
 Paths = Callable[[], Iterator[PulledBack]]
@@ -48,18 +47,18 @@ def paths(of: Problem) -> Paths:
 
 
 def nudged_paths(of: Problem, which: str, k: int, t: int, factor: float) -> Paths:
-    """∂L_t/∂h_k (``at_s``) or ∂L_t/∂a_k (``gates``) with all its entries times ``factor``."""
+    """∂L_t/∂h_k (``at_s``) or ∂L_t/∂a_k (``at``) with all its entries times ``factor``."""
 
     def nudged(reached: PulledBack) -> PulledBack:
         if reached.k != k:
             return reached
-        rows: Scaled = reached.at_s if which == "at_s" else reached.gates[0].x
+        rows: Scaled = reached.at_s if which == "at_s" else reached.at[0]["a.h"]
         mantissa = rows.mantissa.copy()
         mantissa[reached.steps == t] *= factor
         moved = Scaled(mantissa, rows.exponent)
         if which == "at_s":
             return reached._replace(at_s=moved)
-        return reached._replace(gates=(AtGates(moved, moved),))
+        return reached._replace(at=({**reached.at[0], "a.h": moved},))
 
     return lambda: (nudged(reached) for reached in paths(of)())
 

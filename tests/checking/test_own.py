@@ -18,7 +18,7 @@ from rnngrad.errors import UsageError
 
 SMALL = planted.problem()
 RIGHT = planted.right(SMALL)
-PATHS = {"dLt_dhk": "at_s", "dLt_dak": "gates"}
+PATHS = {"dLt_dhk": "at_s", "dLt_dak": "at"}
 
 
 def verdicts(checked: list[Checked]) -> dict[str, str]:

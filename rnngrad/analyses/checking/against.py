@@ -30,6 +30,7 @@ from rnngrad.analyses.checking.spelling import Read, note, read, two_of_one
 from rnngrad.analyses.checking.verdicts import Checked, Diagnosis, Verdict, worst
 from rnngrad.analyses.quantities import Passes, Quantities, Quantity, of_start, records
 from rnngrad.arithmetic.arrays import Array, quietly
+from rnngrad.core.cells import Cell
 from rnngrad.core.given import GivenArray, Mask, given, reshaped
 from rnngrad.core.problem import Problem
 from rnngrad.errors import QuantityError, UsageError
@@ -43,8 +44,13 @@ LOSS = Quantity(
     needs_loss=True,
 )  # fmt: skip
 """L itself is no quantity of ``derive``, but whoever has gradients has it too."""
-STARTS = (of_start("h"), of_start("c"))
-"""Row 0 of ``dL_dh`` and ``dL_dc`` by itself, which is all that most people keep."""
+
+
+def starts(cell: Cell) -> dict[str, Quantity]:
+    """Row 0 of ``dL_dh`` and ``dL_dc`` by itself, which is all that most people keep."""
+    found = map(of_start, cell.parts)
+    return {record.name: record for record in found}
+
 
 Twice = Mapping[str, tuple[str, Any]]
 """name -> the key of a second array of the same gradient, and that array"""
@@ -173,7 +179,7 @@ def _readings(problem: Problem, names: Iterable[str]) -> tuple[dict[str, Read], 
 
 
 def _why_not(problem: Problem, name: str) -> str:
-    if name in (LOSS.name, *(start.name for start in STARTS)) and problem.loss is None:
+    if name in (LOSS.name, *starts(problem.cell)) and problem.loss is None:
         return f"'{name}' does not exist here: '{problem.name}' has no targets"
     try:
         Quantities(problem).record(str(name))
@@ -186,8 +192,7 @@ def _records(problem: Problem) -> dict[str, Quantity]:
     """The records of whatever may be given, in the order of the table, ``loss`` first."""
     if problem.loss is None:
         return records(problem)
-    starts = {one.name: one for one in STARTS if one.part in problem.cell.parts}
-    return {LOSS.name: LOSS, **records(problem), **starts}
+    return {LOSS.name: LOSS, **records(problem), **starts(problem.cell)}
 
 
 def _judge(
@@ -283,16 +288,21 @@ def _checked(case: Case, compared: Compared, verdict: Verdict, reason: str) -> C
 
 
 def _off_a_kink(case: Case, noise: Array, conditioning: Conditioning) -> tuple[Verdict, str]:
-    """Wrong, unless a relu at its kink could as well be on the other branch."""
+    """Wrong, unless a function at its kink could as well be on the other branch."""
     for passes in conditioning.other_branches():
         other = case.record.compute(passes)
         if compare(case.got, other, case.record, case.rtol, noise).fits:
             step = conditioning.kinks[0][0] + 1
             return Verdict.INCONCLUSIVE, (
-                f"a relu is within rounding of its kink (first at step {step}), and the other "
-                "branch gives these numbers"
+                f"{_kinked(conditioning)} is within rounding of its kink (first at step {step}), and "
+                "the other branch gives these numbers"
             )
     return Verdict.FAIL, ""
+
+
+def _kinked(conditioning: Conditioning) -> str:
+    problem = conditioning.passes.problem
+    return f"a {problem.activation.name}" if problem.cell.activation is None else "a function"
 
 
 def _within_noise(case: Case, wrong: Mask) -> tuple[Verdict, str]:

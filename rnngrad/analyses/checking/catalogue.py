@@ -43,7 +43,7 @@ def _squares(problem: Problem) -> bool:
 
 
 def _gated(problem: Problem) -> bool:
-    return len(problem.cell.gates) > 1
+    return bool(problem.cell.blocks)
 
 
 def _single_rnn(problem: Problem) -> bool:

@@ -15,11 +15,10 @@ from rnngrad.analyses.checking.methods import Answer
 from rnngrad.analyses.checking.plan import Plan
 from rnngrad.analyses.checking.tolerance import EPS, LOG10_ATOL, RTOL, Compared, judged
 from rnngrad.analyses.checking.verdicts import Checked, Verdict
-from rnngrad.analyses.quantities import Quantities, known
+from rnngrad.analyses.quantities import Passes, records
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.core.given import Mask
 from rnngrad.core.jacobians import PulledBack
-from rnngrad.core.problem import Problem
 from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.core.telling import telling
 
@@ -42,6 +41,7 @@ class Checker:
         self.blind = setting.blind
         self.plan = plan
         self.tested = tested
+        self.records = records(setting.problem)
         self.paths = paths
         self.rtol = RTOL if rtol is None else rtol
         self.progress, self._answered = progress, 0
@@ -54,19 +54,30 @@ class Checker:
         if got.shape != expected.shape:
             reason = f"its shape is {got.shape}, and must be {expected.shape}"
             return Checked(name, Verdict.FAIL, method, reason=reason)
-        flat = as_rows(name, expected)
+        flat = self.as_rows(name, expected)
 
         def place(row: int, column: int) -> tuple[int, ...]:
             index = np.unravel_index(row * flat.shape[1] + column, expected.shape)
             return tuple(int(i) for i in index)
 
         compared = Compared(
-            name, method, as_rows(name, got), flat, as_rows(name, error), self._size(name, flat),
-            place, self.resolution(flat, as_rows(name, error)),
+            name, method, self.as_rows(name, got), flat, self.as_rows(name, error),
+            self._size(name, flat), place, self.resolution(flat, self.as_rows(name, error)),
         )  # fmt: skip
         if noise is not None:
             return judged(compared, self.rtol, lambda: noise)
-        return self.judged(compared, lambda problem: as_rows(name, Quantities(problem)[name]))
+        compute = self.records[name].compute
+        return self.judged(compared, lambda passes: self.as_rows(name, compute(passes)))
+
+    def as_rows(self, name: str, array: Array) -> Array:
+        """(R, n): a row a step, or the whole quantity as one row where it has no step axis.
+
+        The logarithms and the losses count entry by entry.
+        """
+        if name.startswith("log10_") or name == "losses":
+            return array.reshape(-1, 1)
+        whole = self.records[name].first_step is None
+        return array.reshape(1, -1) if whole else array.reshape(len(array), -1)
 
     def within(self, start: float, share: float, what: str) -> AbstractContextManager[None]:
         """What loops tell of how far they are is this ``share`` of the whole check."""
@@ -111,7 +122,7 @@ class Checker:
         return max(EPS, float(np.median(share)) if share.size else EPS)
 
     def judged(
-        self, compared: Compared, rows: Callable[[Problem], Array] | None = None,
+        self, compared: Compared, rows: Callable[[Passes], Array] | None = None,
         size: float | None = None,
     ) -> Checked:  # fmt: skip
         """The verdict, with the net's own amplification of rounding measured where it matters;
@@ -148,14 +159,3 @@ class Checker:
         self._answered += 1
         return min(0.1 + share * (self._answered - 1), 1.0 - share), share
 
-
-def as_rows(name: str, array: Array) -> Array:
-    """(R, n): a row a step, or the whole quantity as one row where it has no step axis.
-
-    The logarithms and the losses count entry by entry.
-    """
-    if name.startswith("log10_") or name == "losses":
-        return array.reshape(-1, 1)
-    record = known(name)
-    first = 0 if record is None else record.first_step
-    return array.reshape(1, -1) if first is None else array.reshape(len(array), -1)

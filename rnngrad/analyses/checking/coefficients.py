@@ -1,137 +1,155 @@
 """What a step of one layer does to a perturbation, unit by unit, by complex step.
 
-A cell acts unit by unit on u_x = W_xh x_t + b, u_h = W_hh h_{t−1} + b and s_{t−1}, so its
-derivative is a handful of diagonals, ∂(part of s_t)/∂(gate of u_x, gate of u_h, part of s_{t−1}).
-Each is had by a complex step of ``cell.advance`` in that argument alone: of the derivative that
-the core has written down nothing is used. For rnn they are σ'(a_t), with its tail beyond the range
-of floats (``slopes.py``).
+Each line of the cell's equations (``equations.py``) acts unit by unit on the lines before it, on
+x_t, on s_{t−1} and on its vectors, so its derivative is a handful of diagonals. Each is had by a
+complex step in that argument alone: of the derivatives that the algebra writes nothing is used.
+Where a line is f(a) they are f'(a), with its tail beyond the range of floats (``slopes.py``).
 """
 
 from __future__ import annotations
 
-from functools import partial
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnngrad.analyses.checking.slopes import FAINT, TINY, complex_step, slopes
+from rnngrad.algebra.expressions import Call, Name
+from rnngrad.analyses.checking import equations
+from rnngrad.analyses.checking.equations import Line, Rough
+from rnngrad.analyses.checking.slopes import TINY, complex_step, slopes
 from rnngrad.arithmetic.arrays import Array, Numbers
-from rnngrad.core.cells import LayerTrace, Parts
+from rnngrad.arithmetic.scaled import Scaled, scaled
 from rnngrad.core.given import Mask
 from rnngrad.core.problem import Layer, Problem
-from rnngrad.arithmetic.scaled import Scaled, scaled
+from rnngrad.core.traces import LayerTrace
 
-SATURATED = 150.0
-"""Up to it the product of three slopes is above 1e-268; beyond, a 0 may be an underflow."""
+EPS = float(np.finfo(np.float64).eps)
 
-
-class Inputs(NamedTuple):
-    """What a layer's step takes, over all steps: ``u_x`` and ``u_h`` (T, G·H), products of the
-    check's own, and ``before``, the parts of s_{t−1}, (T, H) each."""
-
-    u_x: Array
-    u_h: Array
-    before: tuple[Array, ...]
+Edges = Mapping[str, tuple[tuple[str, Scaled | None], ...]]
+"""line -> (source, ∂line/∂source over all steps, (T, n)) of each; None for 1."""
 
 
-class Coefficients(NamedTuple):
-    """The diagonals of a layer: ``values`` (P, 2G + P, T, H), row the part of s_t, column the gates
-    of u_x, those of u_h and the parts of s_{t−1}; ``used`` the pairs that are not 0 by the cell's
-    equations. ``faint`` (T,): one is too small for a plain complex step. ``blind`` (T,): one may be
-    too small for any."""
+class Linear(NamedTuple):
+    """A layer along its trajectory: ``values`` of every line, of x and of s_{t−1}, (T, n) each,
+    and its ``edges``. ``blind`` (T,): a slope may be too small for any complex step."""
 
-    values: Scaled
-    used: tuple[tuple[int, int], ...]
-    faint: Mask
+    lines: tuple[Line, ...]
+    values: Mapping[str, Array]
+    edges: Edges
     blind: Mask
 
-    def through(self, t: int, inputs: list[Scaled | None]) -> list[Scaled]:
-        """The parts of ṡ_t, (n, H) each, from what reaches the step's inputs (None: nothing)."""
-        found: list[Scaled | None] = [None] * len(self.values.mantissa)
-        for p, q in self.used:
-            reached = inputs[q]
-            if reached is not None:
-                term = reached * self.values[p, q, t - 1]
-                now = found[p]
-                found[p] = term if now is None else now + term
-        shape = next(one.mantissa.shape for one in inputs if one is not None)
-        return [scaled(np.zeros(shape)) if one is None else one for one in found]
+
+def linear(problem: Problem, layer: Layer, trace: LayerTrace) -> Linear:
+    """The equations and their derivatives at the states of the trace. To be run within
+    ``quietly()``."""
+    lines = equations.lines_of(problem.cell)
+    values = _values(problem, layer, trace, lines)
+    edges = {line.key: _edges(problem, layer, line, values) for line in lines}
+    return Linear(lines, values, edges, _blind(problem, layer, lines, values, edges))
 
 
-def inputs_of(problem: Problem, layer: Layer, share: LayerTrace) -> Inputs:
-    """u_x, u_h and s_{t−1} of a layer; for rnn u_x = a_t and u_h = 0, since only their sum counts
-    and a relu must stand on the trace's own side of its kink."""
-    before = (share.h[:-1],) if share.c is None else (share.h[:-1], share.c[:-1])
-    if problem.cell.activation is None:
-        return Inputs(share.a, np.zeros_like(share.a), before)
-    W, cell = layer.weights, problem.cell
-    u_x = np.einsum("ij,tj->ti", W["W_xh"], share.x) + cell.bias(W, "x")
-    u_h = np.einsum("ij,tj->ti", W["W_hh"], before[0]) + cell.bias(W, "h")
-    return Inputs(u_x, u_h, before)
+def errors(problem: Problem, layer: Layer, trace: LayerTrace) -> dict[str, Rough]:
+    """Every line's value and how far rounding may move it, s_{t−1} and x_t being as they are."""
+    return equations.along(
+        equations.lines_of(problem.cell), equations.given_by(trace), layer.own,
+        equations.roughly(problem.functions), equations.rough_times(layer.own, any_order=True),
+    )  # fmt: skip
 
 
-def coefficients(problem: Problem, share: LayerTrace, inputs: Inputs) -> Coefficients:
-    """The diagonals of a layer along its trajectory. To be run within ``quietly()``."""
-    if problem.cell.activation is None:
-        slope = slopes(problem.activation, share.a)
-        both = np.stack([slope.mantissa] * 2), np.stack([slope.exponent] * 2)
-        values = Scaled(both[0][np.newaxis], both[1][np.newaxis])
-        return Coefficients(values, ((0, 0), (0, 1)), _small(values, FAINT), _none(share))
-    generic = _diagonals(problem, _generic(inputs))
-    used = tuple((int(p), int(q)) for p, q in np.argwhere(generic[:, :, 0, 0] != 0))
-    found = _diagonals(problem, inputs)
-    values = scaled(found)
-    far = np.max(np.abs([*_gates(problem, inputs, share), *inputs.before]), axis=0) > SATURATED
-    mine = np.array([found[p, q] for p, q in used])
-    lost = (mine != 0) & (np.abs(mine) < TINY) | (mine == 0) & far
-    return Coefficients(values, used, _small(values, FAINT), lost.any(axis=(0, 2)))
+def _values(
+    problem: Problem, layer: Layer, trace: LayerTrace, lines: tuple[Line, ...]
+) -> dict[str, Array]:
+    """By products of the check's own; where a function has a kink, on the trace's side of it."""
+    kinked = any(problem.functions[call.function].kinks for line in lines for call in line.calls)
+    bounds = errors(problem, layer, trace) if kinked else {}
+
+    def enter(key: str, value: Array) -> Array:
+        letter = problem.cell.step.sizes[key.removeprefix("1−")]
+        value = np.broadcast_to(value, (len(trace.x), layer.sizes[letter]))
+        if key not in bounds or key not in trace.values:
+            return value
+        other = np.asarray(trace.values[key])
+        near = np.abs(value - other) <= EPS * bounds[key].error
+        return np.where(near, other, value)
+
+    return equations.along(
+        lines, equations.given_by(trace), layer.own, equations.plainly(problem.functions),
+        equations.times(layer.own), enter,
+    )  # fmt: skip
 
 
-def _none(share: LayerTrace) -> Mask:
-    return np.zeros(len(share.a), dtype=bool)
-
-
-def _small(values: Scaled, below: float) -> Mask:
-    """The steps with a coefficient that is smaller, and not 0, (T,)."""
-    small = (values.mantissa != 0) & (values.exponent < np.log2(below))
-    return np.asarray(small.any(axis=(0, 1, 3)))
-
-
-def _gates(problem: Problem, inputs: Inputs, share: LayerTrace) -> list[Array]:
-    """The pre-activations gate by gate, and what their functions meet later: c_t of lstm."""
-    after = [] if share.c is None else [share.c[1:]]
-    return [*np.split(share.a, len(problem.cell.gates), axis=1), *after]
-
-
-def _generic(inputs: Inputs) -> Inputs:
-    """One step at a point where no derivative is 0 by chance."""
-    size = inputs.u_x.shape[1]
-    u = np.linspace(0.3, 0.7, size)[np.newaxis]
-    before = tuple(np.full_like(part[:1], 0.4 + 0.1 * p) for p, part in enumerate(inputs.before))
-    return Inputs(u, 0.5 * u, before)
-
-
-def _diagonals(problem: Problem, inputs: Inputs) -> Array:
-    """∂(parts of s_t)/∂(each input), (P, 2G + P, T, H)."""
-    gates, parts = len(problem.cell.gates), len(problem.cell.parts)
-    steps, hidden = inputs.before[0].shape
-    found = np.empty((parts, 2 * gates + parts, steps, hidden))
-    for q in range(2 * gates + parts):
-        found[:, q] = complex_step(partial(_moved, problem, inputs, q))
-    return found
-
-
-def _moved(problem: Problem, inputs: Inputs, q: int, step: complex) -> Numbers:
-    """The parts of s_t, (P, T, H), with ``step`` added to input number q."""
-    gates, hidden = len(problem.cell.gates), inputs.before[0].shape[1]
-    block = np.repeat(np.eye(gates), hidden, axis=1)
-    none = np.zeros(gates * hidden)
-    at_x = block[q] if q < gates else none
-    at_h = block[q - gates] if gates <= q < 2 * gates else none
-    before: Parts = tuple(
-        part + step * (q == 2 * gates + p) for p, part in enumerate(inputs.before)
+def _edges(
+    problem: Problem, layer: Layer, line: Line, values: Mapping[str, Array]
+) -> tuple[tuple[str, Scaled | None], ...]:
+    shape = values[line.key].shape
+    if line.opposite:
+        return ((line.opposite, scaled(np.full(shape, -1.0))),)
+    return tuple(
+        (source, _coefficient(problem, layer, line, source, values, shape))
+        for source in line.sources
     )
-    after = problem.cell.advance(
-        inputs.u_x + step * at_x, inputs.u_h + step * at_h, before, problem.activation
+
+
+def _is_function_of(line: Line, source: str) -> bool:
+    """Whether it is f(source) and nothing else."""
+    if line.products or len(line.terms) != 1:
+        return False
+    term = line.terms[0]
+    return (
+        isinstance(term, Call)
+        and isinstance(term.argument, Name)
+        and equations.key_of(term.argument) == source
     )
-    return np.array(after.state)
+
+
+def _coefficient(
+    problem: Problem, layer: Layer, line: Line, source: str,
+    values: Mapping[str, Array], shape: tuple[int, ...],
+) -> Scaled | None:  # fmt: skip
+    def look(key: str) -> Any:
+        return values[key] if key in values else layer.own[key]
+
+    if _is_function_of(line, source):
+        (term,) = line.terms
+        assert isinstance(term, Call)
+        return slopes(problem.functions[term.function], np.broadcast_to(look(source), shape))
+
+    def moved(step: complex) -> Numbers:
+        def look_moved(key: str) -> Any:
+            return look(key) + step if key == source else look(key)
+
+        call = equations.plainly(problem.functions)
+        parts = [equations.evaluated(term, look_moved, call) for term in line.terms]
+        return np.asarray(sum(parts), dtype=np.complex128)
+
+    found = np.broadcast_to(complex_step(moved), shape)
+    one = np.ndim(look(source)) > 0 and np.all(found == 1.0)
+    return None if one else scaled(found)
+
+
+def _blind(
+    problem: Problem, layer: Layer, lines: tuple[Line, ...],
+    values: Mapping[str, Array], edges: Edges,
+) -> Mask:  # fmt: skip
+    """Where a slope is below what a complex step sees, or a coefficient next to nothing, (T,)."""
+    steps = len(next(iter(values.values())))
+    blind = np.zeros(steps, dtype=bool)
+    if problem.cell.activation is None:
+        return blind
+
+    def look(key: str) -> Any:
+        return values[key] if key in values else layer.own[key]
+
+    for line in lines:
+        for call in line.calls:
+            record = problem.functions[call.function]
+            a = np.asarray(
+                equations.evaluated(call.argument, look, equations.plainly(problem.functions))
+            )
+            small = (np.abs(record.slope(a)) < TINY) & np.isfinite(record.log2_slope(a))
+            blind |= np.broadcast_to(small, values[line.key].shape).any(axis=1)
+        for _, factor in edges[line.key]:
+            if factor is not None:
+                small = (factor.mantissa != 0) & (factor.exponent < np.log2(TINY))
+                blind |= small.any(axis=1)
+    return blind

@@ -18,10 +18,14 @@ from functools import cached_property
 
 import numpy as np
 
-from rnngrad.analyses.checking.rounding import Noise, forward
+from rnngrad.algebra.expressions import Name
+from rnngrad.analyses.checking.bends import Bend, bends, smooth
+from rnngrad.analyses.checking.equations import key_of
+from rnngrad.analyses.checking.rounding import Noise, forward, with_functions
 from rnngrad.analyses.checking.rules import read, right_rules, through_time, with_direct
 from rnngrad.analyses.quantities import Passes
 from rnngrad.arithmetic.arrays import Array, quietly
+from rnngrad.arithmetic.functions import Activation
 from rnngrad.core.given import Mask
 from rnngrad.core.problem import Problem
 from rnngrad.core.traces import BackwardTrace, ForwardTrace
@@ -45,12 +49,18 @@ class Conditioning:
     @cached_property
     def redone(self) -> tuple[Passes, ...]:
         with quietly():
-            return tuple(_rounded_anew(self.passes, draw) for draw in range(DRAWS))
+            return tuple(rounded_anew(self.passes, draw) for draw in range(DRAWS))
+
+    @cached_property
+    def plain(self) -> Passes:
+        """Not rounded anew."""
+        with quietly():
+            return by_rules(self.passes)
 
     def noise(self, read: Read, eps: float = EPS) -> Array:
         """The noise of ``read(passes)``, entry by entry, for arithmetic with unit ``eps``."""
         with quietly():
-            base = read(self.passes)
+            base = read(self.plain)
             spread = np.zeros_like(base)
             for passes in self.redone:
                 moved = read(passes)
@@ -60,15 +70,17 @@ class Conditioning:
 
     @cached_property
     def kinks(self) -> tuple[tuple[int, int], ...]:
-        """(row, unit) of every relu whose pre-activation is 0 within rounding."""
-        if self.passes.problem.activation.name != "relu":
+        """(row, column of ``_arguments``) of whatever is at a kink of its function, within
+        rounding."""
+        if smooth(self.passes.problem):
             return ()
-        a = self.passes.forward.a
-        near = (np.abs(a) <= self.noise(lambda passes: passes.forward.a)) | _at_a_kink(a)
+        with quietly():
+            apart = _apart(self.passes)
+            near = (apart <= self.noise(_arguments)) | (apart <= KINK * np.abs(apart).max(initial=0))
         return tuple((int(t), int(i)) for t, i in np.argwhere(near))
 
     def other_branches(self) -> Iterator[Passes]:
-        """The passes with relus at their kink on the other side: each alone, then all."""
+        """The passes with functions at their kink on the other side: each alone, then all."""
         ways = [[kink] for kink in self.kinks[:MOST_KINKS]]
         if len(self.kinks) > 1:
             ways.append([*self.kinks])
@@ -83,50 +95,118 @@ def with_trace(problem: Problem, trace: ForwardTrace) -> Passes:
     return passes
 
 
+def _bends(passes: Passes) -> list[tuple[Bend, Array]]:
+    """Every function with kinks, and what it is taken of, (T, n)."""
+    problem, found = passes.problem, []
+    for layer, share in zip(problem.layers, passes.forward.layers, strict=True):
+        for bend in bends(problem, layer, share):
+            a = np.atleast_2d(bend.a)
+            found.append((bend, np.broadcast_to(a, (problem.steps, a.shape[1]))))
+    return found
+
+
+def _arguments(passes: Passes) -> Array:
+    """All of that side by side."""
+    return np.concatenate([a for _, a in _bends(passes)], axis=1)
+
+
+def _apart(passes: Passes) -> Array:
+    """How far each is from the nearest kink of its function."""
+    functions = passes.problem.functions
+    columns = [
+        np.min([np.abs(a - kink) for kink in functions[bend.call.function].kinks], axis=0)
+        for bend, a in _bends(passes)
+    ]
+    return np.concatenate(columns, axis=1)
+
+
 def _flipped(passes: Passes, kinks: list[tuple[int, int]]) -> Passes:
-    """a moved across the kink by nothing that h would notice."""
-    a = passes.forward.a.copy()
-    for at in kinks:
-        a[at] = 0.0 if a[at] > 0 else np.finfo(np.float64).tiny
-    return with_trace(passes.problem, passes.forward._replace(a=a))
+    """The slopes there taken from the other side of the kink."""
+    problem, start = passes.problem, 0
+    masked = np.zeros(_arguments(passes).shape, dtype=bool)
+    masked[tuple(np.transpose(kinks))] = True
+    sides: dict[str, list[tuple[Array, Mask]]] = {}
+    for bend, a in _bends(passes):
+        mask = masked[:, start : start + a.shape[1]]
+        start += a.shape[1]
+        sides.setdefault(bend.call.function, []).append((a, mask))
+    functions = dict(problem.functions)
+    for sign, places in sides.items():
+        functions[sign] = _other_side(functions[sign], places)
+    return by_rules(with_trace(with_functions(problem, functions), passes.forward))
+
+
+def _other_side(record: Activation, places: list[tuple[Array, Mask]]) -> Activation:
+    """The function with its slope from the other side of a kink in some places of some arrays."""
+
+    def slope(a: Array) -> Array:
+        values = record.slope(a)
+        for of, mask in places:
+            if np.shape(a) == of.shape and np.allclose(a, of, rtol=1e-9, equal_nan=True):
+                kink = np.asarray(record.kinks)[np.abs(a[..., np.newaxis] - record.kinks).argmin(-1)]
+                across = np.where(a > kink, kink, kink + np.maximum(np.abs(kink), 1.0) * EPS * 4)
+                values = np.where(mask, record.slope(across), values)
+        return values
+
+    return record._replace(slope=slope)
 
 
 def _at_a_kink(a: Array) -> Mask:
-    """Where a relu's pre-activation is 0 but for rounding."""
+    """Where what is kinked at 0 is taken of 0 but for rounding."""
     return np.asarray(np.abs(a) <= KINK * np.abs(a).max(initial=0.0))
 
 
-def _same_branch(base: Array, moved: Array) -> Array:
-    """Units at their kink stay on their side: which side is asked of them apart."""
-    return np.where(_at_a_kink(base) & ((base > 0) != (moved > 0)), base, moved)
+def _same_branch(base: Passes, moved: ForwardTrace) -> ForwardTrace:
+    """What stands at a kink stays on its side: which side is asked of it apart."""
+    layers = []
+    for number, share in enumerate(moved.layers):
+        problem, values = base.problem, dict(share.values)
+        for bend in bends(problem, problem.layers[number], base.forward.layers[number]):
+            key = key_of(bend.call.argument) if isinstance(bend.call.argument, Name) else ""
+            if key in values:
+                kinks = problem.functions[bend.call.function].kinks
+                crossed = [(bend.a > kink) != (values[key] > kink) for kink in kinks]
+                apart = np.min([np.abs(bend.a - kink) for kink in kinks], axis=0)
+                stays = _at_a_kink(apart) & np.logical_or.reduce(crossed)
+                values[key] = np.where(stays, bend.a, values[key])
+        layers.append(share._replace(values=values))
+    return moved._replace(layers=tuple(layers))
 
 
-def _rounded_anew(base: Passes, draw: int) -> Passes:
+def by_rules(passes: Passes) -> Passes:
+    """The same passes, the way back by ``rules``: what is rounded anew is compared with that."""
+    again = with_trace(passes.problem, passes.forward)
+    if passes.problem.loss is not None:
+        again.backward = _backward(passes, None)
+    return again
+
+
+def rounded_anew(base: Passes, draw: int) -> Passes:
+    """The same passes with everything on the way rounded otherwise. To be run within
+    ``quietly()``."""
     problem, noise = base.problem, Noise(draw)
     moved = noise.problem(problem)
     trace = forward(moved, noise)
-    if problem.activation.name == "relu":
-        trace = trace._replace(a=_same_branch(base.forward.a, trace.a))
-    passes = with_trace(noise.slopes(moved), trace)
+    if not smooth(problem):
+        trace = _same_branch(base, trace)
+    passes = with_trace(noise.functions(moved), trace)
     if problem.loss is not None:
         passes.backward = _backward(passes, noise)
     return passes
 
 
-def _backward(passes: Passes, noise: Noise) -> BackwardTrace:
+def _backward(passes: Passes, noise: Noise | None) -> BackwardTrace:
     """BPTT whose slopes are those of the problem, and whose output layer is rounded anew."""
     rules = right_rules(passes)
-    at_output = _at_the_output(passes, noise)
+    at_output = None if noise is None else _at_the_output(passes, noise)
     if at_output is not None:
         rules = with_direct(rules._replace(dL_dy=at_output[0]), at_output[1])
     rules = rules._replace(dL_ds=through_time(rules))
-    has_c = len(passes.problem.cell.parts) > 1
     return passes.backward._replace(
         dL_dy=rules.dL_dy,
         dL_da_y=rules.dL_da_y,
         dLt_dht=read(rules, "dLt_dht"),
-        dL_dh=read(rules, "dL_dh"),
-        dL_dc=read(rules, "dL_dc") if has_c else None,
+        dL_ds={part: read(rules, f"dL_d{part}") for part in passes.problem.cell.parts},
         dL_dx=read(rules, "dL_dx"),
         weights={name: read(rules, f"dL_d{name}") for name in passes.problem.weights},
     )

@@ -11,16 +11,18 @@ Stability of Numerical Algorithms* (2002), section 1.6.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import count
-from types import MappingProxyType
 
 import numpy as np
 
+from rnngrad.analyses.checking.coefficients import errors
+from rnngrad.analyses.checking.conditioning import by_rules, rounded_anew
 from rnngrad.analyses.checking.directions import signs
-from rnngrad.analyses.checking.rounding import EPS, Noise
-from rnngrad.arithmetic.arrays import Array, frozen, quietly
-from rnngrad.core.problem import Layer, Problem
+from rnngrad.analyses.checking.equations import rough
+from rnngrad.analyses.checking.rounding import EPS, changed
+from rnngrad.analyses.quantities import Passes
+from rnngrad.arithmetic.arrays import Array, quietly
+from rnngrad.core.problem import Problem
 from rnngrad.core.traces import ForwardTrace
 
 DELTA, FINER = 2.0**-30, 2.0**-42
@@ -31,32 +33,28 @@ ANOTHER = 0.5
 tried then, and a row that even that changes so is told by nobody's arithmetic."""
 
 
-def shaken(problem: Problem, draw: int, delta: float = DELTA) -> Problem:
+def shaken(problem: Problem, draw: int, delta: float = DELTA) -> Passes:
     """Every weight, input, target and initial state times 1 ± delta."""
     streams = count(100 * draw)
 
     def moved(values: Array) -> Array:
-        return frozen(values * (1.0 + delta * signs(values.shape, next(streams))))
+        return np.asarray(values * (1.0 + delta * signs(values.shape, next(streams))))
 
-    weights = {name: moved(values) for name, values in problem.weights.items()}
-    targets = None if problem.targets is None else moved(problem.targets)
-    return replace(
-        problem, weights=MappingProxyType(weights), x=moved(problem.x), h_0=moved(problem.h_0),
-        targets=targets, c_0=None if problem.c_0 is None else moved(problem.c_0),
-    )  # fmt: skip
+    return Passes(changed(problem, moved))
 
 
 def noise(
-    problem: Problem, rows: Callable[[Problem], Array], size: float | None = None
+    problem: Problem, rows: Callable[[Passes], Array], size: float | None = None
 ) -> Callable[[], Array]:
-    """By how much each of ``rows(problem)``, (R, n) -> (R,), may change per relative rounding of
+    """By how much each of ``rows(passes)``, (R, n) -> (R,), may change per relative rounding of
     size 1: SLACK times its condition, times itself; measured when called. Without limit where the
     row is another one altogether: then nothing is known of it. ``size`` is that of every row, its
     own largest entry by default."""
 
     def measured() -> Array:
         with quietly():
-            base = rows(problem)
+            passes = Passes(problem)
+            base = rows(passes)
             sizes = np.max(np.abs(base), axis=1, initial=0.0) if size is None else size
             found = np.full(len(base), np.inf)
             for delta in (DELTA, FINER):
@@ -66,18 +64,17 @@ def noise(
                 found = np.where(linear, SLACK / delta * change, found)
                 if np.isfinite(found).all():
                     break
-            return np.asarray(np.maximum(found, _of_states(problem, rows, base)))
+            return np.asarray(np.maximum(found, _of_states(passes, rows)))
 
     return measured
 
 
-def _of_states(problem: Problem, rows: Callable[[Problem], Array], base: Array) -> Array:
-    """The same from states rounded anew, where the cell is a gated one, (R,)."""
-    if problem.cell.activation is None:
-        return np.zeros(len(base))
-    draws = [Noise(draw) for draw in range(DRAWS)]
-    redone = [rows(noise.states(noise.slopes(problem))) for noise in draws]
-    return SLACK / EPS * _largest_change(redone, base)
+def _of_states(passes: Passes, rows: Callable[[Passes], Array]) -> Array:
+    """The same from all rounded anew, where the cell is not rnn, (R,)."""
+    if passes.problem.cell.activation is None:
+        return np.zeros(())
+    redone = [rows(rounded_anew(passes, draw)) for draw in range(DRAWS)]
+    return SLACK / EPS * _largest_change(redone, rows(by_rules(passes)))
 
 
 def _largest_change(redone: list[Array], base: Array) -> Array:
@@ -92,24 +89,6 @@ def _change(moved: Array, base: Array) -> Array:
     return change
 
 
-def rounding_of_a(problem: Problem, trace: ForwardTrace) -> Array:
-    """By how much rounding may move each a_t, in units of rounding, (T, G·H): (n + 2)·Σ|terms|."""
-    with quietly():
-        parts = [
-            _rounding(problem, layer, share.x, share.h[:-1])
-            for layer, share in zip(problem.layers, trace.layers, strict=True)
-        ]
-    return np.concatenate(parts, axis=1)
-
-
-def _rounding(problem: Problem, layer: Layer, x: Array, before: Array) -> Array:
-    W = layer.weights
-    terms = np.abs(before) @ np.abs(W["W_hh"]).T + np.abs(x) @ np.abs(W["W_xh"]).T
-    for name in problem.cell.biases:
-        terms += np.abs(W[name])
-    return np.asarray((layer.hidden + x.shape[1] + 2) * terms)
-
-
 def rounding_of_a_y(problem: Problem, trace: ForwardTrace) -> Array:
     """The same for W_hy h_t + b_y, (T, O); 0 without a read-out, where nothing is computed."""
     if not problem.has_readout:
@@ -121,16 +100,12 @@ def rounding_of_a_y(problem: Problem, trace: ForwardTrace) -> Array:
 
 
 def noise_of_states(problem: Problem, trace: ForwardTrace) -> Array:
-    """By how much each h_t may change, s_{t−1} being as it is, per rounding of size 1, (T+1,).
-
-    In a gated cell no slope of a gate is above 1, and what it multiplies is at most 1, h, c or
-    W_hn h + b_hn.
-    """
-    of_a = np.max(rounding_of_a(problem, trace), axis=1)
-    if problem.cell.activation is None:
-        return np.concatenate([np.zeros(1), of_a * problem.activation.steepest])
-    sizes = [np.ones_like(trace.h[1:]), np.abs(trace.h[:-1])]
-    sizes += [] if trace.c is None else [np.abs(trace.c[:-1]), np.abs(trace.c[1:])]
-    sizes += [] if trace.inner is None else [np.abs(trace.inner)]
-    beside = np.max(np.sum(sizes, axis=0), axis=1)
-    return np.concatenate([np.zeros(1), (of_a + 1.0) * beside])
+    """By how much each s_t may change, s_{t−1} being as it is, per rounding of size 1, (T+1,)."""
+    found = np.zeros(problem.steps + 1)
+    with quietly():
+        for layer, share in zip(problem.layers, trace.layers, strict=True):
+            known = errors(problem, layer, share)
+            for part in problem.cell.parts:
+                error = np.broadcast_to(rough(known[part]).error, share.states[part][1:].shape)
+                found[1:] = np.maximum(found[1:], np.max(error, axis=1))
+    return found

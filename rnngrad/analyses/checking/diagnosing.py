@@ -221,7 +221,8 @@ def first_wrong_step(case: Case) -> int | None:
     rows = np.flatnonzero(case.compared.wrong.reshape(len(case.right), -1).any(axis=1))
     if not rows.size:
         return None
-    row = rows[0] if case.name in _FORWARD else rows[-1]
+    forward = case.name in _FORWARD or not case.record.needs_loss
+    row = rows[0] if forward and case.name != "log10_chain" else rows[-1]
     return int(row) + case.record.first_step
 
 
@@ -229,10 +230,11 @@ def _bite(case: Case, fit: Fit, step: int | None, problem: Problem) -> Bite:
     """The pass from s back to s − 1 that the explanation names: where it first shows."""
     if step is None:
         s = problem.steps
-    elif case.name in ("dL_dh", "dL_dc", "log10_chain"):
+    elif case.name == "log10_chain" or case.name[4:] in ("h", *problem.cell.parts):
         s = step + 1
     else:
         s = step
     s = min(max(s, 1), problem.steps)
     cell = "" if problem.single_rnn else problem.cell.name
-    return Bite(s, problem.steps, problem.hidden == 1, fit.steps, fit.where, cell)
+    matrices = "W_hh" if problem.cell.blocks else ", ".join(problem.cell.recurrent)
+    return Bite(s, problem.steps, problem.hidden == 1, fit.steps, fit.where, cell, matrices)

@@ -2,50 +2,53 @@
 
 A batch of B perturbations, each entering where it likes:
 
-    s_k + ε·state                  at step k = ``start``
-    u_x + ε·at_x,  u_h + ε·at_h    once, in the step after ``start``: a_{k+1}, gate by gate
-    θ + ε·weights[θ]               at every step
+    s_k + ε·state           at step k = ``start``
+    x, a.i, c … + ε·at      once, in the step after ``start``: what the graph of a step keeps
+    θ + ε·weights[θ]        at every step
 
 ``moved`` runs it with a real ε, from the restarted state on, through the cell's own equations and
-products of its own; ``pushing.pushed`` is its limit ε → 0 by complex step.
+products of its own; ``tangent.tangent`` is its limit ε → 0 by complex step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnngrad.analyses.checking import plain
-from rnngrad.analyses.checking.coefficients import Coefficients, Inputs, coefficients, inputs_of
+from rnngrad.algebra.equations import X
+from rnngrad.analyses.checking import equations, plain
+from rnngrad.analyses.checking.coefficients import Linear, linear
+from rnngrad.analyses.checking.equations import Product
 from rnngrad.analyses.checking.slopes import FAINT
 from rnngrad.analyses.quantities import Passes
 from rnngrad.arithmetic.arrays import Array, Integers, Numbers
+from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.core.given import Mask
 from rnngrad.core.problem import Layer, Problem
-from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.core.telling import heard
 from rnngrad.core.traces import ForwardTrace
 
+Place = tuple[int, str]
+"""A layer and a key of its graph."""
+
 
 class Seeds(NamedTuple):
-    """B perturbations: ``start`` (B,), ascending; ``state`` (B, S); ``at_x`` and ``at_h``
-    (B, G·H), layer by layer as in the trace's a; ``weights`` (B, …) by name."""
+    """B perturbations: ``start`` (B,), ascending; ``state`` (B, S); ``at`` (B, n) by place;
+    ``weights`` (B, …) by name."""
 
     start: Integers
     state: Array
-    at_x: Array
-    at_h: Array
+    at: Mapping[Place, Array]
     weights: Mapping[str, Array]
 
 
 class LayerSetting(NamedTuple):
-    """One layer: what its steps take, and their derivatives."""
+    """One layer and its equations along the trajectory."""
 
     layer: Layer
-    inputs: Inputs
-    coefficients: Coefficients
+    linear: Linear
 
 
 class Setting(NamedTuple):
@@ -60,8 +63,10 @@ class Setting(NamedTuple):
 
     @property
     def slopes(self) -> Scaled:
-        """σ'(a_t) of the lowest layer of rnn, (T, H), beyond the range of floats."""
-        return self.layers[0].coefficients.values[0, 0]
+        """σ'(a_t) of one layer of rnn, (T, H), beyond the range of floats."""
+        ((_, slopes),) = self.layers[0].linear.edges[self.problem.cell.parts[0]]
+        assert slopes is not None
+        return slopes
 
     @property
     def top(self) -> slice:
@@ -71,20 +76,19 @@ class Setting(NamedTuple):
     @property
     def blind(self) -> Mask:
         """The steps with a gate so saturated that no complex step sees what it does, (T,)."""
-        each = [one.coefficients.blind for one in self.layers]
-        return np.asarray(np.logical_or.reduce(each))
+        return np.asarray(np.logical_or.reduce([one.linear.blind for one in self.layers]))
 
 
 def setting(problem: Problem) -> Setting:
     """The forward pass, and its derivatives step by step. To be run within ``quietly()``."""
     trace = Passes(problem).forward
     gap = trace.y if problem.targets is None else plain.gaps(problem, trace)
-    layers, columns = [], []
-    for layer, share in zip(problem.layers, trace.layers, strict=True):
-        inputs = inputs_of(problem, layer, share)
-        layers.append(LayerSetting(layer, inputs, coefficients(problem, share, inputs)))
-        columns += [share.h] if share.c is None else [share.h, share.c]
-    return Setting(problem, trace, gap, np.concatenate(columns, axis=1), tuple(layers))
+    layers = tuple(
+        LayerSetting(layer, linear(problem, layer, share))
+        for layer, share in zip(problem.layers, trace.layers, strict=True)
+    )
+    states = [rows for share in trace.layers for rows in share.states.values()]
+    return Setting(problem, trace, gap, np.concatenate(states, axis=1), layers)
 
 
 def faint(setting: Setting) -> Array:
@@ -96,8 +100,9 @@ def faint(setting: Setting) -> Array:
 
 def some(seeds: Seeds, rows: slice) -> Seeds:
     """Some of the perturbations."""
+    at = {place: part[rows] for place, part in seeds.at.items()}
     weights = {name: part[rows] for name, part in seeds.weights.items()}
-    return Seeds(seeds.start[rows], seeds.state[rows], seeds.at_x[rows], seeds.at_h[rows], weights)
+    return Seeds(seeds.start[rows], seeds.state[rows], at, weights)
 
 
 def moved(setting: Setting, seeds: Seeds, size: float) -> Array:
@@ -119,20 +124,45 @@ def moved(setting: Setting, seeds: Seeds, size: float) -> Array:
 
 def _moved_step(setting: Setting, seeds: Seeds, t: int, states: Array, size: float) -> Array:
     """s_t of every perturbation, (n, S), from its s_{t−1}."""
-    problem, after, cell = setting.problem, np.empty_like(states), setting.problem.cell
-    x: Array = problem.x[t - 1]
-    for one in setting.layers:
-        W, before = one.layer.weights, tuple(states[:, part] for part in one.layer.state)
-        u_x = x @ W["W_xh"].T + cell.bias(W, "x")
-        u_h = before[0] @ W["W_hh"].T + cell.bias(W, "h")
-        at_x, at_h = entering(setting, seeds, t, one.layer, len(states), x, before[0])
-        u_x = u_x if at_x is None else u_x + size * at_x
-        u_h = u_h if at_h is None else u_h + size * at_h
-        advanced = cell.advance(u_x, u_h, before, problem.activation)
-        for part, values in zip(one.layer.state, advanced.state, strict=True):
-            after[:, part] = values
-        x = after[:, one.layer.state[0]]
+    n, x = len(states), setting.problem.x[t - 1]
+    after = np.empty_like(states)
+    for number, one in enumerate(setting.layers):
+        more = entering(setting, seeds, t, number, n)
+        x = x + size * more[X] if X in more else x
+        parts = {p: states[:, c] for p, c in zip(setting.problem.cell.parts, one.layer.state, strict=True)}
+        found = stepped(setting.problem, one, x, parts, size, more, turned(setting, seeds, number, n))
+        for part, columns in zip(parts, one.layer.state, strict=True):
+            after[:, columns] = found[part]
+        x = found[setting.problem.cell.parts[0]]
     return after
+
+
+def stepped(
+    problem: Problem, one: LayerSetting, x: Array, parts: Mapping[str, Array], size: float,
+    more: Mapping[str, Array], weights: Mapping[str, Array],
+) -> dict[str, Any]:  # fmt: skip
+    """One step of one layer by its equations, row by row."""
+    layer = one.layer
+    plain_times = equations.times(layer.own)
+
+    def multiply(product: Product, rows: Array) -> Array:
+        values = plain_times(product, rows)
+        if product.parameter in weights:
+            values = values + size * applied(weights[product.parameter], product, rows)
+        return values
+
+    def enter(key: str, value: Array) -> Array:
+        if key.startswith("1−") and key[2:] in more:
+            return value - size * more[key[2:]]
+        return value + size * more[key] if key in more else value
+
+    own = {
+        name: values + size * weights[name] if name in weights and np.ndim(values) < 2 else values
+        for name, values in layer.own.items()
+    }
+    given = {X: x} | {f"{part}⁻": rows for part, rows in parts.items()}
+    call = equations.plainly(problem.functions)
+    return equations.along(one.linear.lines, given, own, call, multiply, enter)
 
 
 def started(seeds: Seeds, t: int) -> int:
@@ -141,47 +171,47 @@ def started(seeds: Seeds, t: int) -> int:
 
 
 def entering(
-    setting: Setting, seeds: Seeds, t: int, layer: Layer, n: int, x: Array, h: Array
-) -> tuple[Array | None, Array | None]:
-    """What a perturbation adds to u_x and u_h of a layer in step t, per unit of ε, (n, G·H); None
-    for nothing. ``x`` and ``h`` are what W_xh and W_hh meet, (·,) or (n, ·)."""
-    weights, cell = seeds.weights, setting.problem.cell
-    if weights:
-        side = {"x": ("W_xh", x), "h": ("W_hh", h)}
-        found: list[Array | None] = []
-        for key, (name, beside) in side.items():
-            added = weights.get(name + layer.suffix)
-            biases = [weights.get(b + layer.suffix) for b, s in cell.enters.items() if s == key]
-            terms = [] if added is None else [_applied(added[:n], beside)]
-            terms += [bias[:n] for bias in biases if bias is not None]
-            found.append(np.sum(terms, axis=0) if terms else None)
-        return found[0], found[1]
+    setting: Setting, seeds: Seeds, t: int, layer: int, n: int
+) -> dict[str, Array]:
+    """What the perturbations add in step t at each key of a layer, per unit of ε, (n, ·)."""
     first = int(np.searchsorted(seeds.start[:n], t - 1))
-    return _once(seeds.at_x, layer, first, n), _once(seeds.at_h, layer, first, n)
+    found = {}
+    for (number, key), entries in seeds.at.items():
+        if number == layer and entries[first:n].any():
+            found[key] = np.zeros((n, entries.shape[1]))
+            found[key][first:] = entries[first:n]
+    return found
 
 
-def _once(entries: Array, layer: Layer, first: int, n: int) -> Array | None:
-    """Those of the rows from ``first`` to n, which enter now; 0 for the others."""
-    if not entries[first:n, layer.gates].any():
-        return None
-    added = np.zeros_like(entries[:n, layer.gates])
-    added[first:] = entries[first:n, layer.gates]
-    return added
+def turned(setting: Setting, seeds: Seeds, layer: int, n: int) -> dict[str, Array]:
+    """How the parameters of a layer's equations are moved, per unit of ε, (n, …); a number as
+    (n, 1)."""
+    one, cell = setting.layers[layer].layer, setting.problem.cell
+    found: dict[str, Array] = {}
+    for name in cell.parameters:
+        whole = seeds.weights.get(name + one.suffix)
+        if whole is None:
+            continue
+        parts = cell.blocks.get(name, (name,))
+        blocks = np.split(whole[:n], len(parts), axis=1) if len(parts) > 1 else [whole[:n]]
+        found |= dict(zip(parts, blocks, strict=True))
+    return {name: v[:, np.newaxis] if v.ndim == 1 else v for name, v in found.items()}
+
+
+def applied(matrices: Array, product: Product, rows: Array) -> Array:
+    """± W_n v, (n, ·), a matrix a perturbation, ``rows`` (K,) or (n, K)."""
+    if product.transposed:
+        matrices = matrices.swapaxes(1, 2)
+    values = matrices @ rows if rows.ndim == 1 else np.einsum("nij,nj->ni", matrices, rows)
+    return np.asarray(-values if product.sign < 0 else values)
 
 
 def entering_output(setting: Setting, seeds: Seeds, n: int, h: Array) -> Array:
     """What a perturbation adds to W_hy h_t + b_y, per unit of ε, (n, O)."""
     added = np.zeros((n, setting.problem.outputs))
     if "W_hy" in seeds.weights:
-        added += _applied(seeds.weights["W_hy"][:n], h)
+        added += applied(seeds.weights["W_hy"][:n], Product("W_hy", "h", False, 1.0), h)
     return added + seeds.weights["b_y"][:n] if "b_y" in seeds.weights else added
-
-
-def _applied(matrices: Array, h: Array) -> Array:
-    """(n, H, K) times (K,), or row by row times (n, K)."""
-    if h.ndim == 1:
-        return np.asarray(matrices @ h)
-    return np.asarray(np.einsum("nij,nj->ni", matrices, h))
 
 
 def counts(problem: Problem, t: int) -> bool:

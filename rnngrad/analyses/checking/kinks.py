@@ -1,4 +1,4 @@
-"""relu within rounding of its kink: the branch there is decided by rounding, not by the net."""
+"""A function within rounding of its kink: the branch there is decided by rounding, not by the net."""
 
 from __future__ import annotations
 
@@ -6,67 +6,88 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.analyses.checking.conditions import rounding_of_a, rounding_of_a_y
-from rnngrad.arithmetic.arrays import Array
-from rnngrad.core.problem import Problem
+from rnngrad.analyses.checking.bends import EPS, Bend, bends, near_kinks, smooth
+from rnngrad.analyses.checking.conditions import rounding_of_a_y
+from rnngrad.arithmetic.arrays import quietly
+from rnngrad.core.given import Mask
+from rnngrad.core.problem import Layer, Problem
 from rnngrad.core.traces import ForwardTrace
-
-EPS = float(np.finfo(np.float64).eps)
 
 
 class Kinks(NamedTuple):
-    """The first step t and unit at a kink, of the state and of the output; None where none is."""
+    """The first step t and unit at a kink, of the state and of the output; None where none is.
+    ``said`` is what stands there, of the state."""
 
     state: tuple[int, int] | None
     output: tuple[int, int] | None
+    said: str = ""
 
 
 def kinks(problem: Problem, trace: ForwardTrace) -> Kinks:
-    """Where |a| is no more than its own rounding, and that is not 0, before a function with a kink.
-
-    An a of exactly 0 from terms that are all 0 is no matter of rounding: σ'(0) = 0 by the contract.
-    """
+    """Where |a − kink| is no more than a's own rounding, and that is not 0."""
     record = problem.output.elementwise
-    state = output = None
-    if not problem.activation.analytic:
-        state = _first(trace.a, EPS * rounding_of_a(problem, trace))
-    if record is not None and not record.analytic:
-        output = _first(trace.a_y, EPS * rounding_of_a_y(problem, trace))
-    return Kinks(state, output)
+    output = None
+    if record is not None and record.kinks:
+        output = _first(near_kinks(trace.a_y, EPS * rounding_of_a_y(problem, trace), record.kinks))
+    if smooth(problem):
+        return Kinks(None, output)
+    found: list[tuple[tuple[int, int], str]] = []
+    with quietly():
+        for layer, share in zip(problem.layers, trace.layers, strict=True):
+            for bend in bends(problem, layer, share):
+                near = np.atleast_2d(bend.near)
+                at = _first(np.broadcast_to(near, (problem.steps, near.shape[1])))
+                if at is not None:
+                    found.append(_told(problem, layer, bend, at))
+    state, said = min(found, default=(None, ""))
+    return Kinks(state, output, said)
 
 
-def _first(a: Array, rounding: Array) -> tuple[int, int] | None:
-    near = np.argwhere((np.abs(a) <= rounding) & (rounding > 0))
-    return (int(near[0][0]) + 1, int(near[0][1])) if len(near) else None
+def _told(
+    problem: Problem, layer: Layer, bend: Bend, at: tuple[int, int]
+) -> tuple[tuple[int, int], str]:
+    t, i = at
+    name = problem.functions[bend.call.function].name
+    if problem.cell.activation is None:
+        i += layer.units.start
+        return (t, i), f"a_{t}[{i}] is within rounding of {name}'s kink"
+    what = f"what {name} is taken of in {bend.line.key.rpartition('.')[2]}_{t}{layer.suffix}"
+    return (t, i), f"{what}, entry {i}, is within rounding of its kink"
+
+
+def _first(near: Mask) -> tuple[int, int] | None:
+    places = np.argwhere(near)
+    return (int(places[0][0]) + 1, int(places[0][1])) if len(places) else None
 
 
 VALUES = frozenset({"h", "y", "losses", "dL_dy"})
-"""What a kink does no harm to."""
+"""What a kink does no harm to, besides the parts of the state."""
 
 OF_THE_STATE = frozenset({"dht_dhprev", "dht_dW_xh", "dht_dW_hh", "dht_db_h", "log10_chain"})
-"""What only the hidden activation's kinks concern."""
+"""What only the kinks of the cell's functions concern."""
 
 
-def reason(found: Kinks, name: str) -> str | None:
+def reason(problem: Problem, found: Kinks, name: str) -> str | None:
     """Why the quantity cannot be called right, or None."""
-    if name in VALUES:
+    if name in VALUES or name in problem.cell.parts:
         return None
     if found.state is not None:
-        t, i = found.state
-        return f"a_{t}[{i}] is within rounding of relu's kink: its derivative there is undecided"
+        return f"{found.said}: its derivative there is undecided"
     if found.output is not None and name not in OF_THE_STATE:
         t, i = found.output
-        return f"W_hy h_{t} + b_y, entry {i}, is within rounding of relu's kink"
+        kinked = problem.output.elementwise
+        name = "the output's function" if kinked is None else kinked.name
+        return f"W_hy h_{t} + b_y, entry {i}, is within rounding of {name}'s kink"
     return None
 
 
 def in_reach(problem: Problem, name: str) -> str | None:
     """Why finite steps cannot call a quantity wrong: they may have crossed a kink."""
     record = problem.output.elementwise
-    smooth = problem.activation.analytic and (record is None or record.analytic)
-    if smooth or name in VALUES:
+    harmless = smooth(problem) and (record is None or not record.kinks)
+    if harmless or name in VALUES or name in problem.cell.parts:
         return None
     return (
-        "finite steps disagree, but may have crossed a kink of relu: --method complex-step, which "
-        "takes the branch as it is, decides"
+        "finite steps disagree, but may have crossed a kink: --method complex-step, which takes the "
+        "branch as it is, decides"
     )

@@ -8,15 +8,23 @@ from types import MappingProxyType
 
 import numpy as np
 
-from rnngrad.analyses.checking import equations, plain
+from rnngrad.analyses.checking import plain, products
 from rnngrad.analyses.checking.estimates import Estimate
-from rnngrad.analyses.checking.experiments import Setting
+from rnngrad.analyses.checking.experiments import Setting, stepped
 from rnngrad.analyses.checking.methods import Method
 from rnngrad.arithmetic.functions import Activation
 from rnngrad.arithmetic.arrays import Array, Numbers
 
 BLOCK = 2**18
 """Entries differentiated at a time."""
+
+
+def part(setting: Setting, index: int) -> Array:
+    """A part of the state of every layer, (T+1, ·): each step from s_{t−1} and x_t of the trace."""
+    problem, name = setting.problem, setting.problem.cell.parts[index]
+    start = problem.start(index)
+    rows = np.concatenate([one.linear.values[name] for one in setting.layers], axis=1)
+    return np.concatenate([start[np.newaxis], rows])
 
 
 def y(setting: Setting) -> Array:
@@ -101,8 +109,11 @@ def one_step(setting: Setting, method: Method, beside: str) -> Estimate:
 
 
 def _jacobians(setting: Setting, method: Method) -> Estimate:
-    """∂s_t/∂s_{t−1}, (T, S, S), every entry of every s_{t−1} moved by itself."""
+    """∂s_t/∂s_{t−1}, (T, S, S): the tangents of unit vectors, or every entry moved by itself."""
     size, steps = setting.problem.state_size, setting.problem.steps
+    if not method.finite:
+        exact = [products.jacobian(setting, t).floats() for t in range(1, steps + 1)]
+        return Estimate(np.array(exact), np.zeros((steps, size, size)))
     count = max(1, BLOCK // size**2)
     parts = [
         method.local(partial(_moved, setting, slice(start, min(start + count, steps))))
@@ -114,20 +125,15 @@ def _jacobians(setting: Setting, method: Method) -> Estimate:
 
 def _moved(setting: Setting, rows: slice, step: complex) -> Numbers:
     """s_t with entry k of s_{t−1} moved, (n, S, S): t, k, entry of s_t."""
-    problem = setting.problem
-    after: list[Numbers] = []
-    moves = step * np.eye(problem.state_size)
-    before = setting.states[:-1][rows, np.newaxis] + moves
-    below: Numbers = np.zeros(1)
-    for number, one in enumerate(setting.layers):
-        W, parts = one.layer.weights, tuple(before[..., part] for part in one.layer.state)
-        u_x: Numbers = one.inputs.u_x[rows, np.newaxis]
-        if number:
-            u_x = u_x + below @ W["W_xh"].T
-        u_h = one.inputs.u_h[rows, np.newaxis] + moves[:, one.layer.state[0]] @ W["W_hh"].T
-        after += problem.cell.advance(u_x, u_h, parts, problem.activation).state
-        h = setting.states[1:, one.layer.state[0]]
-        below = after[-len(parts)] - h[rows, np.newaxis]
+    problem, parts = setting.problem, setting.problem.cell.parts
+    before = setting.states[:-1][rows, np.newaxis] + np.real(step) * np.eye(problem.state_size)
+    x: Array = problem.x[rows, np.newaxis]
+    after: list[Array] = []
+    for one in setting.layers:
+        mine = {part: before[..., at] for part, at in zip(parts, one.layer.state, strict=True)}
+        found = stepped(problem, one, x, mine, 0.0, {}, {})
+        after += [np.broadcast_to(found[part], mine[part].shape) for part in parts]
+        x = found[parts[0]]
     return np.concatenate(after, axis=-1)
 
 
@@ -151,7 +157,5 @@ def _along(activation: Activation, a: Array, along: Array, method: Method) -> Es
     return Estimate(np.where(along == 0, 0.0, np.ldexp(found.value, power)), error)
 
 
-VALUES: Mapping[str, Callable[[Setting], Array]] = MappingProxyType(
-    {"h": equations.states, "y": y, "losses": losses}
-)
+VALUES: Mapping[str, Callable[[Setting], Array]] = MappingProxyType({"y": y, "losses": losses})
 ONE_STEP = ("dht_dhprev", "dht_dW_xh", "dht_dW_hh", "dht_db_h")

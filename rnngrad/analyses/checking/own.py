@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,14 @@ from rnngrad.analyses.checking.kinks import Kinks, kinks, reason
 from rnngrad.analyses.checking.kinks import in_reach as kinks_in_reach
 from rnngrad.analyses.checking.methods import AUTO
 from rnngrad.analyses.checking.plan import PATHS, plan
-from rnngrad.analyses.checking.verdicts import Checked, Verdict
+from rnngrad.analyses.checking.tolerance import Compared, judged
+from rnngrad.analyses.checking.verdicts import Checked, Verdict, worst
 from rnngrad.analyses.quantities import Passes, Quantities, records
-from rnngrad.arithmetic.arrays import quietly
+from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.core.jacobians import pulled_back
 from rnngrad.core.problem import Problem
+
+PLAINLY = "plain evaluation"
 
 
 def check_own(
@@ -45,13 +48,13 @@ def check_own(
         tested = Quantities(problem) if gradients is None else gradients
         own_paths = paths or _own_paths(problem, gradients is None and not left_out)
         checker = Checker(setting, chosen, tested, own_paths, rtol, progress or _silent)
-        found = {entry.name: entry for entry in _every_check(checker)}
+        found = _by_name(_every_check(checker))
     order = [
         *(name for name in records(problem) if name in found),
         *(n for n in found if n not in tested),
     ]
     near = kinks(problem, setting.trace)
-    entries = [_kinked(found[name], near) for name in dict.fromkeys(order)]
+    entries = [_kinked(problem, found[name], near) for name in dict.fromkeys(order)]
     return [_in_reach(problem, entry) for entry in entries] if chosen.method.finite else entries
 
 
@@ -60,6 +63,16 @@ def _in_reach(problem: Problem, entry: Checked) -> Checked:
     if why is None or entry.verdict is not Verdict.FAIL or entry.max_rel_error is None:
         return entry
     return entry._replace(verdict=Verdict.INCONCLUSIVE, reason=why)
+
+
+def _by_name(entries: Iterable[Checked]) -> dict[str, Checked]:
+    """name -> the worst that was found of it."""
+    found: dict[str, Checked] = {}
+    for entry in entries:
+        before = found.setdefault(entry.name, entry)
+        if worst((before.verdict, entry.verdict)) is not before.verdict:
+            found[entry.name] = entry
+    return found
 
 
 def _silent(fraction: float, what: str) -> None:
@@ -73,9 +86,9 @@ def _own_paths(problem: Problem, wanted: bool) -> Paths | None:
     return lambda: pulled_back(problem, passes.forward, passes.direct)
 
 
-def _kinked(entry: Checked, found: Kinks) -> Checked:
+def _kinked(problem: Problem, entry: Checked, found: Kinks) -> Checked:
     """Right by its branch, but the branch is rounding's choice."""
-    why = reason(found, entry.name)
+    why = reason(problem, found, entry.name)
     if why is None or entry.verdict is not Verdict.PASS:
         return entry
     return entry._replace(verdict=Verdict.INCONCLUSIVE, reason=why)
@@ -83,9 +96,11 @@ def _kinked(entry: Checked, found: Kinks) -> Checked:
 
 def _every_check(checker: Checker) -> Iterator[Checked]:
     tested, left_out = checker.tested, checker.plan.left_out
+    yield from _states(checker)
     for name in local.VALUES:
         if name in tested:
-            yield _values(checker, name)
+            expected = local.VALUES[name](checker.setting)
+            yield checker.array(name, PLAINLY, expected, np.zeros_like(expected))
     for name in ("dL_dy", *local.ONE_STEP):
         if name in tested and name not in left_out:
             yield _local(checker, name)
@@ -95,13 +110,35 @@ def _every_check(checker: Checker) -> Iterator[Checked]:
         yield from rows.checks(checker)
 
 
-def _values(checker: Checker, name: str) -> Checked:
-    expected = local.VALUES[name](checker.setting)
-    title, error = "plain evaluation", np.zeros_like(expected)
-    if name != "h":
-        return checker.array(name, title, expected, error)
+def _states(checker: Checker) -> Iterator[Checked]:
+    """Each part of the state by the equations, step by step; one that is no quantity of its own
+    counts for the first."""
     noise = noise_of_states(checker.setting.problem, checker.setting.trace)
-    return checker.array(name, title, expected, error, noise)
+    first = checker.setting.problem.cell.parts[0]
+    for name, record in checker.records.items():
+        if name in checker.tested and record.part == name:
+            index = checker.setting.problem.cell.parts.index(name)
+            expected = local.part(checker.setting, index)
+            yield checker.array(name, PLAINLY, expected, np.zeros_like(expected), noise)
+            if name == first:
+                yield from _hidden_parts(checker, name, noise)
+
+
+def _hidden_parts(checker: Checker, name: str, noise: Array) -> Iterator[Checked]:
+    """What is wrong with the parts that are checked under no name of their own, said of ``name``."""
+    setting = checker.setting
+    for index, part in enumerate(setting.problem.cell.parts):
+        shown = checker.records.get(part)
+        if shown is None or shown.part != part:
+            expected, got = local.part(setting, index), setting.trace.part(index)
+            compared = Compared(
+                name, PLAINLY, got, expected, np.zeros_like(expected),
+                np.max(np.abs(expected), axis=1, initial=0.0), lambda row, column: (row, column),
+            )  # fmt: skip
+            entry = judged(compared, checker.rtol, lambda: noise)
+            if entry.verdict is Verdict.FAIL:
+                reason = f"{part}_t is not what the equations give"
+                yield entry._replace(worst_index=None, expected=None, got=None, reason=reason)
 
 
 def _local(checker: Checker, name: str) -> Checked:

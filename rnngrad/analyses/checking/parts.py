@@ -1,4 +1,4 @@
-"""What a row is made of: h and c layer by layer, the pre-activations side by side, with probes."""
+"""What a row is made of: the state and what a step keeps, layer by layer, with probes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.analyses.checking import seeds
+from rnngrad.analyses.checking.experiments import Place
 from rnngrad.analyses.checking.plan import Plan, steps_chosen
 from rnngrad.analyses.checking.seeds import Probes
 from rnngrad.arithmetic.arrays import Array, Integers
+from rnngrad.core.arithmetic import SCALED
 from rnngrad.core.jacobians import PulledBack
 from rnngrad.core.problem import Layer, Problem
 from rnngrad.arithmetic.scaled import Scaled
@@ -29,7 +31,7 @@ class Group(NamedTuple):
 
 
 class OfState(NamedTuple):
-    """h (part 0) or c of a layer, with its probes."""
+    """A part of a layer's state, with its probes."""
 
     layer: Layer
     part: int
@@ -44,11 +46,12 @@ def probes_of(problem: Problem, plan: Plan, first: int, size: int, stream: int) 
 
 
 def of_state(problem: Problem, plan: Plan) -> Iterator[OfState]:
-    """h, or h and c, of every layer."""
+    """Every part of the state of every layer."""
     number = 0
     for layer in problem.layers:
         for part, columns in enumerate(layer.state):
-            probes = probes_of(problem, plan, 0, layer.hidden, STATES + 2 * number)
+            size = columns.stop - columns.start
+            probes = probes_of(problem, plan, 0, size, STATES + 2 * number)
             group = Group(probes, columns, partial(_at_state, columns))
             yield OfState(layer, part, group)
             number += 1
@@ -59,33 +62,32 @@ def _at_state(columns: slice, reached: PulledBack) -> Scaled | None:
 
 
 def of_part(problem: Problem, parts: Sequence[OfState], part: int) -> tuple[Probes, Integers]:
-    """The probes of h (part 0) or c of all layers, as probes of a row (H,), and which they are."""
+    """The probes of one part of all layers, as probes of a row, and which they are."""
     sizes = [one.group.probes.entry.shape[1] for one in parts]
     starts = np.cumsum([0, *sizes])
     mine = [(i, one) for i, one in enumerate(parts) if one.part == part]
     probes = seeds.side_by_side(
-        [(one.group.probes, one.layer.units) for _, one in mine], problem.hidden
+        [(one.group.probes, one.layer.parts[part]) for _, one in mine],
+        problem.layers[-1].parts[part].stop,
     )
     which = [np.arange(starts[i], starts[i + 1]) for i, _ in mine]
     return probes, np.concatenate(which)
 
 
-def at_gates(problem: Problem, plan: Plan) -> Iterator[Group]:
-    """The pre-activations of each layer, on the side of W_xh and, but for rnn, on that of W_hh."""
-    count = seeds.gate_count(problem)
-    for side in range(1 if problem.single_rnn else 2):
-        for number, layer in enumerate(problem.layers):
-            start, stop = layer.gates.start + side * count, layer.gates.stop + side * count
-            stream = PRE + 2 * (side * problem.depth + number)
-            probes = probes_of(problem, plan, 1, stop - start, stream)
-            yield Group(probes, slice(start, stop), partial(_at_gates, number, side))
+def at_places(problem: Problem, plan: Plan) -> Iterator[Group]:
+    """What each layer keeps within a step, in the order of ``places``."""
+    columns = seeds.places(problem)
+    for number, places in enumerate(seeds.groups(problem)):
+        start, stop = columns[places[0]].start, columns[places[-1]].stop
+        probes = probes_of(problem, plan, 1, stop - start, PRE + 2 * number)
+        yield Group(probes, slice(start, stop), partial(_at_places, places))
 
 
-def _at_gates(layer: int, side: int, reached: PulledBack) -> Scaled | None:
-    """∂L_t/∂u_x or ∂L_t/∂u_h of a layer, which k = 0 has not."""
-    if reached.gates is None:
+def _at_places(places: Sequence[Place], reached: PulledBack) -> Scaled | None:
+    """∂L_t/∂ of them, which k = 0 has not."""
+    if reached.at is None:
         return None
-    rows: Scaled = reached.gates[layer][side]
+    rows: Scaled = SCALED.join([reached.at[layer][key] for layer, key in places])
     return rows
 
 

@@ -18,7 +18,6 @@ from rnngrad.analyses.checking.verdicts import Checked
 from rnngrad.analyses.quantities import Passes
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.core.jacobians import PulledBack, pulled_back
-from rnngrad.core.problem import Problem
 from rnngrad.arithmetic.scaled import Scaled, log10_lengths
 
 LARGEST = 2**22
@@ -67,7 +66,7 @@ def check_paths(
     )  # fmt: skip
     problem = checker.setting.problem
     measurable = problem.steps**2 * problem.state_size <= LARGEST
-    rows = (lambda other: _directions_of_rows(other, groups)) if measurable else None
+    rows = (lambda passes: _directions_of_rows(passes, groups)) if measurable else None
     return checker.judged(compared, rows, 1.0)
 
 
@@ -116,10 +115,10 @@ def _lowered(entries: Scaled, top: Integers) -> Array:
     return lowered
 
 
-def _directions_of_rows(problem: Problem, groups: Sequence[Group]) -> Array:
+def _directions_of_rows(passes: Passes, groups: Sequence[Group]) -> Array:
     """Every row as a unit vector and the logarithm of its length: how far rounding turns it, and
     by how much of itself it stretches it."""
-    passes, parts = Passes(problem), []
+    problem, parts = passes.problem, []
     for group in groups:
         chosen = frozenset(int(k) for k in group.probes.rows)
         for reached in pulled_back(problem, passes.forward, passes.direct):

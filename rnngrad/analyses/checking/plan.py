@@ -78,25 +78,27 @@ def plan(problem: Problem, method: str = AUTO) -> Plan:
 
 def _units(problem: Problem) -> float:
     """Perturbations × steps × units, entry by entry."""
-    steps, gates = problem.steps, seeds.gate_count(problem)
-    sides = 1 if problem.single_rnn else 2
-    rows = (steps + 1) * problem.state_size + steps * (sides * gates + problem.inputs)
+    steps, kept = problem.steps, _kept(problem)
+    rows = (steps + 1) * problem.state_size + steps * (kept + problem.inputs)
     weights = sum(weight.size for weight in problem.weights.values())
     entries = rows / 2 + weights * (1 + problem.hidden / 16)
     return float(entries * steps * _width(problem))
 
 
+def _kept(problem: Problem) -> int:
+    """How many numbers a step keeps, all layers told."""
+    return max([columns.stop for columns in seeds.places(problem).values()], default=0)
+
+
 def _width(problem: Problem) -> int:
-    """Units a step: those of rnn, or what a gated step computes, pre-activations and states."""
-    if problem.cell.activation is None:
-        return problem.hidden
-    return seeds.gate_count(problem) + problem.state_size
+    """Units a step: those of rnn, or what the step of any other cell computes."""
+    return problem.hidden if problem.cell.activation is None else _kept(problem)
 
 
 def _rows_a_step(problem: Problem) -> float:
-    """Perturbations of a step where each is by direction: two of every part of each layer's state
-    and of each side of its pre-activations, and of the inputs."""
-    return 2.0 * (1 + problem.depth * (len(problem.cell.parts) + 2))
+    """Perturbations of a step where each is by direction: two of every part of each layer's state,
+    of each group of places in its graph, and of the inputs."""
+    return 2.0 * (1 + problem.depth * len(problem.cell.parts) + len(seeds.groups(problem)))
 
 
 def steps_chosen(problem: Problem, first: int, stride: int) -> Integers:

@@ -13,8 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rnngrad.analyses.checking.experiments import Setting
-from rnngrad.analyses.checking.pushing import raised
-from rnngrad.analyses.checking.tangent import in_parts, step
+from rnngrad.analyses.checking.tangent import in_parts, raised, step
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.scaled import LOG10_2, Scaled, scaled, total
 from rnngrad.core.telling import heard

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from rnngrad.algebra.equations import X
 from rnngrad.analyses.checking import estimates, experiments, seeds
-from rnngrad.analyses.checking.checker import Checker, as_rows
+from rnngrad.analyses.checking.checker import Checker
 from rnngrad.analyses.checking.experiments import Seeds, some
 from rnngrad.analyses.checking.parts import (
-    at_gates,
+    at_places,
     certain_at_own_step,
     of_later_losses,
     of_part,
@@ -22,13 +23,10 @@ from rnngrad.analyses.checking.paths import check_paths
 from rnngrad.analyses.checking.seeds import Probes
 from rnngrad.analyses.checking.tolerance import Compared
 from rnngrad.analyses.checking.verdicts import Checked, Verdict
-from rnngrad.analyses.quantities import Quantities
+from rnngrad.analyses.quantities import Passes
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.problem import Problem
 from rnngrad.arithmetic.scaled import Scaled, total
-
-PER_STEP = ("dLt_dht", "dL_dh", "dL_dx")
-"""Rows a step, of which a large net has only some checked."""
 
 BEYOND = 1e-260
 """How far a total may be off where a ∂L_t/∂h_t is too small for a complex step."""
@@ -40,7 +38,7 @@ INPUTS, WEIGHTS = 2000, 4000
 def checks(checker: Checker) -> Iterator[Checked]:
     """dLt_dht, dL_dh, dL_dc, ∂L_t/∂s_k, ∂L_t/∂a_k, log10_paths, dL_dx, and every parameter's."""
     yield from _of_states(checker)
-    yield from _of_pre_activations(checker)
+    yield from _of_places(checker)
     yield from _of_inputs(checker)
     yield from _of_parameters(checker)
 
@@ -48,8 +46,9 @@ def checks(checker: Checker) -> Iterator[Checked]:
 def _of_states(checker: Checker) -> Iterator[Checked]:
     """From s_k moved: the direct term, the totals, each ∂L_t/∂s_k, and the norms of the paths."""
     problem, tested = checker.setting.problem, checker.tested
-    wanted = {"dLt_dht", "dL_dh", "dL_dc", "log10_paths"} & set(tested)
-    if not wanted and checker.paths is None:
+    totals = {part: _totals_of(checker, part) for part in problem.cell.parts}
+    wanted = {"dLt_dht", "log10_paths"} & set(tested)
+    if not wanted and not any(totals.values()) and checker.paths is None:
         return
     parts = list(of_state(problem, checker.plan))
     groups = [one.group for one in parts]
@@ -63,46 +62,46 @@ def _of_states(checker: Checker) -> Iterator[Checked]:
         if one.group.columns != checker.setting.top:
             certain_at_own_step(error[:, first:last], probes.rows)
         first = last
-    for part, name in enumerate(("dL_dh", "dL_dc")):
-        if {name, "dLt_dht"} & set(tested) and part < len(problem.cell.parts):
-            mine, columns = of_part(problem, parts, part)
-            yield from _direct_and_total(checker, name, mine, value[:, columns], error[:, columns])
+    for part, names in enumerate(totals.values()):
+        mine, columns = of_part(problem, parts, part)
+        if part == 0 and "dLt_dht" in tested:
+            yield _direct(checker, mine, value[:, columns], error[:, columns])
+        for name in names:
+            sums = total(value[:, columns], axis=2).floats(), error[:, columns].sum(axis=2)
+            yield _totals(checker, name, mine, sums[0], sums[1], first=0)
     if checker.paths is not None:
         yield explained(check_paths(checker, "dLt_dhk", groups, value, error), checker)
     if "log10_paths" in tested and "log10_paths" not in checker.plan.left_out:
         yield log10_paths(checker)
 
 
-def _direct_and_total(
-    checker: Checker, name: str, probes: Probes, value: Scaled, error: Array
-) -> Iterator[Checked]:
-    """∂L_t/∂h_t and ∂L/∂h_t, or ∂L/∂c_t."""
-    if "dLt_dht" in checker.tested and name == "dL_dh":
-        later = probes.rows[probes.rows > 0]
-        inner = np.arange(len(probes.rows))[probes.rows > 0]
-        direct = Probes(later, probes.direction[inner], probes.entry[inner])
-        at = value[inner, :, later - 1].floats(), error[inner, :, later - 1]
-        yield _totals(checker, "dLt_dht", direct, at[0], at[1], first=1)
-    if name in checker.tested:
-        sums = total(value, axis=2).floats(), error.sum(axis=2)
-        yield _totals(checker, name, probes, sums[0], sums[1], first=0)
+def _totals_of(checker: Checker, part: str) -> list[str]:
+    """What ∂L/∂ of a part of the state is called, if it is tested."""
+    records = checker.records.items()
+    mine = (name for name, r in records if r.part == part and r.needs_loss)
+    return [name for name in mine if name in checker.tested]
 
 
-def _of_pre_activations(checker: Checker) -> Iterator[Checked]:
-    """∂L_t/∂a_k, each on its own; times h_{k−1}, x_k and 1 they are the summands of ∂L/∂W. For
-    one layer of rnn (H,); else ∂L_t/∂u_x of every layer and gate, then ∂L_t/∂u_h, (2 G·H,)."""
+def _direct(checker: Checker, probes: Probes, value: Scaled, error: Array) -> Checked:
+    """∂L_t/∂h_t"""
+    later = probes.rows[probes.rows > 0]
+    inner = np.arange(len(probes.rows))[probes.rows > 0]
+    direct = Probes(later, probes.direction[inner], probes.entry[inner])
+    at = value[inner, :, later - 1].floats(), error[inner, :, later - 1]
+    return _totals(checker, "dLt_dht", direct, at[0], at[1], first=1)
+
+
+def _of_places(checker: Checker) -> Iterator[Checked]:
+    """∂L_t/∂a_k of whatever a step keeps, each on its own; times what stands beside them they are
+    the summands of ∂L/∂W. For one layer of rnn (H,); else layer by layer in the graph's order."""
     problem = checker.setting.problem
-    if checker.paths is None:
+    columns = seeds.places(problem)
+    if checker.paths is None or not columns:
         return
-    count = seeds.gate_count(problem)
-    groups = list(at_gates(problem, checker.plan))
+    groups = list(at_places(problem, checker.plan))
     width = groups[-1].columns.stop
     probes = seeds.side_by_side([(g.probes, g.columns) for g in groups], width)
-    sides = probes.direction[..., :count], probes.direction[..., count:]
-    moved = seeds.of_pre_activations(
-        problem, probes.rows, sides[0], sides[1] if width > count else None
-    )
-    answer = checker.answers(moved, "dLt_dak")
+    answer = checker.answers(seeds.of_places(problem, probes, columns), "dLt_dak")
     value = _shaped(answer.value, probes, problem.steps)
     error = of_later_losses(answer.error.reshape(value.mantissa.shape), probes.rows)
     yield explained(check_paths(checker, "dLt_dak", groups, value, error), checker)
@@ -113,10 +112,7 @@ def _of_inputs(checker: Checker) -> Iterator[Checked]:
     if "dL_dx" not in checker.tested:
         return
     probes = probes_of(problem, checker.plan, 1, problem.inputs, INPUTS)
-    lowest = problem.layers[0]
-    pre = np.zeros((*probes.entry.shape, seeds.gate_count(problem)))
-    pre[..., lowest.gates] = probes.direction @ lowest.weights["W_xh"].T
-    moved = seeds.of_pre_activations(problem, probes.rows, pre)
+    moved = seeds.of_places(problem, probes, {(0, X): slice(0, problem.inputs)})
     answer = checker.answers(moved, "dL_dx")
     value = total(_shaped(answer.value, probes, problem.steps), axis=2).floats()
     error = answer.error.reshape(*value.shape, -1).sum(axis=2)
@@ -174,10 +170,11 @@ def _totals(
     """The rows of a quantity against what the probes saw, (R, m)."""
     problem = checker.setting.problem
     got = np.asarray(checker.tested[name], dtype=np.float64)
-    shape = Quantities(problem).record(name).shape(problem)
+    record = checker.records[name]
+    shape = record.shape(problem)
     if got.shape != shape:
         return _wrong_shape(checker, name, got, shape)
-    mine = as_rows(name, got)[probes.rows - first]
+    mine = checker.as_rows(name, got)[probes.rows - first]
     claimed = _claimed(probes, mine)
     if checker.faint.any() or checker.blind.any():
         apart = np.abs(claimed - expected)
@@ -190,17 +187,17 @@ def _totals(
         entry = int(probes.entry[row, column])
         step = int(probes.rows[row]) - first
         if entry < 0:
-            return (step,) if len(as_rows(name, got)) > 1 else ()
+            return () if record.first_step is None else (step,)
         index = np.unravel_index(step * mine.shape[1] + entry, got.shape)
         return tuple(int(i) for i in index)
 
     compared = Compared(
-        name, checker.plan.title(per_step=name in PER_STEP), claimed, expected, error, size, place,
+        name, checker.plan.title(per_step=record.first_step is not None), claimed, expected, error, size, place,
         checker.resolution(expected, error), axes=got.ndim,
     )  # fmt: skip
 
-    def same_rows(other: Problem) -> Array:
-        return as_rows(name, Quantities(other)[name])[probes.rows - first]
+    def same_rows(passes: Passes) -> Array:
+        return checker.as_rows(name, record.compute(passes))[probes.rows - first]
 
     return explained(checker.judged(compared, same_rows), checker)
 

@@ -1,42 +1,51 @@
 """One backward pass with every rule in it open to change: what the known mistakes are made of.
 
     ∂L/∂s_{t−1} = ∂L_{t−1}/∂s_{t−1} + ∂L/∂s_t · ∂s_t/∂s_{t−1}
-    ∂L/∂W_hh    = Σ_t ∂L/∂u_h ⊗ h_{t−1}               likewise W_xh with u_x and x_t, biases with 1
+    ∂L/∂W       = Σ_t ∂L/∂a ⊗ v of W v in a           of a vector Σ_t ∂L/∂a ∘ (what stands beside it)
 
-The Jacobian is made of the terms ``back`` and the matrices, what reaches the gates of the terms
-``here`` (``core.cells``; for one layer of rnn both are σ'(a_t)). In the right pass they are the
-same; a mistake replaces one field or another, and needs no hook in ``core.backward``.
+The Jacobian is made of the terms ``back`` and the matrices ``own``, what reaches each place in the
+graph of the terms ``here`` (``core.linear``; for one layer of rnn both are σ'(a_t)). In the right
+pass they are the same; a mistake replaces one field or another, and needs no hook in
+``core.backward``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
+from rnngrad.algebra.equations import X
+from rnngrad.algebra.steps import Matrix
+from rnngrad.algebra.tape import tape_of
 from rnngrad.analyses.quantities import Passes
-from rnngrad.core.arithmetic import FLOATS, SCALED, Arithmetic
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.core.cells import Terms
-from rnngrad.core.linear import AtGates, LinearLayer, LinearNet, state_columns
-from rnngrad.core.problem import Layer, Problem
+from rnngrad.arithmetic.evaluation import Functions
+from rnngrad.arithmetic.functions import Activation
 from rnngrad.arithmetic.scaled import Scaled, log10_lengths, log10_spectral_norms, scaled
-from rnngrad.core.traces import ForwardTrace
+from rnngrad.core.arithmetic import FLOATS, SCALED, Arithmetic
+from rnngrad.core.cells import READOUT
+from rnngrad.core.layers import source_values
+from rnngrad.core.linear import LinearLayer, LinearNet, linear_layer, state_columns
+from rnngrad.core.problem import Layer, Problem
+from rnngrad.core.terms import Terms, evaluated, terms_of
+from rnngrad.core.traces import LayerTrace
 
 
 class LayerRules(NamedTuple):
-    """One layer, step t in row t − 1: ``x`` (T, I) beside W_xh, ``h_prev`` (T, H) beside W_hh, the
-    matrices of the way back, and the terms (T, H) of its Jacobian and of its immediate partials."""
+    """One layer, step t in row t − 1: its ``trace``, of which the parameters meet x_t and s_{t−1};
+    the matrices of the way back by the names of the equations; the terms (T, n) of its Jacobian
+    and of its immediate partials, and the ``functions`` whose slopes vectors meet."""
 
     layer: Layer
-    x: Array
-    h_prev: Array
-    W_xh: Array
-    W_hh: Array
+    trace: LayerTrace
+    own: Mapping[str, Array]
     back: Terms
     here: Terms
+    functions: Functions
 
 
 class Rules(NamedTuple):
@@ -48,7 +57,6 @@ class Rules(NamedTuple):
     """
 
     problem: Problem
-    trace: ForwardTrace
     layers: tuple[LayerRules, ...]
     h: Array
     W_hy: Array | None
@@ -80,13 +88,11 @@ def right_rules(passes: Passes) -> Rules:
     problem, forward, backward = passes.problem, passes.forward, passes.backward
     layers = []
     for layer, share in zip(problem.layers, forward.layers, strict=True):
-        terms = problem.cell.linearise(share, problem.activation, FLOATS)
-        W = layer.weights
-        layers.append(LayerRules(layer, share.x, share.h[:-1], W["W_xh"], W["W_hh"], terms, terms))
+        terms = terms_of(problem, layer, share)
+        layers.append(LayerRules(layer, share, layer.own, terms, terms, problem.functions))
     top = problem.layers[-1].units
     return Rules(
         problem=problem,
-        trace=forward,
         layers=tuple(layers),
         h=forward.h[1:, top],
         W_hy=problem.weights.get("W_hy"),
@@ -104,29 +110,31 @@ def _counting(problem: Problem) -> tuple[int, ...]:
     return tuple(int(row) for row in np.flatnonzero(problem.loss_weights))
 
 
-def terms_with(rules: Rules, kind: Arithmetic) -> list[Terms]:
-    """The terms of every layer in other arithmetic, such as one whose slopes are all 1."""
+def terms_with(rules: Rules, slope: Callable[[Activation, Array], Array]) -> Rules:
+    """The same with another derivative of every function."""
     problem = rules.problem
-    return [
-        problem.cell.linearise(share, problem.activation, kind)
-        for share in rules.trace.layers
-    ]
+    functions = {
+        sign: record._replace(slope=partial(slope, record))
+        for sign, record in problem.functions.items()
+    }
+
+    def changed(one: LayerRules) -> LayerRules:
+        terms = terms_of(problem, one.layer, one.trace, functions=functions)
+        return one._replace(back=terms, here=terms, functions=functions)
+
+    return rules.each(changed)
 
 
 def _net(rules: Rules, terms: list[Terms], kind: Arithmetic = FLOATS) -> LinearNet:
     """These rules as a linearised net."""
-    layers = [
-        LinearLayer(
-            one.layer, each, kind.matrix(one.W_xh), kind.matrix(one.W_hh),
-            kind.matrix(one.W_xh.T), kind.matrix(one.W_hh.T),
-        )
-        for one, each in zip(rules.layers, terms, strict=True)
-    ]  # fmt: skip
-    return LinearNet(rules.problem.cell, tuple(layers), kind)
+    cell, layers = rules.problem.cell, list[LinearLayer]()
+    for one, each in zip(rules.layers, terms, strict=True):
+        layers.append(linear_layer(one.layer._replace(own=one.own), cell, each, kind))
+    return LinearNet(tuple(layers), kind)
 
 
 def _all_at_once(terms: Terms) -> Terms:
-    """As step 1 of a net whose every row has its own step: (1, T, H)."""
+    """As step 1 of a net whose every row has its own step: (1, T, n)."""
     return tuple(term[np.newaxis] for term in terms)
 
 
@@ -157,25 +165,60 @@ def with_direct(rules: Rules, dL_da_y: Array) -> Rules:
     return rules._replace(dL_da_y=dL_da_y, dLt_dht=direct)
 
 
-def _at_gates(rules: Rules, layer: int) -> AtGates:
-    """∂L/∂u_x and ∂L/∂u_h of a layer, (T, G·H)."""
+def _at(rules: Rules, layer: int) -> Mapping[str, Array]:
+    """∂L/∂ of what the graph of a layer keeps, and of x_t, (T, n) each."""
     rows = through_time(rules)[1:]
     net = _net(rules, [_all_at_once(one.here) for one in rules.layers])
-    found, reached = net.pull(rows, 1).gates[layer], rows.any(axis=1, keepdims=True)
-    return AtGates(np.where(reached, found.x, 0.0), np.where(reached, found.h, 0.0))
+    reached = rows.any(axis=1, keepdims=True)
+    found = net.pull(rows, 1, to_x=True).at[layer]
+    return {key: np.where(reached, values, 0.0) for key, values in found.items()}
 
 
-def _side(rules: Rules, layer: int, side: str) -> Array:
-    gates = _at_gates(rules, layer)
-    return np.asarray(gates.x if side == "x" else gates.h)
+def _parameter(rules: Rules, name: str, layer: int) -> Array:
+    """∂L/∂ of a parameter: its products and what it stands beside, over all steps."""
+    cell = rules.problem.cell
+    parts = cell.blocks.get(name, (name,))
+    at, one = _at(rules, layer), rules.layers[layer]
+    return np.concatenate([np.atleast_1d(_of_own(rules, one, at, part)) for part in parts]).reshape(
+        np.shape(one.layer.weights[name])
+    )
 
 
-def _columns(part: int) -> Callable[[Rules, int], Array]:
-    """h or c of all layers."""
-    return lambda rules, _: through_time(rules)[:, state_columns(rules.problem.layers, part)]
+def _of_own(rules: Rules, one: LayerRules, at: Mapping[str, Array], name: str) -> Array:
+    problem, found = rules.problem, np.zeros(np.shape(one.layer.own[name]))
+    for matrix in problem.cell.step.matrices:
+        if matrix.parameter == name:
+            found = found + _of_matrix(problem, one, at, matrix)
+    uses = [use for use in problem.cell.step.uses if use.parameter == name]
+    factors = beside(problem, one, name) if uses else ()
+    for use, factor in zip(uses, factors, strict=True):
+        summed = (at[use.target] * factor).sum(axis=0)
+        found = found + (summed if found.ndim else summed.sum())
+    return np.asarray(found)
 
 
-def _direct(rules: Rules, _: int) -> Array:
+def _of_matrix(
+    problem: Problem, one: LayerRules, at: Mapping[str, Array], matrix: Matrix
+) -> Array:
+    block = at[matrix.target].T @ source_values(problem, one.layer, one.trace, matrix.source)
+    return matrix.sign * (block.T if matrix.transposed else block)
+
+
+def beside(problem: Problem, one: LayerRules, name: str) -> tuple[Array, ...]:
+    """What a vector or a number of the equations stands beside, use by use, (T, n) each."""
+    cell = problem.cell
+    uses = [use for use in cell.step.uses if use.parameter == name]
+    tape = tape_of([use.factor for use in uses], cell.given, cell.defined)
+    widths = [one.layer.sizes[cell.step.sizes[use.target]] for use in uses]
+    return evaluated(problem, one.layer, one.trace, tape, widths, functions=one.functions)
+
+
+def _part(rules: Rules, part: int) -> Array:
+    """∂L/∂ of a part of the state of all layers."""
+    return through_time(rules)[:, state_columns(rules.problem.layers, part)]
+
+
+def _direct(rules: Rules) -> Array:
     return rules.direct[1:, state_columns(rules.problem.layers, 0)]
 
 
@@ -184,13 +227,13 @@ def _scaled_net(rules: Rules) -> LinearNet:
     return _net(rules, terms, SCALED)
 
 
-def _jacobians(rules: Rules, _: int) -> Array:
+def _jacobians(rules: Rules) -> Array:
     net = _net(rules, [one.back for one in rules.layers])
     units = np.eye(rules.problem.state_size)
     return np.array([net.pull(units, t).rows for t in range(1, rules.steps + 1)])
 
 
-def _log10_chain(rules: Rules, _: int) -> Array:
+def _log10_chain(rules: Rules) -> Array:
     rows, net = scaled(np.eye(rules.problem.state_size)), _scaled_net(rules)
     logs = [0.0]
     for t in range(rules.steps, 0, -1):
@@ -201,7 +244,7 @@ def _log10_chain(rules: Rules, _: int) -> Array:
     return np.array(logs[::-1])
 
 
-def _log10_paths(rules: Rules, _: int) -> Array:
+def _log10_paths(rules: Rules) -> Array:
     """Row t − 1, column k: log10 ‖∂L_t/∂s_k‖₂."""
     steps, net, direct = rules.steps, _scaled_net(rules), scaled(rules.direct)
     paths = np.where(np.arange(steps + 1) > np.arange(1, steps + 1)[:, np.newaxis], np.nan, -np.inf)
@@ -222,34 +265,33 @@ def _units(rules: Rules, beside: Array) -> Array:
     return np.asarray(rules.layers[0].here[0][:, :, np.newaxis] * beside[:, np.newaxis, :])
 
 
-_READ: Mapping[str, Callable[[Rules, int], Array]] = MappingProxyType(
+_READ: Mapping[str, Callable[[Rules], Array]] = MappingProxyType(
     {
-        "dL_dy": lambda r, _: r.dL_dy,
+        "dL_dy": lambda r: r.dL_dy,
         "dLt_dht": _direct,
         "dht_dhprev": _jacobians,
-        "dL_dh": _columns(0),
-        "dL_dc": _columns(1),
-        "dL_dh_0": lambda r, _: _columns(0)(r, 0)[0],
-        "dL_dc_0": lambda r, _: _columns(1)(r, 0)[0],
-        "dht_dW_xh": lambda r, _: _units(r, r.layers[0].x),
-        "dht_dW_hh": lambda r, _: _units(r, r.layers[0].h_prev),
-        "dht_db_h": lambda r, _: r.layers[0].here[0],
-        "dL_dW_xh": lambda r, at: _side(r, at, "x").T @ r.layers[at].x,
-        "dL_dW_hh": lambda r, at: _side(r, at, "h").T @ r.layers[at].h_prev,
-        "dL_db_h": lambda r, at: _side(r, at, "x").sum(axis=0),
-        "dL_db_xh": lambda r, at: _side(r, at, "x").sum(axis=0),
-        "dL_db_hh": lambda r, at: _side(r, at, "h").sum(axis=0),
-        "dL_dW_hy": lambda r, _: r.dL_da_y.T @ r.h,
-        "dL_db_y": lambda r, _: r.dL_da_y.sum(axis=0),
-        "dL_dx": lambda r, _: _side(r, 0, "x") @ r.layers[0].W_xh,
+        "dL_dh": lambda r: _part(r, 0),
+        "dht_dW_xh": lambda r: _units(r, r.layers[0].trace.x),
+        "dht_dW_hh": lambda r: _units(r, r.layers[0].trace.h[:-1]),
+        "dht_db_h": lambda r: r.layers[0].here[0],
+        "dL_dW_hy": lambda r: r.dL_da_y.T @ r.h,
+        "dL_db_y": lambda r: r.dL_da_y.sum(axis=0),
+        "dL_dx": lambda r: _at(r, 0)[X],
         "log10_chain": _log10_chain,
         "log10_paths": _log10_paths,
     }
 )
-"""name of a quantity, without a stack's number -> how these rules make it."""
+"""name of a quantity -> how these rules make it; the parts' and the parameters' are by name."""
 
 
 def read(rules: Rules, name: str) -> Array:
     """A quantity as these rules make it; ``dL_dW_xh.1`` is that of the second layer."""
     base, _, number = name.partition(".")
-    return _READ[base](rules, int(number or 0))
+    of, cell = base.removeprefix("dL_d"), rules.problem.cell
+    if base.startswith("dL_d") and of in cell.parameters and of not in READOUT:
+        return _parameter(rules, of, int(number or 0))
+    if base.startswith("dL_d") and of in cell.parts:
+        return _part(rules, cell.parts.index(of))
+    if base.startswith("dL_d") and of.removesuffix("_0") in cell.parts:
+        return np.asarray(_part(rules, cell.parts.index(of.removesuffix("_0")))[0])
+    return _READ[base](rules)

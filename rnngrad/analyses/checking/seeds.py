@@ -6,18 +6,19 @@ moves the row by d and sees ∂L_t/∂ε; the gradient under test claims ⟨row,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rnngrad.analyses.checking.directions import picked, signs
-from rnngrad.analyses.checking.experiments import Seeds
+from rnngrad.analyses.checking.equations import lines_of
+from rnngrad.analyses.checking.experiments import Place, Seeds
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.core.problem import Problem
 
-NOTHING: MappingProxyType[str, Array] = MappingProxyType({})
+NOTHING: MappingProxyType[Any, Array] = MappingProxyType({})
 
 
 class Probes(NamedTuple):
@@ -71,32 +72,57 @@ def of_states(problem: Problem, probes: Probes) -> Seeds:
     """s_k moved, k = 0 … T."""
     start = np.repeat(probes.rows, probes.direction.shape[1])
     state = probes.direction.reshape(len(start), problem.state_size)
-    none = _nothing(len(start), gate_count(problem))
-    return Seeds(start, state, none, none, NOTHING)
+    return Seeds(start, state, NOTHING, NOTHING)
 
 
-def gate_count(problem: Problem) -> int:
-    """How many pre-activations a step has, all layers and gates told."""
-    return int(problem.layers[-1].gates.stop)
+def of_places(problem: Problem, probes: Probes, columns: Mapping[Place, slice]) -> Seeds:
+    """What a step keeps moved in step k = 1 … T, each place by its columns of the rows."""
+    start = np.repeat(probes.rows - 1, probes.direction.shape[1])
+    flat = probes.direction.reshape(len(start), -1)
+    at = {place: flat[:, mine] for place, mine in columns.items()}
+    return Seeds(start, _nothing(len(start), problem.state_size), at, NOTHING)
 
 
-def of_pre_activations(
-    problem: Problem, rows: Integers, at_x: Array, at_h: Array | None = None
-) -> Seeds:
-    """u_x and u_h of step k moved by directions (R, m, G·H), k = 1 … T; for rnn that is a_k."""
-    start = np.repeat(rows - 1, at_x.shape[1])
-    none = _nothing(len(start), gate_count(problem))
-    flat = at_x.reshape(none.shape)
-    other = none if at_h is None else at_h.reshape(none.shape)
-    return Seeds(start, _nothing(len(start), problem.state_size), flat, other, NOTHING)
+def places(problem: Problem) -> dict[Place, slice]:
+    """Where what each layer keeps within a step stands in a row ∂L_t/∂a_k: its sums with matrices,
+    and then what else has a place in the graph, but h of the top layer where nothing in the step
+    sees it."""
+    lines, kept = lines_of(problem.cell), problem.cell.step.kept
+    seen = {source for line in lines for source in line.sources}
+    seen |= {product.source for line in lines for product in line.products}
+    found, stop = {}, 0
+    for number, layer in enumerate(problem.layers):
+        below = number + 1 < problem.depth
+        for sums in (True, False):
+            for line in lines:
+                top = line.key in problem.cell.parts and line.key not in seen
+                if line.key not in kept or bool(line.products) is not sums:
+                    continue
+                if top and not (below and line.key == problem.cell.parts[0]):
+                    continue
+                start, stop = stop, stop + layer.sizes[problem.cell.step.sizes[line.key]]
+                found[number, line.key] = slice(start, stop)
+    return found
+
+
+def groups(problem: Problem) -> list[list[Place]]:
+    """The places that are compared side by side: a layer's sums together, all else alone."""
+    sums = {line.key for line in lines_of(problem.cell) if line.products}
+    found: list[list[Place]] = []
+    for place in places(problem):
+        together = found and place[1] in sums and found[-1][0][0] == place[0]
+        if together and found[-1][-1][1] in sums:
+            found[-1].append(place)
+        else:
+            found.append([place])
+    return found
 
 
 def of_weights(problem: Problem, name: str, direction: Array) -> Seeds:
     """A parameter moved at every step, ``direction`` (B, *shape)."""
     count = len(direction)
-    none = _nothing(count, gate_count(problem))
     state = _nothing(count, problem.state_size)
-    return Seeds(np.zeros(count, dtype=np.int64), state, none, none, {name: direction})
+    return Seeds(np.zeros(count, dtype=np.int64), state, NOTHING, {name: direction})
 
 
 def _nothing(count: int, size: int) -> Array:

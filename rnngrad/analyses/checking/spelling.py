@@ -71,8 +71,11 @@ _TORCH = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _LAYER = re.compile(r"(?P<name>.*)\.(?P<layer>[0-9]{1,4})", re.DOTALL)
-STATES = ("x", "h_0", "c_0")
-"""What else of a net has a gradient of its own name."""
+
+
+def _states(problem: Problem) -> tuple[str, ...]:
+    """What else of a net has a gradient of its own name."""
+    return ("x", *(f"{part}_0" for part in problem.cell.parts))
 
 
 class Read(NamedTuple):
@@ -126,7 +129,7 @@ def _of_parameter(name: str, problem: Problem) -> Read | None:
     layer = _LAYER.fullmatch(what)
     what, number = (layer["name"], layer["layer"]) if layer else (what, None)
     own = {folded(one.partition(".")[0]): one.partition(".")[0] for one in problem.weights}
-    own |= {folded(one): one for one in STATES}
+    own |= {folded(one): one for one in _states(problem)}
     if folded(what) in own:
         return Read(f"dL_d{_in_layer(own[folded(what)], number)}")
     return _other(folded(what), number, problem)
@@ -140,7 +143,7 @@ def _other(written: str, number: str | None, problem: Problem) -> Read | None:
     if record.bare and problem.depth == 1 and number == "0":
         number = None
     for parameter in (_in_layer(means, number) for means in record.means):
-        if parameter in problem.weights or parameter in STATES:
+        if parameter in problem.weights or parameter in _states(problem):
             return Read(f"dL_d{parameter}", record)
     return None
 

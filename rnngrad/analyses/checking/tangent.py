@@ -1,27 +1,32 @@
-"""The tangent pass: how a perturbation runs forward through the linearised net.
+"""The tangent pass: how a perturbation runs forward, line by line of the cell's equations.
 
-    u̇_x = W_xh ẋ + (what enters)     u̇_h = W_hh ḣ_{t−1} + (what enters)
-    ṡ_t = Σ ∂s_t/∂(input) ∘ its tangent, unit by unit      L̇_t = ∂L_t/∂a_y · ȧ_y
+    line's tangent = Σ W · (source's) + Σ ∂line/∂source ∘ (source's) + (what enters)
+    L̇_t = ∂L_t/∂a_y · ȧ_y
 
-For the adjoint test ⟨v, Jᵀu⟩ = ⟨Jv, u⟩: Jv is this, Jᵀu is BPTT, and neither shares a line with
-the other. The diagonals (for rnn σ') and ∂L_t/∂a_y are by complex step of the net's own functions,
-so that an entry of a table that is wrong in both directions is seen as well.
+Every diagonal, and ∂L_t/∂a_y, is a complex step of the net's own functions (Im f(u + ih)/h, h → 0),
+so that an entry of a table that is wrong in both directions is seen as well; a matrix is its own
+derivative. For the adjoint test ⟨v, Jᵀu⟩ = ⟨Jv, u⟩: Jv is this, Jᵀu is BPTT, and neither shares a
+line with the other. Every entry keeps its own exponent, so it survives any number of steps.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import reduce
+from operator import add
+
 import numpy as np
 
+from rnngrad.algebra.equations import X
 from rnngrad.analyses.checking import experiments
 from rnngrad.analyses.checking.experiments import LayerSetting, Seeds, Setting
-from rnngrad.analyses.checking.pushing import raised
 from rnngrad.analyses.checking.slopes import STEP
-from rnngrad.arithmetic.arrays import Array
+from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.scaled import Scaled, scaled
 from rnngrad.core.telling import heard
 
 State = list[list[Scaled]]
-"""ṡ layer by layer, part by part, (n, H) each."""
+"""ṡ layer by layer, part by part, (n, ·) each."""
 
 
 def tangent(setting: Setting, seeds: Seeds) -> Scaled:
@@ -36,11 +41,14 @@ def tangent(setting: Setting, seeds: Seeds) -> Scaled:
             before = [[part[:n] for part in parts] for parts in state]
             _replace(state, step(setting, t, before, seeds), n)
         n = experiments.started(seeds, t + 1)
+        if not experiments.counts(problem, t):
+            continue
         y_dot = state[-1][0][:n]
         if problem.has_readout:
             y_dot = multiplied(y_dot, W["W_hy"].T)
-        h = setting.states[t, setting.top]
-        y_dot = y_dot + scaled(experiments.entering_output(setting, seeds, n, h))
+        if "W_hy" in seeds.weights or "b_y" in seeds.weights:
+            h = setting.states[t, setting.top]
+            y_dot = y_dot + scaled(experiments.entering_output(setting, seeds, n, h))
         values, exponent = y_dot.aligned(axis=1)
         answer = raised(scaled(values @ covectors[t - 1]), exponent)
         result.mantissa[:n, t - 1], result.exponent[:n, t - 1] = answer.mantissa, answer.exponent
@@ -54,48 +62,64 @@ def in_parts(setting: Setting, rows: Scaled) -> State:
 
 def step(setting: Setting, t: int, before: State, seeds: Seeds | None = None) -> State:
     """ṡ_{t−1} -> ṡ_t, with what enters there."""
-    x, below = setting.problem.x[t - 1], None
+    n, parts = len(before[0][0]), setting.problem.cell.parts
     after: State = []
-    for one, parts in zip(setting.layers, before, strict=True):
-        at_x = at_h = None
+    for number, (one, rows) in enumerate(zip(setting.layers, before, strict=True)):
+        at = {f"{part}⁻": row for part, row in zip(parts, rows, strict=True)}
+        if number:
+            at[X] = after[-1][0]
+        more: Mapping[str, Array] = {}
+        weights: Mapping[str, Array] = {}
         if seeds is not None:
-            h, n = setting.states[t - 1, one.layer.state[0]], len(parts[0].mantissa)
-            at_x, at_h = experiments.entering(setting, seeds, t, one.layer, n, x, h)
-        W = one.layer.weights
-        u_x = _sum(None if below is None else multiplied(below, W["W_xh"].T), at_x)
-        u_h = _sum(multiplied(parts[0], W["W_hh"].T), at_h)
-        after.append(_through(setting, one, t, u_x, u_h, parts))
-        x, below = setting.states[t, one.layer.state[0]], after[-1][0]
+            more = experiments.entering(setting, seeds, t, number, n)
+            weights = experiments.turned(setting, seeds, number, n)
+        at |= {key: scaled(more[key]) for key in (X,) if key in more}
+        _through(one, t, at, more, weights)
+        after.append(
+            [at[p] if p in at else scaled(np.zeros(row.shape)) for p, row in zip(parts, rows, strict=True)]
+        )
     return after
 
 
 def _through(
-    setting: Setting, one: LayerSetting, t: int, u_x: Scaled | None, u_h: Scaled | None,
-    before: list[Scaled],
-) -> list[Scaled]:  # fmt: skip
-    gates = len(setting.problem.cell.gates)
-    inputs = [*by_gate(u_x, gates), *by_gate(u_h, gates), *before]
-    return one.coefficients.through(t, inputs)
+    one: LayerSetting, t: int, at: dict[str, Scaled],
+    more: Mapping[str, Array], weights: Mapping[str, Array],
+) -> None:  # fmt: skip
+    """One step of one layer: the tangents ``at`` x_t and s_{t−1}, and then at every line."""
+    own, linear = one.layer.own, one.linear
+    at |= {name: scaled(values) for name, values in weights.items() if values.ndim < 3}
+    aligned: dict[str, tuple[Array, Integers]] = {}
+    for line in linear.lines:
+        terms: list[Scaled] = []
+        for product in line.products:
+            W = own[product.parameter] if product.transposed else own[product.parameter].T
+            if product.source in at:
+                if product.source not in aligned:
+                    aligned[product.source] = at[product.source].aligned(axis=1)
+                values, exponent = aligned[product.source]
+                terms.append(raised(scaled(product.sign * (values @ W)), exponent[:, np.newaxis]))
+            if product.parameter in weights:
+                beside = linear.values[product.source][t - 1]
+                terms.append(scaled(experiments.applied(weights[product.parameter], product, beside)))
+        for source, factor in linear.edges[line.key]:
+            if source in at:
+                terms.append(at[source] if factor is None else at[source] * factor[t - 1])
+        if line.key in more:
+            terms.append(scaled(more[line.key]))
+        if terms:
+            at[line.key] = reduce(add, terms)
 
 
-def by_gate(entries: Scaled | None, gates: int) -> list[Scaled | None]:
-    """(n, G·H) -> G times (n, H); None for nothing."""
-    if entries is None:
-        return [None] * gates
-    size = entries.mantissa.shape[1] // gates
-    return [entries[:, g * size : (g + 1) * size] for g in range(gates)]
+def raised(entries: Scaled, by: Integers) -> Scaled:
+    """entries · 2^by; an exact zero keeps its exponent."""
+    exponent = np.where(entries.mantissa == 0, entries.exponent, entries.exponent + by)
+    return Scaled(entries.mantissa, exponent)
 
 
 def multiplied(rows: Scaled, matrix: Array) -> Scaled:
     """rows · matrix, (n, ·), each row at its own exponent."""
     values, exponent = rows.aligned(axis=1)
     return raised(scaled(values @ matrix), exponent[:, np.newaxis])
-
-
-def _sum(first: Scaled | None, added: Array | None) -> Scaled | None:
-    if added is None:
-        return first
-    return scaled(added) if first is None else first + scaled(added)
 
 
 def _replace(state: State, now: State, n: int) -> None:

@@ -16,20 +16,24 @@ import numpy as np
 from rnngrad.analyses.checking.rules import (
     LayerRules,
     Rules,
+    beside,
     by_reach,
     read,
     terms_with,
     through_time,
     with_direct,
 )
-from rnngrad.arithmetic.functions import Activation
-from rnngrad.core.arithmetic import FLOATS
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.core.cells import Terms
+from rnngrad.arithmetic.functions import Activation
+from rnngrad.core.layers import source_values
+from rnngrad.core.problem import Problem
+
+STATE, PARAMETER = "dL_d<part>", "dL_d<parameter>"
+"""What stands for the gradients of every part of the state, and of every parameter of the cell."""
 
 IMMEDIATE = frozenset({"dht_dW_xh", "dht_dW_hh", "dht_db_h"})
-OF_THE_STATES = frozenset({"dL_dh", "dL_dc", "dL_dh_0", "dL_dc_0"})
-BY_GATE = frozenset({"dL_dW_xh", "dL_dW_hh", "dL_db_h", "dL_db_xh", "dL_db_hh"})
+OF_THE_STATES = frozenset({STATE})
+BY_GATE = frozenset({PARAMETER})
 THROUGH_TIME = OF_THE_STATES | BY_GATE | {"dL_dx", "log10_paths"}
 CHAIN = frozenset({"dht_dhprev", "log10_chain"})
 AT_THE_OUTPUT = frozenset({"dLt_dht", "dL_dW_hy", "dL_db_y"})
@@ -64,47 +68,56 @@ class Variation(NamedTuple):
 
     def read(self, name: str, right: Array) -> Array:
         """The quantity as this mistake makes it."""
-        change = self.changes.get(_base(name))
-        return read(self.rules, name) if change is None else change(right)
+        for known in self._known_as(name):
+            if known in self.changes:
+                return self.changes[known](right)
+        return read(self.rules, name)
 
     def hits(self, name: str) -> bool:
         """Whether it touches a quantity."""
-        return _base(name) in self.touches
+        return not self.touches.isdisjoint(self._known_as(name))
 
-
-def _base(name: str) -> str:
-    return name.partition(".")[0]
+    def _known_as(self, name: str) -> tuple[str, ...]:
+        """Its name without a stack's number, and what stands for it."""
+        cell, base = self.rules.problem.cell, name.partition(".")[0]
+        of = base.removeprefix("dL_d")
+        if base == of:
+            return (base, "h") if base in cell.parts else (base,)
+        if of in cell.parameters:
+            return (base, PARAMETER)
+        of_state = of == "h" or of.removesuffix("_0") in cell.parts
+        return (base, STATE) if of_state else (base,)
 
 
 Slope = Callable[[Activation, Array], Array]
 
 
 def _other_slopes(rules: Rules, slope: Slope) -> Iterator[Variation]:
-    """Another σ' in every gate: everywhere, only on the way back, only at the weights."""
-    terms = terms_with(rules, FLOATS._replace(slope=slope))
-    if all(_same(new, one.back) for new, one in zip(terms, rules.layers, strict=True)):
+    """Another σ' everywhere, only on the way back, only at the weights."""
+    changed = terms_with(rules, slope)
+    if all(_same(new, one) for new, one in zip(changed.layers, rules.layers, strict=True)):
         return
-    back, here = _on_the_way_back(rules, terms), _at_the_weights(rules, terms)
-    everywhere = _at_the_weights(back, terms)
-    yield Variation(everywhere, THROUGH_TIME | CHAIN | IMMEDIATE)
+    back = rules._replace(
+        layers=tuple(
+            one._replace(back=new.back)
+            for one, new in zip(rules.layers, changed.layers, strict=True)
+        )
+    )
+    here = changed._replace(
+        layers=tuple(
+            new._replace(back=one.back)
+            for one, new in zip(rules.layers, changed.layers, strict=True)
+        )
+    )
+    yield Variation(changed, THROUGH_TIME | CHAIN | IMMEDIATE)
     yield Variation(back, THROUGH_TIME | CHAIN, thorough=False)
     at_weights = here._replace(dL_ds=through_time(rules))
     touched = (THROUGH_TIME | IMMEDIATE) - OF_THE_STATES - {"log10_paths"}
     yield Variation(at_weights, touched, thorough=False, where="weights")
 
 
-def _same(terms: Terms, others: Terms) -> bool:
-    return all(np.array_equal(*pair) for pair in zip(terms, others, strict=True))
-
-
-def _on_the_way_back(rules: Rules, terms: list[Terms]) -> Rules:
-    layers = zip(rules.layers, terms, strict=True)
-    return rules._replace(layers=tuple(one._replace(back=new) for one, new in layers))
-
-
-def _at_the_weights(rules: Rules, terms: list[Terms]) -> Rules:
-    layers = zip(rules.layers, terms, strict=True)
-    return rules._replace(layers=tuple(one._replace(here=new) for one, new in layers))
+def _same(new: LayerRules, one: LayerRules) -> bool:
+    return all(np.array_equal(*pair) for pair in zip(new.back, one.back, strict=True))
 
 
 def no_slope(rules: Rules) -> Iterator[Variation]:
@@ -121,8 +134,8 @@ def slope_of_wrong_step(rules: Rules) -> Iterator[Variation]:
 
 
 def _earlier(rows: Array) -> Array:
-    """Each row in the place of the next; the first twice."""
-    return np.concatenate([rows[:1], rows[:-1]])
+    """Each row in the place of the next; the first twice. What is no matter of steps stays."""
+    return rows if rows.ndim < 2 else np.concatenate([rows[:1], rows[:-1]])
 
 
 def immediate_only(rules: Rules) -> Iterator[Variation]:
@@ -141,7 +154,8 @@ def truncated(rules: Rules) -> Iterator[Variation]:
     the last loss that reaches it alone, or left at zero."""
     levels = by_reach(rules)
     dL_ds = next(levels).copy()
-    affordable = MOST_WORK // (rules.steps * sum(one.W_hh.size for one in rules.layers) + 1)
+    size = sum(np.size(W) for one in rules.layers for W in one.own.values())
+    affordable = MOST_WORK // (rules.steps * size + 1)
     for k, level in zip(range(1, min(rules.steps, affordable) + 1), levels, strict=False):
         if k > 1:
             cut = rules._replace(dL_ds=dL_ds.copy())
@@ -173,37 +187,72 @@ def _within(k: int, log10_paths: Array) -> Array:
 
 
 def transposed_W_hh(rules: Rules) -> Iterator[Variation]:
-    """Gate by gate."""
-    turned = rules.each(_turned_back)
+    """Every recurrent matrix, gate by gate, where it is square."""
+    names = rules.problem.cell.recurrent
+    turned = rules.each(lambda one: one._replace(own=_turned(one.own, names)))
     if any(
-        not np.array_equal(one.W_hh, new.W_hh)
+        not np.array_equal(one.own[name], new.own[name])
         for one, new in zip(rules.layers, turned.layers, strict=True)
+        for name in names
     ):
         yield Variation(turned, THROUGH_TIME | CHAIN)
 
 
-def _turned_back(one: LayerRules) -> LayerRules:
-    hidden = one.layer.hidden
-    blocks = one.W_hh.reshape(-1, hidden, hidden).swapaxes(1, 2)
-    return one._replace(W_hh=blocks.reshape(one.W_hh.shape))
+def _turned(own: Mapping[str, Array], names: tuple[str, ...]) -> dict[str, Array]:
+    square = {name for name in names if own[name].shape[0] == own[name].shape[-1]}
+    return {name: W.T if name in square else W for name, W in own.items()}
 
 
 def h_t_for_h_prev(rules: Rules) -> Iterator[Variation]:
-    h = rules.trace.h[1:]
-    late = rules.each(lambda one: one._replace(h_prev=h[:, one.layer.units]))
-    yield Variation(late, frozenset({"dL_dW_hh", "dht_dW_hh"}))
+    first = rules.problem.cell.parts[0]
+    yield from _other_h(rules, lambda part, rows: np.append(rows[1:], rows[-1:], 0), (first,))
 
 
 def dropped_h_0(rules: Rules) -> Iterator[Variation]:
     """W_hh's own term at step 1, and ∂L/∂h_0 and ∂L/∂c_0."""
-    if rules.trace.h[0].any():
-        without = rules.each(lambda one: one._replace(h_prev=_no_first_row(one.h_prev)))
-        yield Variation(without, frozenset({"dL_dW_hh", "dht_dW_hh"}))
+    parts = rules.problem.cell.parts
+    yield from _other_h(rules, lambda part, rows: _no_first_row(rows), parts)
     changes: dict[str, Change] = dict.fromkeys(OF_THE_STATES, _no_first_row)
     yield Variation(rules, OF_THE_STATES, thorough=False, changes=changes)
 
 
+def _other_h(
+    rules: Rules, change: Callable[[str, Array], Array], parts: tuple[str, ...]
+) -> Iterator[Variation]:
+    """Other numbers for s_{t−1} where the parameters meet it."""
+
+    def changed(one: LayerRules) -> LayerRules:
+        states = {p: change(p, rows) if p in parts else rows for p, rows in one.trace.states.items()}
+        return one._replace(trace=one.trace._replace(states=states))
+
+    other = rules.each(changed)
+    touched = {
+        name
+        for one, new in zip(rules.layers, other.layers, strict=True)
+        for name in rules.problem.cell.parameters
+        if _meets_otherwise(rules.problem, one, new, name)
+    }
+    if touched:
+        own = {f"dL_d{name}" for name in touched} | {"dht_dW_hh"} & {f"dht_d{n}" for n in touched}
+        yield Variation(other, frozenset(own))
+
+
+def _meets_otherwise(problem: Problem, one: LayerRules, new: LayerRules, name: str) -> bool:
+    """Whether a parameter meets other numbers."""
+    for part in problem.cell.blocks.get(name, (name,)):
+        sources = {m.source for m in problem.cell.step.matrices if m.parameter == part}
+        pairs = [[source_values(problem, r.layer, r.trace, key) for r in (one, new)] for key in sources]
+        if any(use.parameter == part for use in problem.cell.step.uses):
+            pairs += zip(beside(problem, one, part), beside(problem, new, part), strict=True)
+        if any(not np.array_equal(*pair) for pair in pairs):
+            return True
+    return False
+
+
 def _no_first_row(array: Array) -> Array:
+    """Zeros for row 0, or for all of what is row 0 by itself."""
+    if array.ndim == 1:
+        return np.zeros_like(array)
     return np.concatenate([np.zeros_like(array[:1]), array[1:]])
 
 
@@ -246,7 +295,8 @@ def _pulled(rules: Rules, t: int, k: int) -> Array:
     """∂L_t/∂h_k, (H,)"""
     row: Array = rules.dLt_dht[t - 1]
     for step in range(t, k, -1):
-        row = np.asarray((row * rules.layers[0].back[0][step - 1]) @ rules.layers[0].W_hh)
+        one = rules.layers[0]
+        row = np.asarray((row * one.back[0][step - 1]) @ one.own["W_hh"])
     return row
 
 
@@ -262,6 +312,6 @@ def _late(rules: Rules, rows: Mapping[int, Array]) -> Variation:
             wrong -= np.multiply.outer(row * here[k - 1], beside[k - 1])
         return wrong
 
-    beside = {"dL_dW_xh": one.x, "dL_dW_hh": one.h_prev, "dL_db_h": np.ones(rules.steps)}
-    changes = {name: partial(moved, values) for name, values in beside.items()}
+    meets = {"dL_dW_xh": one.trace.x, "dL_dW_hh": one.trace.h[:-1], "dL_db_h": np.ones(rules.steps)}
+    changes = {name: partial(moved, values) for name, values in meets.items()}
     return Variation(rules, frozenset({"dL_dW_xh"}), changes=changes)

@@ -1,6 +1,7 @@
 """What each known mistake is told as: where it shows, and the equation that it breaks.
 
-No number that gives the right one away; for gru, lstm and stacks in words about gates.
+No number that gives the right one away; for any cell but one layer of rnn in words about gates,
+or about the functions of its equations.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from typing import NamedTuple
 class Bite(NamedTuple):
     """Where a mistake shows: in the pass from step ``s`` back to step ``p`` = s − 1 of T steps.
 
-    ``cell`` is the cell's name where σ'(a_s) W_hh is not the whole of ∂h_s/∂h_p: gru, lstm, and
-    rnn in a stack.
+    ``cell`` is the cell's name where σ'(a_s) W_hh is not the whole of ∂h_s/∂h_p: any but rnn, and
+    rnn in a stack; ``matrices`` are its recurrent ones.
     """
 
     s: int
@@ -21,16 +22,22 @@ class Bite(NamedTuple):
     cut: int | None
     where: str
     cell: str = ""
+    matrices: str = "W_hh"
 
     @property
     def p(self) -> int:
         return self.s - 1
 
     @property
+    def known(self) -> bool:
+        """Whether its gates have names that everybody knows."""
+        return self.cell in _ON_THE_WAY
+
+    @property
     def jacobian(self) -> str:
         """∂h_s/∂h_p"""
         if self.cell:
-            return _ON_THE_WAY[self.cell]
+            return _ON_THE_WAY.get(self.cell, _ANY_WAY)
         slope = f"σ'(a_{self.s})"
         return f"{slope} W_hh" if self.scalar else f"diag({slope}) W_hh"
 
@@ -42,10 +49,17 @@ _ON_THE_WAY = {
 }
 """∂s_t/∂s_{t−1} in words."""
 
+_ANY_WAY = "the sum over all paths through the equations, each with the slopes and matrices on it"
+
 
 def missing_slope(b: Bite) -> str:
     if b.cell:
         place = f"where step {b.s} meets its weights" if b.where == "weights" else f"at step {b.s}"
+        if not b.known:
+            return (
+                f"you applied no derivative of the activations {place}: what reaches f(a) is "
+                "multiplied by f'(a) on its way to a, for every function of the equations"
+            )
         return (
             f"you applied no derivative of the activations {place}: what reaches a gate's "
             f"pre-activation a_{b.s} is multiplied by σ'(a_{b.s}), tanh' for the candidate"
@@ -62,6 +76,11 @@ def missing_slope(b: Bite) -> str:
 
 
 def slope_of_output(b: Bite) -> str:
+    if b.cell and not b.known:
+        return (
+            f"you took the derivatives at the functions' values of step {b.s}; they belong at what "
+            "the functions are taken of"
+        )
     if b.cell:
         return (
             f"you took the derivatives at the gates' outputs of step {b.s}, which have been "
@@ -74,6 +93,11 @@ def slope_of_output(b: Bite) -> str:
 
 
 def wrong_step(b: Bite) -> str:
+    if b.cell and not b.known:
+        return (
+            "you took the functions' derivatives at a neighbouring step: those of step "
+            f"{b.s} are taken of that step's own numbers"
+        )
     if b.cell:
         return (
             "you took the gates' derivatives at the pre-activations of a neighbouring step: at "
@@ -109,6 +133,12 @@ def truncated(b: Bite) -> str:
 
 
 def transposed_W_hh(b: Bite) -> str:
+    if b.cell and not b.known:
+        return (
+            f"you multiplied by the transpose of a recurrent matrix on the way back from step {b.s} "
+            f"to step {b.p}: of a = W v, ∂L/∂v as a row is ∂L/∂a · W, as a column Wᵀ · ∂L/∂a, for "
+            f"W = {b.matrices}"
+        )
     if b.cell:
         return (
             f"you multiplied by the transpose of W_hh on the way back from step {b.s} to step "
@@ -123,6 +153,11 @@ def transposed_W_hh(b: Bite) -> str:
 
 
 def h_t(b: Bite) -> str:
+    if b.cell and not b.known:
+        return (
+            f"you multiplied by h_{b.s} where a parameter meets h_{b.p}: of a = W h_{b.p}, ∂L/∂W is "
+            f"the sum of ∂L/∂a ⊗ h_{b.p} over the steps"
+        )
     if b.cell:
         return (
             f"you multiplied by h_{b.s} where W_hh meets h_{b.p}: ∂L/∂W_hh is the sum of "
@@ -163,6 +198,11 @@ def no_output_slope(b: Bite) -> str:
 
 
 def dropped(b: Bite) -> str:
+    if b.cell and not b.known:
+        return (
+            "you left out the start's own term: step 1 meets h_0 as any other step meets its "
+            "h_{t−1}, and that term is zero only where h_0 is"
+        )
     if b.cell:
         return (
             "you left out h_0's own term: W_hh is used at step 1 too, where ∂L/∂a_1 ⊗ h_0 is zero "
