@@ -429,7 +429,7 @@ class Code:
         flat = run.count == 1 or all(d == 1 or b == "number" for b, _, d in columns)
         out, *operands = [self._ref(column, run.count, flat) for column in columns]
         if group.op == "maximum":
-            self.body.append(f"maximum({operands[0]}, {self._setup('array(0.0)')}, {out})")
+            self.body.append(f"maximum({operands[0]}, {self._setup('array(0.0)')}, out={out})")
         elif group.op == "copy":
             self.body.append(f"copyto({out}, {operands[0]})")
         elif group.op == "power":
