@@ -212,8 +212,10 @@ def _named(record: Quantity, problem: Problem) -> Quantity:
         return record._replace(symbol=f"∂L_t/∂{first}_t")
     if record.name not in _OF_STATE:
         return record
-    one = problem.depth == 1 and len(problem.cell.parts) == 1
-    return record._replace(symbol=record.symbol.replace("∂h", f"∂{first if one else 's'}"))
+    one, whole = problem.depth == 1 and len(problem.cell.parts) == 1, "s"
+    if "s" in problem.cell.equations.sizes:
+        whole = "S"
+    return record._replace(symbol=record.symbol.replace("∂h", f"∂{first if one else whole}"))
 
 
 def _reason_against(record: Quantity, problem: Problem) -> str | None:
