@@ -122,14 +122,6 @@ def read_expression(text: str) -> Node:
     return _EquationParser(EquationScanner(text).run()).chain()[0]
 
 
-def read_expression(text: str) -> Node:
-    """One side of an equation as it was written, its names and sizes not yet looked at.
-
-    Raises FormulaError.
-    """
-    return _EquationParser(EquationScanner(text).run()).chain()[0]
-
-
 # ---------------------------------------------------------------------------- grammar
 
 

@@ -94,7 +94,9 @@ def rows() -> list[tuple[str, ...]]:
     times = dict(zip(NAMES, seconds(problems), strict=True))
     found = {name: numbers(name) for name in NAMES}
     order = sorted(NAMES, key=lambda name: -(found[name]["rate"] or -math.inf))
-    return [(f"`{name}`", *_shown(found[name]), f"{times[name] / times['lstm']:.2g}") for name in order]
+    return [
+        (f"`{name}`", *_shown(found[name]), f"{times[name] / times['lstm']:.2g}") for name in order
+    ]
 
 
 def _shown(numbers: dict[str, float | None]) -> tuple[str, ...]:

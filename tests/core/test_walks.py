@@ -266,7 +266,9 @@ def test_every_function_of_a_loop() -> None:
     from rnngrad.algebra.equations import read_cell
     from rnngrad.arithmetic.functions import FUNCTIONS
 
-    plant: Callable[[str], str] = "h_t = 0.4 {}(0.3 W_hh h_{{t-1}} + W_xh x_t + b_h + 2) + 0.1 h_{{t-1}}".format
+    plant: Callable[[str], str] = (
+        "h_t = 0.4 {}(0.3 W_hh h_{{t-1}} + W_xh x_t + b_h + 2) + 0.1 h_{{t-1}}".format
+    )
     for name in FUNCTIONS:
         written = "σ" if name == "sigmoid" else name
         if name == "identity":
