@@ -137,6 +137,7 @@ Node: TypeAlias = (
     | Apply | Tight
 )  # fmt: skip
 
+
 def parts(node: Node) -> tuple[Node, ...]:
     """The nodes right below; a derivative's bottom is not one, as it is not evaluated."""
     if isinstance(node, Neg):

@@ -51,9 +51,7 @@ _ACCENTS = {"\u0303": "tilde", "\u0302": "hat", "\u0304": "bar"}
 class EquationScanner(Scanner):
     """``algebra.tokens`` for any names."""
 
-    signs = MappingProxyType(
-        SIGNS | dict.fromkeys("∘⊙×∗*", "∘") | dict.fromkeys("·⋅@", "·")
-    )
+    signs = MappingProxyType(SIGNS | dict.fromkeys("∘⊙×∗*", "∘") | dict.fromkeys("·⋅@", "·"))
     latex_signs = MappingProxyType(
         dict(latex.SIGNS)
         | dict.fromkeys(("odot", "circ", "ast", "times", "bullet"), "∘")
@@ -128,11 +126,16 @@ class EquationScanner(Scanner):
             elif loose and _BEHIND.match(self.text, self.at):
                 behind = self.text[self.at : self.at + 2]
                 said = f"{word}_t{behind} can be read two ways"
-                raise FormulaError(f"{said}; write {word}_{{t{behind}}} or {word}_t {behind[0]} {behind[1]}", start)
+                raise FormulaError(
+                    f"{said}; write {word}_{{t{behind}}} or {word}_t {behind[0]} {behind[1]}", start
+                )
             else:
                 step = Index("t", int(f"{found[1]}{found[2]}") if found[1] else 0)
             if any(not _PART.fullmatch(_spelled(n)) for n in names):
-                raise FormulaError(f"'{text[:20]}' cannot stand below a name; letters and digits can, or a step", start)
+                raise FormulaError(
+                    f"'{text[:20]}' cannot stand below a name; letters and digits can, or a step",
+                    start,
+                )
             sub += "".join(map(_spelled, names))
             if step is not None:
                 break

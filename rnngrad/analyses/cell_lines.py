@@ -20,6 +20,7 @@ from rnngrad.analyses.cell_immediate import immediate
 from rnngrad.analyses.cell_partials import Values, full, graph_of
 from rnngrad.analyses.cell_text import CellText
 from rnngrad.analyses.lines import Line, Own
+from rnngrad.analyses.notation import Notation
 from rnngrad.analyses.quantities import Passes
 from rnngrad.analyses.state_blocks import part_blocks, stack_blocks
 from rnngrad.arithmetic.arrays import Array
@@ -110,7 +111,7 @@ class _Inside:
         if not self.one_part:
             size = self.layer.state[-1].stop - self.layer.state[0].start
             own = Own((self.problem.steps, size, size), partial(_layer_jacobian, self.at))
-            s = f"s{self.text.up}"
+            s = f"{Notation(self.problem).whole}{self.text.up}"
             yield _Found(f"∂{s}_t/∂{s}_{{t−1}}", self.blocks(), own)
         if self.at:
             for part in reversed(self.parts):

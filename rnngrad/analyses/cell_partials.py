@@ -160,14 +160,14 @@ class Values:
         known = dict(zip(((one.target, one.source) for one in diagonals), numbers, strict=True))
         found: dict[str, Array] = {}
         with quietly():
-            for one in links:
-                beyond = None if one.source == bottom else found[one.source]
+            for one in reversed(links):  # from the top, where all is diagonal for longest
+                above = found.get(one.target)
                 if isinstance(one.factor, Matrix):
-                    more = self._through_matrix(one.factor, beyond)
+                    more = self._times_matrix(above, one.factor)
                 else:
-                    more = scaled_rows(known[one.target, one.source], beyond)
-                found[one.target] = added(found.get(one.target), more)
-        return found[top]
+                    more = times_diagonal(above, known[one.target, one.source])
+                found[one.source] = added(found.get(one.source), more)
+        return found[bottom]
 
     def _between(self, top: str, bottom: str, direct: bool) -> list[Link]:
         """The links on any way from top to bottom, what is computed first first."""
@@ -183,20 +183,20 @@ class Values:
             found = mine + found
         return found
 
-    def _through_matrix(self, matrix: Matrix, beyond: Array | None) -> Array:
+    def _times_matrix(self, above: Array | None, matrix: Matrix) -> Array:
         W = self.layer.own[matrix.parameter]
         W = W.T if matrix.transposed else W
         W = -W if matrix.sign < 0 else W
-        if beyond is None:
+        if above is None:
             return np.broadcast_to(W, (len(self.share.x), *W.shape))
-        return np.asarray(W * beyond[:, np.newaxis] if beyond.ndim == 2 else W @ beyond)
+        return np.asarray(above[:, :, np.newaxis] * W if above.ndim == 2 else above @ W)
 
 
-def scaled_rows(diagonal: Array, beyond: Array | None) -> Array:
-    """diag(d) times what comes after it."""
-    if beyond is None:
+def times_diagonal(above: Array | None, diagonal: Array) -> Array:
+    """What leads there, times diag(d)."""
+    if above is None:
         return diagonal
-    return np.asarray((diagonal if beyond.ndim == 2 else diagonal[:, :, np.newaxis]) * beyond)
+    return np.asarray(above * (diagonal if above.ndim == 2 else diagonal[:, np.newaxis]))
 
 
 def added(one: Array | None, other: Array) -> Array:

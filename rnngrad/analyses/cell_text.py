@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 
 from rnngrad.algebra.derivatives import ONE, added, is_one, product
 from rnngrad.algebra.equations import X, read_expression
@@ -104,7 +105,7 @@ class CellText:
         if not rule or not (value or short or rule == "v"):
             return rebuilt(node, self.of)
         put = self.named(value) if value else self.of(node._replace(prime=False))
-        return rebuilt_names(read_expression(rule), lambda _: put)
+        return rebuilt_names(_read(rule), lambda _: put)
 
     # ------------------------------------------------------------------ products
 
@@ -170,6 +171,11 @@ class CellText:
         """The same as a factor of a product."""
         text = self.written(node)
         return text if isinstance(node, Name | Call | Number) else f"({text})"
+
+
+@cache
+def _read(rule: str) -> Node:
+    return read_expression(rule)
 
 
 def signed_sum(terms: Sequence[tuple[bool, str]]) -> str:

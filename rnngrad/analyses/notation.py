@@ -32,12 +32,17 @@ class Notation(NamedTuple):
     @property
     def state(self) -> str:
         """h, or s where the recurrent state is more than one h."""
-        return self.own_state if self.problem.depth == 1 else "s"
+        return self.own_state if self.problem.depth == 1 else self.whole
 
     @property
     def own_state(self) -> str:
         """The same of a layer for itself."""
-        return self.first if len(self.problem.cell.parts) == 1 else "s"
+        return self.first if len(self.problem.cell.parts) == 1 else self.whole
+
+    @property
+    def whole(self) -> str:
+        """s, all parts of the state; S where an equation is of another s."""
+        return "S" if "s" in self.problem.cell.equations.sizes else "s"
 
     @property
     def first(self) -> str:

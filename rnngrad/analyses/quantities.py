@@ -124,8 +124,8 @@ def of_part(part: str) -> tuple[Quantity, Quantity]:
         return passes.forward.part(passes.problem.cell.parts.index(part))
 
     return (
-        Quantity(part, ("T+1", part), f"{part}_t", states, 0, part=part),
-        Quantity(f"dL_d{part}", ("T+1", part), f"∂L/∂{part}_t",
+        Quantity(part, ("T+1", "H"), f"{part}_t", states, 0, part=part),
+        Quantity(f"dL_d{part}", ("T+1", "H"), f"∂L/∂{part}_t",
                  lambda passes: passes.backward.dL_ds[part], 0, needs_loss=True, part=part),
     )  # fmt: skip
 
@@ -133,7 +133,7 @@ def of_part(part: str) -> tuple[Quantity, Quantity]:
 def of_start(part: str) -> Quantity:
     """∂L/∂h_0 by itself, of any part of the state."""
     return Quantity(
-        f"dL_d{part}_0", (part,), f"∂L/∂{part}_0", lambda passes: passes.backward.dL_ds[part][0],
+        f"dL_d{part}_0", ("H",), f"∂L/∂{part}_0", lambda passes: passes.backward.dL_ds[part][0],
         None, needs_loss=True, part=part,
     )  # fmt: skip
 
@@ -212,8 +212,10 @@ def _named(record: Quantity, problem: Problem) -> Quantity:
         return record._replace(symbol=f"∂L_t/∂{first}_t")
     if record.name not in _OF_STATE:
         return record
-    one = problem.depth == 1 and len(problem.cell.parts) == 1
-    return record._replace(symbol=record.symbol.replace("∂h", f"∂{first if one else 's'}"))
+    one, whole = problem.depth == 1 and len(problem.cell.parts) == 1, "s"
+    if "s" in problem.cell.equations.sizes:
+        whole = "S"
+    return record._replace(symbol=record.symbol.replace("∂h", f"∂{first if one else whole}"))
 
 
 def _reason_against(record: Quantity, problem: Problem) -> str | None:

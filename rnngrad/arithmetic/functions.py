@@ -142,7 +142,9 @@ def _log2_of(slope: Callable[[Array], Array]) -> Callable[[Array], Array]:
     return log2
 
 
-def _piece(low: float, below: float, between: float, high: float, above: float) -> Callable[[Array], Array]:
+def _piece(
+    low: float, below: float, between: float, high: float, above: float
+) -> Callable[[Array], Array]:
     """A slope that is constant on either side of two kinks; at a kink that of the left side."""
 
     def slope(a: Array) -> Array:
@@ -185,7 +187,9 @@ def expm1(z: Numbers) -> Numbers:
     if not np.iscomplexobj(z):
         return np.asarray(np.expm1(z))
     x, y = z.real, z.imag
-    return np.asarray(np.expm1(x) * np.cos(y) - 2.0 * np.sin(0.5 * y) ** 2 + 1j * np.exp(x) * np.sin(y))
+    return np.asarray(
+        np.expm1(x) * np.cos(y) - 2.0 * np.sin(0.5 * y) ** 2 + 1j * np.exp(x) * np.sin(y)
+    )
 
 
 def _elu(a: Numbers) -> Numbers:
@@ -204,6 +208,11 @@ def _selu(a: Numbers) -> Numbers:
 
 def _selu_slope(a: Array) -> Array:
     return np.where(a <= 0, SELU_SCALE * SELU_ALPHA * np.exp(np.minimum(a, 0.0)), SELU_SCALE)
+
+
+def _selu_log2_slope(a: Array) -> Array:
+    below = np.log2(SELU_ALPHA) + LOG2_E * np.minimum(a, 0.0)
+    return np.asarray(np.log2(SELU_SCALE) + np.where(a <= 0, below, 0.0))
 
 
 def _silu(a: Numbers) -> Numbers:
@@ -284,7 +293,7 @@ _RECORDS = (
     Activation("elu", _elu, _elu_slope, lambda a: LOG2_E * np.minimum(a, 0.0), 1.0, True,
                "a where a > 0, else exp(a) − 1", "1 where a > 0, else exp(a)"),
     Activation("selu", _selu, _selu_slope,
-               lambda a: np.log2(SELU_SCALE) + np.where(a <= 0, np.log2(SELU_ALPHA) + LOG2_E * a, 0.0),
+               _selu_log2_slope,
                SELU_SCALE * SELU_ALPHA, False,
                "1.0507·a where a > 0, else 1.7581·(exp(a) − 1)",
                "1.0507 where a > 0, else 1.7581·exp(a)", kinks=(0.0,)),

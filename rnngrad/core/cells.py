@@ -47,8 +47,8 @@ class Cell:
 
     ``blocks`` maps a parameter as files and results have it to those of the equations whose rows it
     holds, in order (a parameter that is not there is one of the equations itself). ``gates`` names
-    the blocks of rows. ``activation`` is None where the spec chooses σ (rnn). ``own``: a cell of the
-    user's; ``shown`` how its equations are printed where not as they are. ``made_by`` is the
+    the blocks of rows. ``activation`` is None where the spec chooses σ (rnn). ``own``: a cell of
+    the user's; ``shown`` how its equations are printed where not as they are. ``made_by`` is the
     function, and what it is called with, that gives the cell in another process.
     """
 
@@ -94,7 +94,10 @@ class Cell:
                 rows = (f"{count}{letters[0]}" if count > 1 else letters[0],) if letters else ()
                 shapes[whole] = (*rows, *letters[1:])
         order = sorted(shapes, key=lambda name: name[0] == "b")
-        listed = [*(n for n in self.blocks if n in shapes), *(n for n in order if n not in self.blocks)]
+        listed = [
+            *(n for n in self.blocks if n in shapes),
+            *(n for n in order if n not in self.blocks),
+        ]
         return MappingProxyType({name: shapes[name] for name in listed})
 
     @property
@@ -131,7 +134,9 @@ class Cell:
             if through or reached & set(map(key_of, names_in(one.rest))):
                 reached.add(one.key)
         vectors = [
-            use.parameter for use in self.step.uses if reached & set(map(key_of, names_in(use.factor)))
+            use.parameter
+            for use in self.step.uses
+            if reached & set(map(key_of, names_in(use.factor)))
         ]
         return tuple(dict.fromkeys(matrices or vectors))
 

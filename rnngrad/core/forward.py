@@ -35,7 +35,7 @@ def forward_within(problem: Problem) -> ForwardTrace:
     if problem.single_rnn:
         a, h = _states(problem)
         key, part = problem.cell.step.stored[0], problem.cell.parts[0]
-        layers = (LayerTrace(problem.x, {part: h}, {key: a}),)
+        layers: tuple[LayerTrace, ...] = (LayerTrace(problem.x, {part: h}, {key: a}),)
     else:
         layers = _layers(problem)
         h = layers[-1].h

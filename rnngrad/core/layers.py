@@ -190,7 +190,9 @@ def source_values(problem: Problem, layer: Layer, share: LayerTrace, key: str) -
     if key in cell.given:
         return np.asarray(share.given(key))
     tape = tape_of([cell.defined[key]], cell.given, cell.defined)
-    return np.asarray(evaluated(problem, layer, share, tape, [layer.sizes[cell.step.sizes[key]]])[0])
+    return np.asarray(
+        evaluated(problem, layer, share, tape, [layer.sizes[cell.step.sizes[key]]])[0]
+    )
 
 
 def _vectors(

@@ -47,7 +47,7 @@ class Layer(NamedTuple):
     @property
     def hidden(self) -> int:
         """The size of h, the first part."""
-        return self.units.stop - self.units.start
+        return int(self.units.stop - self.units.start)
 
     @property
     def units(self) -> slice:
@@ -63,10 +63,11 @@ class Problem:
         y_t = g(W_hy h_t + b_y)                      W_hy (O, H)   b_y (O,)
         L   = Σ_t L_t,   L_t = loss_weights[t−1] · ℓ(target_t, y_t)
 
-    for the cell ``rnn``; the others in ``core.cells``. ``weights`` maps the cell's names to arrays,
-    in a stack with the layer's number behind a dot (``W_hy`` and ``b_y`` may be absent together:
-    then y_t = g(h_t)). ``x`` (T, I), ``h_0`` (H,), all layers one after the other; ``starts`` has what the other parts of the state begin with, such as c (0 where it is
-    missing). ``targets`` (T, O), ``loss`` and ``loss_weights`` (T,) (0 where a step does not
+    for the cell ``rnn``; any other by its equations (``core.cells``). ``weights`` maps the cell's
+    names to arrays, in a stack with the layer's number behind a dot (``W_hy`` and ``b_y`` may be
+    absent together: then y_t = g(h_t)). ``x`` (T, I), ``h_0`` (H,), all layers one after the other;
+    ``starts`` has what the other parts of the state begin with, such as c (0 where it is missing).
+    ``targets`` (T, O), ``loss`` and ``loss_weights`` (T,) (0 where a step does not
     count, 1/n each for a mean) are None together when there is no loss. ``draw`` rebuilds the
     problem under another seed; it is None where nothing is random. ``trained`` tells of the
     model's file that the weights came from, if any. ``lengthen`` rebuilds it with so many steps; it

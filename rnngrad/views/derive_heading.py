@@ -54,18 +54,19 @@ def _of_the_cell(problem: Problem) -> list[str]:
 
 def _of_the_state(problem: Problem) -> list[str]:
     """What s_t is, where it is more than one h, and which layer has which names."""
-    if Notation(problem).state == "h":
+    s = Notation(problem).state
+    if s == problem.cell.parts[0]:
         return []
     if problem.depth == 1:
         parts = ", ".join(f"{part}_t" for part in problem.cell.parts)
-        return [f"s_t = [{parts}], the state"]
+        return [f"{s}_t = [{parts}], the state"]
     layers = range(1, problem.depth + 1)
     if problem.depth > 3:
         parts = ", ".join(f"{part}¹_t" for part in problem.cell.parts)
-        state = f"s_t = [{parts}, .., {problem.cell.parts[-1]}{raised(problem.depth)}_t]"
+        state = f"{s}_t = [{parts}, .., {problem.cell.parts[-1]}{raised(problem.depth)}_t]"
     else:
         every = (f"{part}{raised(at)}_t" for at in layers for part in problem.cell.parts)
-        state = f"s_t = [{', '.join(every)}]"
+        state = f"{s}_t = [{', '.join(every)}]"
     on, names = ", and so on" if problem.depth > 2 else "", list(problem.cell.weights)
     first, second = (
         ", ".join(f"{name}.{at}" for name in names[:2]) + (", .." if names[2:] else "")

@@ -54,7 +54,13 @@ class Backward:
     """The walk of a cell, whatever its sizes."""
 
     def __init__(self, forward: Forward, sigma: str) -> None:
-        self.forward, self.cell, self.step, self.sigma = forward, forward.cell, forward.cell.step, sigma
+        self.forward, self.cell, self.step, self.sigma = (
+            forward,
+            forward.cell,
+            forward.cell.step,
+            sigma,
+        )
+        self.of, self.letters, self.measured = forward.of, forward.letters, forward.measured
         self.edges = _rerouted(self.cell)
         self.program = Program()
         self.at: dict[str, int] = {}
@@ -69,7 +75,7 @@ class Backward:
     def _values(self, turned: str | None) -> list[tuple[str, int]]:
         """New value of each part; of ``turned`` what comes by products is taken at the beginning of
         the step that follows, with what comes besides kept till then."""
-        program, cell, of = self.program, self.cell, self.step.sizes
+        program, cell, of = self.program, self.cell, self.of
         self.at = {}
         sources = {source for (_, source) in self.edges} | {g.source for g in cell.groups}
         into: dict[str, list[int]] = {}
@@ -92,7 +98,9 @@ class Backward:
             self.at[key] = total
             for (target, source), factor in self.edges.items():
                 if target == key and source != X:
-                    into.setdefault(source, []).append(self._through(total, (target, source), factor))
+                    into.setdefault(source, []).append(
+                        self._through(total, (target, source), factor)
+                    )
         states = []
         for part in cell.parts:
             besides = into.get(before(part), [])
@@ -113,33 +121,44 @@ class Backward:
         program = self.program
         if not names_in(factor):
             tape = renamed(tape_of([factor], self.cell.given, self.cell.defined), self.sigma)
-            return program.op("multiply", row, Lowering(program, tape, self._parameter).value(tape.outputs[0]))
-        leaf = program.put("given", edge, size=self.step.sizes[edge[1]])
+            return program.op(
+                "multiply", row, Lowering(program, tape, self._parameter).value(tape.outputs[0])
+            )
+        leaf = program.put("given", edge, size=self.of[edge[1]])
         self.diagonals[leaf] = edge
         return program.op("multiply", leaf, row)
 
     def _parameter(self, key: str) -> int:
         shape = self.cell.equations.parameters[key]
-        return self.program.early_leaf(key, shape[0] if shape else None, False)
+        return self.program.early_leaf(key, self.letters[shape[0]] if shape else None, False)
 
     def _total(self, key: str, into: Mapping[str, list[int]]) -> int | None:
         """∂L/∂key: what comes by products and by diagonals."""
         found = list(into.get(key, ()))
         place = self.cell.by_source.get(key)
         if place is not None:
-            of = self.step.sizes
+            of = self.of
             by_size: dict[str, dict[int, list[Any]]] = {}
             for m in self.cell.groups[place].matrices:
                 if m.target in self.at:
                     by_size.setdefault(of[m.target], {}).setdefault(self.at[m.target], []).append(m)
             for size, rows in by_size.items():
-                found.insert(0, self.program.put("product", tuple(rows), f"{place}.{size}", tuple(map(tuple, rows.values())), size=of[key]))
+                found.insert(
+                    0,
+                    self.program.put(
+                        "product",
+                        tuple(rows),
+                        f"{place}.{size}",
+                        tuple(map(tuple, rows.values())),
+                        size=of[key],
+                    ),
+                )
         return self.program.folded("add", found) if found else None
 
     # ------------------------------------------------------------------ slots and code
 
     def _arrange(self) -> None:
-        program, cell, of = self.program, self.cell, self.step.sizes
+        program, cell, of = self.program, self.cell, self.of
         targets: dict[str, list[int]] = {}
         for place, group in enumerate(cell.groups):
             for key in group.targets:
@@ -148,19 +167,29 @@ class Backward:
         self.stored, self.chains = self._chains(targets)
         taken = [v for chain in self.chains for v in chain]
         groups = scheduled(program, [*taken, *(v for _, v in self.states)])
-        leaves = {leaf: "D" for leaf in self.diagonals}
+        leaves = dict.fromkeys(self.diagonals, "D")
         direct = program.put("given", "direct", size=of[cell.parts[0]])
         self.layout = Layout(program, groups, stored=self.chains, states=self.states, closed=False, moving=False,
                              given=leaves, fixed={direct: (f"E_{of[cell.parts[0]]}", 0)})  # fmt: skip
         self.code = Code(self.layout, by_row=True)
         self.walk = compiled(self.code.text())["walk"]
-        self.prepare, self.early = prepared(program, self.layout, self.code, self._stacks(), ".T.dot")
+        self.prepare, self.early = prepared(
+            program, self.layout, self.code, self._stacks(), ".T.dot"
+        )
         self.called = [function(name) for name in self.code.functions]
         self.wide = list(self._side_by_side())
         slots, new = self.layout.slots, dict(self.states)
-        self.rows = [(b, count, b.partition("_")[2]) for b, count in self.layout.counts.items() if b[0] == "A"]
+        self.rows = [
+            (b, count, b.partition("_")[2])
+            for b, count in self.layout.counts.items()
+            if b[0] == "A"
+        ]
         self.homes = [
-            (part, of[part], slots[new[part]] if part in new and slots[new[part]][0][0] == "A" else None)
+            (
+                part,
+                of[part],
+                slots[new[part]] if part in new and slots[new[part]][0][0] == "A" else None,
+            )
             for part in cell.parts
         ]
         self.never = [part for part in cell.parts if part not in new]
@@ -169,9 +198,12 @@ class Backward:
 
     def _chains(self, targets: Mapping[str, list[int]]) -> tuple[dict[str, int], list[list[int]]]:
         """What matrices bring about, by key, and in the order in which it shall lie."""
-        program, of = self.program, self.step.sizes
+        program, of = self.program, self.of
         values = program.values
-        order = sorted((key for key in targets if key in self.at), key=lambda k: (targets[k][0], targets[k][-1], self.at[k]))
+        order = sorted(
+            (key for key in targets if key in self.at),
+            key=lambda k: (targets[k][0], targets[k][-1], self.at[k]),
+        )
         taken: dict[int, str] = {}
         for key in order:
             if values[self.at[key]].op in ("given", "before"):
@@ -188,9 +220,13 @@ class Backward:
         for group in self.layout.groups:
             for member in group.members if group.op == "product" else ():
                 value = self.program.values[member]
-                pairs = sorted(zip(value.args[0], value.args[2], strict=True), key=lambda p: self.layout.slots[p[0]])
+                pairs = sorted(
+                    zip(value.args[0], value.args[2], strict=True),
+                    key=lambda p: self.layout.slots[p[0]],
+                )
                 found[f"{value.args[1]}_{value.size}"] = [
-                    [Block(name, transposed, sign < 0) for _, _, name, transposed, sign in matrices] for _, matrices in pairs
+                    [Block(name, transposed, sign < 0) for _, _, name, transposed, sign in matrices]
+                    for _, matrices in pairs
                 ]
         return [found[name] for name in self.code.products]
 
@@ -201,11 +237,13 @@ class Backward:
         where some e⁻ᵃ is no float."""
         if not trace.wide and not self.terms.safe(trace, last):
             return None
-        sizes, T = layer.sizes, len(direct)
+        sizes, T = self.measured(layer), len(direct)
         kept = {b: np.empty((T + 1, count, sizes[size])) for b, count, size in self.rows}
         states: dict[str, Array] = {}
         for part, size, slot in self.homes:
-            states[part] = np.empty((T + 1, sizes[size])) if slot is None else kept[slot[0]][:, slot[1]]
+            states[part] = (
+                np.empty((T + 1, sizes[size])) if slot is None else kept[slot[0]][:, slot[1]]
+            )
             states[part][last:] = 0.0
         for rows in kept.values():
             rows[last:] = 0.0
@@ -226,7 +264,10 @@ class Backward:
             if n >= FEWEST and self.in_chunks is not None:
                 done = self._chunked(B, products, kept, states, part.stop, sizes)
                 B = {name: rows[done:] if name[0] in "ADES" else rows for name, rows in B.items()}
-                B |= {f"B{i}": states[name][part.stop - done] for i, (name, _) in enumerate(self.states)}
+                B |= {
+                    f"B{i}": states[name][part.stop - done]
+                    for i, (name, _) in enumerate(self.states)
+                }
             if done < n:
                 self.walk(B, products, self.called)
         for name in self.never:
@@ -254,11 +295,13 @@ class Backward:
         turned = self._values(part)
         stored, chains = self._chains(self.targets)
         self.at, self.stored, self.chains = kept
-        direct = self.program.put("given", "direct", size=self.step.sizes[cell.parts[0]])
-        product = self.program.put("given", "product", size=self.step.sizes[part])
+        direct = self.program.put("given", "direct", size=self.of[cell.parts[0]])
+        product = self.program.put("given", "product", size=self.of[part])
         fixed = {i: slot for i, slot in layout.slots.items() if slot[0][0] in "DEC"}
-        fixed |= {direct: layout.slots[direct], product: (f"P_{self.step.sizes[part]}", 0)}
-        groups = scheduled(self.program, [*(v for chain in chains for v in chain), *(v for _, v in turned)])
+        fixed |= {direct: layout.slots[direct], product: (f"P_{self.of[part]}", 0)}
+        groups = scheduled(
+            self.program, [*(v for chain in chains for v in chain), *(v for _, v in turned)]
+        )
         found = Layout(self.program, groups, stored=chains, states=turned, closed=False, moving=False,
                        by_row=False, fixed=fixed)  # fmt: skip
         same = all(found.slots[v] == layout.slots[self.stored[key]] for key, v in stored.items())
@@ -267,11 +310,16 @@ class Backward:
             if name in dict(self.states):
                 slot = found.slots[value], layout.slots[dict(self.states)[name]]
                 same &= slot[0] == slot[1] or slot[0][0][0] == slot[1][0][0] == "S"
-        targets = sorted(found.slots[stored[key]] for key in dict.fromkeys(cell.groups[cell.by_source[before(part)]].targets))
+        targets = sorted(
+            found.slots[stored[key]]
+            for key in dict.fromkeys(cell.groups[cell.by_source[before(part)]].targets)
+        )
         same &= targets == [(buffer, targets[0][1] + i) for i in range(len(targets))]
         if not same or any(self.program.values[v].op in LEAVES for _, v in turned):
             return None
-        name = next(n for n in self.code.products if n.startswith(f"{cell.by_source[before(part)]}."))
+        name = next(
+            n for n in self.code.products if n.startswith(f"{cell.by_source[before(part)]}.")
+        )
         return BackInChunks(found, buffer, part, turned, name, (targets[0][1], targets[-1][1] + 1))
 
     def _chunked(self, B: dict[str, Any], products: Sequence[Any], kept: Mapping[str, Array],
@@ -309,7 +357,13 @@ class Backward:
             return chunks.functions["walk"](buffers, inner, self.called)
 
         M = matrices[chunks.name]
-        costs = costs_of(M.size, sum(m.size for m in inner), M.shape[1], len(self.code.body), len(chunks.code.body))
+        costs = costs_of(
+            M.size,
+            sum(m.size for m in inner),
+            M.shape[1],
+            len(self.code.body),
+            len(chunks.code.body),
+        )
         columns = slice(chunks.reach[0] * n, chunks.reach[1] * n)
         r = Recurrence(M, chunks.functions["given"](B), (last.reshape(-1), *start), (rows.reshape(T, -1), *parts),
                        prepare, costs, columns, carries=True)  # fmt: skip
@@ -318,7 +372,11 @@ class Backward:
         for i, (name, value) in enumerate(chunks.states):
             if name == KEPT:
                 slot = chunks.layout.slots[value]
-                beside = rows[done - 1, slot[1]] if slot[0][0] == "A" else parts[names.index(f"S{i}")][done - 1]
+                beside = (
+                    rows[done - 1, slot[1]]
+                    if slot[0][0] == "A"
+                    else parts[names.index(f"S{i}")][done - 1]
+                )
                 part[stop - done] += beside
         return done
 
@@ -326,9 +384,15 @@ class Backward:
         """The targets of each group of matrices, where they are neighbours: their keys, these in the
         order in which they lie, the buffer and the first slot."""
         for group in self.cell.groups:
-            places = sorted((self.layout.slots[self.stored[key]], key) for key in group.targets if key in self.stored)
+            places = sorted(
+                (self.layout.slots[self.stored[key]], key)
+                for key in group.targets
+                if key in self.stored
+            )
             (buffer, first), _ = places[0]
-            if [slot for slot, _ in places] == [(buffer, first + i) for i in range(len(group.targets))]:
+            if [slot for slot, _ in places] == [
+                (buffer, first + i) for i in range(len(group.targets))
+            ]:
                 yield group.targets, tuple(key for _, key in places), buffer, first
 
 
@@ -353,7 +417,9 @@ def prepared(
     early.rows(rows)
     for number, blocks in enumerate(stacks):
         early.stack(f"M{number}", blocks)
-    early.lines.append(f"products = ({''.join(f'M{number}{end}, ' for number in range(len(stacks)))})")
+    early.lines.append(
+        f"products = ({''.join(f'M{number}{end}, ' for number in range(len(stacks)))})"
+    )
     early.lines.append(f"parameters = {{{', '.join(f'{b!r}: {b}' for b in rows)}}}")
     early.lines.append(f"constants = {early.scalars(code.scalars)}")
     return early.compile(["products", "parameters", "constants"])[0], early
@@ -392,7 +458,9 @@ class Diagonals:
         tape = renamed(tape_of(nodes, self.cell.given, self.cell.defined), walk.sigma)
         self.fixed: dict[int, tuple[str, int]] = {}
         self.places = {
-            key: (f"T{buffer[1:]}", at) for buffer, of in walk.forward.wide.items() for at, (key, _) in enumerate(of)
+            key: (f"T{buffer[1:]}", at)
+            for buffer, of in walk.forward.wide.items()
+            for at, (key, _) in enumerate(of)
         }
         self.keys: dict[str, str] = {}
         lowering = Lowering(program, tape, self._named, whole=True)
@@ -400,11 +468,18 @@ class Diagonals:
         taken: set[int] = set()
         for edge, place in zip(edges, tape.outputs, strict=True):
             value = lowering.value(place)
-            beside = program.values[value].op in ("given", "const", "number", "reciprocal", "tanh", "exp")
+            beside = program.values[value].op in (
+                "given",
+                "const",
+                "number",
+                "reciprocal",
+                "tanh",
+                "exp",
+            )
             if value in taken or beside or program.values[value].size is None:
-                value = program.put("copy", value, len(taken), size=walk.step.sizes[edge[1]])
+                value = program.put("copy", value, len(taken), size=walk.of[edge[1]])
             taken.add(value)
-            chains.setdefault(walk.step.sizes[edge[1]], []).append(value)
+            chains.setdefault(walk.of[edge[1]], []).append(value)
         groups = scheduled(program, [v for chain in chains.values() for v in chain])
         self.layout = Layout(program, groups, stored=list(chains.values()), by_row=False, whole=True,
                              fixed=self.fixed)  # fmt: skip
@@ -426,12 +501,12 @@ class Diagonals:
     def _named(self, key: str) -> int:
         shape = self.cell.equations.parameters.get(key)
         if shape is not None:
-            return self.program.early_leaf(key, shape[0] if shape else None, False)
-        leaf = self.program.put("given", key, size=self.walk.step.sizes[key])
+            return self.program.early_leaf(key, self.walk.letters[shape[0]] if shape else None, False)
+        leaf = self.program.put("given", key, size=self.walk.of[key])
         if key in self.places:
             self.fixed[leaf] = self.places[key]
         else:
-            self.keys.setdefault(key, f"K{len(self.keys)}_{self.walk.step.sizes[key]}")
+            self.keys.setdefault(key, f"K{len(self.keys)}_{self.walk.of[key]}")
             self.fixed[leaf] = (self.keys[key], 0)
         return leaf
 
@@ -444,18 +519,28 @@ class Diagonals:
 
     def run(self, layer: Layer, trace: LayerTrace, part: slice) -> dict[str, Array]:
         """(n, slots, H) of each size."""
-        sizes, counts, steps = layer.sizes, self.layout.counts, part.stop - part.start
-        found = {b: np.empty((steps, count, _length(sizes, b))) for b, count in counts.items() if b[0] == "A"}
+        sizes, counts, steps = self.walk.measured(layer), self.layout.counts, part.stop - part.start
+        found = {
+            b: np.empty((steps, count, _length(sizes, b)))
+            for b, count in counts.items()
+            if b[0] == "A"
+        }
         if not found:
             return found
         largest = max(rows.shape[2] for rows in found.values())
         rows = min(IN_CACHE // max(largest, 1) + 1, steps)
         _, parameters, constants = self.prepare(self.early.arguments(layer.own), sizes)[:3]
         C = {b: of[np.newaxis] for b, of in parameters.items()}
-        W = {b: np.empty((count, rows, _length(sizes, b))) for b, count in counts.items() if b[0] == "W"}
+        W = {
+            b: np.empty((count, rows, _length(sizes, b)))
+            for b, count in counts.items()
+            if b[0] == "W"
+        }
         given = self._given(trace, part) | found
         for some in blocks(steps, rows):
-            B: dict[str, Any] = {b: of[:, : some.stop - some.start].swapaxes(0, 1) for b, of in W.items()}
+            B: dict[str, Any] = {
+                b: of[:, : some.stop - some.start].swapaxes(0, 1) for b, of in W.items()
+            }
             B |= C
             for b, of in given.items():
                 B[b] = of[some]

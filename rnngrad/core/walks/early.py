@@ -13,7 +13,7 @@ import numpy as np
 from rnngrad.algebra.equations import X
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.arithmetic.functions import FUNCTIONS, Activation
-from rnngrad.core.walks.fusing import Layout, Slot
+from rnngrad.core.walks.fusing import Layout
 from rnngrad.core.walks.values import Program
 
 
@@ -45,7 +45,9 @@ class Early:
         self.functions: list[Callable[..., Any]] = []
         self.depends = [False] * len(program.early)
         for place, one in enumerate(program.early):
-            self.depends[place] = one == ("name", X) or any(self.depends[i] for i in self.inner(place))
+            self.depends[place] = one == ("name", X) or any(
+                self.depends[i] for i in self.inner(place)
+            )
         self.lines: list[str] = []
         self.done: set[int] = set()
         self.ahead: list[str] = []
@@ -55,7 +57,9 @@ class Early:
         op, *args = self.program.early[place]
         if op in ("name", "number"):
             return ()
-        return args[1:] if op in ("call", "slope") else args[:1] if op in ("power", "times") else args
+        return (
+            args[1:] if op in ("call", "slope") else args[:1] if op in ("power", "times") else args
+        )
 
     def parameter(self, name: str) -> str:
         return f"p[{self.parameters.setdefault(name, len(self.parameters))}]"
@@ -134,7 +138,9 @@ class Early:
         """What stands for ``early[i]`` in a loop."""
         return "{" + ", ".join(f"{i}: {self.value(i)}" for i in dict.fromkeys(places)) + "}"
 
-    def compile(self, results: Sequence[str], fill: Sequence[str] = ()) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    def compile(
+        self, results: Sequence[str], fill: Sequence[str] = ()
+    ) -> tuple[Callable[..., Any], Callable[..., Any]]:
         """prepare(own, n) -> the results; begin(x, own, n, prepared, B), which fills a block's rows."""
         kept = [f"e{i}" for i in sorted(self.done) if not self.depends[i]]
         names = list(dict.fromkeys([*results, *kept]))
@@ -147,7 +153,7 @@ class Early:
             "F": self.functions, "concatenate": np.concatenate, "negative": np.negative,
             "dot": np.dot, "empty": np.empty,
         }  # fmt: skip
-        exec(compile(text, "<walk>", "exec"), scope)  # noqa: S102 - written here, from places alone
+        exec(compile(text, "<walk>", "exec"), scope)
         return scope["prepare"], scope["begin"]
 
     def arguments(self, own: Mapping[str, Array]) -> list[Array]:
@@ -181,7 +187,7 @@ def begun(early: Early, buffer: str, leaves: Sequence[int | None]) -> list[str]:
                 others.append((minus, slot, place))
     lines = [f"rows = B[{buffer!r}]", "flat = rows.reshape(len(rows), -1)"]
     size, count = f"n[{buffer.partition('_')[2]!r}]", len(leaves)
-    for number, (first, stop) in enumerate(_runs(sorted(matrices))):
+    for number, (first, stop) in enumerate(neighbours(sorted(matrices))):
         name = f"W_{buffer}_{number}"
         early.stack(name, [matrices[slot] for slot in range(first, stop)])
         if stop - first == count:
@@ -192,7 +198,7 @@ def begun(early: Early, buffer: str, leaves: Sequence[int | None]) -> list[str]:
         if leaves[slot] is not None and slot not in matrices and slot not in constants:
             lines.append(f"rows[:, {slot}] = 0.0")
     beside = [slot for slot in sorted(constants) if slot in matrices]
-    for number, (first, stop) in enumerate(_runs(beside)):
+    for number, (first, stop) in enumerate(neighbours(beside)):
         name = f"c_{buffer}_{number}"
         some = [constants[slot] for slot in range(first, stop)]
         vectors = all(len(of) == 1 and _is_vector(early, of[0][1]) for of in some)
@@ -231,7 +237,7 @@ def _terms(early: Early, place: int) -> list[tuple[bool, int]]:
     return [(False, place)]
 
 
-def _runs(slots: Sequence[int]) -> list[tuple[int, int]]:
+def neighbours(slots: Sequence[int]) -> list[tuple[int, int]]:
     """Neighbours: (first, stop) each."""
     found: list[tuple[int, int]] = []
     for slot in slots:
@@ -240,6 +246,3 @@ def _runs(slots: Sequence[int]) -> list[tuple[int, int]]:
         else:
             found.append((slot, slot + 1))
     return found
-
-
-__all__ = ["Block", "Early", "Slot", "begun", "early_slots", "function", "record"]

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from rnngrad.algebra.equations import X
 from rnngrad.algebra import steps
+from rnngrad.algebra.equations import X
 from rnngrad.algebra.steps import before, key_of, names_in
 from rnngrad.algebra.tape import tape_of
 from rnngrad.arithmetic.arrays import Array
@@ -24,7 +24,7 @@ from rnngrad.core.chunk_plans import Costs, Recurrence, State, Step
 from rnngrad.core.chunks import advance
 from rnngrad.core.problem import Layer
 from rnngrad.core.traces import LayerTrace
-from rnngrad.core.walks.early import Block, Early, _runs, begun, early_slots, function
+from rnngrad.core.walks.early import Block, Early, begun, early_slots, function, neighbours
 from rnngrad.core.walks.fusing import Code, Layout, compiled, scheduled
 from rnngrad.core.walks.values import LEAVES, Lowering, Program, renamed
 
@@ -43,11 +43,16 @@ class Forward:
 
     def __init__(self, cell: Cell, sigma: str) -> None:
         self.cell, self.step = cell, cell.step
+        listed = [*cell.step.sizes.values(), *(n for shape in cell.equations.parameters.values() for n in shape)]
+        self.letters = {letter: str(i) for i, letter in enumerate(dict.fromkeys(listed))}
+        self.of = {key: self.letters[letter] for key, letter in cell.step.sizes.items()}
         wanted = [d for d in self.step.definitions if d.matrices or d.key in cell.parts]
         sources = {m.source for m in self.step.matrices}
         wanted += [d for d in self.step.definitions if d.key in sources and d not in wanted]
         rests = [d for d in wanted if d.rest is not None]
-        tape = renamed(tape_of([d.rest for d in rests], cell.given, cell.defined), sigma)
+        tape = renamed(
+            tape_of([d.rest for d in rests if d.rest is not None], cell.given, cell.defined), sigma
+        )
         self.places = {d.key: place for d, place in zip(rests, tape.outputs, strict=True)}
         self.definitions = {d.key: d for d in wanted}
         self.program = program = Program()
@@ -62,10 +67,10 @@ class Forward:
     # ------------------------------------------------------------------ values
 
     def _named(self, key: str) -> int:
-        program, of = self.program, self.step.sizes
+        program, of = self.program, self.of
         shape = self.cell.equations.parameters.get(key)
         if shape is not None:
-            return program.early_leaf(key, shape[0] if shape else None, False)
+            return program.early_leaf(key, self.letters[shape[0]] if shape else None, False)
         if key == X:
             return program.early_leaf(key, of[key], True)
         for part in self.cell.parts:
@@ -85,7 +90,7 @@ class Forward:
         for m in one.matrices:
             source, minus = self._named(m.source), m.sign < 0
             if program.is_early(source):
-                size = self.step.sizes[key]
+                size = self.of[key]
                 found = program.early_op("times", [source], m.parameter, m.transposed, size=size)
                 early.add(found)
                 terms.append((minus, [found]))
@@ -93,7 +98,7 @@ class Forward:
                 turned = minus != (key in self.minus)
                 name = str(self.cell.by_source[m.source])
                 found = program.put("product", (source,), name, m.parameter, m.transposed, turned,
-                                    size=self.step.sizes[key])  # fmt: skip
+                                    size=self.of[key])  # fmt: skip
                 terms.append((key in self.minus, [found]))
         if key in self.places:
             terms += self.lowering.terms(self.places[key])
@@ -104,12 +109,21 @@ class Forward:
             value = program.copy(value)
         return value
 
+    def measured(self, layer: Layer) -> dict[str, int]:
+        """The numbers behind the sizes, which the code counts and does not call by their letters."""
+        sizes = layer.sizes
+        return {number: sizes[letter] for letter, number in self.letters.items() if letter in sizes}
+
     # ------------------------------------------------------------------ slots and code
 
     def _arrange(self) -> None:
         program, cell, values = self.program, self.cell, self.program.values
         self.states = [(part, self.values[part]) for part in cell.parts]
-        stored = {self.values[key]: key for key in self.step.stored if not program.is_early(self.values[key])}
+        stored = {
+            self.values[key]: key
+            for key in self.step.stored
+            if not program.is_early(self.values[key])
+        }
         wanted = list(dict.fromkeys([*stored, *(v for _, v in self.states)]))
         groups = scheduled(program, wanted)
         when = {m: at for at, group in enumerate(groups) for m in group.members}
@@ -118,14 +132,22 @@ class Forward:
             for operand in self._behind(self.values[definition], set(stored)):
                 first_use.setdefault(operand, len(first_use))
         in_product = {
-            value: min([when[i] for i in program.operands(value) if values[i].op == "product"], default=len(when))
+            value: min(
+                [when[i] for i in program.operands(value) if values[i].op == "product"],
+                default=len(when),
+            )
             for value in stored
         }
-        order = sorted(stored, key=lambda v: (in_product[v], stored[v] not in self.minus, first_use.get(v, 0)))
+        order = sorted(
+            stored, key=lambda v: (in_product[v], stored[v] not in self.minus, first_use.get(v, 0))
+        )
         order += sorted(i for i in program.sigmoids if i in when and i not in stored)
         self.keys: dict[int, str] = stored | {v: f"σ.{v}" for v in order if v not in stored}
-        chains = [[v for v in order if values[v].size == size] for size in dict.fromkeys(values[v].size for v in order)]
-        starts = {}
+        chains = [
+            [v for v in order if values[v].size == size]
+            for size in dict.fromkeys(values[v].size for v in order)
+        ]
+        starts: dict[int, int] = {}
         for value in order:
             leaf = self._start(value)
             if leaf is not None and leaf not in starts.values():
@@ -140,7 +162,7 @@ class Forward:
             self.wide[buffer] = [(self.keys[v], v) for v in chain]
         self.names = {buffer: tuple(key for key, _ in of) for buffer, of in self.wide.items()}
         self.turned = {
-            buffer: _runs([place for place, (_, v) in enumerate(of) if v in program.sigmoids])
+            buffer: neighbours([place for place, (_, v) in enumerate(of) if v in program.sigmoids])
             for buffer, of in self.wide.items()
         }
 
@@ -171,7 +193,11 @@ class Forward:
         fill, results = [], []
         for buffer, of in self.wide.items():
             leaves = [self.starts.get(v) for _, v in of]
-            fill += begun(early, buffer, [None if v is None else self.program.values[v].args[0] for v in leaves])
+            fill += begun(
+                early,
+                buffer,
+                [None if v is None else self.program.values[v].args[0] for v in leaves],
+            )
         rows = early_slots(layout)
         early.rows(rows)
         for number, members in enumerate(_stacks(layout)):
@@ -179,17 +205,30 @@ class Forward:
             results.append(f"M{number}.dot")
         early.lines.append(f"constants = {early.scalars(self.code.scalars)}")
         early.lines.append(f"products = ({''.join(f'{name}, ' for name in results)})")
-        early.lines.append(f"parameters = {{{', '.join(f'{b!r}: {b}' for b in rows if b[0] == 'C')}}}")
+        early.lines.append(
+            f"parameters = {{{', '.join(f'{b!r}: {b}' for b in rows if b[0] == 'C')}}}"
+        )
         fill += [f"B[{b!r}] = {b}" for b in rows if b[0] == "G"]
-        self.alone = {}
+        self.alone: dict[str, str] = {}
         for key in self.step.stored:
             value = self.program.values[self.values[key]]
             if value.op in ("ahead", "const"):
                 self.alone[key] = f"O{len(self.alone)}"
                 fill.append(f"B[{self.alone[key]!r}][...] = {early.value(value.args[0])}")
         self.early = early
-        self.prepare, self.begin = early.compile(["products", "parameters", "constants", *(
-            name for name in dict.fromkeys(line.split(" = ")[0] for line in early.lines) if name[:2] in ("W_", "c_"))], fill)
+        self.prepare, self.begin = early.compile(
+            [
+                "products",
+                "parameters",
+                "constants",
+                *(
+                    name
+                    for name in dict.fromkeys(line.split(" = ")[0] for line in early.lines)
+                    if name[:2] in ("W_", "c_")
+                ),
+            ],
+            fill,
+        )
         self.called = [function(name) for name in self.code.functions]
         self.stored = [(key, self.keys.get(self.values[key], key)) for key in self.step.stored]
 
@@ -200,7 +239,9 @@ class Forward:
         """The step of many rows at once; None where it is no recurrence of ``core.chunks``."""
         program, values = self.program, self.program.values
         groups = [group for group in self.plain.groups if group.op == "product"]
-        first = [g for g in groups if any(values[i].op == "before" for i in values[g.members[0]].args[0])]
+        first = [
+            g for g in groups if any(values[i].op == "before" for i in values[g.members[0]].args[0])
+        ]
         if len(first) != 1 or any(values[v].op in LEAVES for _, v in self.states):
             return None
         members = sorted(first[0].members, key=self.plain.slots.__getitem__)
@@ -218,12 +259,14 @@ class Forward:
 
     def run(self, layer: Layer, starts: Mapping[str, Array], x: Array) -> LayerTrace | None:
         """The trace of a layer; None where some e⁻ᵃ or value is no float."""
-        sizes, T = layer.sizes, len(x)
+        sizes, T = self.measured(layer), len(x)
         p = self.early.arguments(layer.own)
         prepared = self.prepare(p, sizes)
         products, parameters, constants = prepared[:3]
         kept = {b: np.empty((T, len(of), _length(sizes, b))) for b, of in self.wide.items()}
-        alone = {name: np.empty((T, sizes[self.step.sizes[key]])) for key, name in self.alone.items()}
+        alone = {
+            name: np.empty((T, sizes[self.of[key]])) for key, name in self.alone.items()
+        }
         states = {}
         for part, start in starts.items():
             states[part] = np.empty((T + 1, len(start)))
@@ -263,13 +306,18 @@ class Forward:
         chunks = self.in_chunks
         assert chunks is not None
         rows = {b: B[b] for b in self.wide}
-        given = {"X" + b[1:]: of.copy() for b, of in rows.items()} | {b: of for b, of in B.items() if b[0] == "G"}
+        given = {"X" + b[1:]: of.copy() for b, of in rows.items()} | {
+            b: of for b, of in B.items() if b[0] == "G"
+        }
         order = [chunks.source, *(i for i in range(len(self.states)) if i != chunks.source)]
         parts = (*(B[f"S{i}"][:, 0] for i in order), *rows.values())
         start = (*(B[f"B{i}"] for i in order), *(np.zeros(of.shape[1:]) for of in rows.values()))
         names = [f"S{i}" for i in order] + list(rows)
         numbers = {name: i for i, name in enumerate(self.code.products)}
-        stacks = {name: _by_block(products[i].__self__, _width(name, sizes)) for name, i in numbers.items()}
+        stacks = {
+            name: _by_block(products[i].__self__, _width(name, sizes))
+            for name, i in numbers.items()
+        }
         inner = [stacks[name] for name in chunks.code.products]
         fixed = {b: of[np.newaxis] for b, of in B.items() if b[0] == "C"} | {"early": B["early"]}
 
@@ -281,8 +329,16 @@ class Forward:
             return chunks.functions["walk"](buffers, inner, self.called)
 
         M_T = stacks[chunks.name]
-        costs = costs_of(M_T.size, sum(m.size for m in inner), M_T.shape[2], len(self.code.body), len(chunks.code.body))
-        r = Recurrence(M_T, chunks.functions["given"](given), start, parts, prepare, costs, carries=True)
+        costs = costs_of(
+            M_T.size,
+            sum(m.size for m in inner),
+            M_T.shape[2],
+            len(self.code.body),
+            len(chunks.code.body),
+        )
+        r = Recurrence(
+            M_T, chunks.functions["given"](given), start, parts, prepare, costs, carries=True
+        )
         done = advance(r)
         for b, of in rows.items():
             of[done:] = given["X" + b[1:]][done:]
@@ -307,7 +363,11 @@ class InChunks:
 def costs_of(entries: int, inner: int, units: int, calls: int, chunk_calls: int) -> Costs:
     """Microseconds a step, from the size of the matrices, the units and the number of calls."""
     every = entries + inner
-    return Costs(0.8 + 0.24 * calls + every / 10500, 3.2 + 0.36 * chunk_calls + every / 9500, units / 64 + every / 24000)
+    return Costs(
+        0.8 + 0.24 * calls + every / 10500,
+        3.2 + 0.36 * chunk_calls + every / 9500,
+        units / 64 + every / 24000,
+    )
 
 
 def _by_block(M: Array, rows: int) -> Array:
@@ -323,7 +383,9 @@ def _late(step: steps.Step) -> frozenset[str]:
     """The definitions that depend on the state before."""
     reached = {before(part) for part in step.state}
     for one in step.definitions:
-        if {m.source for m in one.matrices} & reached or {key_of(n) for n in names_in(one.rest)} & reached:
+        if {m.source for m in one.matrices} & reached or {
+            key_of(n) for n in names_in(one.rest)
+        } & reached:
             reached.add(one.key)
     return frozenset(reached)
 
@@ -337,9 +399,12 @@ def _turned(tape: Any, keys: frozenset[str]) -> frozenset[str]:
             opposite = [u for u in users if tape.instructions[u][0] == "neg"]
             calls = [u for u in users if u not in opposite]
             calls += [u for o in opposite for u in _users(tape, o)]
-            if calls and place not in tape.outputs and all(
-                tape.instructions[u][:2] == ("call", "σ") for u in calls
-            ) and not set(opposite) & set(tape.outputs):
+            if (
+                calls
+                and place not in tape.outputs
+                and all(tape.instructions[u][:2] == ("call", "σ") for u in calls)
+                and not set(opposite) & set(tape.outputs)
+            ):
                 minus.add(one[1])
     return frozenset(minus)
 
@@ -359,7 +424,9 @@ def _stacks(layout: Layout) -> list[list[Any]]:
     for group in layout.groups:
         if group.op == "product":
             value = layout.program.values[group.members[0]]
-            found.setdefault((value.args[1], value.size), sorted(group.members, key=layout.slots.__getitem__))
+            found.setdefault(
+                (value.args[1], value.size), sorted(group.members, key=layout.slots.__getitem__)
+            )
     return [[layout.program.values[i] for i in members] for members in found.values()]
 
 

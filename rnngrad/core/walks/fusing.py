@@ -11,7 +11,9 @@ distances. The code holds numbers of slots and nothing of what the equations are
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from rnngrad.core.walks.values import LEAVES, Program
 
@@ -116,7 +118,9 @@ class Layout:
         if i in self.fixed:
             return "fixed"
         if value.op in ("given", "ahead", "const"):
-            return self.given.get(i, "C" if value.op == "const" else "G") if value.size else "number"
+            return (
+                self.given.get(i, "C" if value.op == "const" else "G") if value.size else "number"
+            )
         if value.op == "before":
             return "loop" if value.args[0] in self.movable else "fixed"
         return "number" if value.op == "number" else "loop"
@@ -134,10 +138,11 @@ class Layout:
         where = {m: at for at, group in enumerate(self.groups) for m in group.members}
         self.in_place: set[str] = set()
         for part, value in self.states.items():
-            before = next((i for i, v in enumerate(self.program.values)
-                           if v.op == "before" and v.args[0] == part), None)  # fmt: skip
+            before = self._before(part)
             used = before in self.states.values() or self.program.values[value].op == "product"
-            if value not in where or used or self.last.get(before, -1) > where[value]:
+            if value not in where or used:
+                continue
+            if before is not None and self.last.get(before, -1) > where[value]:
                 continue
             beside = [m for m in self.groups[where[value]].members if m != value]
             if not any(before in self.program.operands(m) for m in beside):
@@ -146,12 +151,15 @@ class Layout:
         self.movable = self.in_place if self.by_row and self.moving else set()
         for part, value in self.states.items():
             if part in self.movable and value not in self.kept:
-                before = self.program.places.get(self._before(part))
+                before = self._before(part)
                 if before is not None and list(self.states.values()).count(value) == 1:
                     self.alias[value] = before
 
-    def _before(self, part: str) -> object:
-        return next((v for v in self.program.values if v.op == "before" and v.args[0] == part), None)
+    def _before(self, part: str) -> int | None:
+        """The value of a part of the state before, if anything takes it."""
+        found = (v for v in self.program.values if v.op == "before" and v.args[0] == part)
+        value = next(found, None)
+        return None if value is None else self.program.places[value]
 
     def _wishes(self, at: int, group: Group) -> None:
         program, members = self.program, group.members
@@ -163,19 +171,24 @@ class Layout:
             program.values[program.operands(m)[-1]].op == "number" for m in members
         )
         if alone or self.whole:
-            taken = [i for m in members for i in program.operands(m)]
-            for m in members:
-                first = program.operands(m)[0]
-                dies = self._own(first) and self.last[first] == at and taken.count(first) == 1
-                new = m not in self.alias and m not in self.final and m not in self.chains
-                if dies and new and program.values[first].size == program.values[m].size:
-                    self.alias[m] = first
+            dying = {m: program.operands(m)[0] for m in members if self._in_place(m, at, members)}
+            if len(dying) == len(members) or not alone:
+                self.alias |= dying
         if not any(self.root(m) in self.chains for m in members):
             members = sorted(members, key=self._of_operand)
         self._wish(members)
         columns = self._columns(members)
         for column in columns:
             self._wish(column)
+
+    def _in_place(self, member: int, at: int, members: list[int]) -> bool:
+        """Whether a result may take the place of its first operand."""
+        program = self.program
+        first = program.operands(member)[0]
+        taken = [i for m in members for i in program.operands(m)].count(first)
+        dies = self._own(first) and self.last[first] == at and taken == 1
+        new = member not in self.alias and member not in self.final and member not in self.chains
+        return dies and new and program.values[first].size == program.values[member].size
 
     def _consumer(self, product: int) -> int:
         """Where what a block of a product is added to stands."""
@@ -186,7 +199,11 @@ class Layout:
         return product
 
     def _own(self, i: int) -> bool:
-        return self.program.values[i].op not in LEAVES and self.root(i) not in self.kept and i not in self.final
+        return (
+            self.program.values[i].op not in LEAVES
+            and self.root(i) not in self.kept
+            and i not in self.final
+        )
 
     def _columns(self, members: list[int]) -> list[list[int]]:
         """The operands one after the other; those that commute turned so that equal kinds meet."""
@@ -196,15 +213,19 @@ class Layout:
             return [[row[0] for row in rows]]
         kind = [self._sort(i) for i in rows[0]]
         for row in rows[1:]:
-            if program.values[members[0]].op in COMMUTING and self._sort(row[0]) != kind[0] and (
-                self._sort(row[1]) == kind[0] or self._sort(row[0]) == kind[1]
+            if (
+                program.values[members[0]].op in COMMUTING
+                and self._sort(row[0]) != kind[0]
+                and (self._sort(row[1]) == kind[0] or self._sort(row[0]) == kind[1])
             ):
                 row.reverse()
         return [[row[c] for row in rows] for c in range(2)]
 
     def _sort(self, i: int) -> object:
         i = self.root(i)
-        return id(self.chains[i]) if i in self.chains else (self._class(i), self.program.values[i].op)
+        return (
+            id(self.chains[i]) if i in self.chains else (self._class(i), self.program.values[i].op)
+        )
 
     def _position(self, i: int) -> int:
         i = self.root(i)
@@ -212,7 +233,9 @@ class Layout:
 
     def _of_operand(self, member: int) -> tuple[Slot, int]:
         first = self.program.operands(member)[0]
-        return self.fixed.get(first, ("", self._position(first) if first in self.chains else 0)), member
+        return self.fixed.get(
+            first, ("", self._position(first) if first in self.chains else 0)
+        ), member
 
     def _wish(self, members: list[int]) -> None:
         """Neighbours, if nothing that was settled before stands against it."""
@@ -249,7 +272,7 @@ class Layout:
     def _settle(self) -> None:
         """Slots."""
         for part in list(self.movable):
-            before = self.program.places.get(self._before(part))
+            before = self._before(part)
             if before is not None and before in self.chains and len(self.chains[before]) > 1:
                 continue
             self.movable = self.movable - {part}
@@ -319,12 +342,22 @@ class Layout:
                 chains[head] = chain
                 lasting = any(self.program.values[i].op == "before" for i in chain)
                 first.setdefault(head, -1 if lasting else at)
-                until = len(self.groups) if lasting or member in self.final else self.last.get(member, at)
+                until = (
+                    len(self.groups)
+                    if lasting or member in self.final
+                    else self.last.get(member, at)
+                )
                 last[head] = max(last.get(head, at), until)
-        places, busy, counts = dict[int, int](), list[tuple[int, int, int, str | None]](), dict[str | None, int]()
+        places, busy, counts = (
+            dict[int, int](),
+            list[tuple[int, int, int, str | None]](),
+            dict[str | None, int](),
+        )
         for head in sorted(chains, key=first.__getitem__):
             size, length = self.program.values[chains[head][-1]].size, len(chains[head])
-            gone = [one for one in busy if one[0] < first[head] and one[2] >= length and one[3] == size]
+            gone = [
+                one for one in busy if one[0] < first[head] and one[2] >= length and one[3] == size
+            ]
             if gone:
                 until, start, room, _ = min(gone, key=lambda one: one[2])
                 busy.remove((until, start, room, size))
@@ -336,7 +369,6 @@ class Layout:
             places[head] = start
             busy.append((last[head], start, length, size))
         return places
-
 
     def _before_slot(self, part: str) -> Slot:
         """Where a part of the state stands before a step that is taken in place."""
@@ -351,7 +383,7 @@ class Layout:
 class Run(NamedTuple):
     """Slots at equal distances: (buffer, first, distance) of the result and of each operand."""
 
-    count: int
+    length: int
     out: tuple[str, int, int]
     operands: tuple[tuple[str, int, int], ...]
 
@@ -386,7 +418,11 @@ def _fitting(
     for turn in turns:
         steps = [b[1] - a[1] for a, b in zip(last, turn, strict=True)]
         same = all(a[0] == b[0] for a, b in zip(first, turn, strict=True))
-        numbers = all(d == 0 for d, slot in zip(steps, turn, strict=True) if slot[0] == "number" or slot[0][0] in "BS")
+        numbers = all(
+            d == 0
+            for d, slot in zip(steps, turn, strict=True)
+            if slot[0] == "number" or slot[0][0] in "BS"
+        )
         if same and numbers and steps[0] > 0 and all(d >= 0 for d in steps):
             if stop - start == 1 or steps == distances:
                 rows[stop] = turn
@@ -416,7 +452,9 @@ class Code:
                 for run in runs(layout, group):
                     self._call(group, run)
         for index, value in layout.final_copies:
-            self.body.append(f"copyto({self._ref((f'S{index}', 0, 0), 1, True)}, {self._one(value)})")
+            self.body.append(
+                f"copyto({self._ref((f'S{index}', 0, 0), 1, True)}, {self._one(value)})"
+            )
 
     # ------------------------------------------------------------------ parts of a line
 
@@ -426,10 +464,10 @@ class Code:
 
     def _call(self, group: Group, run: Run) -> None:
         columns = (run.out, *run.operands)
-        flat = run.count == 1 or all(d == 1 or b == "number" for b, _, d in columns)
-        out, *operands = [self._ref(column, run.count, flat) for column in columns]
+        flat = run.length == 1 or all(d == 1 or b == "number" for b, _, d in columns)
+        out, *operands = [self._ref(column, run.length, flat) for column in columns]
         if group.op == "maximum":
-            self.body.append(f"maximum({operands[0]}, {self._setup('array(0.0)')}, {out})")
+            self.body.append(f"maximum({operands[0]}, {self._setup('array(0.0)')}, out={out})")
         elif group.op == "copy":
             self.body.append(f"copyto({out}, {operands[0]})")
         elif group.op == "power":
@@ -467,8 +505,10 @@ class Code:
             return self._ref((buffer, first, 1), len(slots), True)
         if len(slots) == 1 and not out:
             return self._ref((buffer, first, 0), 1, True)
-        return self._setup(f"{buffer}[:, {first}:{first + len(slots)}]" + (
-            ".swapaxes(0, 1)" if out else ".reshape(len(%s), -1)" % buffer))
+        return self._setup(
+            f"{buffer}[:, {first}:{first + len(slots)}]"
+            + (".swapaxes(0, 1)" if out else ".reshape(len(%s), -1)" % buffer)
+        )
 
     def _setup(self, expression: str) -> str:
         return self.setup.setdefault(expression, f"v{len(self.setup)}")
@@ -498,7 +538,9 @@ class Code:
         if memory or self.whole:
             if alone:
                 return self._setup(f"{buffer}[:, {first}]")
-            return self._setup(f"{buffer}[:, {first}:{stop}" + (f":{distance}]" if distance > 1 else "]"))
+            return self._setup(
+                f"{buffer}[:, {first}:{stop}" + (f":{distance}]" if distance > 1 else "]")
+            )
         key = (buffer, first, stop, distance, flat if self.by_row else alone)
         if key not in self.row_names:
             self.row_names[key] = f"r{len(self.rows)}"
@@ -508,12 +550,14 @@ class Code:
     # ------------------------------------------------------------------ whole functions
 
     def _buffers(self) -> list[str]:
-        names = dict.fromkeys(e.split("[")[0] for e in self.setup if "[" in e and not e.startswith("early"))
+        names = dict.fromkeys(
+            e.split("[")[0] for e in self.setup if "[" in e and not e.startswith("early")
+        )
         return list(names)
 
     def _head(self) -> list[str]:
         lines = [f"{name} = B[{name!r}]" for name in self._buffers()]
-        lines += [f"early = B['early']"] if any(e.startswith("early") for e in self.setup) else []
+        lines += ["early = B['early']"] if any(e.startswith("early") for e in self.setup) else []
         lines += [f"{name} = {expression}" for expression, name in self.setup.items()]
         lines += [f"f{i} = functions[{i}]" for i in range(len(self.functions))]
         return lines
@@ -557,7 +601,8 @@ class Code:
         found = []
         for index, part in enumerate(self.layout.states):
             if part in self.layout.movable:
-                before = self.layout.program.places[self.layout._before(part)]
+                before = self.layout._before(part)
+                assert before is not None
                 found.append((index, self._one(before)))
         return found
 
@@ -576,12 +621,10 @@ class Code:
         return found
 
 
-def compiled(text: str) -> dict[str, Callable[..., object]]:
+def compiled(text: str) -> dict[str, Callable[..., Any]]:
     """The functions of a text that ``Code`` wrote."""
-    import numpy as np
-
     names = ("add", "subtract", "multiply", "divide", "negative", "exp", "tanh", "reciprocal",
              "absolute", "maximum", "power", "matmul", "copyto", "array", "concatenate")  # fmt: skip
-    scope = {name: getattr(np, name) for name in names}
-    exec(compile(text, "<walk>", "exec"), scope)  # noqa: S102 - written by Code, from slots alone
+    scope: dict[str, Any] = {name: getattr(np, name) for name in names}
+    exec(compile(text, "<walk>", "exec"), scope)
     return scope

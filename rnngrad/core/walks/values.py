@@ -11,12 +11,22 @@ terms share a factor is written with it outside: (1 − z) n + z h = z (e n + h)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from rnngrad.algebra.tape import Tape
 
-UFUNCS = ("add", "subtract", "multiply", "divide", "negative", "exp", "tanh", "reciprocal", "absolute")
+UFUNCS = (
+    "add",
+    "subtract",
+    "multiply",
+    "divide",
+    "negative",
+    "exp",
+    "tanh",
+    "reciprocal",
+    "absolute",
+)
 
 
 class Value(NamedTuple):
@@ -56,7 +66,13 @@ class Program:
         one = self.values[value]
         if one.op in LEAVES:
             return ()
-        return tuple(one.args[0]) if one.op == "product" else one.args[:1] if one.op in ("power", "copy") else one.args
+        return (
+            tuple(one.args[0])
+            if one.op == "product"
+            else one.args[:1]
+            if one.op in ("power", "copy")
+            else one.args
+        )
 
     def is_early(self, value: int) -> bool:
         return self.values[value].op in EARLY
@@ -72,7 +88,7 @@ class Program:
         """An operation on what is early, as a tape has it."""
         values = [self.values[i] for i in args]
         places = [value.args[0] for value in values]
-        of = ((more[0], *places) if op in ("call", "slope") else (*places, *more))
+        of = (more[0], *places) if op in ("call", "slope") else (*places, *more)
         kind = "ahead" if any(value.op == "ahead" for value in values) else "const"
         found = size or next((v.size for v in values if v.size), None)
         return self.put(kind, self._early(op, *of), size=found)
@@ -113,7 +129,10 @@ class Program:
         found: list[tuple[bool, int]] = []
         if early:
             places = [self.product_of(f) for _, f in early]
-            places = [self.early_op("neg", [p]) if m else p for p, (m, _) in zip(places, early)]
+            places = [
+                self.early_op("neg", [p]) if m else p
+                for p, (m, _) in zip(places, early, strict=True)
+            ]
             found.append((False, self.early_op("add", places) if len(places) > 1 else places[0]))
         common = [i for i in late[0][1] if all(i in f for _, f in late)] if len(late) > 1 else []
         common = [i for i in common if not self.is_early(i)][:1]
@@ -148,8 +167,8 @@ def renamed(tape: Tape, sigma: str) -> Tape:
 
 class Lowering:
     """A tape's places as values; ``named`` gives that of a key, ``minus`` the keys whose value is
-    held with the sign turned. ``whole``: for arrays of many rows, where σ' is one value and σ of what
-    is no key is taken as it comes."""
+    held with the sign turned. ``whole``: for arrays of many rows, where σ' is one value and σ of
+    what is no key is taken as it comes."""
 
     def __init__(self, program: Program, tape: Tape, named: Callable[[str], int],
                  minus: frozenset[str] = frozenset(), whole: bool = False) -> None:  # fmt: skip
@@ -170,7 +189,7 @@ class Lowering:
         if op == "number":
             return p.number(args[0])
         if op in ("call", "slope"):
-            if self._is_sigmoid(place) or op == "slope" and args[0] == "tanh":
+            if self._is_sigmoid(place) or (op == "slope" and args[0] == "tanh"):
                 return p.product_of(self.factors(place))
             inner = self.value(args[1])
             if p.is_early(inner):
@@ -184,15 +203,17 @@ class Lowering:
             inner, n = self.value(args[0]), args[1]
             if p.is_early(inner):
                 return p.early_op("power", [inner], n)
-            return p.op("multiply", inner, inner) if n == 2 else p.put("power", inner, n, size=p.values[inner].size)
+            if n == 2:
+                return p.op("multiply", inner, inner)
+            return p.put("power", inner, n, size=p.values[inner].size)
         if op == "add":
             return p.sum_of(self.terms(place))
         if op == "mul":
             return p.product_of(self.factors(place))
-        inner = [self.value(i) for i in args]
-        if all(map(p.is_early, inner)):
-            return p.early_op(op, inner)
-        return p.op("negative" if op == "neg" else "divide", *inner)
+        operands = [self.value(i) for i in args]
+        if all(map(p.is_early, operands)):
+            return p.early_op(op, operands)
+        return p.op("negative" if op == "neg" else "divide", *operands)
 
     def terms(self, place: int) -> list[tuple[bool, list[int]]]:
         """(negative, factors) of each term of a sum; a single one is a sum too."""
@@ -217,22 +238,19 @@ class Lowering:
             e = p.op("exp", p.op("multiply", p.op("absolute", u), p.number(-2.0)))
             s = p.op("divide", p.number(2.0), p.op("add", e, p.number(1.0)))
             return self._joined((e, s, s))
-        return [self.value(place)] if op not in ("call", "slope") or place in self.found else [self._plain(place)]
+        return [self._alone(place)]
 
     def _joined(self, factors: Sequence[int]) -> list[int]:
         """One value, so that those of all gates are one call; as they are where one of them may be
         taken outside."""
         return [self.program.folded("multiply", factors)] if self.whole else list(factors)
 
-    def _plain(self, place: int) -> int:
-        self.found[place] = self._value_plain(place)
-        return self.found[place]
-
-    def _value_plain(self, place: int) -> int:
-        p, (op, f, at) = self.program, self.tape.instructions[place]
-        if op == "slope" and f == "tanh":
-            return p.early_op(op, [self.value(at)], f)
-        return self._value(place)
+    def _alone(self, place: int) -> int:
+        """A factor that is not taken apart."""
+        op, *args = self.tape.instructions[place]
+        if place not in self.found and op == "slope" and args[0] == "tanh":
+            self.found[place] = self.program.early_op(op, [self.value(args[1])], args[0])
+        return self.value(place)
 
     def _is_sigmoid(self, place: int) -> bool:
         """Whether it is σ or σ' of what the loop computes."""
