@@ -376,12 +376,14 @@ def test_weights_that_grow_without_end_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        (node("GRU", linear_before_reset=0), "has linear_before_reset=0.*PyTorch and Keras"),
         (node("LSTM", clip=1.5), r"\[net\] clips its pre-activations at 1.5"),
-        (node("LSTM", input_forget=1), "has input_forget=1"),
-        (node("LSTM", more=("", "", "", "P")), r"has peepholes \(P\)"),
-        (node("RNN", activations=["Elu"]), "has activation elu, must be tanh, sigmoid, relu"),
-        (node("GRU", activations=["HardSigmoid", "Tanh"]), "has activations hardsigmoid and tanh"),
+        (node("LSTM", more=("", "", "", "B")), r"has P of 1×32, must be 1×12"),
+        (node("RNN", activations=["ThresholdedRelu"]), "has activation thresholdedrelu, must be"),
+        (node("RNN", activations=["ScaledTanh"]), "scaledtanh without an activation_alpha"),
+        (
+            node("GRU", activations=["Affine", "Tanh"], activation_alpha=[float("inf")]),
+            "has activation_alpha Infinity, must be an ordinary number",
+        ),
         (node("LSTM", activations=["Sigmoid"]), "has 1 activations, must have 3"),
         (node("LSTM", direction="upward"), "has direction upward, must be forward, reverse or bi"),
         (node("LSTM", direction="bidirectional"), "has R of 1×16×4, must be 2×4H×H"),

@@ -574,7 +574,7 @@ class Code:
         lines = ["def walk(B, products, functions):"]
         lines += [f"    {line}" for line in self._head()]
         if self.whole:
-            lines += [f"    {line}" for line in self.body]
+            lines += [f"    {line}" for line in self.body or ["pass"]]  # a cell may be all linear
             return "\n".join(lines) + "\n"
         if not self.by_row:
             lines += [f"    M{i} = products[{i}]" for i in range(len(self.products))]

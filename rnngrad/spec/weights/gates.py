@@ -5,6 +5,7 @@ is (G·H, I), W_hh (G·H, H) and each bias (G·H,). PyTorch, Keras (``reset_afte
 (``linear_before_reset``) agree on the equations:
 
     gru   r, z = σ(…), n = tanh(W_xn x + b_xn + r * (W_hn h + b_hn)), h' = (1 − z) * n + z * h
+          or n = tanh(W_xn x + W_hn (r * h) + b_n), the cell gru_reset_before
     lstm  i, f, o = σ(…), g = tanh(…), c' = f * c + i * g, h' = o * tanh(c')
 
 so that gru needs both its biases, while only the sum of the two matters to rnn and lstm.
@@ -91,6 +92,17 @@ def layer(cell: str, order: str, W: tuple[Array, Array], b: tuple[Array, Array] 
 def by_equations(whole: Layer, cell: str) -> Layer:
     """A layer of gru or lstm with its parameters as the equations have them: W_xi, W_xf, …"""
     return Layer(CELLS[cell].split(whole.parameters))
+
+
+RESET_BEFORE = "gru_reset_before"
+
+
+def reset_before(whole: Layer) -> Layer:
+    """The arrays of a gru as those of the one whose r acts before the product: the sum of the two
+    biases is all that matters to it."""
+    found = by_equations(whole, "gru").parameters
+    biases = {f"b_{gate}": frozen(found[f"b_x{gate}"] + found[f"b_h{gate}"]) for gate in "rzn"}
+    return Layer({**{name: W for name, W in found.items() if name[0] == "W"}, **biases})
 
 
 def stacked(layers: tuple[Layer, ...], place: str) -> tuple[Layer, ...]:

@@ -4,15 +4,18 @@
 
 D is 2 for a bidirectional node, else 1; W and R are stacked like PyTorch's, in the order z, r, h
 (gru) or i, o, f, c (lstm). ``layout`` is about the data's axes alone, not these. A gru with
-``linear_before_reset`` 0, the default, applies r before the product: another net than the
-contract's.
+``linear_before_reset`` 0, the default, applies r before the product: gru_reset_before. P, for i, o
+and f, makes lstm_peephole, ``input_forget`` f = 1 − i: lstm_coupled, where W, R and B of f count for
+nothing. ``activations`` with their ``activation_alpha`` and ``activation_beta`` make equations of
+their own, unless they are the operator's.
 
 Source: ONNX operators, RNN-22, GRU-22 and LSTM-22; Gemm-13, MatMul-13.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,39 +23,83 @@ import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.spec.text import cut, listed
-from rnngrad.spec.weights.gates import layer, sides, stack_of
+from rnngrad.spec.weights.equations import (
+    activation_of,
+    clipped,
+    elu,
+    leaky,
+    linear,
+    parameters_of,
+    scaled_tanh,
+    with_functions,
+)
+from rnngrad.spec.weights.gates import (
+    RESET_BEFORE,
+    by_equations,
+    layer,
+    reset_before,
+    sides,
+    stack_of,
+)
+
 from rnngrad.spec.weights.onnx_dense import dense_layers
 from rnngrad.spec.weights.onnx_file import Node, attributes, open_onnx
 from rnngrad.spec.weights.onnx_folding import folded
 from rnngrad.spec.weights.onnx_stacks import pairs, unrolled
-from rnngrad.spec.weights.records import Contents, Found, ModelFileError, Refused, Store, finite
+from rnngrad.spec.weights.records import (
+    Contents,
+    Found,
+    Layer,
+    ModelFileError,
+    Refused,
+    Store,
+    finite,
+)
 
 
 class Operator(NamedTuple):
-    """A recurrent operator: the cell, its order of gates, and its default activations."""
+    """A recurrent operator: the cell, its order of gates, its default activations, and the names
+    that the equations of each define."""
 
     cell: str
     order: str
     activations: tuple[str, ...]
+    defines: tuple[str, ...]
 
 
 OPERATORS: Mapping[str, Operator] = {
-    "RNN": Operator("rnn", "h", ("tanh",)),
-    "GRU": Operator("gru", "zrn", ("sigmoid", "tanh")),
-    "LSTM": Operator("lstm", "iofg", ("sigmoid", "tanh", "tanh")),
+    "RNN": Operator("rnn", "h", ("tanh",), ("h",)),
+    "GRU": Operator("gru", "zrn", ("sigmoid", "tanh"), ("rz", "n")),
+    "LSTM": Operator("lstm", "iofg", ("sigmoid", "tanh", "tanh"), ("ifo", "g", "h")),
 }
 
-HIDDEN = ("tanh", "sigmoid", "relu", "softplus")
-"""Activations of an RNN node that the contract has, in lower case: ONNX ignores the case."""
+
+class Function(NamedTuple):
+    """An activation: its defaults of alpha and beta, None where the file must say, and how it is
+    written with them."""
+
+    defaults: tuple[str | None, ...]
+    written: Callable[..., str]
+
+
+FUNCTIONS: Mapping[str, Function] = {
+    "sigmoid": Function((), lambda: "σ({})"),
+    "tanh": Function((), lambda: "tanh({})"),
+    "relu": Function((), lambda: "relu({})"),
+    "softplus": Function((), lambda: "softplus({})"),
+    "softsign": Function((), lambda: "softsign({})"),
+    "affine": Function(("1", "0"), linear),
+    "leakyrelu": Function(("0.01",), leaky),
+    "elu": Function(("1",), elu),
+    "hardsigmoid": Function(("0.2", "0.5"), clipped),
+    "scaledtanh": Function((None, None), scaled_tanh),
+}
+"""In lower case: ONNX ignores the case. A ThresholdedRelu jumps, so it has no gradient there."""
 
 BACKWARD = "the net runs backward in time: give its inputs in reversed order"
 UNROLLED = (
     "holds no RNN, GRU or LSTM node, but steps one by one that all multiply by {}: an nn.RNN that "
     "PyTorch's newer exporter unrolled; export it with torch.onnx.export(..., dynamo=False)"
-)
-RESET_BEFORE = (
-    "has linear_before_reset=0: its reset gate acts before the matrix product, which is another "
-    "net than rnngrad's gru; PyTorch and Keras (reset_after) export 1"
 )
 
 
@@ -125,20 +172,32 @@ def _nets(store: Store, node: Node, key: str) -> list[Found]:
     B = _array(store, node, key, 3, "B") if _given(node, 3) else None
     count = len(ways[direction])
     hidden = _check(store, key, operator, count, W, R, B)
-    names = _activations(store, key, operator, said, count)
+    names = _functions(store, key, operator, said, count)
+    P = _peepholes(store, node, key, count, hidden)
+    kind = _kind(operator, said, P is not None)
+    cells = [_cell(operator, kind, functions) for functions in names]
+    layers = [
+        _layer(
+            layer(operator.cell, operator.order, (W[d], R[d]), _halves(B, d, hidden, operator)),
+            cells[d],
+            None if P is None else P[d],
+        )
+        for d in range(count)
+    ]
     also = tuple(name for name in (node.proto.input[1], *node.proto.output) if name and name != key)
     assumed = _assumed(node)
     return [
         Found(
             key,
-            operator.cell,
-            (layer(operator.cell, operator.order, (W[d], R[d]), _halves(B, d, hidden, operator)),),
-            names[d],
+            cells[d].name,
+            (layers[d],),
+            cells[d].activation,
             _dtype(store, node, node.proto.input[1]),
             (*assumed, BACKWARD) if way == "reverse" else assumed,
             way or None,
             count > 1,
             also,
+            own=cells[d].own,
         )
         for d, way in enumerate(ways[direction])
     ]
@@ -178,17 +237,11 @@ def _array(store: Store, node: Node, key: str, index: int, part: str) -> Array:
 
 
 def _refuse(store: Store, node: Node, key: str, said: Mapping[str, Any]) -> None:
-    """What the contract's cells have not."""
+    """What no equation here has."""
     if "clip" in said:
         raise store.refuse(
             key, f"clips its pre-activations at {said['clip']:g}, which changes the net"
         )
-    if said.get("input_forget"):
-        raise store.refuse(key, "has input_forget=1: input and forget gate are coupled")
-    if node.proto.op_type == "GRU" and not said.get("linear_before_reset"):
-        raise store.refuse(key, RESET_BEFORE)
-    if _given(node, 7) and np.any(_array(store, node, key, 7, "P")):
-        raise store.refuse(key, "has peepholes (P), which rnngrad's lstm has not")
 
 
 def _check(
@@ -217,27 +270,93 @@ def _halves(
     return B[direction, :rows], B[direction, rows:]
 
 
-def _activations(
+def _functions(
     store: Store, key: str, operator: Operator, said: Mapping[str, Any], count: int
-) -> list[str | None]:
-    """The hidden activation of each direction of an RNN; None for gru and lstm: no choice."""
+) -> list[tuple[str, ...]]:
+    """The activations of each direction, as they are written."""
     each = len(operator.activations)
     words = [_text(word).lower() for word in said.get("activations") or ()]
     words = words or list(operator.activations) * count
     if len(words) != each * count:
         raise store.refuse(key, f"has {len(words)} activations, must have {each * count}")
-    found: list[str | None] = []
-    for d in range(count):
-        mine = words[d * each : (d + 1) * each]
-        if operator.cell == "rnn" and mine[0] not in HIDDEN:
-            raise store.refuse(
-                key, f"has activation {cut(mine[0])}, must be {listed(HIDDEN, 'or')}"
+    given = [iter(said.get(f"activation_{name}") or ()) for name in ("alpha", "beta")]
+    found = []
+    for word in words:
+        if word not in FUNCTIONS:
+            known = listed(FUNCTIONS, "or")
+            raise store.refuse(key, f"has activation {cut(word)}, must be {known}")
+        function = FUNCTIONS[word]
+        values = [
+            _number(store, key, word, name, next(values, default))
+            for name, values, default in zip(
+                ("alpha", "beta"), given, function.defaults, strict=False
             )
-        if operator.cell != "rnn" and tuple(mine) != operator.activations:
-            wanted = listed(operator.activations)
-            raise store.refuse(key, f"has activations {listed(mine)}; rnngrad's are {wanted}")
-        found.append(mine[0] if operator.cell == "rnn" else None)
-    return found
+        ]
+        found.append(function.written(*values))
+    return [tuple(found[d * each : (d + 1) * each]) for d in range(count)]
+
+
+def _number(store: Store, key: str, word: str, name: str, value: Any) -> Decimal:
+    """An alpha or beta: float32 as it was written, 0.2 and not 0.20000000298."""
+    if value is None:
+        raise store.refuse(key, f"has activation {word} without an activation_{name}")
+    number = Decimal(str(np.float32(value)))
+    if not number.is_finite() or (number and not -30 < number.adjusted() < 30):
+        raise store.refuse(key, f"has activation_{name} {number}, must be an ordinary number")
+    return number
+
+
+class _Cell(NamedTuple):
+    name: str
+    own: Mapping[str, Any] | None
+    activation: str | None
+
+
+def _kind(operator: Operator, said: Mapping[str, Any], peepholes: bool) -> tuple[str, bool]:
+    """The cell without regard to its functions, and whether f_t = 1 − i_t stands instead of f's
+    equation."""
+    if operator.cell == "gru" and not said.get("linear_before_reset"):
+        return RESET_BEFORE, False
+    if operator.cell == "lstm":
+        coupled = bool(said.get("input_forget"))
+        if peepholes:
+            return "lstm_peephole", coupled
+        return ("lstm_coupled" if coupled else "lstm"), False
+    return operator.cell, False
+
+
+def _cell(operator: Operator, kind: tuple[str, bool], functions: tuple[str, ...]) -> _Cell:
+    base, coupled = kind
+    if base == "rnn" and activation_of(functions[0]) is not None:
+        return _Cell("rnn", None, activation_of(functions[0]))
+    named = zip(operator.defines, functions, strict=True)
+    each = {name: function for names, function in named for name in names}
+    name, own = with_functions(base, each, {"f": "1 - i_t"} if coupled else None)
+    return _Cell(name, own, None)
+
+
+def _layer(whole: Layer, cell: _Cell, P: Array | None) -> Layer:
+    """The parameters that the cell has, from an operator's arrays."""
+    names = parameters_of(cell.name, cell.own)
+    if names <= whole.parameters.keys():
+        return whole
+    gates = len(whole.parameters["W_hh"]) // whole.hidden
+    found = by_equations(whole, "gru" if gates == 3 else "lstm").parameters
+    if "b_r" in names:
+        found = reset_before(whole).parameters
+    if P is not None:
+        found = {**found, **dict(zip(("w_ci", "w_co", "w_cf"), np.split(P, 3), strict=True))}
+    return Layer({name: array for name, array in found.items() if name in names})
+
+
+def _peepholes(store: Store, node: Node, key: str, count: int, hidden: int) -> Array | None:
+    """P, unless it is zero throughout."""
+    if node.proto.op_type != "LSTM" or not _given(node, 7):
+        return None
+    P = _array(store, node, key, 7, "P")
+    if P.shape != (count, 3 * hidden):
+        raise store.refuse(key, f"has P of {sides(P.shape)}, must be {count}×{3 * hidden}")
+    return P if np.any(P) else None
 
 
 def _assumed(node: Node) -> tuple[str, ...]:

@@ -121,7 +121,9 @@ class Layer(NamedTuple):
         return self._columns("W_h")
 
     def _columns(self, start: str) -> int:
-        return next(W.shape[1] for name, W in self.parameters.items() if name.startswith(start))
+        return next(
+            int(W.shape[1]) for name, W in self.parameters.items() if name.startswith(start)
+        )
 
 
 class Found(NamedTuple):
