@@ -29,7 +29,7 @@ from rnngrad.spec.schema import SPEC, Filled, spec_with
 from rnngrad.spec.schema import sizes as sizes_group
 from rnngrad.spec.sizing import WORDS, Piece, Stated, in_all, report, settle, unfixed
 from rnngrad.spec.text import counted, cut, listed, shown
-from rnngrad.spec.trained import activation_of, cell_of, is_trained, origin_of, trained
+from rnngrad.spec.trained import activation_of, is_trained, origin_of, told_cell, trained
 
 
 class Blueprint(NamedTuple):
@@ -122,7 +122,7 @@ def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> 
         net = trained(weights, folder, mistakes)
         if net is None:
             return None
-        cell = cell_of(data, cell, net, mistakes)
+        cell = told_cell(data, cell, net, mistakes)
         spec["activation"] = activation_of(data, net, mistakes) or spec["activation"]
         origin = origin_of(data, net)
     _check_cell(cell, spec, data, mistakes)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rnngrad.cells import CELLS, own_cell
 from rnngrad.core.cells import READOUT, Cell
 from rnngrad.core.problem import TrainedIn
 from rnngrad.spec.mistakes import Mistakes
@@ -77,23 +76,17 @@ def trained(weights: dict[str, Any], folder: Path, mistakes: Mistakes) -> Traine
     found = _found(checked, folder, mistakes)
     if found is None:
         return None
+    from rnngrad.spec.weights.equations import cell_of
+
     sources: dict[str, ArraySource] = {}
     for at, layer in enumerate(found.layers):
         suffix = "" if len(found.layers) == 1 else f".{at}"
         sources |= {name + suffix: Written(array) for name, array in layer.parameters.items()}
     sources |= {name: checked[name] for name in ("W_hy", "b_y") if name in checked}
     return Trained(
-        _cell(found), len(found.layers), sources, found.activation, found.assumed, found.key,
-        found.direction,
+        cell_of(found.cell, found.own), len(found.layers), sources, found.activation,
+        found.assumed, found.key, found.direction,
     )  # fmt: skip
-
-
-def _cell(found: Found) -> Cell:
-    """One that comes with rnngrad, or the equations that the file's net has."""
-    own = found.own
-    if own is None:
-        return CELLS[found.cell]
-    return own_cell(own["name"], tuple(own["equations"]), tuple(own["state"]))
 
 
 def _found(checked: Mapping[str, Any], folder: Path, mistakes: Mistakes) -> Found | None:
@@ -118,7 +111,7 @@ def _culprit(checked: Mapping[str, Any], contents: Contents | None, words: str) 
     return "prefix" if "prefix" in checked else "file"
 
 
-def cell_of(data: Mapping[str, Any], given: Cell, net: Trained, mistakes: Mistakes) -> Cell:
+def told_cell(data: Mapping[str, Any], given: Cell, net: Trained, mistakes: Mistakes) -> Cell:
     """The file's cell, which ``cell`` may only repeat, by name or by its equations."""
     if "cell" not in data:
         return net.cell

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.cells import CELLS, own_cell, shipped
+from rnngrad.core.cells import Cell
 
 _LAST_CALL = re.compile(r"(?P<before>(?P<name>\w+)_t = .*?)(?P<function>σ|tanh)\((?P<inner>.*)\)")
 _PLAIN = re.compile(r"(\w+)\(\{\}\)")
@@ -21,14 +22,25 @@ Written = Mapping[str, Any]
 """A spec's ``cell:``."""
 
 
+class Net(NamedTuple):
+    """The name of a net's cell, its equations where it does not come with rnngrad, and the
+    activation of an rnn."""
+
+    name: str
+    own: Written | None = None
+    activation: str | None = None
+
+
 def with_functions(
     base: str, functions: Mapping[str, str], instead: Mapping[str, str] | None = None
-) -> tuple[str, Written | None]:
-    """The name of a net's cell and, where it does not come with rnngrad, its equations.
+) -> Net:
+    """A cell that comes with rnngrad, with other functions.
 
     ``functions`` are the last ones of some equations, by the name that these define; ``instead``
     whole right sides, such as ``{"f": "1 - i_t"}``.
     """
+    if base == "rnn" and activation_of(functions["h"]) is not None:
+        return Net(base, None, activation_of(functions["h"]))
     instead = instead or {}
     mapping = shipped(base).mapping
     equations: list[str] = []
@@ -43,12 +55,12 @@ def with_functions(
             others[functions[name].format(*("a" for _ in range(3)))] = None
             equations += _replaced(match, functions[name])
     if not others and not instead:
-        return base, None
+        return Net(base)
     words = [f"{name}_t = {right}" for name, right in instead.items()]
     words += [f"with {', '.join(others)}"] if others else []
     state = list(mapping.get("state", ("h",)))
-    found = {"name": f"{base} {', '.join(words)}", "state": state, "equations": equations}
-    return found["name"], found
+    name = f"{base} {', '.join(words)}"
+    return Net(name, {"name": name, "state": state, "equations": equations})
 
 
 def _replaced(match: re.Match[str], function: str) -> list[str]:
@@ -71,11 +83,11 @@ def activation_of(function: str) -> str | None:
     return name if name in ACTIVATIONS else None
 
 
-def parameters_of(cell: str, own: Written | None) -> frozenset[str]:
-    """The parameters that a net's cell has."""
-    if own is None:
-        return frozenset(CELLS[cell].parameters)
-    return frozenset(own_cell(cell, tuple(own["equations"]), tuple(own["state"])).parameters)
+def cell_of(name: str, own: Written | None) -> Cell:
+    """The cell of that name, or of equations that ``with_functions`` made."""
+    return (
+        CELLS[name] if own is None else own_cell(name, tuple(own["equations"]), tuple(own["state"]))
+    )
 
 
 # ---------------------------------------------------------------------------- functions

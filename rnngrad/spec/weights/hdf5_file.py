@@ -8,6 +8,7 @@ file's size. bfloat16 is stored by Keras as two opaque bytes, and said in an att
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +28,8 @@ LARGEST_TEXT = 2**26
 """Bytes that a configuration may take."""
 
 CONFIG, WEIGHTS, NAMED = "model_config", "model.weights.h5", "name of "
-"""Texts of a store: Keras's configuration, and under NAMED + path a layer's own name."""
+VERSION, METADATA = "keras_version", "metadata.json"
+"""Texts of a store: Keras's configuration, its version, and under NAMED + path a layer's name."""
 
 
 def open_hdf5(path: Path, name: str) -> Store:
@@ -55,8 +57,20 @@ def open_keras(path: Path, name: str) -> Store:
         needed("h5py", name)
         rehearse(path, name, most(size))
         text, data = archive.read(config).decode(), archive.read(weights)
+        version = _version(archive)
     store = _store(lambda: io.BytesIO(data), size, name)
-    return store._replace(texts={**store.texts, CONFIG: text})
+    return store._replace(texts={**store.texts, CONFIG: text, **version})
+
+
+def _version(archive: zipfile.ZipFile) -> dict[str, str]:
+    """Keras's version, where an archive says it."""
+    known = METADATA in archive.namelist() and archive.getinfo(METADATA).file_size < 2**16
+    try:
+        told = json.loads(archive.read(METADATA)) if known else {}
+    except (ValueError, RecursionError):
+        told = {}
+    version = told.get(VERSION) if isinstance(told, dict) else None
+    return {VERSION: version} if isinstance(version, str) else {}
 
 
 def _store(source: Callable[[], Path | io.BytesIO], size: int, name: str) -> Store:
@@ -72,9 +86,10 @@ def _store(source: Callable[[], Path | io.BytesIO], size: int, name: str) -> Sto
 
     with h5py.File(source(), "r") as file:
         file.visititems(visit)
-        config = file.attrs.get(CONFIG)
-        if config is not None:
-            texts[CONFIG] = config.decode() if isinstance(config, bytes) else str(config)
+        for key in (CONFIG, VERSION):
+            told = file.attrs.get(key)
+            if told is not None:
+                texts[key] = told.decode() if isinstance(told, bytes) else str(told)
     return Store(name, arrays, texts)
 
 

@@ -13,17 +13,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.spec.weights.gates import BY_GATES, layer, sides
+from rnngrad.spec.weights.gates import BY_GATES, RESET_BEFORE, layer, reset_before, sides
 from rnngrad.spec.weights.keras_groups import Unit
 from rnngrad.spec.weights.records import Layer, Store
 
 ORDERS: Mapping[str, str] = {"rnn": "h", "gru": "zrn", "lstm": "ifgo"}
 """cell -> Keras's order of gates, by the contract's letters (Keras's c is g)."""
-
-RESET_BEFORE = (
-    "is a GRU with reset_after=False: its reset gate acts before the matrix product, "
-    "h̃ = tanh(W x + U (r * h) + b), which is another net than rnngrad's gru"
-)
 
 
 def cell_of(store: Store, unit: Unit) -> str:
@@ -39,7 +34,7 @@ def cell_of(store: Store, unit: Unit) -> str:
 def layer_of(store: Store, cell: str, unit: Unit) -> Layer:
     """The arrays of a cell, checked, transposed and in the contract's order."""
     key, recurrent_key = unit.parts["kernel"], unit.parts["recurrent_kernel"]
-    if cell_of(store, unit) != cell:
+    if cell_of(store, unit) != cell.partition("_")[0]:
         raise store.refuse(recurrent_key, f"is no {cell} as the layer below is; all must be")
     hidden, columns = store.arrays[recurrent_key].shape
     shape = store.arrays[key].shape
@@ -51,15 +46,14 @@ def layer_of(store: Store, cell: str, unit: Unit) -> Layer:
     if bias is not None and biases == (2 * columns,) and cell != "rnn":
         return _cudnn(store, cell, unit, hidden)
     W = (store.real(key).T, store.real(recurrent_key).T)
-    return layer(
-        cell, ORDERS[cell], W, None if bias is None else _biases(store, cell, bias, columns)
-    )
+    b = None if bias is None else _biases(store, cell, bias, columns)
+    if cell == RESET_BEFORE:
+        return reset_before(layer("gru", ORDERS["gru"], W, b))
+    return layer(cell, ORDERS[cell], W, b)
 
 
 def _biases(store: Store, cell: str, key: str, columns: int) -> tuple[Array, Array]:
     shape = store.arrays[key].shape
-    if cell == "gru" and shape == (columns,):
-        raise store.refuse(key, RESET_BEFORE.removeprefix("is ").join(("belongs to ", "")))
     wanted = (2, columns) if cell == "gru" else (columns,)
     if shape != wanted:
         raise store.refuse(key, f"is {sides(shape)}, must be {sides(wanted)}")

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from rnngrad.spec.text import cut, listed
+from rnngrad.spec.weights.equations import clipped, leaky
 from rnngrad.spec.weights.hdf5_file import CONFIG
 from rnngrad.spec.weights.records import ModelFileError, Store
 
@@ -29,7 +31,43 @@ ACTIVATIONS: Mapping[str, str] = MappingProxyType(
         "softmax": "softmax",
     }
 )
-"""Keras's name -> the contract's; softmax is an output activation only."""
+"""Keras's name -> the contract's, of a dense layer."""
+
+FUNCTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "tanh": "tanh({})",
+        "sigmoid": "σ({})",
+        "hard_sigmoid": "hard_sigmoid({})",
+        "relu": "relu({})",
+        "linear": "{}",
+        "softplus": "softplus({})",
+        "softsign": "softsign({})",
+        "elu": "elu({})",
+        "selu": "selu({})",
+        "silu": "silu({})",
+        "swish": "silu({})",
+        "gelu": "gelu({})",
+        "hard_tanh": "hard_tanh({})",
+        "leaky_relu": leaky(Decimal("0.2")),
+        "relu6": "6 hard_sigmoid({} - 3)",
+        "exponential": "exp({})",
+        "mish": "{} ∘ tanh(softplus({}))",
+    }
+)
+"""Keras's name -> the function of a recurrent layer, as ``equations`` writes it."""
+
+FUNCTION_KEYS = ("activation", "recurrent_activation", "inner_activation")
+OLD_HARD = (Decimal("0.2"), Decimal("0.5"))
+"""hard_sigmoid before Keras 3 is 0.2 a + 0.5 between 0 and 1, from then on a/6 + 1/2."""
+
+DEFINES: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "rnn": {"activation": "h"},
+        "gru": {"activation": "n", "recurrent_activation": "rz"},
+        "lstm": {"activation": "gh", "recurrent_activation": "ifo"},
+    }
+)
+"""cell -> which of its equations end in which function"""
 
 CELLS: Mapping[str, str] = MappingProxyType(
     {
@@ -84,7 +122,7 @@ def said(store: Store) -> dict[tuple[str, ...], Said]:
 
 
 def alike(one: Said, other: Said) -> bool:
-    keys = ("activation", "recurrent_activation", "reset_after", "go_backwards")
+    keys = (*FUNCTION_KEYS, "reset_after", "go_backwards")
     return one.class_name == other.class_name and all(
         one.config.get(key) == other.config.get(key) for key in keys
     )
@@ -115,27 +153,30 @@ def activation_word(value: Any) -> str:
     return value if isinstance(value, str) else "of its own making"
 
 
-def activation(layer: Said | None, cell: str, place: str) -> str | None:
-    """The hidden activation as the contract names it, None where the file does not say.
-
-    Raises ModelFileError for what the contract's cell has not.
-    """
+def functions(
+    layer: Said | None, cell: str, place: str, version: str | None
+) -> dict[str, str] | None:
+    """The functions of the cell's equations by the names that these define, None where the file
+    does not say. Raises ModelFileError for one that no equation here can have."""
     if layer is None or "activation" not in layer.config:
         return None
-    word = activation_word(layer.config["activation"])
-    if cell == "rnn":
-        known = [name for name in ACTIVATIONS if name != "softmax"]
-        if word not in known:
+    gates = layer.config.get("inner_activation", "sigmoid")  # what Keras 1 called it
+    words = {
+        "activation": layer.config["activation"],
+        "recurrent_activation": layer.config.get("recurrent_activation", gates),
+    }
+    found: dict[str, str] = {}
+    for key, names in DEFINES[cell].items():
+        word = activation_word(words[key])
+        if word not in FUNCTIONS:
             raise ModelFileError(
-                f"{place} has activation {cut(word)}, must be {listed(known, 'or')}"
+                f"{place} has {key} {cut(word)}, must be {listed(FUNCTIONS, 'or')}"
             )
-        return ACTIVATIONS[word]
-    gates = activation_word(layer.config.get("recurrent_activation", "sigmoid"))
-    for key, found, wanted in (
-        ("activation", word, "tanh"),
-        ("recurrent_activation", gates, "sigmoid"),
-    ):
-        if found != wanted:
-            words = f"has {key} {cut(found)}; rnngrad's {cell} has {wanted}"
-            raise ModelFileError(f"{place} {words}")
-    return None
+        old = word == "hard_sigmoid" and before_3(version)
+        found |= dict.fromkeys(names, clipped(*OLD_HARD) if old else FUNCTIONS[word])
+    return found
+
+
+def before_3(version: str | None) -> bool:
+    """Whether a file is of Keras 1 or 2; the first ones did not say."""
+    return version is None or version.partition(".")[0] in ("0", "1", "2")

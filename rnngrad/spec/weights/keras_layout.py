@@ -4,7 +4,8 @@ Keras multiplies from the left, so kernels are transposed: kernel (I, G·H), rec
 (H, G·H). Gates stand in the order z, r, h (gru) and i, f, c, o (lstm).
 
 A gru's bias tells its equation: (2, 3H) is ``reset_after`` (the contract's), (3H,) applies r before
-the product, h̃ = tanh(W x + U (r * h) + b), another net.
+the product, h̃ = tanh(W x + U (r * h) + b): gru_reset_before. Without a bias the configuration
+tells, as it does of other functions, which make equations of their own.
 
 Sources: keras.layers.LSTM, GRU, SimpleRNN.
 """
@@ -16,15 +17,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from rnngrad.spec.text import shown
-from rnngrad.spec.weights.gates import stacked
-from rnngrad.spec.weights.hdf5_file import NAMED
-from rnngrad.spec.weights.keras_arrays import RESET_BEFORE, cell_of, layer_of
+from rnngrad.spec.weights.equations import Net, with_functions
+from rnngrad.spec.weights.gates import RESET_BEFORE, by_equations, stacked
+from rnngrad.spec.weights.hdf5_file import NAMED, VERSION
+from rnngrad.spec.weights.keras_arrays import cell_of, layer_of
 from rnngrad.spec.weights.keras_config import (
     ACTIVATIONS,
+    FUNCTION_KEYS,
     Said,
-    activation,
     activation_word,
     alike,
+    functions,
     said,
 )
 from rnngrad.spec.weights.keras_config import CELLS as CLASSES
@@ -168,22 +171,27 @@ def _net(
     place = store.place(key)
     if told is not None and CLASSES.get(told.class_name, "?") != cell:
         raise ModelFileError(f"{place} is a {told.class_name}, none of SimpleRNN, GRU and LSTM")
-    function = activation(told, cell, place)
+    named = functions(told, cell, place, store.texts.get(VERSION))
     assumed = _assumed(store, units, cell, told)
+    cell = RESET_BEFORE if cell == "gru" and _before(store, units[0], told) else cell
+    net = Net(cell) if named is None else with_functions(cell, named)
     reverse = way == "backward" or (told is not None and told.reverse)
     if reverse:
         assumed.append("the net runs backward in time: give its inputs in reversed order")
     layers = tuple(layer_of(store, cell, unit) for unit in units)
+    if net.own is not None and cell in ("gru", "lstm"):
+        layers = tuple(by_equations(each, cell) for each in layers)
     return Found(
         key,
-        cell,
+        net.name,
         stacked(layers, place),
-        function,
+        net.activation,
         store.arrays[units[0].parts["recurrent_kernel"]].dtype,
         tuple(assumed),
         "reverse" if reverse else "forward" if way else None,
         bool(way),
         tuple(dict.fromkeys(name for name in (*names, units[0].layer) if name != key)),
+        own=net.own,
     )
 
 
@@ -198,12 +206,25 @@ def _assumed(store: Store, units: list[Unit], cell: str, told: Said | None) -> l
         named = (store.texts.get(f"{NAMED}{unit.group}/vars") for unit in units)
         own = [name for name in named if name is not None and not PLAIN.fullmatch(name)]
         assumed += [f"Keras's own cell: the file calls it {shown(name)}" for name in own]
-    if cell == "gru" and any("bias" not in unit.parts for unit in units):
-        if told is None:
-            assumed.append("reset_after, Keras's default: without a bias the file does not say")
-        elif told.config.get("reset_after") is not True:
-            raise store.refuse(units[0].group, RESET_BEFORE)
+    if told is None and cell == "gru" and any("bias" not in unit.parts for unit in units):
+        assumed.append("reset_after, Keras's default: without a bias the file does not say")
+    if told is not None and VERSION not in store.texts:
+        words = [activation_word(told.config.get(key)) for key in FUNCTION_KEYS]
+        if "hard_sigmoid" in words:
+            assumed.append("hard_sigmoid of Keras before 3, 0.2 a + 0.5: the file has no version")
     return assumed
+
+
+def _before(store: Store, unit: Unit, told: Said | None) -> bool:
+    """Whether the reset gate of a GRU acts before the product: Keras without the option did so."""
+    if "bias" in unit.parts:
+        biases = store.arrays[unit.parts["bias"]].shape
+        before = biases == store.arrays[unit.parts["recurrent_kernel"]].shape[1:]
+        if before and told is not None and told.config.get("reset_after") is True:
+            words = "is of a GRU with reset_after=False, but the configuration says True"
+            raise store.refuse(unit.parts["bias"], words)
+        return before
+    return told is not None and told.config.get("reset_after") is not True
 
 
 # ---------------------------------------------------------------------------- read-outs

@@ -5,9 +5,9 @@
 D is 2 for a bidirectional node, else 1; W and R are stacked like PyTorch's, in the order z, r, h
 (gru) or i, o, f, c (lstm). ``layout`` is about the data's axes alone, not these. A gru with
 ``linear_before_reset`` 0, the default, applies r before the product: gru_reset_before. P, for i, o
-and f, makes lstm_peephole, ``input_forget`` f = 1 − i: lstm_coupled, where W, R and B of f count for
-nothing. ``activations`` with their ``activation_alpha`` and ``activation_beta`` make equations of
-their own, unless they are the operator's.
+and f, makes lstm_peephole, ``input_forget`` f = 1 − i: lstm_coupled, where W, R and B of f count
+for nothing. ``activations`` with their ``activation_alpha`` and ``activation_beta`` make equations
+of their own, unless they are the operator's.
 
 Source: ONNX operators, RNN-22, GRU-22 and LSTM-22; Gemm-13, MatMul-13.
 """
@@ -24,12 +24,12 @@ import numpy as np
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.spec.text import cut, listed
 from rnngrad.spec.weights.equations import (
-    activation_of,
+    Net,
+    cell_of,
     clipped,
     elu,
     leaky,
     linear,
-    parameters_of,
     scaled_tanh,
     with_functions,
 )
@@ -41,7 +41,6 @@ from rnngrad.spec.weights.gates import (
     sides,
     stack_of,
 )
-
 from rnngrad.spec.weights.onnx_dense import dense_layers
 from rnngrad.spec.weights.onnx_file import Node, attributes, open_onnx
 from rnngrad.spec.weights.onnx_folding import folded
@@ -306,12 +305,6 @@ def _number(store: Store, key: str, word: str, name: str, value: Any) -> Decimal
     return number
 
 
-class _Cell(NamedTuple):
-    name: str
-    own: Mapping[str, Any] | None
-    activation: str | None
-
-
 def _kind(operator: Operator, said: Mapping[str, Any], peepholes: bool) -> tuple[str, bool]:
     """The cell without regard to its functions, and whether f_t = 1 − i_t stands instead of f's
     equation."""
@@ -325,19 +318,16 @@ def _kind(operator: Operator, said: Mapping[str, Any], peepholes: bool) -> tuple
     return operator.cell, False
 
 
-def _cell(operator: Operator, kind: tuple[str, bool], functions: tuple[str, ...]) -> _Cell:
+def _cell(operator: Operator, kind: tuple[str, bool], functions: tuple[str, ...]) -> Net:
     base, coupled = kind
-    if base == "rnn" and activation_of(functions[0]) is not None:
-        return _Cell("rnn", None, activation_of(functions[0]))
     named = zip(operator.defines, functions, strict=True)
     each = {name: function for names, function in named for name in names}
-    name, own = with_functions(base, each, {"f": "1 - i_t"} if coupled else None)
-    return _Cell(name, own, None)
+    return with_functions(base, each, {"f": "1 - i_t"} if coupled else None)
 
 
-def _layer(whole: Layer, cell: _Cell, P: Array | None) -> Layer:
+def _layer(whole: Layer, cell: Net, P: Array | None) -> Layer:
     """The parameters that the cell has, from an operator's arrays."""
-    names = parameters_of(cell.name, cell.own)
+    names = cell_of(cell.name, cell.own).parameters.keys()
     if names <= whole.parameters.keys():
         return whole
     gates = len(whole.parameters["W_hh"]) // whole.hidden
