@@ -381,6 +381,14 @@ def test_weights_that_grow_without_end_are_refused(tmp_path: Path) -> None:
         (node("RNN", activations=["ThresholdedRelu"]), "has activation thresholdedrelu, must be"),
         (node("RNN", activations=["ScaledTanh"]), "scaledtanh without an activation_alpha"),
         (
+            node("GRU", activations=["Affine", "Tanh"], activation_alpha=0.5),
+            "has activation_alpha that is no list of numbers",
+        ),
+        (
+            node("GRU", activations=["Affine", "Tanh"], activation_beta=["0.5"]),
+            "has activation_beta that is no list of numbers",
+        ),
+        (
             node("GRU", activations=["Affine", "Tanh"], activation_alpha=[float("inf")]),
             "has activation_alpha Infinity, must be an ordinary number",
         ),

@@ -169,6 +169,26 @@ def test_keras_1_called_it_inner_activation(tmp_path: Path) -> None:
     assert net.cell == "lstm with hard_sigmoid(1.2 (a))"
 
 
+def test_halves_and_stacked_cells(tmp_path: Path) -> None:
+    """A bidirectional layer, and two cells in an RNN layer."""
+    said = {"reset_after": False, "recurrent_activation": "hard_sigmoid"}
+    both = built(layers.Bidirectional(layer("GRU", **said)))
+    path, x = saved(both, tmp_path, ".keras"), inputs()
+    y = np.asarray(both(x[None]))[0]
+    for way, turn, columns in (("forward", 1, slice(0, 4)), ("reverse", -1, slice(4, 8))):
+        data = {**starter_of(path, tmp_path, "--direction", way), "inputs": x[::turn].tolist()}
+        data["weights"]["file"] = str(path)
+        close(rnngrad.gradients(rnngrad.load(data))["h"][1:][::turn], y[:, columns], 1e-5)
+    cells = [layers.GRUCell(HIDDEN, **said), layers.GRUCell(5, **said)]
+    stack = built(layers.RNN(cells, return_sequences=True))
+    path = saved(stack, tmp_path, ".keras")
+    data = {**starter_of(path, tmp_path), "inputs": x.tolist()}
+    data["weights"]["file"] = str(path)
+    problem = rnngrad.load(data)
+    assert (problem.depth, problem.cell.name) == (2, "gru_reset_before with hard_sigmoid(a)")
+    close(rnngrad.gradients(problem)["h"][1:, HIDDEN:], stack(x[None])[0], 1e-5)
+
+
 def test_a_file_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
     path = saved(built(layer("GRU", reset_after=False)), tmp_path, ".h5")
     with h5py.File(path, "r+") as file:

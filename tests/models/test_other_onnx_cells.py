@@ -12,7 +12,19 @@ import pytest
 from onnx import helper
 
 import rnngrad
-from models.test_onnx import GATES, HIDDEN, T, inputs, model, node, truth, weights, written
+from models.test_onnx import (
+    GATES,
+    HIDDEN,
+    SQUEEZE,
+    T,
+    inputs,
+    model,
+    node,
+    truth,
+    two,
+    weights,
+    written,
+)
 from models.test_other_cells import close, starter_of
 from rnngrad.spec.weights import choose, read_model
 
@@ -253,6 +265,40 @@ def test_another_cell_than_the_files_is_refused(tmp_path: Path) -> None:
     changed = [text.replace("1.2", "1.3") for text in data["cell"]["equations"]]
     with pytest.raises(rnngrad.SpecError, match="has other equations than the file's net"):
         rnngrad.load({**data, "cell": {**data["cell"], "equations": changed}})
+
+
+@pytest.mark.parametrize(
+    ("op", "said", "name"),
+    [
+        ("GRU", {"linear_before_reset": 0}, "gru_reset_before"),
+        ("LSTM", {"input_forget": 1}, "lstm_coupled"),
+        ("LSTM", {"activations": ["HardSigmoid", "Tanh", "Tanh"]},
+         "lstm with hard_sigmoid(1.2 (a))"),
+    ],
+)  # fmt: skip
+def test_stacks(op: str, said: dict[str, Any], name: str, tmp_path: Path) -> None:
+    """Two nodes of one cell are a stack; of two cells they are none."""
+    made = two(op, SQUEEZE)
+    nodes = [each for each in made.graph.node if each.op_type == op]
+    for each in nodes:
+        others = [a for a in each.attribute if a.name not in said]
+        del each.attribute[:]
+        more = [helper.make_attribute(*pair) for pair in said.items()]
+        each.attribute.extend([*others, *more])
+    path, x = written(tmp_path, made), inputs()
+    data = {**starter_of(path, tmp_path), "inputs": x.tolist()}
+    data["weights"]["file"] = str(path)
+    problem = rnngrad.load(data)
+    assert (problem.cell.name, problem.depth) == (name, 2)
+    h = rnngrad.gradients(problem)["h"][1:]
+    close(h[:, HIDDEN:], truth(path, x[:, None])[:, 0, 0], 1e-5)
+    assert rnngrad.check(problem)["verdict"] == "pass"
+    kept = [a for a in nodes[1].attribute if a.name not in said]
+    del nodes[1].attribute[:]
+    nodes[1].attribute.extend(kept)
+    if op == "GRU":
+        nodes[1].attribute.append(helper.make_attribute("linear_before_reset", 1))
+    assert len(read_model(written(tmp_path, made)).recurrent) == 2
 
 
 def test_the_operators_own_functions_need_no_equations(tmp_path: Path) -> None:

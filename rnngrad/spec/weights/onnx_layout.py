@@ -14,7 +14,7 @@ Source: ONNX operators, RNN-22, GRU-22 and LSTM-22; Gemm-13, MatMul-13.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -278,7 +278,7 @@ def _functions(
     words = words or list(operator.activations) * count
     if len(words) != each * count:
         raise store.refuse(key, f"has {len(words)} activations, must have {each * count}")
-    given = [iter(said.get(f"activation_{name}") or ()) for name in ("alpha", "beta")]
+    given = [_numbers(store, key, f"activation_{name}", said) for name in ("alpha", "beta")]
     found = []
     for word in words:
         if word not in FUNCTIONS:
@@ -293,6 +293,14 @@ def _functions(
         ]
         found.append(function.written(*values))
     return [tuple(found[d * each : (d + 1) * each]) for d in range(count)]
+
+
+def _numbers(store: Store, key: str, name: str, said: Mapping[str, Any]) -> Iterator[float]:
+    """A list of floats; a file may hold anything under its name."""
+    given = said.get(name) or ()
+    if isinstance(given, int | float | bytes) or not all(isinstance(n, int | float) for n in given):
+        raise store.refuse(key, f"has {name} that is no list of numbers")
+    return iter(given)
 
 
 def _number(store: Store, key: str, word: str, name: str, value: Any) -> Decimal:
