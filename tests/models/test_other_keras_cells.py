@@ -166,7 +166,7 @@ def test_keras_1_called_it_inner_activation(tmp_path: Path) -> None:
         text = file.attrs["model_config"].replace("recurrent_activation", "inner_activation")
         file.attrs["model_config"], file.attrs["keras_version"] = text, "1.2.2"
     net = choose(read_model(path), None)
-    assert net.cell == "lstm with hard_sigmoid(1.2 (a))"
+    assert net.cell == "lstm with hard_sigmoid(1.2 a)"
 
 
 def test_halves_and_stacked_cells(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def with_functions(
         elif match is None or functions.get(name, "") in ("", f"{match['function']}({{}})"):
             equations.append(text)
         else:
-            others[functions[name].format(*("a" for _ in range(3)))] = None
+            others[_applied(functions[name], "a")] = None
             equations += _replaced(match, functions[name])
     if not others and not instead:
         return Net(base)
@@ -70,9 +70,17 @@ def _replaced(match: re.Match[str], function: str) -> list[str]:
     if function.count("{}") > 1 and not re.fullmatch(r"\w+", inner):
         above = [f"u_{match['name']}_t = {inner}"]
         inner = f"u_{match['name']}_t"
-    value = function.replace("({})", f"({inner})").replace("{}", inner)
-    factor = not before.endswith("= ") and not _PLAIN.fullmatch(function)
+    value = _applied(function, inner)
+    alone = _PLAIN.fullmatch(function) or re.fullmatch(r"\w+", value)
+    factor = not before.endswith("= ") and not alone
     return [*above, before + (f"({value})" if factor else value)]
+
+
+def _applied(function: str, inner: str) -> str:
+    """The function of what ``inner`` says, in brackets behind a number unless it is a name."""
+    if re.fullmatch(r"\w+", inner):
+        function = function.replace(" ({})", " {}")
+    return function.replace("{}", inner)
 
 
 def activation_of(function: str) -> str | None:
