@@ -96,9 +96,9 @@ def _finite_rows(values: Numbers) -> Numbers:
 
 
 class Back(NamedTuple):
-    """A layer's backward walk: ``states`` (T+1, n) ∂L/∂s_t part by part as it comes from step t + 1,
-    ``at`` (T, n) ∂L/∂ of what the graph keeps, such as ``a.i`` and c, all paths; ``wide`` holds some
-    of these side by side where they were computed so, with their order."""
+    """A layer's backward walk: ``states`` (T+1, n) ∂L/∂s_t part by part as it comes from step
+    t + 1, ``at`` (T, n) ∂L/∂ of what the graph keeps, such as ``a.i`` and c, all paths; ``wide``
+    holds some of these side by side where they were computed so, with their order."""
 
     states: Mapping[str, Array]
     at: Mapping[str, Array]

@@ -21,13 +21,17 @@ class Sizes(NamedTuple):
     inputs: int
 
 
-def drawn(cell: Cell, sizes: Sizes, scale: float = 0.5, seed: int = 0, biases: float = 1.0) -> Problem:
+def drawn(
+    cell: Cell, sizes: Sizes, scale: float = 0.5, seed: int = 0, biases: float = 1.0
+) -> Problem:
     """One layer with normal weights; every letter but I is H."""
     rng = np.random.default_rng([seed, *sizes])
     inputs = sizes.inputs if cell.input_letter == "I" else sizes.hidden
     shapes = stacked(cell, 1)
     letters = {multiple(letter)[1] for shape in shapes.values() for letter in shape}
-    numbers = {letter: inputs if letter == "I" else sizes.hidden for letter in {*letters, *cell.letters}}
+    numbers = {
+        letter: inputs if letter == "I" else sizes.hidden for letter in {*letters, *cell.letters}
+    }
     weights = {}
     for name, shape in shapes.items():
         size = scale * (biases if name[0] == "b" else 1.0)
@@ -40,4 +44,5 @@ def drawn(cell: Cell, sizes: Sizes, scale: float = 0.5, seed: int = 0, biases: f
     h_0 = starts.pop(cell.parts[0])
     return Problem("drawn", cell, ACTIVATIONS["tanh"], OUTPUTS["identity"], weights,
                    rng.normal(size=(sizes.steps, inputs)), h_0, LOSSES["squared_error"],
-                   rng.normal(size=(sizes.steps, 2)), np.ones(sizes.steps), starts=starts)  # fmt: skip
+                   rng.normal(size=(sizes.steps, 2)), np.ones(sizes.steps),
+                   starts=starts)  # fmt: skip

@@ -1,9 +1,10 @@
 """What a walk computes: a tape (``algebra.tape``) as calls of NumPy, one operation a value.
 
-What depends on parameters alone, or on x and parameters, is known *early*, before the loop; all else
-is an operation of the loop:
+What depends on parameters alone, or on x and parameters, is known *early*, before the loop; all
+else is an operation of the loop:
 
-    σ(u) = 1/(1 + e⁻ᵘ)    1 − σ(u) = e⁻ᵘ σ(u)    σ'(u) = e⁻ᵘ σ(u)²    tanh'(u) = E (2/(1 + E))², E = e^{−2|u|}
+    σ(u) = 1/(1 + e⁻ᵘ)    1 − σ(u) = e⁻ᵘ σ(u)    σ'(u) = e⁻ᵘ σ(u)²
+    tanh'(u) = E (2/(1 + E))²,  E = e^{−2|u|}
 
 right to relative rounding as long as e⁻ᵘ is a float, which is looked at afterwards. A sum whose
 terms share a factor is written with it outside: (1 − z) n + z h = z (e n + h).
