@@ -50,6 +50,7 @@ class Program:
 
     def __init__(self) -> None:
         self.values: list[Value] = []
+        self.taken: list[tuple[int, ...]] = []
         self.places: dict[Value, int] = {}
         self.early: list[tuple[Any, ...]] = []
         self.early_places: dict[tuple[Any, ...], int] = {}
@@ -60,20 +61,13 @@ class Program:
         if value not in self.places:
             self.places[value] = len(self.values)
             self.values.append(value)
+            inner = () if op in LEAVES else args[:1] if op in ("power", "copy") else args
+            self.taken.append(tuple(args[0]) if op == "product" else inner)
         return self.places[value]
 
     def operands(self, value: int) -> tuple[int, ...]:
         """The values that it is computed from."""
-        one = self.values[value]
-        if one.op in LEAVES:
-            return ()
-        return (
-            tuple(one.args[0])
-            if one.op == "product"
-            else one.args[:1]
-            if one.op in ("power", "copy")
-            else one.args
-        )
+        return self.taken[value]
 
     def is_early(self, value: int) -> bool:
         return self.values[value].op in EARLY
