@@ -123,9 +123,11 @@ def multiplied(rows: Scaled, matrix: Array) -> Scaled:
 
 
 def _replace(state: State, now: State, n: int) -> None:
-    for parts, new in zip(state, now, strict=True):
+    """In place; where one part keeps what another was, as v_t = h_{t−1}, it is read first."""
+    copies = [[(row.mantissa.copy(), row.exponent.copy()) for row in parts] for parts in now]
+    for parts, new in zip(state, copies, strict=True):
         for part, values in zip(parts, new, strict=True):
-            part.mantissa[:n], part.exponent[:n] = values.mantissa, values.exponent
+            part.mantissa[:n], part.exponent[:n] = values
 
 
 def output_slopes(setting: Setting) -> Array:
