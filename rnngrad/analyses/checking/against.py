@@ -48,15 +48,14 @@ LOSS = Quantity(
 
 def starts(cell: Cell) -> dict[str, Quantity]:
     """Row 0 of ``dL_dh`` and ``dL_dc`` by itself, which is all that most people keep."""
-    found = (
-        Quantity(
-            f"dL_d{part}_0", (part,), f"∂L/∂{part}_0",
-            lambda passes, part=part: passes.backward.dL_ds[part][0],
-            first_step=None, needs_loss=True, part=part,
-        )
-        for part in cell.parts
+    return {f"dL_d{part}_0": _start(part) for part in cell.parts}
+
+
+def _start(part: str) -> Quantity:
+    return Quantity(
+        f"dL_d{part}_0", (part,), f"∂L/∂{part}_0", lambda passes: passes.backward.dL_ds[part][0],
+        first_step=None, needs_loss=True, part=part,
     )  # fmt: skip
-    return {record.name: record for record in found}
 
 
 Twice = Mapping[str, tuple[str, Any]]
@@ -299,10 +298,10 @@ def _off_a_kink(case: Case, noise: Array, conditioning: Conditioning) -> tuple[V
     for passes in conditioning.other_branches():
         other = case.record.compute(passes)
         if compare(case.got, other, case.record, case.rtol, noise).fits:
-            step = conditioning.kinks[0][0] + 1
+            where = f"(first at step {conditioning.kinks[0][0] + 1})"
             return Verdict.INCONCLUSIVE, (
-                f"{_kinked(conditioning)} is within rounding of its kink (first at step {step}), and "
-                "the other branch gives these numbers"
+                f"{_kinked(conditioning)} is within rounding of its kink {where}, and the other "
+                "branch gives these numbers"
             )
     return Verdict.FAIL, ""
 
