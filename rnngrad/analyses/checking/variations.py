@@ -130,12 +130,17 @@ def slope_of_output(rules: Rules) -> Iterator[Variation]:
 
 def slope_of_wrong_step(rules: Rules) -> Iterator[Variation]:
     yield from _other_slopes(rules, lambda record, a: _earlier(record.slope(a)))
-    yield from _other_slopes(rules, lambda record, a: _earlier(record.slope(a)[::-1])[::-1])
+    yield from _other_slopes(rules, lambda record, a: _later(record.slope(a)))
 
 
 def _earlier(rows: Array) -> Array:
     """Each row in the place of the next; the first twice. What is no matter of steps stays."""
     return rows if rows.ndim < 2 else np.concatenate([rows[:1], rows[:-1]])
+
+
+def _later(rows: Array) -> Array:
+    """Each row in the place of the one before; the last twice."""
+    return rows if rows.ndim < 2 else np.concatenate([rows[1:], rows[-1:]])
 
 
 def immediate_only(rules: Rules) -> Iterator[Variation]:
