@@ -292,10 +292,10 @@ def _off_a_kink(case: Case, noise: Array, conditioning: Conditioning) -> tuple[V
     for passes in conditioning.other_branches():
         other = case.record.compute(passes)
         if compare(case.got, other, case.record, case.rtol, noise).fits:
-            step = conditioning.kinks[0][0] + 1
+            where = f"(first at step {conditioning.kinks[0][0] + 1})"
             return Verdict.INCONCLUSIVE, (
-                f"{_kinked(conditioning)} is within rounding of its kink (first at step {step}), and "
-                "the other branch gives these numbers"
+                f"{_kinked(conditioning)} is within rounding of its kink {where}, and the other "
+                "branch gives these numbers"
             )
     return Verdict.FAIL, ""
 
