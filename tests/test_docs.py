@@ -19,7 +19,9 @@ import rnngrad
 from cli.running import ROOT, run
 from rnngrad.analyses.checking.spelling import SPELLINGS
 from rnngrad.analyses.quantities import QUANTITIES
-from rnngrad.cells import CELLS
+from rnngrad.cells import CELLS, NAMES
+from rnngrad.core.backward import bptt
+from rnngrad.core.forward import forward
 from rnngrad.core.losses import LOSSES
 from rnngrad.core.outputs import OUTPUTS
 from rnngrad.spec.drawing import INITIALISERS, SEQUENCES
@@ -148,16 +150,45 @@ def test_the_spec_page_knows_every_key_and_choice() -> None:
     assert documented("spec.md", "`init`") == list(INITIALISERS)
     assert documented("spec.md", "`random`") == list(SEQUENCES)
     page = (ROOT / "docs" / "spec.md").read_text(encoding="utf-8")
-    for table in (CELLS, OUTPUTS, LOSSES):
+    for table in (("rnn", "gru", "lstm"), OUTPUTS, LOSSES):
         for name in table:
             assert f"`{name}`" in page
 
 
 def test_the_stack_on_the_spec_page_runs() -> None:
-    (block,) = blocks((ROOT / "docs" / "spec.md").read_text(encoding="utf-8"), "yaml")
+    block, _ = blocks((ROOT / "docs" / "spec.md").read_text(encoding="utf-8"), "yaml")
     problem = rnngrad.load(yaml.safe_load(block) | {"inputs": [[1, 2, 3]], "targets": [[0, 1]]})
     assert [layer.hidden for layer in problem.layers] == [8, 8]
     assert "dL_dW_hh.1" in rnngrad.derive(problem)
+
+
+def test_the_cell_on_the_spec_page_runs() -> None:
+    _, block = blocks((ROOT / "docs" / "spec.md").read_text(encoding="utf-8"), "yaml")
+    problem = rnngrad.load(yaml.safe_load(block))
+    assert problem.cell.name == "peephole LSTM"
+    gradients = bptt(problem, forward(problem)).weights
+    assert gradients["w_co"].shape == (4,)
+    assert all(gradient.any() for gradient in gradients.values())
+
+
+def test_the_mistake_on_the_spec_page_is_worded_so(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "spec.md").read_text(encoding="utf-8")
+    shown = re.search(r"^       (net\.yaml:\d+:\d+: W_p .*\n(?:       .*\n)+)", page, re.M)
+    assert shown is not None
+    wanted = shown[0].replace("\n       ", "\n").removeprefix("       ")
+    spec = "sizes: {P: 2}\ncell:\n  name: net\n  shapes: {W_p: [P, H]}\n  equations:\n"
+    spec += "    - h_t = tanh(W_p x_t + U h_{t-1} + b)\nweights: {}\ninputs: [1]\n"
+    (tmp_path / "net.yaml").write_text(spec, encoding="utf-8")
+    assert run("derive", "net.yaml", cwd=tmp_path).stderr == wanted
+
+
+def test_the_page_of_cells_is_what_the_data_say() -> None:
+    made = runpy.run_path(str(ROOT / "docs" / "cells.py"))["page"]()
+    page = (ROOT / "docs" / "cells.md").read_text(encoding="utf-8")
+    assert page == made, "run: python docs/cells.py"
+    assert tuple(re.findall(r"^\| `(\w+)`", page.split("<!--")[1], re.M)) == ("cell", *NAMES)
+    for names in re.findall(r"`(\w+)`", page.split("## Where the equations")[1]):
+        assert names in CELLS
 
 
 def test_every_spelling_of_a_gradient_is_documented() -> None:

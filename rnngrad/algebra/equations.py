@@ -1,6 +1,6 @@
 """A cell's equations: text -> checked trees, with the size of every name.
 
-    i_t = σ(W_xi x_t + W_hi h_{t−1} + b_i)        names: x_t, parts of the state at t−1, what earlier
+    i_t = σ(W_xi x_t + W_hi h_{t−1} + b_i)       names: x_t, parts of the state at t−1, what earlier
     c_t = f_t ∘ c_{t−1} + i_t ∘ g_t               equations defined, and parameters: every other
 
 Products are of two kinds. Side by side, or with · or @ between them, stand a matrix and what it
@@ -18,11 +18,27 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
-from rnngrad.algebra.expressions import Add, Apply, Call, Div, FormulaError, Index, Mul, Name, Neg, Node, Number, Power, Tight, Transpose, nodes
-from rnngrad.algebra.writing import named, written_in_cell
-from rnngrad.algebra.functions import FUNCTIONS, SPELLINGS
+from rnngrad.algebra.expressions import (
+    Add,
+    Apply,
+    Call,
+    Div,
+    FormulaError,
+    Index,
+    Mul,
+    Name,
+    Neg,
+    Node,
+    Number,
+    Power,
+    Tight,
+    Transpose,
+    nodes,
+    parts,
+)
 from rnngrad.algebra.grammar import Parser
-from rnngrad.algebra.names import EquationScanner
+from rnngrad.algebra.names import EquationScanner, plain_name
+from rnngrad.algebra.writing import named, written_in_cell
 from rnngrad.errors import did_you_mean
 
 Path = tuple[str | int, ...]
@@ -31,7 +47,12 @@ Path = tuple[str | int, ...]
 Letters = tuple[str, ...]
 """Sizes by letter: ``("P", "H")`` a matrix, ``("H",)`` a vector, ``()`` a scalar."""
 
-MOST_EQUATIONS = 200
+MOST_EQUATIONS = 150
+MOST_NAMES = 500
+"""Names in one equation; the rules of derivatives take a step for each pair of them."""
+MOST_FACTORS = 60
+DEEPEST = 100
+"""Levels of one equation; three times as many of all together, as one may stand in another."""
 X = "x"
 
 
@@ -43,7 +64,7 @@ class CellMistake(NamedTuple):
     at: int | None = None
 
 
-class CellMistakes(Exception):
+class CellMistakes(Exception):  # noqa: N818 (several at once)
     """All that is wrong with a cell."""
 
     def __init__(self, mistakes: Sequence[CellMistake]) -> None:
@@ -91,6 +112,14 @@ def read_cell(
     {'W': ('H', 'I'), 'U': ('H', 'H')}
     """
     return _Reader(name, equations, state, shapes or {}, recurrent).read()
+
+
+def read_expression(text: str) -> Node:
+    """One side of an equation as it was written, its names and sizes not yet looked at.
+
+    Raises FormulaError.
+    """
+    return _EquationParser(EquationScanner(text).run()).chain()[0]
 
 
 # ---------------------------------------------------------------------------- grammar
@@ -178,7 +207,7 @@ class Sizes:
 
 
 class _Of(NamedTuple):
-    """What a tree stands for: a ``scalar``, a ``vector`` of a size or a ``matrix`` rows × columns."""
+    """A tree with every product known, and the size of the vector; None for a single number."""
 
     node: Node
     size: int | None
@@ -203,14 +232,18 @@ class _Reader:
         self.parameters: dict[str, tuple[int, ...]] = {}
         self.defined: list[Equation] = []
         self.tops: list[str | None] = []
+        self.depth = 0
 
     def read(self) -> Equations:
         self.check_state()
         parsed = [self.parse(index, text) for index, text in enumerate(self.texts)]
-        self.tops = [None if one is None else one[0] for one in parsed]
+        self.tops = [self.left(i) if one is None else one[0] for i, one in enumerate(parsed)]
         for index, one in enumerate(parsed):
             if one is not None:
                 self.define(index, *one)
+            elif name := self.tops[index]:  # what is wrong with it is said; others may use it
+                self.of.setdefault(name, self.sizes.new())
+                self.defined.append(Equation(name, Number("0"), self.texts[index]))
         self.check_defined()
         if self.mistakes:
             raise CellMistakes(self.mistakes)
@@ -259,6 +292,7 @@ class _Reader:
                 raise FormulaError(words)
             if len(sides) > 2:
                 raise FormulaError("an equation has one '='")
+            self.check_extent(sides[1])
             left = sides[0]
             if not isinstance(left, Name) or left.step != Index("t", 0):
                 raise FormulaError("on the left stands one name at step t, such as h_t", 0)
@@ -266,6 +300,30 @@ class _Reader:
             self.wrong(error.message, path, error.at)
             return None
         return left.head, sides[1]
+
+    def left(self, index: int) -> str | None:
+        """The name that an equation seems to define, though it cannot be read."""
+        left, sign, _ = self.texts[index].partition("=")
+        name = plain_name(left)
+        return name if sign and re.fullmatch(r"[^\W\d]\w*", name) else None
+
+    def check_extent(self, right: Node) -> None:
+        """Whether all that follows can be worked out in a moment, and without a stack overflow."""
+        deep, names = _depth(right), 0
+        for node in nodes(right):
+            names += isinstance(node, Name)
+            if isinstance(node, Mul | Tight) and len(node.factors) > MOST_FACTORS:
+                words = f"{len(node.factors)} factors in one product; {MOST_FACTORS} are the most"
+                raise FormulaError(words, _place(node))
+        if names > MOST_NAMES:
+            raise FormulaError(
+                f"{names:,} names in one equation; {MOST_NAMES} are the most{_SPLIT}"
+            )
+        if deep > DEEPEST:
+            raise FormulaError(f"this nests {deep} deep; {DEEPEST} is the most{_SPLIT}")
+        before, self.depth = self.depth, self.depth + deep
+        if before <= 3 * DEEPEST < self.depth:
+            raise FormulaError(f"from here on the cell is too long: {3 * DEEPEST} levels in all")
 
     def define(self, index: int, name: str, right: Node) -> None:
         path: Path = ("equations", index)
@@ -284,20 +342,31 @@ class _Reader:
                 self.of[name] = self.sizes.new(given[0] if given else None)
             if not self.sizes.join(self.of[name], found.size):
                 own, other = self.sizes.letter(self.of[name]), self.sizes.letter(found.size)
-                raise FormulaError(f"{name}_t has {own} by shapes, but the right side has {other}")
+                said = " by shapes" if name in self.shapes else ""
+                words = f"{name}_t has {own}{said}, but the right side has {other}"
+                raise FormulaError(f"{words}{self.if_tied(own, other)}")
         except FormulaError as error:
             self.wrong(error.message, path, error.at)
             self.of.setdefault(name, self.sizes.new())
             found = _Of(Number("0"), None)
         self.defined.append(Equation(name, found.node, self.texts[index]))
 
+    def if_tied(self, *letters: str | None) -> str:
+        """What to do where x_t is meant to have the size that it met."""
+        other = next((letter for letter in letters if letter != "I"), None)
+        if "I" not in letters or X in self.shapes or other is None:
+            return ""
+        return f"; where I is {other}, say so: shapes: {{x: [{other}]}}"
+
     def check_defined(self) -> None:
-        if any(top is None for top in self.tops):
+        if not self.tops or any(top is None for top in self.tops):
             return
         for index, part in enumerate(self.state):
             if part not in self.tops:
                 words = f"no equation defines {part}_t, a part of the state"
-                self.wrong(f"{words}{did_you_mean(part, [t for t in self.tops if t])}", ("state", index))
+                self.wrong(
+                    f"{words}{did_you_mean(part, [t for t in self.tops if t])}", ("state", index)
+                )
 
     # ------------------------------------------------------------------ sizes and parameters
 
@@ -375,31 +444,40 @@ class _Resolver:
         raise FormulaError("this cannot stand in a cell's equation", _place(node))
 
     def alike(self, terms: Iterable[Node], kind: type[Add] | type[Mul], sign: str) -> _Of:
-        found, size, first = [], None, None
+        found: list[Node] = []
+        size: int | None = None
+        first: Node | None = None
         for term in terms:
             one = self.of(term)
             found.append(one.node)
-            if one.size is None:
-                continue
             if size is None:
                 size, first = one.size, term
-            elif not self.sizes.join(size, one.size):
-                assert first is not None
-                words = (
-                    f"{_brief(first)} has {self.sizes.letter(size)}, but {_brief(term)} has "
-                    f"{self.sizes.letter(one.size)}: '{sign}' needs the same size"
-                )
-                raise FormulaError(words, _place(term))
+            else:
+                size = self.met(first, size, term, one.size, sign)
         flat: list[Node] = []
         for node in found:
             flat += node.factors if kind is Mul and isinstance(node, Mul) else [node]
         return _Of(kind(tuple(flat)), size)
 
+    def met(
+        self, first: Node | None, size: int | None, term: Node, other: int | None, sign: str
+    ) -> int | None:
+        """The size of both, if they are of one or one of them is a number."""
+        if size is None or other is None:
+            return other if size is None else size
+        if not self.sizes.join(size, other):
+            words = (
+                f"{_brief(first or term)} has {self.sizes.letter(size)}, but {_brief(term)} has "
+                f"{self.sizes.letter(other)}: '{sign}' needs the same size"
+            )
+            words += self.reader.if_tied(self.sizes.letter(size), self.sizes.letter(other))
+            raise FormulaError(words, _place(term))
+        return size
+
     def quotient(self, node: Div) -> _Of:
-        both = self.alike((node.top, node.bottom), Mul, "/")
-        assert isinstance(both.node, Mul)
         top, bottom = self.of(node.top), self.of(node.bottom)
-        return _Of(Div(top.node, bottom.node), both.size)
+        size = self.met(node.top, top.size, node.bottom, bottom.size, "/")
+        return _Of(Div(top.node, bottom.node), size)
 
     def call(self, node: Call) -> _Of:
         if node.prime:
@@ -442,11 +520,16 @@ class _Resolver:
         name = inner.base if isinstance(inner, Transpose) else inner
         assert isinstance(name, Name)
         if found.size is None:
-            raise FormulaError(f"{name.head} is a matrix; {_brief(behind)} is a single number", _place(behind))
+            raise FormulaError(
+                f"{name.head} is a matrix; {_brief(behind)} is a single number", _place(behind)
+            )
         if not self.sizes.join(columns, found.size):
             shape = "×".join(self.sizes.letter(s) or "?" for s in self.reader.parameter(name.head))
             said = "by shapes" if name.head in self.reader.shapes else "by what it met before"
-            words = f"{name.head} is {shape} {said}, but what it multiplies has {self.sizes.letter(found.size)}"
+            met = self.sizes.letter(found.size)
+            if "?" in shape:
+                shape = f"of {self.sizes.letter(columns)} columns"
+            words = f"{name.head} is {shape} {said}, but what it multiplies has {met}"
             raise FormulaError(words, name.at)
         applied: Node = Apply(inner, found.node)
         return _Of(Neg(applied) if isinstance(factor, Neg) else applied, rows)
@@ -475,7 +558,9 @@ class _Resolver:
         reader = self.reader
         if node.step is None:
             if node.head in self.known():
-                raise FormulaError(f"{node.head} needs its step: {node.head}_t or {node.head}_{{t−1}}", node.at)
+                raise FormulaError(
+                    f"{node.head} needs its step: {node.head}_t or {node.head}_{{t−1}}", node.at
+                )
             sizes = reader.parameter(node.head)
             if len(sizes) == 2:
                 self.lonely(node)
@@ -489,16 +574,20 @@ class _Resolver:
             return _Of(node, reader.of[X])
         if any(e.name == node.head for e in reader.defined):
             return _Of(node, reader.of[node.head])
-        self.undefined(node)
+        return self.undefined(node)
 
     def earlier(self, node: Name) -> _Of:
         if node.head in self.reader.state:
             return _Of(node, self.reader.of[node.head])
         shown = named(node, {})
         if node.head == X:
-            raise FormulaError(f"{shown} is not known; keep it as a part of the state, v_t = x_t", node.at)
+            raise FormulaError(
+                f"{shown} is not known; keep it as a part of the state, v_t = x_t", node.at
+            )
         if node.head in self.known():
-            raise FormulaError(f"{shown} is not known; {node.head} is no part of the state", node.at)
+            raise FormulaError(
+                f"{shown} is not known; {node.head} is no part of the state", node.at
+            )
         hint = did_you_mean(node.head, self.reader.state)
         raise FormulaError(f"nothing defines {shown}{hint}", node.at)
 
@@ -512,8 +601,22 @@ class _Resolver:
 
     def lonely(self, node: Node) -> NoReturn:
         shown = node.head if isinstance(node, Name) else "this"
-        words = f"{shown} is a matrix; it stands before the vector that it multiplies, as in W_hh h_{{t−1}}"
+        where = "it stands before the vector that it multiplies, as in W_hh h_{t−1}"
+        words = f"{shown} is a matrix; {where}"
         raise FormulaError(words, _place(node))
+
+
+_SPLIT = "; define parts of it by equations of their own"
+
+
+def _depth(node: Node) -> int:
+    """Levels of the tree, counted without recursion."""
+    deepest, waiting = 0, [(node, 1)]
+    while waiting:
+        found, level = waiting.pop()
+        deepest = max(deepest, level)
+        waiting.extend((part, level + 1) for part in parts(found))
+    return deepest
 
 
 def _place(node: Node) -> int | None:

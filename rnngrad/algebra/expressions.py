@@ -11,7 +11,7 @@ The nodes are tuples, so two trees are compared by what is written (``algebra.wr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeAlias
 
 
@@ -137,6 +137,7 @@ Node: TypeAlias = (
     | Apply | Tight
 )  # fmt: skip
 
+
 def parts(node: Node) -> tuple[Node, ...]:
     """The nodes right below; a derivative's bottom is not one, as it is not evaluated."""
     if isinstance(node, Neg):
@@ -156,6 +157,27 @@ def parts(node: Node) -> tuple[Node, ...]:
     if isinstance(node, Derivative):
         return (node.top,)
     return (node.body,) if isinstance(node, Series) else ()
+
+
+def rebuilt(node: Node, change: Callable[[Node], Node]) -> Node:
+    """The same node with what is right below it changed; for a cell's equations."""
+    if isinstance(node, Neg):
+        return Neg(change(node.operand))
+    if isinstance(node, Add):
+        return Add(tuple(map(change, node.terms)))
+    if isinstance(node, Mul):
+        return Mul(tuple(map(change, node.factors)))
+    if isinstance(node, Div):
+        return Div(change(node.top), change(node.bottom))
+    if isinstance(node, Power | Transpose):
+        return node._replace(base=change(node.base))
+    if isinstance(node, Call):
+        return node._replace(argument=change(node.argument))
+    if isinstance(node, Apply):
+        matrix = change(node.matrix)
+        assert isinstance(matrix, Name | Transpose)
+        return Apply(matrix, change(node.operand))
+    return node
 
 
 def free_variables(node: Node) -> tuple[str, ...]:

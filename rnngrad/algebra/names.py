@@ -51,9 +51,7 @@ _ACCENTS = {"\u0303": "tilde", "\u0302": "hat", "\u0304": "bar"}
 class EquationScanner(Scanner):
     """``algebra.tokens`` for any names."""
 
-    signs = MappingProxyType(
-        SIGNS | dict.fromkeys("∘⊙×∗*", "∘") | dict.fromkeys("·⋅@", "·")
-    )
+    signs = MappingProxyType(SIGNS | dict.fromkeys("∘⊙×∗*", "∘") | dict.fromkeys("·⋅@", "·"))
     latex_signs = MappingProxyType(
         dict(latex.SIGNS)
         | dict.fromkeys(("odot", "circ", "ast", "times", "bullet"), "∘")
@@ -128,12 +126,27 @@ class EquationScanner(Scanner):
             elif loose and _BEHIND.match(self.text, self.at):
                 behind = self.text[self.at : self.at + 2]
                 said = f"{word}_t{behind} can be read two ways"
-                raise FormulaError(f"{said}; write {word}_{{t{behind}}} or {word}_t {behind[0]} {behind[1]}", start)
+                raise FormulaError(
+                    f"{said}; write {word}_{{t{behind}}} or {word}_t {behind[0]} {behind[1]}", start
+                )
             else:
                 step = Index("t", int(f"{found[1]}{found[2]}") if found[1] else 0)
             if any(not _PART.fullmatch(_spelled(n)) for n in names):
-                raise FormulaError(f"'{text[:20]}' cannot stand below a name; letters and digits can, or a step", start)
+                raise FormulaError(
+                    f"'{text[:20]}' cannot stand below a name; letters and digits can, or a step",
+                    start,
+                )
             sub += "".join(map(_spelled, names))
             if step is not None:
                 break
         return sub, step
+
+
+def plain_name(text: str) -> str:
+    """A name as equations have it, α as alpha, W_{xi} as W_xi, h_t as h; other text as it is."""
+    try:
+        found = [token for token in EquationScanner(text).run() if token.kind != "end"]
+    except FormulaError:
+        return text
+    one = len(found) == 1 and found[0].kind == "name" and found[0].step in (None, Index("t", 0))
+    return found[0].text if one else text

@@ -1,6 +1,6 @@
 """The graph of one step of a cell: what follows from its equations, whatever they are.
 
-    definition    a = ± W v ± … + rest        matrices times earlier values, and what acts unit by unit
+    definition    a = ± W v ± … + rest     matrices times earlier values, and what acts unit by unit
     edge          a diagonal or a matrix, between x_t, s_{t−1} and the definitions
 
 An equation is cut into definitions where a matrix stands: the sum in which it stands is one, and so
@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from rnngrad.algebra.derivatives import added, derivative, is_one, product
-from rnngrad.algebra.equations import X, Equations
+from rnngrad.algebra.equations import Equations, X
 from rnngrad.algebra.expressions import (
     Add,
     Apply,

@@ -4,8 +4,8 @@
     ("power", i, n)  ("call", f, i)  ("slope", f, i)
 
 where i, j are the places of earlier instructions. A name that is not ``given`` is replaced by what
-defines it. 1 − σ(u) becomes σ(−u), which keeps its digits where σ(u) is 1. ``arithmetic.evaluation``
-runs a tape in any kind of numbers, and code is made from it.
+defines it. 1 − σ(u) becomes σ(−u), which keeps its digits where σ(u) is 1.
+``arithmetic.evaluation`` runs a tape in any kind of numbers, and code is made from it.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ class _Writer:
             return self.put("neg", self.place(node.operand))
         if isinstance(node, Add):
             complement = self.complement(node)
-            return self.put("add", *map(self.place, node.terms)) if complement is None else complement
+            return (
+                self.put("add", *map(self.place, node.terms)) if complement is None else complement
+            )
         if isinstance(node, Mul):
             return self.put("mul", *map(self.place, node.factors))
         if isinstance(node, Div):

@@ -11,6 +11,7 @@ A scanner of one regular expression a token, each bounded, so the time is linear
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple, NoReturn
 
 from rnngrad.algebra import latex
@@ -87,7 +88,9 @@ class Scanner:
     """The text, how far it has been read, and what was found. Words and signs are those of an
     answer; ``algebra.equations`` has those of a cell."""
 
-    signs, latex_signs, longest = SIGNS, latex.SIGNS, LONGEST
+    signs: Mapping[str, str] = SIGNS
+    latex_signs: Mapping[str, str] = latex.SIGNS
+    longest = LONGEST
     word, sign = _WORD, _SIGN
 
     def __init__(self, text: str) -> None:

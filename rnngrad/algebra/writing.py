@@ -37,8 +37,8 @@ def written(node: Node) -> str:
 
 
 def written_in_cell(node: Node, script: str = "text", times: str | None = None) -> str:
-    """An expression of a cell's equation: ``text``, ``ascii`` or ``latex``; ``times`` stands between
-    the factors of a product.
+    """An expression of a cell's equation: ``text``, ``ascii`` or ``latex``; ``times`` stands
+    between the factors of a product.
 
     >>> from rnngrad.algebra.equations import read_cell
     >>> right = read_cell("leaky", ["h_t = 0.9 h_{t-1} + tanh(W_xh x_t)"]).right("h")
@@ -70,8 +70,9 @@ class Text:
         return "".join(words)
 
     def signed(self, node: Node) -> str:
-        negative = isinstance(node, Neg)
-        return f"{self.minus}{self.product(node.operand)}" if negative else self.product(node)
+        if isinstance(node, Neg):
+            return f"{self.minus}{self.product(node.operand)}"
+        return self.product(node)
 
     def product(self, node: Node) -> str:
         if isinstance(node, Mul):

@@ -1,199 +1,211 @@
-"""The partials inside one step of a cell, as data: edges of a small graph, and paths through it.
+"""The partials inside one step of a cell: the graph of its equations, and the ways through it.
 
-An edge is a local partial, everything else that it depends on held fixed: ∂top/∂bottom = diag(d) or
-diag(d) · W, with d a product of factors such as o_t and 1 − tanh²(c_t). What is beneath h_{t−1},
-c_{t−1} or the step's input x_t is the past or the layer below. A derivative of the step is the sum
-over the paths from top to bottom, and the diagonals along a path multiply:
+A link is a local partial, everything else held fixed: ∂target/∂source is a diagonal, the derivative
+of the equation, or a matrix. A derivative of the step is the sum over the ways from top to bottom,
+and along a way the links multiply:
 
-    ∂c_t/∂i_t · ∂i_t/∂h_{t−1} = diag(g_t) · diag(i_t ∘ (1 − i_t)) W_hi
-                              = diag(g_t ∘ i_t ∘ (1 − i_t)) W_hi
+    ∂c_t/∂i_t · ∂i_t/∂h_{t−1} = diag(g_t) · diag(i_t ∘ (1 − i_t)) · W_hi
 
-Numbers and text come from the same factors: each is written as it is computed.
+What is beneath h_{t−1}, c_{t−1} or the step's input x_t is the past or the layer below. Text
+(``cell_text``) and numbers come from the same links: each is written as it is computed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import reduce
-from types import MappingProxyType
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.arithmetic.functions import ACTIVATIONS, Activation, sigmoid
-from rnngrad.arithmetic.arrays import Array
+from rnngrad.algebra.derivatives import derivative
+from rnngrad.algebra.equations import X
+from rnngrad.algebra.expressions import Node
+from rnngrad.algebra.steps import Definition, Matrix, before, key_of, names_in
+from rnngrad.analyses.quantities import Passes
+from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.core.cells import Cell
-from rnngrad.core.traces import LayerTrace
-
-H_PREV, C_PREV, BELOW = "h_{t−1}", "c_{t−1}", "x_t"
-"""What a step starts from."""
-
-Factors = Mapping[str, Array]
-"""The factors of one layer by how they are written, (T, H) each."""
+from rnngrad.core.terms import evaluated
 
 
-class Edge(NamedTuple):
-    """∂top/∂bottom = diag(product of ``factors``) · ``matrix``; no matrix where it is empty."""
+class Link(NamedTuple):
+    """∂target/∂source, a diagonal or a matrix."""
 
-    top: str
-    bottom: str
-    factors: tuple[str, ...]
-    matrix: str = ""
-
-
-Path = tuple[Edge, ...]
-"""Edges from top to bottom."""
+    target: str
+    source: str
+    factor: Node | Matrix
 
 
-class Graph(NamedTuple):
-    """A cell's edges in the order in which they are shown, and the numbers behind its factors."""
+Way = tuple[Link, ...]
+"""Links from top to bottom; none where these are the same."""
 
-    edges: tuple[Edge, ...]
-    factors: Callable[[LayerTrace, Activation], Factors]
 
-    def paths(self, top: str, bottom: str) -> list[Path]:
-        """Every path from ``top`` to ``bottom``."""
-        return list(self._paths(top, bottom))
+class Measure(NamedTuple):
+    """How many ways there are, and whether a matrix is on one of them."""
 
-    def _paths(self, top: str, bottom: str) -> Iterator[Path]:
-        for edge in self.edges:
-            if edge.top != top:
+    number: int
+    full: bool
+
+
+def inside(key: str) -> bool:
+    """Whether a key is a part of an equation and has no name of its own: the sum in σ(…)."""
+    return "." in key
+
+
+class Graph:
+    """All links of a cell's step by the keys of ``algebra.steps``, in the order of the equations.
+
+    ``direct`` ways pass through what is ``inside`` an equation alone: they make up ∂⁺top/∂bottom.
+    """
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+        self.before = tuple(map(before, cell.parts))
+        definitions = cell.step.definitions
+        self.place = {
+            key: i for i, key in enumerate([*self.before, X, *(d.key for d in definitions)])
+        }
+        self.links = {one.key: self._links(one) for one in definitions}
+        self.names = tuple(key for key in self.links if not inside(key))
+        self._measured: dict[tuple[str, bool], dict[str, Measure]] = {}
+
+    def _links(self, one: Definition) -> list[Link]:
+        found = []
+        for name in names_in(one.rest):
+            assert one.rest is not None
+            factor = derivative(one.rest, name)
+            if factor is not None:
+                found.append(Link(one.key, key_of(name), factor))
+        found += [Link(one.key, matrix.source, matrix) for matrix in one.matrices]
+        return sorted(
+            found, key=lambda link: (isinstance(link.factor, Matrix), self.place[link.source])
+        )
+
+    def measure(self, top: str, bottom: str, *, direct: bool = False) -> Measure:
+        """How the ways from top to bottom are."""
+        if (bottom, direct) not in self._measured:
+            self._measured[bottom, direct] = self._measure(bottom, direct)
+        return self._measured[bottom, direct].get(top, Measure(0, False))
+
+    def _measure(self, bottom: str, direct: bool) -> dict[str, Measure]:
+        found = {bottom: Measure(1, False)}
+        for key, links in self.links.items():
+            if key == bottom:
                 continue
-            if edge.bottom == bottom:
-                yield (edge,)
-            else:
-                yield from ((edge, *rest) for rest in self._paths(edge.bottom, bottom))
+            count, full = 0, False
+            for link in links:
+                if self.passes(link.source, bottom, direct) and link.source in found:
+                    beyond = found[link.source]
+                    count += beyond.number
+                    full |= beyond.full or isinstance(link.factor, Matrix)
+            if count:
+                found[key] = Measure(count, full)
+        return found
 
-    def nodes(self) -> list[str]:
-        """What is computed within a step, what comes first coming first."""
-        tops = list(dict.fromkeys(edge.top for edge in self.edges))
-        within = {top: [e.bottom for e in self.edges if e.top == top] for top in tops}
-        return sorted(tops, key=lambda top: _height(top, within))
+    def passes(self, key: str, bottom: str, direct: bool) -> bool:
+        """Whether a way to ``bottom`` may lead there."""
+        return key == bottom or not direct or inside(key)
 
-
-def _height(node: str, within: Mapping[str, Sequence[str]]) -> int:
-    return 1 + max((_height(below, within) for below in within.get(node, ())), default=0)
-
-
-def diagonal(path: Path, factors: Factors) -> Array:
-    """The product of all factors along a path, (T, H)."""
-    return reduce(np.multiply, [factors[name] for edge in path for name in edge.factors])
-
-
-def matrix_of(path: Path) -> str:
-    """The matrix at the end of a path; empty where there is none."""
-    return path[-1].matrix
-
-
-def rows_of(cell: Cell, matrix: str, weights: Mapping[str, Array]) -> Array:
-    """W_hi: the rows of a gate in W_hh or W_xh; the whole matrix for rnn."""
-    if matrix in weights:
-        return weights[matrix]
-    whole = weights[f"{matrix[:-1]}h"]
-    gates = len(cell.gates)
-    return np.asarray(np.split(whole, gates)[cell.gates.index(matrix[-1])])
+    def ways(self, top: str, bottom: str, *, direct: bool = False) -> Iterator[Way]:
+        """Every way from top to bottom, one at a time: there may be very many."""
+        if top == bottom:
+            yield ()
+            return
+        for link in self.links.get(top, ()):
+            leads = self.measure(link.source, bottom, direct=direct).number
+            if leads and self.passes(link.source, bottom, direct):
+                yield from ((link, *rest) for rest in self.ways(link.source, bottom, direct=direct))
 
 
-def sum_over(paths: Sequence[Path], cell: Cell, factors: Factors, weights: Mapping[str, Array]
-             ) -> Array:  # fmt: skip
-    """∂top/∂bottom of every step: (T, H) where it is all diagonal, else (T, H, size of bottom)."""
-    if not any(map(matrix_of, paths)):
-        return reduce(np.add, (diagonal(path, factors) for path in paths))
-    return reduce(np.add, (_full(path, cell, factors, weights) for path in paths))
+@lru_cache(maxsize=16)
+def graph_of(cell: Cell) -> Graph:
+    """A cell's graph."""
+    return Graph(cell)
 
 
-def _full(path: Path, cell: Cell, factors: Factors, weights: Mapping[str, Array]) -> Array:
-    scale = diagonal(path, factors)[:, :, np.newaxis]
-    if matrix_of(path):
-        return np.asarray(scale * rows_of(cell, matrix_of(path), weights))
-    return np.asarray(scale * np.eye(scale.shape[1]))
+# ---------------------------------------------------------------------------- numbers
 
 
-# ---------------------------------------------------------------------------- the cells
+class Values:
+    """The links of one layer along its trace, multiplied and added up: (T, n) where all is
+    diagonal, else (T, rows, columns)."""
 
-_GATE = ACTIVATIONS["sigmoid"]
+    def __init__(self, passes: Passes, at: int) -> None:
+        self.problem, self.at = passes.problem, at
+        self.graph = graph_of(self.problem.cell)
+        self.layer, self.share = self.problem.layers[at], passes.forward.layers[at]
+
+    def of(self, expressions: Sequence[Node], keys: Sequence[str]) -> list[Array]:
+        """Expressions along the trace, (T, size of each key)."""
+        cell = self.problem.cell
+        sizes = [self.size(key) for key in keys]
+        with quietly():
+            tape = cell.value_tape(expressions)
+            return [
+                np.asarray(v) for v in evaluated(self.problem, self.layer, self.share, tape, sizes)
+            ]
+
+    def size(self, key: str) -> int:
+        """How long the vector is."""
+        return self.layer.sizes[self.problem.cell.step.sizes[key]]
+
+    def partial(self, top: str, bottom: str, *, direct: bool = False) -> Array:
+        """∂top/∂bottom of every step, or ∂⁺top/∂bottom."""
+        if top == bottom:
+            return np.ones((len(self.share.x), self.size(top)))
+        links = self._between(top, bottom, direct)
+        diagonals = [one for one in links if not isinstance(one.factor, Matrix)]
+        factors = [one.factor for one in diagonals if not isinstance(one.factor, Matrix)]
+        numbers = self.of(factors, [one.target for one in diagonals])
+        known = dict(zip(((one.target, one.source) for one in diagonals), numbers, strict=True))
+        found: dict[str, Array] = {}
+        with quietly():
+            for one in reversed(links):  # from the top, where all is diagonal for longest
+                above = found.get(one.target)
+                if isinstance(one.factor, Matrix):
+                    more = self._times_matrix(above, one.factor)
+                else:
+                    more = times_diagonal(above, known[one.target, one.source])
+                found[one.source] = added(found.get(one.source), more)
+        return found[bottom]
+
+    def _between(self, top: str, bottom: str, direct: bool) -> list[Link]:
+        """The links on any way from top to bottom, what is computed first first."""
+        graph, down = self.graph, {top}
+        found: list[Link] = []
+        for key in reversed(graph.links):
+            if key not in down or key == bottom:
+                continue
+            mine = [one for one in graph.links[key]
+                    if graph.passes(one.source, bottom, direct)
+                    and graph.measure(one.source, bottom, direct=direct).number]  # fmt: skip
+            down |= {one.source for one in mine}
+            found = mine + found
+        return found
+
+    def _times_matrix(self, above: Array | None, matrix: Matrix) -> Array:
+        W = self.layer.own[matrix.parameter]
+        W = W.T if matrix.transposed else W
+        W = -W if matrix.sign < 0 else W
+        if above is None:
+            return np.broadcast_to(W, (len(self.share.x), *W.shape))
+        return np.asarray(above[:, :, np.newaxis] * W if above.ndim == 2 else above @ W)
 
 
-def _rnn_factors(trace: LayerTrace, f: Activation) -> Factors:
-    return {_RNN_SLOPE: f.slope(trace.values["a.h"])}
+def times_diagonal(above: Array | None, diagonal: Array) -> Array:
+    """What leads there, times diag(d)."""
+    if above is None:
+        return diagonal
+    return np.asarray(above * (diagonal if above.ndim == 2 else diagonal[:, np.newaxis]))
 
 
-_RNN_SLOPE = "σ'(W_xh x_t + W_hh h_{t−1} + b_h)"
-_RNN = (
-    Edge("h_t", H_PREV, (_RNN_SLOPE,), "W_hh"),
-    Edge("h_t", BELOW, (_RNN_SLOPE,), "W_xh"),
-)
+def added(one: Array | None, other: Array) -> Array:
+    """The sum, a matrix a step where one of them is."""
+    if one is None:
+        return other
+    return one + other if one.ndim == other.ndim else full(one) + full(other)
 
 
-def _gru_factors(trace: LayerTrace, f: Activation) -> Factors:
-    """Slopes from a, never from the gates: 1 − n² has lost every digit where n is 1."""
-    a_r, a_z, a_n = (trace.values[key] for key in ("a.r", "a.z", "a.n"))
-    return {
-        "z_t": sigmoid(a_z),
-        "1 − z_t": sigmoid(-a_z),
-        "r_t": sigmoid(a_r),
-        "h_{t−1} − n_t": trace.h[:-1] - f.f(a_n),
-        "1 − n_t²": f.slope(a_n),
-        "q_t": trace.values["a.n2"],
-        "r_t ∘ (1 − r_t)": _GATE.slope(a_r),
-        "z_t ∘ (1 − z_t)": _GATE.slope(a_z),
-    }
-
-
-_GRU = (
-    Edge("h_t", H_PREV, ("z_t",)),
-    Edge("h_t", "z_t", ("h_{t−1} − n_t",)),
-    Edge("h_t", "n_t", ("1 − z_t",)),
-    Edge("n_t", "r_t", ("1 − n_t²", "q_t")),
-    Edge("r_t", H_PREV, ("r_t ∘ (1 − r_t)",), "W_hr"),
-    Edge("z_t", H_PREV, ("z_t ∘ (1 − z_t)",), "W_hz"),
-    Edge("n_t", H_PREV, ("1 − n_t²", "r_t"), "W_hn"),
-    Edge("r_t", BELOW, ("r_t ∘ (1 − r_t)",), "W_xr"),
-    Edge("z_t", BELOW, ("z_t ∘ (1 − z_t)",), "W_xz"),
-    Edge("n_t", BELOW, ("1 − n_t²",), "W_xn"),
-)
-
-
-def _lstm_factors(trace: LayerTrace, f: Activation) -> Factors:
-    i, forget, g, o = (trace.values[f"a.{gate}"] for gate in "ifgo")
-    c = trace.states["c"]
-    return {
-        "f_t": sigmoid(forget),
-        "o_t": sigmoid(o),
-        "1 − tanh²(c_t)": f.slope(c[1:]),
-        "tanh(c_t)": f.f(c[1:]),
-        "g_t": f.f(g),
-        C_PREV: c[:-1],
-        "i_t": sigmoid(i),
-        "i_t ∘ (1 − i_t)": _GATE.slope(i),
-        "f_t ∘ (1 − f_t)": _GATE.slope(forget),
-        "1 − g_t²": f.slope(g),
-        "o_t ∘ (1 − o_t)": _GATE.slope(o),
-    }
-
-
-_LSTM_GATES = (
-    ("i", "i_t ∘ (1 − i_t)"),
-    ("f", "f_t ∘ (1 − f_t)"),
-    ("g", "1 − g_t²"),
-    ("o", "o_t ∘ (1 − o_t)"),
-)
-_LSTM = (
-    Edge("c_t", C_PREV, ("f_t",)),
-    Edge("h_t", "c_t", ("o_t", "1 − tanh²(c_t)")),
-    Edge("c_t", "i_t", ("g_t",)),
-    Edge("c_t", "f_t", (C_PREV,)),
-    Edge("c_t", "g_t", ("i_t",)),
-    Edge("h_t", "o_t", ("tanh(c_t)",)),
-    *(Edge(f"{g}_t", H_PREV, (slope,), f"W_h{g}") for g, slope in _LSTM_GATES),
-    *(Edge(f"{g}_t", BELOW, (slope,), f"W_x{g}") for g, slope in _LSTM_GATES),
-)
-
-GRAPHS: Mapping[str, Graph] = MappingProxyType(
-    {
-        "rnn": Graph(_RNN, _rnn_factors),
-        "gru": Graph(_GRU, _gru_factors),
-        "lstm": Graph(_LSTM, _lstm_factors),
-    }
-)
-"""Cell -> its graph: the one place to add a cell's own partials."""
+def full(values: Array) -> Array:
+    """diag(v) of every step as a matrix."""
+    return values if values.ndim == 3 else values[:, :, np.newaxis] * np.eye(values.shape[1])

@@ -2,8 +2,9 @@
 
 The sheet's ten subtasks a1 … a6, b1 … b4 with its 3 read as T and its 2 as T − 1. For nets that are
 more than one layer of rnn the recurrence runs through s_t, and further lines are added: c5, c6 are
-a5, a6 for c_t, and g1, g2, … what is inside a step (``cell_lines``). In a stack b3 and b4 are a
-line a layer: b3.0, b3.1, …
+a5, a6 for c_t (c7, c8 for a third part of the state), and g1, g2, … what is inside a step
+(``cell_lines``). A cell of n weights has the lines b1 … bn and b(n+1) … b(2n); in a stack the
+latter are a line a layer: b3.0, b3.1, …
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from rnngrad.algebra.expressions import Add, Call, Div, Mul, Name, Neg, Node, Power, parts
+from rnngrad.algebra.steps import before, key_of
 from rnngrad.analyses.cell_lines import cell_lines, immediate_lines, one_step_formula
 from rnngrad.analyses.formulas import Partial, at, product_text, state_formula, weight_formula
 from rnngrad.analyses.lines import Line
@@ -23,7 +26,7 @@ def derivation(problem: Problem) -> tuple[Line, ...]:
     """The lines that exist for this problem: those of a step before 1 are left out, and without
     targets so is everything that needs a loss."""
     builders: tuple[Callable[[Problem], Iterator[Line]], ...] = (
-        _outputs, _direct, _one_step, _states, _immediate, _weights, _cell_states,
+        _outputs, _direct, _one_step, _states, _immediate, _weights,
     )  # fmt: skip
     lines = [line for build in builders for line in build(problem)]
     if not problem.single_rnn:
@@ -31,10 +34,10 @@ def derivation(problem: Problem) -> tuple[Line, ...]:
     return (*sorted(lines, key=_place), *cell_lines(problem))
 
 
-def _place(line: Line) -> tuple[str, int]:
-    """a1 before b3.0 before b3.1 before b3.10."""
+def _place(line: Line) -> tuple[str, int, int]:
+    """a1 before b3.0 before b3.1 before b3.10 before b10."""
     name, _, layer = line.id.partition(".")
-    return name, int(layer or 0)
+    return name[0], int(name[1:]), int(layer or 0)
 
 
 def loss_steps(problem: Problem) -> list[int]:
@@ -45,11 +48,42 @@ def loss_steps(problem: Problem) -> list[int]:
 
 
 def first_use(problem: Problem, weight: str) -> int:
-    """The first step at which ∂⁺h_t/∂W is not zero by itself: 2 for W_hh when the layer's h_0 is 0,
-    else 1."""
+    """The first step at which ∂⁺s_t/∂W is not zero by itself: 2 where W meets nothing but what is 0
+    when the layer's state is, such as W_hh h_{t−1}, and it begins with 0; else 1."""
     name, _, layer = weight.partition(".")
-    units = problem.layers[int(layer or 0)].units
-    return 2 if name == "W_hh" and not problem.h_0[units].any() else 1
+    cell, own = problem.cell, problem.layers[int(layer or 0)]
+    zeros = {
+        before(part)
+        for index, part in enumerate(cell.parts)
+        if not problem.start(index)[own.parts[index]].any()
+    }
+    for one in cell.step.definitions:
+        if all(m.source in zeros for m in one.matrices) and _is_zero(one.rest, zeros, problem):
+            zeros.add(one.key)
+    parameters = cell.blocks.get(name, (name,))
+    met = [m.source in zeros for m in cell.step.matrices if m.parameter in parameters]
+    met += [_is_zero(u.factor, zeros, problem) for u in cell.step.uses if u.parameter in parameters]
+    return 2 if met and all(met) else 1
+
+
+def _is_zero(node: Node | None, zeros: set[str], problem: Problem) -> bool:
+    """Whether an expression is 0 where those names are."""
+    if isinstance(node, Name):
+        return node.step is not None and key_of(node) in zeros
+    if isinstance(node, Mul):
+        return any(_is_zero(one, zeros, problem) for one in node.factors)
+    if isinstance(node, Call):
+        f = problem.functions[node.function]
+        return (
+            not node.prime and f.f(np.zeros(1))[0] == 0 and _is_zero(node.argument, zeros, problem)
+        )
+    if isinstance(node, Div):
+        return _is_zero(node.top, zeros, problem)
+    if isinstance(node, Power):
+        return node.exponent > 0 and _is_zero(node.base, zeros, problem)
+    if isinstance(node, Neg | Add):
+        return all(_is_zero(one, zeros, problem) for one in parts(node))
+    return node is None
 
 
 def _outputs(problem: Problem) -> Iterator[Line]:
@@ -71,10 +105,11 @@ def _direct(problem: Problem) -> Iterator[Line]:
         return
     t = problem.steps
     towards_y = Partial(at("L", t), at("y", t))
-    chain = product_text((towards_y, Partial(at("y", t), at("h", t))))
-    formula = f"{chain} = {towards_y} · {Notation(problem).readout_slope(t)}"
+    notation = Notation(problem)
+    chain = product_text((towards_y, Partial(at("y", t), at(notation.first, t))))
+    formula = f"{chain} = {towards_y} · {notation.readout_slope(t)}"
     counts = t in loss_steps(problem)
-    symbol = f"∂{at('L', t)}/∂{at('h', t)}"
+    symbol = f"∂{at('L', t)}/∂{at(notation.first, t)}"
     yield Line("a3", symbol, formula if counts else _does_not_count(t), "dLt_dht", t - 1, "13–15")
 
 
@@ -91,25 +126,20 @@ def _one_step(problem: Problem) -> Iterator[Line]:
 
 
 def _states(problem: Problem) -> Iterator[Line]:
-    """a5, a6: ∂L/∂h_{T−1} and ∂L/∂h_1."""
+    """a5, a6: ∂L/∂h_{T−1} and ∂L/∂h_1; c5, c6: the same for c, and so on."""
     if problem.loss is None:
         return
-    counting, state = loss_steps(problem), Notation(problem).state
-    for name, k, equations in (("a5", problem.steps - 1, "18–20"), ("a6", 1, "21–24")):
-        if k >= 1:
-            formula = state_formula(k, counting, state=state)
-            yield Line(name, f"∂L/∂{at('h', k)}", formula, "dL_dh", k, equations)
-
-
-def _cell_states(problem: Problem) -> Iterator[Line]:
-    """c5, c6: ∂L/∂c_{T−1} and ∂L/∂c_1."""
-    if problem.loss is None or len(problem.cell.parts) == 1:
-        return
-    counting = loss_steps(problem)
-    for name, k in (("c5", problem.steps - 1), ("c6", 1)):
-        if k >= 1:
-            formula = state_formula(k, counting, state="s", end="c")
-            yield Line(name, f"∂L/∂{at('c', k)}", formula, "dL_dc", k, "")
+    counting, notation = loss_steps(problem), Notation(problem)
+    for index, part in enumerate(problem.cell.parts):
+        first, number = ("c", 3 + 2 * index) if index else ("a", 5)
+        ends = ((number, problem.steps - 1, "18–20"), (number + 1, 1, "21–24"))
+        for number, k, equations in ends:
+            if k >= 1:
+                formula = state_formula(
+                    k, counting, state=notation.state, end=part, seen=notation.first
+                )
+                symbol = f"∂L/∂{at(part, k)}"
+                yield Line(f"{first}{number}", symbol, formula, f"dL_d{part}", k, equations)
 
 
 def _immediate(problem: Problem) -> Iterator[Line]:
@@ -123,17 +153,18 @@ def _immediate(problem: Problem) -> Iterator[Line]:
 
 
 def _weights(problem: Problem) -> Iterator[Line]:
-    """b3, b4: ∂L/∂W_xh and ∂L/∂W_hh."""
+    """b3, b4: ∂L/∂W_xh and ∂L/∂W_hh; of other cells every weight's."""
     if problem.loss is None:
         return
     counting, state = loss_steps(problem), Notation(problem).state
-    for name, matrix, equations in (("b3", "W_xh", "29–32"), ("b4", "W_hh", "33–35")):
+    names = list(problem.cell.weights)
+    for number, name in enumerate(names, start=len(names) + 1):
         for layer in problem.layers:
-            weight = matrix + layer.suffix
+            weight = name + layer.suffix
             formula = weight_formula(weight, counting, first_use(problem, weight), state=state)
-            yield Line(
-                name + layer.suffix, f"∂L/∂{weight}", formula, f"dL_d{weight}", None, equations
-            )
+            equations = {"W_xh": "29–32", "W_hh": "33–35"}.get(name, "")
+            yield Line(f"b{number}{layer.suffix}", f"∂L/∂{weight}", formula, f"dL_d{weight}",
+                       None, equations)  # fmt: skip
 
 
 def remarks(problem: Problem) -> tuple[str, ...]:

@@ -11,8 +11,8 @@ from rnngrad.analyses.derivation import derivation, remarks
 from rnngrad.analyses.lines import Line
 from rnngrad.analyses.paths import PathSum, path_sums
 from rnngrad.analyses.quantities import Quantities, Quantity, of_parts
-from rnngrad.core import jacobians, segments
 from rnngrad.arithmetic.arrays import Array, quietly
+from rnngrad.core import jacobians, segments
 from rnngrad.core.backward import bptt_within
 from rnngrad.core.forward import forward_within
 from rnngrad.core.problem import Problem
@@ -116,7 +116,8 @@ def gradients(problem: Problem) -> dict[str, Array | np.float64]:
     ``loss`` (a float), ``losses`` (T,), ``h`` (T+1, H), ``y`` (T, O), ``dL_dy`` (T, O), ``dLt_dht``
     (T, H), ``dL_dh`` (T+1, H), for lstm ``dL_dc``, ``dL_dx`` (T, I), and ``dL_dW_xh``,
     ``dL_dW_hh``, … shaped as the parameters. Without targets there is no loss: then only ``h``
-    and ``y``. Other cells have their own parts of the state and parameters. Every array is the caller's own; O(T·H²) time, O(T·H) memory.
+    and ``y``. Other cells have their own parts of the state and parameters. Every array is the
+    caller's own; O(T·H²) time, O(T·H) memory.
     """
     with quietly():
         forward = forward_within(problem)

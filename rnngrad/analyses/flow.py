@@ -12,13 +12,13 @@ import numpy as np
 from rnngrad.analyses.derive import Derivation
 from rnngrad.analyses.horizons import Horizon, horizons, horizons_of_the_state
 from rnngrad.analyses.stability import growth_rate, regime
-from rnngrad.core.arithmetic import FLOATS
 from rnngrad.arithmetic.arrays import Array, quietly
+from rnngrad.arithmetic.scaled import LOG10_2, Bands, Scaled, bands, reciprocal, scaled, times
+from rnngrad.core.arithmetic import FLOATS
 from rnngrad.core.jacobians import chain, one_step_jacobians, scaled_slopes
 from rnngrad.core.linear import linear_net, state_columns
 from rnngrad.core.lyapunov import Lyapunov, lyapunov
 from rnngrad.core.problem import Problem
-from rnngrad.arithmetic.scaled import LOG10_2, Bands, Scaled, bands, reciprocal, scaled, times
 from rnngrad.core.telling import heard
 from rnngrad.core.traces import ForwardTrace
 

@@ -54,11 +54,11 @@ def _back(t: int, k: int, state: str, end: str) -> tuple[Partial, ...]:
 
 
 def paths_to_state(
-    k: int, loss_steps: Iterable[int], *, state: str = "h", end: str = "h"
+    k: int, loss_steps: Iterable[int], *, state: str = "h", end: str = "h", seen: str = "h"
 ) -> Iterator[Path]:
     """The paths of ∂L/∂h_k: one from each L_t with t ≥ k; with ``end`` c of ∂L/∂c_k, which L_k
-    does not reach."""
-    first = k + 1 if end == "c" else max(k, 1)
+    does not reach: the read-out has ``seen`` h alone."""
+    first = max(k, 1) if end in (state, seen) else k + 1
     return (
         Path(t, k, _head(t, end if t == k else state), _back(t, k, state, end))
         for t in loss_steps
@@ -120,12 +120,14 @@ def _short(paths: Iterator[Path]) -> tuple[Path, ...] | None:
     return tuple(taken)
 
 
-def state_formula(k: int, loss_steps: Sequence[int], *, state: str = "h", end: str = "h") -> str:
+def state_formula(
+    k: int, loss_steps: Sequence[int], *, state: str = "h", end: str = "h", seen: str = "h"
+) -> str:
     """∂L/∂h_k as the sum over its paths, spelled out or with Σ and ∏."""
-    short = _short(paths_to_state(k, loss_steps, state=state, end=end))
+    short = _short(paths_to_state(k, loss_steps, state=state, end=end, seen=seen))
     if short is not None:
         return sum_text(short)
-    reaching = [t for t in loss_steps if t >= k + (end == "c")]
+    reaching = [t for t in loss_steps if t >= k + (end not in (state, seen))]
     part = "" if state == end else f" · ∂{at(state, k)}/∂{at(end, k)}"
     back = _product_back(str(k + 1), reaching, state)
     return f"{_over_losses(reaching, state)} · {back}{part}"

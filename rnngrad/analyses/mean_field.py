@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.arithmetic.functions import Activation
 from rnngrad.arithmetic.arrays import Array, quietly
+from rnngrad.arithmetic.functions import Activation
 from rnngrad.core.problem import Problem
 
 ITERATIONS = 1000

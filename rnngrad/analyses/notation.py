@@ -26,23 +26,33 @@ class Notation(NamedTuple):
     def scalar(self) -> bool:
         """Whether I = H = O = 1, so that every product commutes."""
         problem = self.problem
-        return problem.depth == 1 and problem.inputs == problem.hidden == problem.outputs == 1
+        sizes = problem.layers[0].sizes.values()
+        return problem.depth == 1 and problem.outputs == 1 and all(size == 1 for size in sizes)
 
     @property
     def state(self) -> str:
         """h, or s where the recurrent state is more than one h."""
-        one = self.problem.depth == 1 and len(self.problem.cell.parts) == 1
-        return "h" if one else "s"
+        return self.own_state if self.problem.depth == 1 else self.whole
 
     @property
     def own_state(self) -> str:
         """The same of a layer for itself."""
-        return "h" if len(self.problem.cell.parts) == 1 else "s"
+        return self.first if len(self.problem.cell.parts) == 1 else self.whole
+
+    @property
+    def whole(self) -> str:
+        """s, all parts of the state; S where an equation is of another s."""
+        return "S" if "s" in self.problem.cell.equations.sizes else "s"
+
+    @property
+    def first(self) -> str:
+        """h, or what the first part of the state is called."""
+        return self.problem.cell.parts[0]
 
     @property
     def top(self) -> str:
         """The h that the read-out sees: h, or h² in a stack of two."""
-        return f"h{raised(self.problem.depth)}" if self.problem.depth > 1 else "h"
+        return f"{self.first}{raised(self.problem.depth)}" if self.problem.depth > 1 else self.first
 
     @property
     def g(self) -> str:

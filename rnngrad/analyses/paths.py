@@ -4,7 +4,8 @@
 
 For W_hh a summand is the outer product of ∂L_t/∂a_k and h_{k−1}, for W_xh of ∂L_t/∂a_k and x_k. In
 gated nets a is the pre-activation of each gate (gru's W_hn stands behind r, so its own), in stacks
-each layer has its two sums.
+each layer has its own sums. In other cells every matrix of the equations has one; where it stands
+in several places, as in W h − Wᵀ h, a summand is the sum over these.
 Source: Pascanu, Mikolov, Bengio, *On the difficulty of training recurrent neural networks*, ICML
 (2013), equations 3–5.
 """
@@ -16,12 +17,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnngrad.algebra.equations import X
 from rnngrad.analyses.derivation import first_use
 from rnngrad.analyses.quantities import Passes
 from rnngrad.arithmetic.arrays import Array, quietly
+from rnngrad.arithmetic.scaled import LOG10_2, Scaled, log10_lengths, scaled
 from rnngrad.core.arithmetic import SCALED
 from rnngrad.core.jacobians import PulledBack, pulled_back
-from rnngrad.arithmetic.scaled import log10_lengths, scaled
+from rnngrad.core.layers import source_values
+from rnngrad.core.linear import Rows
+from rnngrad.core.problem import Layer
 
 SHOWN = 12
 """How many summands of each sum are kept, the largest first."""
@@ -53,7 +58,8 @@ class PathSum(NamedTuple):
 
 
 def path_sums(passes: Passes) -> tuple[PathSum, ...]:
-    """The path sums of ∂L/∂W_hh and ∂L/∂W_xh; time grows with T²H²."""
+    """The path sums of ∂L/∂W_hh and ∂L/∂W_xh, or of every matrix of other cells; time grows with
+    T²H²."""
     if passes.problem.loss is None:
         return ()
     sums = list(_collectors(passes))
@@ -66,25 +72,33 @@ def path_sums(passes: Passes) -> tuple[PathSum, ...]:
 
 
 def _collectors(passes: Passes) -> Iterator[_Collector]:
-    """Those of W_hh and W_xh, layer by layer."""
+    """Those of every matrix, layer by layer, what multiplies x_t last."""
     problem = passes.problem
-    for at, (layer, share) in enumerate(
-        zip(problem.layers, passes.forward.layers, strict=True)
-    ):
-        yield _Collector(passes, f"W_hh{layer.suffix}", at, share.h[:-1])
-        yield _Collector(passes, f"W_xh{layer.suffix}", at, share.x)
+    matrices = [name for name, shape in problem.cell.weights.items() if len(shape) == 2]
+    for at, layer in enumerate(problem.layers):
+        found = [_Collector(passes, name, layer, at) for name in matrices]
+        yield from sorted(found, key=lambda one: one.of_x)
+
+
+class _Use(NamedTuple):
+    """Where W stands: ∂L/∂ of the ``targets`` has its rows side by side, ``beside`` is what W is
+    multiplied by, row t − 1; of Wᵀ the other way round."""
+
+    targets: tuple[str, ...]
+    beside: Array
+    sign: float = 1.0
+    transposed: bool = False
 
 
 class _Collector:
-    """The largest summands of one sum, and the total share of all of them. ``beside`` is what W
-    is multiplied by at each step: h_{t−1} or x_t, row t − 1."""
+    """The largest summands of one sum, and the total share of all of them."""
 
-    def __init__(self, passes: Passes, weight: str, layer: int, beside: Array) -> None:
-        self.weight, self.layer, self.beside = weight, layer, beside
-        cell, source = passes.problem.cell, "h⁻" if weight.startswith("W_hh") else "x"
-        self.targets = cell.groups[cell.by_source[source]].targets
-        self.first = first_use(passes.problem, weight)
-        self.total = passes.backward.weights[weight]
+    def __init__(self, passes: Passes, weight: str, layer: Layer, at: int) -> None:
+        self.weight, self.layer = weight + layer.suffix, at
+        self.uses, sources = _uses(passes, weight, layer, at)
+        self.of_x = sources == {X}
+        self.first = first_use(passes.problem, self.weight)
+        self.total = passes.backward.weights[self.weight]
         self.kept: list[Summand] = []
         self.count = 0
         self.share = 0.0
@@ -94,11 +108,7 @@ class _Collector:
         if reached.k < self.first or reached.at is None:
             return
         at = reached.at[self.layer]
-        at_a = SCALED.join([at[target] for target in self.targets])
-        beside = self.beside[reached.k - 1]
-        log10_norms = log10_lengths(at_a) + log10_lengths(scaled(beside[np.newaxis]))[0]
-        rows = at_a.floats()
-        shares = rows @ _direction(self.total, beside)
+        shares, log10_norms, values = self._of_use(at, reached.k)
         self.count += len(shares)
         self.share += float(np.sum(shares))
         largest = np.argsort(-np.nan_to_num(log10_norms, nan=np.inf))[:SHOWN]
@@ -108,17 +118,63 @@ class _Collector:
                 reached.k,
                 float(log10_norms[i]),
                 float(shares[i]),
-                float(rows[i, 0] * beside[0]) if self.total.size == 1 else None,
+                float(values[i]) if self.total.size == 1 else None,
             )
             for i in largest
         ]
         self.kept = sorted(self.kept, key=_by_size)[:SHOWN]
+
+    def _of_use(self, at: Rows, k: int) -> tuple[Array, Array, Array]:
+        """Share, log10 of the norm, and first entry of every summand of step k."""
+        every = [(SCALED.join([at[target] for target in use.targets]), use.beside[k - 1], use)
+                 for use in self.uses]  # fmt: skip
+        if len(every) > 1:
+            return self._together(every)
+        ((at_a, beside, use),) = every
+        rows, total = at_a.floats() * use.sign, self.total.T if use.transposed else self.total
+        log10_norms = log10_lengths(at_a) + log10_lengths(scaled(beside[np.newaxis]))[0]
+        return rows @ _direction(total, beside), log10_norms, rows[:, 0] * beside[0]
+
+    def _together(self, every: list[tuple[Scaled, Array, _Use]]) -> tuple[Array, Array, Array]:
+        """The same where W stands in several places: a summand is then a sum of outer products."""
+        tops = np.max([at_a.exponent.max(axis=1) for at_a, _, _ in every], axis=0)
+        total = np.zeros((len(tops), *self.total.shape))
+        for at_a, beside, use in every:
+            rows = Scaled(at_a.mantissa, at_a.exponent - tops[:, np.newaxis]).floats()
+            outer = use.sign * rows[:, :, np.newaxis] * beside
+            total += np.swapaxes(outer, 1, 2) if use.transposed else outer
+        flat = total.reshape(len(tops), -1)
+        log10_norms = log10_lengths(scaled(flat)) + tops * LOG10_2
+        size = np.abs(self.total).max()
+        unit = self.total.ravel() / size
+        values = np.ldexp(flat, np.clip(tops, -2000, 2000).astype(np.intc)[:, np.newaxis])
+        return values @ unit / (size * np.sum(unit**2)), log10_norms, values[:, 0]
 
     def result(self) -> PathSum:
         """In the order of the sheet's sums: by loss, then back through the steps."""
         in_order = tuple(sorted(self.kept, key=lambda summand: (summand.t, -summand.k)))
         rest = self.share - sum(summand.share for summand in in_order)
         return PathSum(self.weight, in_order, self.count, self.count - len(in_order), rest)
+
+
+def _uses(passes: Passes, weight: str, layer: Layer, at: int) -> tuple[list[_Use], set[str]]:
+    """Where a matrix stands, and what it multiplies there; that of several blocks of rows once."""
+    problem, share = passes.problem, passes.forward.layers[at]
+    cell = problem.cell
+
+    def beside(source: str) -> Array:
+        return source_values(problem, layer, share, source)
+
+    if weight in cell.blocks:
+        ((source, targets),) = {
+            (group.source, group.targets)
+            for group in cell.groups
+            if tuple(m.parameter for m in group.matrices) == cell.blocks[weight]
+        }
+        return [_Use(targets, beside(source))], {source}
+    found = [matrix for matrix in cell.step.matrices if matrix.parameter == weight]
+    uses = [_Use((m.target,), beside(m.source), m.sign, m.transposed) for m in found]
+    return uses, {m.source for m in found}
 
 
 def _by_size(summand: Summand) -> tuple[bool, float, int, int]:

@@ -10,15 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.core import jacobians
 from rnngrad.arithmetic.arrays import Array, quietly
-from rnngrad.core.backward import bptt
+from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.cells import CELLS
+from rnngrad.core import jacobians
+from rnngrad.core.backward import bptt
 from rnngrad.core.cells import READOUT, Cell, stacked
 from rnngrad.core.direct import scaled_direct
 from rnngrad.core.forward import forward
 from rnngrad.core.problem import Problem
-from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.core.telling import tell
 from rnngrad.core.traces import BackwardTrace, ForwardTrace
 from rnngrad.errors import QuantityError, did_you_mean
@@ -79,8 +79,7 @@ class Quantity(NamedTuple):
             "S": problem.state_size,
         }
         if self.part is not None:
-            index = problem.cell.parts.index(self.part)
-            size = problem.layers[-1].parts[index].stop
+            size = problem.layers[-1].parts[problem.cell.parts.index(self.part)].stop
             return (size,) if self.first_step is None else (problem.steps + 1, size)
         return tuple(sizes[letter] for letter in self.dims)
 
@@ -125,9 +124,17 @@ def of_part(part: str) -> tuple[Quantity, Quantity]:
         return passes.forward.part(passes.problem.cell.parts.index(part))
 
     return (
-        Quantity(part, ("T+1", part), f"{part}_t", states, 0, part=part),
-        Quantity(f"dL_d{part}", ("T+1", part), f"∂L/∂{part}_t",
+        Quantity(part, ("T+1", "H"), f"{part}_t", states, 0, part=part),
+        Quantity(f"dL_d{part}", ("T+1", "H"), f"∂L/∂{part}_t",
                  lambda passes: passes.backward.dL_ds[part], 0, needs_loss=True, part=part),
+    )  # fmt: skip
+
+
+def of_start(part: str) -> Quantity:
+    """∂L/∂h_0 by itself, of any part of the state."""
+    return Quantity(
+        f"dL_d{part}_0", ("H",), f"∂L/∂{part}_0", lambda passes: passes.backward.dL_ds[part][0],
+        None, needs_loss=True, part=part,
     )  # fmt: skip
 
 
@@ -205,8 +212,10 @@ def _named(record: Quantity, problem: Problem) -> Quantity:
         return record._replace(symbol=f"∂L_t/∂{first}_t")
     if record.name not in _OF_STATE:
         return record
-    one = problem.depth == 1 and len(problem.cell.parts) == 1
-    return record._replace(symbol=record.symbol.replace("∂h", f"∂{first if one else 's'}"))
+    one, whole = problem.depth == 1 and len(problem.cell.parts) == 1, "s"
+    if "s" in problem.cell.equations.sizes:
+        whole = "S"
+    return record._replace(symbol=record.symbol.replace("∂h", f"∂{first if one else whole}"))
 
 
 def _reason_against(record: Quantity, problem: Problem) -> str | None:
@@ -276,5 +285,7 @@ class Quantities(Mapping[str, Array]):
         if name in other:
             why = _reason_against(other[name], self.problem)
             raise QuantityError(f"'{name}' does not exist here: {why}")
-        hint = did_you_mean(name, {**other, **self.records}) or f"; they are {', '.join(self.records)}"
+        hint = (
+            did_you_mean(name, {**other, **self.records}) or f"; they are {', '.join(self.records)}"
+        )
         raise QuantityError(f"no quantity is called '{name}'{hint}")

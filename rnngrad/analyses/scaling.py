@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from types import MappingProxyType
 
-from rnngrad.arithmetic.arrays import frozen
 import numpy as np
 
 from rnngrad.algebra.expressions import Name, nodes
+from rnngrad.arithmetic.arrays import frozen
 from rnngrad.cells import CELLS
 from rnngrad.core.cells import Cell
 from rnngrad.core.problem import Problem

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from rnngrad.algebra.equations import X
 from rnngrad.analyses.derive import Derivation
 from rnngrad.analyses.quantities import Quantity
 from rnngrad.arithmetic.arrays import Array
@@ -64,8 +65,12 @@ def affordable_paths(problem: Problem) -> bool:
     pairs = problem.steps**2
     if problem.single_rnn:
         return pairs <= HUGE
-    sizes = [layer.weights["W_hh"].size for layer in problem.layers]
-    sizes += [layer.weights["W_xh"].size for layer in problem.layers[1:]]
+    sizes = [
+        layer.own[matrix.parameter].size
+        for at, layer in enumerate(problem.layers)
+        for matrix in problem.cell.step.matrices
+        if at or matrix.source != X
+    ]
     return pairs <= HUGE and pairs * sum(sizes) <= SLOW
 
 

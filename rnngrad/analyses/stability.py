@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from rnngrad.analyses.quantities import Passes
-from rnngrad.core import lyapunov
 from rnngrad.arithmetic.arrays import Array
+from rnngrad.core import lyapunov
 from rnngrad.core.problem import Problem
 
 LN_10 = math.log(10.0)

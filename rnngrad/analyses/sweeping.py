@@ -19,8 +19,8 @@ from rnngrad.analyses.quantities import Passes
 from rnngrad.analyses.scaling import scaled_by
 from rnngrad.analyses.stability import LN_10, growth_rate, regime
 from rnngrad.analyses.sweeping_sizes import finite, gradient_norms, mean_slope
-from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.arithmetic.arrays import Array, frozen, quietly
+from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.core.jacobians import chain_end
 from rnngrad.core.lyapunov import lyapunov
 from rnngrad.core.problem import Problem

@@ -1,13 +1,13 @@
-"""A problem as bytes, for another process or machine: its cell by its equations, other records by name, its arrays, and how it
-is drawn again."""
+"""A problem as bytes, for another process or machine: its cell by its equations, other
+records by name, its arrays, and how it is drawn again."""
 
 from __future__ import annotations
 
 import pickle
 from types import MappingProxyType
 
-from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.arithmetic.arrays import Array, frozen
+from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.core.losses import LOSSES
 from rnngrad.core.outputs import OUTPUTS
 from rnngrad.core.problem import Problem
@@ -23,7 +23,14 @@ def packed(problem: Problem) -> bytes:
     )
     arrays = (problem.x, problem.h_0, problem.targets, problem.loss_weights)
     trained = problem.trained and problem.trained._replace(keys=dict(problem.trained.keys))
-    others = (problem.cell, dict(problem.starts), problem.seed, problem.draw, problem.lengthen, trained)
+    others = (
+        problem.cell,
+        dict(problem.starts),
+        problem.seed,
+        problem.draw,
+        problem.lengthen,
+        trained,
+    )
     return pickle.dumps((names, dict(problem.weights), arrays, others), protocol=5)
 
 

@@ -4,9 +4,9 @@ Beyond their range every place holds the float (which functions are taken of) an
 exponent of its own:
 
     f(a), f'(a)      from their logarithms where floats underflow; f(a) = a f'(0) for a tiny a
-    u + v            where u = f(a) only tends to a limit, as tanh(a) to 1: v + limit first, in floats,
-                     and then what f(a) lacks, as 2e⁻²ᵃ/(1 + e⁻²ᵃ). So h − tanh(a) keeps its digits
-                     though both are 1 in floats
+    u + v            where u = f(a) only tends to a limit, as tanh(a) to 1: v + limit first, in
+                     floats, and then what f(a) lacks, as 2e⁻²ᵃ/(1 + e⁻²ᵃ). So h − tanh(a) keeps
+                     its digits though both are 1 in floats
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ Functions = Mapping[str, Activation]
 Instructions = Sequence[tuple[Any, ...]]
 
 
-def run(instructions: Instructions, given: Callable[[str], Numbers], functions: Functions) -> list[Numbers]:
+def run(
+    instructions: Instructions, given: Callable[[str], Numbers], functions: Functions
+) -> list[Numbers]:
     """The value of every place, in real or complex floats; ``given`` has those of names."""
     values: list[Numbers] = []
     for op, *arguments in instructions:

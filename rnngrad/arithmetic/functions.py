@@ -26,7 +26,8 @@ class Activation(NamedTuple):
 
     ``f`` takes real or complex arrays and is analytic where ``analytic`` says so; ``slope`` is f'
     of real arrays; ``log2_slope`` its log2, −inf for an exact zero; ``steepest`` is sup |f'|.
-    ``formula`` writes f(a), ``slope_formula`` f'(a). ``log2`` is log2 f(a) where f is positive and
+    ``formula`` writes f(a), ``slope_formula`` f'(a); ``by_value`` f' by v = f(a), as it is written
+    where v has a name (never computed so). ``log2`` is log2 f(a) where f is positive and
     can leave the range of floats. ``tends`` are the values that f only tends to for a → −∞ and
     a → ∞, with log2 |limit − f(a)| as a function of a: there a difference would cancel. ``kinks``
     are where f has no slope. ``hidden``: whether it is offered as an ``activation``.
@@ -44,6 +45,7 @@ class Activation(NamedTuple):
     tends: Mapping[float, Callable[[Array], Array]] = MappingProxyType({})
     kinks: tuple[float, ...] = ()
     hidden: bool = True
+    by_value: str = ""
 
 
 def sigmoid(a: Numbers) -> Numbers:
@@ -140,7 +142,9 @@ def _log2_of(slope: Callable[[Array], Array]) -> Callable[[Array], Array]:
     return log2
 
 
-def _piece(low: float, below: float, between: float, high: float, above: float) -> Callable[[Array], Array]:
+def _piece(
+    low: float, below: float, between: float, high: float, above: float
+) -> Callable[[Array], Array]:
     """A slope that is constant on either side of two kinks; at a kink that of the left side."""
 
     def slope(a: Array) -> Array:
@@ -183,7 +187,9 @@ def expm1(z: Numbers) -> Numbers:
     if not np.iscomplexobj(z):
         return np.asarray(np.expm1(z))
     x, y = z.real, z.imag
-    return np.asarray(np.expm1(x) * np.cos(y) - 2.0 * np.sin(0.5 * y) ** 2 + 1j * np.exp(x) * np.sin(y))
+    return np.asarray(
+        np.expm1(x) * np.cos(y) - 2.0 * np.sin(0.5 * y) ** 2 + 1j * np.exp(x) * np.sin(y)
+    )
 
 
 def _elu(a: Numbers) -> Numbers:
@@ -202,6 +208,11 @@ def _selu(a: Numbers) -> Numbers:
 
 def _selu_slope(a: Array) -> Array:
     return np.where(a <= 0, SELU_SCALE * SELU_ALPHA * np.exp(np.minimum(a, 0.0)), SELU_SCALE)
+
+
+def _selu_log2_slope(a: Array) -> Array:
+    below = np.log2(SELU_ALPHA) + LOG2_E * np.minimum(a, 0.0)
+    return np.asarray(np.log2(SELU_SCALE) + np.where(a <= 0, below, 0.0))
 
 
 def _silu(a: Numbers) -> Numbers:
@@ -262,11 +273,13 @@ def _exp_log2(a: Array) -> Array:
 _RECORDS = (
     Activation("sigmoid", sigmoid, sigmoid_slope, _log2_sigmoid_slope, 0.25, True,
                "1/(1 + exp(−a))", "σ(a)·(1 − σ(a))", log2_sigmoid,
-               MappingProxyType({0.0: log2_sigmoid, 1.0: lambda a: log2_sigmoid(-a)})),
+               MappingProxyType({0.0: log2_sigmoid, 1.0: lambda a: log2_sigmoid(-a)}),
+               by_value="v ∘ (1 − v)"),
     Activation("tanh", np.tanh, tanh_slope, _log2_tanh_slope, 1.0, True,
                "tanh(a)", "1 − tanh(a)²", None,
                MappingProxyType({-1.0: lambda a: 1.0 + log2_sigmoid(2.0 * a),
-                                 1.0: lambda a: 1.0 + log2_sigmoid(-2.0 * a)})),
+                                 1.0: lambda a: 1.0 + log2_sigmoid(-2.0 * a)}),
+               by_value="1 − v^2"),
     Activation("relu", relu, relu_slope, _log2_relu_slope, 1.0, False,
                "max(0, a)", "1 where a > 0, else 0", kinks=(0.0,)),
     Activation("identity", _identity, _one, _zero, 1.0, True,
@@ -280,7 +293,7 @@ _RECORDS = (
     Activation("elu", _elu, _elu_slope, lambda a: LOG2_E * np.minimum(a, 0.0), 1.0, True,
                "a where a > 0, else exp(a) − 1", "1 where a > 0, else exp(a)"),
     Activation("selu", _selu, _selu_slope,
-               lambda a: np.log2(SELU_SCALE) + np.where(a <= 0, np.log2(SELU_ALPHA) + LOG2_E * a, 0.0),
+               _selu_log2_slope,
                SELU_SCALE * SELU_ALPHA, False,
                "1.0507·a where a > 0, else 1.7581·(exp(a) − 1)",
                "1.0507 where a > 0, else 1.7581·exp(a)", kinks=(0.0,)),
@@ -298,7 +311,7 @@ _RECORDS = (
                _log2_of(_piece(-1.0, 0.0, 1.0, 1.0, 0.0)), 1.0, False,
                "a, kept between −1 and 1", "1 where −1 < a < 1, else 0", kinks=(-1.0, 1.0)),
     Activation("exp", np.exp, np.exp, _exp_log2, np.inf, True, "exp(a)", "exp(a)", _exp_log2,
-               MappingProxyType({0.0: _exp_log2}), hidden=False),
+               MappingProxyType({0.0: _exp_log2}), hidden=False, by_value="v"),
     Activation("log", np.log, np.reciprocal, _log2_of(np.reciprocal), np.inf, True,
                "ln(a)", "1/a", hidden=False),
     Activation("sqrt", np.sqrt, _sqrt_slope, _log2_of(_sqrt_slope), np.inf, True,

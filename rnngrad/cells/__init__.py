@@ -1,15 +1,16 @@
 """The cells that come with rnngrad: one data file each, read when it is asked for.
 
-    title, source, note     what it is, the paper, and which version of it this is
-    cell                    name, state, equations, shapes, recurrent: as a spec's ``cell:``
-    start                   initialisers of parameters where the paper prescribes them
-    gates, blocks, shown    rnn, gru and lstm: blocks of rows, and how the equations are printed
+title, source, note     what it is, the paper, and which version of it this is
+cell                    name, state, equations, shapes, recurrent: as a spec's ``cell:``
+start                   initialisers of parameters where the paper prescribes them
+sizes                   by letter, where the paper fixes one
+gates, blocks, shown    rnn, gru and lstm: blocks of rows, and how the equations are printed
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -20,8 +21,10 @@ from rnngrad.algebra.equations import read_cell
 from rnngrad.core.cells import Cell
 
 FOLDER = Path(__file__).parent
-NAMES: tuple[str, ...] = ("rnn", "gru", "lstm") + tuple(
-    sorted(path.stem for path in FOLDER.glob("*.yaml") if path.stem not in ("rnn", "gru", "lstm"))
+_FIRST = ("rnn", "gru", "lstm")
+NAMES: tuple[str, ...] = (
+    *_FIRST,
+    *sorted({path.stem for path in FOLDER.glob("*.yaml")} - {*_FIRST}),
 )
 """The oldest first, the others by name."""
 
@@ -35,9 +38,10 @@ class Shipped(NamedTuple):
     note: str
     mapping: Mapping[str, Any]
     start: Mapping[str, Any]
+    sizes: Mapping[str, int]
 
 
-@lru_cache(maxsize=None)
+@cache
 def shipped(name: str) -> Shipped:
     """One of ``NAMES``, with its source."""
     text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
@@ -45,6 +49,7 @@ def shipped(name: str) -> Shipped:
     mapping = data["cell"]
     cell = Cell(
         equations_of(mapping),
+        made_by=(_shipped_cell, (name,)),
         blocks={n: tuple(parts) for n, parts in data.get("blocks", {}).items()},
         gates=tuple(data.get("gates", ())),
         activation=data.get("activation", "tanh"),
@@ -52,7 +57,9 @@ def shipped(name: str) -> Shipped:
         shown=tuple(data.get("shown", ())),
     )
     start = MappingProxyType(data.get("start", {}))
-    return Shipped(cell, data["title"], data["source"], data.get("note", ""), mapping, start)
+    sizes = MappingProxyType(data.get("sizes", {}))
+    note = data.get("note", "")
+    return Shipped(cell, data["title"], data["source"], note, mapping, start, sizes)
 
 
 def equations_of(mapping: Mapping[str, Any]) -> Any:
@@ -63,6 +70,25 @@ def equations_of(mapping: Mapping[str, Any]) -> Any:
         mapping.get("state", ("h",)),
         mapping.get("shapes"),
         mapping.get("recurrent"),
+    )
+
+
+def _shipped_cell(name: str) -> Cell:
+    return shipped(name).cell
+
+
+@lru_cache(maxsize=64)
+def own_cell(
+    name: str,
+    equations: tuple[str, ...],
+    state: tuple[str, ...] = ("h",),
+    shapes: tuple[tuple[str, tuple[str, ...]], ...] = (),
+    recurrent: tuple[str, ...] | None = None,
+) -> Cell:
+    """A cell of the user's, one and the same for the same equations. Raises CellMistakes."""
+    given = (name, equations, state, shapes, recurrent)
+    return Cell(
+        read_cell(name, equations, state, dict(shapes), recurrent), made_by=(own_cell, given)
     )
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from rnngrad.cli import boundary
+from rnngrad.cli.cells import cells
 from rnngrad.cli.check import check
 from rnngrad.cli.derive import derive
 from rnngrad.cli.front_door import Command
@@ -28,7 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS: Mapping[str, Command] = MappingProxyType(
-    {command.__name__: command for command in (derive, check, sweep, init, schema)}
+    {command.__name__: command for command in (derive, check, sweep, init, cells, schema)}
 )
 """name -> command, in the order of the help: the one place to add a command."""
 

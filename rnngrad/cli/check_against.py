@@ -12,11 +12,11 @@ import numpy as np
 from rnngrad.analyses.checking.against import METHOD, check_arrays, names_that_do_not_exist
 from rnngrad.analyses.checking.comparing import relative_tolerance
 from rnngrad.analyses.checking.verdicts import Checked, Verdict, worst
+from rnngrad.arithmetic.arrays import Numbers, quietly
 from rnngrad.cli.boundary import say
 from rnngrad.cli.check_options import CheckOptions, is_function
 from rnngrad.cli.separate import FaultError
 from rnngrad.cli.student import NoArray, Returned, Student
-from rnngrad.arithmetic.arrays import Numbers, frozen, quietly
 from rnngrad.core.given import given
 from rnngrad.core.problem import Problem
 from rnngrad.errors import SpecError, UsageError
@@ -201,8 +201,8 @@ def _judged(
         say(f"note: {student.name} changes its inputs: {', '.join(changed)}")
     for part, start in problem.starts.items():
         if start.any() and f"{part}_0" not in student.takes:
-            name = f"{part}_0"
-            say(f"note: {student.name} has no parameter {name}, and {name} of {problem.name} is not 0")
+            name, net = f"{part}_0", problem.name
+            say(f"note: {student.name} has no parameter {name}, and {name} of {net} is not 0")
     _refuse_names(student, problem, arrays)
     return check_arrays(problem, arrays, rtol=options.rtol)
 

@@ -25,8 +25,12 @@ def init(
         typer.Argument(metavar="MODEL", help="A trained model's file: .safetensors, .h5, .onnx."),
     ] = None,
     layer: Annotated[
-        str | None,
-        typer.Option("--layer", metavar="KEY", help="Which recurrent net of the file."),
+        list[str] | None,
+        typer.Option(
+            "--layer",
+            metavar="KEY",
+            help="Which recurrent net of the file. Several times: a stack, lowest first.",
+        ),
     ] = None,
     direction: Annotated[
         str | None,
@@ -38,6 +42,10 @@ def init(
         str | None,
         typer.Option("--layout", metavar="LAYOUT", help="torch, keras or onnx, if it is not told."),
     ] = None,
+    cell: Annotated[
+        str | None,
+        typer.Option("--cell", metavar="NAME", help="A spec of that cell; see rnngrad cells."),
+    ] = None,
     function: Annotated[
         str | None,
         typer.Option(
@@ -48,7 +56,7 @@ def init(
     force: options.Force = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Write a commented starter spec, for a trained model's file or to fill in.
+    """Write a commented starter spec, for a trained model's file, of a cell, or to fill in.
 
     With MODEL: list the recurrent nets of the file, and write the spec of one of them. The
     first line points an editor at the schema. With --function SPEC: write the Python function
@@ -58,13 +66,15 @@ def init(
     from rnngrad.errors import UsageError
 
     if function is not None:
-        if model is not None or layer or direction or layout:
+        if model is not None or layer or direction or layout or cell:
             raise UsageError("--function needs SPEC alone, no MODEL and none of its options")
         check_writable(output, force, function)
         write_text([_function_of(function, output)], output)
         return 0
     check_writable(output, force, "" if model is None else str(model))
-    if model is None:
+    if cell is not None:
+        text = _of_cell(cell, [model, layer, direction, layout])
+    elif model is None:
         if layer or direction or layout:
             raise UsageError("--layer, --direction and --layout need MODEL, a trained model's file")
         text = _plain_starter()
@@ -100,9 +110,19 @@ def _plain_starter() -> str:
     return (files("rnngrad.spec") / STARTER).read_text(encoding="utf-8")
 
 
+def _of_cell(cell: str, others: Sequence[object]) -> str:
+    from rnngrad.cli.cells import checked
+    from rnngrad.errors import UsageError
+    from rnngrad.spec.cell_starter import starter
+
+    if any(other is not None for other in others):
+        raise UsageError("--cell writes a spec with weights to draw; it goes with no MODEL")
+    return starter(checked(cell))
+
+
 def _of_model(
     model: Path,
-    layer: str | None,
+    layer: Sequence[str] | None,
     direction: str | None,
     layout: str | None,
     output: Path | None,
@@ -127,17 +147,18 @@ def _of_model(
 
 
 def _chosen(
-    contents: Contents, layer: str | None, direction: str | None, listing: Sequence[str]
+    contents: Contents, layer: Sequence[str] | None, direction: str | None, listing: Sequence[str]
 ) -> Found:
     """The net that is asked for; UsageError with the list where there are several to choose."""
     from rnngrad.errors import UsageError
     from rnngrad.spec.weights import choose
 
     keys = list(dict.fromkeys(net.key for net in contents.recurrent))
-    if layer is None and len(keys) > 1:
-        words = f"{contents.name} holds {len(keys)} recurrent nets; choose one with --layer KEY"
+    if not layer and len(keys) > 1:
+        ask = "choose one with --layer KEY, or several for a stack"
+        words = f"{contents.name} holds {len(keys)} recurrent nets; {ask}"
         raise UsageError("\n".join([f"{words}:", *listing]))
-    return choose(contents, layer, direction)
+    return choose(contents, layer or None, direction)
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:

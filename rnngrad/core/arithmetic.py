@@ -20,8 +20,8 @@ Entries: TypeAlias = Any
 
 class Arithmetic(NamedTuple):
     """``wide``: whether it goes beyond floats. ``matrix`` prepares W for ``multiply(rows, W)`` =
-    rows · W, (n, ·); ``join`` puts parts side by side along the last axis; ``nothing(like, n)`` is 0 in
-    n columns beside the rows of another."""
+    rows · W, (n, ·); ``join`` puts parts side by side along the last axis; ``nothing(like, n)`` is
+    0 in n columns beside the rows of another."""
 
     wide: bool
     matrix: Callable[[Array], Any]

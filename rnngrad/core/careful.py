@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rnngrad.arithmetic.arrays import Array, Integers
+from rnngrad.arithmetic.scaled import LN_2, Scaled, normal, scaled
 from rnngrad.core.linear import LinearNet
 from rnngrad.core.nested import nested, scattered, volumes
-from rnngrad.arithmetic.scaled import LN_2, Scaled, normal, scaled
 from rnngrad.core.stages import Stages, missing_ranks, sizes_of
 from rnngrad.core.telling import heard
 

@@ -8,16 +8,15 @@ equations speak of the blocks, files and results of the whole. Nothing here know
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-
 import numpy as np
 
-from rnngrad.algebra.equations import X, Equations
+from rnngrad.algebra.equations import Equations, X
 from rnngrad.algebra.expressions import Node
 from rnngrad.algebra.functions import WRITTEN
 from rnngrad.algebra.steps import Matrix, Step, before, key_of, names_in, step_of
@@ -48,8 +47,9 @@ class Cell:
 
     ``blocks`` maps a parameter as files and results have it to those of the equations whose rows it
     holds, in order (a parameter that is not there is one of the equations itself). ``gates`` names
-    the blocks of rows. ``activation`` is None where the spec chooses σ (rnn). ``own``: a cell of the
-    user's; ``shown`` how its equations are printed where not as they are.
+    the blocks of rows. ``activation`` is None where the spec chooses σ (rnn). ``own``: a cell of
+    the user's; ``shown`` how its equations are printed where not as they are. ``made_by`` is the
+    function, and what it is called with, that gives the cell in another process.
     """
 
     equations: Equations
@@ -58,10 +58,14 @@ class Cell:
     activation: str | None = "tanh"
     own: bool = True
     shown: tuple[str, ...] = ()
+    made_by: tuple[Callable[..., Cell], tuple[Any, ...]] | None = None
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Without what follows from the equations: it is cheap, and some of it is no data."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+    def __reduce__(self) -> tuple[Callable[..., Cell], tuple[Any, ...]]:
+        """By what made it: a pickled cell is small, and the same object in one process."""
+        if self.made_by is not None:
+            return self.made_by
+        blocks = dict(self.blocks)
+        return Cell, (self.equations, blocks, self.gates, self.activation, self.own, self.shown)
 
     @property
     def name(self) -> str:
@@ -90,7 +94,10 @@ class Cell:
                 rows = (f"{count}{letters[0]}" if count > 1 else letters[0],) if letters else ()
                 shapes[whole] = (*rows, *letters[1:])
         order = sorted(shapes, key=lambda name: name[0] == "b")
-        listed = [*(n for n in self.blocks if n in shapes), *(n for n in order if n not in self.blocks)]
+        listed = [
+            *(n for n in self.blocks if n in shapes),
+            *(n for n in order if n not in self.blocks),
+        ]
         return MappingProxyType({name: shapes[name] for name in listed})
 
     @property
@@ -127,7 +134,9 @@ class Cell:
             if through or reached & set(map(key_of, names_in(one.rest))):
                 reached.add(one.key)
         vectors = [
-            use.parameter for use in self.step.uses if reached & set(map(key_of, names_in(use.factor)))
+            use.parameter
+            for use in self.step.uses
+            if reached & set(map(key_of, names_in(use.factor)))
         ]
         return tuple(dict.fromkeys(matrices or vectors))
 
@@ -175,7 +184,7 @@ class Cell:
             if not one.matrices and one.rest is not None
         }
 
-    @property
+    @cached_property
     def given(self) -> frozenset[str]:
         """The keys that a trace holds."""
         parts = self.parts
@@ -260,17 +269,20 @@ def stacked(cell: Cell, count: int) -> dict[str, Shape]:
     """
     if count == 1:
         return dict(cell.parameters)
-    tied = cell.input_letter == cell.letters[0]
     return {
-        f"{name}.{at}": tuple(_of_layer(letter, at, cell.letters[0], tied) for letter in shape)
+        f"{name}.{at}": tuple(letter_in(cell, letter, at, count) for letter in shape)
         for at in range(count)
         for name, shape in cell.parameters.items()
     }
 
 
-def _of_layer(letter: str, at: int, top: str, tied: bool) -> str:
+def letter_in(cell: Cell, letter: str, at: int, count: int) -> str:
+    """A letter of a cell as layer ``at`` of ``count`` has it."""
+    if count == 1:
+        return letter
+    top = cell.letters[0]
     if letter == "I":
-        return f"{top}.{at - 1}" if at else "I"
-    if tied and multiple(letter)[1] == top:
+        return letter_in(cell, top, at - 1, count) if at else "I"
+    if cell.input_letter == top == multiple(letter)[1]:
         return letter  # x and the first part of the state are of one size: so are all layers
     return f"{letter}.{at}"

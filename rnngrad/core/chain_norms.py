@@ -20,10 +20,10 @@ from __future__ import annotations
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array, Integers
+from rnngrad.arithmetic.scaled import LOG10_2, Scaled, log10_spectral_norms, scaled
 from rnngrad.core.compression import compressed
 from rnngrad.core.products import products
 from rnngrad.core.pushes import NARROW
-from rnngrad.arithmetic.scaled import LOG10_2, Scaled, log10_spectral_norms, scaled
 from rnngrad.core.spectral_norms import ln_largest
 from rnngrad.core.telling import heard
 

@@ -34,6 +34,7 @@ from rnngrad.core.chunk_plans import (
     Plan,
     Recurrence,
     State,
+    Step,
     planned,
     product,
     steps_to_merge,
@@ -85,6 +86,7 @@ class _Chunks:
         )
         self.M_T, self.size_of_M = np.ascontiguousarray(r.M_T), np.abs(r.M_T)
         self.times = product(r.M_T)
+        self.room: tuple[Array, State, Step] | None = None
         self.start = tuple(_zeros(plan.chunks, part.shape[2:]) for part in self.parts)
         for start, rows in zip(self.start, r.parts, strict=True):
             start[0] = rows[plan.probed - 1]
@@ -140,10 +142,15 @@ class _Chunks:
         )
 
     def _after(self, j: int, p: Array, s: State) -> State:
-        """φ_{j+1}(p, s)"""
-        s = tuple(map(np.copy, s))
-        self.prepare(p.copy(), s)(*(array[:, j + 1] for array in self.given))
-        return s
+        """φ_{j+1}(p, s), in room that is made once."""
+        if self.room is None:
+            room = np.empty_like(p), tuple(map(np.empty_like, s))
+            self.room = (*room, self.prepare(*room))
+        p_now, now, step = self.room
+        for room, part in zip((p_now, *now), (p, *s), strict=True):
+            room[...] = part
+        step(*(array[:, j + 1] for array in self.given))
+        return tuple(map(np.copy, now))
 
 
 def _cut(array: Array, plan: Plan) -> Array:

@@ -17,12 +17,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rnngrad.core.arithmetic import FLOATS
 from rnngrad.arithmetic.arrays import Array, Numbers
+from rnngrad.arithmetic.scaled import Scaled
+from rnngrad.core.arithmetic import FLOATS
 from rnngrad.core.linear import LinearNet, stacked_matrix
 from rnngrad.core.living import living
 from rnngrad.core.nested import after, scattered, volumes
-from rnngrad.arithmetic.scaled import Scaled
 
 Sure = Callable[[Array, Array], npt.NDArray[np.bool_]]
 
@@ -76,7 +76,10 @@ def with_the_dead(net: LinearNet, steps: int, sure: Sure) -> Array | None:
 
 def _seconds(net: LinearNet, steps: int, digits: int) -> float:
     """About how long two runs take: microseconds for a multiplication, measured on one machine."""
-    size, rows = net.size, sum(one.width(m.target) for one in net.layers for m in one.cell.step.matrices)//2
+    size, rows = (
+        net.size,
+        sum(one.width(m.target) for one in net.layers for m in one.cell.step.matrices) // 2,
+    )
     return 2e-6 * (steps * size * size * (size + rows)) * (0.3 + math.pow(digits / 200.0, 1.5))
 
 
@@ -91,7 +94,9 @@ def _decimal(net: LinearNet) -> LinearNet:
     layers = tuple(
         one._replace(
             terms=tuple(_of_scaled(term) for term in one.terms),
-            forth=tuple(_of_floats(stacked_matrix(one.layer.own, group).T) for group in one.cell.groups),
+            forth=tuple(
+                _of_floats(stacked_matrix(one.layer.own, group).T) for group in one.cell.groups
+            ),
         )
         for one in net.layers
     )

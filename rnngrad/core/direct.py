@@ -10,9 +10,9 @@ import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.arithmetic.evaluation import SMALLEST_SURE
+from rnngrad.arithmetic.scaled import Scaled, bands, scaled, times
 from rnngrad.core.outputs import scaled_gap
 from rnngrad.core.problem import Problem
-from rnngrad.arithmetic.scaled import Scaled, bands, scaled, times
 from rnngrad.core.traces import BackwardTrace, ForwardTrace
 
 

@@ -11,11 +11,10 @@ from rnngrad.algebra.equations import X
 from rnngrad.algebra.steps import Matrix, before
 from rnngrad.arithmetic.arrays import Array, Numbers, quietly, weighted
 from rnngrad.arithmetic.evaluation import run
-from rnngrad.core.gated_passes import walks_of
-from rnngrad.core.gated_records import Start
 from rnngrad.core.problem import Layer, Problem
 from rnngrad.core.rnn_passes import run_forward
 from rnngrad.core.traces import ForwardTrace, LayerTrace
+from rnngrad.core.walks import walks_of
 
 ALL_FLOAT64 = [np.dtype(np.float64)] * 5
 
@@ -36,7 +35,7 @@ def forward_within(problem: Problem) -> ForwardTrace:
     if problem.single_rnn:
         a, h = _states(problem)
         key, part = problem.cell.step.stored[0], problem.cell.parts[0]
-        layers = (LayerTrace(problem.x, {part: h}, {key: a}),)
+        layers: tuple[LayerTrace, ...] = (LayerTrace(problem.x, {part: h}, {key: a}),)
     else:
         layers = _layers(problem)
         h = layers[-1].h
@@ -72,12 +71,11 @@ def _layers(problem: Problem) -> tuple[LayerTrace, ...]:
 
 
 def _layer(problem: Problem, layer: Layer, x: Numbers) -> LayerTrace:
-    """With as few calls as ``core.gated_passes`` needs, or step by step."""
+    """With as few calls as ``core.walks`` needs, or step by step."""
     starts = starts_of(problem, layer)
-    walks = walks_of(problem.cell)
     arrays = (x, *layer.weights.values(), *starts.values())
-    if walks is not None and not any(map(np.iscomplexobj, arrays)):
-        found = walks.forward(layer.weights, x, Start(starts["h"], starts.get("c")))
+    if not any(map(np.iscomplexobj, arrays)):
+        found = walks_of(problem).forward.run(layer, starts, x)
         if found is not None:
             return found
     return step_by_step(problem, layer, x)

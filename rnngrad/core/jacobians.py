@@ -1,7 +1,8 @@
 """Products of one-step Jacobians ∂s_t/∂s_{t−1}, for rnn diag(σ'(a_t)) W_hh, in log space.
 
-Rows are pulled back through the steps, row · J_T · J_{T−1} ⋯ J_{k+1}, as ``arithmetic.scaled`` numbers:
-nothing under- or overflows at any T, and a part that is small now is still there when it matters.
+Rows are pulled back through the steps, row · J_T · J_{T−1} ⋯ J_{k+1}, as numbers of
+``arithmetic.scaled``: nothing under- or overflows at any T, and a part that is small now is still
+there when it matters.
 """
 
 from __future__ import annotations
@@ -11,17 +12,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.core.arithmetic import FLOATS, SCALED
 from rnngrad.arithmetic.arrays import Array, Integers, quietly
+from rnngrad.arithmetic.evaluation import scaled_slope
+from rnngrad.arithmetic.scaled import Scaled, log10_lengths, log10_spectral_norms, scaled
+from rnngrad.core.arithmetic import FLOATS, SCALED
 from rnngrad.core.chain_norms import log10_norms
 from rnngrad.core.linear import Rows, linear_net
 from rnngrad.core.linear_chain import Aligned, aligned_chain
-from rnngrad.arithmetic.evaluation import scaled_slope
 from rnngrad.core.path_norms import log10_path_norms
 from rnngrad.core.problem import Problem
 from rnngrad.core.products import products, sizes_of
 from rnngrad.core.rnn_passes import sure_slopes
-from rnngrad.arithmetic.scaled import Scaled, log10_lengths, log10_spectral_norms, scaled
 from rnngrad.core.telling import heard
 from rnngrad.core.traces import ForwardTrace
 
@@ -141,8 +142,8 @@ class _Norms:
 class PulledBack(NamedTuple):
     """What reaches step k: row i of ``at_s`` is ∂L_t/∂s_k for t = ``steps[i]``, largest t first.
 
-    ``at`` is what the same rows are at what the graph of step k keeps, layer by layer: for rnn ``a.h`` is
-    ∂L_t/∂a_k = ∂L_t/∂h_k ∘ σ'(a_k). None for k = 0.
+    ``at`` is what the same rows are at what the graph of step k keeps, layer by layer: for rnn
+    ``a.h`` is ∂L_t/∂a_k = ∂L_t/∂h_k ∘ σ'(a_k). None for k = 0.
     """
 
     k: int

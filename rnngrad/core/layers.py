@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from rnngrad.algebra.derivatives import is_one
 from rnngrad.algebra.equations import X
 from rnngrad.algebra.steps import before
 from rnngrad.algebra.tape import tape_of
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.arithmetic import FLOATS
-from rnngrad.core.gated_passes import walks_of
-from rnngrad.core.gated_records import safe
-from rnngrad.core.linear import linear_layer, pull_layer
+from rnngrad.core.cells import Cell
+from rnngrad.core.linear import linear_layer, pull_layer, stacked_matrix
 from rnngrad.core.problem import Layer, Problem
 from rnngrad.core.terms import evaluated, terms_of
 from rnngrad.core.traces import Back, BackwardTrace, ForwardTrace, LayerTrace
+from rnngrad.core.walks import walks_of
 
 
 def through_layers(
@@ -53,11 +54,11 @@ def through_layers(
 def to_x(problem: Problem, layer: Layer, share: LayerTrace, walk: Back) -> Array:
     """∂L/∂x_t of a layer by way of all that x_t enters, (T, I)."""
     cell = problem.cell
-    total = np.zeros(share.x.shape)
+    total: Array = np.zeros(share.x.shape)
     place = cell.by_source.get(X)
     if place is not None:
-        group = cell.groups[place]
-        total = walk.joined(group.targets).dot(_stacked(problem, layer, place))
+        order, rows = walk.joined(cell.groups[place].targets)
+        total = rows.dot(stacked_matrix(layer.own, cell.groups[place], order))
     direct = [(target, i) for target in cell.step.kept for s, i in cell.by_target[target] if s == X]
     if direct:
         terms = terms_of(problem, layer, share)
@@ -66,25 +67,56 @@ def to_x(problem: Problem, layer: Layer, share: LayerTrace, walk: Back) -> Array
     return total
 
 
-def _stacked(problem: Problem, layer: Layer, place: int) -> Array:
-    """The matrices of a group, as they lie in the layer's weights where they do."""
-    from rnngrad.core.linear import stacked_matrix
-
-    group = problem.cell.groups[place]
-    for whole, names in problem.cell.blocks.items():
-        if names == tuple(m.parameter for m in group.matrices):
-            return layer.weights[whole]
-    return stacked_matrix(layer.own, group)
-
-
 def _walk(problem: Problem, layer: Layer, share: LayerTrace, direct: Array) -> Back:
     """One layer from the last step with a loss back, so that what overflows after it cannot spoil
-    it; with as few calls as ``core.gated_passes`` needs, or step by step."""
+    it; with as few calls as ``core.walks`` needs, or step by step."""
     last = problem.last_step_with_loss
-    walks = walks_of(problem.cell)
-    if walks is not None and safe(share.values, last, problem.cell.name):
-        return walks.back(share, layer.weights["W_hh"], direct, last)
-    return step_by_step(problem, layer, share, direct, last)
+    found = walks_of(problem).back.run(layer, share, direct, last)
+    if found is None:
+        return step_by_step(problem, layer, share, direct, last)
+    return found._replace(at=_At(problem, layer, share, found, direct))
+
+
+class _At(Mapping[str, Array]):
+    """∂L/∂ of all that the graph of the cell keeps: as the walk has it, or added up from that when
+    it is asked for."""
+
+    def __init__(
+        self, problem: Problem, layer: Layer, share: LayerTrace, walk: Back, direct: Array
+    ) -> None:
+        self.problem, self.layer, self.share, self.walk = problem, layer, share, walk
+        self.direct, self.found = direct, dict(walk.at)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.problem.cell.step.kept)
+
+    def __len__(self) -> int:
+        return len(self.problem.cell.step.kept)
+
+    def __getitem__(self, key: str) -> Array:
+        if key not in self.found:
+            self.found[key] = self._total(key)
+        return self.found[key]
+
+    def _total(self, key: str) -> Array:
+        cell, layer, last = self.problem.cell, self.layer, self.problem.last_step_with_loss
+        if key not in cell.step.kept:
+            raise KeyError(key)
+        total: Array = np.zeros((len(self.direct), layer.sizes[cell.step.sizes[key]]))
+        if key in cell.parts:
+            total += self.walk.states[key][1:]
+        if key == cell.parts[0]:
+            total[:last] += self.direct[:last]
+        if key in cell.by_source:
+            group = cell.groups[cell.by_source[key]]
+            rows = np.concatenate([self[target] for target in group.targets], axis=1)
+            total[:last] += rows[:last].dot(stacked_matrix(layer.own, group))
+        edges = [one for one in cell.step.diagonals if one.source == key]
+        tape = tape_of([one.factor for one in edges], cell.given, cell.defined)
+        values = evaluated(self.problem, layer, self.share, tape, [total.shape[1]] * len(edges))
+        for one, value in zip(edges, values, strict=True):
+            total[:last] += self[one.target][:last] * value[:last]
+        return total
 
 
 def step_by_step(
@@ -125,26 +157,30 @@ def layer_gradients(
 
     Σ_t ∂L/∂target_t ⊗ source_t of a matrix,  Σ_t ∂L/∂target_t ∘ factor_t of a vector.
     """
-    cell = problem.cell
-    own = {name: np.zeros(np.shape(layer.own[name])) for name in cell.equations.parameters}
+    cell, own = problem.cell, dict[str, Array]()
+
+    def add(name: str, more: Array) -> None:
+        own[name] = own[name] + more if name in own else more
+
     for group in cell.groups:
         source = source_values(problem, layer, share, group.source)[:last]
-        product, start = walk.joined(group.targets)[:last].T.dot(source), 0
-        for matrix in group.matrices:
-            stop = start + layer.sizes[cell.step.sizes[matrix.target]]
-            block = product[start:stop]
-            block = block.T if matrix.transposed else block
-            if matrix.sign < 0:
-                own[matrix.parameter] -= block
-            else:
-                own[matrix.parameter] += block
+        order, rows = walk.joined(group.targets)
+        product, blocks, start = rows[:last].T.dot(source), dict[str, Array](), 0
+        for target in order:
+            stop = start + layer.sizes[cell.step.sizes[target]]
+            blocks[target] = product[start:stop]
             start = stop
-    for name, total in _vectors(problem, layer, share, walk, last).items():
-        own[name] += total
+        for matrix in group.matrices:
+            block = blocks[matrix.target]
+            block = block.T if matrix.transposed else block
+            add(matrix.parameter, -block if matrix.sign < 0 else block)
+    for name, total in _vectors(problem, layer, share, walk, last):
+        add(name, total)
     whole = {}
     for name in cell.parameters:
-        parts = cell.blocks.get(name)
-        whole[name] = own[name] if parts is None else np.concatenate([own[p] for p in parts])
+        parts = cell.blocks.get(name, (name,))
+        found = [own[p] if p in own else np.zeros(np.shape(layer.own[p])) for p in parts]
+        whole[name] = found[0] if len(found) == 1 else np.concatenate(found)
     return whole
 
 
@@ -154,23 +190,48 @@ def source_values(problem: Problem, layer: Layer, share: LayerTrace, key: str) -
     if key in cell.given:
         return np.asarray(share.given(key))
     tape = tape_of([cell.defined[key]], cell.given, cell.defined)
-    return np.asarray(evaluated(problem, layer, share, tape, [layer.sizes[cell.step.sizes[key]]])[0])
+    return np.asarray(
+        evaluated(problem, layer, share, tape, [layer.sizes[cell.step.sizes[key]]])[0]
+    )
 
 
 def _vectors(
     problem: Problem, layer: Layer, share: LayerTrace, walk: Back, last: int
-) -> Mapping[str, Array]:
-    """The gradients of vectors and scalars."""
-    cell, totals = problem.cell, dict[str, Array]()
-    factors = [use.factor for use in cell.step.uses]
-    tape = tape_of(factors, cell.given, cell.defined)
-    widths = [layer.sizes[cell.step.sizes[use.target]] for use in cell.step.uses]
-    values = evaluated(problem, layer, share, tape, widths) if factors else ()
-    for use, value in zip(cell.step.uses, values, strict=True):
-        total = (walk.at[use.target][:last] * value[:last]).sum(axis=0)
-        total = total if np.ndim(layer.own[use.parameter]) else total.sum()
-        totals[use.parameter] = totals.get(use.parameter, 0.0) + total
-    return totals
+) -> Iterator[tuple[str, Array]]:
+    """The gradients of vectors and scalars, use by use; those of what is added are sums alone."""
+    cell, sums = problem.cell, dict[str, Array]()
+    others = []
+    for use in cell.step.uses:
+        if not is_one(use.factor):
+            others.append(use)
+            continue
+        if use.target not in sums:
+            sums |= _summed(layer, cell, walk, use.target, last)
+        yield use.parameter, _fitting(layer, use.parameter, sums[use.target])
+    if others:
+        tape = tape_of([use.factor for use in others], cell.given, cell.defined)
+        widths = [layer.sizes[cell.step.sizes[use.target]] for use in others]
+        values = evaluated(problem, layer, share, tape, widths)
+        for use, value in zip(others, values, strict=True):
+            total = (walk.at[use.target][:last] * value[:last]).sum(axis=0)
+            yield use.parameter, _fitting(layer, use.parameter, total)
+
+
+def _summed(layer: Layer, cell: Cell, walk: Back, key: str, last: int) -> dict[str, Array]:
+    """Σ_t ∂L/∂key_t, and those of what lies beside it."""
+    for names, rows in walk.wide.values():
+        if key in names:
+            total, found, start = np.add.reduce(rows[:last]), {}, 0
+            for name in names:
+                stop = start + layer.sizes[cell.step.sizes[name]]
+                found[name] = total[start:stop]
+                start = stop
+            return found
+    return {key: np.add.reduce(walk.at[key][:last])}
+
+
+def _fitting(layer: Layer, parameter: str, total: Array) -> Array:
+    return total if np.ndim(layer.own[parameter]) else total.sum()
 
 
 def readout_gradients(problem: Problem, h: Array, dL_da_y: Array) -> dict[str, Array]:

@@ -162,10 +162,12 @@ def push_layer(
     ]
 
 
-def stacked_matrix(own: Mapping[str, Array], group: Group) -> Array:
-    """[±W_1; ±W_2; …]: the matrices of a group, a block of rows each."""
+def stacked_matrix(own: Mapping[str, Array], group: Group, order: Sequence[str] = ()) -> Array:
+    """[±W_1; ±W_2; …]: the matrices of a group, a block of rows each, targets in ``order``."""
     blocks = []
-    for matrix in group.matrices:
+    for matrix in (
+        sorted(group.matrices, key=lambda m: order.index(m.target)) if order else group.matrices
+    ):
         W = own[matrix.parameter]
         W = W.T if matrix.transposed else W
         blocks.append(-W if matrix.sign < 0 else W)

@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.core.arithmetic import FLOATS, SCALED
 from rnngrad.arithmetic.arrays import Array, Integers
+from rnngrad.arithmetic.scaled import Scaled, scaled
+from rnngrad.core.arithmetic import FLOATS, SCALED
 from rnngrad.core.linear import LinearNet, linear_net
 from rnngrad.core.problem import Problem
 from rnngrad.core.pushes import NARROW
-from rnngrad.arithmetic.scaled import Scaled, scaled
 from rnngrad.core.traces import ForwardTrace
 
 FAR = 200

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnngrad.core.arithmetic import FLOATS
 from rnngrad.arithmetic.arrays import Numbers
-from rnngrad.core.linear import LinearNet, stacked_matrix
 from rnngrad.arithmetic.scaled import Scaled, scaled
+from rnngrad.core.arithmetic import FLOATS
+from rnngrad.core.linear import LinearNet, stacked_matrix
 
 PRIME = 2**61 - 1
 
@@ -25,7 +25,10 @@ def living(net: LinearNet, steps: int) -> list[int]:
     layers = tuple(
         one._replace(
             terms=tuple(_residues(term) for term in one.terms),
-            forth=tuple(_residues(scaled(stacked_matrix(one.layer.own, group).T)) for group in one.cell.groups),
+            forth=tuple(
+                _residues(scaled(stacked_matrix(one.layer.own, group).T))
+                for group in one.cell.groups
+            ),
         )
         for one in net.layers
     )

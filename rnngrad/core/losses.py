@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.arithmetic.functions import LOG2_E, log2_sigmoid, sigmoid, softplus
 from rnngrad.arithmetic.arrays import Array, Numbers
-from rnngrad.core.outputs import Output, gap, log_softmax, others_sum, scaled_others, softmax
+from rnngrad.arithmetic.functions import LOG2_E, log2_sigmoid, sigmoid, softplus
 from rnngrad.arithmetic.scaled import Scaled, scaled, scaled_from_log2
+from rnngrad.core.outputs import Output, gap, log_softmax, others_sum, scaled_others, softmax
 
 
 class Loss(NamedTuple):

@@ -25,12 +25,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.core import lyapunov_halves
 from rnngrad.arithmetic.arrays import Array, Integers, quietly
+from rnngrad.arithmetic.scaled import LN_2
+from rnngrad.core import lyapunov_halves
 from rnngrad.core.careful import ROUNDING, carefully, excluded
 from rnngrad.core.jacobians import chain_end
 from rnngrad.core.problem import Problem
-from rnngrad.arithmetic.scaled import LN_2
 from rnngrad.core.switches import Switches
 from rnngrad.core.tangents import OfRnn, Tangents, tangents
 from rnngrad.core.telling import heard

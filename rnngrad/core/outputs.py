@@ -11,15 +11,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnngrad.arithmetic.arrays import Array, Numbers
+from rnngrad.arithmetic.evaluation import scaled_slope
 from rnngrad.arithmetic.functions import (
     ACTIVATIONS,
     LOG2_E,
     Activation,
     log1p,
 )
-from rnngrad.arithmetic.arrays import Array, Numbers
-from rnngrad.arithmetic.evaluation import scaled_slope
 from rnngrad.arithmetic.scaled import Scaled, scaled, scaled_from_log2, total
+
 
 class Output(NamedTuple):
     """y_t = g(a_t) for every step at once: a, y and ∂L/∂y are (T, O).

@@ -5,8 +5,8 @@
 Rows are plain floats with one exponent each, and a step of all of them is one matrix product. That
 is right as long as no entry of a row comes near underflow, which is looked at every step. A row
 where one does though its largest is 1 (an exact zero, blocks that do not feed one another) goes on,
-from the step before, entry by entry (``arithmetic.scaled``). Error: that of a product whose factors have
-entries right to rounding.
+from the step before, entry by entry (``arithmetic.scaled``). Error: that of a product whose factors
+have entries right to rounding.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from __future__ import annotations
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array, Integers
-from rnngrad.core.pushes import LARGEST_PLAIN
 from rnngrad.arithmetic.scaled import LOG10_2, Scaled, bands, log10_lengths, scaled, times
+from rnngrad.core.pushes import LARGEST_PLAIN
 from rnngrad.core.telling import heard
 
 LOW, HIGH = 2.0**-450, 2.0**200

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.arithmetic.functions import Activation
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.arithmetic.evaluation import Functions
+from rnngrad.arithmetic.functions import Activation
 from rnngrad.core.cells import Cell, sizes_in
 from rnngrad.core.losses import Loss
 from rnngrad.core.outputs import Output
@@ -47,7 +47,7 @@ class Layer(NamedTuple):
     @property
     def hidden(self) -> int:
         """The size of h, the first part."""
-        return self.units.stop - self.units.start
+        return int(self.units.stop - self.units.start)
 
     @property
     def units(self) -> slice:
@@ -63,10 +63,11 @@ class Problem:
         y_t = g(W_hy h_t + b_y)                      W_hy (O, H)   b_y (O,)
         L   = Σ_t L_t,   L_t = loss_weights[t−1] · ℓ(target_t, y_t)
 
-    for the cell ``rnn``; the others in ``core.cells``. ``weights`` maps the cell's names to arrays,
-    in a stack with the layer's number behind a dot (``W_hy`` and ``b_y`` may be absent together:
-    then y_t = g(h_t)). ``x`` (T, I), ``h_0`` (H,), all layers one after the other; ``starts`` has what the other parts of the state begin with, such as c (0 where it is
-    missing). ``targets`` (T, O), ``loss`` and ``loss_weights`` (T,) (0 where a step does not
+    for the cell ``rnn``; any other by its equations (``core.cells``). ``weights`` maps the cell's
+    names to arrays, in a stack with the layer's number behind a dot (``W_hy`` and ``b_y`` may be
+    absent together: then y_t = g(h_t)). ``x`` (T, I), ``h_0`` (H,), all layers one after the other;
+    ``starts`` has what the other parts of the state begin with, such as c (0 where it is missing).
+    ``targets`` (T, O), ``loss`` and ``loss_weights`` (T,) (0 where a step does not
     count, 1/n each for a mean) are None together when there is no loss. ``draw`` rebuilds the
     problem under another seed; it is None where nothing is random. ``trained`` tells of the
     model's file that the weights came from, if any. ``lengthen`` rebuilds it with so many steps; it
@@ -88,6 +89,7 @@ class Problem:
     lengthen: Callable[[int], Problem] | None = field(default=None, repr=False)
     starts: Mapping[str, Array] = field(default_factory=dict)
     trained: TrainedIn | None = None
+    _layers: list[Layer] = field(default_factory=list, init=False, repr=False)
 
     @property
     def steps(self) -> int:
@@ -150,17 +152,23 @@ class Problem:
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers, lowest first."""
-        suffixes = ("",) if self.depth == 1 else tuple(f".{at}" for at in range(self.depth))
-        layers: list[Layer] = []
-        for suffix in suffixes:
-            layers.append(self._layer(suffix, layers[-1] if layers else None))
-        return tuple(layers)
+        found = self._layers
+        if not found:
+            suffixes = ("",) if self.depth == 1 else tuple(f".{at}" for at in range(self.depth))
+            layers: list[Layer] = []
+            for suffix in suffixes:
+                layers.append(self._layer(suffix, layers[-1] if layers else None))
+            found += layers
+        return tuple(found)
 
     def _layer(self, suffix: str, below: Layer | None) -> Layer:
         cell = self.cell
         weights = {name: self.weights[name + suffix] for name in cell.parameters}
         sizes = sizes_in(cell, weights)
-        sizes.setdefault(cell.letters[0], self.hidden)
+        for part, letter in zip(cell.parts, cell.letters, strict=True):
+            begins = self.h_0 if part == cell.parts[0] else self.starts.get(part)
+            if letter not in sizes and begins is not None:  # no parameter is of this size
+                sizes[letter] = len(begins) // self.depth
         sizes["x"] = self.inputs if below is None else below.hidden
         parts, state = [], []
         stop = 0 if below is None else below.state[-1].stop

@@ -6,8 +6,8 @@ Three ways, each for the points that the one before leaves:
 - all rows pushed back from M = 1 (``core.pushes``). ‖P‖ and the R of P = Q R are those of M for
   P = U M, U with orthonormal columns, so that rows of M are dropped when they no longer count; see
   ``core.compression``;
-- every entry at its own exponent (``arithmetic.scaled``), where one underflows: blocks that do not feed
-  one another.
+- every entry at its own exponent (``arithmetic.scaled``), where one underflows: blocks that do not
+  feed one another.
 
 Error: that of a product whose factors have entries right to rounding, and 5e-11 for the norm.
 """
@@ -20,10 +20,10 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array, quietly
+from rnngrad.arithmetic.scaled import LOG10_2, Scaled, bands, scaled, times
 from rnngrad.core.compression import compressed
 from rnngrad.core.pushes import Factors, plain_factors, pushed
 from rnngrad.core.sampled_ends import SAMPLES, Sampled, sampled_sizes
-from rnngrad.arithmetic.scaled import LOG10_2, Scaled, bands, scaled, times
 from rnngrad.core.spectral_norms import ln_largest
 from rnngrad.core.triangles import largest_diagonals
 

@@ -18,12 +18,12 @@ from types import MappingProxyType
 
 import numpy as np
 
-from rnngrad.arithmetic.functions import Activation
 from rnngrad.arithmetic.arrays import Array
+from rnngrad.arithmetic.evaluation import SMALLEST_SURE, scaled_slope
+from rnngrad.arithmetic.functions import Activation
+from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.core.chunk_plans import Costs, Prepare, Recurrence, State, Step
 from rnngrad.core.chunks import advance
-from rnngrad.arithmetic.evaluation import SMALLEST_SURE, scaled_slope
-from rnngrad.arithmetic.scaled import Scaled
 
 InPlace = Callable[[Array, Array], object]
 """f(a, h): h ← σ(a)"""

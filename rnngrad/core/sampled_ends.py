@@ -23,8 +23,8 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.core.pushes import Factors, Pushed, Which, pushed
 from rnngrad.arithmetic.scaled import LOG10_2
+from rnngrad.core.pushes import Factors, Pushed, Which, pushed
 from rnngrad.core.spectral_norms import ln_largest
 from rnngrad.core.triangles import largest_diagonals
 

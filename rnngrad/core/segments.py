@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.core import jacobians
 from rnngrad.arithmetic.arrays import Array, quietly
+from rnngrad.core import jacobians
 from rnngrad.core.backward import bptt_within
 from rnngrad.core.chain_norms import Chain
 from rnngrad.core.forward import forward, forward_within

@@ -23,11 +23,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.core.arithmetic import SCALED
 from rnngrad.algebra.steps import before
+from rnngrad.arithmetic.scaled import Bands, Scaled, scaled
+from rnngrad.core.arithmetic import SCALED
 from rnngrad.core.exact_rank import exact_rank
 from rnngrad.core.linear import LinearLayer, LinearNet, push_layer
-from rnngrad.arithmetic.scaled import Bands, Scaled, scaled
 
 Stage = Callable[[Scaled, int], Scaled]
 """Tangents, a row each, (k, S), through a factor of step t (from 1)."""

@@ -11,16 +11,16 @@ from typing import Protocol
 
 import numpy as np
 
-from rnngrad.core.arithmetic import FLOATS, SCALED
+from rnngrad.algebra.steps import before
 from rnngrad.arithmetic.arrays import Array, Integers
+from rnngrad.arithmetic.scaled import Scaled
+from rnngrad.core.arithmetic import FLOATS, SCALED
+from rnngrad.core.cells import Cell
 from rnngrad.core.exact_rank import exact_rank
 from rnngrad.core.jacobians import scaled_slopes
-from rnngrad.algebra.steps import before
-from rnngrad.core.cells import Cell
 from rnngrad.core.linear import LinearLayer, LinearNet, linear_net
 from rnngrad.core.problem import Problem
 from rnngrad.core.terms import Terms
-from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.core.traces import ForwardTrace
 
 LOWEST = -(2**50)
@@ -136,7 +136,9 @@ def _who_reaches_whom(net: LinearNet) -> Array:
     if layer.cell.name in ("lstm", "gru") and not layer.cell.own:
         W = np.abs(layer.layer.weights["W_hh"])
         return np.asarray(W.reshape(-1, layer.layer.hidden, layer.layer.hidden).sum(axis=0))
-    ones = tuple((np.abs(term).max(axis=0) > 0).astype(np.float64)[np.newaxis] for term in layer.terms)
+    ones = tuple(
+        (np.abs(term).max(axis=0) > 0).astype(np.float64)[np.newaxis] for term in layer.terms
+    )
     sizes = layer._replace(terms=ones, back=tuple(map(np.abs, layer.back)))
     return np.asarray(net._replace(layers=(sizes,)).pull(np.eye(net.size), 1).rows)
 

@@ -18,6 +18,7 @@ from rnngrad.arithmetic.arrays import Array, Numbers
 from rnngrad.arithmetic.evaluation import TINY, Functions, Wide, run, run_wide, wide
 from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.core.arithmetic import Entries
+from rnngrad.core.given import Mask
 from rnngrad.core.problem import Layer, Problem
 from rnngrad.core.traces import LayerTrace
 
@@ -109,7 +110,7 @@ class _Exact:
             self.found[key] = wide(np.asarray(self.trace.given(key)))
         return self.found[key]
 
-    def _again(self, part: str, tape: Tape, small: Array) -> None:
+    def _again(self, part: str, tape: Tape, small: Mask) -> None:
         state = self.states[part]
         first = run_wide(tape.instructions, self.given, self.problem.functions)[tape.outputs[0]]
         alive = small & (np.broadcast_to(first.exact.mantissa, small.shape) != 0)

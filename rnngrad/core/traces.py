@@ -96,18 +96,19 @@ def _finite_rows(values: Numbers) -> Numbers:
 
 
 class Back(NamedTuple):
-    """A layer's backward walk: ``states`` (T+1, n) ∂L/∂s_t part by part as it comes from step t + 1,
-    ``at`` (T, n) ∂L/∂ of what the graph keeps, such as ``a.i`` and c, all paths; ``wide`` holds some
-    of these side by side where they were computed so."""
+    """A layer's backward walk: ``states`` (T+1, n) ∂L/∂s_t part by part as it comes from step
+    t + 1, ``at`` (T, n) ∂L/∂ of what the graph keeps, such as ``a.i`` and c, all paths; ``wide``
+    holds some of these side by side where they were computed so, with their order."""
 
     states: Mapping[str, Array]
     at: Mapping[str, Array]
-    wide: Mapping[tuple[str, ...], Array] = MappingProxyType({})
+    wide: Mapping[tuple[str, ...], tuple[tuple[str, ...], Array]] = MappingProxyType({})
 
-    def joined(self, keys: Sequence[str]) -> Array:
-        """Those of several keys side by side."""
-        found = self.wide.get(tuple(keys))
-        return side_by_side([self.at[key] for key in keys]) if found is None else found
+    def joined(self, keys: Sequence[str]) -> tuple[tuple[str, ...], Array]:
+        """Those of several keys side by side, in the order in which they lie."""
+        keys = tuple(keys)
+        found = self.wide.get(keys)
+        return (keys, side_by_side([self.at[key] for key in keys])) if found is None else found
 
 
 class BackwardTrace(NamedTuple):

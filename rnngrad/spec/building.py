@@ -10,35 +10,39 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnngrad.arithmetic.functions import ACTIVATIONS
+from rnngrad.algebra.expressions import Call, nodes
 from rnngrad.arithmetic.arrays import Array, frozen
-from rnngrad.cells import CELLS
+from rnngrad.arithmetic.functions import ACTIVATIONS
+from rnngrad.core.cells import Cell, letter_in, multiple
 from rnngrad.core.losses import LOSSES
 from rnngrad.core.outputs import OUTPUTS
 from rnngrad.core.problem import Problem, TrainedIn
+from rnngrad.spec.cells import cell_in
 from rnngrad.spec.drawing import Draw, DrawingError, drawn, too_large
 from rnngrad.spec.mistakes import Mistakes
-from rnngrad.spec.parameters import Parameters
+from rnngrad.spec.parameters import Parameters, top
 from rnngrad.spec.parameters import check as check_parameters
-from rnngrad.spec.pieces import draws, fitted, top
+from rnngrad.spec.pieces import draws, fitted
 from rnngrad.spec.pieces import pieces as all_pieces
 from rnngrad.spec.reading import Steps
-from rnngrad.spec.schema import SPEC, Filled
-from rnngrad.spec.sizing import ALL_UNITS, WORDS, Piece, Stated, in_all, report, settle, unfixed
-from rnngrad.spec.text import counted, shown
+from rnngrad.spec.schema import SPEC, Filled, spec_with
+from rnngrad.spec.schema import sizes as sizes_group
+from rnngrad.spec.sizing import WORDS, Piece, Stated, in_all, report, settle, unfixed
+from rnngrad.spec.text import counted, cut, listed, shown
 from rnngrad.spec.trained import activation_of, cell_of, is_trained, origin_of, trained
 
 
 class Blueprint(NamedTuple):
-    """A spec that is right, everything but the seed: names of records, arrays, and draws to come.
+    """A spec that is right, everything but the seed: the cell, names of records, arrays, and draws
+    to come.
 
-    Picklable; ``arrays`` and ``draws`` together hold every weight, ``h_0``, ``inputs`` and, where
-    there are any, ``targets``. ``weights`` are the names of the weights in their order; ``trained``
+    Picklable; ``arrays`` and ``draws`` hold every weight, the starts, ``inputs`` and, where there
+    are any, ``targets``. ``weights`` are the names of the weights in their order; ``trained``
     tells of the model's file that they came from.
     """
 
     name: str
-    cell: str
+    cell: Cell
     activation: str
     output: str
     loss: str
@@ -71,16 +75,16 @@ def assemble(blueprint: Blueprint, seed: int) -> Problem:
     arrays = {name: frozen(array) for name, array in blueprint.arrays.items()}
     for name, draw in blueprint.draws.items():
         arrays[name] = frozen(_read_only(drawn(name, draw, seed)))
-    targets = arrays.get("targets")
+    targets, cell = arrays.get("targets"), blueprint.cell
     return Problem(
         name=blueprint.name,
-        cell=CELLS[blueprint.cell],
+        cell=cell,
         activation=ACTIVATIONS[blueprint.activation],
         output=OUTPUTS[blueprint.output],
         weights=MappingProxyType({name: arrays[name] for name in blueprint.weights}),
         x=arrays["inputs"],
-        h_0=arrays["h_0"],
-        starts={"c": arrays["c_0"]} if "c_0" in arrays else {},
+        h_0=arrays[f"{cell.parts[0]}_0"],
+        starts={part: arrays[f"{part}_0"] for part in cell.parts[1:]},
         loss=None if targets is None else LOSSES[blueprint.loss],
         targets=targets,
         loss_weights=None if targets is None else _loss_weights(blueprint),
@@ -107,23 +111,27 @@ def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> 
 
     File references are relative to ``folder``; ``name`` is the default of ``name``.
     """
-    spec = {"name": name, **_DEFAULTS, **(SPEC.check(data, (), mistakes) or {})}
-    if mistakes.spoils(("cell",)):
+    cell = cell_in(data, name, mistakes)
+    starts = [key[:-2] for key in data if key.endswith("_0")] if cell is None else cell.parts
+    checked = spec_with(starts).check(data, (), mistakes)
+    spec = {"name": name, **_DEFAULTS, **(checked or {})}
+    if cell is None:
         return None
     weights, net, origin = spec.get("weights", {}), None, None
     if is_trained(weights):
         net = trained(weights, folder, mistakes)
         if net is None:
             return None
-        spec["cell"] = cell_of(data, net, mistakes)
+        cell = cell_of(data, net, mistakes)
         spec["activation"] = activation_of(data, net, mistakes) or spec["activation"]
         origin = origin_of(data, net)
-    _check_cell(spec, data, mistakes)
-    parameters = check_parameters(CELLS[spec["cell"]], weights, net, mistakes)
-    pieces = all_pieces(spec, parameters, folder, mistakes)
-    sizes = settle(pieces, _stated(spec, parameters, mistakes))
-    if parameters.depth > 1 and all(f"H.{at}" in sizes for at in range(parameters.depth)):
-        sizes |= in_all(ALL_UNITS, sizes)
+    _check_cell(cell, spec, data, mistakes)
+    parameters = check_parameters(cell, weights, net, mistakes)
+    pieces = all_pieces(spec, cell, parameters, folder, mistakes)
+    sizes = settle(pieces, _stated(spec, cell, parameters, mistakes))
+    for letter in dict.fromkeys(cell.letters) if parameters.depth > 1 else ():
+        layers = [letter_in(cell, letter, at, parameters.depth) for at in range(parameters.depth)]
+        sizes |= in_all(letter, layers, sizes)
     report(pieces, sizes, mistakes)
     unfixed(pieces, sizes, mistakes)
     steps = _steps(pieces, mistakes)
@@ -131,26 +139,32 @@ def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> 
     _check_loss(spec, data, pieces, mistakes)
     lengths = {letter: size.value for letter, size in sizes.items()}
     lengths |= {"T": steps} if steps else {}
-    to_draw = draws(pieces, lengths, parameters.depth, mistakes)
+    to_draw = draws(pieces, lengths, top(cell, parameters.depth), mistakes)
     if mistakes.found:
         return None
     arrays = {
         p.name: fitted(p.value, p, lengths) for p in pieces if isinstance(p.value, np.ndarray)
     }
-    blueprint = _blueprint(spec, tuple(parameters.letters), arrays, to_draw)
+    blueprint = _blueprint(spec, cell, tuple(parameters.letters), arrays, to_draw)
     blueprint = blueprint._replace(trained=origin)
     return _assembled(blueprint, spec["seed"], pieces, mistakes)
 
 
-def _check_cell(spec: Mapping[str, Any], data: Mapping[str, Any], mistakes: Mistakes) -> None:
-    """σ and c_0 only where the cell has them."""
-    cell = CELLS[spec["cell"]]
+def _check_cell(
+    cell: Cell, spec: Mapping[str, Any], data: Mapping[str, Any], mistakes: Mistakes
+) -> None:
+    """σ and starts only where the cell has them."""
     if cell.activation is not None and data.get("activation", cell.activation) != cell.activation:
-        words = f"activation is for rnn; {cell.name} has {cell.activation} and σ by its equations"
-        mistakes.add(("activation",), words, at_key=True)
-    if "c_0" in data and "c" not in cell.parts:
-        words = f"c_0 belongs to lstm, and cell is {cell.name}; leave it out"
-        mistakes.add(("c_0",), words, at_key=True)
+        trees = (node for one in cell.equations.equations for node in nodes(one.right))
+        has = sorted({node.function for node in trees if isinstance(node, Call)})
+        words = f"activation is for rnn; {cut(cell.name)} has {listed(has) or 'its functions'}"
+        mistakes.add(("activation",), f"{words} by its equations", at_key=True)
+    for name in spec:
+        if name.endswith("_0") and name[:-2] not in cell.parts:
+            parts = listed(f"{part}_0" for part in cell.parts)
+            words = f"{name}: {cut(cell.name)} has no {name[:-2]} in its state"
+            there = "are" if len(cell.parts) > 1 else "is"
+            mistakes.add((name,), f"{words}; there {there} {parts}", at_key=True)
 
 
 _DEFAULTS = {name: key.default for name, key in SPEC.keys.items() if key.default is not None}
@@ -169,14 +183,15 @@ def _assembled(
 
 def _blueprint(
     spec: Mapping[str, Any],
+    cell: Cell,
     weights: tuple[str, ...],
     arrays: Mapping[str, Array],
     draws: Mapping[str, Draw],
 ) -> Blueprint:
     return Blueprint(
         name=spec["name"],
-        cell=spec["cell"],
-        activation=CELLS[spec["cell"]].activation or spec["activation"],
+        cell=cell,
+        activation=cell.activation or spec["activation"],
         output=spec["output_activation"],
         loss=spec["loss"],
         weights=weights,
@@ -197,21 +212,47 @@ def _read_only(array: Array) -> Array:
 
 
 def _stated(
-    spec: Mapping[str, Any], parameters: Parameters, mistakes: Mistakes
+    spec: Mapping[str, Any], cell: Cell, parameters: Parameters, mistakes: Mistakes
 ) -> dict[str, Stated]:
     """letter -> what ``sizes`` gives; outputs are the hidden units where there is no W_hy."""
-    given: Mapping[str, int] = spec.get("sizes", {})
-    letters = {word: letter for letter, word in WORDS.items()}
-    stated = {letters[word]: (n, f"sizes gives {word}: {n}") for word, n in given.items()}
-    if parameters.depth > 1 and "H" in stated:
-        every = stated.pop("H")
-        stated |= {f"H.{at}": every for at in range(parameters.depth)}
-    if "O" in stated and "W_hy" not in parameters.letters:
+    stated = _by_letter(spec, cell, mistakes)
+    depth = parameters.depth
+    for letter in [n for n in stated if depth > 1 and n not in ("I", "O")]:
+        every = stated.pop(letter)
+        stated |= {letter_in(cell, letter, at, depth): every for at in range(depth)}
+    if "O" in stated and "W_hy" not in parameters.letters and "O" not in _letters(cell):
         outputs = stated.pop("O")
-        hidden = stated.setdefault(top(parameters.depth), outputs)
+        hidden = stated.setdefault(top(cell, depth), outputs)
         if hidden[0] != outputs[0] and not mistakes.spoils(("weights", "W_hy")):
             words = f"{outputs[1]}, must be {hidden[0]}: without W_hy y_t = g(h_t)"
             mistakes.add(("sizes", "outputs"), words)
+    return stated
+
+
+def _letters(cell: Cell) -> list[str]:
+    """The letters of the cell's sizes."""
+    shapes = [cell.letters, *cell.parameters.values()]
+    return list(dict.fromkeys(multiple(letter)[1] for shape in shapes for letter in shape))
+
+
+def _by_letter(spec: Mapping[str, Any], cell: Cell, mistakes: Mistakes) -> dict[str, Stated]:
+    """``sizes`` by letter: hidden is H, or in a cell without H the first part of the state."""
+    letters = _letters(cell)
+    if "sizes" not in spec:
+        return {}
+    written = spec["sizes"] if isinstance(spec["sizes"], dict) else {}
+    keys = [n for n in ("I", "H", "O", *letters) if n in written or n not in WORDS]
+    given = sizes_group(keys).check(spec["sizes"], ("sizes",), mistakes) or {}
+    hidden = "H" if "H" in letters else cell.letters[0]
+    meant = {"inputs": cell.input_letter, "hidden": hidden, "outputs": "O"}
+    meant |= {"I": meant["inputs"], "H": hidden}
+    stated: dict[str, Stated] = {}
+    for word, number in given.items():
+        letter = meant.get(word, word)
+        first = stated.setdefault(letter, (number, f"sizes gives {word}: {number}"))
+        if first[0] != number:
+            words = f"sizes gives {word}: {number}, but {first[1].removeprefix('sizes gives ')}"
+            mistakes.add(("sizes", word), f"{words}; in {cut(cell.name)} both are {letter}")
     return stated
 
 

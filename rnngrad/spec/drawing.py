@@ -230,7 +230,7 @@ def drawn(name: str, draw: Draw, seed: int) -> Array:
     """The array of ``name`` under ``seed``, of ``draw.shape``; raises DrawingError."""
     try:
         with np.errstate(all="ignore"):
-            array = _filled(draw, cache(partial(generator, seed, name)))
+            array = np.asarray(_filled(draw, cache(partial(generator, seed, name))))
     except MemoryError:
         sides = "×".join(map(str, draw.shape))
         raise DrawingError(name, f"is {sides}, and there is not enough memory for it") from None

@@ -82,8 +82,8 @@ def _function(problem: Problem) -> Iterator[str]:
     yield f"    # inputs: {problem.x.shape}, {steps} of {counted(problem.inputs, 'number')}"
     yield f"    # targets: {problem.targets.shape}, {steps} of {counted(problem.outputs, 'number')}"
     yield f"    # h_0: {problem.h_0.shape}{layers}"
-    for part, shape in others:
-        yield f"    # {part}_0: {shape}{layers}"
+    for part, size in others:
+        yield f"    # {part}_0: {size}{layers}"
     yield ""
     for variable in names.values():
         yield f"    dL_d{variable} = np.zeros_like({variable})"

@@ -6,16 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from rnngrad.spec.reading import Document, Place, Steps, present
-from rnngrad.spec.text import dotted, escaped
+from rnngrad.spec.reading import Document, Place, Steps, at, present
+from rnngrad.spec.text import dotted, escaped, quoted
 
 
 class Mistake(NamedTuple):
-    """What is wrong with the piece at ``path``, or with its key."""
+    """What is wrong with the piece at ``path``, or with its key; ``into`` counts characters from
+    the beginning of a text."""
 
     path: Steps
     message: str
     at_key: bool = False
+    into: int | None = None
 
 
 class Override(NamedTuple):
@@ -28,7 +30,7 @@ class Override(NamedTuple):
     columns: tuple[int, ...]
     document: Document
 
-    def place(self, path: Steps, *, at_key: bool) -> Place | None:
+    def place(self, path: Steps, *, at_key: bool, into: int | None = None) -> Place | None:
         """Where in the argument ``path`` stands; None where this override does not reach it."""
         depth = len(self.path)
         if path[:depth] != self.path:
@@ -36,7 +38,7 @@ class Override(NamedTuple):
             return (0, self.columns[len(path) - 1]) if inside else None
         if len(path) == depth and at_key:
             return (0, self.columns[-1])
-        found = self.document.place(path[depth:], at_key=at_key)
+        found = self.document.place(path[depth:], at_key=at_key, into=into)
         return self.document.start if found is None else found
 
 
@@ -48,10 +50,16 @@ class Mistakes:
     spoiled: set[Steps] = field(default_factory=set)
 
     def add(
-        self, path: Steps, message: str, *, at_key: bool = False, spoils: Steps | None = None
+        self,
+        path: Steps,
+        message: str,
+        *,
+        at_key: bool = False,
+        spoils: Steps | None = None,
+        into: int | None = None,
     ) -> None:
         """Note a mistake, and spoil what stands at its path, or at ``spoils`` instead."""
-        self.found.append(Mistake(path, message, at_key))
+        self.found.append(Mistake(path, message, at_key, into))
         self.spoiled.add(path if spoils is None else spoils)
 
     def spoils(self, path: Steps) -> bool:
@@ -86,12 +94,14 @@ class Origin(NamedTuple):
 
     def _worded(self, mistake: Mistake) -> tuple[tuple[int, ...], str]:
         for order, override in reversed(list(enumerate(self.overrides, 1))):
-            place = override.place(mistake.path, at_key=mistake.at_key)
+            place = override.place(mistake.path, at_key=mistake.at_key, into=mistake.into)
             if place is not None and self._wins(override, mistake):
                 return (order, *place), override.document.words(place, mistake.message)
         if self.document is None:
-            return (0,), _named(mistake)
-        found = self.document.place(mistake.path, at_key=mistake.at_key) if mistake.path else None
+            return (0,), _named(mistake, self.data)
+        found = None
+        if mistake.path:
+            found = self.document.place(mistake.path, at_key=mistake.at_key, into=mistake.into)
         if found is None:
             return (0,), f"{escaped(self.document.label)}: {mistake.message}"
         return (0, *found), self.document.words(found, mistake.message)
@@ -102,9 +112,16 @@ class Origin(NamedTuple):
         return inside or not present(self.data, mistake.path)
 
 
-def _named(mistake: Mistake) -> str:
-    """``weights.W_hh[1][2]: what is wrong``, the path said once."""
+def _named(mistake: Mistake, data: Any) -> str:
+    """``weights.W_hh[1][2]: what is wrong``, the path said once; below it the text that holds the
+    mistake, if it is in one."""
     path = dotted(mistake.path)
     rest = mistake.message.removeprefix(path)
     said = rest != mistake.message and rest[:1] in (" ", ":")
-    return f"{path}: {rest.lstrip(' :') if said else mistake.message}" if path else mistake.message
+    words = f"{path}: {rest.lstrip(' :') if said else mistake.message}" if path else mistake.message
+    if mistake.into is None or not present(data, mistake.path):
+        return words
+    text = at(data, mistake.path)
+    line = text.count("\n", 0, mistake.into)
+    start = text.rfind("\n", 0, mistake.into) + 1
+    return f"{words}\n{quoted(text.split(chr(10))[line], mistake.into - start)}"

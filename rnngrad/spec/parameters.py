@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from rnngrad.cells import CELLS
-from rnngrad.core.cells import READOUT, Cell, stacked
+from rnngrad.core.cells import READOUT, Cell, letter_in, stacked
 from rnngrad.errors import did_you_mean
 from rnngrad.spec.mistakes import Mistakes
 from rnngrad.spec.reading import Steps
@@ -38,7 +38,7 @@ def _group(names: Mapping[str, tuple[str, ...]], required: Mapping[str, Any], ti
     keys = {}
     for name, shape in names.items():
         absent = "" if name in required else f"; {_ABSENT.get(name, 'zeros by default')}"
-        meaning = f"{'×'.join(shape)} numbers{absent}"
+        meaning = f"{'×'.join(shape)} numbers{absent}" if shape else f"a number{absent}"
         keys[name] = Key(parameter(len(shape)), meaning, required=name in required)
     return Group(title, "Every parameter: an array, a file or an initialiser.", keys)
 
@@ -82,24 +82,38 @@ def _misspelt_layers(value: Any, mistakes: Mistakes) -> bool:
     return False
 
 
+_BEST_KNOWN = ("rnn", "gru", "lstm")
+
+
 def _without_strangers(cell: Cell, value: Any, here: Steps, mistakes: Mistakes) -> Any:
-    """``value`` without the parameters of other cells, which are noted with what this one has."""
-    if not isinstance(value, dict):
+    """``value`` without what no equation has and the parameters of the best known cells, which are
+    noted with what this one has."""
+    if not isinstance(value, dict) or value.keys() <= {*cell.parameters, *READOUT}:
         return value
-    others = {name for other in CELLS.values() for name in other.parameters} - set(cell.parameters)
-    for name in sorted(others & set(value)):
-        owners = listed([c.name for c in CELLS.values() if name in c.parameters])
-        has = listed(cell.biases if name not in cell.weights else cell.weights)
-        words = f"{dotted((*here, name))} belongs to {owners}; {cell.name} has {has}"
-        mistakes.add((*here, name), words, at_key=True)
-    return {name: one for name, one in value.items() if name not in others}
+    strangers = []
+    for name in sorted(value.keys() - {*cell.parameters, *READOUT}):
+        owners = [one for one in _BEST_KNOWN if name in CELLS[one].parameters]
+        if cell.own:
+            strangers.append(name)
+            hint = did_you_mean(cut(name), [*cell.parameters, *READOUT])
+            has = hint or f"; its parameters are {listed(cell.parameters)}"
+            words = f"{dotted((*here, name))} is in no equation of {cut(cell.name)}{has}"
+            mistakes.add((*here, name), words, at_key=True)
+            if hint:
+                mistakes.spoiled.add((*here, hint.split("'")[1]))
+        elif owners:
+            strangers.append(name)
+            has = listed(cell.biases or cell.weights if name[0] == "b" else cell.weights)
+            words = f"{dotted((*here, name))} belongs to {listed(owners)}; {cell.name} has {has}"
+            mistakes.add((*here, name), words, at_key=True)
+    return {name: one for name, one in value.items() if name not in strangers}
 
 
 def _parameters(
     cell: Cell, depth: int, sources: Mapping[str, ArraySource], mistakes: Mistakes
 ) -> Parameters:
     readout = "W_hy" in sources or mistakes.spoils((*WEIGHTS, "W_hy"))
-    letters = {**stacked(cell, depth), **_readout(depth)}
+    letters = {**stacked(cell, depth), **_readout(cell, depth)}
     if not readout:
         letters = {name: shape for name, shape in letters.items() if name not in READOUT}
     if "b_y" in sources and not readout:
@@ -108,9 +122,14 @@ def _parameters(
     return Parameters(depth, letters, {name: path(name) for name in letters}, sources)
 
 
-def _readout(depth: int) -> dict[str, tuple[str, ...]]:
-    top = "H" if depth == 1 else f"H.{depth - 1}"
-    return {name: tuple(top if n == "H" else n for n in shape) for name, shape in READOUT.items()}
+def top(cell: Cell, depth: int) -> str:
+    """The letter of what the read-out sees: the first part of the state of the uppermost layer."""
+    return letter_in(cell, cell.letters[0], depth - 1, depth)
+
+
+def _readout(cell: Cell, depth: int) -> dict[str, tuple[str, ...]]:
+    seen = {"H": top(cell, depth)}
+    return {name: tuple(seen.get(n, n) for n in shape) for name, shape in READOUT.items()}
 
 
 def path(name: str) -> Steps:
@@ -169,25 +188,51 @@ _READOUT = _group(READOUT, {}, "readout")
 
 
 def schema(definitions: JsonSchema) -> JsonSchema:
-    """The JSON Schema of ``weights``: one form for each cell, and stacks of it."""
+    """What the JSON Schema of a spec says of ``weights``: for the best known cells their
+    parameters, for others any names."""
+    known = {"properties": {"cell": {"enum": list(_BEST_KNOWN)}}}
+    return {
+        "if": known,
+        "then": {"properties": {"weights": {"anyOf": _forms(definitions)}}},
+        "else": {"properties": {"weights": {"anyOf": _any_forms(definitions)}}},
+    }
+
+
+def _forms(definitions: JsonSchema) -> list[JsonSchema]:
+    """One form for each cell, and stacks of it."""
     forms: list[JsonSchema] = [TRAINED.schema(definitions)]
-    for cell in CELLS.values():
+    for cell in (CELLS[name] for name in _BEST_KNOWN):
         forms.append(one_layer(cell).schema(definitions))
-        layers = {
-            "type": "array",
-            "minItems": 1,
-            "description": "the layers, the lowest first",
-            "items": layer_group(cell).schema(definitions),
-        }
-        readout = _READOUT.body(definitions)["properties"]
-        forms.append(
-            {
-                "title": f"{cell.name} layers",
-                "type": "object",
-                "description": f"Stacked layers of {cell.name}, the lowest first.",
-                "properties": {"layers": layers, **readout},
-                "additionalProperties": False,
-                "required": ["layers"],
-            }
-        )
-    return {"anyOf": forms}
+        forms.append(_stack_of(cell.name, layer_group(cell).schema(definitions), definitions))
+    return forms
+
+
+def _any_forms(definitions: JsonSchema) -> list[JsonSchema]:
+    """Parameters of any name."""
+    any_array = parameter(None).schema(definitions)
+    definitions["parameters"] = {
+        "title": "parameters",
+        "description": "The parameters of the cell's equations, and of the read-out.",
+        "type": "object",
+        "properties": _READOUT.body(definitions)["properties"],
+        "additionalProperties": any_array,
+    }
+    layer = {"$ref": "#/definitions/parameters"}
+    return [TRAINED.schema(definitions), layer, _stack_of("any cell", layer, definitions)]
+
+
+def _stack_of(name: str, layer: JsonSchema, definitions: JsonSchema) -> JsonSchema:
+    layers = {
+        "type": "array",
+        "minItems": 1,
+        "description": "the layers, the lowest first",
+        "items": layer,
+    }
+    return {
+        "title": f"{name} layers",
+        "type": "object",
+        "description": f"Stacked layers of {name}, the lowest first.",
+        "properties": {"layers": layers, **_READOUT.body(definitions)["properties"]},
+        "additionalProperties": False,
+        "required": ["layers"],
+    }

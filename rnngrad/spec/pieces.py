@@ -9,46 +9,44 @@ from typing import Any
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.cells import CELLS
-from rnngrad.core.cells import lengths, multiple
+from rnngrad.core.cells import Cell, lengths, letter_in, multiple
 from rnngrad.spec.drawing import Draw, too_large
 from rnngrad.spec.mistakes import Mistakes
 from rnngrad.spec.numbers import from_array, written
-from rnngrad.spec.parameters import Parameters
+from rnngrad.spec.parameters import Parameters, top
 from rnngrad.spec.reading import Steps
 from rnngrad.spec.schema import ArraySource, File, Filled
-from rnngrad.spec.sizing import ALL_UNITS, Piece
+from rnngrad.spec.sizing import Piece, in_all_layers
 from rnngrad.spec.text import shown
 
 _ZEROS = Filled(Draw("init", "zeros", {}))
 
 
 def pieces(
-    spec: Mapping[str, Any], parameters: Parameters, folder: Path, mistakes: Mistakes
+    spec: Mapping[str, Any], cell: Cell, parameters: Parameters, folder: Path, mistakes: Mistakes
 ) -> list[Piece]:
-    """Every array of the spec, biases, h_0 and c_0 that were left out as zeros."""
-    return list(_pieces(spec, parameters, folder, mistakes))
-
-
-def top(depth: int) -> str:
-    """The letter of the units of the uppermost layer."""
-    return "H" if depth == 1 else f"H.{depth - 1}"
+    """Every array of the spec, biases and starts that were left out as zeros."""
+    return list(_pieces(spec, cell, parameters, folder, mistakes))
 
 
 def _pieces(
-    spec: Mapping[str, Any], parameters: Parameters, folder: Path, mistakes: Mistakes
+    spec: Mapping[str, Any], cell: Cell, parameters: Parameters, folder: Path, mistakes: Mistakes
 ) -> Iterator[Piece]:
     def piece(name: str, path: Steps, letters: tuple[str, ...], source: Any) -> Piece:
         return _piece(name, path, letters, source, folder, mistakes)
 
+    depth = parameters.depth
     for name, letters in parameters.letters.items():
         yield piece(name, parameters.paths[name], letters, parameters.sources.get(name))
-    units = ("H",) if parameters.depth == 1 else (ALL_UNITS,)
-    for name in ("h_0", "c_0")[: len(CELLS[spec["cell"]].parts)]:
-        yield piece(name, (name,), units, spec.get(name))
-    yield piece("inputs", ("inputs",), ("T", "I"), spec.get("inputs"))
+    for part, letter in zip(cell.parts, cell.letters, strict=True):
+        letter = letter if depth == 1 else in_all_layers(letter)
+        name = f"{part}_0"
+        yield piece(name, (name,), (letter,), spec.get(name))._replace(loose=True)
+    inputs = letter_in(cell, cell.input_letter, 0, depth)
+    why = "" if inputs == "I" else f"; {cell.name} takes x_t unit by unit, so I is {inputs}"
+    yield piece("inputs", ("inputs",), ("T", inputs), spec.get("inputs"))._replace(why=why)
     if "targets" in spec or mistakes.spoils(("targets",)):
-        outputs = "O" if "W_hy" in parameters.letters else top(parameters.depth)
+        outputs = "O" if "W_hy" in parameters.letters else top(cell, depth)
         yield piece("targets", ("targets",), ("T", outputs), spec.get("targets"))
 
 
@@ -62,7 +60,8 @@ def _piece(
 ) -> Piece:
     value: Array | Filled | None
     if source is None:
-        required = len(letters) == 2
+        bias = path[0] == "weights" and str(path[-1])[:1] == "b"
+        required = (path[0] == "weights" and not bias) or len(letters) == 2
         value = None if required or mistakes.spoils(path) else _ZEROS
     elif isinstance(source, Filled):
         value = source
@@ -70,7 +69,7 @@ def _piece(
         value = _from_file(source, name, path, len(letters), folder, mistakes)
     else:
         value = written(source.value, path, mistakes)
-    return Piece(name, path, letters, value, loose=name in ("h_0", "c_0"))
+    return Piece(name, path, letters, value)
 
 
 def _from_file(
@@ -97,27 +96,30 @@ def fitted(value: Array, piece: Piece, sizes: Mapping[str, int]) -> Array:
 
 
 def draws(
-    found: list[Piece], sizes: Mapping[str, int], depth: int, mistakes: Mistakes
+    found: list[Piece], sizes: Mapping[str, int], units: str, mistakes: Mistakes
 ) -> dict[str, Draw]:
-    """name -> Draw with its shape, for every array still to be drawn whose sizes are known."""
+    """name -> Draw with its shape, for every array still to be drawn whose sizes are known;
+    ``units`` is the letter of what the read-out sees."""
     drawn = {}
     for piece in found:
-        known = all(letter in sizes for _, letter in map(multiple, (*piece.letters, top(depth))))
+        known = all(letter in sizes for _, letter in map(multiple, (*piece.letters, units)))
         if isinstance(piece.value, Filled) and known:
             shape = lengths(piece.letters, sizes)
             large = too_large(shape)
             if large:
                 mistakes.add(piece.path, f"{piece.name} {large}")
             draw = piece.value.draw
-            gates = multiple(piece.letters[0])[0]
-            fan_in = _fan_in(piece, shape, sizes, depth)
+            gates = multiple(piece.letters[0])[0] if shape else 1
+            fan_in = _fan_in(piece, shape, sizes, units)
             drawn[piece.name] = Draw(draw.of, draw.kind, draw.options, shape, fan_in, gates)
     return drawn
 
 
-def _fan_in(piece: Piece, shape: tuple[int, ...], sizes: Mapping[str, int], depth: int) -> int:
-    """Columns of a matrix; for a bias the units of its own layer, or of the uppermost for b_y."""
+def _fan_in(piece: Piece, shape: tuple[int, ...], sizes: Mapping[str, int], units: str) -> int:
+    """Columns of a matrix; for a vector the units that it is of, for b_y those that W_hy sees, for
+    a number 1."""
     if len(shape) == 2:
         return shape[1]
-    letter = multiple(piece.letters[0])[1]
-    return sizes[letter if letter.startswith("H") else top(depth)]
+    if not shape:
+        return 1
+    return sizes[units if piece.name == "b_y" else multiple(piece.letters[0])[1]]

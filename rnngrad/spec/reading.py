@@ -68,8 +68,11 @@ class Document(NamedTuple):
     start: Place
     mistakes: tuple[tuple[int, int, str], ...]
 
-    def place(self, path: Steps, *, at_key: bool = False) -> Place | None:
-        """Where ``path`` stands, or the nearest key above it that exists; else None."""
+    def place(self, path: Steps, *, at_key: bool = False, into: int | None = None) -> Place | None:
+        """Where ``path`` stands, or the nearest key above it that exists; else None.
+
+        ``into`` is a character of the text that stands there.
+        """
         data: Any = self.data
         found: Place | None = None
         for depth, step in enumerate(path):
@@ -77,7 +80,10 @@ class Document(NamedTuple):
                 return found
             found = self._own(data, step, at_key or depth < len(path) - 1)
             data = data[step]
-        return found if path else self.start
+        found = found if path else self.start
+        if into is None or found is None or not isinstance(data, str):
+            return found
+        return character(self.lines, found, data, into)
 
     def _own(self, container: Any, step: str | int, at_key: bool) -> Place:
         keys = self.keys.get(id(container))
@@ -98,6 +104,54 @@ def present(data: Any, path: Steps) -> bool:
             return False
         data = data[step]
     return True
+
+
+def at(data: Any, path: Steps) -> Any:
+    """What ``path`` leads to in nested data."""
+    for step in path:
+        data = data[step]
+    return data
+
+
+_ESCAPES = {"x": 4, "u": 6, "U": 10}
+
+
+def character(lines: list[str], start: Place, text: str, into: int) -> Place:
+    """Where a character of a scalar stands in the source; the start where they are not alike.
+
+    Goes along both at once: blanks and line breaks of either count as one, as they may be folded.
+    """
+    line, column = start
+    source = "\n".join(lines[line : line + len(text) + 2])
+    match = _BEFORE.match(source, column)
+    assert match is not None
+    opened, here = match[1], match.end()
+    sought = 0
+    while sought < min(into, len(text)):
+        if text[sought].isspace():
+            while sought < into and text[sought].isspace():
+                sought += 1
+            while here < len(source) and source[here].isspace():
+                here += 1
+            continue
+        while here < len(source) and source[here].isspace():
+            here += 1
+        if opened == '"' and source[here : here + 1] == "\\":
+            here += _ESCAPES.get(source[here + 1 : here + 2], 2)
+        elif source[here : here + 1] == text[sought]:
+            here += 2 if opened == "'" and text[sought] == "'" else 1
+        else:
+            return start
+        sought += 1
+    if into < len(text) and not text[into].isspace():
+        while here < len(source) and source[here].isspace():
+            here += 1
+    before = source[:here].split("\n")
+    return line + len(before) - 1, len(before[-1])
+
+
+_BEFORE = re.compile(r"""(?:&\S+\s+)?(["']|[|>][-+0-9]*[ \t]*(?:#[^\n]*)?\n\s*)?""")
+"""What stands before the first character of a scalar: an anchor, a quote or a block's header."""
 
 
 def _has(container: Any, step: str | int) -> bool:

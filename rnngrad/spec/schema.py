@@ -17,7 +17,6 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from rnngrad.arithmetic.functions import ACTIVATIONS
-from rnngrad.cells import CELLS
 from rnngrad.core.losses import LOSSES
 from rnngrad.core.outputs import OUTPUTS
 from rnngrad.errors import did_you_mean
@@ -346,11 +345,13 @@ def _group(key: str, record: Filling, steps: Mapping[str, Key], suffix: str = ""
     return Group(title, f"{record.meaning}.".capitalize(), {**telling, **steps, **options})
 
 
-def parameter(rank: int) -> Source:
-    """A weight matrix (rank 2) or a bias (rank 1); a scalar stands for 1×1, or for length 1."""
-    fitting = (r for r in INITIALISERS.values() if rank == 2 or not r.matrix_only)
+def parameter(rank: int | None) -> Source:
+    """A weight matrix (rank 2), a vector (1), where a scalar stands for 1×1 or for length 1, or a
+    number (0); None: any of them."""
+    fitting = (r for r in INITIALISERS.values() if rank in (2, None) or not r.matrix_only)
     groups = {record.name: _group("init", record, {}) for record in fitting}
-    return Source((_NUMBER, _ROWS if rank == 2 else _LIST), {"init": groups})
+    written = {0: (_NUMBER,), 1: (_NUMBER, _LIST), 2: (_NUMBER, _ROWS)}
+    return Source((_NUMBER, _LIST, _ROWS) if rank is None else written[rank], {"init": groups})
 
 
 def _sequence(*, required: bool) -> Source:
@@ -383,6 +384,41 @@ _SIZES = Group(
 )
 
 
+def sizes(letters: Collection[str]) -> Group:
+    """``sizes`` of a cell: the three words, and its letters by themselves."""
+    keys = {letter: Key(Whole(1), f"the size {letter} of the cell") for letter in letters}
+    return _SIZES._replace(keys={**_SIZES.keys, **keys})
+
+
+class Sizes(NamedTuple):
+    """A mapping that is checked once the cell and its letters are known."""
+
+    def check(self, value: Any, path: Steps, mistakes: Mistakes) -> Any:
+        """The value as it is."""
+        return value
+
+    def schema(self, definitions: JsonSchema) -> JsonSchema:
+        """See Kind."""
+        letter = {"type": "integer", "minimum": 1, "description": "a size of the cell, by letter"}
+        named = _SIZES.body(definitions)
+        definitions["sizes"] = named | {"patternProperties": {"^[A-Z][A-Za-z0-9]*$": letter}}
+        return {"$ref": "#/definitions/sizes"}
+
+
+class OfCell(NamedTuple):
+    """What stands in ``cell``; ``cells.py`` checks it before all else."""
+
+    def check(self, value: Any, path: Steps, mistakes: Mistakes) -> Any:
+        """The value as it is."""
+        return value
+
+    def schema(self, definitions: JsonSchema) -> JsonSchema:
+        """See Kind."""
+        from rnngrad.spec.cells import CellKind
+
+        return CellKind().schema(definitions)
+
+
 class Weights(NamedTuple):
     """A mapping that ``parameters.py`` checks, once the cell is known."""
 
@@ -391,20 +427,24 @@ class Weights(NamedTuple):
         return value
 
     def schema(self, definitions: JsonSchema) -> JsonSchema:
-        """See Kind."""
-        from rnngrad.spec import parameters
-
-        return parameters.schema(definitions)
+        """See Kind; the forms hang on ``cell``."""
+        return {}
 
 
 _FORMS = "rows of numbers, {file: x.npy}, {random: normal, steps: T, scale: s} or {zeros: T}"
+
+
+def _start(part: str) -> Key:
+    meaning = f"what {part}, a part of the state, begins with: a list, a number for all, or a file"
+    return Key(Source((_NUMBER, _LIST)), meaning)
+
 
 SPEC = Group(
     "rnngrad_spec",
     "One net and one sequence, for rnngrad.",
     {
         "name": Key(Text(), "free text; the file's stem by default"),
-        "cell": Key(Choice(tuple(CELLS)), "the recurrent cell", "rnn"),
+        "cell": Key(OfCell(), "a cell that 'rnngrad cells' lists, or its equations", "rnn"),
         "activation": Key(Choice(tuple(ACTIVATIONS)), "σ of the hidden units; rnn only", "tanh"),
         "output_activation": Key(
             Choice(tuple(OUTPUTS)), "g of y_t = g(W_hy h_t + b_y)", "identity"
@@ -418,14 +458,10 @@ SPEC = Group(
             CountedSteps(), "all, last, or a list of the steps that count, from 1", "all"
         ),
         "loss_reduction": Key(Choice(("sum", "mean")), "over the steps that count", "sum"),
-        "sizes": Key(_SIZES, "needed only where no array fixes them"),
+        "sizes": Key(Sizes(), "needed only where no array fixes them"),
         "weights": Key(Weights(), "W_xh, W_hh, and if wanted biases, W_hy, b_y", required=True),
-        "h_0": Key(
-            Source((_NUMBER, _LIST)), "initial state: a list, a number for every unit, or a file"
-        ),
-        "c_0": Key(
-            Source((_NUMBER, _LIST)), "lstm's initial c: a list, a number for every unit, or a file"
-        ),
+        "h_0": _start("h"),
+        "c_0": _start("c"),
         "inputs": Key(_sequence(required=True), f"T×I: {_FORMS}", required=True),
         "targets": Key(_sequence(required=False), f"T×O: {_FORMS}; without it there is no loss"),
         "seed": Key(Whole(), "every random draw of the spec repeats with it", 0),
@@ -434,9 +470,18 @@ SPEC = Group(
 """key -> what it takes: the one place to add a key."""
 
 
+def spec_with(parts: Collection[str]) -> Group:
+    """The spec of a cell whose state has these parts, each of which has a start."""
+    starts = {f"{part}_0": _start(part) for part in parts}
+    return SPEC._replace(keys={**SPEC.keys, **starts})
+
+
 def json_schema() -> JsonSchema:
     """The JSON Schema (draft-07) of a spec, for editors."""
+    from rnngrad.spec import parameters
+
     definitions: JsonSchema = {}
-    body = SPEC.body(definitions)
+    body = SPEC.body(definitions) | parameters.schema(definitions)
+    body["patternProperties"] = {r"^[A-Za-z]\w*_0$": _start("of that name").schema(definitions)}
     dialect = "http://json-schema.org/draft-07/schema#"
     return {"$schema": dialect, **body, "definitions": definitions}

@@ -1,4 +1,4 @@
-"""I, H and O from every array that fixes them, and the arrays that disagree.
+"""I, H, O and other letters from every array that fixes them, and the arrays that disagree.
 
 A gated cell's matrices have rows for every gate: 3H or 4H. In a stack each layer has its own H,
 H.0, H.1 …, which is the number of inputs of the layer above.
@@ -24,9 +24,13 @@ from rnngrad.spec.text import counted, listed
 
 WORDS = {"I": "inputs", "H": "hidden", "O": "outputs"}
 MEANINGS = {"I": "inputs", "H": "hidden units", "O": "outputs"}
+_ALL = "all "
 
-ALL_UNITS = "all"
-"""The letter of h_0 in a stack: the units of all layers."""
+
+def in_all_layers(letter: str) -> str:
+    """The letter of a part's start in a stack: that of the part in all layers."""
+    return _ALL + letter
+
 
 Letters: TypeAlias = tuple[str, ...]
 
@@ -38,7 +42,8 @@ class Piece(NamedTuple):
     """An array of the spec and the sizes of its axes by letter.
 
     ``value`` is given, still to be drawn, or None where it is wrong already. A sequence has the
-    letters ("T", "I") or ("T", "O"); ``loose`` pieces take a number for every entry (h_0).
+    letters ("T", "I") or ("T", "O"); ``loose`` pieces take a number for every entry (h_0). ``why``
+    is what more there is to say where it disagrees.
     """
 
     name: str
@@ -46,16 +51,18 @@ class Piece(NamedTuple):
     letters: Letters
     value: Array | Filled | None
     loose: bool = False
+    why: str = ""
 
     @property
     def sequence(self) -> bool:
         """Whether its first axis is time."""
-        return self.letters[0] == "T"
+        return self.letters[:1] == ("T",)
 
     @property
     def vagueness(self) -> int:
-        """How little its shape says: 1 for a single number and h_0, 2 for targets of h, else 0."""
-        if self.sequence and self.letters[1].startswith("H"):
+        """How little its shape says: 1 for a single number and h_0, 2 for sequences whose rows are
+        of the units, else 0."""
+        if self.sequence and self.letters[1] not in ("I", "O"):
             return 2
         number = isinstance(self.value, np.ndarray) and not self.value.shape
         return int(number or self.loose)
@@ -121,17 +128,24 @@ def letters_of(pieces: Iterable[Piece]) -> list[str]:
     return [letter for letter in found if letter != "T"]
 
 
-def in_all(letter: str, layers: Mapping[str, Size]) -> dict[str, Size]:
-    """The units of all layers together, as a size of its own, if every layer's is known."""
-    found = [size for name, size in layers.items() if name.startswith("H.")]
+def in_all(letter: str, layers: Sequence[str], sizes: Mapping[str, Size]) -> dict[str, Size]:
+    """The units of all ``layers`` together, as a size of its own, if every layer's is known."""
+    if not all(layer in sizes for layer in layers):
+        return {}
+    found = [sizes[layer] for layer in layers]
     text = " + ".join(str(size.value) for size in found)
-    return {letter: Size(sum(s.value for s in found), {"layers": f"the layers have {text} units"})}
+    total = Size(sum(s.value for s in found), {"layers": f"the layers have {text} units"})
+    return {in_all_layers(letter): total}
 
 
-def meaning(letter: str) -> str:
-    """What a letter counts, in words."""
+def _unknown(letter: str, touching: Sequence[Piece]) -> str:
+    """What nothing fixes, in words."""
     base, _, layer = letter.partition(".")
-    return f"hidden units of layer {layer}" if layer else MEANINGS[base]
+    of = f" of layer {layer}" if layer else ""
+    if base in MEANINGS:
+        return f"the number of {MEANINGS[base]}{of}"
+    name = touching[0].name.partition(".")[0]
+    return f"{base}{of}, a size of {name}"
 
 
 def _size(stated: Stated | None, claims: Sequence[tuple[int, Piece]]) -> Size:
@@ -167,7 +181,7 @@ def _disagreement(piece: Piece, sizes: Mapping[str, Size]) -> str:
     )
     why = f" because {listed(filter(None, reasons), limit=120)}" if any(reasons) else ""
     why = why or _gates(piece, sizes)
-    return f"{piece.says()}, must {_expected(piece, sizes, shape)}{why}"
+    return f"{piece.says()}, must {_expected(piece, sizes, shape)}{why}{piece.why}"
 
 
 def _gates(piece: Piece, sizes: Mapping[str, Size]) -> str:
@@ -190,7 +204,7 @@ def _right(length: str, sizes: Mapping[str, Size], size: int) -> int:
 def _length(length: str, sizes: Mapping[str, Size], size: int) -> str:
     """How long an axis should be, in words: ``6``, or ``3H`` where nothing fixes H."""
     times, letter = multiple(length)
-    return str(_right(length, sizes, size)) if letter in sizes or times == 1 else f"{times}H"
+    return str(_right(length, sizes, size)) if letter in sizes or times == 1 else f"{times}{letter}"
 
 
 def _given(piece: Piece) -> Array:
@@ -215,6 +229,8 @@ def _misshapen(piece: Piece, sizes: Mapping[str, Size]) -> str:
     array = _given(piece)
     if piece.sequence:
         return f"{piece.says()}, must be rows of numbers, one a step: write [[{array:g}]]"
+    if not piece.letters:
+        return f"{piece.says()}, must be a single number"
     known = [str(_right(n, sizes, 1)) if multiple(n)[1] in sizes else n for n in piece.letters]
     if len(piece.letters) == 1:
         flat = f": write {_sample(array.ravel())}" if known[0] == str(array.size) else ""
@@ -244,13 +260,13 @@ def _sample(array: Array) -> str:
 def unfixed(pieces: Iterable[Piece], sizes: Mapping[str, Size], mistakes: Mistakes) -> None:
     """Note every size that nothing fixes, unless a piece that might is wrong already."""
     pieces = list(pieces)
-    for letter in sorted(letters_of(pieces), key=lambda letter: "IHO".find(letter[0])):
+    letters = [n for n in letters_of(pieces) if n not in sizes and not n.startswith(_ALL)]
+    for letter in sorted(letters, key=lambda letter: ("IHO" + letter[0]).find(letter[0])):
         touching = [p for p in pieces if letter in (multiple(n)[1] for n in p.letters)]
-        if letter in sizes or letter == ALL_UNITS:
-            continue
-        word = WORDS[letter[0]]
+        base = letter.partition(".")[0]
+        word = WORDS.get(base, base)
         excused = any(piece.value is None or mistakes.spoils(piece.path) for piece in touching)
         if not excused and not mistakes.spoils(("sizes", word)):
-            hint = f"give sizes: {{{word}: {letter[0]}}}"
-            words = f"nothing fixes the number of {meaning(letter)}; {hint}"
+            hint = f"give sizes: {{{word}: {base if word != base else 'its number'}}}"
+            words = f"nothing fixes {_unknown(letter, touching)}; {hint}"
             mistakes.add(touching[0].path[:1], words, at_key=True, spoils=("sizes", word))

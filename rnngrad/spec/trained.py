@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rnngrad.cells import CELLS
-from rnngrad.core.cells import READOUT
+from rnngrad.core.cells import READOUT, Cell
 from rnngrad.core.problem import TrainedIn
 from rnngrad.spec.mistakes import Mistakes
 from rnngrad.spec.reading import Steps
@@ -110,12 +110,12 @@ def _culprit(checked: Mapping[str, Any], contents: Contents | None, words: str) 
     return "prefix" if "prefix" in checked else "file"
 
 
-def cell_of(data: Mapping[str, Any], net: Trained, mistakes: Mistakes) -> str:
+def cell_of(data: Mapping[str, Any], net: Trained, mistakes: Mistakes) -> Cell:
     """The file's cell, which ``cell`` may only repeat."""
     if data.get("cell", net.cell) != net.cell:
-        words = f"cell is {data['cell']}, but the file's net is {CELLS[net.cell].name}"
-        mistakes.add(("cell",), words)
-    return net.cell
+        given = data["cell"] if isinstance(data["cell"], str) else shown(data["cell"])
+        mistakes.add(("cell",), f"cell is {given}, but the file's net is {net.cell}")
+    return CELLS[net.cell]
 
 
 def activation_of(data: Mapping[str, Any], net: Trained, mistakes: Mistakes) -> str | None:

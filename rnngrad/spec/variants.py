@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array, frozen
-from rnngrad.core.cells import READOUT, lengths, stacked
+from rnngrad.core.cells import lengths, letter_in, multiple, stacked
 from rnngrad.core.problem import Problem
 from rnngrad.spec.drawing import Draw, drawn, generator
 
@@ -24,21 +24,28 @@ def variant(problem: Problem, seed: int) -> Problem:
     seed.
     """
     sizes = _sizes(problem, seed)
-    depth, top = problem.depth, sizes["H"]
-    shapes = stacked(problem.cell, depth)
-    shapes |= READOUT if problem.has_readout else {}
+    cell, depth = problem.cell, problem.depth
+    top = sizes[letter_in(cell, cell.letters[0], depth - 1, depth)]
+    shapes = stacked(cell, depth)
+    shapes |= {"W_hy": ("O", "top"), "b_y": ("O",)} if problem.has_readout else {}
+    sizes["top"] = top
     weights = {
         name: _normal(name, lengths(letters, sizes), STD, seed) for name, letters in shapes.items()
     }
-    units = top if depth == 1 else sum(sizes[f"H.{at}"] for at in range(depth))
+    starts = {
+        f"{part}_0": sum(sizes[letter_in(cell, letter, at, depth)] for at in range(depth))
+        for part, letter in zip(cell.parts, cell.letters, strict=True)
+    }
+    drawn_starts = {name: _normal(name, (size,), 1.0, seed) for name, size in starts.items()}
+    inputs = sizes[letter_in(cell, cell.input_letter, 0, depth)]
     steps, outputs = sizes["T"], sizes["O"] if problem.has_readout else top
     return replace(
         problem,
         name=f"random problem {seed}",
         weights=MappingProxyType(weights),
-        x=_normal("inputs", (steps, sizes["I"]), 1.0, seed),
-        h_0=_normal("h_0", (units,), 1.0, seed),
-        c_0=None if problem.c_0 is None else _normal("c_0", (units,), 1.0, seed),
+        x=_normal("inputs", (steps, inputs), 1.0, seed),
+        h_0=drawn_starts[f"{cell.parts[0]}_0"],
+        starts={part: drawn_starts[f"{part}_0"] for part in cell.parts[1:]},
         targets=None if problem.loss is None else _targets(problem, (steps, outputs), seed),
         loss_weights=_loss_weights(problem.loss_weights, steps),
         seed=seed,
@@ -53,6 +60,14 @@ def _sizes(problem: Problem, seed: int) -> dict[str, int]:
     if problem.depth > 1:
         below = [int(stream.integers(1, LARGEST_SIZE + 1)) for _ in range(problem.depth - 1)]
         sizes |= {f"H.{at}": size for at, size in enumerate([*below, sizes["H"]])}
+    shapes = [*stacked(problem.cell, problem.depth).values()]
+    shapes += [
+        tuple(letter_in(problem.cell, letter, at, problem.depth) for letter in problem.cell.letters)
+        for at in range(problem.depth)
+    ]
+    for letter in dict.fromkeys(multiple(n)[1] for shape in shapes for n in shape):
+        if letter not in sizes:
+            sizes[letter] = int(generator(seed, letter).integers(1, LARGEST_SIZE + 1))
     steps = int(stream.integers(1, LARGEST_STEPS + 1))
     return {**sizes, "T": problem.steps if _listed(problem.loss_weights) else steps}
 

@@ -52,6 +52,7 @@ def _spec(problem: Problem) -> dict[str, object]:
     return {
         "name": problem.name,
         "cell": problem.cell.name,
+        "equations": [str(equation) for equation in problem.cell.equations.equations],
         "activation": problem.activation.name,
         "output_activation": problem.output.name,
         "loss": None if problem.loss is None else problem.loss.name,

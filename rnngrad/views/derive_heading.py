@@ -42,29 +42,40 @@ def _equations(problem: Problem) -> list[str]:
 
 
 def _of_the_cell(problem: Problem) -> list[str]:
-    if problem.cell.activation is None:
-        return [f"{',  '.join(problem.cell.shown)},  σ = {problem.activation.name}"]
-    first, *rest = problem.cell.shown
-    return [f"{first},  σ = sigmoid", *rest]
+    cell = problem.cell
+    if cell.activation is None:
+        return [f"{',  '.join(cell.shown)},  σ = {problem.activation.name}"]
+    lines = list(cell.shown or map(str, cell.equations.equations))
+    first = next((i for i, line in enumerate(lines) if "σ(" in line), None)
+    if first is not None:
+        lines[first] += ",  σ = sigmoid"
+    return lines
 
 
 def _of_the_state(problem: Problem) -> list[str]:
     """What s_t is, where it is more than one h, and which layer has which names."""
-    if Notation(problem).state == "h":
+    s = Notation(problem).state
+    if s == problem.cell.parts[0]:
         return []
     if problem.depth == 1:
-        return ["s_t = [h_t, c_t], the state"]
+        parts = ", ".join(f"{part}_t" for part in problem.cell.parts)
+        return [f"{s}_t = [{parts}], the state"]
     layers = range(1, problem.depth + 1)
     if problem.depth > 3:
         parts = ", ".join(f"{part}¹_t" for part in problem.cell.parts)
-        state = f"s_t = [{parts}, .., {problem.cell.parts[-1]}{raised(problem.depth)}_t]"
+        state = f"{s}_t = [{parts}, .., {problem.cell.parts[-1]}{raised(problem.depth)}_t]"
     else:
         every = (f"{part}{raised(at)}_t" for at in layers for part in problem.cell.parts)
-        state = f"s_t = [{', '.join(every)}]"
-    on = ", and so on" if problem.depth > 2 else ""
+        state = f"{s}_t = [{', '.join(every)}]"
+    on, names = ", and so on" if problem.depth > 2 else "", list(problem.cell.weights)
+    first, second = (
+        ", ".join(f"{name}.{at}" for name in names[:2]) + (", .." if names[2:] else "")
+        for at in (0, 1)
+    )
+    below = f"{problem.cell.parts[0]}¹_t for its x_t{on}"
     return [
         f"{state}, {problem.depth} layers, the lowest first:",
-        f"layer 1 has W_xh.0, W_hh.0; layer 2 has W_xh.1, W_hh.1, and h¹_t for its x_t{on}",
+        f"layer 1 has {first}; layer 2 has {second}, and {below}",
     ]
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import numpy as np
 
 from rnngrad.analyses.derive import Derivation
-from rnngrad.analyses.gates import gates
+from rnngrad.analyses.gates import Gate, gates
 from rnngrad.analyses.notation import raised
 from rnngrad.analyses.selection import Selection
 from rnngrad.arithmetic.arrays import Array, quietly
@@ -41,34 +42,51 @@ def stepwise(cells: list[Cells], steps: int, selection: Selection) -> list[tuple
     return rows
 
 
+def in_parts(count: int, most: int) -> Iterator[slice]:
+    """So many columns as slices of no more than fit beside one another, about equally many each."""
+    tables = -(-count // most)
+    edges = [count * i // tables for i in range(tables + 1)] if tables else []
+    return (slice(low, high) for low, high in pairwise(edges))
+
+
 def layer_tables(result: Derivation, selection: Selection) -> Iterator[Table]:
     """Gates of each layer, in a stack its state as well; of one layer of rnn there are none."""
     problem, trace = result.problem, result.passes.forward
     if problem.single_rnn:
         return
-    for at, share in enumerate(trace.layers):
+    for at, (layer, share) in enumerate(zip(problem.layers, trace.layers, strict=True)):
         up = _up(problem, at)
-        states = {f"h{up}_t": share.h[1:]} if up else {}
-        if up and "c" in share.states:
-            states[f"c{up}_t"] = share.states["c"][1:]
+        states = {f"{part}{up}_t": rows[1:] for part, rows in share.states.items()} if up else {}
+        found = list(gates(problem, layer, share))
+        names = list(states) + [_mean_of(problem, gate, up) for gate in found]
+        if not names:
+            continue
         columns = list(headers(*((name, rows.shape[1]) for name, rows in states.items())))
+        columns += [Column(_mean_of(problem, gate, up)) for gate in found]
         cells = [lengths(rows) for rows in states.values()]
-        for gate in gates(problem, share):
-            columns.append(Column(_mean_of(problem, gate.name, up)))
-            is_slope = len(problem.cell.gates) <= 1
-            cells.append(_means(gate.slope if is_slope else gate.value))
-        layer = f" of layer {at + 1}" if problem.depth > 1 else ""
-        title = f"{'Gates' if len(problem.cell.gates) > 1 else 'State'}{layer}"
-        rows = stepwise(cells, problem.steps, selection)
-        yield Table(title, (Column("t"), *columns), tuple(rows), _note(problem, share.h))
+        cells += [_means(_shown(problem, gate)) for gate in found]
+        layers = f" of layer {at + 1}" if problem.depth > 1 else ""
+        title = f"{'Gates' if has_gates(problem) else 'State'}{layers}"
+        for beside in in_parts(len(columns), 7):
+            below = tuple(stepwise(cells[beside], problem.steps, selection))
+            yield Table(title, (Column("t"), *columns[beside]), below, _note(problem, found))
+
+
+def has_gates(problem: Problem) -> bool:
+    """Whether there are equations besides those of the state."""
+    return len(problem.cell.equations.equations) > len(problem.cell.parts)
 
 
 def _up(problem: Problem, at: int) -> str:
     return raised(at + 1) if problem.depth > 1 else ""
 
 
-def _mean_of(problem: Problem, name: str, up: str) -> str:
-    return f"σ'(a{up}_t)" if len(problem.cell.gates) <= 1 else f"{name}{up}_t"
+def _mean_of(problem: Problem, gate: Gate, up: str) -> str:
+    return f"{gate.name}{up}_t" if has_gates(problem) else f"{gate.function}'(a{up}_t)"
+
+
+def _shown(problem: Problem, gate: Gate) -> Array:
+    return gate.value if gate.slope is None or has_gates(problem) else gate.slope
 
 
 def _means(rows: Array) -> Cells:
@@ -80,26 +98,25 @@ def _means(rows: Array) -> Cells:
     return cell
 
 
-def _note(problem: Problem, h: Array) -> tuple[str, ...]:
-    if h.shape[1] == 1:
+def _note(problem: Problem, found: list[Gate]) -> tuple[str, ...]:
+    if all(gate.value.shape[1] == 1 for gate in found):
         return ()
-    what = "σ'(a_t) is" if len(problem.cell.gates) <= 1 else "Gates are"
+    what = "Gates are" if has_gates(problem) else f"{found[0].function}'(a_t) is"
     return (f"{what} the mean over the units.",)
 
 
 def gradients_by_layer(result: Derivation, selection: Selection) -> Table:
-    """‖∂L/∂h_t‖, and of lstm ‖∂L/∂c_t‖, of each layer of a stack."""
+    """‖∂L/∂h_t‖, ‖∂L/∂c_t‖ … of each layer of a stack."""
     problem, back = result.problem, result.passes.backward
     shown: dict[str, Array] = {}
     for at, layer in enumerate(problem.layers):
-        shown[f"∂L/∂h{_up(problem, at)}_t"] = back.dL_dh[:, layer.units]
-        if "c" in back.dL_ds:
-            shown[f"∂L/∂c{_up(problem, at)}_t"] = back.dL_ds["c"][:, layer.units]
+        for (part, rows), columns in zip(back.dL_ds.items(), layer.parts, strict=True):
+            shown[f"∂L/∂{part}{_up(problem, at)}_t"] = rows[:, columns]
     names = list(shown)
     picked = [None if j is None else names[j] for j in kept_across(len(names), selection.full)]
-    columns = [Column(GAP) if name is None else headers((name, shown[name].shape[1]))[0]
-               for name in picked]  # fmt: skip
+    heads = [Column(GAP) if name is None else headers((name, shown[name].shape[1]))[0]
+             for name in picked]  # fmt: skip
     start = ("0", *(GAP if name is None else length(shown[name][0]) for name in picked))
     cells = [(lambda _: GAP) if name is None else lengths(shown[name][1:]) for name in picked]
-    rows = stepwise(cells, problem.steps, selection)
-    return Table("Gradients layer by layer", (Column("t"), *columns), (start, *rows))
+    below = stepwise(cells, problem.steps, selection)
+    return Table("Gradients layer by layer", (Column("t"), *heads), (start, *below))

@@ -60,7 +60,8 @@ def _title(problem: Problem) -> str:
 
 def _inside_title(problem: Problem, at: int) -> str:
     layer = f" of layer {at + 1}" if problem.depth > 1 else ""
-    return f"Inside a step{layer}: the partials of the {problem.cell.name} cell itself"
+    whose = f"the {problem.cell.name} cell" if len(problem.cell.name) <= 20 else "the cell"
+    return f"Inside a step{layer}: the partials of {whose} itself"
 
 
 def _row(result: Derivation, line: Line, arrays: dict[str, Array]) -> tuple[str, ...]:
@@ -86,7 +87,7 @@ def _a_line_each(formula: str) -> str:
     products that a cell's partial is the sum of, the rows of a matrix of blocks, and the gates that
     stand in line."""
     broken = formula.replace(" + ∂L_", "\n+ ∂L_").replace(" = ", "\n= ").replace("], [", "],\n[")
-    broken = broken.replace(" + diag(", "\n+ diag(")
+    broken = broken.replace(" + diag(", "\n+ diag(").replace(" − diag(", "\n− diag(")
     return broken.replace(", ", ",\n") if " ⊗ " in broken else broken
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rnngrad.analyses.derive import Derivation
+from rnngrad.analyses.gates import pre_activations
 from rnngrad.analyses.notation import Notation
 from rnngrad.analyses.paths import PathSum
 from rnngrad.analyses.selection import Selection
@@ -15,7 +16,15 @@ from rnngrad.views import flow
 from rnngrad.views.arrays import array_table
 from rnngrad.views.blocks import Block, Column, Lines, Table
 from rnngrad.views.derive_heading import heading
-from rnngrad.views.derive_layers import gradients_by_layer, headers, layer_tables, lengths, stepwise
+from rnngrad.views.derive_layers import (
+    Cells,
+    gradients_by_layer,
+    headers,
+    in_parts,
+    layer_tables,
+    lengths,
+    stepwise,
+)
 from rnngrad.views.derive_lines import line_blocks
 from rnngrad.views.derive_step import step_blocks
 from rnngrad.views.numbers import (
@@ -49,12 +58,12 @@ def blocks(result: Derivation, selection: Selection, arrays: dict[str, Array]) -
     if selection.step is not None:
         yield from step_blocks(result, selection)
         return
-    yield _forward(result, selection)
+    yield from _forward(result, selection)
     yield from layer_tables(result, selection)
     yield from line_blocks(result, arrays, selection)
     if result.problem.loss is not None:
         yield _parameters(result)
-        yield _per_step(result, selection)
+        yield from _per_step(result, selection)
         if result.problem.depth > 1:
             yield gradients_by_layer(result, selection)
         yield from _paths(result, selection)
@@ -62,26 +71,36 @@ def blocks(result: Derivation, selection: Selection, arrays: dict[str, Array]) -
     yield from flow.blocks(result, selection)
 
 
-def _forward(result: Derivation, selection: Selection) -> Table:
+def _forward(result: Derivation, selection: Selection) -> Iterator[Table]:
     problem, trace = result.problem, result.passes.forward
     shown = {"x_t": problem.x}
     if problem.single_rnn:
         shown["a_t"] = trace.a
-    start, states = ["0", *("" for _ in shown)], {"h_t": trace.h}
-    if "c" in problem.cell.parts:
-        states["c_t"] = trace.part(1)
-    start += [length(state[0]) for state in states.values()]
-    shown |= {name: state[1:] for name, state in states.items()} | {"y_t": trace.y}
+    states = {f"{part}_t": trace.part(i) for i, part in enumerate(problem.cell.parts)}
+    start = {name: length(rows[0]) for name, rows in states.items()}
+    shown |= {name: rows[1:] for name, rows in states.items()} | {"y_t": trace.y}
     if problem.targets is not None:
         shown["t_t"] = problem.targets
-    columns = (Column("t"), *headers(*((name, rows.shape[1]) for name, rows in shown.items())))
+    columns = list(headers(*((name, rows.shape[1]) for name, rows in shown.items())))
     cells = [lengths(rows) for rows in shown.values()]
     if problem.targets is not None:
-        columns = (*columns, Column("L_t"))
+        columns.append(Column("L_t"))
         cells.append(lambda at: number(float(trace.losses[at])))
-    rows = [(*start, *("" for _ in range(len(columns) - len(start))))]
-    rows += stepwise(cells, problem.steps, selection)
-    return Table("Forward pass", columns, tuple(rows))
+    first = [start.get(name, "") for name in (*shown, "L_t")]
+    yield from _from_0("Forward pass", columns, cells, first, result, selection, 6)
+
+
+def _from_0(
+    title: str, columns: list[Column], cells: list[Cells], start: list[str],
+    result: Derivation, selection: Selection, most: int, notes: tuple[str, ...] = (),
+) -> Iterator[Table]:  # fmt: skip
+    """A row for step 0 and one for each step; in several tables where there are more columns than
+    ``most``, and fit beside one another."""
+    for beside in in_parts(len(columns), most):
+        rows = stepwise(cells[beside], result.problem.steps, selection)
+        last, first = beside.stop == len(columns), ("0", *start[beside])
+        table = Table(title, (Column("t"), *columns[beside]), (first, *rows))
+        yield table._replace(notes=notes) if last else table
 
 
 def _parameters(result: Derivation) -> Table:
@@ -105,24 +124,22 @@ def _largest(gradient: Array) -> tuple[str, str]:
     return number(float(gradient[index])), f"[{', '.join(str(int(i)) for i in index)}]"
 
 
-def _per_step(result: Derivation, selection: Selection) -> Table:
+def _per_step(result: Derivation, selection: Selection) -> Iterator[Table]:
     problem, back = result.problem, result.passes.backward
-    start = ["0", "", "", length(back.dL_dh[0]), "", ""]
-    through = {"∂L/∂a_t": next(iter(back.at[0].values()))}
-    if "c" in back.dL_ds:
-        through = {"∂L/∂c_t": back.dL_ds["c"][1:]}
-        start[4] = length(back.dL_ds["c"][0])
-    shown = {
-        "∂L/∂y_t": back.dL_dy,
-        "∂L_t/∂h_t": back.dLt_dht,
-        "∂L/∂h_t": back.dL_dh[1:],
-        **through,
-        "∂L/∂x_t": back.dL_dx,
-    }
-    columns = (Column("t"), *headers(*((name, rows.shape[1]) for name, rows in shown.items())))
-    rows = stepwise([lengths(array) for array in shown.values()], problem.steps, selection)
-    note = "∂L_t/∂h_t is the direct term alone; ∂L/∂h_t adds every path through later steps."
-    return Table("Gradients step by step", columns, (tuple(start), *rows), (note,))
+    h, *others = (f"{part}_t" for part in problem.cell.parts)
+    shown = {"∂L/∂y_t": back.dL_dy, f"∂L_t/∂{h}": back.dLt_dht}
+    states = {f"∂L/∂{part}_t": rows for part, rows in back.dL_ds.items()}
+    shown |= {name: rows[1:] for name, rows in states.items()}
+    if not others and (keys := pre_activations(problem.cell)):
+        shown["∂L/∂a_t"] = np.concatenate([at[key] for at in back.at for key in keys], axis=1)
+    shown["∂L/∂x_t"] = back.dL_dx
+    start = [length(states[name][0]) if name in states else "" for name in shown]
+    columns = list(headers(*((name, rows.shape[1]) for name, rows in shown.items())))
+    cells = [lengths(array) for array in shown.values()]
+    note = f"∂L_t/∂{h} is the direct term alone; ∂L/∂{h} adds every path through later steps."
+    yield from _from_0(
+        "Gradients step by step", columns, cells, start, result, selection, 5, (note,)
+    )
 
 
 def _paths(result: Derivation, selection: Selection) -> Iterator[Block]:

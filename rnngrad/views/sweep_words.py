@@ -10,8 +10,8 @@ import numpy as np
 
 from rnngrad.analyses.sweep import Part
 from rnngrad.analyses.sweeping import Row
-from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.arithmetic.arrays import quietly
+from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.arithmetic.scaled import LEAST
 from rnngrad.views.numbers import grouped, number
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 
+from oracles import any_cell
 from oracles.nets import bare_net, nets, problem_of, with_loss
+from oracles.uneven_nets import any_net
 from rnngrad.analyses.derive import Derivation, derive
 from rnngrad.analyses.paths import SHOWN
+from rnngrad.core.problem import Problem
 
 
 def summand(result: Derivation, weight: str, t: int, k: int) -> np.ndarray:
@@ -80,3 +85,52 @@ def test_paths_that_no_float_can_hold() -> None:
 
 def test_without_a_loss_there_are_none() -> None:
     assert derive(problem_of(bare_net([[0.5]], 3))).path_sums == ()
+
+
+CELLS_OF_MANY_KINDS = [
+    "antisymmetric_rnn", "lipschitz_rnn", "gru_reset_before", "lmu", "lstm_peephole", "jordan",
+]  # fmt: skip
+"""W h − Wᵀ h, a matrix behind another, parts of several sizes, a state that is not called h."""
+
+
+def immediate(problem: Problem, weight: str, k: int) -> np.ndarray:
+    """∂⁺s_k/∂W by complex steps through the equations, (S, *W.shape)."""
+    state = any_cell.start_of(problem)
+    for t in range(k - 1):
+        state = any_cell.step(problem, problem.x[t], state)
+    W = problem.weights[weight]
+    found = np.empty((problem.state_size, *W.shape))
+    for index in np.ndindex(W.shape):
+        moved = W.astype(complex)
+        moved[index] += 1e-30j
+        changed = replace(problem, weights={**problem.weights, weight: moved})
+        after = any_cell.step(changed, problem.x[k - 1], state)
+        flat = np.concatenate([v for layer in after for v in layer.values()])
+        found[:, *index] = flat.imag / 1e-30
+    return found
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("name", CELLS_OF_MANY_KINDS)
+def test_every_summand_of_any_cell(name: str, layers: int) -> None:
+    problem = any_net(name, layers, steps=3)
+    result, jacobians = derive(problem), any_cell.jacobians(problem)
+    top = problem.layers[-1]
+    matrices = {w + layer.suffix for layer in problem.layers
+                for w, shape in problem.cell.weights.items() if len(shape) == 2}  # fmt: skip
+    assert {one.weight for one in result.path_sums} == matrices
+    for path_sum in result.path_sums:
+        total = result[f"dL_d{path_sum.weight}"]
+        assert path_sum.total == 6
+        assert sum(one.share for one in path_sum.summands) == pytest.approx(1.0)
+        for shown in path_sum.summands:
+            row = np.zeros(problem.state_size)
+            row[top.state[0]] = result["dLt_dht"][shown.t - 1, top.units]
+            for s in range(shown.t, shown.k, -1):
+                row = row @ jacobians[s - 1]
+            expected = np.tensordot(row, immediate(problem, path_sum.weight, shown.k), 1)
+            norm = np.linalg.norm(expected)
+            if norm:
+                assert shown.log10_norm == pytest.approx(np.log10(norm), abs=1e-9)
+            share = np.sum(expected * total) / np.sum(total**2)
+            assert shown.share == pytest.approx(share, rel=1e-8, abs=1e-12)

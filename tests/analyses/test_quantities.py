@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
 
 import rnngrad
 from oracles.nets import bare_net, nets, problem_of
+from oracles.uneven_nets import any_net
 from rnngrad.analyses.quantities import QUANTITIES
 
 CONTRACT = {
@@ -72,3 +76,62 @@ def test_log10_verbs() -> None:
     np.testing.assert_allclose(rnngrad.log10_chain(problem), np.log10(0.5) * np.array([3, 2, 1, 0]))
     with pytest.raises(rnngrad.QuantityError):
         rnngrad.log10_paths(problem)
+
+
+def test_a_cell_of_other_names_has_them_in_its_results() -> None:
+    result = rnngrad.derive(any_net("slstm"))
+    assert set(result) == {
+        "h", "c", "n", "m", "y", "losses", "dL_dy", "dLt_dht", "dht_dhprev", "dL_dh", "dL_dc",
+        "dL_dn", "dL_dm", *(f"dL_d{name}" for name in result.problem.weights), "dL_dx",
+        "log10_chain", "log10_paths",
+    }  # fmt: skip
+    np.testing.assert_array_equal(result["n"][0], result.problem.starts["n"])
+    np.testing.assert_array_equal(result["dL_dm"], result.passes.backward.dL_ds["m"])
+
+
+def test_the_first_part_may_be_called_otherwise() -> None:
+    result = rnngrad.derive(any_net("jordan"))
+    assert {"o", "dL_do", "dLt_dht"} <= set(result)
+    assert result.record("dLt_dht").symbol == "∂L_t/∂o_t"
+    assert result.record("dht_dhprev").symbol == "∂o_t/∂o_{t−1}"
+    with pytest.raises(rnngrad.QuantityError, match="whose state is o: dL_do"):
+        result["dL_dh"]
+
+
+def test_a_part_that_has_a_letter_of_its_own_size() -> None:
+    result = rnngrad.derive(any_net("lmu", 2))
+    assert result["m"].shape == result["dL_dm"].shape == (4, 8)
+
+
+def test_scalars_have_a_gradient_without_axes() -> None:
+    result = rnngrad.derive(any_net("ctrnn"))
+    assert result["dL_dalpha"].shape == result.record("dL_dalpha").shape(result.problem) == ()
+
+
+def test_a_name_of_the_cells_own_is_guessed() -> None:
+    result = rnngrad.derive(any_net("lstm_peephole"))
+    with pytest.raises(rnngrad.QuantityError, match="did you mean 'dL_dw_ci'"):
+        result["dL_dw_c_i"]
+    with pytest.raises(rnngrad.QuantityError, match=r"one a layer: dL_dw_ci\.0 to dL_dw_ci\.1"):
+        rnngrad.derive(any_net("lstm_peephole", 2))["dL_dw_ci"]
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("name", ["intersection_rnn", "lstm_peephole", "mgu", "ctrnn_rate"])
+def test_gradients_of_any_cell_are_those_of_derive(name: str, layers: int) -> None:
+    problem = any_net(name, layers)
+    result, gradients = rnngrad.derive(problem), rnngrad.gradients(problem)
+    assert gradients.pop("loss") == pytest.approx(np.sum(result["losses"]))
+    others = {"dht_dhprev", "log10_chain", "log10_paths"}
+    assert set(gradients) == set(result) - others
+    for quantity, array in gradients.items():
+        np.testing.assert_array_equal(array, result[quantity])
+
+
+def test_importing_reads_no_cell_but_the_first_three() -> None:
+    code = (
+        "import rnngrad.analyses.quantities, rnngrad.cells as c;"
+        "print(c.shipped.cache_info().currsize)"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(shown.stdout) <= 3

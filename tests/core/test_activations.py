@@ -204,7 +204,7 @@ def test_slope_at_infinity_is_its_limit(name: str) -> None:
     with np.errstate(all="ignore"):
         got = ACTIVATIONS[name].slope(np.array([np.inf, -np.inf]))
     one_sided = ("relu", "softplus", "elu", "silu", "gelu")
-    limits = dict.fromkeys(one_sided, [1, 0]) | {
+    limits = {key: [1, 0] for key in one_sided} | {
         "identity": [1, 1], "leaky_relu": [1, LEAK], "selu": [SELU_SCALE, 0],
     }  # fmt: skip
     assert got.tolist() == limits.get(name, [0, 0])

@@ -238,7 +238,7 @@ def test_the_largest_comes_from_the_product_where_it_is_not_known(
 @pytest.mark.parametrize("a", [-800.0, -30.0, -0.6, -0.4, 0.0, 0.2, 0.5, 3.0, 20.0, 5000.0])
 @pytest.mark.parametrize("h", [-1.0, 1.0, 0.3, 1 - 2.0**-53, -1 + 2.0**-40])
 def test_how_far_gru_is_from_its_candidate(a: float, h: float) -> None:
-    """h − tanh(a), as the term of z in gru: both are 1 in floats where their difference is a number."""
+    """h − tanh(a), as the term of z in gru: both may be 1 in floats."""
     difference = [("name", "h"), ("name", "a"), ("call", "tanh", 1), ("neg", 2), ("add", 0, 3)]
     given = {"h": wide(np.array([h])), "a": wide(np.array([a]))}
     with quietly():

@@ -106,8 +106,8 @@ def test_push_is_the_transpose_of_pull_in_both_kinds_of_numbers(name: str) -> No
 # ---------------------------------------------------------------------------- cells at random
 
 _VECTORS = ("W_a x_t", "W_b x_t", "U_a h_{t-1}", "U_b h_{t-1}", "U_c^T h_{t-1}", "U_a c_{t-1}",
-            "h_{t-1}", "c_{t-1}", "u_t", "v_t", "w_a", "b_a", "w_b ∘ h_{t-1}", "U_d (u_t ∘ h_{t-1})",
-            "U_e (U_a c_{t-1})", "α c_{t-1}", "0.5")  # fmt: skip
+            "h_{t-1}", "c_{t-1}", "u_t", "v_t", "w_a", "b_a", "w_b ∘ h_{t-1}",
+            "U_d (u_t ∘ h_{t-1})", "U_e (U_a c_{t-1})", "α c_{t-1}", "0.5")  # fmt: skip
 _FUNCTIONS = ("σ", "tanh", "sin", "softplus", "silu", "softsign", "cos", "gelu", "elu")
 
 
@@ -346,7 +346,7 @@ def test_ways_of_writing(text: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_written_is_read_as_the_same(name: str) -> None:
     equations = CELLS[name].equations
-    shapes = {p: letters for p, letters in equations.parameters.items()}
+    shapes: dict[str, tuple[str, ...]] = dict(equations.parameters)
     shapes |= {part: (equations.sizes[part],) for part in ("x", *equations.state)}
     again = read_cell(name, list(map(str, equations.equations)), equations.state, shapes)
     assert list(map(str, again.equations)) == list(map(str, equations.equations))

@@ -104,7 +104,8 @@ MISTAKES: dict[str, tuple[str, Mistake, set[str]]] = {
     "gru: gates z, r, n": ("gru", _rolled_gates((1, 0, 2)), GATES | {"h", "y", "losses"}),
     "lstm: gates i, g, f, o": ("lstm", _rolled_gates((0, 2, 1, 3)), GATES | {"h", "y"}),
     "gru: z for 1 − z": ("gru", _equations(
-        ("(1 − z_t) ∘ n_t + z_t ∘ h_{t−1}", "z_t ∘ n_t + (1 - z_t) ∘ h_{t-1}")), GATES | {"h", "y"}),
+        ("(1 − z_t) ∘ n_t + z_t ∘ h_{t−1}", "z_t ∘ n_t + (1 - z_t) ∘ h_{t-1}")),
+        GATES | {"h", "y"}),
     "gru: r left out of n": ("gru", _equations(
         ("r_t ∘ (W_hn h_{t−1} + b_hn)", "W_hn h_{t-1} + b_hn")), {"h", "y", "log10_chain"}),
     "lstm: h = o c": ("lstm", _equations(("tanh(c_t)", "c_t")), {"h", "y", "dL_dh", "dLt_dht"}),
@@ -116,7 +117,8 @@ MISTAKES: dict[str, tuple[str, Mistake, set[str]]] = {
         "gru", _edge("h", "a.z", "(tanh(a_n) - h0) ∘ σ(a_z) ∘ σ(-a_z)"), GATES | {"dL_db_hh"}),
     "gru: r's slope without W_hn h + b_hn": (
         "gru", _edge("a.n", "a.r", "σ(a_r) ∘ σ(-a_r)"), GATES | {"dL_db_xh"}),
-    "gru: b_hh's n gate without r": ("gru", _edge("a.n", "a.n2", "1 + 0 a_r"), GATES | {"dL_db_hh"}),
+    "gru: b_hh's n gate without r": (
+        "gru", _edge("a.n", "a.n2", "1 + 0 a_r"), GATES | {"dL_db_hh"}),
     "gru: z past the matrix is 1 − z": ("gru", _edge("h", "h⁻", "σ(-a_z)"), GATES),
     "lstm: tanh's slope at c dropped": ("lstm", _edge("h", "c", "σ(a_o)"), GATES | {"dL_dc"}),
     "lstm: c_t for c_{t−1} in f's slope": (

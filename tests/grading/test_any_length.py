@@ -14,10 +14,10 @@ from grading.conftest import scalar_net
 from grading.nested_formulas import HARD, NESTED
 from grading.test_any_answer import SOFTMAX, VECTORS
 from grading.test_grammar import TREES
-from rnngrad.analyses.grading.evaluation import Binding, Evaluator, OrderError, UnreadError
 from rnngrad.algebra.expressions import FormulaError, Node, Series, free_variables
-from rnngrad.analyses.grading.grade import Grader
 from rnngrad.algebra.grammar import parse_one
+from rnngrad.analyses.grading.evaluation import Binding, Evaluator, OrderError, UnreadError
+from rnngrad.analyses.grading.grade import Grader
 from rnngrad.analyses.grading.nets import nets
 from rnngrad.arithmetic.arrays import Array
 

@@ -6,10 +6,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnngrad.algebra.expressions import Add, Call, Derivative, Div, FormulaError, Index, Mul, Name, Neg, Node, Number, Power, Series, Transpose
-from rnngrad.algebra.writing import written
+from rnngrad.algebra.expressions import (
+    Add,
+    Call,
+    Derivative,
+    Div,
+    FormulaError,
+    Index,
+    Mul,
+    Name,
+    Neg,
+    Node,
+    Number,
+    Power,
+    Series,
+    Transpose,
+)
 from rnngrad.algebra.grammar import DEEPEST, parse, parse_one
 from rnngrad.algebra.tokens import LONGEST
+from rnngrad.algebra.writing import written
 
 SAME = [
     ("dL_3/dy_3", r"\frac{\partial \mathcal{L}_3}{\partial y_3}", "∂L_3/∂y_3"),

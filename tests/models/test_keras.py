@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 import rnngrad
+from oracles.cells import gru as oracle_gru
 from oracles.cells import run
 from rnngrad.spec.weights import Found, ModelFileError, choose, load_model_array, read_model
 
@@ -341,6 +342,178 @@ def test_the_configuration_is_read_without_its_order(tmp_path: Path) -> None:
     net = choose(read_model(path), None)
     assert net.activation is None
     assert "does not say" in net.assumed[0]
+
+
+# ---------------------------------------------------------------------------- more in a file
+
+
+def arrays_of(folder: Path, arrays: dict[str, tuple[int, ...]], config: Any = None) -> Path:
+    """An HDF5 file as tf.keras 2 wrote it."""
+    path, rng = folder / "net.h5", np.random.default_rng(4)
+    with h5py.File(path, "w") as file:
+        for key, shape in arrays.items():
+            file[key] = rng.normal(size=shape).astype(np.float32)
+        if config is not None:
+            file.attrs["model_config"] = json.dumps(config)
+    return path
+
+
+def lstm_at(place: str) -> dict[str, tuple[int, ...]]:
+    shapes = {"kernel:0": (3, 16), "recurrent_kernel:0": (4, 16), "bias:0": (16,)}
+    return {f"{place}/{name}": shape for name, shape in shapes.items()}
+
+
+CONFIG = {
+    "class_name": "Sequential",
+    "config": {
+        "name": "sequential",
+        "layers": [
+            {
+                "class_name": "LSTM",
+                "config": {
+                    "name": "lstm",
+                    "activation": "tanh",
+                    "recurrent_activation": "sigmoid",
+                },
+            }
+        ],
+    },
+}
+
+
+def test_an_optimizers_moments_are_no_net(tmp_path: Path) -> None:
+    """tf.keras 2.14 after fit: Adam's m and v lie in groups like the layer's."""
+    arrays = lstm_at("model_weights/lstm/lstm/lstm_cell")
+    for moment in "mv":
+        arrays |= lstm_at(f"optimizer_weights/Adam/{moment}/lstm/lstm_cell")
+    found = read_model(arrays_of(tmp_path, arrays, CONFIG))
+    (net,) = found.recurrent
+    assert (net.key, net.cell, net.assumed, found.refused) == ("lstm", "lstm", (), ())
+    assert any("optimizer_weights" in key for key in found.keys)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_one_net_after_fit(tmp_path: Path, suffix: str) -> None:
+    model = built(layers.GRU(HIDDEN, dropout=0.1), layers.Dense(1, name="out"))
+    model.compile("adam", "mse")
+    x = np.random.default_rng(0).normal(size=(8, T, INPUTS))
+    model.fit(x, np.ones((8, 1)), verbose=0)
+    found = read_model(saved(model, tmp_path, suffix))
+    assert any("optimizer" in key for key in found.keys)
+    (net,) = found.recurrent
+    assert (net.cell, net.assumed, found.refused) == ("gru", (), ())
+    assert [dense.key for dense in found.dense] == ["out"]
+
+
+def side_by_side(names: tuple[str | None, str | None] = ("fast", "slow"), **said: Any) -> Any:
+    """Two cells that are layers, neither fed by the other."""
+    x, *states = (keras.Input((n,)) for n in (INPUTS, HIDDEN, HIDDEN))
+    cells = [layers.GRUCell(HIDDEN, name=name, **said) for name in names]
+    outs = [cell(x, [state])[0] for cell, state in zip(cells, states, strict=True)]
+    model = keras.Model([x, *states], layers.Concatenate()(outs))
+    rng = np.random.default_rng(1)
+    model.set_weights([rng.normal(size=w.shape, scale=0.5) for w in model.get_weights()])
+    return model
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("names", [("fast", "slow"), (None, None)])
+def test_cells_side_by_side_are_nets_of_their_own(
+    tmp_path: Path, suffix: str, names: tuple[str | None, str | None]
+) -> None:
+    model = side_by_side(names)
+    called = [layer.name for layer in model.layers if "GRUCell" in type(layer).__name__]
+    found = read_model(saved(model, tmp_path, suffix))
+    assert [len(net.layers) for net in found.recurrent] == [1, 1]
+    x, h = inputs()[0], np.random.default_rng(3).normal(size=(2, HIDDEN))
+    truth = np.asarray(model([x[None], h[:1], h[1:]]))[0].reshape(2, HIDDEN)
+    for name, start, wanted in zip(called, h, truth, strict=True):
+        net = choose(found, name)
+        got, _ = oracle_gru(net.layers[0].parameters, x, start, start, "tanh")
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5)
+        unsaid = [words for words in net.assumed if "does not say" in words]
+        assert bool(unsaid) is (suffix == ".weights.h5")
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_what_the_configuration_says_of_a_cell_counts(tmp_path: Path, suffix: str) -> None:
+    path = saved(side_by_side(recurrent_activation="hard_sigmoid"), tmp_path, suffix)
+    with pytest.raises(ModelFileError, match="has recurrent_activation hard_sigmoid"):
+        choose(read_model(path), "fast")
+
+
+def test_twins_in_nested_models_are_told_apart(tmp_path: Path) -> None:
+    """Two layers of one name, each in a model of its own: the file says both activations."""
+    parts = []
+    for name, word in (("left", "relu"), ("right", "tanh")):
+        twin = layers.SimpleRNN(HIDDEN, word, return_sequences=True, name="twin")
+        parts.append(keras.Sequential([keras.Input((T, INPUTS)), twin], name=name))
+    x = keras.Input((T, INPUTS))
+    model = keras.Model(x, layers.Concatenate()([part(x) for part in parts]))
+    found = read_model(saved(model, tmp_path, ".keras"))
+    nets = {net.key: net for net in found.recurrent}
+    assert sorted(str(net.activation) for net in nets.values()) == ["relu", "tanh"]
+    assert all(net.assumed == () for net in nets.values())
+    sides = np.split(outputs(model, inputs()), 2, axis=1)
+    for net in nets.values():
+        wanted = sides[net.activation == "tanh"]
+        np.testing.assert_allclose(own(net, inputs()), wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_a_list_of_cells_is_no_stack(tmp_path: Path) -> None:
+    class Net(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cells = [layers.LSTMCell(INPUTS), layers.LSTMCell(INPUTS)]
+
+        def call(self, x: Any) -> Any:
+            return sum(cell(x, [x, x])[0] for cell in self.cells)
+
+    model = Net()
+    model(np.ones((1, INPUTS)))
+    found = read_model(saved(model, tmp_path, ".weights.h5"))
+    assert [len(net.layers) for net in found.recurrent] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"lstm_cell/input_gate_peephole_weights:0": (4,)},
+        {"lstm_cell/kernel_norm/gamma:0": (16,), "lstm_cell/kernel_norm/beta:0": (16,)},
+        {"lstm_cell/projection_kernel:0": (4, 2)},
+        {"attention/kernel:0": (9, 9)},
+    ],
+)
+def test_more_in_a_cell_is_named(tmp_path: Path, more: dict[str, tuple[int, ...]]) -> None:
+    """Cells of TensorFlow Addons and the like, as weights alone: no configuration tells."""
+    place = "layer/rnn"
+    arrays = lstm_at(f"{place}/lstm_cell") | {f"{place}/{key}": n for key, n in more.items()}
+    with pytest.raises(ModelFileError, match="holds beside its weights") as caught:
+        choose(read_model(arrays_of(tmp_path, arrays)), None)
+    assert all(f"{place}/{key}" in str(caught.value) for key in more)
+
+
+def test_a_cell_in_a_cell_is_refused(tmp_path: Path) -> None:
+    class Outer(layers.Layer):
+        def __init__(self, norm: bool) -> None:
+            super().__init__()
+            self.inner, self.state_size = layers.GRUCell(HIDDEN), HIDDEN
+            self.norm = layers.LayerNormalization() if norm else None
+
+        def build(self, shape: Any) -> None:
+            self.inner.build(shape)
+            if self.norm is not None:
+                self.norm.build((None, HIDDEN))
+
+        def call(self, x: Any, states: Any) -> Any:
+            h, states = self.inner(x, states)
+            return (h if self.norm is None else self.norm(h)) * 0.5, states
+
+    for norm in (False, True):
+        model = keras.Sequential([keras.Input((T, INPUTS)), layers.RNN(Outer(norm))])
+        path = saved(model, tmp_path, ".weights.h5")
+        with pytest.raises(ModelFileError, match="is a cell inside another cell"):
+            choose(read_model(path), None)
 
 
 def to_cudnn(matrix: np.ndarray, gates: int, recurrent: bool) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -153,11 +154,8 @@ def test_a_stack_and_its_read_out(tmp_path: Path) -> None:
     ]
     path = written(tmp_path, model(nodes, constants))
     found = read_model(path)
-    with pytest.raises(
-        ModelFileError, match="2 recurrent nets, give prefix: one of 'high' and 'lo"
-    ):
-        choose(found, None)
-    h = own(choose(found, ["low", "high"]), inputs())
+    h = own(choose(found, None), inputs())
+    np.testing.assert_array_equal(own(choose(found, ["low", "high"]), inputs()), h)
     (dense,) = found.dense
     assert (dense.key, dense.activation, dense.W_key, dense.b_key) == ("out", "softmax", "V.T", "b")
     assert dense.b is not None
@@ -166,6 +164,140 @@ def test_a_stack_and_its_read_out(tmp_path: Path) -> None:
     np.testing.assert_allclose(y, truth(path, inputs()[:, None])[:, 0], rtol=0, atol=1e-5)
     np.testing.assert_array_equal(load_model_array(path, "V.T"), dense.W)
     assert choose(found, "W_1").key == "high"
+
+
+Step = tuple[str, dict[str, Any], list[int] | None]
+
+
+def two(
+    op: str,
+    between: list[Step],
+    more: Sequence[Any] = (),
+    outputs: tuple[str, ...] = ("Y",),
+    above: dict[str, Any] | None = None,
+    start: str = "",
+    length: int = T,
+) -> Any:
+    """Two nodes, ``low`` and ``high``, and between them operators with constants."""
+    constants = {f"{k}_0": v for k, v in weights(op).items()}
+    constants |= {f"{k}_1": v for k, v in weights(op, inputs=HIDDEN).items()}
+    said = {"hidden_size": HIDDEN} | ({"linear_before_reset": 1} if op == "GRU" else {})
+    nodes = [helper.make_node(op, ["X", "W_0", "R_0", "B_0"], ["s0", "last"], "low", **said)]
+    for k, (kind, attributes, constant) in enumerate(between):
+        names = [f"s{k}"] + ([f"c{k}"] if constant is not None else [])
+        constants |= {f"c{k}": np.array(constant)} if constant is not None else {}
+        nodes.append(helper.make_node(kind, names, [f"s{k + 1}"], **attributes))
+    last = f"s{len(between)}"
+    names = [last, "W_1", "R_1", "B_1", "", start]
+    nodes.append(helper.make_node(op, names, ["Y"], "high", **said, **(above or {})))
+    made = model([*nodes, *more], constants)
+    made.graph.input[0].type.tensor_type.shape.dim[0].dim_value = length
+    del made.graph.output[:]
+    made.graph.output.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs
+    )
+    return made
+
+
+SQUEEZE: list[Step] = [("Squeeze", {}, [1])]
+BETWEEN: dict[str, list[Step]] = {
+    "squeeze": SQUEEZE,
+    "turn and reshape": [("Transpose", {"perm": [0, 2, 1, 3]}, None), ("Reshape", {}, [0, 0, -1])],
+    "there and back": [
+        ("Squeeze", {}, [-3]),
+        ("Transpose", {"perm": [1, 0, 2]}, None),
+        ("Identity", {}, None),
+        ("Transpose", {"perm": [1, 0, 2]}, None),
+    ],
+    "dropout": [*SQUEEZE, ("Dropout", {}, None)],
+}
+
+
+@pytest.mark.parametrize("op", GATES)
+@pytest.mark.parametrize("way", BETWEEN)
+def test_nodes_that_stand_upon_each_other_are_a_stack(tmp_path: Path, op: str, way: str) -> None:
+    path = written(tmp_path, two(op, BETWEEN[way]))
+    found = read_model(path)
+    (net,) = found.recurrent
+    assert (net.parts, len(net.layers)) == (("low", "high"), 2)
+    x = inputs()
+    np.testing.assert_allclose(own(net, x), truth(path, x[:, None])[:, 0, 0], rtol=0, atol=1e-5)
+    assert [choose(found, name).key for name in ("low", "high")] == ["low", "high"]
+
+
+TURNED: list[Step] = [*SQUEEZE, ("Transpose", {"perm": [1, 0, 2]}, None)]
+ADDED = [helper.make_node("ReduceSum", ["s1"], ["sum"])]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        two("GRU", SQUEEZE, ADDED, ("Y", "sum")),
+        two("GRU", SQUEEZE, outputs=("Y", "s1")),
+        two("GRU", SQUEEZE, start="last"),
+        two("GRU", TURNED),
+        two("GRU", [("Reshape", {}, [1, -1, HIDDEN])]),
+        two("GRU", [*SQUEEZE, ("Tanh", {}, None)]),
+        two("GRU", SQUEEZE, above={"direction": "reverse"}),
+        two("RNN", SQUEEZE, above={"activations": ["Relu"]}),
+    ],
+    ids=["skipped", "shown", "started", "turned", "mixed", "tanh", "reverse", "relu"],
+)
+def test_other_nodes_are_no_stack(tmp_path: Path, made: Any) -> None:
+    """The sequence between is taken elsewhere too, or it is another one when it arrives."""
+    found = read_model(written(tmp_path, made))
+    assert [net.key for net in found.recurrent] == ["low", "high"]
+    assert found.layers == ()
+    with pytest.raises(ModelFileError, match="2 recurrent nets, give prefix"):
+        choose(found, None)
+
+
+def test_the_last_states_of_all_layers_do_no_harm(tmp_path: Path) -> None:
+    """PyTorch hands out h_n of every layer, joined."""
+    made = two("GRU", SQUEEZE, outputs=("Y", "last"))
+    assert len(choose(read_model(written(tmp_path, made)), None).layers) == 2
+
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+@pytest.mark.parametrize("name", ["exported_lstm_2", "exported_gru_2"])
+def test_stacks_of_pytorchs_newer_exporter(name: str) -> None:
+    """Written by ``make_onnx_fixtures.py``: Transpose and Reshape between the layers."""
+    net = choose(read_model(FIXTURES / f"{name}.onnx"), None)
+    with np.load(FIXTURES / f"{name}.expected.npz") as wanted:
+        assert len(net.layers) == 2
+        np.testing.assert_allclose(own(net, wanted["x"]), wanted["h"], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
+def test_stacks_of_pytorchs_older_exporter(tmp_path: Path, cell: str, first: bool) -> None:
+    torch = pytest.importorskip("torch", reason="live PyTorch: pip install '.[peers]'")
+    rnn = getattr(torch.nn, cell)(INPUTS, HIDDEN, num_layers=3, batch_first=first).eval()
+    x = torch.tensor(inputs())[None if first else slice(None)]
+    x = x if first else x[:, None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(rnn, (x,), tmp_path / "net.onnx", dynamo=False)
+    net = choose(read_model(tmp_path / "net.onnx"), None)
+    assert len(net.layers) == 3
+    wanted = rnn(x)[0].detach().numpy().reshape(T, HIDDEN)
+    np.testing.assert_allclose(own(net, inputs()), wanted, rtol=0, atol=1e-5)
+
+
+def test_an_unrolled_rnn_is_told(tmp_path: Path) -> None:
+    """PyTorch's newer exporter writes nn.RNN step by step; a plain deep net is none."""
+    with pytest.raises(ModelFileError, match=r"unrolled; export it .*dynamo=False") as caught:
+        choose(read_model(FIXTURES / "exported_rnn.onnx"), None)
+    assert "exported_rnn.onnx holds no RNN, GRU or LSTM node" in str(caught.value)
+    constants = {f"V{k}": np.eye(3, dtype=np.float32) for k in range(3)}
+    nodes = []
+    for k in range(3):
+        nodes += [helper.make_node("MatMul", [f"h{k}" if k else "X", f"V{k}"], [f"a{k}"])]
+        nodes += [helper.make_node("Tanh", [f"a{k}"], [f"h{k + 1}"])]
+    with pytest.raises(ModelFileError, match="holds no recurrent net in the layout onnx"):
+        choose(read_model(written(tmp_path, model(nodes, constants, "h3"))), None)
 
 
 @pytest.mark.parametrize("transposed", [0, 1])

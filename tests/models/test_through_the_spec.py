@@ -206,3 +206,45 @@ def test_layout_needs_a_file_of_gradients(tmp_path: Path) -> None:
     assert (other.returncode, "in the layout torch" in other.stderr) == (2, True)
     gone = run("check", spec, "--against", "gone.safetensors")
     assert (gone.returncode, "no such file" in gone.stderr) == (2, True)
+
+
+def test_init_makes_a_stack_of_several_layers(tmp_path: Path) -> None:
+    """``--layer`` in the order from below; layers that do not fit are said."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        f"rnns.{k}.{name}": rng.normal(size=shape)
+        for k, inputs in enumerate((3, 4))
+        for name, shape in (("weight_ih_l0", (16, inputs)), ("weight_hh_l0", (16, 4)))
+    }
+    np.savez(tmp_path / "net.npz", **arrays)
+    layers = ("--layer", "rnns.0.", "--layer", "rnns.1.")
+    done = run("init", "net.npz", *layers, "-o", "net.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    spec = yaml.safe_load((tmp_path / "net.yaml").read_text(encoding="utf-8"))
+    assert spec["weights"]["prefix"] == ["rnns.0.", "rnns.1."]
+    problem = rnngrad.load(str(tmp_path / "net.yaml"))
+    assert (problem.depth, problem.inputs) == (2, 3)
+    np.testing.assert_array_equal(problem.weights["W_xh.1"], arrays["rnns.1.weight_ih_l0"])
+    wrong = run("init", "net.npz", "--layer", "rnns.1.", "--layer", "rnns.0.", cwd=tmp_path)
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "layer 1 takes 3 inputs, layer 0 has 4 units" in wrong.stderr
+
+
+def test_init_refuses_a_net_of_another_equation(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {
+        "cell.weight_ih": rng.normal(size=(16, 3)),
+        "cell.weight_hh": rng.normal(size=(16, 4)),
+    }
+    np.savez(tmp_path / "net.npz", **arrays, **{"cell.ln_h.weight": np.ones(16)})
+    done = run("init", "net.npz", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "net.npz[cell.] holds beside its weights 'cell.ln_h.weight'" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["exported_lstm_2", "exported_gru_2"])
+def test_init_makes_one_stack_of_exported_layers(name: str, tmp_path: Path) -> None:
+    done = run("init", str(FIXTURES / f"{name}.onnx"), "-o", "net.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "3 → 4 → 4" in done.stderr
+    assert rnngrad.load(str(tmp_path / "net.yaml")).depth == 2

@@ -7,8 +7,10 @@ import shlex
 import shutil
 import subprocess
 import sys
+import warnings
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,7 +121,6 @@ def test_a_bidirectional_net_asks_for_its_direction() -> None:
     ("name", "words"),
     [
         ("lstm_projected", r"\[rnn\.weight_hr_l0\] is an LSTM's projection"),
-        ("lstm_weight_norm", r"parametrizations.weight_hh_l0.original0\] is a parametrisation"),
         ("lstm_2_bidirectional", "with several layers"),
     ],
 )
@@ -165,7 +166,18 @@ def saved(folder: Path, arrays: dict[str, np.ndarray]) -> Path:
         ),
         ({"weight_ih_l1": (16, 5), "weight_hh_l1": (16, 4)}, "layer 1 takes 5 inputs, layer 0 has"),
         ({"weight_hh_l0_g": (16, 1)}, "remove_weight_norm"),
-        ({"weight_hh_l0_raw": (16, 4)}, "is a parametrisation"),
+        (
+            {"weight_hh_l0_g": (16, 1), "weight_hh_l0_v": (16, 4)},
+            r"weight_hh_l0_g\] is a parametrisation",
+        ),
+        (
+            {"weight_hh_l0": None, "weight_hh_l0_g": (16, 2), "weight_hh_l0_v": (16, 4)},
+            r"\[a.weight_hh_l0_g\] is 16×2, does not fit a.weight_hh_l0_v, which is 16×4",
+        ),
+        (
+            {"weight_hh_l0": None, "weight_hh_l0_orig": (16, 4), "weight_hh_l0_u": (16,)},
+            "is a parametrisation",
+        ),
     ],
 )
 def test_a_wrong_net_is_named(
@@ -278,26 +290,82 @@ def test_an_array_by_its_key() -> None:
         load_model_array(path, None)
 
 
-@pytest.mark.parametrize("way", ["state_dict", "checkpoint", "shared"])
-def test_the_way_out_of_a_pickle_works(tmp_path: Path, way: str) -> None:
+class Settings:
+    """An object of a class that PyTorch does not know, as checkpoints hold."""
+
+    def __init__(self) -> None:
+        self.rate = 0.1
+
+
+def states(torch: Any, rnn: Any) -> dict[str, Any]:
+    """What people save of a net."""
+    state = rnn.state_dict()
+    optimizer = torch.optim.Adam(rnn.parameters())
+    rnn(torch.ones(2, 1, 3))[0].sum().backward()
+    optimizer.step()
+    rnn.register_buffer("left_out", torch.ones(3), persistent=False)
+    return {
+        "state_dict": state,
+        "checkpoint": {"epoch": 3, "state_dict": state, "optimizer": optimizer.state_dict()},
+        "model's": {"model": state, "loss": np.float64(0.5), "settings": Settings()},
+        "shared": {**state, "tied": state["bias_ih_l0"]},
+        "whole": rnn,
+        "checkpoint of the whole": {"model": rnn, "epoch": 3},
+    }
+
+
+@pytest.mark.parametrize(
+    ("way", "old"),
+    [
+        *((way, False) for way in ("state_dict", "checkpoint", "shared", "model's")),
+        *((way, False) for way in ("whole", "checkpoint of the whole")),
+        ("state_dict", True),
+    ],
+)
+def test_the_way_out_of_a_pickle_works(tmp_path: Path, way: str, old: bool) -> None:
     """Live PyTorch: the printed command, run as it stands, gives a file that is read."""
     torch = pytest.importorskip("torch", reason="live PyTorch: pip install '.[peers]'")
     rnn = torch.nn.LSTM(3, 4)
-    states = {
-        "state_dict": rnn.state_dict(),
-        "checkpoint": {"epoch": 3, "state_dict": rnn.state_dict()},
-        "shared": {**rnn.state_dict(), "tied": rnn.state_dict()["bias_ih_l0"]},
-    }
-    torch.save(states[way], tmp_path / "net.pt")
-    with pytest.raises(ModelFileError) as caught:
-        read_model(tmp_path / "net.pt")
-    command = shlex.split(str(caught.value).split(": ", 1)[1])
-    command[0] = sys.executable
-    subprocess.run(command, cwd=tmp_path, check=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.save(
+            states(torch, rnn)[way], tmp_path / "net.pt", _use_new_zipfile_serialization=not old
+        )
+    convert(tmp_path)
     net = choose(read_model(tmp_path / "model.safetensors"), None)
     np.testing.assert_array_equal(
         net.layers[0].parameters["W_hh"], rnn.weight_hh_l0.detach().double().numpy()
     )
+
+
+def convert(folder: Path) -> None:
+    """Runs the command that is printed for ``net.pt``."""
+    with pytest.raises(ModelFileError) as caught:
+        read_model(folder / "net.pt")
+    command = shlex.split(str(caught.value).split(": ", 1)[1])
+    command[0] = sys.executable
+    subprocess.run(command, cwd=folder, check=True)
+
+
+def test_the_way_out_runs_nothing_of_the_file(tmp_path: Path) -> None:
+    """A class that the reader has not, and one whose unpickling would write a file."""
+    torch = pytest.importorskip("torch", reason="live PyTorch: pip install '.[peers]'")
+    script = (
+        "import torch\n"
+        "class Evil:\n"
+        "    def __reduce__(self): return exec, ('open(\\'evil\\', \\'w\\')',)\n"
+        "class Net(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.rnn, self.evil = torch.nn.GRU(3, 4), Evil()\n"
+        "torch.save(Net(), 'net.pt')\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    with pytest.raises(AttributeError):  # the class Net, which only the script had
+        torch.load(tmp_path / "net.pt", weights_only=False)
+    convert(tmp_path)
+    assert not (tmp_path / "evil").exists()
+    assert choose(read_model(tmp_path / "model.safetensors"), None).key == "rnn."
 
 
 @pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])

@@ -1,6 +1,8 @@
-"""One step of rnn, gru or lstm, any number of layers, from PyTorch's equations.
+"""One step of any cell, any number of layers: rnn, gru and lstm from PyTorch's equations, the
+others from their own, tree by tree.
 
-Every variable has the name that it has in a formula; partials between any two by complex step.
+Every variable has the name that it has in a formula; partials between any two by complex step. The
+tree is walked as it was read: nothing is shared with the algebra's derivatives, steps and tapes.
 
 ``pinned`` variables keep their values: what is held fixed in an immediate partial.
 """
@@ -14,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from oracles import plain
+from oracles.any_cell import value as computed
 from rnngrad.analyses.notation import raised
 from rnngrad.core.problem import Problem
 
@@ -32,17 +35,18 @@ class OneStep:
     def __init__(self, problem: Problem) -> None:
         self.problem, self.depth = problem, problem.depth
         self.weights = {k: np.asarray(v, complex) for k, v in problem.weights.items()}
-        hidden = [problem.weights[f"W_hh{self.end(at)}"].shape[1] for at in range(self.depth)]
-        self.cuts = np.cumsum([0, *hidden])
-        parts = problem.cell.parts
-        starts = {part: problem.start(i) for i, part in enumerate(parts)}
-        before = {f"{p}{self.up(at)}_{{t−1}}": self.share(starts[p], at)
-                  for at in range(self.depth) for p in parts}  # fmt: skip
+        self.cuts = np.array([0, *(layer.units.stop for layer in problem.layers)])
+        before = {
+            f"{part}{self.up(at)}_{{t−1}}": np.asarray(problem.start(i)[layer.parts[i]], complex)
+            for at, layer in enumerate(problem.layers)
+            for i, part in enumerate(problem.cell.parts)
+        }
         self.before = [before]
+        self.state = [f"{part}{self.up(at)}_t" for at in range(self.depth)
+                      for part in problem.cell.parts]  # fmt: skip
         for t in range(1, problem.steps + 1):
             now = self.run(t)
-            self.before.append({n.replace("_t", "_{t−1}"): now[n]
-                                for n in self.parts("s_t")})  # fmt: skip
+            self.before.append({f"{n.removesuffix('_t')}_{{t−1}}": now[n] for n in self.state})
 
     def up(self, at: int) -> str:
         return raised(at + 1) if self.depth > 1 else ""
@@ -50,16 +54,12 @@ class OneStep:
     def end(self, at: int) -> str:
         return f".{at}" if self.depth > 1 else ""
 
-    def share(self, values: Any, at: int) -> np.ndarray:
-        """One layer's part of h_0 or c_0."""
-        return np.asarray(values, complex)[self.cuts[at] : self.cuts[at + 1]]
-
     def parts(self, name: str) -> list[str]:
         """What a name is put together from: s_t is [h¹_t, c¹_t, h²_t, …], h_t [h¹_t, h²_t, …]."""
-        found = re.fullmatch(r"(\w)([⁰¹²³⁴-⁹]*)_(.*)", name)
+        found = re.fullmatch(r"(\w+?)([⁰¹²³⁴-⁹]*)_(t|\{.*\}|\d+)", name)
         assert found is not None
         letter, up, index = found.groups()
-        ups = [up] if up else [self.up(at) for at in range(self.depth)]
+        ups = [up] if up or letter == "x" else [self.up(at) for at in range(self.depth)]
         letters = self.problem.cell.parts if letter == "s" else (letter,)
         return [f"{one}{each}_{index}" for each in ups for one in letters]
 
@@ -80,7 +80,8 @@ class OneStep:
             names = [f"{part}{up}_{{t−1}}" for part in self.problem.cell.parts]
             before = [keep(name, self.before[t - 1][name]) for name in names]
             layer = {k: weights[k + self.end(at)] for k in self.problem.cell.parameters}
-            below = _CELLS[self.problem.cell.name](self, layer, below, before, up, keep)
+            run = _CELLS.get(self.problem.cell.name, OneStep.any)
+            below = run(self, layer, below, before, up, keep)
         return found
 
     def rnn(self, w: Any, x: Any, before: Any, up: str, keep: Put) -> np.ndarray:
@@ -107,6 +108,15 @@ class OneStep:
         c = keep(f"c{up}_t", f * c + i * g)
         return keep(f"h{up}_t", o * np.tanh(c))
 
+    def any(self, w: Any, x: Any, before: Any, up: str, keep: Put) -> np.ndarray:
+        cell, now = self.problem.cell, {"x": x}
+        earlier = dict(zip(cell.parts, before, strict=True))
+        own = cell.split(w)
+        for equation in cell.equations.equations:
+            value = computed(equation.right, now, earlier, own, "sigmoid")
+            now[equation.name] = keep(f"{equation.name}{up}_t", value)
+        return now[cell.parts[0]]
+
     # -- partials
 
     def value(self, t: int, name: str) -> np.ndarray:
@@ -119,7 +129,9 @@ class OneStep:
     def partial(self, t: int, top: str, bottom: str, *, immediate: bool = False) -> np.ndarray:
         """∂top/∂bottom at step t; with ``immediate`` all other variables of the step are pinned."""
         nominal = self.run(t)
-        free = {top, f"q{top[1:]}"} | {n for n in nominal if n.endswith("{t−1}")}
+        free = {top} | {n for n in nominal if n.endswith("{t−1}")}
+        if self.problem.cell.name == "gru":  # q_t is a part of n_t's equation
+            free.add(f"q{top[1:]}")
         pinned = {n: v for n, v in nominal.items() if n not in free} if immediate else {}
         columns = []
         for name in self.parts(bottom):
@@ -156,6 +168,7 @@ def rows_of_gate(problem: Problem, name: str) -> np.ndarray:
     """W_hi.1, b_xr: the rows of one gate; the whole parameter where it is named itself."""
     if name in problem.weights:
         return np.asarray(problem.weights[name])
+    assert problem.cell.blocks, name
     stem, _, layer = name.partition(".")
     whole = problem.weights[f"{stem[:-1]}h{'.' + layer if layer else ''}"]
     gates: Iterable[str] = problem.cell.gates

@@ -53,7 +53,7 @@ def test_gated_weights(first_lines: FirstLines, cell: str, weights: str, words: 
          "4:1: activation is for rnn; gru has tanh and σ by its equations"),
         ("lstm", "activation: sigmoid",
          "4:1: activation is for rnn; lstm has tanh and σ by its equations"),
-        ("gru", "c_0: 1", "4:1: c_0 belongs to lstm, and cell is gru; leave it out"),
+        ("gru", "c_0: 1", "4:1: c_0: gru has no c in its state; there is h_0"),
         ("lstm", "c_0: [1]",
          "4:6: c_0 has length 1, must have length 2 because sizes gives hidden: 2"),
         ("lstm", "c_0: {init: zeros}", "4:6: c_0 is a mapping without the key file"),
@@ -127,7 +127,7 @@ def test_layers(first_lines: FirstLines, weights: str, words: list[str]) -> None
         ("h_0: [1]", "2:6: h_0 has length 1, must have length 2 because the layers have 1 + 1 "
          "units"),
         ("h_0: [[1], [2]]", "2:6: h_0 is 2×1, must be a list of 2 numbers: write [1, 2]"),
-        ("c_0: 0", "2:1: c_0 belongs to lstm, and cell is rnn; leave it out"),
+        ("c_0: 0", "2:1: c_0: rnn has no c in its state; there is h_0"),
         ("targets: [[1, 2], [3, 4]]", "2:10: targets has 2 numbers a row, must have 1 number "
          "because W_xh.1 is a single number"),
         ("sizes: {inputs: 2}", "1:27: W_xh.0 is a single number, must be 1×2 because sizes gives "

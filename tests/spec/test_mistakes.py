@@ -24,14 +24,18 @@ INITIALISERS = (
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ("cell: rmm", "3:7: cell is 'rmm', must be one of rnn, gru or lstm"),
-        ("cell: no", "3:7: cell is 'no', must be one of rnn, gru or lstm"),
-        ("c_0: 0", "3:1: c_0 belongs to lstm, and cell is rnn; leave it out"),
+        ("cell: rmm", "3:7: cell is 'rmm', must be rnn, gru, lstm, another of 'rnngrad cells' or a "
+         "mapping of equations"),
+        ("cell: 3", "3:7: cell is 3, must be rnn, gru, lstm, another of 'rnngrad cells' or a "
+         "mapping of equations"),
+        ("c_0: 0", "3:1: c_0: rnn has no c in its state; there is h_0"),
         ("activaton: relu", "3:1: unknown key 'activaton'; did you mean 'activation'?"),
         ("activation: Relu", "3:13: activation is 'Relu', must be one of sigmoid, tanh, relu, "
-         "identity or softplus; did you mean 'relu'?"),
+         "identity, softplus, leaky_relu, elu, selu, silu, gelu, softsign, hard_sigmoid or 1 more; "
+         "did you mean 'relu'?"),
         ("output_activation: 3", "3:20: output_activation is 3, must be one of sigmoid, tanh, "
-         "relu, identity, softplus or softmax"),
+         "relu, identity, softplus, leaky_relu, elu, selu, silu, gelu, softsign, hard_sigmoid or 2 "
+         "more"),
         ("loss_reduction: max", "3:17: loss_reduction is 'max', must be one of sum or mean"),
         ("seed: 1.5", "3:7: seed is 1.5, must be a whole number"),
         ("seed: true", "3:7: seed is true, must be a whole number"),
@@ -197,7 +201,8 @@ inputs: [0.1]
     assert refused(text) == [
         "<stdin>:2:1: unknown key 'activaton'; did you mean 'activation'?\n  activaton: tanh\n  ^",
         "<stdin>:3:20: output_activation is 'sigmod', must be one of sigmoid, tanh, relu, "
-        "identity, softplus or softmax; did you mean 'sigmoid'?\n"
+        "identity, softplus, leaky_relu, elu, selu, silu, gelu, softsign, hard_sigmoid or 2 more; "
+        "did you mean 'sigmoid'?\n"
         "  output_activation: sigmod\n                     ^",
         "<stdin>:4:1: 'cell' is already given on line 1; keep one of them\n  cell: rnn\n  ^",
         "<stdin>:6:18: weights.W_xh[1][0] is 'no', must be a number\n"
@@ -296,7 +301,8 @@ def test_the_quote_is_cut_around_the_place(refused: Refused) -> None:
     ("argument", "words"),
     [
         ("activation=rleu", "--set:1:12: activation is 'rleu', must be one of sigmoid, tanh, relu, "
-         "identity or softplus; did you mean 'relu'?\n  activation=rleu\n             ^"),
+         "identity, softplus, leaky_relu, elu, selu, silu, gelu, softsign, hard_sigmoid or 1 more; "
+         "did you mean 'relu'?\n  activation=rleu\n             ^"),
         ("weights.W_hh=[[1, 2], [3]]", "--set:1:23: weights.W_hh row 2 has 1 number, must have 2 "
          "like the others\n  weights.W_hh=[[1, 2], [3]]\n                        ^"),
         ("wieghts.W_hh=3", "--set:1:1: unknown key 'wieghts'; did you mean 'weights'?\n"

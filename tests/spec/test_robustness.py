@@ -70,6 +70,58 @@ CELL_NETS = st.fixed_dictionaries(
 )
 
 
+EQUATION_PIECES = st.sampled_from(
+    ["h_t", "h_{t-1}", "c_t", "c_{t-1}", "x_t", "W", "U", "W_p", "b", "α", "alpha", "h", "x", "t",
+     "tanh(", "σ(", "relu(", "f(", "(", ")", "=", "+", "-", "∘", "*", "/", "^2", "^", "·", "@", "ᵀ",
+     "^T", "'", "1", "0.5", "\\tanh", "\\frac{", "\\left(", "{", "}", "[t-1]", "_", "_{t}", "Σ",
+     "\n", " ", "é", "\\", "&", "$"]
+)  # fmt: skip
+EQUATIONS = st.lists(
+    st.lists(EQUATION_PIECES, max_size=12).map(" ".join)
+    | st.lists(EQUATION_PIECES, max_size=8).map(lambda found: "h_t = " + "".join(found))
+    | st.sampled_from(["h_t = tanh(W x_t + U h_{t-1})", "c_t = σ(W_p h_{t-1} + b)"])
+    | VALUES,
+    max_size=4,
+)
+OWN_CELLS = st.fixed_dictionaries(
+    {
+        "cell": st.fixed_dictionaries(
+            {"equations": EQUATIONS | VALUES},
+            optional={
+                "state": st.sampled_from([["h"], ["h", "c"], ["c"], "h", ["h", "h"]]) | VALUES,
+                "shapes": st.dictionaries(
+                    st.sampled_from(["W", "U", "W_p", "b", "alpha", "α", "h", "x"]),
+                    st.lists(st.sampled_from(["H", "I", "P", "T", "O", "h", 1]), max_size=3)
+                    | VALUES,
+                    max_size=3,
+                )
+                | VALUES,
+                "recurrent": st.sampled_from([[], ["W"], ["b"], "U"]) | VALUES,
+                "name": VALUES,
+            },
+        ),
+        "weights": st.dictionaries(
+            st.sampled_from(["W", "U", "W_p", "b", "alpha", "W_hy", "layers"]),
+            MATRICES | st.just({"init": "zeros"}) | VALUES,
+        ),
+        "inputs": st.just([[1, 2], [3, 4]]) | VALUES,
+    },
+    optional={
+        "sizes": st.dictionaries(
+            st.sampled_from(["inputs", "hidden", "H", "I", "P", "O", "outputs"]), st.integers(1, 3)
+        ),
+        "h_0": VALUES,
+        "c_0": VALUES,
+    },
+)
+
+
+@settings(max_examples=200)
+@given(OWN_CELLS)
+def test_own_cells(net: dict[str, Any]) -> None:
+    _answers(net)
+
+
 def _answers(source: Any, *overrides: str, stdin: io.BytesIO | None = None) -> None:
     try:
         mistakes = (f"T = {load(source, overrides=overrides, stdin=stdin).steps}",)

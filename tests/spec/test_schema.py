@@ -11,7 +11,8 @@ import pytest
 from jsonschema import Draft7Validator
 
 from rnngrad.arithmetic.functions import ACTIVATIONS
-from rnngrad.cells import CELLS
+from rnngrad.cells import CELLS, shipped
+from rnngrad.core.cells import multiple
 from rnngrad.core.losses import LOSSES
 from rnngrad.core.outputs import OUTPUTS
 from rnngrad.errors import SpecError
@@ -40,7 +41,7 @@ def test_it_is_draft_7() -> None:
         assert "$defs" not in node
         assert "prefixItems" not in node
         assert "$ref" not in node or len(node) == 1
-        assert node.get("type") != "object" or node["additionalProperties"] is False
+        assert node.get("type") != "object" or "additionalProperties" in node
         if "$ref" in node:
             assert node["$ref"].removeprefix("#/definitions/") in schema["definitions"]
 
@@ -60,15 +61,25 @@ def test_the_copy_in_the_package_is_current() -> None:
 
 
 def _cells() -> list[dict[str, Any]]:
-    """Every cell, alone and stacked, with its own biases and start."""
-    zeros, sizes = {"init": "zeros"}, {"sizes": {"hidden": 2}}
+    """Every cell, alone and stacked, with its own biases and start; some by their equations."""
+    zeros = {"init": "zeros"}
     changes: list[dict[str, Any]] = []
     for name, cell in CELLS.items():
+        shapes = [cell.letters, *cell.parameters.values()]
+        letters = {multiple(letter)[1] for shape in shapes for letter in shape} - {"I", "H"}
+        hidden = {"hidden": 2 if cell.input_letter == "I" else 1}
+        sizes = {"sizes": hidden | dict.fromkeys(letters, 2)}
         layer = dict.fromkeys(cell.parameters, zeros)
         start = {f"{part}_0": 0.5 for part in cell.parts}
         bare = dict.fromkeys(cell.weights, zeros)
-        forms = [layer, bare, {"layers": [layer, bare]}, {"layers": [bare], "W_hy": [[1, 2]]}]
-        changes += [{"cell": name, "weights": form, **sizes, **start} for form in forms]
+        readout = {"W_hy": {"init": "zeros"}}
+        forms = [layer, bare, {"layers": [layer, bare]}, {"layers": [bare], **readout}]
+        outputs = {"sizes": sizes["sizes"] | {"outputs": 2}}
+        changes += [{"cell": name, "weights": form, **sizes, **start} for form in forms[:3]]
+        changes += [{"cell": name, "weights": forms[3], **outputs, **start}]
+        if not cell.blocks:
+            mapping = dict(shipped(name).mapping)
+            changes += [{"cell": mapping, "weights": form, **sizes, **start} for form in forms[:3]]
     return changes
 
 
@@ -118,6 +129,22 @@ def test_what_loads_is_valid(spec: dict[str, Any]) -> None:
         {"activaton": "relu"},
         {"activation": "rleu"},
         {"cell": "GRU"},
+        {"cell": 3},
+        {"cell": {}},
+        {"cell": {"equations": 3}},
+        {"cell": {"equations": [3]}},
+        {"cell": {"equations": []}},
+        {"cell": {"equations": ["h_t = W x_t"], "state": 3}},
+        {"cell": {"equations": ["h_t = W x_t"], "state": []}},
+        {"cell": {"equations": ["h_t = W x_t"], "shapes": {"W": 3}}},
+        {"cell": {"equations": ["h_t = W x_t"], "shapes": {"W": ["h", "I"]}}},
+        {"cell": {"equations": ["h_t = W x_t"], "shapes": {"W": ["H", "I", "P"]}}},
+        {"cell": {"equations": ["h_t = W x_t"], "shape": {"W": ["H", "I"]}}},
+        {"cell": {"equations": ["h_t = W x_t"], "recurrent": 3}},
+        {"cell": {"equations": ["h_t = W x_t"]}, "weights": {"W": [[[1]]]}},
+        {"cell": {"equations": ["h_t = W x_t"]}, "weights": {"W": {"init": "normel"}}},
+        {"cell": {"equations": ["h_t = W x_t"]}, "weights": {"W": 1}, "h_0": "no"},
+        {"cell": {"equations": ["h_t = W x_t"]}, "weights": {"W": 1}, "sizes": {"P": 0}},
         {"cell": "lstm", "c_0": [[1]]},
         {"cell": "lstm", "c_0": {"init": "zeros"}},
         {"loss_reduction": "max"},

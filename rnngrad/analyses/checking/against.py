@@ -28,7 +28,7 @@ from rnngrad.analyses.checking.diagnosing import diagnose, named_exactly
 from rnngrad.analyses.checking.fitting import Case
 from rnngrad.analyses.checking.spelling import Read, note, read, two_of_one
 from rnngrad.analyses.checking.verdicts import Checked, Diagnosis, Verdict, worst
-from rnngrad.analyses.quantities import Passes, Quantities, Quantity, records
+from rnngrad.analyses.quantities import Passes, Quantities, Quantity, of_start, records
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.core.cells import Cell
 from rnngrad.core.given import GivenArray, Mask, given, reshaped
@@ -48,14 +48,7 @@ LOSS = Quantity(
 
 def starts(cell: Cell) -> dict[str, Quantity]:
     """Row 0 of ``dL_dh`` and ``dL_dc`` by itself, which is all that most people keep."""
-    return {f"dL_d{part}_0": _start(part) for part in cell.parts}
-
-
-def _start(part: str) -> Quantity:
-    return Quantity(
-        f"dL_d{part}_0", (part,), f"∂L/∂{part}_0", lambda passes: passes.backward.dL_ds[part][0],
-        first_step=None, needs_loss=True, part=part,
-    )  # fmt: skip
+    return {record.name: record for record in map(of_start, cell.parts)}
 
 
 Twice = Mapping[str, tuple[str, Any]]

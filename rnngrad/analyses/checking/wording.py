@@ -136,8 +136,8 @@ def transposed_W_hh(b: Bite) -> str:
     if b.cell and not b.known:
         return (
             f"you multiplied by the transpose of a recurrent matrix on the way back from step "
-            f"{b.s} to step {b.p}: of a = W v, ∂L/∂v as a row is ∂L/∂a · W, as a column Wᵀ · ∂L/∂a, "
-            f"for W = {b.matrices}"
+            f"{b.s} to step {b.p}: of a = W v, ∂L/∂v as a row is ∂L/∂a · W, as a column "
+            f"Wᵀ · ∂L/∂a, for W = {b.matrices}"
         )
     if b.cell:
         return (

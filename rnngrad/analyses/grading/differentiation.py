@@ -77,6 +77,7 @@ class _Rules:
             raise FormulaError("a derivative of a derivative is not read", node.at)
         if isinstance(node, Series):
             return self.series(node)
+        assert isinstance(node, Div | Power | Transpose), "answers have no matrices"
         return self.rest(node)
 
     def name(self, node: Name) -> Array:

@@ -15,13 +15,29 @@ from collections.abc import Callable, Hashable, Mapping
 
 import numpy as np
 
-from rnngrad.analyses.grading.differentiation import differentiate
-from rnngrad.algebra.expressions import Add, Call, Derivative, Div, FormulaError, Index, Mul, Name, Neg, Node, Number, Power, Series, Transpose, free_variables
+from rnngrad.algebra.expressions import (
+    Add,
+    Call,
+    Derivative,
+    Div,
+    FormulaError,
+    Index,
+    Mul,
+    Name,
+    Neg,
+    Node,
+    Number,
+    Power,
+    Series,
+    Transpose,
+    free_variables,
+)
 from rnngrad.algebra.writing import named, written
+from rnngrad.analyses.grading.differentiation import differentiate
 from rnngrad.analyses.grading.nets import Key, Nets
 from rnngrad.analyses.grading.tangents import PARAMETERS, tangent
-from rnngrad.arithmetic.functions import ACTIVATIONS, Activation
 from rnngrad.arithmetic.arrays import Array, quietly
+from rnngrad.arithmetic.functions import ACTIVATIONS, Activation
 
 MOST_WORK = 110_000
 """Nodes that may be visited to judge one answer, on all nets together: Σ in Σ in ∏ multiply.
@@ -97,6 +113,7 @@ class Evaluator:
             return self.derivative(node, binding)
         if isinstance(node, Series):
             return self.series(node, binding)
+        assert isinstance(node, Div | Power | Transpose), "answers have no matrices"
         return self.quotient_or_power(node, binding)
 
     # ------------------------------------------------------------------ names and steps

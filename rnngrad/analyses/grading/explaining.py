@@ -17,7 +17,6 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from rnngrad.analyses.grading.evaluation import Binding, OrderError, UnreadError, Work, stepped
 from rnngrad.algebra.expressions import (
     Add,
     Call,
@@ -35,6 +34,7 @@ from rnngrad.algebra.expressions import (
     nodes,
 )
 from rnngrad.algebra.grammar import parse_one
+from rnngrad.analyses.grading.evaluation import Binding, OrderError, UnreadError, Work, stepped
 from rnngrad.analyses.grading.hints import Known, catalogue
 from rnngrad.analyses.grading.reference import Task
 from rnngrad.analyses.grading.sampling import Sample

@@ -8,14 +8,14 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from rnngrad.algebra.expressions import Derivative, Div, FormulaError, Name, Node, nodes
+from rnngrad.algebra.grammar import parse
+from rnngrad.algebra.numbering import without_number
+from rnngrad.algebra.writing import written
 from rnngrad.analyses.checking.verdicts import Verdict
 from rnngrad.analyses.grading import numbers
 from rnngrad.analyses.grading.evaluation import MOST_WORK, OrderError, UnreadError, Work
 from rnngrad.analyses.grading.explaining import Explainer
-from rnngrad.algebra.expressions import Derivative, Div, FormulaError, Name, Node, nodes
-from rnngrad.algebra.writing import written
-from rnngrad.algebra.grammar import parse
-from rnngrad.algebra.numbering import without_number
 from rnngrad.analyses.grading.points import HALF, OF, for_paths
 from rnngrad.analyses.grading.reference import Task, tasks
 from rnngrad.analyses.grading.sampling import (

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rnngrad.analyses.checking.verdicts import Verdict, worst
-from rnngrad.analyses.derivation import derivation
 from rnngrad.algebra.latex import undressed
 from rnngrad.algebra.numbering import without_number
+from rnngrad.analyses.checking.verdicts import Verdict, worst
+from rnngrad.analyses.derivation import derivation
 from rnngrad.analyses.grading.points import OF
 from rnngrad.analyses.lines import Line
 from rnngrad.analyses.quantities import Quantities

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import NamedTuple
 
-from rnngrad.analyses.derivation import derivation, first_use, loss_steps
-from rnngrad.analyses.formulas import Path, paths_to_state, paths_to_weight, product_text
 from rnngrad.algebra.expressions import Derivative, Node
 from rnngrad.algebra.grammar import parse_one
+from rnngrad.analyses.derivation import derivation, first_use, loss_steps
+from rnngrad.analyses.formulas import Path, paths_to_state, paths_to_weight, product_text
 from rnngrad.core.problem import Problem
 
 MOST_PATHS = 500

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.analyses.grading.evaluation import Binding, Evaluator, OrderError, Work
 from rnngrad.algebra.expressions import FormulaError, Node
+from rnngrad.analyses.grading.evaluation import Binding, Evaluator, OrderError, Work
 from rnngrad.analyses.grading.nets import Nets, nets
 from rnngrad.analyses.grading.reference import Task
 from rnngrad.arithmetic.arrays import Array

@@ -15,8 +15,8 @@ from __future__ import annotations
 import numpy as np
 
 from rnngrad.analyses.grading.nets import Key, Nets
-from rnngrad.core import losses
 from rnngrad.arithmetic.arrays import Array, quietly
+from rnngrad.core import losses
 
 PARAMETERS = ("W_xh", "W_hh", "b_h", "W_hy", "b_y")
 

@@ -6,8 +6,8 @@ the factor or the limit from which the right answer could be had.
 
 from __future__ import annotations
 
-from rnngrad.analyses.grading.explaining import Explanation, Mistake
 from rnngrad.algebra.writing import written
+from rnngrad.analyses.grading.explaining import Explanation, Mistake
 from rnngrad.analyses.grading.points import constant_factor
 from rnngrad.analyses.grading.reference import Task, Way
 from rnngrad.core.problem import Problem

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rnngrad.errors import did_you_mean
 from rnngrad.spec.text import cut, shown
-from rnngrad.spec.weights.gates import stacked
+from rnngrad.spec.weights.gates import stack_of
 from rnngrad.spec.weights.records import Contents, Found, ModelFileError, several
 
 WRAPPERS = ("module", "_orig_mod")
@@ -33,11 +33,14 @@ def choose(
         return _one(contents, prefix, direction, ask)
     if not prefix:
         raise ModelFileError(f"{contents.name}: prefix is an empty list, must name layers")
-    return _stack(contents, [_one(contents, each, direction, ask) for each in prefix])
+    nets = [_one(contents, each, direction, ask) for each in prefix]
+    return nets[0] if len(nets) == 1 else stack_of(contents.name, nets)
 
 
 def _one(contents: Contents, prefix: str | None, direction: str | None, ask: str) -> Found:
     fitting = list(contents.recurrent) if prefix is None else _named(contents, prefix)
+    if prefix is None:
+        _refuse_a_part(contents, fitting)
     if not fitting:
         raise ModelFileError(f"{contents.name}{_why_none(contents, prefix)}")
     keys = {net.key for net in fitting}
@@ -45,6 +48,14 @@ def _one(contents: Contents, prefix: str | None, direction: str | None, ask: str
         words = f"holds {len(keys)} recurrent nets, give {ask}: one of"
         raise ModelFileError(f"{contents.name} {words} {several(sorted(keys))}")
     return _directed(contents, fitting, direction)
+
+
+def _refuse_a_part(contents: Contents, nets: list[Found]) -> None:
+    """Nobody who names no net means one that is a part of another, which cannot be read."""
+    for refused in contents.refused:
+        if nets and all(net.key.startswith(refused.key) for net in nets):
+            inside = f"; what can be read is inside it: {several({net.key for net in nets})}"
+            raise ModelFileError(refused.reason + inside)
 
 
 def _directed(contents: Contents, nets: list[Found], direction: str | None) -> Found:
@@ -58,25 +69,9 @@ def _directed(contents: Contents, nets: list[Found], direction: str | None) -> F
     raise ModelFileError(f"{place} has no direction {direction}, it runs {has}")
 
 
-def _stack(contents: Contents, nets: list[Found]) -> Found:
-    """Nets that were saved one by one, as Keras and ONNX do, as the layers of one stack."""
-    first = nets[0]
-    for net in nets[1:]:
-        alike = (net.cell, net.activation, net.direction) == (
-            first.cell, first.activation, first.direction,
-        )  # fmt: skip
-        if not alike:
-            words = "differ in cell, activation or direction, so they are no stack"
-            raise ModelFileError(f"{contents.name}: {several([first.key, net.key])} {words}")
-    layers = stacked(tuple(layer for net in nets for layer in net.layers), contents.name)
-    assumed = tuple(dict.fromkeys(words for net in nets for words in net.assumed))
-    parts = tuple(net.key for net in nets)
-    return first._replace(key=", ".join(parts), layers=layers, assumed=assumed, parts=parts)
-
-
 def _named(contents: Contents, prefix: str) -> list[Found]:
     """The nets of a prefix: by key, by another name, or without what wrappers put before it."""
-    nets = contents.recurrent
+    nets = (*contents.recurrent, *contents.layers)
     exact = [net for net in nets if prefix in (net.key, *net.also)]
     like = exact or [net for net in nets if _bare(prefix) in map(_bare, (net.key, *net.also))]
     return like or [net for net in nets if alike(prefix, net.key)]
@@ -98,7 +93,7 @@ def _unwrapped(name: str) -> str:
 def _why_none(contents: Contents, prefix: str | None) -> str:
     """Why no net is meant: it is refused, it is misspelt, or there is none."""
     for refused in contents.refused:
-        if prefix is None or alike(prefix, refused.key):
+        if prefix is None or prefix in refused.also or alike(prefix, refused.key):
             return refused.reason.removeprefix(contents.name)  # it names the file and the key
     if not contents.recurrent:
         return _nothing(contents)

@@ -14,7 +14,7 @@ Sources: torch.nn.GRU, torch.nn.LSTM; keras.layers.GRU, keras.layers.LSTM; ONNX 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from types import MappingProxyType
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array, frozen
-from rnngrad.spec.weights.records import Layer, ModelFileError, Store
+from rnngrad.spec.weights.records import Found, Layer, ModelFileError, Store, several
 
 GATES: Mapping[str, str] = MappingProxyType({"rnn": "h", "gru": "rzn", "lstm": "ifgo"})
 """cell -> its gates in the contract's order of rows, which is PyTorch's."""
@@ -32,12 +32,16 @@ CELLS: Mapping[int, str] = MappingProxyType({len(gates): cell for cell, gates in
 
 
 class Keys(NamedTuple):
-    """Where the arrays of a layer stand; a bias is None where there is none."""
+    """Where the arrays of a layer stand; a bias is None where there is none.
+
+    ``b_n`` is Equinox's second bias of a gru, (H,), that of the gate n alone.
+    """
 
     W_ih: str
     W_hh: str
     b_ih: str | None = None
     b_hh: str | None = None
+    b_n: str | None = None
 
 
 def cell_of(store: Store, key: str) -> str:
@@ -88,3 +92,21 @@ def stacked(layers: tuple[Layer, ...], place: str) -> tuple[Layer, ...]:
             words = f"layer {k} takes {above.inputs} inputs, layer {k - 1} has {below.hidden} units"
             raise ModelFileError(f"{place}: {words}")
     return layers
+
+
+def stack_of(name: str, nets: Sequence[Found]) -> Found:
+    """Nets that were saved one by one, as Keras and ONNX do, as the layers of one stack."""
+    first = nets[0]
+    for net in nets[1:]:
+        alike = (net.cell, net.activation, net.direction) == (
+            first.cell, first.activation, first.direction,
+        )  # fmt: skip
+        if not alike:
+            words = "differ in cell, activation or direction, so they are no stack"
+            raise ModelFileError(f"{name}: {several([first.key, net.key])} {words}")
+    layers = stacked(tuple(layer for net in nets for layer in net.layers), name)
+    assumed = tuple(dict.fromkeys(words for net in nets for words in net.assumed))
+    parts = tuple(key for net in nets for key in net.parts or (net.key,))
+    return first._replace(
+        key=", ".join(parts), layers=layers, assumed=assumed, also=(), parts=parts
+    )

@@ -26,7 +26,7 @@ from rnngrad.spec.weights.choosing import alike
 from rnngrad.spec.weights.gates import cell_of
 from rnngrad.spec.weights.layouts import open_store
 from rnngrad.spec.weights.records import ModelFileError, Store, several
-from rnngrad.spec.weights.torch_layout import Part, part_of
+from rnngrad.spec.weights.torch_names import Part, part_of
 
 LAYOUT = "torch"
 SUFFIX = ".grad"

@@ -1,8 +1,9 @@
 """Keras's configuration: what it says of each layer's activations, and which layers are refused.
 
 The configuration nests layers as mappings {class_name, config: {name, activation, …}}; they are
-found wherever they stand, by name. Names are unique in a model, except within nested ones: what two
-layers of one name say differently is not known.
+found wherever they stand, by the names of the models around them and their own, and by their own
+alone. That is unique in a model, except within nested ones: what two layers of one name say
+differently is not known by it.
 
 Source: keras.layers.SimpleRNN, GRU, LSTM, Bidirectional, and keras.saving.
 """
@@ -45,6 +46,10 @@ CELLS: Mapping[str, str] = MappingProxyType(
 """class -> the contract's cell"""
 
 
+MOST_AROUND = 20
+"""Models within models."""
+
+
 class Said(NamedTuple):
     """What the configuration says of one layer; ``reverse``: it reads its inputs from the end."""
 
@@ -57,8 +62,9 @@ class Said(NamedTuple):
         return self.config.get("go_backwards") is True
 
 
-def said(store: Store) -> dict[str, Said]:
-    """name -> what is said of it; empty where the file has no configuration."""
+def said(store: Store) -> dict[tuple[str, ...], Said]:
+    """The names around a layer and its own, or its own alone -> what is said of it; empty where the
+    file has no configuration."""
     text = store.texts.get(CONFIG)
     if text is None:
         return {}
@@ -67,13 +73,14 @@ def said(store: Store) -> dict[str, Said]:
     except (ValueError, RecursionError) as error:
         words = f"its configuration is no JSON: {cut(str(error), 80)}"
         raise ModelFileError(f"{store.name}: {words}") from None
-    found: dict[str, Said] = {}
-    twice: set[str] = set()
-    for name, layer in _layers(config):
-        if name in found and not alike(found[name], layer):
-            twice.add(name)
-        found[name] = layer
-    return {name: layer for name, layer in found.items() if name not in twice}
+    found: dict[tuple[str, ...], Said] = {}
+    twice: set[tuple[str, ...]] = set()
+    for names, layer in _layers(config):
+        for chain in {names, names[-1:]}:
+            if chain in found and not alike(found[chain], layer):
+                twice.add(chain)
+            found[chain] = layer
+    return {chain: layer for chain, layer in found.items() if chain not in twice}
 
 
 def alike(one: Said, other: Said) -> bool:
@@ -83,20 +90,21 @@ def alike(one: Said, other: Said) -> bool:
     )
 
 
-def _layers(config: Any) -> Iterator[tuple[str, Said]]:
+def _layers(config: Any) -> Iterator[tuple[tuple[str, ...], Said]]:
     """Every {class_name, config: {name}} in nested mappings and lists, without recursion."""
-    waiting = [config]
+    waiting: list[tuple[Any, tuple[str, ...]]] = [(config, ())]
     while waiting:
-        item = waiting.pop()
+        item, around = waiting.pop()
         if isinstance(item, dict):
             inner, class_name = item.get("config"), item.get("class_name")
             if isinstance(inner, dict) and isinstance(class_name, str):
                 name = inner.get("name")
                 if isinstance(name, str):
-                    yield name, Said(class_name.rpartition(">")[2], inner)
-            waiting.extend(item.values())
+                    around = (*around, name)[-MOST_AROUND:]
+                    yield around, Said(class_name.rpartition(">")[2], inner)
+            waiting.extend((value, around) for value in item.values())
         elif isinstance(item, list):
-            waiting.extend(item)
+            waiting.extend((value, around) for value in item)
 
 
 def activation_word(value: Any) -> str:

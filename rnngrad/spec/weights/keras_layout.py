@@ -31,10 +31,12 @@ from rnngrad.spec.weights.keras_config import CELLS as CLASSES
 from rnngrad.spec.weights.keras_groups import (
     PLAIN,
     Unit,
+    chain_of,
     groups_of,
     is_cell,
     names_of,
     short,
+    strangers,
     unit_of,
 )
 from rnngrad.spec.weights.records import (
@@ -44,40 +46,75 @@ from rnngrad.spec.weights.records import (
     ModelFileError,
     Refused,
     Store,
+    several,
 )
 
 
 def read_keras(store: Store) -> Contents:
     """The nets of a Keras file."""
+    keys = tuple(store.arrays)
+    store = store.without_optimizer()
     config = said(store)
     found: list[Found] = []
     refused: list[Refused] = []
     groups = groups_of(store)
     units = [
-        unit_of(group, parts) for group, parts in groups.items() if is_cell(store, group, parts)
+        unit_of(store, group, parts)
+        for group, parts in groups.items()
+        if is_cell(store, group, parts)
     ]
     names = {unit.layer: names_of(store, unit.layer) for unit in units}
+    others = {
+        group: parts for group, parts in groups.items() if group not in {u.group for u in units}
+    }
     for path, aliases in names.items():
         members = [unit for unit in units if unit.layer == path]
         key = short(path, list(names))
         try:
-            found += _nets(store, key, aliases, members, _said_of(config, aliases))
+            _refuse_more(store, key, members, units, others)
+            found += _nets(store, key, aliases, members, _said_of(config, store, path))
         except ModelFileError as error:
-            refused.append(Refused(key, str(error)))
-    taken = {unit.group for unit in units}
+            refused.append(Refused(key, str(error), aliases))
     widths = {net.hidden for net in found}
     dense = [
         each
-        for group, parts in groups.items()
-        if group not in taken
+        for group, parts in others.items()
         for each in _dense(store, group, parts, widths, config)
     ]
-    keys = tuple(store.arrays)
     return Contents(store.name, "keras", tuple(found), tuple(dense), keys, tuple(refused))
 
 
-def _said_of(config: Mapping[str, Said], names: tuple[str, ...]) -> Said | None:
-    return next((config[name] for name in names if name in config), None)
+def _refuse_more(
+    store: Store,
+    key: str,
+    members: list[Unit],
+    units: list[Unit],
+    others: Mapping[str, Mapping[str, str]],
+) -> None:
+    """A layer that holds more than its cells' weights, or a cell within another cell."""
+    widths = {store.arrays[unit.parts["recurrent_kernel"]].shape[0] for unit in members}
+    around = {
+        each
+        for parts in others.values()
+        if _is_dense(store, parts, widths)
+        for each in parts.values()
+    }
+    more = {each: None for unit in members for each in strangers(store, unit, units, around)}
+    if more:
+        words = f"holds beside its weights {several(more)}; rnngrad does not know what they do"
+        raise store.refuse(key, f"{words}, and the net's equation may be another")
+    if any("cell" in unit.group.split("/")[:-1] and unit.layer == unit.group for unit in members):
+        raise store.refuse(key, "is a cell inside another cell, whose equation is not known")
+
+
+def _said_of(config: Mapping[tuple[str, ...], Said], store: Store, path: str) -> Said | None:
+    """What the configuration says of a layer: by the names around it, then by its own."""
+    if f"{NAMED}{path}/vars" in store.texts:
+        given = chain_of(store, path)
+        chains = [given, given[-1:]]
+    else:
+        chains = [(name,) for name in (path.rpartition("/")[2], *path.split("/")[:2])]
+    return next((config[chain] for chain in chains if chain in config), None)
 
 
 def _nets(
@@ -172,24 +209,29 @@ def _assumed(store: Store, units: list[Unit], cell: str, told: Said | None) -> l
 # ---------------------------------------------------------------------------- read-outs
 
 
+def _is_dense(store: Store, parts: Mapping[str, str], widths: set[int]) -> bool:
+    """Whether a group is a dense layer behind a net: a kernel (H, O), and a bias (O,) or none."""
+    if not {"kernel"} <= set(parts) <= {"kernel", "bias"}:
+        return False
+    shape = store.arrays[parts["kernel"]].shape
+    if len(shape) != 2 or shape[0] not in widths or not shape[1]:
+        return False
+    return "bias" not in parts or store.arrays[parts["bias"]].shape == shape[1:]
+
+
 def _dense(
     store: Store,
     group: str,
     parts: Mapping[str, str],
     widths: set[int],
-    config: Mapping[str, Said],
+    config: Mapping[tuple[str, ...], Said],
 ) -> list[Dense]:
-    """A dense layer that fits behind a net: a kernel (H, O), finite, and a bias (O,) or none."""
-    if not {"kernel"} <= set(parts) <= {"kernel", "bias"} or "embedding" in group:
+    """A dense layer that fits behind a net, its numbers finite."""
+    if not _is_dense(store, parts, widths) or "embedding" in group:
         return []
     key, bias = parts["kernel"], parts.get("bias")
-    shape = store.arrays[key].shape
-    if len(shape) != 2 or shape[0] not in widths or not shape[1]:
-        return []
-    if bias is not None and store.arrays[bias].shape != shape[1:]:
-        return []
     names = names_of(store, group)
-    told = _said_of(config, names)
+    told = _said_of(config, store, group)
     function = ACTIVATIONS.get(activation_word(told.config.get("activation"))) if told else None
     try:
         W, b = store.real(key).T, None if bias is None else store.real(bias)

@@ -42,10 +42,16 @@ class Node(NamedTuple):
 
 
 class Graph(NamedTuple):
-    """All nodes, and the constants as a store; a name in a subgraph may hide one outside."""
+    """All nodes, and the constants as a store; a name in a subgraph may hide one outside.
+
+    ``outputs`` are those of all graphs; ``shapes`` what the file says of the lengths of arrays that
+    are no constants, where it gives all of them as numbers.
+    """
 
     nodes: tuple[Node, ...]
     store: Store
+    outputs: frozenset[str] = frozenset()
+    shapes: Mapping[str, tuple[int, ...]] = {}
 
 
 def open_onnx(path: Path, name: str) -> Graph:
@@ -64,7 +70,19 @@ def open_onnx(path: Path, name: str) -> Graph:
         raise ModelFileError(f"{name} holds no graph, so it is no ONNX model")
     arrays: dict[str, Stored] = {}
     nodes = tuple(_walk(model.graph, _Seen(ChainMap(), ChainMap()), arrays, _Place(path, name), 0))
-    return Graph(nodes, Store(name, arrays))
+    graphs = [model.graph, *(a.g for n in nodes for a in n.proto.attribute if a.HasField("g"))]
+    outputs = frozenset(value.name for graph in graphs for value in graph.output)
+    return Graph(nodes, Store(name, arrays), outputs, _shapes(model.graph))
+
+
+def _shapes(graph: Any) -> dict[str, tuple[int, ...]]:
+    """The shapes that a graph states in full."""
+    found = {}
+    for value in (*graph.input, *graph.value_info):
+        axes = value.type.tensor_type.shape.dim
+        if axes and all(axis.dim_value > 0 for axis in axes):
+            found[value.name] = tuple(axis.dim_value for axis in axes)
+    return found
 
 
 class _Seen(NamedTuple):

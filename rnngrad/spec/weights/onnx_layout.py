@@ -20,10 +20,11 @@ import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.spec.text import cut, listed
-from rnngrad.spec.weights.gates import layer, sides
+from rnngrad.spec.weights.gates import layer, sides, stack_of
 from rnngrad.spec.weights.onnx_dense import dense_layers
 from rnngrad.spec.weights.onnx_file import Node, attributes, open_onnx
 from rnngrad.spec.weights.onnx_folding import folded
+from rnngrad.spec.weights.onnx_stacks import pairs, unrolled
 from rnngrad.spec.weights.records import Contents, Found, ModelFileError, Refused, Store, finite
 
 
@@ -45,6 +46,10 @@ HIDDEN = ("tanh", "sigmoid", "relu", "softplus")
 """Activations of an RNN node that the contract has, in lower case: ONNX ignores the case."""
 
 BACKWARD = "the net runs backward in time: give its inputs in reversed order"
+UNROLLED = (
+    "holds no RNN, GRU or LSTM node, but steps one by one that all multiply by {}: an nn.RNN that "
+    "PyTorch's newer exporter unrolled; export it with torch.onnx.export(..., dynamo=False)"
+)
 RESET_BEFORE = (
     "has linear_before_reset=0: its reset gate acts before the matrix product, which is another "
     "net than rnngrad's gru; PyTorch and Keras (reset_after) export 1"
@@ -54,18 +59,52 @@ RESET_BEFORE = (
 def read_onnx(path: Path, name: str) -> Contents:
     """The nets of an ONNX model."""
     graph = open_onnx(path, name)
-    found: list[Found] = []
+    nodes = [
+        (node, node.proto.name or next(filter(None, node.proto.output), f"node {number}"))
+        for number, node in enumerate(graph.nodes)
+        if node.proto.op_type in OPERATORS and node.proto.domain in ("", "ai.onnx")
+    ]
+    found: list[list[Found]] = []
     refused: list[Refused] = []
-    for number, node in enumerate(graph.nodes):
-        if node.proto.op_type in OPERATORS and node.proto.domain in ("", "ai.onnx"):
-            key = node.proto.name or next(filter(None, node.proto.output), f"node {number}")
-            try:
-                found += _nets(graph.store, node, key)
-            except ModelFileError as error:
-                refused.append(Refused(key, str(error)))
-    dense = dense_layers(graph, {net.hidden for net in found})
+    for node, key in nodes:
+        try:
+            found.append(_nets(graph.store, node, key))
+        except ModelFileError as error:
+            found.append([])
+            refused.append(Refused(key, str(error)))
+    matrix = None if nodes else unrolled(graph)
+    if matrix is not None:
+        refused.append(Refused("", f"{name} {UNROLLED.format(cut(matrix, 60))}"))
+    stacks, layers = _stacks(name, found, pairs(graph, [node for node, _ in nodes]))
+    dense = dense_layers(graph, {net.hidden for net in (*stacks, *layers)})
     keys = tuple(graph.store.arrays)
-    return Contents(name, "onnx", tuple(found), tuple(dense), keys, tuple(refused))
+    return Contents(name, "onnx", stacks, tuple(dense), keys, tuple(refused), layers)
+
+
+def _stacks(
+    name: str, found: list[list[Found]], above: Mapping[int, int]
+) -> tuple[tuple[Found, ...], tuple[Found, ...]]:
+    """The nets, those that stand upon each other as one; and the layers of these one by one."""
+    nets: list[Found] = []
+    layers: list[Found] = []
+    uppers = set(above.values())
+    for number in range(len(found)):
+        if number in uppers:
+            continue
+        stack = [number]
+        while stack[-1] in above:
+            stack.append(above[stack[-1]])
+        parts = [net for each in stack for net in found[each]]
+        try:
+            whole = all(len(found[each]) == 1 for each in stack) and stack_of(name, parts)
+        except ModelFileError:
+            whole = False
+        if len(stack) > 1 and whole:
+            nets.append(whole)
+            layers += parts
+        else:
+            nets += parts
+    return tuple(nets), tuple(layers)
 
 
 def store_of(path: Path, name: str) -> Store:

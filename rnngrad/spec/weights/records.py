@@ -21,6 +21,21 @@ class ModelFileError(Exception):
     """A model's file that cannot be used; its text says why, with the file and the key."""
 
 
+OPTIMIZERS = frozenset(
+    {
+        "optimizer", "optimizers", "optimizer_weights", "optimizer_state", "optimizer_states",
+        "optimizer_state_dict", "optim", "optim_state", "opt_state", "exp_avg", "exp_avg_sq",
+        "max_exp_avg_sq", "momentum_buffer",
+    }
+)  # fmt: skip
+"""Steps of a key under which an optimizer keeps its moments: shaped like weights, and no nets."""
+
+
+def of_optimizer(key: str) -> bool:
+    """Whether an array belongs to an optimizer's state."""
+    return not OPTIMIZERS.isdisjoint(key.lower().replace("/", ".").split("."))
+
+
 def several(names: Collection[str], limit: int = 400) -> str:
     """``'a', 'b' and 3 more``: a file may hold any number of names, a message only a few."""
     first = list(islice(names, 20))
@@ -56,6 +71,11 @@ class Store(NamedTuple):
     def place(self, key: str) -> str:
         """``model.safetensors[encoder.rnn.weight_ih_l0]``: where an array stands, for messages."""
         return f"{self.name}[{cut(key, 100)}]" if key else self.name
+
+    def without_optimizer(self) -> Store:
+        """The same without what an optimizer left in the file."""
+        kept = {key: stored for key, stored in self.arrays.items() if not of_optimizer(key)}
+        return self._replace(arrays=kept)
 
     def refuse(self, key: str, message: str) -> ModelFileError:
         """The error that ``key``'s array, or net, ``message``."""
@@ -148,14 +168,18 @@ class Dense(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """A recurrent net that is there and cannot be used, and why."""
+    """A recurrent net that is there and cannot be used, why, and what else it is called."""
 
     key: str
     reason: str
+    also: tuple[str, ...] = ()
 
 
 class Contents(NamedTuple):
-    """Everything recurrent in a file, the dense layers that fit behind it, and all its keys."""
+    """Everything recurrent in a file, the dense layers that fit behind it, and all its keys.
+
+    ``layers`` holds one by one the layers of those nets that a file keeps in pieces.
+    """
 
     name: str
     layout: str
@@ -163,3 +187,4 @@ class Contents(NamedTuple):
     dense: tuple[Dense, ...]
     keys: tuple[str, ...]
     refused: tuple[Refused, ...] = ()
+    layers: tuple[Found, ...] = ()
