@@ -263,10 +263,9 @@ def _in_words(error: BaseException, path: Path) -> str:
 
 def _message(error: BaseException) -> str:
     """What it says; an exception may fail at that too."""
-    try:
+    with suppress(Exception, SystemExit):
         return str(error)
-    except BaseException as again:
-        return f"its message raises {type(again).__name__}"
+    return "its message raises an error of its own"
 
 
 def _placed(path: Path, line: int | None, function: str, what: str) -> str:

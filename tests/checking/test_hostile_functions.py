@@ -336,7 +336,7 @@ def check(function: str, **options: object) -> tuple[str, list[dict[str, object]
         ("array_that_leaves", "the function ended the process, with status 0"),
         ("name_that_leaves", "the function ended the process, with status 0"),
         ("error_that_leaves", "the function ended the process, with status 0"),
-        ("error_without_words", "in error_without_words: Error: its message raises ValueError"),
+        ("error_without_words", "in error_without_words: Error: its message raises an error"),
         ("error_in_colour", r"ValueError: \x1b[31mred\x07, at"),
         ("leaves_at_once", "the function ended the process, with status 0"),
         ("interrupts", "in interrupts: KeyboardInterrupt"),
