@@ -283,3 +283,11 @@ def test_what_is_inconclusive_shows_no_expected(tmp_path: Path) -> None:
     assert "worst entry dLt_dak" in words
     assert "got -0.54601" in words
     assert "expected" not in words
+
+
+def test_a_wrong_number_shows_what_it_should_be() -> None:
+    """The loss has no worst entry; it was shown without its values."""
+    net = {"weights": {"W_xh": 0.5, "W_hh": 0.5}, "inputs": [1.0], "targets": [2.0]}
+    checked = check_arrays(rnngrad.load(net), {"loss": 1.0})
+    shown = render(report(checked, heading=("own",), hide_expected=False), Screen())
+    assert "loss: expected 2.36508, got 1" in "".join(shown)
