@@ -249,6 +249,15 @@ def test_zeros_are_asked_about() -> None:
     assert {found.reason for found in done} == {"every number is 0: is it not filled in yet?"}
 
 
+def test_zeros_of_a_framework_are_no_batch() -> None:
+    """A trained model's function that is not filled in was asked both."""
+    zeros = {name: np.zeros_like(array) for name, array in RIGHT.items()}
+    done = check_arrays(NET, zeros, framework=True)
+    assert {found.reason for found in done} == {"every number is 0: is it not filled in yet?"}
+    told = [found.diagnosis for found in done if found.diagnosis is not None]
+    assert not any("batch" in one.explanation for one in told)
+
+
 def test_zeros_that_a_mistake_explains_or_that_are_right_are_not() -> None:
     still = net(h_0=0.0, loss_steps=[1])
     right = totals(still)
