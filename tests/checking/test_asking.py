@@ -250,6 +250,15 @@ def test_zeros_are_asked_about() -> None:
     assert {found.reason for found in done} == {"every number is 0: is it not filled in yet?"}
 
 
+def test_zeros_of_a_framework_are_no_batch() -> None:
+    """A trained model's function that is not filled in was asked both."""
+    zeros = {name: np.zeros_like(array) for name, array in RIGHT.items()}
+    done = check_arrays(NET, zeros, framework=True)
+    assert {found.reason for found in done} == {"every number is 0: is it not filled in yet?"}
+    told = [found.diagnosis for found in done if found.diagnosis is not None]
+    assert not any("batch" in one.explanation for one in told)
+
+
 def test_zeros_that_a_mistake_explains_or_that_are_right_are_not() -> None:
     still = net(h_0=0.0, loss_steps=[1])
     right = totals(still)
@@ -274,3 +283,11 @@ def test_what_is_inconclusive_shows_no_expected(tmp_path: Path) -> None:
     words = " ".join("".join(shown).split())
     assert "inconclusive" in words
     assert "expected" not in words
+
+
+def test_a_wrong_number_shows_what_it_should_be() -> None:
+    """The loss has no worst entry; it was shown without its values."""
+    net = {"weights": {"W_xh": 0.5, "W_hh": 0.5}, "inputs": [1.0], "targets": [2.0]}
+    checked = check_arrays(rnngrad.load(net), {"loss": 1.0})
+    shown = render(report(checked, heading=("own",), hide_expected=False), Screen())
+    assert "loss: expected 2.36508, got 1" in "".join(shown)
