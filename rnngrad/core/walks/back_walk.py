@@ -77,7 +77,7 @@ class Backward:
         the step that follows, with what comes besides kept till then."""
         program, cell, of = self.program, self.cell, self.of
         self.at = {}
-        sources = {source for (_, source) in self.edges} | {g.source for g in cell.groups}
+        reached = self._reached()
         into: dict[str, list[int]] = {}
         for i, part in enumerate(cell.parts):
             if part == turned:
@@ -87,7 +87,7 @@ class Backward:
                 else:
                     whole = program.copy(whole)
                 into[part] = [whole]
-            elif before(part) in sources:
+            elif before(part) in reached:
                 into.setdefault(part, []).append(program.put("before", part, size=of[part]))
             if not i:
                 into.setdefault(part, []).append(program.put("given", "direct", size=of[part]))
@@ -114,6 +114,16 @@ class Backward:
                 states.append((part, total))
                 self.besides = besides if before(part) in cell.by_source else self.besides
         return states
+
+    def _reached(self) -> set[str]:
+        """What ∂L/∂ is not 0 throughout, by way of h alone or of what later steps hand back."""
+        cell, reached, known = self.cell, {self.cell.parts[0]}, 0
+        links = [*self.edges, *((m.target, m.source) for m in cell.step.matrices)]
+        while known < len(reached):
+            known = len(reached)
+            reached |= {source for target, source in links if target in reached}
+            reached |= {part for part in cell.parts if before(part) in reached}
+        return reached
 
     def _through(self, row: int, edge: Edge, factor: Node) -> int:
         if is_one(factor):
@@ -393,6 +403,8 @@ class Backward:
                 for key in group.targets
                 if key in self.stored
             )
+            if not places:
+                continue
             (buffer, first), _ = places[0]
             if [slot for slot, _ in places] == [
                 (buffer, first + i) for i in range(len(group.targets))

@@ -9,6 +9,7 @@ float, which is looked at in the end; long walks that forget their start go in c
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -150,9 +151,10 @@ class Forward:
             for size in dict.fromkeys(values[v].size for v in order)
         ]
         starts: dict[int, int] = {}
+        uses = Counter(i for v in range(len(values)) for i in program.operands(v))
         for value in order:
             leaf = self._start(value)
-            if leaf is not None and leaf not in starts.values():
+            if leaf is not None and uses[leaf] == 1:  # it is gone where the sum stands in its place
                 starts[value] = leaf
         self.starts = starts
         self.plain = Layout(program, groups, stored=chains, states=self.states, starts=starts)

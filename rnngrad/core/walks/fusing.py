@@ -573,7 +573,7 @@ class Code:
         lines = ["def walk(B, products, functions):"]
         lines += [f"    {line}" for line in self._head()]
         if self.whole:
-            lines += [f"    {line}" for line in self.body]
+            lines += [f"    {line}" for line in self.body or ["pass"]]
             return "\n".join(lines) + "\n"
         if not self.by_row:
             lines += [f"    M{i} = products[{i}]" for i in range(len(self.products))]
@@ -590,6 +590,8 @@ class Code:
         lines += [f"    copyto({name}, b{index})" for index, name in self._moved()]
         names = "".join(f"{name}, " for name in self.row_names.values())
         rows = ", ".join(self._reach(key) for key in self.rows)
+        if not rows:  # nothing changes from step to step
+            return "\n".join([*lines, "    pass"]) + "\n"
         lines.append(f"    for {names}in zip({rows}):")
         lines += [f"        {line}" for line in self.body]
         lines += [f"        b{index} = {name}" for index, name in carried.items() if name]
