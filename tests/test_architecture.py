@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "errors": set(),
     "version": set(),
     "algebra": {"arithmetic", "errors"},
-    "arithmetic": {"algebra", "errors"},
+    "arithmetic": {"errors"},
     "core": {"algebra", "arithmetic", "errors"},
     "cells": {"algebra", "core", "errors"},
     "spec": {"algebra", "arithmetic", "cells", "core", "errors"},

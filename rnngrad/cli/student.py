@@ -191,5 +191,7 @@ def _arrays(problem: Problem, before_weights: str) -> Iterator[tuple[str, Any]]:
 
 
 def _printable(words: str) -> str:
-    """Not too long, and without halves of surrogate pairs, which no terminal takes."""
-    return words[:LONGEST_WORDS].encode("utf-8", "backslashreplace").decode()
+    """Not too long, each line without what a terminal would act on, or takes no part of."""
+    from rnngrad.spec.text import escaped  # imports NumPy, which may wait
+
+    return "\n".join(map(escaped, words[:LONGEST_WORDS].split("\n")))

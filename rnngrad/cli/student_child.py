@@ -252,7 +252,7 @@ def _guarded(path: Path) -> Iterator[None]:
 
 def _in_words(error: BaseException, path: Path) -> str:
     """``student.py:12 in backward: ZeroDivisionError: division by zero``, and the line itself."""
-    what = f"{type(error).__name__}: {error}".removesuffix(": ")
+    what = f"{type(error).__name__}: {_message(error)}".removesuffix(": ")
     own = str(path.resolve())
     if isinstance(error, SyntaxError) and error.filename == own:
         return _placed(path, error.lineno, "", f"{type(error).__name__}: {error.msg}")
@@ -260,6 +260,13 @@ def _in_words(error: BaseException, path: Path) -> str:
     if not frames:
         return f"{path.name}: {what}"
     return _placed(path, frames[-1].lineno, frames[-1].name, what)
+
+
+def _message(error: BaseException) -> str:
+    """What it says; an exception may fail at that too."""
+    with suppress(Exception, SystemExit):
+        return str(error)
+    return "its message raises an error of its own"
 
 
 def _placed(path: Path, line: int | None, function: str, what: str) -> str:

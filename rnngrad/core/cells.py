@@ -30,7 +30,8 @@ Shape = tuple[str, ...]
 
 
 class Group(NamedTuple):
-    """All matrices that multiply one value: [W_1; W_2; …] source, a block of rows a target."""
+    """All matrices that multiply one value: [W_1; W_2; …] source, a block of rows a target. Several
+    that are added to the same target are one block, their sum."""
 
     source: str
     matrices: tuple[Matrix, ...]
@@ -38,7 +39,7 @@ class Group(NamedTuple):
     @property
     def targets(self) -> tuple[str, ...]:
         """What the blocks are added to."""
-        return tuple(matrix.target for matrix in self.matrices)
+        return tuple(dict.fromkeys(matrix.target for matrix in self.matrices))
 
 
 @dataclass(frozen=True, eq=False)

@@ -147,8 +147,8 @@ class _Chunks:
             room = np.empty_like(p), tuple(map(np.empty_like, s))
             self.room = (*room, self.prepare(*room))
         p_now, now, step = self.room
-        for room, part in zip((p_now, *now), (p, *s), strict=True):
-            room[...] = part
+        for mine, part in zip((p_now, *now), (p, *s), strict=True):
+            mine[...] = part
         step(*(array[:, j + 1] for array in self.given))
         return tuple(map(np.copy, now))
 

@@ -36,13 +36,16 @@ def through_layers(
         walks.append(_walk(problem, layer, share, enters))
         enters = to_x(problem, layer, share, walks[-1])
     walks.reverse()
-    dL_ds = {
-        part: np.concatenate([walk.states[part] for walk in walks], axis=1)
-        for part in problem.cell.parts
-    }
     first = problem.cell.parts[0]
-    dLt_dht = np.zeros((problem.steps, problem.hidden))
-    dLt_dht[:, layers[-1].units] = direct
+    if len(layers) == 1:
+        dLt_dht, dL_ds = direct, {**walks[0].states, first: walks[0].states[first].copy()}
+    else:
+        dL_ds = {
+            part: np.concatenate([walk.states[part] for walk in walks], axis=1)
+            for part in problem.cell.parts
+        }
+        dLt_dht = np.zeros((problem.steps, problem.hidden))
+        dLt_dht[:, layers[-1].units] = direct
     dL_ds[first][1:] += dLt_dht
     weights = _parameters(problem, trace.layers, walks)
     last = problem.last_step_with_loss
@@ -58,7 +61,7 @@ def to_x(problem: Problem, layer: Layer, share: LayerTrace, walk: Back) -> Array
     place = cell.by_source.get(X)
     if place is not None:
         order, rows = walk.joined(cell.groups[place].targets)
-        total = rows.dot(stacked_matrix(layer.own, cell.groups[place], order))
+        total = rows @ stacked_matrix(layer.own, cell.groups[place], order)
     direct = [(target, i) for target in cell.step.kept for s, i in cell.by_target[target] if s == X]
     if direct:
         terms = terms_of(problem, layer, share)
@@ -165,7 +168,7 @@ def layer_gradients(
     for group in cell.groups:
         source = source_values(problem, layer, share, group.source)[:last]
         order, rows = walk.joined(group.targets)
-        product, blocks, start = rows[:last].T.dot(source), dict[str, Array](), 0
+        product, blocks, start = rows[:last].T @ source, dict[str, Array](), 0
         for target in order:
             stop = start + layer.sizes[cell.step.sizes[target]]
             blocks[target] = product[start:stop]

@@ -164,14 +164,14 @@ def push_layer(
 
 def stacked_matrix(own: Mapping[str, Array], group: Group, order: Sequence[str] = ()) -> Array:
     """[±W_1; ±W_2; …]: the matrices of a group, a block of rows each, targets in ``order``."""
-    blocks = []
-    for matrix in (
-        sorted(group.matrices, key=lambda m: order.index(m.target)) if order else group.matrices
-    ):
+    blocks: dict[str, Array] = {}
+    for matrix in group.matrices:
         W = own[matrix.parameter]
         W = W.T if matrix.transposed else W
-        blocks.append(-W if matrix.sign < 0 else W)
-    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+        W = -W if matrix.sign < 0 else W
+        blocks[matrix.target] = blocks[matrix.target] + W if matrix.target in blocks else W
+    rows = [blocks[target] for target in order or group.targets]
+    return rows[0] if len(rows) == 1 else np.concatenate(rows)
 
 
 def linear_layer(layer: Layer, cell: Cell, terms: Terms, kind: Arithmetic) -> LinearLayer:

@@ -107,6 +107,8 @@ def _in_words(entries: Sequence[Checked]) -> Iterator[str]:
     for entry in entries:
         if entry.worst_index is not None:
             yield f"worst entry {entry.name}{_index(entry)}{_step(entry)}{_values(entry)}"
+        elif entry.got is not None:  # a number, such as the loss
+            yield f"{entry.name}{_values(entry)}"
     if first.reason:
         yield first.reason
     diagnoses = [entry.diagnosis for entry in entries if entry.diagnosis is not None]

@@ -12,6 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import rnngrad
+from checking import cells
 from cli.running import run
 from rnngrad.analyses.checking.against import check_arrays
 from rnngrad.analyses.checking.document import document
@@ -249,6 +250,15 @@ def test_zeros_are_asked_about() -> None:
     assert {found.reason for found in done} == {"every number is 0: is it not filled in yet?"}
 
 
+def test_zeros_of_a_framework_are_no_batch() -> None:
+    """A trained model's function that is not filled in was asked both."""
+    zeros = {name: np.zeros_like(array) for name, array in RIGHT.items()}
+    done = check_arrays(NET, zeros, framework=True)
+    assert {found.reason for found in done} == {"every number is 0: is it not filled in yet?"}
+    told = [found.diagnosis for found in done if found.diagnosis is not None]
+    assert not any("batch" in one.explanation for one in told)
+
+
 def test_zeros_that_a_mistake_explains_or_that_are_right_are_not() -> None:
     still = net(h_0=0.0, loss_steps=[1])
     right = totals(still)
@@ -261,25 +271,23 @@ def test_zeros_that_a_mistake_explains_or_that_are_right_are_not() -> None:
 
 
 def test_what_is_inconclusive_shows_no_expected(tmp_path: Path) -> None:
-    """A 2-layer gru with inputs of 1e6: the reference is out of reach, and was shown as 0."""
-    rng = np.random.default_rng(0)
-    sizes = ((60, 3), (60, 20))
-    layers = [{"W_xh": rng.normal(size=n), "W_hh": rng.normal(size=(60, 20))} for n in sizes]
-    spec = {
-        "cell": "gru",
-        "weights": {"layers": layers},
-        "inputs": 1e6 * rng.normal(size=(5, 3)),
-        "targets": rng.normal(size=(5, 20)),
-    }
-    checked = check_own(rnngrad.load(spec))
-    assert [one.name for one in checked if one.verdict is Verdict.INCONCLUSIVE] == ["dLt_dak"]
+    """A gate so saturated that the reference is out of reach, and was shown as 0."""
+    checked = check_own(cells.problem(1, scale=300.0))
     quantities: Any = document(checked)["quantities"]
-    (undecided,) = [q for q in quantities if q["verdict"] == "inconclusive"]
-    assert undecided["expected"] is None
-    assert undecided["got"] is not None
+    undecided = [q for q in quantities if q["verdict"] == "inconclusive"]
+    assert {q["name"] for q in undecided} == {"dLt_dhk", "dLt_dak", "log10_paths"}
+    assert {q["expected"] for q in undecided} == {None}
+    assert None not in {q["got"] for q in undecided}
     assert any(q["expected"] is not None for q in quantities)
     shown = render(report(checked, heading=("own",), hide_expected=False), Screen())
     words = " ".join("".join(shown).split())
-    assert "worst entry dLt_dak" in words
-    assert "got -0.54601" in words
+    assert "inconclusive" in words
     assert "expected" not in words
+
+
+def test_a_wrong_number_shows_what_it_should_be() -> None:
+    """The loss has no worst entry; it was shown without its values."""
+    net = {"weights": {"W_xh": 0.5, "W_hh": 0.5}, "inputs": [1.0], "targets": [2.0]}
+    checked = check_arrays(rnngrad.load(net), {"loss": 1.0})
+    shown = render(report(checked, heading=("own",), hide_expected=False), Screen())
+    assert "loss: expected 2.36508, got 1" in "".join(shown)

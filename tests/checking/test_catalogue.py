@@ -182,6 +182,18 @@ def test_nothing_is_named_where_none_fits() -> None:
     assert (entry.verdict, entry.diagnosis) == (Verdict.FAIL, None)
 
 
+def test_what_is_no_derivative_is_not_called_clipped() -> None:
+    problem = nets.problem_of(drawn(0, steps=9))
+    q = rnngrad.derive(problem)
+    for name in ("h", "y", "losses", "loss"):
+        right = np.asarray(q["losses"].sum() if name == "loss" else q[name])
+        cut = np.clip(right, None, 0.5 * right.max())
+        (entry,) = check_arrays(problem, {name: cut})
+        assert str(entry.verdict) == "fail"
+        found = entry.diagnosis
+        assert found is None or "clipped" not in (found.bug, *(found.candidates or ()))
+
+
 def scalar_net() -> Net:
     rng = np.random.default_rng(8)
     functions = ("sigmoid", "sigmoid", "squared_error")

@@ -187,9 +187,7 @@ def twice(number: int) -> Callable[[Step], Step]:
     return change
 
 
-DIAGONALS = [
-    (kind, i) for kind in KINDS[:2] for i in range(len(SMALL[kind].cell.step.diagonals))
-]
+DIAGONALS = [(kind, i) for kind in KINDS[:2] for i in range(len(SMALL[kind].cell.step.diagonals))]
 
 
 @pytest.mark.parametrize(("kind", "number"), DIAGONALS, ids=told)

@@ -88,6 +88,15 @@ def error_that_leaves(*given):
             os._exit(0)
     raise Error
 
+def error_without_words(*given):
+    class Error(Exception):
+        def __str__(self):
+            raise ValueError
+    raise Error
+
+def error_in_colour(*given):
+    raise ValueError(chr(27) + "[31mred" + chr(7))
+
 def leaves_at_once(*given):
     os._exit(0)
 
@@ -327,6 +336,8 @@ def check(function: str, **options: object) -> tuple[str, list[dict[str, object]
         ("array_that_leaves", "the function ended the process, with status 0"),
         ("name_that_leaves", "the function ended the process, with status 0"),
         ("error_that_leaves", "the function ended the process, with status 0"),
+        ("error_without_words", "in error_without_words: Error: its message raises an error"),
+        ("error_in_colour", r"ValueError: \x1b[31mred\x07, at"),
         ("leaves_at_once", "the function ended the process, with status 0"),
         ("interrupts", "in interrupts: KeyboardInterrupt"),
         ("loops", "the function took more than 1 s and was stopped; --timeout SECONDS"),

@@ -155,6 +155,26 @@ def test_cells_drawn_from_the_grammar(equations: list[str], seed: int) -> None:
     assert {n: e for n, e in errors.items() if not e < 1e-9} == {}
 
 
+@pytest.mark.parametrize(
+    ("equations", "state"),
+    [
+        (["h_t = tanh(W x_t)"], ["h"]),
+        (["h_t = w ∘ h_{t-1}"], ["h"]),
+        (["c_t = tanh(V h_{t-1} + W x_t)", "h_t = x_t"], ["h", "c"]),
+        (["h_t = tanh(W x_t + U c_{t-1})", "c_t = tanh(V c_{t-1} + W x_t)"], ["h", "c"]),
+        (["h_t = tanh(W x_t)", "c_t = tanh(U h_{t-1} + V c_{t-1})"], ["h", "c"]),
+        (["c_t = 0.5 d_{t-1}", "d_t = tanh(W x_t + U h_{t-1})", "h_t = tanh(V c_{t-1})"],
+         ["h", "c", "d"]),
+        (["h_t = tanh(W x_t + W x_t + U h_{t-1} - V h_{t-1})"], ["h"]),
+        (["u_t = σ(W x_t + U h_{t-1})", "h_t = tanh(W x_t + V u_t)"], ["h"]),
+    ],
+)  # fmt: skip
+def test_cells_that_hardly_are(equations: list[str], state: list[str]) -> None:
+    """Parts that nothing reads, no recurrence, one matrix twice."""
+    errors = worst(any_cell.problem_of(Cell(read_cell("odd", equations, state)), 2, 2, 4))
+    assert {n: e for n, e in errors.items() if not e < 1e-10} == {}
+
+
 # ---------------------------------------------------------------------------- planted mistakes
 
 EVERYTHING = (

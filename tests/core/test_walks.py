@@ -142,7 +142,7 @@ def test_vanishing_rows_are_as_right(name: str) -> None:
     shut = problem.weights[bias].copy()
     shut[5:10] = -30.0
     problem = replace(problem, weights={**problem.weights, bias: shut})
-    slow, fast = both(problem, made(problem))
+    _, fast = both(problem, made(problem))
     assert fast is not None
     direct = np.zeros((25, 5))
     direct[-1] = 1.0
@@ -266,13 +266,13 @@ def test_every_function_of_a_loop() -> None:
     from rnngrad.algebra.equations import read_cell
     from rnngrad.arithmetic.functions import FUNCTIONS
 
-    plant: Callable[[str], str] = (
+    written_with: Callable[[str], str] = (
         "h_t = 0.4 {}(0.3 W_hh h_{{t-1}} + W_xh x_t + b_h + 2) + 0.1 h_{{t-1}}".format
     )
     for name in FUNCTIONS:
         written = "σ" if name == "sigmoid" else name
         if name == "identity":
             continue
-        cell = Cell(read_cell(name, [plant(written)], ["h"], None, None))
+        cell = Cell(read_cell(name, [written_with(written)], ["h"], None, None))
         problem = drawn(cell, Sizes(8, 4, 3), 0.1)
         check_both_ways(problem)

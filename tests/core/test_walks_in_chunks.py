@@ -104,7 +104,7 @@ def with_a_slow_unit(name: str) -> Problem:
     problem = net(name, 3000, 6, memory=-1.5, gain=0.15)
     weights, (bias, gate) = dict(problem.weights), MEMORY[name]
     weights[bias], weights["W_hh"] = weights[bias].copy(), weights["W_hh"].copy()
-    weights[bias][gate * 6] = {"gru": 1.2, "lstm": 1.6}[name]
+    weights[bias][gate * 6] = {"gru": 1.2, "lstm": 2.0}[name]
     weights["W_hh"][:, 0] = 0.0
     return replace(problem, weights=weights)
 
@@ -180,6 +180,7 @@ def test_a_memory_that_is_not_looked_at_is_caught(
     name: str, filled: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chunks._Chunks, "_after", lambda self, j, p, s: (np.zeros(1),))
+    monkeypatch.setattr(chunks, "LOOK", 0.2)
     for test in (test_what_no_matrix_reads_has_merged_too, test_units_of_very_different_size):
         with pytest.raises(AssertionError):
             test(name, filled)

@@ -240,6 +240,14 @@ def test_other_frameworks_names_are_listed(tmp_path: Path, keys: tuple[str, ...]
         choose(read_model(saved(tmp_path, arrays)), None)
 
 
+@pytest.mark.parametrize("kind", ["int8", "uint8"])
+def test_quantised_weights_are_refused(tmp_path: Path, kind: str) -> None:
+    arrays = under("rnn.", cell())
+    arrays["rnn.weight_hh"] = (50 * arrays["rnn.weight_hh"] + 100).astype(kind)
+    with pytest.raises(ModelFileError, match=rf"\[rnn\.weight_hh\] is of {kind}: quantised"):
+        choose(read_model(saved(tmp_path, arrays)), None)
+
+
 def test_a_cell_in_a_cell_is_read_by_itself(tmp_path: Path) -> None:
     arrays = under("outer.", cell()) | under("outer.inner.", cell())
     found = read_model(saved(tmp_path, arrays))

@@ -44,4 +44,5 @@ def drawn(
     h_0 = starts.pop(cell.parts[0])
     return Problem("drawn", cell, ACTIVATIONS["tanh"], OUTPUTS["identity"], weights,
                    rng.normal(size=(sizes.steps, inputs)), h_0, LOSSES["squared_error"],
-                   rng.normal(size=(sizes.steps, 2)), np.ones(sizes.steps), starts=starts)  # fmt: skip
+                   rng.normal(size=(sizes.steps, 2)), np.ones(sizes.steps),
+                   starts=starts)  # fmt: skip

@@ -113,7 +113,7 @@ def _check(
     wrong, told = _of(judged, Verdict.FAIL), dict[str, Diagnosis | None]()
     if wrong:
         told = diagnose(wrong, _of(judged, Verdict.PASS), conditioning)
-    if framework and all(_is_wrong(one.checked) for one in judged):
+    if framework and all(_is_wrong(one.checked) for one in judged) and not all(map(_empty, judged)):
         told = of_a_batch(told)
     return [_with(told.get(one.checked.name), one) for one in judged]
 
@@ -129,10 +129,7 @@ def _with(diagnosis: Diagnosis | None, one: Judged) -> Checked:
     named = diagnosis is not None and (diagnosis.bug or diagnosis.candidates)
     if checked.verdict is not Verdict.FAIL or named or one.case is None:
         return checked
-    values = one.case.got.values
-    if checked.reason or not values.size or values.any():
-        return checked
-    return checked._replace(reason=EMPTY)
+    return checked if checked.reason or not _empty(one) else checked._replace(reason=EMPTY)
 
 
 class Judged(NamedTuple):
@@ -142,6 +139,11 @@ class Judged(NamedTuple):
     checked: Checked
     case: Case | None = None
     by_noise: bool = False
+
+
+def _empty(one: Judged) -> bool:
+    """Whether there are numbers, and every one is 0."""
+    return one.case is not None and one.case.got.values.size > 0 and not one.case.got.values.any()
 
 
 def _of(judged: list[Judged], verdict: Verdict) -> list[Case]:
@@ -292,10 +294,10 @@ def _off_a_kink(case: Case, noise: Array, conditioning: Conditioning) -> tuple[V
     for passes in conditioning.other_branches():
         other = case.record.compute(passes)
         if compare(case.got, other, case.record, case.rtol, noise).fits:
-            step = conditioning.kinks[0][0] + 1
+            where = f"(first at step {conditioning.kinks[0][0] + 1})"
             return Verdict.INCONCLUSIVE, (
-                f"{_kinked(conditioning)} is within rounding of its kink (first at step {step}), and "
-                "the other branch gives these numbers"
+                f"{_kinked(conditioning)} is within rounding of its kink {where}, and the other "
+                "branch gives these numbers"
             )
     return Verdict.FAIL, ""
 

@@ -49,8 +49,8 @@ def bends(problem: Problem, layer: Layer, trace: LayerTrace) -> Iterator[Bend]:
             found = equations.rough(
                 equations.evaluated(call.argument, look, equations.roughly(problem.functions))
             )
-            stored = isinstance(call.argument, Name) and equations.key_of(call.argument)
-            a = np.asarray(trace.values[stored] if stored in trace.values else found.value)
+            stored = equations.key_of(call.argument) if isinstance(call.argument, Name) else ""
+            a = np.asarray(trace.values.get(stored, found.value))
             yield Bend(line, call, a, near_kinks(a, EPS * found.error, record.kinks))
 
 

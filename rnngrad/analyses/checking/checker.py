@@ -17,9 +17,9 @@ from rnngrad.analyses.checking.tolerance import EPS, LOG10_ATOL, RTOL, Compared,
 from rnngrad.analyses.checking.verdicts import Checked, Verdict
 from rnngrad.analyses.quantities import Passes, records
 from rnngrad.arithmetic.arrays import Array, Integers
+from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.core.given import Mask
 from rnngrad.core.jacobians import PulledBack
-from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.core.telling import telling
 
 Progress = Callable[[float, str], None]
@@ -158,4 +158,3 @@ class Checker:
         share = 0.9 / (asked_for + sum(f"dL_d{name}" in self.tested for name in weights))
         self._answered += 1
         return min(0.1 + share * (self._answered - 1), 1.0 - share), share
-

@@ -31,11 +31,13 @@ Edges = Mapping[str, tuple[tuple[str, Scaled | None], ...]]
 
 class Linear(NamedTuple):
     """A layer along its trajectory: ``values`` of every line, of x and of s_{t−1}, (T, n) each,
-    and its ``edges``. ``blind`` (T,): a slope may be too small for any complex step."""
+    and its ``edges``; ``pushed`` are those between what the graph keeps, products of them along
+    the way. ``blind`` (T,): a slope may be too small for any complex step."""
 
     lines: tuple[Line, ...]
     values: Mapping[str, Array]
     edges: Edges
+    pushed: Edges
     blind: Mask
 
 
@@ -45,7 +47,36 @@ def linear(problem: Problem, layer: Layer, trace: LayerTrace) -> Linear:
     lines = equations.lines_of(problem.cell)
     values = _values(problem, layer, trace, lines)
     edges = {line.key: _edges(problem, layer, line, values) for line in lines}
-    return Linear(lines, values, edges, _blind(problem, layer, lines, values, edges))
+    pushed = _pushed(problem, lines, edges)
+    return Linear(lines, values, edges, pushed, _blind(problem, layer, lines, values, edges))
+
+
+def _pushed(problem: Problem, lines: tuple[Line, ...], edges: Edges) -> Edges:
+    """Without the lines that are met by no matrix, no state and no perturbation of their own."""
+    needed = {*problem.cell.parts, *problem.cell.step.kept}
+    needed |= {product.source for line in lines for product in line.products}
+    kept: dict[str, tuple[tuple[str, Scaled | None], ...]] = {}
+    passed: dict[str, tuple[tuple[str, Scaled | None], ...]] = {}
+    for line in lines:
+        through: dict[str, Scaled | None] = {}
+        for source, factor in edges[line.key]:
+            for below, further in passed.get(source, ((source, None),)):
+                path = _times(factor, further)
+                through[below] = _plus(through[below], path) if below in through else path
+        stays = line.key in needed or line.products
+        (kept if stays else passed)[line.key] = tuple(through.items())
+    return kept
+
+
+def _times(one: Scaled | None, other: Scaled | None) -> Scaled | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one * other
+
+
+def _plus(one: Scaled | None, other: Scaled | None) -> Scaled:
+    ones = scaled(np.ones((1, 1)))
+    return (ones if one is None else one) + (ones if other is None else other)
 
 
 def errors(problem: Problem, layer: Layer, trace: LayerTrace) -> dict[str, Rough]:

@@ -76,7 +76,7 @@ class Conditioning:
             return ()
         with quietly():
             apart = _apart(self.passes)
-            near = (apart <= self.noise(_arguments)) | (apart <= KINK * np.abs(apart).max(initial=0))
+            near = (apart <= self.noise(_arguments)) | _at_a_kink(apart)
         return tuple((int(t), int(i)) for t, i in np.argwhere(near))
 
     def other_branches(self) -> Iterator[Passes]:
@@ -143,7 +143,8 @@ def _other_side(record: Activation, places: list[tuple[Array, Mask]]) -> Activat
         values = record.slope(a)
         for of, mask in places:
             if np.shape(a) == of.shape and np.allclose(a, of, rtol=1e-9, equal_nan=True):
-                kink = np.asarray(record.kinks)[np.abs(a[..., np.newaxis] - record.kinks).argmin(-1)]
+                kinks = np.array(record.kinks)
+                kink = kinks[np.abs(a[..., np.newaxis] - kinks).argmin(-1)]
                 across = np.where(a > kink, kink, kink + np.maximum(np.abs(kink), 1.0) * EPS * 4)
                 values = np.where(mask, record.slope(across), values)
         return values

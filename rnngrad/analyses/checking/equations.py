@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnngrad.algebra.equations import X, Equations
+from rnngrad.algebra.equations import Equations, X
 from rnngrad.algebra.expressions import (
     Add,
     Apply,
@@ -123,7 +123,8 @@ class _Cutter:
 
     def cut(self, node: Node, of: str) -> Node:
         """The same with a name in place of every sum that has a matrix in it."""
-        if any(isinstance(_bare(term), Apply) for term in _terms(node)) and not isinstance(node, Neg):
+        held = (isinstance(_bare(term), Apply) for term in _terms(node))
+        if any(held) and not isinstance(node, Neg):
             key = self.fresh("a", of)
             self.line(key, node, of)
             return Name(key, NOW)

@@ -129,8 +129,10 @@ def _moved_step(setting: Setting, seeds: Seeds, t: int, states: Array, size: flo
     for number, one in enumerate(setting.layers):
         more = entering(setting, seeds, t, number, n)
         x = x + size * more[X] if X in more else x
-        parts = {p: states[:, c] for p, c in zip(setting.problem.cell.parts, one.layer.state, strict=True)}
-        found = stepped(setting.problem, one, x, parts, size, more, turned(setting, seeds, number, n))
+        columns_of = zip(setting.problem.cell.parts, one.layer.state, strict=True)
+        parts = {part: states[:, columns] for part, columns in columns_of}
+        weights = turned(setting, seeds, number, n)
+        found = stepped(setting.problem, one, x, parts, size, more, weights)
         for part, columns in zip(parts, one.layer.state, strict=True):
             after[:, columns] = found[part]
         x = found[setting.problem.cell.parts[0]]
@@ -170,9 +172,7 @@ def started(seeds: Seeds, t: int) -> int:
     return int(np.searchsorted(seeds.start, t - 1, side="right"))
 
 
-def entering(
-    setting: Setting, seeds: Seeds, t: int, layer: int, n: int
-) -> dict[str, Array]:
+def entering(setting: Setting, seeds: Seeds, t: int, layer: int, n: int) -> dict[str, Array]:
     """What the perturbations add in step t at each key of a layer, per unit of ε, (n, ·)."""
     first = int(np.searchsorted(seeds.start[:n], t - 1))
     found = {}

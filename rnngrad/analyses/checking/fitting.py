@@ -172,6 +172,8 @@ def fits_read_off(mistake: Mistake, cases: list[Case], value: float | None) -> l
     it, or where it is a round one; else the fit is UNPROVEN. A limit that no entry but the cut ones
     tells is none that several agree on: any number below them all would do.
     """
+    if mistake.reads_off == "limit" and not all(map(_is_derivative, cases)):
+        return []
     fits = []
     evidence = witnesses = 0
     for case in cases:
@@ -219,9 +221,14 @@ def _factor(case: Case) -> float | None:
 
 def _limit(case: Case) -> float | None:
     """The largest entry: whatever was larger has been cut to it."""
-    if case.got.values.shape != case.right.shape or case.name.startswith("log10_"):
+    if case.got.values.shape != case.right.shape or not _is_derivative(case):
         return None
     return float(np.abs(case.got.values).max(initial=0.0))
+
+
+def _is_derivative(case: Case) -> bool:
+    """Not a state, an output, a loss or a logarithm: nobody clips those."""
+    return case.name not in ("h", "y", "loss", "losses") and not case.name.startswith("log10_")
 
 
 def _scaled(right: Array, factor: float) -> tuple[Array, int, int]:

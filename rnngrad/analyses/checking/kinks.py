@@ -1,4 +1,4 @@
-"""A function within rounding of its kink: the branch there is decided by rounding, not by the net."""
+"""A function within rounding of its kink: the branch there is decided by rounding alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.analyses.checking.bends import EPS, Bend, bends, near_kinks, smooth
+from rnngrad.analyses.checking.bends import Bend, bends, near_kinks, smooth
+from rnngrad.analyses.checking.coefficients import EPS
 from rnngrad.analyses.checking.conditions import rounding_of_a_y
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.core.given import Mask
@@ -88,6 +89,6 @@ def in_reach(problem: Problem, name: str) -> str | None:
     if harmless or name in VALUES or name in problem.cell.parts:
         return None
     return (
-        "finite steps disagree, but may have crossed a kink: --method complex-step, which takes the "
-        "branch as it is, decides"
+        "finite steps disagree, but may have crossed a kink: --method complex-step, which takes "
+        "the branch as it is, decides"
     )

@@ -12,8 +12,8 @@ from rnngrad.analyses.checking import plain, products
 from rnngrad.analyses.checking.estimates import Estimate
 from rnngrad.analyses.checking.experiments import Setting, stepped
 from rnngrad.analyses.checking.methods import Method
-from rnngrad.arithmetic.functions import Activation
 from rnngrad.arithmetic.arrays import Array, Numbers
+from rnngrad.arithmetic.functions import Activation
 
 BLOCK = 2**18
 """Entries differentiated at a time."""

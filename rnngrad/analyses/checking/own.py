@@ -125,7 +125,7 @@ def _states(checker: Checker) -> Iterator[Checked]:
 
 
 def _hidden_parts(checker: Checker, name: str, noise: Array) -> Iterator[Checked]:
-    """What is wrong with the parts that are checked under no name of their own, said of ``name``."""
+    """What is wrong with the parts that have no name of their own here, said of ``name``."""
     setting = checker.setting
     for index, part in enumerate(setting.problem.cell.parts):
         shown = checker.records.get(part)

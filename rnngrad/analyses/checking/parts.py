@@ -13,10 +13,10 @@ from rnngrad.analyses.checking.experiments import Place
 from rnngrad.analyses.checking.plan import Plan, steps_chosen
 from rnngrad.analyses.checking.seeds import Probes
 from rnngrad.arithmetic.arrays import Array, Integers
+from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.core.arithmetic import SCALED
 from rnngrad.core.jacobians import PulledBack
 from rnngrad.core.problem import Layer, Problem
-from rnngrad.arithmetic.scaled import Scaled
 
 STATES, PRE = 1000, 3000
 """Streams of directions, far enough apart."""

@@ -17,8 +17,8 @@ from rnngrad.analyses.checking.tolerance import Compared
 from rnngrad.analyses.checking.verdicts import Checked
 from rnngrad.analyses.quantities import Passes
 from rnngrad.arithmetic.arrays import Array, Integers
-from rnngrad.core.jacobians import PulledBack, pulled_back
 from rnngrad.arithmetic.scaled import Scaled, log10_lengths
+from rnngrad.core.jacobians import PulledBack, pulled_back
 
 LARGEST = 2**22
 """Numbers that are held to measure how the paths amplify rounding."""

@@ -13,8 +13,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from rnngrad.arithmetic.functions import sigmoid
 from rnngrad.arithmetic.arrays import Array, Numbers
+from rnngrad.arithmetic.functions import sigmoid
 from rnngrad.core.problem import Problem
 from rnngrad.core.traces import ForwardTrace
 

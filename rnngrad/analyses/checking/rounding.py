@@ -7,7 +7,6 @@ for a gate's complement, each sum of terms in any order.
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
 from dataclasses import replace
 from itertools import count
 from types import MappingProxyType
@@ -94,8 +93,9 @@ def with_functions(problem: Problem, functions: Functions) -> Problem:
     """The problem with other functions behind the signs of its equations."""
     if problem.cell.activation is None:
         return replace(problem, activation=functions["σ"])
-    cell = copy(problem.cell)  # with its graph, which is the same
-    object.__setattr__(cell, "functions", lambda activation: functions)
+    cell = object.__new__(type(problem.cell))
+    cell.__dict__.update(problem.cell.__dict__)  # with its graph, which is the same
+    cell.__dict__["functions"] = lambda activation: functions
     return replace(problem, cell=cell)
 
 

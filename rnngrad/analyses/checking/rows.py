@@ -25,7 +25,6 @@ from rnngrad.analyses.checking.tolerance import Compared
 from rnngrad.analyses.checking.verdicts import Checked, Verdict
 from rnngrad.analyses.quantities import Passes
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.core.problem import Problem
 from rnngrad.arithmetic.scaled import Scaled, total
 
 BEYOND = 1e-260
@@ -192,7 +191,8 @@ def _totals(
         return tuple(int(i) for i in index)
 
     compared = Compared(
-        name, checker.plan.title(per_step=record.first_step is not None), claimed, expected, error, size, place,
+        name, checker.plan.title(per_step=record.first_step is not None),
+        claimed, expected, error, size, place,
         checker.resolution(expected, error), axes=got.ndim,
     )  # fmt: skip
 

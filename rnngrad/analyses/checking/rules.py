@@ -1,7 +1,7 @@
 """One backward pass with every rule in it open to change: what the known mistakes are made of.
 
     ∂L/∂s_{t−1} = ∂L_{t−1}/∂s_{t−1} + ∂L/∂s_t · ∂s_t/∂s_{t−1}
-    ∂L/∂W       = Σ_t ∂L/∂a ⊗ v of W v in a           of a vector Σ_t ∂L/∂a ∘ (what stands beside it)
+    ∂L/∂W       = Σ_t ∂L/∂a ⊗ v of a = W v + …    of a vector Σ_t ∂L/∂a ∘ (what stands beside it)
 
 The Jacobian is made of the terms ``back`` and the matrices ``own``, what reaches each place in the
 graph of the terms ``here`` (``core.linear``; for one layer of rnn both are σ'(a_t)). In the right
@@ -197,9 +197,7 @@ def _of_own(rules: Rules, one: LayerRules, at: Mapping[str, Array], name: str) -
     return np.asarray(found)
 
 
-def _of_matrix(
-    problem: Problem, one: LayerRules, at: Mapping[str, Array], matrix: Matrix
-) -> Array:
+def _of_matrix(problem: Problem, one: LayerRules, at: Mapping[str, Array], matrix: Matrix) -> Array:
     block = at[matrix.target].T @ source_values(problem, one.layer, one.trace, matrix.source)
     return matrix.sign * (block.T if matrix.transposed else block)
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rnngrad.arithmetic.functions import Activation
 from rnngrad.arithmetic.arrays import Array, Numbers
+from rnngrad.arithmetic.functions import Activation
 from rnngrad.arithmetic.scaled import Scaled, scaled, scaled_from_log2
 
 STEP = 2.0**-100

@@ -76,7 +76,10 @@ def step(setting: Setting, t: int, before: State, seeds: Seeds | None = None) ->
         at |= {key: scaled(more[key]) for key in (X,) if key in more}
         _through(one, t, at, more, weights)
         after.append(
-            [at[p] if p in at else scaled(np.zeros(row.shape)) for p, row in zip(parts, rows, strict=True)]
+            [
+                at[part] if part in at else scaled(np.zeros(row.shape))
+                for part, row in zip(parts, rows, strict=True)
+            ]
         )
     return after
 
@@ -90,6 +93,8 @@ def _through(
     at |= {name: scaled(values) for name, values in weights.items() if values.ndim < 3}
     aligned: dict[str, tuple[Array, Integers]] = {}
     for line in linear.lines:
+        if line.key not in linear.pushed:
+            continue
         terms: list[Scaled] = []
         for product in line.products:
             W = own[product.parameter] if product.transposed else own[product.parameter].T
@@ -100,10 +105,12 @@ def _through(
                 terms.append(raised(scaled(product.sign * (values @ W)), exponent[:, np.newaxis]))
             if product.parameter in weights:
                 beside = linear.values[product.source][t - 1]
-                terms.append(scaled(experiments.applied(weights[product.parameter], product, beside)))
-        for source, factor in linear.edges[line.key]:
+                more_W = experiments.applied(weights[product.parameter], product, beside)
+                terms.append(scaled(more_W))
+        for source, factor in linear.pushed[line.key]:
             if source in at:
-                terms.append(at[source] if factor is None else at[source] * factor[t - 1])
+                now = None if factor is None else factor[min(t, len(factor)) - 1]
+                terms.append(at[source] if now is None else at[source] * now)
         if line.key in more:
             terms.append(scaled(more[line.key]))
         if terms:
@@ -123,9 +130,11 @@ def multiplied(rows: Scaled, matrix: Array) -> Scaled:
 
 
 def _replace(state: State, now: State, n: int) -> None:
-    for parts, new in zip(state, now, strict=True):
+    """In place; where one part keeps what another was, as v_t = h_{t−1}, it is read first."""
+    copies = [[(row.mantissa.copy(), row.exponent.copy()) for row in parts] for parts in now]
+    for parts, new in zip(state, copies, strict=True):
         for part, values in zip(parts, new, strict=True):
-            part.mantissa[:n], part.exponent[:n] = values.mantissa, values.exponent
+            part.mantissa[:n], part.exponent[:n] = values
 
 
 def output_slopes(setting: Setting) -> Array:

@@ -130,12 +130,17 @@ def slope_of_output(rules: Rules) -> Iterator[Variation]:
 
 def slope_of_wrong_step(rules: Rules) -> Iterator[Variation]:
     yield from _other_slopes(rules, lambda record, a: _earlier(record.slope(a)))
-    yield from _other_slopes(rules, lambda record, a: _earlier(record.slope(a)[::-1])[::-1])
+    yield from _other_slopes(rules, lambda record, a: _later(record.slope(a)))
 
 
 def _earlier(rows: Array) -> Array:
     """Each row in the place of the next; the first twice. What is no matter of steps stays."""
     return rows if rows.ndim < 2 else np.concatenate([rows[:1], rows[:-1]])
+
+
+def _later(rows: Array) -> Array:
+    """Each row in the place of the one before; the last twice."""
+    return rows if rows.ndim < 2 else np.concatenate([rows[1:], rows[-1:]])
 
 
 def immediate_only(rules: Rules) -> Iterator[Variation]:
@@ -205,24 +210,24 @@ def _turned(own: Mapping[str, Array], names: tuple[str, ...]) -> dict[str, Array
 
 def h_t_for_h_prev(rules: Rules) -> Iterator[Variation]:
     first = rules.problem.cell.parts[0]
-    yield from _other_h(rules, lambda part, rows: np.append(rows[1:], rows[-1:], 0), (first,))
+    yield from _other_h(rules, lambda rows: np.append(rows[1:], rows[-1:], 0), (first,))
 
 
 def dropped_h_0(rules: Rules) -> Iterator[Variation]:
     """W_hh's own term at step 1, and ∂L/∂h_0 and ∂L/∂c_0."""
     parts = rules.problem.cell.parts
-    yield from _other_h(rules, lambda part, rows: _no_first_row(rows), parts)
+    yield from _other_h(rules, lambda rows: _no_first_row(rows), parts)
     changes: dict[str, Change] = dict.fromkeys(OF_THE_STATES, _no_first_row)
     yield Variation(rules, OF_THE_STATES, thorough=False, changes=changes)
 
 
-def _other_h(
-    rules: Rules, change: Callable[[str, Array], Array], parts: tuple[str, ...]
-) -> Iterator[Variation]:
+def _other_h(rules: Rules, change: Change, parts: tuple[str, ...]) -> Iterator[Variation]:
     """Other numbers for s_{t−1} where the parameters meet it."""
 
     def changed(one: LayerRules) -> LayerRules:
-        states = {p: change(p, rows) if p in parts else rows for p, rows in one.trace.states.items()}
+        states = {
+            part: change(rows) if part in parts else rows for part, rows in one.trace.states.items()
+        }
         return one._replace(trace=one.trace._replace(states=states))
 
     other = rules.each(changed)
@@ -241,10 +246,14 @@ def _meets_otherwise(problem: Problem, one: LayerRules, new: LayerRules, name: s
     """Whether a parameter meets other numbers."""
     for part in problem.cell.blocks.get(name, (name,)):
         sources = {m.source for m in problem.cell.step.matrices if m.parameter == part}
-        pairs = [[source_values(problem, r.layer, r.trace, key) for r in (one, new)] for key in sources]
+        before, after = (
+            [source_values(problem, rules.layer, rules.trace, key) for key in sources]
+            for rules in (one, new)
+        )
         if any(use.parameter == part for use in problem.cell.step.uses):
-            pairs += zip(beside(problem, one, part), beside(problem, new, part), strict=True)
-        if any(not np.array_equal(*pair) for pair in pairs):
+            before += beside(problem, one, part)
+            after += beside(problem, new, part)
+        if any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True)):
             return True
     return False
 

@@ -135,9 +135,9 @@ def truncated(b: Bite) -> str:
 def transposed_W_hh(b: Bite) -> str:
     if b.cell and not b.known:
         return (
-            f"you multiplied by the transpose of a recurrent matrix on the way back from step {b.s} "
-            f"to step {b.p}: of a = W v, ∂L/∂v as a row is ∂L/∂a · W, as a column Wᵀ · ∂L/∂a, for "
-            f"W = {b.matrices}"
+            f"you multiplied by the transpose of a recurrent matrix on the way back from step "
+            f"{b.s} to step {b.p}: of a = W v, ∂L/∂v as a row is ∂L/∂a · W, as a column "
+            f"Wᵀ · ∂L/∂a, for W = {b.matrices}"
         )
     if b.cell:
         return (
@@ -155,8 +155,8 @@ def transposed_W_hh(b: Bite) -> str:
 def h_t(b: Bite) -> str:
     if b.cell and not b.known:
         return (
-            f"you multiplied by h_{b.s} where a parameter meets h_{b.p}: of a = W h_{b.p}, ∂L/∂W is "
-            f"the sum of ∂L/∂a ⊗ h_{b.p} over the steps"
+            f"you multiplied by h_{b.s} where a parameter meets h_{b.p}: of a = W h_{b.p}, ∂L/∂W "
+            f"is the sum of ∂L/∂a ⊗ h_{b.p} over the steps"
         )
     if b.cell:
         return (

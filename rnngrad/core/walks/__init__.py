@@ -1,4 +1,4 @@
-"""The walks of one layer through time, made from its cell's equations: as few calls as NumPy allows.
+"""The walks of one layer through time, made from its cell's equations: few calls of NumPy a step.
 
 They are made when they are first wanted, once a cell. Where they do not apply, ``core.forward`` and
 ``core.layers`` go step by step through the cell's equations. Real numbers only.

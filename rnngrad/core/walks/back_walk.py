@@ -1,7 +1,7 @@
 """One layer backward, by code made from the graph of its cell's step.
 
 All diagonals are computed ahead of the loop, a few hundred rows at a time, values and slopes
-together, and lie side by side as the loop takes them: one multiply for all edges that leave a vertex.
+together, and lie side by side as the loop takes them: one multiply for all edges of a vertex.
 A vertex that one edge alone leads to needs no multiply of its own: its edges begin where that one
 does, with the factors multiplied ahead.
 """
@@ -77,7 +77,7 @@ class Backward:
         the step that follows, with what comes besides kept till then."""
         program, cell, of = self.program, self.cell, self.of
         self.at = {}
-        sources = {source for (_, source) in self.edges} | {g.source for g in cell.groups}
+        reached = self._reached()
         into: dict[str, list[int]] = {}
         for i, part in enumerate(cell.parts):
             if part == turned:
@@ -87,7 +87,7 @@ class Backward:
                 else:
                     whole = program.copy(whole)
                 into[part] = [whole]
-            elif before(part) in sources:
+            elif before(part) in reached:
                 into.setdefault(part, []).append(program.put("before", part, size=of[part]))
             if not i:
                 into.setdefault(part, []).append(program.put("given", "direct", size=of[part]))
@@ -114,6 +114,16 @@ class Backward:
                 states.append((part, total))
                 self.besides = besides if before(part) in cell.by_source else self.besides
         return states
+
+    def _reached(self) -> set[str]:
+        """What ∂L/∂ is not 0 throughout, by way of h alone or of what later steps hand back."""
+        cell, reached, known = self.cell, {self.cell.parts[0]}, 0
+        links = [*self.edges, *((m.target, m.source) for m in cell.step.matrices)]
+        while known < len(reached):
+            known = len(reached)
+            reached |= {source for target, source in links if target in reached}
+            reached |= {part for part in cell.parts if before(part) in reached}
+        return reached
 
     def _through(self, row: int, edge: Edge, factor: Node) -> int:
         if is_one(factor):
@@ -169,8 +179,9 @@ class Backward:
         groups = scheduled(program, [*taken, *(v for _, v in self.states)])
         leaves = dict.fromkeys(self.diagonals, "D")
         direct = program.put("given", "direct", size=of[cell.parts[0]])
-        self.layout = Layout(program, groups, stored=self.chains, states=self.states, closed=False, moving=False,
-                             given=leaves, fixed={direct: (f"E_{of[cell.parts[0]]}", 0)})  # fmt: skip
+        self.layout = Layout(program, groups, stored=self.chains, states=self.states, closed=False,
+                             moving=False, given=leaves,
+                             fixed={direct: (f"E_{of[cell.parts[0]]}", 0)})  # fmt: skip
         self.code = Code(self.layout, by_row=True)
         self.walk = compiled(self.code.text())["walk"]
         self.prepare, self.early = prepared(
@@ -302,8 +313,8 @@ class Backward:
         groups = scheduled(
             self.program, [*(v for chain in chains for v in chain), *(v for _, v in turned)]
         )
-        found = Layout(self.program, groups, stored=chains, states=turned, closed=False, moving=False,
-                       by_row=False, fixed=fixed)  # fmt: skip
+        found = Layout(self.program, groups, stored=chains, states=turned, closed=False,
+                       moving=False, by_row=False, fixed=fixed)  # fmt: skip
         same = all(found.slots[v] == layout.slots[self.stored[key]] for key, v in stored.items())
         same &= found.counts[buffer] == layout.counts[buffer]
         for name, value in turned:
@@ -323,7 +334,8 @@ class Backward:
         return BackInChunks(found, buffer, part, turned, name, (targets[0][1], targets[-1][1] + 1))
 
     def _chunked(self, B: dict[str, Any], products: Sequence[Any], kept: Mapping[str, Array],
-                 states: Mapping[str, Array], stop: int, sizes: Mapping[str, int]) -> int:  # fmt: skip
+                 states: Mapping[str, Array], stop: int,
+                 sizes: Mapping[str, int]) -> int:  # fmt: skip
         """How many steps of a block, from step ``stop`` back, chunks of time have filled."""
         chunks = self.in_chunks
         assert chunks is not None
@@ -354,7 +366,8 @@ class Backward:
             buffers[chunks.buffer] = s[0].reshape(len(p), count, n)
             buffers |= {name: of[:, np.newaxis] for name, of in zip(names, s[1:], strict=True)}
             buffers[chunks.product] = p[:, np.newaxis]
-            return chunks.functions["walk"](buffers, inner, self.called)
+            step: Step = chunks.functions["walk"](buffers, inner, self.called)
+            return step
 
         M = matrices[chunks.name]
         costs = costs_of(
@@ -365,7 +378,8 @@ class Backward:
             len(chunks.code.body),
         )
         columns = slice(chunks.reach[0] * n, chunks.reach[1] * n)
-        r = Recurrence(M, chunks.functions["given"](B), (last.reshape(-1), *start), (rows.reshape(T, -1), *parts),
+        given = chunks.functions["given"](B)
+        r = Recurrence(M, given, (last.reshape(-1), *start), (rows.reshape(T, -1), *parts),
                        prepare, costs, columns, carries=True)  # fmt: skip
         done = advance(r)
         part[stop - done] = rows[done - 1].reshape(-1)[columns].dot(M)
@@ -381,14 +395,16 @@ class Backward:
         return done
 
     def _side_by_side(self) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], str, int]]:
-        """The targets of each group of matrices, where they are neighbours: their keys, these in the
-        order in which they lie, the buffer and the first slot."""
+        """The targets of each group of matrices, where they are neighbours: their keys, these as
+        they lie, the buffer and the first slot."""
         for group in self.cell.groups:
             places = sorted(
                 (self.layout.slots[self.stored[key]], key)
                 for key in group.targets
                 if key in self.stored
             )
+            if not places:
+                continue
             (buffer, first), _ = places[0]
             if [slot for slot, _ in places] == [
                 (buffer, first + i) for i in range(len(group.targets))
@@ -415,8 +431,8 @@ def prepared(
     early = Early(program)
     rows = early_slots(layout)
     early.rows(rows)
-    for number, blocks in enumerate(stacks):
-        early.stack(f"M{number}", blocks)
+    for number, stack in enumerate(stacks):
+        early.stack(f"M{number}", stack)
     early.lines.append(
         f"products = ({''.join(f'M{number}{end}, ' for number in range(len(stacks)))})"
     )
@@ -481,8 +497,8 @@ class Diagonals:
             taken.add(value)
             chains.setdefault(walk.of[edge[1]], []).append(value)
         groups = scheduled(program, [v for chain in chains.values() for v in chain])
-        self.layout = Layout(program, groups, stored=list(chains.values()), by_row=False, whole=True,
-                             fixed=self.fixed)  # fmt: skip
+        self.layout = Layout(program, groups, stored=list(chains.values()), by_row=False,
+                             whole=True, fixed=self.fixed)  # fmt: skip
         self.code = Code(self.layout, by_row=False, whole=True)
         self.function = compiled(self.code.text())["walk"]
         self.prepare, self.early = prepared(program, self.layout, self.code, [], "")
@@ -501,7 +517,8 @@ class Diagonals:
     def _named(self, key: str) -> int:
         shape = self.cell.equations.parameters.get(key)
         if shape is not None:
-            return self.program.early_leaf(key, self.walk.letters[shape[0]] if shape else None, False)
+            size = self.walk.letters[shape[0]] if shape else None
+            return self.program.early_leaf(key, size, False)
         leaf = self.program.put("given", key, size=self.walk.of[key])
         if key in self.places:
             self.fixed[leaf] = self.places[key]

@@ -141,7 +141,7 @@ class Early:
     def compile(
         self, results: Sequence[str], fill: Sequence[str] = ()
     ) -> tuple[Callable[..., Any], Callable[..., Any]]:
-        """prepare(own, n) -> the results; begin(x, own, n, prepared, B), which fills a block's rows."""
+        """prepare(p, n) -> the results; begin(x, p, n, prepared, B), which fills a block's rows."""
         kept = [f"e{i}" for i in sorted(self.done) if not self.depends[i]]
         names = list(dict.fromkeys([*results, *kept]))
         text = "def prepare(p, n):\n" + "".join(f"    {line}\n" for line in self.lines)
@@ -194,9 +194,12 @@ def begun(early: Early, buffer: str, leaves: Sequence[int | None]) -> list[str]:
             lines.append(f"dot(x, {name}.T, flat)")
         else:
             lines.append(f"flat[:, {first} * {size}:{stop} * {size}] = dot(x, {name}.T)")
-    for slot in range(count):
-        if leaves[slot] is not None and slot not in matrices and slot not in constants:
-            lines.append(f"rows[:, {slot}] = 0.0")
+    covered = {*matrices, *constants}
+    lines += [
+        f"rows[:, {slot}] = 0.0"
+        for slot in range(count)
+        if leaves[slot] is not None and slot not in covered
+    ]
     beside = [slot for slot in sorted(constants) if slot in matrices]
     for number, (first, stop) in enumerate(neighbours(beside)):
         name = f"c_{buffer}_{number}"

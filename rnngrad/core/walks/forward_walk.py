@@ -2,12 +2,14 @@
 
 What depends on x alone is computed ahead, in blocks of steps: the rows from which the stored
 pre-activations begin are one product with x. Where a pre-activation goes into σ alone its sign is
-turned in the weights, so that e⁻ᵃ is one call. Right to relative rounding as long as e⁻ᵃ is a float,
-which is looked at in the end; long walks that forget their start go in chunks (``core.chunks``).
+turned in the weights, so that e⁻ᵃ is one call. Right to relative rounding as long as e⁻ᵃ is a
+float, which is looked at in the end; long walks that forget their start go in chunks
+(``core.chunks``).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -43,7 +45,8 @@ class Forward:
 
     def __init__(self, cell: Cell, sigma: str) -> None:
         self.cell, self.step = cell, cell.step
-        listed = [*cell.step.sizes.values(), *(n for shape in cell.equations.parameters.values() for n in shape)]
+        shapes = cell.equations.parameters.values()
+        listed = [*cell.step.sizes.values(), *(letter for shape in shapes for letter in shape)]
         self.letters = {letter: str(i) for i, letter in enumerate(dict.fromkeys(listed))}
         self.of = {key: self.letters[letter] for key, letter in cell.step.sizes.items()}
         wanted = [d for d in self.step.definitions if d.matrices or d.key in cell.parts]
@@ -110,7 +113,7 @@ class Forward:
         return value
 
     def measured(self, layer: Layer) -> dict[str, int]:
-        """The numbers behind the sizes, which the code counts and does not call by their letters."""
+        """The sizes by number: the code counts them and does not call them by their letters."""
         sizes = layer.sizes
         return {number: sizes[letter] for letter, number in self.letters.items() if letter in sizes}
 
@@ -148,9 +151,10 @@ class Forward:
             for size in dict.fromkeys(values[v].size for v in order)
         ]
         starts: dict[int, int] = {}
+        uses = Counter(i for v in range(len(values)) for i in program.operands(v))
         for value in order:
             leaf = self._start(value)
-            if leaf is not None and leaf not in starts.values():
+            if leaf is not None and uses[leaf] == 1:  # it is gone where the sum stands in its place
                 starts[value] = leaf
         self.starts = starts
         self.plain = Layout(program, groups, stored=chains, states=self.states, starts=starts)
@@ -247,8 +251,8 @@ class Forward:
         members = sorted(first[0].members, key=self.plain.slots.__getitem__)
         fixed = {m: (f"P_{values[m].size}", i) for i, m in enumerate(members)}
         chains = [[v for _, v in of] for of in self.wide.values()]
-        layout = Layout(program, self.plain.groups, stored=chains, states=self.states, starts=self.starts,
-                        by_row=False, fixed=fixed)  # fmt: skip
+        layout = Layout(program, self.plain.groups, stored=chains, states=self.states,
+                        starts=self.starts, by_row=False, fixed=fixed)  # fmt: skip
         given = {i: slot for i, slot in self.plain.slots.items() if slot[0][0] in "CG"}
         if any(layout.slots.get(i, slot) != slot for i, slot in given.items()):
             return None
@@ -264,9 +268,7 @@ class Forward:
         prepared = self.prepare(p, sizes)
         products, parameters, constants = prepared[:3]
         kept = {b: np.empty((T, len(of), _length(sizes, b))) for b, of in self.wide.items()}
-        alone = {
-            name: np.empty((T, sizes[self.of[key]])) for key, name in self.alone.items()
-        }
+        alone = {name: np.empty((T, sizes[self.of[key]])) for key, name in self.alone.items()}
         states = {}
         for part, start in starts.items():
             states[part] = np.empty((T + 1, len(start)))
@@ -326,7 +328,8 @@ class Forward:
             buffers = fixed | chunks.memory(sizes, count) | dict(zip(names, s, strict=True))
             buffers |= {name: buffers[name][:, np.newaxis] for name in names if name[0] == "S"}
             buffers[chunks.product] = p.swapaxes(0, 1)
-            return chunks.functions["walk"](buffers, inner, self.called)
+            step: Step = chunks.functions["walk"](buffers, inner, self.called)
+            return step
 
         M_T = stacks[chunks.name]
         costs = costs_of(

@@ -1,11 +1,11 @@
 """Values that lie side by side, so that one call computes several; and the code of a loop.
 
-A value has a *slot* in a buffer (slots, H), or (K, slots, H) for K rows at a time. Operations of one
-kind that are ready together become one call where their results and their operands lie at equal
+A value has a *slot* in a buffer (slots, H), or (K, slots, H) for K rows at a time. Operations of
+one kind that are ready together become one call where their results and their operands lie at equal
 distances. The code holds numbers of slots and nothing of what the equations are called.
 
-    A  what is stored a row a step       W  what is not          C  parameters      S0, S1 … the state
-    X  where A begins, known ahead       G, D, E  rows given     B0, B1 … the state before
+    A  what is stored a row a step    W  what is not         C  parameters    S0, S1 … the state
+    X  where A begins, known ahead    G, D, E  rows given    B0, B1 … the state before
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ class Layout:
     def __init__(self, program: Program, groups: list[Group], *, stored: Sequence[Sequence[int]],
                  states: Sequence[tuple[str, int]] = (), starts: Mapping[int, int] | None = None,
                  closed: bool = True, given: Mapping[int, str] | None = None,
-                 by_row: bool = True, moving: bool = True, whole: bool = False, fixed: Mapping[int, Slot] | None = None) -> None:  # fmt: skip
+                 by_row: bool = True, moving: bool = True, whole: bool = False,
+                 fixed: Mapping[int, Slot] | None = None) -> None:  # fmt: skip
         self.program, self.groups, self.by_row, self.moving = program, groups, by_row, moving
         self.whole = whole
         self.starts, self.given, self.fixed = starts or {}, given or {}, dict(fixed or {})
@@ -96,7 +97,7 @@ class Layout:
                 self.kept.update(chain)
                 if closed:
                     self.closed.add(id(self.chains[chain[0]]))
-        self.final = {value for value in self.states.values()} | self.kept
+        self.final = set(self.states.values()) | self.kept
         self._state_in_place()
         for at, group in enumerate(groups):
             self._wishes(at, group)
@@ -282,11 +283,11 @@ class Layout:
         self.shared = self._shared()
         listed = [m for group in self.groups for m in group.members]
         listed += [j for m in listed for j in self.program.operands(m)]
-        listed = list(dict.fromkeys([i for i in self.chains] + listed + list(self.states.values())))
+        listed = list(dict.fromkeys(list(self.chains) + listed + list(self.states.values())))
         for i in listed:
             self._place(i)
         self.final_copies = []
-        for index, (part, value) in enumerate(self.states.items()):
+        for index, value in enumerate(self.states.values()):
             if self.slots[value] != (f"S{index}", 0) and self.slots[value][0][0] != "A":
                 self.final_copies.append((index, value))
 
@@ -392,9 +393,7 @@ def runs(layout: Layout, group: Group) -> list[Run]:
     """The calls of a group, each for as many members as lie well."""
     program, slots = layout.program, layout.slots
     members = sorted(group.members, key=lambda m: slots[m])
-    rows = []
-    for m in members:
-        rows.append([slots[m], *(slots[j] for j in program.operands(m))])
+    rows = [[slots[m], *(slots[j] for j in program.operands(m))] for m in members]
     found, start = [], 0
     while start < len(rows):
         stop, distances = start + 1, [0] * len(rows[0])
@@ -423,10 +422,10 @@ def _fitting(
             for d, slot in zip(steps, turn, strict=True)
             if slot[0] == "number" or slot[0][0] in "BS"
         )
-        if same and numbers and steps[0] > 0 and all(d >= 0 for d in steps):
-            if stop - start == 1 or steps == distances:
-                rows[stop] = turn
-                return steps
+        fits = same and numbers and steps[0] > 0 and all(d >= 0 for d in steps)
+        if fits and (stop - start == 1 or steps == distances):
+            rows[stop] = turn
+            return steps
     return None
 
 
@@ -507,7 +506,7 @@ class Code:
             return self._ref((buffer, first, 0), 1, True)
         return self._setup(
             f"{buffer}[:, {first}:{first + len(slots)}]"
-            + (".swapaxes(0, 1)" if out else ".reshape(len(%s), -1)" % buffer)
+            + (".swapaxes(0, 1)" if out else f".reshape(len({buffer}), -1)")
         )
 
     def _setup(self, expression: str) -> str:
@@ -574,7 +573,7 @@ class Code:
         lines = ["def walk(B, products, functions):"]
         lines += [f"    {line}" for line in self._head()]
         if self.whole:
-            lines += [f"    {line}" for line in self.body or ["pass"]]  # a cell may be all linear
+            lines += [f"    {line}" for line in self.body or ["pass"]]
             return "\n".join(lines) + "\n"
         if not self.by_row:
             lines += [f"    M{i} = products[{i}]" for i in range(len(self.products))]
@@ -591,6 +590,8 @@ class Code:
         lines += [f"    copyto({name}, b{index})" for index, name in self._moved()]
         names = "".join(f"{name}, " for name in self.row_names.values())
         rows = ", ".join(self._reach(key) for key in self.rows)
+        if not rows:  # nothing changes from step to step
+            return "\n".join([*lines, "    pass"]) + "\n"
         lines.append(f"    for {names}in zip({rows}):")
         lines += [f"        {line}" for line in self.body]
         lines += [f"        b{index} = {name}" for index, name in carried.items() if name]
@@ -610,7 +611,7 @@ class Code:
         """Part -> the row that is its state before the next step."""
         found = {}
         moved = {index for index, _ in self._moved()}
-        for index, (part, value) in enumerate(self.layout.states.items()):
+        for index, value in enumerate(self.layout.states.values()):
             slot = self.layout.slots[value]
             if index in moved:
                 found[index] = ""
@@ -624,7 +625,8 @@ class Code:
 def compiled(text: str) -> dict[str, Callable[..., Any]]:
     """The functions of a text that ``Code`` wrote."""
     names = ("add", "subtract", "multiply", "divide", "negative", "exp", "tanh", "reciprocal",
-             "absolute", "maximum", "power", "matmul", "copyto", "array", "concatenate")  # fmt: skip
+             "absolute", "maximum", "power", "matmul", "copyto", "array",
+             "concatenate")  # fmt: skip
     scope: dict[str, Any] = {name: getattr(np, name) for name in names}
     exec(compile(text, "<walk>", "exec"), scope)
     return scope

@@ -1,9 +1,10 @@
 """What a walk computes: a tape (``algebra.tape``) as calls of NumPy, one operation a value.
 
-What depends on parameters alone, or on x and parameters, is known *early*, before the loop; all else
-is an operation of the loop:
+What depends on parameters alone, or on x and parameters, is known *early*, before the loop; all
+else is an operation of the loop:
 
-    σ(u) = 1/(1 + e⁻ᵘ)    1 − σ(u) = e⁻ᵘ σ(u)    σ'(u) = e⁻ᵘ σ(u)²    tanh'(u) = E (2/(1 + E))², E = e^{−2|u|}
+    σ(u) = 1/(1 + e⁻ᵘ)    1 − σ(u) = e⁻ᵘ σ(u)    σ'(u) = e⁻ᵘ σ(u)²
+    tanh'(u) = E (2/(1 + E))²,  E = e^{−2|u|}
 
 right to relative rounding as long as e⁻ᵘ is a float, which is looked at afterwards. A sum whose
 terms share a factor is written with it outside: (1 − z) n + z h = z (e n + h).
@@ -49,6 +50,7 @@ class Program:
 
     def __init__(self) -> None:
         self.values: list[Value] = []
+        self.taken: list[tuple[int, ...]] = []
         self.places: dict[Value, int] = {}
         self.early: list[tuple[Any, ...]] = []
         self.early_places: dict[tuple[Any, ...], int] = {}
@@ -59,20 +61,13 @@ class Program:
         if value not in self.places:
             self.places[value] = len(self.values)
             self.values.append(value)
+            inner = () if op in LEAVES else args[:1] if op in ("power", "copy") else args
+            self.taken.append(tuple(args[0]) if op == "product" else inner)
         return self.places[value]
 
     def operands(self, value: int) -> tuple[int, ...]:
         """The values that it is computed from."""
-        one = self.values[value]
-        if one.op in LEAVES:
-            return ()
-        return (
-            tuple(one.args[0])
-            if one.op == "product"
-            else one.args[:1]
-            if one.op in ("power", "copy")
-            else one.args
-        )
+        return self.taken[value]
 
     def is_early(self, value: int) -> bool:
         return self.values[value].op in EARLY

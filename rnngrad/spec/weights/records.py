@@ -82,8 +82,14 @@ class Store(NamedTuple):
         return ModelFileError(f"{self.place(key)} {message}")
 
     def real(self, key: str) -> Array:
-        """The array of ``key`` in float64; raises ModelFileError unless it is real and finite."""
-        return finite(self.arrays[key].read(), self.place(key))
+        """The array of ``key`` in float64; raises ModelFileError unless it is real and finite.
+
+        Integers of a byte are no weights: their scale stands elsewhere.
+        """
+        found = self.arrays[key].read()
+        if found.dtype.kind in "iu" and found.dtype.itemsize == 1:
+            raise self.refuse(key, f"is of {found.dtype}: quantised; save the net before that")
+        return finite(found, self.place(key))
 
 
 def finite(found: Numbers, place: str) -> Array:

@@ -22,7 +22,7 @@ import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.spec.weights.gates import sides
-from rnngrad.spec.weights.records import Store, Stored
+from rnngrad.spec.weights.records import Store, Stored, finite
 from rnngrad.spec.weights.torch_names import part_of, plain_key
 
 WRAPPED = "module."
@@ -97,6 +97,6 @@ def _computed(store: Store, way: Way, keys: Mapping[str, str]) -> Stored:
             if not fits:
                 words = f"does not fit {mine[-1]}, which is {sides(whole.shape)}"
                 raise store.refuse(key, f"is {sides(shape)}, {words}")
-        return way.compute(*(store.real(key) for key in mine))
+        return way.compute(*(finite(store.arrays[key].read(), store.place(key)) for key in mine))
 
     return Stored(whole.shape, whole.dtype, read, max(store.arrays[key].eps for key in mine))
