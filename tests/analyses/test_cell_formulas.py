@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import rnngrad
 from oracles import formula_text, plain
+from oracles.any_cell import ONE_OR_TWO
 from oracles.one_step import OneStep, rows_of_gate
 from oracles.uneven_nets import any_net
 from rnngrad.algebra import derivatives
@@ -34,7 +35,7 @@ from rnngrad.analyses.lines import Line
 from rnngrad.analyses.notation import Notation, raised
 from rnngrad.analyses.selection import computed, select
 from rnngrad.arithmetic.functions import FUNCTIONS, sigmoid
-from rnngrad.cells import CELLS, NAMES
+from rnngrad.cells import CELLS
 from rnngrad.core.cells import lengths
 from rnngrad.views.derive import report
 from rnngrad.views.formats import FORMATS
@@ -286,8 +287,7 @@ def test_a_scalar_net_is_written_without_diag_and_still_right(cell: str) -> None
     assert wrong_lines(problem) == []
 
 
-@pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "layers"), ONE_OR_TWO)
 def test_every_formula_of_every_cell_is_its_value(name: str, layers: int) -> None:
     """Sizes of every letter differ, so that none can stand for another. Of one layer of rnn
     ``test_formulas`` reads the sheet's own notation."""
@@ -342,8 +342,7 @@ def afresh(name: str) -> rnngrad.Problem:
     return dataclasses.replace(problem, cell=dataclasses.replace(problem.cell))
 
 
-@pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "layers"), ONE_OR_TWO)
 def test_every_cell_has_its_report(name: str, layers: int) -> None:
     """The tables on 80 columns, in ASCII too, a step alone, and JSON."""
     result = rnngrad.derive(any_net(name, layers))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from oracles import any_cell
+from oracles.any_cell import ONE_OR_TWO, STACKED
 from rnngrad.algebra import derivatives, steps
 from rnngrad.algebra.equations import read_cell
 from rnngrad.algebra.expressions import Add, Call, Div, Mul, Name, Node, Power
@@ -48,8 +49,7 @@ def decided(entry: Checked) -> bool:
     return entry.verdict is Verdict.PASS or (entry.verdict is Verdict.INCONCLUSIVE and cancels)
 
 
-@pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "layers"), ONE_OR_TWO)
 def test_right_gradients_pass(name: str, layers: int) -> None:
     problem = drawn(name, layers=layers)
     for method in ("complex-step", "adjoint"):
@@ -59,7 +59,7 @@ def test_right_gradients_pass(name: str, layers: int) -> None:
         assert undecided == [] or (name == "slstm" and all(map(decided, undecided)))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", STACKED)
 def test_finite_steps_never_fail(name: str) -> None:
     problem = drawn(name, steps=3, hidden=2)
     for method in ("differences", "taylor"):
@@ -82,7 +82,7 @@ def test_right_arrays_pass_and_one_wrong_entry_fails(name: str) -> None:
             assert verdicts(found) == {key: "fail"}
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(40))
 def test_random_right_gradients_never_fail(seed: int) -> None:
     name = NAMES[(7 * seed) % len(NAMES)]
     scale = (0.05, 0.5, 1.5)[seed % 3]

@@ -26,12 +26,21 @@ from rnngrad.algebra.expressions import (
     Transpose,
 )
 from rnngrad.arithmetic.functions import ACTIVATIONS, FUNCTIONS
+from rnngrad.cells import NAMES
 from rnngrad.core.cells import Cell, lengths, multiple, stacked
 from rnngrad.core.losses import LOSSES
 from rnngrad.core.outputs import OUTPUTS
 from rnngrad.core.problem import Problem
 
 STEP = 1e-30
+STACKED = (
+    "rnn", "gru", "lstm", "lstm_peephole", "gru_reset_before", "lstm_projection", "rhn", "lru",
+    "jordan", "tau_gru", "fastgrnn", "intersection_rnn",
+)  # fmt: skip
+"""Cells of every kind, for what takes its time: matrices on values, several parts and sizes, numbers,
+parts that nothing reads."""
+ONE_OR_TWO = [*((name, 1) for name in NAMES), *((name, 2) for name in STACKED)]
+"""Every cell, and some in a stack of two layers."""
 Values = dict[str, Any]
 
 
