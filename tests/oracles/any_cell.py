@@ -37,8 +37,8 @@ STACKED = (
     "rnn", "gru", "lstm", "lstm_peephole", "gru_reset_before", "lstm_projection", "rhn", "lru",
     "jordan", "tau_gru", "fastgrnn", "intersection_rnn",
 )  # fmt: skip
-"""Cells of every kind, for what takes its time: matrices on values, several parts and sizes, numbers,
-parts that nothing reads."""
+"""Cells of every kind, for what takes its time: matrices on values, several parts and sizes,
+numbers, parts that nothing reads."""
 ONE_OR_TWO = [*((name, 1) for name in NAMES), *((name, 2) for name in STACKED)]
 """Every cell, and some in a stack of two layers."""
 Values = dict[str, Any]
