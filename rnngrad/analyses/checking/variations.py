@@ -204,7 +204,7 @@ def transposed_W_hh(rules: Rules) -> Iterator[Variation]:
 
 
 def _turned(own: Mapping[str, Array], names: tuple[str, ...]) -> dict[str, Array]:
-    square = {name for name in names if own[name].shape[0] == own[name].shape[-1]}
+    square = {n for n in names if own[n].ndim == 2 and own[n].shape[0] == own[n].shape[1]}
     return {name: W.T if name in square else W for name, W in own.items()}
 
 
