@@ -51,6 +51,10 @@ def test_the_figures_of_the_docs(spec: str, net: str) -> None:
     done = run("sweep", spec, "--whh-scale", "0.5,1,2", "--json", "--quiet")
     assert done.returncode == 0, done.stderr
     found = [row["log10_chain_norm"] for row in json.loads(done.stdout)["rows"]]
-    assert ", ".join(f"{value:.1f}" for value in found) == norms
+    for value, figure in zip(found, norms.split(", "), strict=True):
+        if figure[0] == "≈":  # chaotic: rounding, and so the machine, decides the digits
+            assert value == pytest.approx(float(figure[1:]), abs=2)
+        else:
+            assert f"{value:.1f}" == figure
     shown = run("derive", spec, "--quantity", "log10_chain")
     assert (shown.returncode, "note: assumed" in shown.stderr) == (0, net != "silero-vad")
