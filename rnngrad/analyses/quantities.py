@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import prod
 from types import MappingProxyType
 from typing import NamedTuple
@@ -138,6 +138,7 @@ def of_start(part: str) -> Quantity:
     )  # fmt: skip
 
 
+@lru_cache(maxsize=64)
 def of_parts(cell: Cell) -> tuple[list[Quantity], list[Quantity]]:
     """The parts of the state and ∂L/∂ of each; of lstm h alone. A part called y gives way to the
     net's own y and ∂L/∂y."""

@@ -31,15 +31,22 @@ Shape = tuple[str, ...]
 
 class Group(NamedTuple):
     """All matrices that multiply one value: [W_1; W_2; …] source, a block of rows a target. Several
-    that are added to the same target are one block, their sum."""
+    that are added to the same target are one block, their sum. ``targets``: what the blocks are
+    added to."""
 
     source: str
     matrices: tuple[Matrix, ...]
+    targets: tuple[str, ...]
 
-    @property
-    def targets(self) -> tuple[str, ...]:
-        """What the blocks are added to."""
-        return tuple(dict.fromkeys(matrix.target for matrix in self.matrices))
+
+class Link(NamedTuple):
+    """A key on the way back: the ``place`` of the group of matrices that multiplies it, what these
+    are added to, and the sources of its own diagonals with the places of their terms."""
+
+    key: str
+    place: int | None
+    targets: tuple[str, ...]
+    edges: tuple[tuple[str, int | None], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,8 +180,26 @@ class Cell:
         for source in sources:
             matrices = [matrix for matrix in self.step.matrices if matrix.source == source]
             matrices.sort(key=lambda matrix: place.get(matrix.parameter, 0))
-            groups.append(Group(source, tuple(matrices)))
+            targets = dict.fromkeys(matrix.target for matrix in matrices)
+            groups.append(Group(source, tuple(matrices), tuple(targets)))
         return tuple(groups)
+
+    @cached_property
+    def way_back(self) -> Mapping[bool, tuple[Link, ...]]:
+        """In which order rows go back through the graph: to s_{t−1} and, where True, to x_t."""
+        found = {}
+        for to_x in (False, True):
+            last = (*map(before, self.parts), *([X] if to_x else []))
+            links = []
+            for key in (*reversed(self.step.kept), *last):
+                place = self.by_source.get(key)
+                targets = () if place is None else self.groups[place].targets
+                edges = self.by_target.get(key, ())
+                kept = tuple(edge for edge in edges if to_x or edge[0] != X)
+                if place is not None or kept:
+                    links.append(Link(key, place, targets, kept))
+            found[to_x] = tuple(links)
+        return found
 
     @property
     def defined(self) -> Mapping[str, Node]:

@@ -100,32 +100,21 @@ def pull_layer(
 ) -> dict[str, Entries]:
     """Rows at the parts of s_t of a layer -> rows at all that the graph keeps, at s_{t−1}, and at
     x_t where ``to_x``."""
-    cell, terms = one.cell, one.terms
+    cell, terms, join, multiply = one.cell, one.terms, kind.join, kind.multiply
     at: dict[str, Entries] = dict(zip(cell.parts, parts, strict=True))
-
-    def add(key: str, more: Entries) -> None:
-        at[key] = at[key] + more if key in at else more
-
-    def through_matrices(source: str) -> None:
-        place = cell.by_source.get(source)
+    for key, place, targets, edges in cell.way_back[to_x]:
         if place is not None:
-            rows = kind.join([at[target] for target in cell.groups[place].targets])
-            add(source, kind.multiply(rows, one.back[place]))
-
-    for key in reversed(cell.step.kept):
-        through_matrices(key)
-        row = at[key]
-        for source, place in cell.by_target[key]:
-            if to_x or source != X:
-                add(source, row if place is None else row * terms[place][t - 1])
+            rows = at[targets[0]] if len(targets) == 1 else join([at[target] for target in targets])
+            more = multiply(rows, one.back[place])
+            at[key] = at[key] + more if key in at else more
+        for source, term in edges:
+            more = at[key] if term is None else at[key] * terms[term][t - 1]
+            at[source] = at[source] + more if source in at else more
     for part in cell.parts:
-        through_matrices(before(part))
         if before(part) not in at:
             at[before(part)] = kind.nothing(parts[0], one.width(part))
-    if to_x:
-        through_matrices(X)
-        if X not in at:
-            at[X] = kind.nothing(parts[0], one.layer.sizes[X])
+    if to_x and X not in at:
+        at[X] = kind.nothing(parts[0], one.layer.sizes[X])
     return at
 
 
