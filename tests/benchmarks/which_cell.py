@@ -69,7 +69,7 @@ def seconds(problems: list[Problem]) -> list[float]:
     return least
 
 
-def numbers(name: str) -> dict[str, float | None]:
+def numbers(name: str) -> dict[str, Any]:
     """Rate, largest exponent, horizon of the last state in float32, critical scale."""
     nets = [rnngrad.load(spec(name, seed)) for seed in range(SEEDS)]
     chains = [rnngrad.log10_chain(net) for net in nets]
@@ -93,17 +93,14 @@ def rows() -> list[tuple[str, ...]]:
     problems = [rnngrad.load(spec(name, 0)) for name in NAMES]
     times = dict(zip(NAMES, seconds(problems), strict=True))
     found = {name: numbers(name) for name in NAMES}
-    order = sorted(NAMES, key=lambda name: -(found[name]["rate"] or -math.inf))
+    order = sorted(NAMES, key=lambda name: found[name]["rate"], reverse=True)
     return [
         (f"`{name}`", *_shown(found[name]), f"{times[name] / times['lstm']:.2g}") for name in order
     ]
 
 
-def _shown(numbers: dict[str, float | None]) -> tuple[str, ...]:
+def _shown(numbers: dict[str, Any]) -> tuple[str, ...]:
     rate, exponent, horizon = numbers["rate"], numbers["exponent"], numbers["horizon"]
-    assert rate is not None
-    assert exponent is not None
-    assert horizon is not None
     reach = "> T" if math.isinf(horizon) else f"{horizon:.0f}"
     critical = numbers["critical"]
     scale = "–" if critical is None else f"{critical:.3g}"
