@@ -71,7 +71,8 @@ def test_right_arrays_pass_and_one_wrong_entry_fails(name: str) -> None:
     problem = drawn(name)
     arrays = right(problem)
     assert set(verdicts(check_arrays(problem, arrays)).values()) == {"pass"}
-    for key in [key for key in arrays if key.startswith("dL_d") and arrays[key].any()]:
+    keys = [key for key in arrays if key.startswith("dL_d") and arrays[key].any()]
+    for key in keys[:: -(-len(keys) // 4)]:
         wrong = arrays[key].copy()
         at = np.unravel_index(np.abs(wrong).argmax(), wrong.shape)
         wrong[at] *= 1 + 1e-6
