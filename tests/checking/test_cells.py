@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import pytest
 import rnngrad
 from checking import cells
 from rnngrad.algebra.expressions import Add, Mul, Number
-from rnngrad.algebra.steps import Diagonal, Step
+from rnngrad.algebra.steps import Diagonal, Matrix, Step
 from rnngrad.analyses.checking import seeds
 from rnngrad.analyses.checking.coefficients import linear
 from rnngrad.analyses.checking.experiments import setting
@@ -21,6 +22,7 @@ from rnngrad.analyses.checking.verdicts import Checked, Verdict, worst
 from rnngrad.analyses.quantities import Passes, records
 from rnngrad.arithmetic.arrays import frozen
 from rnngrad.arithmetic.scaled import Scaled
+from rnngrad.core.cells import Group
 from rnngrad.core.jacobians import PulledBack, pulled_back
 from rnngrad.core.problem import Problem
 
@@ -204,11 +206,13 @@ def without(problem: Problem, number: int) -> Problem:
     """The problem with one matrix forgotten on the way back."""
     cell = replace(problem.cell, own=True)
     lost = problem.cell.step.matrices[number]
-    cell.__dict__["groups"] = tuple(
-        group._replace(matrices=tuple(m for m in group.matrices if m != lost))
-        for group in problem.cell.groups
-    )
+    cell.__dict__["groups"] = tuple(map(partial(_forgetting, lost), problem.cell.groups))
     return replace(problem, cell=cell)
+
+
+def _forgetting(lost: Matrix, group: Group) -> Group:
+    kept = tuple(m for m in group.matrices if m != lost)
+    return group._replace(matrices=kept, targets=tuple(m.target for m in kept))
 
 
 @pytest.mark.parametrize(("kind", "number"), MATRICES, ids=told)
