@@ -197,3 +197,9 @@ def test_every_spelling_of_a_gradient_is_documented() -> None:
     words = set(re.findall(r"`([^`]+)`", table))
     for record in SPELLINGS:
         assert (record.written if record.bare else f"d{record.written}") in words, record
+
+
+def test_every_cell_stands_in_the_comparison() -> None:
+    text = (ROOT / "docs" / "which_cell.md").read_text(encoding="utf-8")
+    rows = [line.split("`")[1] for line in text.splitlines() if line.startswith("| `")]
+    assert sorted(rows) == sorted(NAMES)

@@ -64,7 +64,7 @@ class CellMistake(NamedTuple):
     at: int | None = None
 
 
-class CellMistakes(Exception):  # noqa: N818 (several at once)
+class CellMistakesError(Exception):
     """All that is wrong with a cell."""
 
     def __init__(self, mistakes: Sequence[CellMistake]) -> None:
@@ -106,7 +106,7 @@ def read_cell(
     shapes: Mapping[str, Sequence[str]] | None = None,
     recurrent: Sequence[str] | None = None,
 ) -> Equations:
-    """The equations, checked. Raises CellMistakes with all that is wrong.
+    """The equations, checked. Raises CellMistakesError with all that is wrong.
 
     >>> read_cell("leaky", ["h_t = 0.9 h_{t-1} + 0.1 tanh(W x_t + U h_{t-1})"]).parameters
     {'W': ('H', 'I'), 'U': ('H', 'H')}
@@ -246,13 +246,13 @@ class _Reader:
                 self.defined.append(Equation(name, Number("0"), self.texts[index]))
         self.check_defined()
         if self.mistakes:
-            raise CellMistakes(self.mistakes)
+            raise CellMistakesError(self.mistakes)
         letters = self.named_sizes()
         parameters = {n: tuple(letters[s] for s in sizes) for n, sizes in self.parameters.items()}
         self.check_recurrent(parameters)
         self.check_shapes(parameters)
         if self.mistakes:
-            raise CellMistakes(self.mistakes)
+            raise CellMistakesError(self.mistakes)
         of = {name: letters[size] for name, size in self.of.items()}
         recurrent = None if self.recurrent is None else tuple(self.recurrent)
         return Equations(self.name, self.state, tuple(self.defined), of, parameters, recurrent)

@@ -63,7 +63,7 @@ def shipped(name: str) -> Shipped:
 
 
 def equations_of(mapping: Mapping[str, Any]) -> Any:
-    """The equations of a ``cell:`` mapping, checked. Raises CellMistakes."""
+    """The equations of a ``cell:`` mapping, checked. Raises CellMistakesError."""
     return read_cell(
         mapping["name"],
         mapping["equations"],
@@ -85,7 +85,7 @@ def own_cell(
     shapes: tuple[tuple[str, tuple[str, ...]], ...] = (),
     recurrent: tuple[str, ...] | None = None,
 ) -> Cell:
-    """A cell of the user's, one and the same for the same equations. Raises CellMistakes."""
+    """A cell of the user's, one and the same for the same equations. Raises CellMistakesError."""
     given = (name, equations, state, shapes, recurrent)
     return Cell(
         read_cell(name, equations, state, dict(shapes), recurrent), made_by=(own_cell, given)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from rnngrad.algebra.equations import CellMistake, CellMistakes
+from rnngrad.algebra.equations import CellMistake, CellMistakesError
 from rnngrad.algebra.expressions import Name, nodes
 from rnngrad.algebra.names import plain_name
 from rnngrad.cells import CELLS, NAMES, own_cell
@@ -221,7 +221,7 @@ def _own(
             None if "recurrent" not in checked else tuple(checked["recurrent"]),
         )
         found = list(_clashes(cell))
-    except CellMistakes as error:
+    except CellMistakesError as error:
         found = list(error.mistakes)
     for mistake in found:
         _note(mistake, lines, data["cell"], mistakes)

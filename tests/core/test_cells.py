@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from oracles import any_cell
 from rnngrad.algebra import derivatives, steps
 from rnngrad.algebra.derivatives import ONE
-from rnngrad.algebra.equations import CellMistakes, read_cell
+from rnngrad.algebra.equations import CellMistakesError, read_cell
 from rnngrad.algebra.expressions import Add, Call, Div, Mul, Name, Neg, Node, Number, Power
 from rnngrad.algebra.writing import SCRIPTS, written_in_cell
 from rnngrad.arithmetic.arrays import quietly
@@ -167,6 +167,8 @@ def test_cells_drawn_from_the_grammar(equations: list[str], seed: int) -> None:
          ["h", "c", "d"]),
         (["h_t = tanh(W x_t + W x_t + U h_{t-1} - V h_{t-1})"], ["h"]),
         (["u_t = σ(W x_t + U h_{t-1})", "h_t = tanh(W x_t + V u_t)"], ["h"]),
+        (["h_t = tanh(W_h x_t + (W x_t + U h_{t-1}))",
+          "c_t = tanh((W_c x_t + V h_{t-1}) + (W x_t + V h_{t-1}))"], ["h", "c"]),
     ],
 )  # fmt: skip
 def test_cells_that_hardly_are(equations: list[str], state: list[str]) -> None:
@@ -320,7 +322,7 @@ def test_every_edge_of_the_graph_matters(name: str) -> None:
     ],
 )
 def test_a_mistake_is_told_with_its_place(equations: list[str], words: str, at: int | None) -> None:
-    with pytest.raises(CellMistakes) as caught:
+    with pytest.raises(CellMistakesError) as caught:
         read_cell("wrong", equations)
     first = caught.value.mistakes[0]
     assert words in first.message
@@ -330,20 +332,20 @@ def test_a_mistake_is_told_with_its_place(equations: list[str], words: str, at: 
 
 
 def test_sizes_that_disagree() -> None:
-    with pytest.raises(CellMistakes) as caught:
+    with pytest.raises(CellMistakesError) as caught:
         read_cell("wrong", ["h_t = W_p x_t"], shapes={"W_p": ["P", "H"], "h": ["P"]})
     words = "W_p is P×H by shapes, but what it multiplies has I"
     assert caught.value.mistakes[0].message == words
 
 
 def test_a_part_of_the_state_that_no_equation_defines() -> None:
-    with pytest.raises(CellMistakes) as caught:
+    with pytest.raises(CellMistakesError) as caught:
         read_cell("wrong", ["h_t = tanh(W x_t)"], ["h", "c"])
     assert caught.value.mistakes[0].message == "no equation defines c_t, a part of the state"
 
 
 def test_all_mistakes_at_once() -> None:
-    with pytest.raises(CellMistakes) as caught:
+    with pytest.raises(CellMistakesError) as caught:
         read_cell("wrong", ["f_t = tnh(W x_t)", "h_t = σ(W x_{t-3})"])
     assert [m.path for m in caught.value.mistakes] == [("equations", 0), ("equations", 1)]
 
@@ -374,7 +376,7 @@ def test_what_is_written_is_read_as_the_same(name: str) -> None:
 
 
 def test_ten_thousand_terms_are_answered_at_once() -> None:
-    with pytest.raises(CellMistakes, match="longer than"):
+    with pytest.raises(CellMistakesError, match="longer than"):
         read_cell("long", ["h_t = " + " + ".join(["W x_t"] * 10_000)])
 
 
