@@ -66,7 +66,7 @@ def _cells() -> list[dict[str, Any]]:
     changes: list[dict[str, Any]] = []
     for name, cell in CELLS.items():
         shapes = [cell.letters, *cell.parameters.values()]
-        letters = {multiple(letter)[1] for shape in shapes for letter in shape} - {"I", "H"}
+        letters = sorted({multiple(letter)[1] for shape in shapes for letter in shape} - {"I", "H"})
         hidden = {"hidden": 2 if cell.input_letter == "I" else 1}
         sizes = {"sizes": hidden | dict.fromkeys(letters, 2)}
         layer = dict.fromkeys(cell.parameters, zeros)
