@@ -20,6 +20,7 @@ from rnngrad.analyses.checking.catalogue import CATALOGUE, Mistake
 from rnngrad.analyses.checking.comparing import compare
 from rnngrad.analyses.checking.conditioning import Conditioning
 from rnngrad.analyses.checking.fitting import (
+    FACTOR,
     PARTLY,
     UNPROVEN,
     Case,
@@ -32,6 +33,10 @@ from rnngrad.analyses.checking.rules import Rules, right_rules
 from rnngrad.analyses.checking.variations import Variation
 from rnngrad.analyses.checking.verdicts import Diagnosis
 from rnngrad.analyses.checking.wording import Bite
+from rnngrad.analyses.mistakes.localising import located
+from rnngrad.analyses.mistakes.searching import Search
+from rnngrad.analyses.mistakes.telling import told as of_the_search
+from rnngrad.analyses.quantities import Passes
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.core.problem import Problem
 
@@ -47,16 +52,63 @@ def diagnose(
 ) -> dict[str, Diagnosis | None]:
     """name -> what explains that wrong array; ``right`` are the others that were given."""
     cases = [c for c in wrong if c.name != "log10_paths" or c.right.size <= LARGEST_PATHS]
+    problem = conditioning.passes.problem
     with quietly():
         search = _Search(cases, right, conditioning)
         together = search.best(search.joint()) if len(cases) == len(wrong) else []
-        found = {
+        listed = {
             case.name: [fits[case.name] for fits in together]
             or [fits[case.name] for fits in search.best(search.alone(case.name))]
             for case in cases
         }
-    problem = conditioning.passes.problem
-    return {case.name: _told(case, found.get(case.name, []), problem) for case in wrong}
+        told = {case.name: _told(case, listed.get(case.name, []), problem) for case in wrong}
+        if together or (all(map(_is_specific, listed.values())) and len(listed) == len(wrong)):
+            return told
+        return told | found_in_the_graph(wrong, right, conditioning.passes, listed, told)
+
+
+def found_in_the_graph(
+    wrong: list[Case],
+    right: list[Case],
+    passes: Passes,
+    listed: Mapping[str, list[Fit]],
+    told: Mapping[str, Diagnosis | None],
+) -> dict[str, Diagnosis | None]:
+    """name -> what the search through the equations says of that wrong array, where it says more
+    than the list of known mistakes."""
+    search = Search(wrong, right, passes)
+    found = search.run()
+    diagnoses: dict[str, Diagnosis | None] = {}
+    everything = len(search.wrong) > 1 and len({repr(one.key) for one in found.values()}) == 1
+    for case in wrong:
+        step = first_wrong_step(case)
+        if _is_specific(listed.get(case.name, [])) and not everything:
+            continue
+        diagnosis = of_the_search(case, found.get(case.name, []), step)
+        if diagnosis is not None:
+            diagnoses[case.name] = diagnosis
+    open_ = [c for c in wrong if c.name not in diagnoses and not _is_told(told.get(c.name))]
+    if open_:
+        for name, one in located(wrong, right, search.apart, search.saying).items():
+            before = told.get(name)
+            if any(case.name == name for case in open_):
+                words = UNKNOWN if before is None else before.explanation
+                diagnoses[name] = Diagnosis(
+                    None, f"{words}; {one.words}", None, None if before is None
+                    else before.first_wrong_step, where=one.where, hint=f"{words}; {one.words}",
+                )  # fmt: skip
+    return diagnoses
+
+
+def _is_told(diagnosis: Diagnosis | None) -> bool:
+    """Whether it says what is wrong."""
+    return diagnosis is not None and (bool(diagnosis.bug) or bool(diagnosis.candidates)
+                                      or diagnosis.explanation == SINGLE)  # fmt: skip
+
+
+def _is_specific(fits: list[Fit]) -> bool:
+    """Whether a listed mistake fits that is more than a number read off the array."""
+    return bool(fits) and min(fit.rank for fit in fits) < FACTOR
 
 
 def named_exactly(

@@ -70,7 +70,7 @@ def _quantity(entry: Checked) -> dict[str, object]:
 
 
 def _diagnosis(diagnosis: Diagnosis) -> dict[str, object]:
-    """``steps``, ``limit`` and ``factor`` only where the mistake has them."""
+    """``steps``, ``limit``, ``factor``, ``where`` and ``with`` only where the mistake has them."""
     parts: dict[str, object] = {
         "bug": diagnosis.bug,
         "explanation": diagnosis.explanation,
@@ -80,12 +80,15 @@ def _diagnosis(diagnosis: Diagnosis) -> dict[str, object]:
         "steps": diagnosis.steps,
         "limit": finite_or_none(diagnosis.limit),
         "factor": finite_or_none(diagnosis.factor),
+        "where": None if diagnosis.where is None else dict(diagnosis.where),
+        "with": None if diagnosis.beside is None else _diagnosis(diagnosis.beside),
     }
     return {
-        key: value
-        for key, value in parts.items()
-        if value is not None or key not in ("steps", "limit", "factor")
+        key: value for key, value in parts.items() if value is not None or key not in _OPTIONAL
     }
+
+
+_OPTIONAL = ("steps", "limit", "factor", "where", "with")
 
 
 def finite_or_none(value: float | None) -> float | None:
@@ -111,15 +114,27 @@ def _hint(diagnosis: Diagnosis) -> Diagnosis | None:
     0 and the right one is always a clipped one, so that saying so would give it away by bisection.
     """
     bug = diagnosis.bug if diagnosis.agreed else None
-    left = tuple(c for c in diagnosis.candidates if not CATALOGUE[c].reads_off)
+    left = tuple(c for c in diagnosis.candidates if not _reads_off(c))
+    where = diagnosis.where and {k: v for k, v in diagnosis.where.items() if k not in _TELLING}
     bare = diagnosis._replace(
-        bug=bug, candidates=left, rel_error_if_so=None, limit=None, factor=None
-    )
+        bug=bug, candidates=left, rel_error_if_so=None, limit=None, factor=None, where=where,
+        beside=None if diagnosis.beside is None else _hint(diagnosis.beside),
+    )  # fmt: skip
+    if diagnosis.hint and (bug is not None or left or where):
+        return bare._replace(explanation=diagnosis.hint)
     if bug is not None:
         return bare._replace(explanation=CATALOGUE[bug].hint)
     if left:
         return bare._replace(explanation=alike({c: CATALOGUE[c].hint for c in left}))
     return None if bare.first_wrong_step is None else bare._replace(explanation=UNKNOWN)
+
+
+_TELLING = ("right_is", "right", "factor")
+"""What is left out of ``where``: the right partial, a factor."""
+
+
+def _reads_off(bug: str) -> bool:
+    return bug in CATALOGUE and bool(CATALOGUE[bug].reads_off)
 
 
 def shown(checked: Sequence[Checked], hide_expected: bool) -> tuple[Checked, ...]:

@@ -33,6 +33,8 @@ QUIET = 1e-3
 """Noise of this share of the tolerance, in the right array, is none in a mistaken one."""
 WIDENED = 0.1
 """Added to the rank of what fits only to the tolerance that rounding widens."""
+FACTOR = 2
+"""The rank of ``scaled``, that says least."""
 UNPROVEN = 3
 """The rank of a number that was read off the very number it is to explain."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Verdict(StrEnum):
@@ -29,7 +29,9 @@ class Diagnosis(NamedTuple):
 
     ``bug`` is its id, or None where several fit equally: those are ``candidates``. ``steps``,
     ``limit`` and ``factor`` are what the mistake itself fixes (truncated, clipped, scaled);
-    ``agreed`` is False where such a number was read off a single entry.
+    ``agreed`` is False where such a number was read off a single entry. ``where`` is the place of
+    one that was found in the equations, or what is right where none was; ``beside`` a second one
+    made together with it. ``hint`` is the explanation without a formula.
     """
 
     bug: str | None
@@ -41,6 +43,9 @@ class Diagnosis(NamedTuple):
     limit: float | None = None
     factor: float | None = None
     agreed: bool = True
+    where: Mapping[str, Any] | None = None
+    beside: Diagnosis | None = None
+    hint: str = ""
 
 
 class Checked(NamedTuple):

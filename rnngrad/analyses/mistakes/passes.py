@@ -1,0 +1,481 @@
+"""Many wrong backward passes side by side, each the right one with a few local partials replaced.
+
+The graph is that of the equations as they stand (``cell_partials``): a link is ∂target/∂source, a
+diagonal (T, n) or a matrix. K passes share everything but what they replace, so the rows of all go
+through a step in one array:
+
+    ∂L/∂source[k] += ∂L/∂target[k] ∘ factor        factor[k] where pass k replaces it
+
+In two halves, since people go wrong in either alone:
+
+    back     ∂L/∂s_{t−1} = direct_{t−1} + carry(∂L/∂s_t · ∂s_t/∂s_{t−1})       (T+1, K, S)
+    here     ∂L/∂a = ∂L/∂s_t · ∂s_t/∂a at every step, to be met by the parameters     (T, K, n)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rnngrad.algebra.equations import X
+from rnngrad.algebra.expressions import Call, Name, Node, nodes, rebuilt
+from rnngrad.algebra.steps import NOW, Matrix, before, key_of
+from rnngrad.algebra.tape import tape_of
+from rnngrad.analyses.cell_partials import Graph, Link, Values, graph_of, inside
+from rnngrad.analyses.cell_text import name_of, rebuilt_names
+from rnngrad.analyses.quantities import Passes
+from rnngrad.arithmetic.arrays import Array, Integers
+from rnngrad.arithmetic.evaluation import run
+from rnngrad.core.cells import READOUT
+from rnngrad.core.problem import Layer
+
+Edge = tuple[str, int]
+"""A target of the graph, and the number of its link."""
+
+BOTH, BACK, HERE = "both", "back", "here"
+"""Where a partial is wrong: everywhere, on the way to s_{t−1} alone, at the parameters alone."""
+
+ENDS = ("", "wrap", "zero")
+"""What stands for a step that does not exist: the nearest, the one at the other end, as in a list
+of Python, or nothing."""
+START = "start"
+"""s_T stands for s_0, as ``h[-1]`` of a list that begins with h_1."""
+
+
+class Turned(NamedTuple):
+    """What stands for a matrix: ``kind`` is "0", "−", "T" (transposed), "diag", or "other", the
+    ``parameter``."""
+
+    kind: str
+    parameter: str = ""
+
+
+class Other(NamedTuple):
+    """What stands in the place of a factor: an expression, whose names may be of any step, and what
+    stands for steps that do not exist; or of a matrix."""
+
+    node: Node | Turned
+    end: str = ""
+
+
+class Change(NamedTuple):
+    """A local partial and what was taken for it, ``at`` both halves of the pass or one."""
+
+    edge: Edge
+    other: Other
+    at: str = BOTH
+
+
+class Carry(NamedTuple):
+    """What is done with what comes back from step t + 1: ``kept`` and added up, ``clipped`` entry
+    by entry or by ``norm``, to ``limit``; ``cut``."""
+
+    kind: str
+    limit: float = 0.0
+
+
+class Wrong(NamedTuple):
+    """A wrong backward pass: changes, a carry, ∂L/∂a_y (T, O) in another form for the way back."""
+
+    changes: tuple[Change, ...] = ()
+    carry: Carry | None = None
+    dL_da_y: Array | None = None
+
+
+class Made(NamedTuple):
+    """What K passes make: ``dL_da_y`` (T, K, O), ``dL_ds`` (T+1, K, S), and layer by layer ∂L/∂ of
+    what the graph computes (T, K, n)."""
+
+    dL_da_y: Array
+    dL_ds: Array
+    at: tuple[Mapping[str, Array], ...]
+
+    def one(self, k: int) -> Made:
+        """One of the passes."""
+        rows = slice(k, k + 1)
+        at = tuple({key: v[:, rows] for key, v in one.items()} for one in self.at)
+        return Made(self.dL_da_y[:, rows], self.dL_ds[:, rows], at)
+
+
+Replaced = tuple[Integers, Any]
+"""Which of the passes replace a link, and by what: (T, m, n), or a matrix for all of them."""
+
+
+class Apart:
+    """The right backward pass of a problem, taken apart."""
+
+    def __init__(self, passes: Passes) -> None:
+        self.passes, self.problem = passes, passes.problem
+        self.graph: Graph = graph_of(self.problem.cell)
+        self.layers = [LayerApart(passes, at) for at in range(self.problem.depth)]
+        self.steps = self.problem.steps
+        self.dL_da_y: Array = passes.backward.dL_da_y
+        self.W_hy = self.problem.weights.get("W_hy")
+        self.h: Array = passes.forward.h[1:, self.problem.layers[-1].units]
+        self.right = self.made([Wrong()])
+
+    def made(self, wrongs: Sequence[Wrong]) -> Made:
+        """The passes of all. To be run within ``quietly()``."""
+        dL_da_y = np.stack(
+            [self.dL_da_y if one.dL_da_y is None else one.dL_da_y for one in wrongs], axis=1
+        )
+        dL_ds = self._back(wrongs, dL_da_y)
+        return Made(dL_da_y, dL_ds, self.here(dL_ds, wrongs))
+
+    def _back(self, wrongs: Sequence[Wrong], dL_da_y: Array) -> Array:
+        K, S = len(wrongs), self.problem.state_size
+        dL_ds = np.zeros((self.steps + 1, K, S))
+        dL_ds[1:, :, self.problem.layers[-1].state[0]] = self.direct(dL_da_y)
+        plans = [layer.plan(wrongs, BACK) for layer in self.layers]
+        carries = [(k, one.carry) for k, one in enumerate(wrongs) if one.carry is not None]
+        sums = np.zeros((K, S))
+        for t in range(self.steps, 0, -1):
+            carried = self._through(dL_ds[t], t - 1, plans)
+            for k, carry in carries:
+                carried[k] = _carried(carry, carried[k], sums, k)
+            dL_ds[t - 1] += carried
+        return dL_ds
+
+    def _through(self, rows: Array, row: int, plans: Sequence[Plan]) -> Array:
+        """Rows (K, S) at s_t -> at s_{t−1}."""
+        found = np.zeros_like(rows)
+        from_above: Array | None = None
+        for layer, plan in zip(self.layers[::-1], plans[::-1], strict=True):
+            parts = [rows[:, columns] for columns in layer.layer.state]
+            if from_above is not None:
+                parts[0] = parts[0] + from_above
+            at = layer.pull(parts, plan, row, to_x=layer.number > 0)
+            for part, columns in zip(self.problem.cell.parts, layer.layer.state, strict=True):
+                if before(part) in at:
+                    found[:, columns] = at[before(part)]
+            from_above = at.get(X)
+        return found
+
+    def direct(self, dL_da_y: Array) -> Array:
+        """∂L_t/∂h_t of the top layer, (T, …, H)."""
+        return dL_da_y if self.W_hy is None else np.asarray(dL_da_y @ self.W_hy)
+
+    def here(self, dL_ds: Array, wrongs: Sequence[Wrong]) -> tuple[Mapping[str, Array], ...]:
+        """∂L/∂ of what the graph computes, at all steps at once, (T, K, n)."""
+        found: list[Mapping[str, Array]] = []
+        from_above: Array | None = None
+        for layer in self.layers[::-1]:
+            parts = [dL_ds[1:, :, columns] for columns in layer.layer.state]
+            if from_above is not None:
+                parts[0] = parts[0] + from_above
+            at = layer.pull(parts, layer.plan(wrongs, HERE), None, to_x=True)
+            found.append(at)
+            from_above = at.get(X)
+        return tuple(found[::-1])
+
+    # ------------------------------------------------------------------ what is read from them
+
+    def read(self, name: str, made: Made) -> Array | None:
+        """A gradient of all passes, (K, …); None where it is not made here."""
+        base, _, number = name.partition(".")
+        of, cell, problem = base.removeprefix("dL_d"), self.problem.cell, self.problem
+        if name == "dLt_dht":
+            wide = np.zeros((made.dL_da_y.shape[1], self.steps, problem.hidden))
+            wide[..., problem.layers[-1].units] = self.direct(made.dL_da_y).swapaxes(0, 1)
+            return wide
+        if of == base:
+            return None
+        if of in cell.parameters and of not in READOUT:
+            return self.parameter(of, int(number or 0), made)
+        if name == "dL_dW_hy":
+            return np.einsum("tko,th->koh", made.dL_da_y, self.h)
+        if name == "dL_db_y":
+            return np.asarray(made.dL_da_y.sum(axis=0))
+        if of == X:
+            return made.at[0][X].swapaxes(0, 1)
+        start = of.removesuffix("_0")
+        if start in cell.parts:
+            part = cell.parts.index(start)
+            columns = np.concatenate(
+                [np.arange(one.state[part].start, one.state[part].stop) for one in problem.layers]
+            )
+            rows = made.dL_ds[0 if start != of else slice(None)]
+            return rows[..., columns] if start != of else rows[..., columns].swapaxes(0, 1)
+        return None
+
+    def parameter(self, name: str, number: int, made: Made) -> Array:
+        """∂L/∂ of a parameter as files and results have it, (K, …)."""
+        layer = self.layers[number]
+        blocks = [
+            layer.block(part, made.at[number])
+            for part in self.problem.cell.blocks.get(name, (name,))
+        ]
+        shape = np.shape(layer.layer.weights[name])
+        return np.concatenate(blocks, axis=1).reshape(len(blocks[0]), *shape)
+
+
+def _carried(carry: Carry, row: Array, sums: Array, k: int) -> Array:
+    if carry.kind == "kept":
+        sums[k] += row
+        return np.asarray(sums[k])
+    if carry.kind == "cut":
+        return np.zeros_like(row)
+    if carry.kind == "clipped":
+        return np.clip(row, -carry.limit, carry.limit)
+    norm = float(np.linalg.norm(row))
+    return row * (carry.limit / norm) if norm > carry.limit else row
+
+
+class Plan(NamedTuple):
+    """What is replaced in one half of the passes, link by link."""
+
+    replaced: Mapping[Edge, list[Replaced]]
+
+
+class LayerApart:
+    """A layer's links along the trace: factors (T, n), matrices, and the values of every name."""
+
+    def __init__(self, passes: Passes, number: int) -> None:
+        self.problem, self.number = passes.problem, number
+        self.layer: Layer = self.problem.layers[number]
+        self.cell, self.trace = self.problem.cell, passes.forward.layers[number]
+        self.graph = graph_of(self.cell)
+        self.steps = len(self.trace.x)
+        values = Values(passes, number)
+        self.keys = [X, *self.graph.before, *(one.key for one in self.cell.step.definitions)]
+        found = values.of([name_of(key) for key in self.keys], self.keys)
+        self.values: dict[str, Array] = dict(zip(self.keys, found, strict=True))
+        self.values[X] = np.asarray(self.trace.x)
+        self.factors = self._factors(values)
+        self.cache: dict[tuple[Edge, str, str], Array] = {}
+
+    def _factors(self, values: Values) -> dict[Edge, Array]:
+        edges, nodes, targets = list[Edge](), list[Node](), list[str]()
+        for target, links in self.graph.links.items():
+            for i, link in enumerate(links):
+                if not isinstance(link.factor, Matrix):
+                    edges.append((target, i))
+                    nodes.append(link.factor)
+                    targets.append(target)
+        return dict(zip(edges, values.of(nodes, targets), strict=True)) if edges else {}
+
+    @cached_property
+    def named_values(self) -> dict[str, str]:
+        """The right-hand side of an equation without a matrix as a tree -> its name."""
+        found: dict[str, str] = {}
+        for one in self.cell.step.definitions:
+            if not one.matrices and one.rest is not None and not inside(one.key):
+                found.setdefault(repr(bare(one.rest)), one.key)
+        return found
+
+    def width(self, key: str) -> int:
+        """The size of what a key stands for."""
+        return int(self.values[key].shape[1])
+
+    # ------------------------------------------------------------------ values of expressions
+
+    def of(self, others: Sequence[Other], width: int) -> list[Array]:
+        """Expressions with names of any step, (T, width) each."""
+        found: list[Array] = []
+        for end in dict.fromkeys(one.end for one in others):
+            nodes = [_apart(one.node) for one in others if one.end == end]
+            keys = {name for node in nodes for name in _heads(node)}
+            tape = tape_of(nodes, keys, {})
+            values = run(tape.instructions, lambda key, end=end: self.value(key, end),
+                         self.problem.functions)  # fmt: skip
+            found += [
+                np.broadcast_to(np.asarray(values[place], dtype=np.float64), (self.steps, width))
+                for place in tape.outputs
+            ]
+        order = [i for end in dict.fromkeys(o.end for o in others)
+                 for i, o in enumerate(others) if o.end == end]  # fmt: skip
+        return [value for _, value in sorted(zip(order, found, strict=True), key=lambda p: p[0])]
+
+    def value(self, key: str, end: str) -> Any:
+        """h⁻, or h@+1: the same of another step."""
+        head, _, offset = key.partition("@")
+        if head in self.layer.own:
+            return self.layer.own[head]
+        if not offset and head not in self.values:
+            head, offset = head.removesuffix("⁻"), "-1"
+        if not offset:
+            rows = self.values[head]
+            if end == START and head.endswith("⁻"):
+                return np.concatenate([self.trace.states[head[:-1]][-1:], rows[1:]])
+            return rows
+        by = int(offset)
+        of_state = head in self.cell.parts
+        rows = self.trace.states[head] if of_state else self.values[head]
+        return shifted(rows, by, end, first=1 if of_state else 0, count=self.steps)
+
+    # ------------------------------------------------------------------ replacing
+
+    def plan(self, wrongs: Sequence[Wrong], half: str) -> Plan:
+        """What the passes replace in one half of the way."""
+        wanted: dict[Edge, dict[str, tuple[Other, list[int]]]] = {}
+        for k, wrong in enumerate(wrongs):
+            for change in wrong.changes:
+                if change.at in (BOTH, half):
+                    key = f"{change.other.node!r}{change.other.end}"
+                    place = wanted.setdefault(change.edge, {})
+                    place.setdefault(key, (change.other, []))[1].append(k)
+        return Plan({edge: self._replaced(edge, ways) for edge, ways in wanted.items()})
+
+    def _replaced(
+        self, edge: Edge, ways: Mapping[str, tuple[Other, list[int]]]
+    ) -> list[Replaced]:
+        link = self.graph.links[edge[0]][edge[1]]
+        if isinstance(link.factor, Matrix):
+            return [
+                (np.array(ks), self.matrix(link.factor, other.node))
+                for other, ks in ways.values()
+                if isinstance(other.node, Turned)
+            ]
+        missing = {key: other for key, (other, _) in ways.items()
+                   if (edge, key, "") not in self.cache}  # fmt: skip
+        if missing:
+            values = self.of(list(missing.values()), self.width(edge[0]))
+            for key, value in zip(missing, values, strict=True):
+                self.cache[edge, key, ""] = value
+        rows = np.array([k for _, ks in ways.values() for k in ks])
+        terms = [self.cache[edge, key, ""] for key, (_, ks) in ways.items() for _ in ks]
+        return [(rows, np.stack(terms, axis=1))]
+
+    def matrix(self, matrix: Matrix, other: Turned | None = None) -> Array:
+        """The matrix of a link, or what stands for it; rows are multiplied by it from the left."""
+        if other is not None and other.kind == "other":
+            return np.asarray(self.layer.own[other.parameter])
+        W = np.asarray(self.layer.own[matrix.parameter])
+        W = W.T if matrix.transposed else W
+        W = -W if matrix.sign < 0 else W
+        if other is None:
+            return W
+        if other.kind == "T":
+            return W.T
+        return {"0": 0.0 * W, "−": -W, "diag": W * np.eye(*W.shape)}[other.kind]
+
+    # ------------------------------------------------------------------ the way through a step
+
+    def pull(
+        self, parts: Sequence[Array], plan: Plan, row: int | None, *, to_x: bool
+    ) -> dict[str, Array]:
+        """Rows at the parts of s_t -> at all that the graph computes, at s_{t−1}, at x_t: (K, n) at
+        one step, (T, K, n) at all of them."""
+        at: dict[str, Array] = dict(zip(self.cell.parts, parts, strict=True))
+        for key in reversed(self.graph.links):
+            rows = at.get(key)
+            if rows is None:
+                continue
+            for i, link in enumerate(self.graph.links[key]):
+                if link.source == X and not to_x:
+                    continue
+                more = self._along((key, i), link, rows, plan, row)
+                at[link.source] = at[link.source] + more if link.source in at else more
+        return at
+
+    def _along(
+        self, edge: Edge, link: Link, rows: Array, plan: Plan, row: int | None
+    ) -> Array:
+        matrix = isinstance(link.factor, Matrix)
+        if isinstance(link.factor, Matrix):
+            more = rows @ self.matrix(link.factor)
+        else:
+            factor = self.factors[edge]
+            more = rows * (factor[:, np.newaxis] if row is None else factor[row])
+        for some, other in plan.replaced.get(edge, ()):
+            if matrix:
+                more[..., some, :] = rows[..., some, :] @ other
+            else:
+                more[..., some, :] = rows[..., some, :] * (other if row is None else other[row])
+        return np.asarray(more)
+
+    # ------------------------------------------------------------------ the sums
+
+    def block(self, part: str, at: Mapping[str, Array]) -> Array:
+        """∂L/∂ of a parameter of the equations, (K, n) or (K, n, m)."""
+        own = self.layer.own[part]
+        passes = next(iter(at.values())).shape[1]
+        total = np.zeros((passes, *np.shape(own)))
+        for term in self.terms[part]:
+            if term.target in at:
+                total += term.summed(at[term.target], np.ndim(own))
+        return total if total.ndim > 1 else total[:, np.newaxis]
+
+    @cached_property
+    def terms(self) -> Mapping[str, list[Term]]:
+        """parameter of the equations -> what makes up its gradient."""
+        return {part: self._terms_of(part) for part in self.layer.own}
+
+    def _terms_of(self, part: str) -> list[Term]:
+        step = self.cell.step
+        terms = [
+            Term(m.target, self.values[m.source], m, name_of(m.source))
+            for m in step.matrices if m.parameter == part
+        ]  # fmt: skip
+        uses = [use for use in step.uses if use.parameter == part]
+        for use in uses:
+            (value,) = self.of([Other(use.factor)], self.width(use.target))
+            terms.append(Term(use.target, value, None, use.factor))
+        return terms
+
+
+class Term(NamedTuple):
+    """∂L/∂target_t ⊗ v_t, or ∘ v_t for a vector (``matrix`` None), over all steps; ``written``
+    is v."""
+
+    target: str
+    beside: Array
+    matrix: Matrix | None
+    written: Node
+
+    def each(self, rows: Array) -> Array:
+        """Term by term, rows (T, K, n) -> (K, T, …)."""
+        if self.matrix is None:
+            return np.asarray((rows * self.beside[:, np.newaxis]).swapaxes(0, 1))
+        block = np.einsum("tkn,tm->ktnm", rows, self.beside)
+        block = self.matrix.sign * block
+        return block.swapaxes(2, 3) if self.matrix.transposed else block
+
+    def summed(self, rows: Array, ndim: int, beside: Array | None = None) -> Array:
+        """The sum over the steps, (K, …)."""
+        v = self.beside if beside is None else beside
+        if self.matrix is None:
+            summed = (rows * v[:, np.newaxis]).sum(axis=0)
+            return np.asarray(summed if ndim else summed.sum(axis=1))
+        T, K, n = rows.shape
+        block = (rows.transpose(1, 2, 0).reshape(K * n, T) @ v).reshape(K, n, -1)
+        block = self.matrix.sign * block
+        return block.swapaxes(1, 2) if self.matrix.transposed else block
+
+
+def shifted(rows: Array, by: int, end: str, *, first: int, count: int) -> Array:
+    """Row first + t + by for t = 0 … count − 1."""
+    wanted = np.arange(first, first + count) + by
+    inside = (wanted >= 0) & (wanted < len(rows))
+    if end == "wrap":
+        return np.asarray(rows[wanted % len(rows)])
+    found = rows[np.clip(wanted, 0, len(rows) - 1)]
+    return found if end != "zero" else np.where(inside[:, np.newaxis], found, 0.0)
+
+
+def _apart(node: Node | Turned) -> Node:
+    """Names of other steps than t and t − 1 as names of their own: x@+1."""
+    assert not isinstance(node, Turned)
+
+    def one(name: Name) -> Node:
+        if name.step is None or name.step.offset in (0, -1):
+            return name
+        return Name(f"{name.head}@{name.step.offset:+d}", NOW)
+
+    return rebuilt_names(node, one)
+
+
+def _heads(node: Node) -> Iterator[str]:
+    for one in nodes(node):
+        if isinstance(one, Name) and one.step is not None:
+            yield key_of(one)
+
+
+def bare(node: Node) -> Node:
+    """Without the characters at which its names stand."""
+    if isinstance(node, Name | Call):
+        node = node._replace(at=0)
+    return rebuilt(node, bare)
