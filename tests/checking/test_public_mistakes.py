@@ -1,0 +1,75 @@
+"""The yardstick of the diagnosis: mistakes in backward passes that people have published."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+import rnngrad
+from checking import public_mistakes as public
+
+KINDS = tuple(public.REFERENCES)
+PER_STEP = (False, True)
+
+
+@pytest.mark.parametrize("per_step", PER_STEP)
+@pytest.mark.parametrize("net", public.NETS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_references_are_right(kind: str, net: public.Net, per_step: bool) -> None:
+    given = public.answer(public.REFERENCES[kind], kind, net, per_step)
+    report = rnngrad.check(rnngrad.load(public.spec(kind, net)), against=given)
+    assert {row["verdict"] for row in report["quantities"]} == {"pass"}
+    assert {row["name"] for row in report["quantities"]} == set(given)
+
+
+@pytest.mark.parametrize("mistake", public.MISTAKES, ids=lambda each: each.id)
+def test_a_mistake_changes_the_gradients(mistake: public.Mistake) -> None:
+    given = public.answer(public.text(mistake), mistake.net, public.SMALL)
+    right = public.answer(public.REFERENCES[mistake.net], mistake.net, public.SMALL)
+    errors = [np.max(np.abs(given[name] - right[name])) for name in right]
+    assert set(given) == set(right)
+    assert all(given[name].shape == right[name].shape for name in right)
+    assert max(errors) > 1e-6
+
+
+def test_no_mistake_is_counted_twice() -> None:
+    answers = {
+        mistake.id: np.concatenate([
+            array.ravel()
+            for array in public.answer(public.text(mistake), mistake.net, public.SMALL).values()
+        ])
+        for mistake in public.MISTAKES
+    }  # fmt: skip
+    assert len(answers) == len(public.MISTAKES), "two records with one id"
+    same = [
+        (a, b)
+        for a in answers
+        for b in answers
+        if a < b and answers[a].shape == answers[b].shape and np.allclose(answers[a], answers[b])
+    ]
+    assert same == []
+
+
+def test_sixty_are_collected_and_each_has_its_source() -> None:
+    assert {mistake.source for mistake in public.MISTAKES} == set(public.SOURCES)
+    assert len(public.COLLECTED) >= 60
+    cells = Counter(mistake.net for mistake in public.COLLECTED)
+    assert min(cells["rnn"] + cells["sheet"], cells["lstm"], cells["gru"]) >= 20
+    assert sum(mistake.pair for mistake in public.MISTAKES) >= 5
+
+
+def test_a_mistake_is_seen_by_check() -> None:
+    found = public.score([public.SMALL])
+    assert [each.mistake.id for each in found if each.verdict == "unseen"] == []
+
+
+@pytest.mark.xfail(strict=False, reason="check does not find what is not in its catalogue yet")
+def test_nine_in_ten_are_named_and_none_wrongly() -> None:
+    found = [each for each in public.score() if each.verdict != "unseen"]
+    assert [(each.mistake.id, each.said) for each in found if each.verdict == "wrong"] == []
+    named = [each for each in found if each.verdict == "named"]
+    assert len(named) >= 0.9 * len(found)
+    rest = [each for each in found if each.verdict not in ("named", "candidate", "localised")]
+    assert [each.mistake.id for each in rest] == []
