@@ -79,11 +79,11 @@ class CellText:
 
     def _sum(self, key: str) -> Node:
         """What is inside an equation, in full or by the name that it has in the heading."""
-        plain = self._plain(key)
+        plain = self.plain(key)
         short = self.where.get(written_in_cell(plain))
         return rebuilt_names(plain, self.named) if short is None else self.named(Name(short, NOW))
 
-    def _plain(self, key: str) -> Node:
+    def plain(self, key: str) -> Node:
         one = self.cell.step.definition(key)
         terms: list[Node | None] = []
         for matrix in one.matrices:
@@ -94,7 +94,7 @@ class CellText:
 
     def _unfolded(self, node: Node) -> Node:
         if isinstance(node, Name):
-            return self._plain(node.head) if inside(node.head) else node
+            return self.plain(node.head) if inside(node.head) else node
         return rebuilt(node, self._unfolded)
 
     def _slope(self, node: Call) -> Node:

@@ -79,7 +79,8 @@ def found_in_the_graph(
     search = Search(wrong, right, passes)
     found = search.run()
     diagnoses: dict[str, Diagnosis | None] = {}
-    everything = len(search.wrong) > 1 and len({repr(one.key) for one in found.values()}) == 1
+    keys = {repr(sorted(repr(one.key) for one in found.get(case.name, []))) for case in wrong}
+    everything = len(wrong) > 1 and len(keys) == 1 and bool(found.get(wrong[0].name))
     for case in wrong:
         step = first_wrong_step(case)
         if _is_specific(listed.get(case.name, [])) and not everything:

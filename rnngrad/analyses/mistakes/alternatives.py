@@ -1,4 +1,4 @@
-"""What people take for a local partial: the expressions that may stand in the place of the right one.
+"""What people take for a local partial: what may stand in the place of the right one.
 
 For a diagonal, from the tree of its factor, one place of it changed at a time:
 
@@ -14,6 +14,7 @@ For a matrix: left out, the wrong sign, transposed, its diagonal alone, another 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from typing import NamedTuple, TypeGuard
 
 from rnngrad.algebra.derivatives import ONE, is_one, product
@@ -21,6 +22,7 @@ from rnngrad.algebra.equations import read_expression
 from rnngrad.algebra.expressions import (
     Add,
     Call,
+    Div,
     Index,
     Mul,
     Name,
@@ -30,6 +32,7 @@ from rnngrad.algebra.expressions import (
     Power,
     rebuilt,
 )
+from rnngrad.algebra.functions import WRITTEN
 from rnngrad.algebra.steps import BEFORE, NOW, Matrix, key_of
 from rnngrad.analyses.cell_partials import inside
 from rnngrad.analyses.cell_text import name_of, rebuilt_names
@@ -178,35 +181,59 @@ def _everywhere(
         return
     for place, child in enumerate(below):
         for new, end, rank in _everywhere(child, change):
-            numbers = iter(range(len(below)))
-            yield (
-                rebuilt(node, lambda one, new=new, n=numbers: new if next(n) == place else one),
-                end,
-                rank,
-            )
+            yield rebuilt(node, _putting(new, place)), end, rank
+
+
+def _putting(new: Node, place: int) -> Callable[[Node], Node]:
+    """What puts a node in the place of one of those below another."""
+    numbers = count()
+    return lambda one: new if next(numbers) == place else one
 
 
 def slopes(functions: Functions, call: Call) -> dict[str, Node]:
     """What people take for f'(a), by what they do."""
     value = call._replace(prime=False)
+    again = call._replace(argument=value)
     found: dict[str, Node] = {
         "left out": ONE,
-        "taken at the function's own output": call._replace(argument=value),
+        "taken at the function's own output": again,
         "taken twice": Power(call, 2),
+        "divided by": Div(ONE, call),
         "taken as the function itself": value,
-        "taken as 1 − the function": Add((ONE, Neg(value))),
+        "taken as the function of its output": again._replace(prime=False),
     }
     own = functions[call.function].by_value
     if own:
         found["the formula in f(a), taken at a"] = _by_value(own, call.argument)
+        for number, (form, _, _) in enumerate(_everywhere(read_expression(own), _slips)):
+            found[f"by its formula with a slip ({number + 1})"] = _by_value(form, value)
     for name, rule in _RULES.items():
         if rule != own:
+            sign = WRITTEN.get(name, name)
+            other = sign if functions[call.function].by_value and sign in functions else name
             found[f"that of {name}"] = _by_value(rule, value)
-    return found
+            found[f"that of {name}, taken at a"] = call._replace(function=other)
+            found[f"that of {name}, taken at the output"] = again._replace(function=other)
+    seen: dict[str, str] = {}
+    for how, form in found.items():
+        seen.setdefault(repr(bare(form)), how)
+    return {how: found[how] for how in seen.values()}
 
 
-def _by_value(rule: str, put: Node) -> Node:
-    return rebuilt_names(read_expression(rule), lambda _: put)
+def _slips(node: Node) -> Iterator[tuple[Node, str, int]]:
+    """One slip in a formula of v."""
+    if isinstance(node, Mul):
+        for i in range(len(node.factors)):
+            yield product((*node.factors[:i], *node.factors[i + 1 :])), "", 0
+    if isinstance(node, Add):
+        yield from ((one, "", 0) for one in _other_sums(node))
+    if isinstance(node, Power):
+        yield node.base, "", 0
+
+
+def _by_value(rule: str | Node, put: Node) -> Node:
+    tree = read_expression(rule) if isinstance(rule, str) else rule
+    return rebuilt_names(tree, lambda _: put)
 
 
 def _other_sums(node: Add) -> Iterator[Node]:

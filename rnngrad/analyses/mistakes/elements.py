@@ -9,14 +9,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.algebra.expressions import Call, Name, Neg, Node, nodes, rebuilt
-from rnngrad.algebra.steps import BEFORE, NOW, Matrix, before
+from rnngrad.algebra.derivatives import ONE
+from rnngrad.algebra.expressions import Add, Call, Index, Name, Neg, Node, nodes, rebuilt
+from rnngrad.algebra.steps import BEFORE, NOW, Matrix, before, key_of, names_in
 from rnngrad.algebra.writing import named
-from rnngrad.analyses.cell_partials import Link
-from rnngrad.analyses.mistakes.alternatives import ZERO, Way, slopes, ways_of
+from rnngrad.analyses.cell_partials import Link, inside
+from rnngrad.analyses.cell_text import name_of, rebuilt_names
+from rnngrad.analyses.mistakes.alternatives import ZERO, Way, by_name, slopes, ways_of
 from rnngrad.analyses.mistakes.passes import (
     BACK,
     BOTH,
+    ENDS,
     HERE,
     START,
     Apart,
@@ -27,15 +30,28 @@ from rnngrad.analyses.mistakes.passes import (
     Turned,
     Wrong,
     bare,
+    shifted,
 )
 from rnngrad.analyses.mistakes.saying import PLACES, Found, Saying
 from rnngrad.analyses.mistakes.sums import limits
 from rnngrad.arithmetic.arrays import Array
 
 SLOPES = {
-    "left out": "1", "taken at the function's own output": "{0}'({0}(a))", "taken twice": "{0}'(a)^2"
-}  # fmt: skip
+    "left out": "1",
+    "taken at the function's own output": "{0}'({0}(a))",
+    "taken twice": "{0}'(a)^2",
+}
 """What people do most with slopes, and how it is written."""
+
+
+GATES = "gates"
+"""The functions that are taken of a sum inside an equation."""
+
+LISTED = {
+    "left out": "missing-activation-derivative",
+    "taken at the function's own output": "activation-derivative-of-output",
+}
+"""What stands in the list of known mistakes as well."""
 
 
 class Element(NamedTuple):
@@ -51,8 +67,11 @@ def elements(apart: Apart, saying: Saying) -> list[Element]:
     return [
         *_single(apart, saying),
         *_without_a_carry(apart, saying),
+        *_rows_of_another(apart, saying),
         *_alike(apart),
+        *_renamed(apart, saying),
         *_carries(apart),
+        *_clipped(apart, saying),
         *_read_out(apart),
     ]
 
@@ -77,8 +96,15 @@ def _single(apart: Apart, saying: Saying) -> Iterator[Element]:
                 found = saying.partial(link, way.other, at, way.rank)
                 if way.other.end == START:
                     found = wrapped(found, saying)
-                usual = at == BOTH and way.rank == 0
+                if matrix and way.other.node == Turned("T") and _is_only(apart, link):
+                    found = found._replace(bug="transposed-W_hh")
+                usual = way.rank == 0 and (at == BOTH or _is_plain(way))
                 yield Element(Wrong((Change(edge, way.other, at),)), found, usual)
+
+
+def _is_plain(way: Way) -> bool:
+    """Left out, or 1."""
+    return not isinstance(way.other.node, Turned) and way.other.node in (ZERO, ONE)
 
 
 def _is_another(apart: Apart, link: Link, way: Way, at: str) -> bool:
@@ -118,7 +144,7 @@ def wrapped(found: Found, saying: Saying) -> Found:
 def _without_a_carry(apart: Apart, saying: Saying) -> Iterator[Element]:
     """A part of the state of which nothing comes back, and a matrix' diagonal in all places."""
     for part in apart.problem.cell.parts:
-        changes, diagonals = [], []
+        changes, diagonals, transposes = [], [], []
         for edge, link in _links(apart):
             if link.source != before(part):
                 continue
@@ -126,6 +152,7 @@ def _without_a_carry(apart: Apart, saying: Saying) -> Iterator[Element]:
             changes.append(Change(edge, Other(Turned("0") if matrix else ZERO), BACK))
             if isinstance(link.factor, Matrix) and _square(apart, link.factor):
                 diagonals.append(Change(edge, Other(Turned("diag")), BACK))
+                transposes.append(Change(edge, Other(Turned("T")), BACK))
         name, then = named(Name(part, NOW)), named(Name(part, BEFORE))
         if len(changes) > 1 and len(apart.problem.cell.parts) > 1:
             words = f"L depends on {then} by way of step t: you let nothing come back to it"
@@ -142,12 +169,45 @@ def _without_a_carry(apart: Apart, saying: Saying) -> Iterator[Element]:
                 yield Element(
                     Wrong(rest), Found("wrong-partial", where, words, f"look at ∂s_t/∂{then}")
                 )
+        if len(transposes) > 1:
+            yield Element(Wrong(tuple(transposes)), Found("transposed-W_hh", {}, "", ""), True)
         if len(diagonals) > 1:
             words = "on the way back you used the diagonals of the recurrent matrices alone"
             where = {"partial": f"∂a_t/∂{then}", "used": "diag(W)", "right": "W"}
             yield Element(
                 Wrong(tuple(diagonals)), Found("wrong-partial", where, words, words), True
             )
+
+
+def _is_only(apart: Apart, link: Link) -> bool:
+    """Whether it is the one matrix on the way back."""
+    back = [one for _, one in _links(apart)
+            if isinstance(one.factor, Matrix) and _leads_back(apart, one.source)]  # fmt: skip
+    return len(back) == 1 and back[0] is link
+
+
+def _rows_of_another(apart: Apart, saying: Saying) -> Iterator[Element]:
+    """∂L/∂a of another gate in the place of one's own, where it is multiplied by W."""
+    own = apart.layers[0].layer.own
+    back = [(edge, link, link.factor) for edge, link in _links(apart)
+            if isinstance(link.factor, Matrix) and link.source in apart.graph.before]  # fmt: skip
+    for edge, link, matrix in back:
+        for other_edge, other, another in back:
+            if other is link or own[matrix.parameter].shape != own[another.parameter].shape:
+                continue
+            if other.source != link.source:
+                continue
+            changes = (
+                Change(edge, Other(Turned("0")), BACK),
+                Change(other_edge, Other(Turned("plus", matrix.parameter)), BACK),
+            )
+            right, used = saying.gate(link.target), saying.gate(other.target)
+            where = {
+                "partial": f"∂L/∂{saying.name(link.source)}", "used": f"{used} · {matrix.parameter}",
+                "right": f"{right} · {matrix.parameter}",
+            }  # fmt: skip
+            words = f"on the way back you multiplied {matrix.parameter} by {used}; it belongs to {right}"
+            yield Element(Wrong(changes), Found("wrong-partial", where, words, words, 1))
 
 
 def _square(apart: Apart, matrix: Matrix) -> bool:
@@ -174,12 +234,14 @@ def _alike(apart: Apart) -> Iterator[Element]:
         for kind in slopes(functions, n)
     )  # fmt: skip
     seen: set[str] = set()
-    for of in (*signs, None) if len(signs) > 1 else (None,):
+    for of in (*signs, GATES, None):
         for kind in kinds:
             for at in (BOTH, BACK, HERE):
                 changes = []
                 for edge, link in with_slopes.items():
                     assert not isinstance(link.factor, Matrix)
+                    if of == GATES and not inside(link.source):
+                        continue
                     node = _with_slopes(apart, link.factor, of, kind)
                     if node is not None:
                         changes.append(Change(edge, Other(node), at))
@@ -191,11 +253,13 @@ def _alike(apart: Apart) -> Iterator[Element]:
 
 
 def _of_slopes(of: str | None, kind: str, place: str) -> Found:
-    every = "every function" if of is None else of
-    sign = "f" if of is None else of
+    every = {None: "every function", GATES: "every gate's function"}.get(of, of)
+    sign = "f" if of in (None, GATES) else of
     words = f"the derivative of {every} is {kind}{place}: it is {sign}'(a), once, at a itself"
     used = SLOPES.get(kind, kind).format(sign)
     where = {"partial": f"∂{sign}(a)/∂a", "used": used, "right": f"{sign}'(a)"}
+    if of in (None, GATES) and kind in LISTED:
+        return Found(LISTED[kind], {}, words, f"the derivative of {every} is {kind}{place}")
     return Found("wrong-partial", where, words, f"the derivative of {every} is {kind}{place}")
 
 
@@ -209,7 +273,7 @@ def _with_slopes(apart: Apart, node: Node, of: str | None, kind: str) -> Node | 
 
     def one(part: Node) -> Node:
         nonlocal hits
-        if isinstance(part, Call) and part.prime and of in (None, part.function):
+        if isinstance(part, Call) and part.prime and of in (None, GATES, part.function):
             other = slopes(apart.problem.functions, part).get(kind)
             hits += other is not None
             return part if other is None else other
@@ -219,32 +283,84 @@ def _with_slopes(apart: Apart, node: Node, of: str | None, kind: str) -> Node | 
     return changed if hits else None
 
 
+def _renamed(apart: Apart, saying: Saying) -> Iterator[Element]:
+    """One name of a neighbouring step, or 1 − z for z, in every partial that holds it."""
+    layer = apart.layers[0]
+    nodes_of = {edge: link.factor for edge, link in _links(apart)
+                if not isinstance(link.factor, Matrix)}  # fmt: skip
+    names = dict.fromkeys(
+        key_of(name) for node in nodes_of.values() for name in names_in(node)
+        if not inside(name.head)
+    )  # fmt: skip
+    for key in names:
+        name = name_of(key)
+        assert name.step is not None
+        others: list[tuple[Node, str]] = [
+            (name._replace(step=Index("t", name.step.offset + by)), end)
+            for by in (-1, 1) for end in ENDS
+        ]  # fmt: skip
+        if key not in apart.graph.before:
+            others.append((Add((ONE, Neg(name))), ""))
+        for other, end in others:
+            changes = [
+                Change(edge, Other(by_name(layer, _put(node, key, other)), end))
+                for edge, node in nodes_of.items()
+                if any(key_of(one) == key for one in names_in(node))
+            ]
+            if len(changes) > 1:
+                used, right = saying.written(other), saying.written(name)
+                where = {"partial": "all that hold it", "used": used, "right": right}
+                words = f"you took {used} where {right} belongs, in all that is made of it"
+                yield Element(
+                    Wrong(tuple(changes)), Found("wrong-partial", where, words, words, 1), not end
+                )
+
+
+def _put(node: Node, key: str, other: Node) -> Node:
+    return rebuilt_names(node, lambda name: other if key_of(name) == key else name)
+
+
 # ---------------------------------------------------------------------------- the carry
 
 
 def _carries(apart: Apart) -> Iterator[Element]:
-    words = "what comes back from step t + 1 is added up and never reset: each step takes its own"
-    yield Element(
-        Wrong(carry=Carry("kept")),
-        Found("carry-not-reset", {"sum": "∂L/∂s_t"}, words, words), True,
-    )  # fmt: skip
+    parts = apart.problem.cell.parts
+    for part in (None, *range(len(parts))) if len(parts) > 1 else (None,):
+        of = "s" if part is None else parts[part]
+        words = (
+            f"what comes back to {of}_t from step t + 1 is added up and never reset: each step hands "
+            "on its own alone"
+        )
+        found = Found("carry-not-reset", {"sum": f"∂L/∂{of}_t"}, words, words)
+        yield Element(Wrong(carry=Carry("kept", part=part)), found, True)
+        largest = np.abs(apart.right.dL_ds[..., apart.columns(part)]).max(initial=0.0)
+        for kind in ("clipped", "norm"):
+            for limit in limits(float(largest) * (1 if kind == "clipped" else 10)):
+                how = "entry by entry" if kind == "clipped" else "to a norm"
+                found = clipped_at(f"∂L/∂{of}_t as it comes back from step t + 1", how, limit)
+                yield Element(Wrong(carry=Carry(kind, limit, part)), found)
     words = "nothing comes back from step t + 1: ∂L/∂s_t is ∂L_t/∂s_t alone"
-    yield Element(
-        Wrong(carry=Carry("cut")), Found("immediate-only", {}, words, words), True
-    )  # fmt: skip
-    largest = float(np.abs(apart.right.dL_ds).max(initial=0.0))
-    for kind in ("clipped", "norm"):
-        for limit in limits(largest * (1 if kind == "clipped" else 10)):
-            how = "entry by entry" if kind == "clipped" else "to a norm"
-            words = (
-                f"you clipped what goes back from step to step {how}: that is a step of training, "
-                "after the whole gradient"
-            )
-            yield Element(
-                Wrong(carry=Carry(kind, limit)),
-                Found("clipped-on-the-way", {"clipped": "∂L/∂s_t", "by": how}, words, words,
-                      limit=limit),
-            )  # fmt: skip
+    found = Found("immediate-only", {}, words, words)
+    yield Element(Wrong(carry=Carry("cut")), found, True)
+
+
+def _clipped(apart: Apart, saying: Saying) -> Iterator[Element]:
+    """∂L/∂ of what the graph computes, clipped at each step on the way."""
+    for key in apart.graph.links:
+        largest = max(float(np.abs(at[key]).max(initial=0.0)) for at in apart.right.at if key in at)
+        for limit in limits(largest):
+            found = clipped_at(f"∂L/∂{saying.gate(key)}", "entry by entry", limit)
+            yield Element(Wrong(clipped=(key, limit)), found)
+
+
+def clipped_at(what: str, how: str, limit: float) -> Found:
+    """Something clipped at each step of the way back."""
+    words = (
+        f"you clipped {what} {how}, at each step: that is a step of training, after the whole "
+        "gradient"
+    )
+    where = {"clipped": what, "by": how}
+    return Found("clipped-on-the-way", where, words, words, limit=limit)
 
 
 # ---------------------------------------------------------------------------- the read-out
@@ -252,32 +368,64 @@ def _carries(apart: Apart) -> Iterator[Element]:
 
 def _read_out(apart: Apart) -> Iterator[Element]:
     """Other forms of ∂L_t/∂ỹ_t, ỹ_t = W_hy h_t + b_y."""
+    forms = read_out_forms(apart)
+    for used, values in forms.items():
+        where = {"partial": "∂L_t/∂ỹ_t", "used": used, "right": "∂L_t/∂y_t · ∂y_t/∂ỹ_t"}
+        words = (
+            "∂L_t/∂ỹ_t, ỹ_t = W_hy h_t + b_y, is ∂L_t/∂y_t · g'(ỹ_t); your numbers are those of "
+            f"{used}"
+        )
+        hint = f"look at ∂L_t/∂ỹ_t again: your numbers are those of {used}"
+        found = Found("wrong-partial", where, words, hint)
+        if used == "∂L_t/∂y_t":
+            found = found._replace(bug="missing-output-derivative")
+        yield Element(Wrong(dL_da_y=values), found, "_{" not in used)
+        yield Element(Wrong(dL_da_y=values, on_the_way=True), found)
+    last = np.zeros_like(apart.dL_da_y)
+    last[-1] = apart.dL_da_y[-1]
+    if len(last) > 1:
+        yield Element(Wrong(dL_da_y=last), Found("last-loss-only", {}, "", ""), True)
+
+
+def read_out_forms(apart: Apart) -> dict[str, Array]:
+    """What people take for ∂L_t/∂ỹ_t, (T, O) each, by how it is written."""
     problem, passes = apart.problem, apart.passes
-    loss, output = problem.loss, problem.output
-    if loss is None or problem.targets is None or problem.loss_weights is None:
-        return
+    loss, output, targets = problem.loss, problem.output, problem.targets
+    if loss is None or targets is None or problem.loss_weights is None:
+        return {}
     y, weights = passes.forward.y, problem.loss_weights[:, np.newaxis]
-    dL_dy, right = passes.backward.dL_dy, apart.dL_da_y
-    forms: list[tuple[str, Array]] = [
-        ("y_t − t_t", weights * (y - problem.targets)),
-        ("2 (y_t − t_t)", 2.0 * weights * (y - problem.targets)),
-        ("t_t − y_t", weights * (problem.targets - y)),
-        ("y_t", weights * y),
-        ("−t_t", -weights * problem.targets),
-    ]
+    dL_dy, right, T = passes.backward.dL_dy, apart.dL_da_y, problem.steps
+    forms = {
+        "y_t − t_t": weights * (y - targets),
+        "2 (y_t − t_t)": 2.0 * weights * (y - targets),
+        "t_t − y_t": weights * (targets - y),
+        "y_t": weights * y,
+        "−t_t": -weights * targets,
+    }
+    whole = targets.sum(axis=1, keepdims=True) if loss.name == "cross_entropy" else 1.0
+    scale = np.where(y * whole != targets, right / (y * whole - targets), 0.0)
+    for by, sign in ((-1, "t−1"), (1, "t+1")):
+        for end in ENDS:
+            moved = shifted(targets, by, end, first=0, count=T)
+            later = shifted(y, by, end, first=0, count=T)
+            forms[f"that with t_{{{sign}}}{' ' * ENDS.index(end)}"] = scale * (y * whole - moved)
+            forms[f"that with y_{{{sign}}}{' ' * ENDS.index(end)}"] = scale * (later - targets)
+            forms[f"that of step {sign}, ∂L_{{{sign}}}/∂ỹ_{{{sign}}}{' ' * ENDS.index(end)}"] = (
+                shifted(right, by, end, first=0, count=T)
+            )
     if output.elementwise is not None and output.name != "identity":
         slope = output.pull_back(passes.forward.a_y, y, np.ones_like(y))
-        forms += [
-            ("∂L_t/∂y_t", dL_dy),
-            ("∂L_t/∂y_t ∘ g'(ỹ_t)^2", dL_dy * slope**2),
-            ("∂L_t/∂y_t ∘ g'(y_t)", dL_dy * output.elementwise.slope(y)),
-        ]
-    for used, values in forms:
-        if values.shape == right.shape and not np.allclose(values, right, rtol=1e-12, atol=0):
-            where = {"partial": "∂L_t/∂ỹ_t", "used": used, "right": "∂L_t/∂y_t · ∂y_t/∂ỹ_t"}
-            words = (
-                f"∂L_t/∂ỹ_t, ỹ_t = W_hy h_t + b_y, is ∂L_t/∂y_t · g'(ỹ_t); your numbers are those "
-                f"of {used}"
-            )
-            hint = f"look at ∂L_t/∂ỹ_t again: your numbers are those of {used}"
-            yield Element(Wrong(dL_da_y=values), Found("wrong-partial", where, words, hint), True)
+        a_y = np.asarray(passes.forward.a_y)
+        forms |= {
+            "∂L_t/∂y_t": dL_dy,
+            "∂L_t/∂y_t ∘ g'(ỹ_t)^2": dL_dy * slope**2,
+            "∂L_t/∂y_t ∘ g'(y_t)": dL_dy * output.elementwise.slope(y),
+            "∂L_t/∂y_t ∘ ỹ_t ∘ (1 − ỹ_t)": dL_dy * a_y * (1.0 - a_y),
+            "∂L_t/∂y_t ∘ y_t": dL_dy * y,
+        }
+    elif output.name == "softmax":
+        forms |= {"∂L_t/∂y_t": dL_dy, "(y_t − t_t) ∘ y_t ∘ (1 − y_t)": right * y * (1.0 - y)}
+    return {
+        used: values for used, values in forms.items()
+        if values.shape == right.shape and not np.allclose(values, right, rtol=1e-12, atol=0)
+    }  # fmt: skip

@@ -113,9 +113,14 @@ def _said_steps(case: Case, steps: Sequence[int]) -> str:
     assert case.record.first_step is not None
     last = len(case.right) - 1 + case.record.first_step
     if steps and list(steps) == list(range(steps[0], steps[-1] + 1)) and len(steps) > 1:
-        good = "no step is right" if len(steps) == len(case.right) else (
-            f"steps {steps[-1] + 1} to {last} are right" if steps[-1] < last else
-            f"steps up to {steps[0] - 1} are right"
+        good = (
+            "no step is right"
+            if len(steps) == len(case.right)
+            else (
+                f"steps {steps[-1] + 1} to {last} are right"
+                if steps[-1] < last
+                else f"steps up to {steps[0] - 1} are right"
+            )
         )
         return f"steps {steps[0]} to {steps[-1]} are wrong, {good}"
     shown = ", ".join(map(str, steps[:MOST_NAMES])) + (" …" if len(steps) > MOST_NAMES else "")
@@ -202,9 +207,7 @@ def _is_off(rows: Array, made: Array, cases: Sequence[Case]) -> Any:
     return (np.abs(rows[:-1] - made) > tolerance[:, np.newaxis]).any(axis=-1)
 
 
-def _element_of(
-    rows: Array, steps: Integers, apart: Apart, saying: Saying
-) -> Element | None:
+def _element_of(rows: Array, steps: Integers, apart: Apart, saying: Saying) -> Element | None:
     """The one change of the graph that makes the rows of these steps, where there is just one."""
     every = [one for one in elements(apart, saying) if one.wrong.changes]
     at = steps - 1

@@ -22,6 +22,7 @@ import numpy as np
 
 from rnngrad.algebra.equations import X
 from rnngrad.algebra.expressions import Call, Name, Node, nodes, rebuilt
+from rnngrad.algebra.functions import WRITTEN
 from rnngrad.algebra.steps import NOW, Matrix, before, key_of
 from rnngrad.algebra.tape import tape_of
 from rnngrad.analyses.cell_partials import Graph, Link, Values, graph_of, inside
@@ -29,8 +30,11 @@ from rnngrad.analyses.cell_text import name_of, rebuilt_names
 from rnngrad.analyses.quantities import Passes
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.evaluation import run
+from rnngrad.arithmetic.functions import FUNCTIONS
 from rnngrad.core.cells import READOUT
 from rnngrad.core.problem import Layer
+
+_SIGNS = {WRITTEN.get(name, name): record for name, record in FUNCTIONS.items()}
 
 Edge = tuple[str, int]
 """A target of the graph, and the number of its link."""
@@ -46,8 +50,8 @@ START = "start"
 
 
 class Turned(NamedTuple):
-    """What stands for a matrix: ``kind`` is "0", "−", "T" (transposed), "diag", or "other", the
-    ``parameter``."""
+    """What stands for a matrix: ``kind`` is "0", "−", "T" (transposed), "diag"; or "other", the
+    ``parameter``, and "plus" where that is added."""
 
     kind: str
     parameter: str = ""
@@ -70,19 +74,23 @@ class Change(NamedTuple):
 
 
 class Carry(NamedTuple):
-    """What is done with what comes back from step t + 1: ``kept`` and added up, ``clipped`` entry
-    by entry or by ``norm``, to ``limit``; ``cut``."""
+    """What is done with what comes back from step t + 1, of all parts of the state or of one:
+    ``kept`` and added up, ``clipped`` entry by entry or by ``norm``, to ``limit``; ``cut``."""
 
     kind: str
     limit: float = 0.0
+    part: int | None = None
 
 
 class Wrong(NamedTuple):
-    """A wrong backward pass: changes, a carry, ∂L/∂a_y (T, O) in another form for the way back."""
+    """A wrong backward pass: changes, a carry, ∂L/∂a_y (T, O) in another form (for W_hy and b_y as
+    well, unless ``on_the_way``), ∂L/∂ of a key of the graph clipped to a limit."""
 
     changes: tuple[Change, ...] = ()
     carry: Carry | None = None
     dL_da_y: Array | None = None
+    on_the_way: bool = False
+    clipped: tuple[str, float] | None = None
 
 
 class Made(NamedTuple):
@@ -123,6 +131,9 @@ class Apart:
             [self.dL_da_y if one.dL_da_y is None else one.dL_da_y for one in wrongs], axis=1
         )
         dL_ds = self._back(wrongs, dL_da_y)
+        for k, one in enumerate(wrongs):
+            if one.on_the_way:
+                dL_da_y[:, k] = self.dL_da_y
         return Made(dL_da_y, dL_ds, self.here(dL_ds, wrongs))
 
     def _back(self, wrongs: Sequence[Wrong], dL_da_y: Array) -> Array:
@@ -135,9 +146,19 @@ class Apart:
         for t in range(self.steps, 0, -1):
             carried = self._through(dL_ds[t], t - 1, plans)
             for k, carry in carries:
-                carried[k] = _carried(carry, carried[k], sums, k)
+                columns = self.columns(carry.part)
+                row = _carried(carry, carried[k, columns], sums[k, columns])
+                carried[k, columns] = sums[k, columns] = row
             dL_ds[t - 1] += carried
         return dL_ds
+
+    def columns(self, part: int | None) -> Any:
+        """Where a part of the state of all layers stands in s."""
+        if part is None:
+            return slice(None)
+        return np.concatenate(
+            [np.arange(one.state[part].start, one.state[part].stop) for one in self.problem.layers]
+        )
 
     def _through(self, rows: Array, row: int, plans: Sequence[Plan]) -> Array:
         """Rows (K, S) at s_t -> at s_{t−1}."""
@@ -193,10 +214,7 @@ class Apart:
             return made.at[0][X].swapaxes(0, 1)
         start = of.removesuffix("_0")
         if start in cell.parts:
-            part = cell.parts.index(start)
-            columns = np.concatenate(
-                [np.arange(one.state[part].start, one.state[part].stop) for one in problem.layers]
-            )
+            columns = self.columns(cell.parts.index(start))
             rows = made.dL_ds[0 if start != of else slice(None)]
             return rows[..., columns] if start != of else rows[..., columns].swapaxes(0, 1)
         return None
@@ -212,10 +230,9 @@ class Apart:
         return np.concatenate(blocks, axis=1).reshape(len(blocks[0]), *shape)
 
 
-def _carried(carry: Carry, row: Array, sums: Array, k: int) -> Array:
+def _carried(carry: Carry, row: Array, kept: Array) -> Array:
     if carry.kind == "kept":
-        sums[k] += row
-        return np.asarray(sums[k])
+        return kept + row
     if carry.kind == "cut":
         return np.zeros_like(row)
     if carry.kind == "clipped":
@@ -225,9 +242,10 @@ def _carried(carry: Carry, row: Array, sums: Array, k: int) -> Array:
 
 
 class Plan(NamedTuple):
-    """What is replaced in one half of the passes, link by link."""
+    """What is replaced in one half of the passes, link by link, and what is clipped, by key."""
 
     replaced: Mapping[Edge, list[Replaced]]
+    clipped: Mapping[str, list[tuple[int, float]]]
 
 
 class LayerApart:
@@ -280,7 +298,7 @@ class LayerApart:
             keys = {name for node in nodes for name in _heads(node)}
             tape = tape_of(nodes, keys, {})
             values = run(tape.instructions, lambda key, end=end: self.value(key, end),
-                         self.problem.functions)  # fmt: skip
+                         {**FUNCTIONS, **_SIGNS, **self.problem.functions})  # fmt: skip
             found += [
                 np.broadcast_to(np.asarray(values[place], dtype=np.float64), (self.steps, width))
                 for place in tape.outputs
@@ -317,11 +335,13 @@ class LayerApart:
                     key = f"{change.other.node!r}{change.other.end}"
                     place = wanted.setdefault(change.edge, {})
                     place.setdefault(key, (change.other, []))[1].append(k)
-        return Plan({edge: self._replaced(edge, ways) for edge, ways in wanted.items()})
+        clipped: dict[str, list[tuple[int, float]]] = {}
+        for k, wrong in enumerate(wrongs):
+            if wrong.clipped is not None:
+                clipped.setdefault(wrong.clipped[0], []).append((k, wrong.clipped[1]))
+        return Plan({edge: self._replaced(edge, w) for edge, w in wanted.items()}, clipped)
 
-    def _replaced(
-        self, edge: Edge, ways: Mapping[str, tuple[Other, list[int]]]
-    ) -> list[Replaced]:
+    def _replaced(self, edge: Edge, ways: Mapping[str, tuple[Other, list[int]]]) -> list[Replaced]:
         link = self.graph.links[edge[0]][edge[1]]
         if isinstance(link.factor, Matrix):
             return [
@@ -341,8 +361,9 @@ class LayerApart:
 
     def matrix(self, matrix: Matrix, other: Turned | None = None) -> Array:
         """The matrix of a link, or what stands for it; rows are multiplied by it from the left."""
-        if other is not None and other.kind == "other":
-            return np.asarray(self.layer.own[other.parameter])
+        if other is not None and other.kind in ("other", "plus"):
+            another = np.asarray(self.layer.own[other.parameter])
+            return another if other.kind == "other" else another + self.matrix(matrix)
         W = np.asarray(self.layer.own[matrix.parameter])
         W = W.T if matrix.transposed else W
         W = -W if matrix.sign < 0 else W
@@ -364,6 +385,10 @@ class LayerApart:
             rows = at.get(key)
             if rows is None:
                 continue
+            if key in plan.clipped:
+                rows = at[key] = rows.copy()
+                for k, limit in plan.clipped[key]:
+                    rows[..., k, :] = np.clip(rows[..., k, :], -limit, limit)
             for i, link in enumerate(self.graph.links[key]):
                 if link.source == X and not to_x:
                     continue
@@ -371,9 +396,7 @@ class LayerApart:
                 at[link.source] = at[link.source] + more if link.source in at else more
         return at
 
-    def _along(
-        self, edge: Edge, link: Link, rows: Array, plan: Plan, row: int | None
-    ) -> Array:
+    def _along(self, edge: Edge, link: Link, rows: Array, plan: Plan, row: int | None) -> Array:
         matrix = isinstance(link.factor, Matrix)
         if isinstance(link.factor, Matrix):
             more = rows @ self.matrix(link.factor)

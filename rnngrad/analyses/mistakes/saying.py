@@ -1,6 +1,6 @@
 """A mistake in the words of the cell's own equations.
 
-    ∂c_t/∂i_t is g_t, from c_t = f_t ∘ c_{t−1} + i_t ∘ g_t; your numbers are those of i_t
+∂c_t/∂i_t is g_t, from c_t = f_t ∘ c_{t−1} + i_t ∘ g_t; your numbers are those of i_t
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ PLACES = {BACK: " on the way back to the step before", HERE: " where the paramet
 
 class Found(NamedTuple):
     """A mistake that was found: its id, where it is (contract: ``where``), what is said of it, and
-    what without a formula; the smaller ``rank`` the nearer to a slip."""
+    what without a formula; the smaller ``rank`` the nearer to a slip. ``way``: what is done alike
+    in several blocks of rows."""
 
     bug: str
     where: Mapping[str, Any]
@@ -29,6 +30,7 @@ class Found(NamedTuple):
     hint: str
     rank: int = 0
     limit: float | None = None
+    way: str = ""
 
     @property
     def key(self) -> tuple[str, str, float | None]:
@@ -57,8 +59,13 @@ class Saying:
         known = self.text.where.get(self._sum(name.head))
         return Name(known or "a", name.step or NOW)
 
+    def gate(self, key: str) -> str:
+        """a_t of gate i, or the name."""
+        name = self.name(key)
+        return f"{name} of gate {key.partition('.')[2]}" if name == "a_t" else name
+
     def _sum(self, key: str) -> str:
-        return written_in_cell(self.text._plain(key))
+        return written_in_cell(self.text.plain(key))
 
     def used(self, other: Other, matrix: Matrix | None = None) -> str:
         """What stands in the place of the right one."""
@@ -66,7 +73,7 @@ class Saying:
             return self.written(other.node)
         assert matrix is not None
         W = Name(matrix.parameter, None)
-        if other.node.kind == "other":
+        if other.node.kind in ("other", "plus"):
             return other.node.parameter
         node: Node = {
             "0": Number("0"), "−": Neg(W), "T": Transpose(W), "diag": W

@@ -12,7 +12,7 @@ meet by chance: the digits that agree must outnumber the trials by ``MARGIN``.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from rnngrad.algebra.steps import NOW
 from rnngrad.analyses.checking.comparing import compare, logarithmic, relative_tolerance, scales
 from rnngrad.analyses.checking.fitting import Case
 from rnngrad.analyses.mistakes.alternatives import besides
-from rnngrad.analyses.mistakes.elements import Element, elements, wrapped
+from rnngrad.analyses.mistakes.elements import Element, elements, read_out_forms, wrapped
 from rnngrad.analyses.mistakes.passes import START, Apart, LayerApart, Made, Wrong
 from rnngrad.analyses.mistakes.saying import Found, Saying
 from rnngrad.analyses.mistakes.sums import clipped_on_the_way, fitted, habits, limits
@@ -109,9 +109,11 @@ class Search:
             return {}
         keys = [{one.key for one in found} for found in sums.values()]
         shared = set.intersection(*keys)
-        return {
-            name: best(one for one in found if one.key in shared) for name, found in sums.items()
-        } if shared else {}
+        return (
+            {name: best(one for one in found if one.key in shared) for name, found in sums.items()}
+            if shared
+            else {}
+        )
 
     # ------------------------------------------------------------------ comparing
 
@@ -192,6 +194,10 @@ class Search:
             yield from self._steps(case, rows)
             return
         yield from self._steps(case, np.einsum("to,th->toh", rows, self.apart.h))
+        for used, other in read_out_forms(self.apart).items():
+            where = {"partial": "∂L/∂ỹ_t", "used": used, "right": "∂L_t/∂y_t · ∂y_t/∂ỹ_t"}
+            words = f"∂L/∂W_hy is the sum of ∂L/∂ỹ_t ⊗ h_t; you took {used} for ∂L/∂ỹ_t"
+            yield Found("wrong-partial", where, words, words, 1), other.T @ self.apart.h, 40.0
         layer = self.apart.layers[-1]
         part = self.apart.problem.cell.parts[0]
         for other, rank in besides(layer, Name(part, NOW), self.apart.h.shape[1]):
@@ -224,16 +230,41 @@ class Search:
         ways: dict[str, list[tuple[int, Array, Found]]] = {}
         for i, part in enumerate(parts):
             for found, block in self._other_terms(layer, part, at):
-                ways.setdefault(repr((found.bug, found.where["used"])), []).append(
-                    (i, block, found)
-                )
+                ways.setdefault(found.way, []).append((i, block, found))
+        yield from self._of_other_rows(case, layer, parts, own, at, whole)
         trials = 10.0 + sum(len(one) + 1 for one in ways.values())
         for one in ways.values():
-            if len(one) == len(parts) > 1:
+            if len(one) == len(parts) > 1 and len({i for i, _, _ in one}) == len(parts):
                 together = whole([block for _, block, _ in one])
                 yield self._of_all(one[0][2], name), together, trials
             for i, block, found in one:
                 yield found, whole([*own[:i], block, *own[i + 1 :]]), trials
+
+    def _of_other_rows(
+        self, case: Case, layer: LayerApart, parts: Sequence[str], own: Sequence[Array],
+        at: Mapping[str, Array], whole: Callable[[Sequence[Array]], Array],
+    ) -> Iterator[tuple[Found, Array, float]]:  # fmt: skip
+        """Blocks of rows that are made of ∂L/∂a of other gates, each of whichever fits it."""
+        others = self._rows_of_others(layer, parts, at)
+        got = np.split(case.got.values, len(parts)) if len(parts) > 1 else [case.got.values]
+        chosen, used = list(own), [layer.terms[part][0].target for part in parts]
+        right = list(used)
+        for i, (ways, block) in enumerate(zip(others, got, strict=True)):
+            gaps = {key: float(np.abs(one.reshape(block.shape) - block).max())
+                    for key, one in {right[i]: own[i], **ways}.items()}  # fmt: skip
+            used[i] = min(gaps, key=lambda key: gaps[key])
+            chosen[i] = own[i] if used[i] == right[i] else ways[used[i]]
+        if used == right or (
+            len(set(used)) == len(used) and len(used) > 1 and sorted(used) == sorted(right)
+        ):
+            return
+        wrong = [i for i in range(len(parts)) if used[i] != right[i]]
+        gates = " and ".join(self.saying.gate(right[i]) for i in wrong)
+        meant = " and ".join(dict.fromkeys(self.saying.gate(used[i]) for i in wrong))
+        where = {"partial": f"∂L/∂{case.name.removeprefix('dL_d')}", "used": f"∂L/∂{meant}",
+                 "right": f"∂L/∂{gates}"}  # fmt: skip
+        words = f"its rows of {gates} are made of ∂L/∂{meant}"
+        yield Found("wrong-partial", where, words, words, 1), whole(chosen), 8.0 ** len(parts)
 
     def _of_all(self, found: Found, name: str) -> Found:
         """Said of a parameter as files have it."""
@@ -263,24 +294,33 @@ class Search:
                     continue
                 used = self.saying.used(other)
                 found = self.saying.of(name, right, used, term.target, rank=rank)
+                found = found._replace(way=f"{used} {other.end}")
+                if used == right.replace("−1", "") and part in self.apart.problem.cell.recurrent:
+                    found = found._replace(bug="h_t-for-h_prev", rank=0)
                 if other.end == START:
                     found = wrapped(found, self.saying)
                 summed = term.summed(at[term.target], ndim, v)
                 yield found, np.atleast_1d((summed + base)[0])
-            for key, rows in at.items():
-                if key != term.target and key in layer.graph.links and (
-                    rows.shape == at[term.target].shape
-                ):
-                    of = self.saying.of(
-                        f"∂L/∂{part}", f"∂L/∂{self._sum_of(term.target)} ⊗ {right}",
-                        f"∂L/∂{self._sum_of(key)} ⊗ {right}", term.target, rank=1,
-                    )  # fmt: skip
-                    yield of, np.atleast_1d((term.summed(rows, ndim) + base)[0])
 
-    def _sum_of(self, key: str) -> str:
-        """a_t of gate i, or c_t."""
-        name = self.saying.name(key)
-        return f"{name} of {key.partition('.')[2]}" if "." in key and name == "a_t" else name
+    def _rows_of_others(
+        self, layer: LayerApart, parts: Sequence[str], at: Mapping[str, Array]
+    ) -> list[dict[str, Array]]:
+        """For each block of rows: what it would be with ∂L/∂a of another gate, by that one's key."""
+        found = []
+        for part in parts:
+            ndim, terms = np.ndim(layer.layer.own[part]), layer.terms[part]
+            ways: dict[str, Array] = {}
+            if len(terms) == 1:
+                own = at[terms[0].target]
+                for key, rows in at.items():
+                    if (
+                        key != terms[0].target
+                        and key in layer.graph.links
+                        and (rows.shape == own.shape)
+                    ):
+                        ways[key] = np.atleast_1d(terms[0].summed(rows, ndim)[0])
+            found.append(ways)
+        return found
 
     # ------------------------------------------------------------------ factors of terms
 
@@ -323,11 +363,12 @@ class Search:
                 "and none takes the place of the one before"
             )
             return Found("overwritten", {"steps": other}, words, words)
-        words = f"the terms of {what} {_listed(other)}: each counts once"
+        words = f"among the paths from a loss to a step {_listed(other)}: each counts once"
         if what == "steps":
             words = f"in the sum over the steps {_listed(other)}: each counts once"
         if what == "losses":
-            words = f"among the losses {_listed(other)}: each counts once"
+            words = f"among the losses of the steps {_listed(other)}: each counts once"
+            return Found("wrong-steps", {"steps": other, "terms": "L_t"}, words, words)
         return Found("wrong-steps", {what: other}, words, words)
 
     # ------------------------------------------------------------------ passes
@@ -371,13 +412,17 @@ class Search:
         ways: list[tuple[tuple[Found, ...], dict[str, tuple[float, float]], float]] = []
         for ones, fits in found:
             ways.append((ones, fits, sum(fits[case.name][1] for case in self.wrong)))
-        return {
-            case.name: best(
-                Explained(ones, fits[case.name][0], digits, self.trials)
-                for ones, fits, digits in ways
-            )
-            for case in self.wrong
-        } if ways else {}
+        return (
+            {
+                case.name: best(
+                    Explained(ones, fits[case.name][0], digits, self.trials)
+                    for ones, fits, digits in ways
+                )
+                for case in self.wrong
+            }
+            if ways
+            else {}
+        )
 
     def _read(self, case: Case, made: Made) -> Array:
         found = self.apart.read(case.name, made)
@@ -431,11 +476,15 @@ class Search:
         for factors in habits(steps):
             tried.setdefault(tuple(factors.tolist()), factors)
         for key, factors in tried.items():
-            if len(set(key)) > 1:
-                yield factors, "losses", {
-                    name: np.tensordot(factors.astype(np.float64), one, axes=1)
-                    for name, one in terms.items()
-                }
+            if len(set(key)) > 1 and not (factors[-1] == 1 and not factors[:-1].any()):
+                yield (
+                    factors,
+                    "losses",
+                    {
+                        name: np.tensordot(factors.astype(np.float64), one, axes=1)
+                        for name, one in terms.items()
+                    },
+                )
         yield from self._paths(pieces)
 
     def _paths(self, pieces: Sequence[Made]) -> Iterator[tuple[Integers, str, dict[str, Array]]]:
@@ -464,10 +513,14 @@ class Search:
         largest = max(self.wrong, key=lambda case: case.right.size)
         factors = fitted(terms[largest.name], largest.got.values, largest.tolerance)
         if factors is not None and len(set(factors.tolist())) > 1:
-            yield factors, "paths", {
-                name: np.tensordot(factors.astype(np.float64), one, axes=1)
-                for name, one in terms.items()
-            }
+            yield (
+                factors,
+                "paths",
+                {
+                    name: np.tensordot(factors.astype(np.float64), one, axes=1)
+                    for name, one in terms.items()
+                },
+            )
 
     def _is_parameter(self, case: Case) -> bool:
         name = case.name.partition(".")[0].removeprefix("dL_d")
@@ -476,7 +529,7 @@ class Search:
     def _labels(self, what: str) -> list[str]:
         steps = self.apart.steps
         if what == "losses":
-            return [f"L_{t}" for t in range(1, steps + 1)]
+            return [str(t) for t in range(1, steps + 1)]
         return [f"L_{t + 1} by step {k + 1}" for t in range(steps) for k in range(t + 1)]
 
     # ------------------------------------------------------------------ two at once
@@ -489,6 +542,7 @@ class Search:
             ways += self._with_sums(self.elements[k].found, made, off)
         for k, factor in self.scaled:
             ways += self._with_factor(self.elements[k], factor)
+        ways += self._with_steps()
         found = self._explained(ways)
         if found:
             return found
@@ -515,6 +569,38 @@ class Search:
         for other in (shared or {}).values():
             both = (one,) if other.bug == one.bug == "wrapped-index" else (one, other)
             yield both, fits
+
+    def _with_steps(
+        self,
+    ) -> Iterator[tuple[tuple[Found, ...], dict[str, tuple[float, float]]]]:
+        """A usual wrong pass, and in every sum the same steps missing or twice."""
+        if not all(self._is_a_sum(case) for case in self.wrong):
+            return
+        usual = [one for one in self.elements if one.usual]
+        for start, made in self.chunks([one.wrong for one in usual]):
+            for factors in habits(self.apart.steps):
+                weights = factors[:, np.newaxis, np.newaxis].astype(np.float64)
+                less = Made(
+                    made.dL_da_y,
+                    made.dL_ds,
+                    tuple({k: v * weights for k, v in at.items()} for at in made.at),
+                )
+                way_out = [case for case in self.wrong if case.name in ("dL_dW_hy", "dL_db_y")]
+                if way_out:
+                    less = less._replace(dL_da_y=made.dL_da_y * weights)
+                good = np.ones(made.dL_ds.shape[1], dtype=bool)
+                for case in self.cases:
+                    if good.any():
+                        good &= self.near(case, self._read(case, less))
+                for k in np.flatnonzero(good):
+                    fits = self._all_fit(
+                        {case.name: self._read(case, less.one(int(k))) for case in self.cases}, 0
+                    )
+                    if fits is not None:
+                        yield (usual[start + int(k)].found, self._of_steps(factors, "steps")), fits
+
+    def _is_a_sum(self, case: Case) -> bool:
+        return self._is_parameter(case) or case.name in ("dL_dW_hy", "dL_db_y")
 
     def _with_factor(
         self, one: Element, factor: float
