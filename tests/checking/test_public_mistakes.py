@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,6 +74,41 @@ def test_sixty_are_collected_and_each_has_its_source() -> None:
     cells = Counter(mistake.net for mistake in public.COLLECTED)
     assert min(cells["rnn"] + cells["sheet"], cells["lstm"], cells["gru"]) >= 20
     assert sum(mistake.pair for mistake in public.MISTAKES) >= 5
+
+
+I_FOR_G = {"partial": "∂c_t/∂i_t", "used": "i_t", "right": "g_t"}
+SCORED = (
+    ("lstm-i-for-g", [{"bug": "wrong-partial", "where": I_FOR_G}], "named"),
+    ("lstm-i-for-g", [{"bug": "wrong-partial", "where": I_FOR_G | {"used": "f_t"}}], "wrong"),
+    ("lstm-i-for-g", [{"bug": "wrong-partial"}], "wrong"),
+    ("lstm-i-for-g", [{"bug": "scaled"}, {"bug": None}], "wrong"),
+    ("lstm-i-for-g", [{"bug": "wrong-partial", "where": I_FOR_G}, {"bug": None}], "localised"),
+    (
+        "lstm-i-for-g",
+        [{"bug": "wrong-partial", "where": I_FOR_G, "with": {"bug": "overwritten"}}],
+        "wrong",
+    ),
+    ("lstm-i-for-g", [{"bug": None, "candidates": ["wrong-partial", "scaled"]}], "candidate"),
+    ("lstm-i-for-g", [{"bug": None, "where": {"wrong_rows": ["i"]}}], "localised"),
+    ("lstm-i-for-g", [{"bug": None, "candidates": []}], "silent"),
+    ("lstm-loop-forward", [{"bug": "wrong-partial", "where": I_FOR_G}], "wrong"),
+    ("rnn-last-step", [{"bug": "wrong-steps", "where": {"steps": {"6": 0}}}], "named"),
+    ("rnn-last-step", [{"bug": "wrong-steps", "where": {"steps": {"5": 0}}}], "wrong"),
+    ("rnn-clip", [{"bug": "clipped-on-the-way", "limit": 0.05 + 1e-9}], "named"),
+    ("rnn-clip", [{"bug": "clipped-on-the-way", "limit": 0.5}], "wrong"),
+    (
+        "rnn-equals-not-transposed",
+        [{"bug": "overwritten", "with": {"bug": "transposed-W_hh"}}],
+        "named",
+    ),
+    ("rnn-equals-not-transposed", [{"bug": "overwritten"}], "localised"),
+)
+
+
+@pytest.mark.parametrize(("name", "diagnoses", "verdict"), SCORED)
+def test_the_yardstick(name: str, diagnoses: list[dict[str, Any]], verdict: str) -> None:
+    (mistake,) = (each for each in public.MISTAKES if each.id == name)
+    assert public.judged(mistake, public.SMALL, diagnoses) == verdict
 
 
 def test_a_mistake_is_seen_by_check() -> None:
