@@ -18,7 +18,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-RNN = '''\
+import rnngrad
+
+RNN = """\
 import numpy as np
 
 
@@ -65,7 +67,7 @@ def backward(weights, inputs, targets, h_0):
         "dL_dW_xh": dW_xh, "dL_dW_hh": dW_hh, "dL_db_h": db_h,
         "dL_dW_hy": dW_hy, "dL_db_y": db_y, "dL_dh": dL_dh,
     }
-'''
+"""
 
 SHEET = (  # sigmoid everywhere and the squared error, as on the exercise sheet
     RNN.replace("np.tanh(a[t])", "sigmoid(a[t])")
@@ -74,7 +76,7 @@ SHEET = (  # sigmoid everywhere and the squared error, as on the exercise sheet
     .replace("dy = y[t] - targets[t]", "dy = 2 * (y[t] - targets[t]) * y[t] * (1 - y[t])")
 )
 
-LSTM = '''\
+LSTM = """\
 import numpy as np
 
 
@@ -140,9 +142,9 @@ def backward(weights, inputs, targets, h_0, *, c_0):
         "dL_dW_xh": dW_xh, "dL_dW_hh": dW_hh, "dL_db_h": db_h,
         "dL_dW_hy": dW_hy, "dL_db_y": db_y, "dL_dh": dL_dh, "dL_dc": dL_dc,
     }
-'''
+"""
 
-GRU = '''\
+GRU = """\
 import numpy as np
 
 
@@ -206,7 +208,7 @@ def backward(weights, inputs, targets, h_0):
         "dL_dW_xh": dW_xh, "dL_dW_hh": dW_hh, "dL_db_xh": db_xh, "dL_db_hh": db_hh,
         "dL_dW_hy": dW_hy, "dL_db_y": db_y, "dL_dh": dL_dh,
     }
-'''
+"""
 
 REFERENCES = {"rnn": RNN, "sheet": SHEET, "lstm": LSTM, "gru": GRU}
 
@@ -286,6 +288,19 @@ SOURCES = {
     "DIDL 88": GH + "ShusenTang/Dive-into-DL-PyTorch/issues/88, R * (H W) or (R * H) W?",
     "Arraymancer": GH + "mratsim/Arraymancer/pull/237, '+= instead of replacing'",
     "gru clip": "a public GRU in NumPy: the gates' gradients clipped in every step",
+    "dlbook": "the review list of a public book on deep learning: 'P0-24 LSTM backward takes the "
+    "start for zero at t = 0'",
+    "bugs note": "a public note, 'LSTM Implementation Bugs and Fixes' (2025-09-06), point 1",
+    "d_concat": "a public LSTM in NumPy: d_c = o * d_y + d_c_next, d_f = d_c * c_prev, no slopes",
+    "power": "a public char-LSTM: dc = ot * da * (1 - np.power(c, 2))",
+    "dc_bar": "a public LSTM of several layers: dc_bar = dh * i, di = dh * c_bar, df = dh * c_prev",
+    "dC C_t": "a public LSTM in NumPy: df = dC * C_t",
+    "h_prev slope": "a public RNN layer in NumPy: dtanh = dh_next * (1 - h_prev ** 2)",
+    "h_prev dh": "a public encoder and decoder: dt = dh_next * (1 - h_prev ** 2), dh += dh_prev",
+    "DWhh": "a public char-RNN: DWhh += hs[t-1].T @ dh_rec",
+    "min-char-rnn": "https://gist.github.com/karpathy/d4dee566867f8291f086, the end of lossFun",
+    "drh": "a public GRU in NumPy: dh_prev = dh * (1 - z) + drh * r",
+    "h_tilde": "a public GRU in NumPy: dh_tilde = dh (1 - z) beside dz = dh (h_tilde - h_prev)",
     "darknet": GH + "pjreddie/darknet/issues/636, backward_gru_layer is empty",
 }
 
@@ -355,9 +370,9 @@ OF_RNN = of(
     ("state-for-slope", "learn_dl 29", "h_t itself where its slope belongs",
      [("(1 - h[t] ** 2)", "h[t]")], WRONG, {"used": "h_t"}),
     ("state-next-step", "learn_dl 29", "h_{t+1} where the slope at t belongs",
-     [("(1 - h[t] ** 2)", "h[min(t + 1, T - 1)]")], (), "pair"),
+     [("(1 - h[t] ** 2)", "h[min(t + 1, T - 1)]")], WRONG),
     ("slope-inverted", "oreilly 26", "1 / (1 - h²) for 1 - h²",
-     [("* (1 - h[t] ** 2)", "/ (1 - h[t] ** 2)")], ()),
+     [("* (1 - h[t] ** 2)", "/ (1 - h[t] ** 2)")], WRONG, {"partial": "∂h_t"}),
     ("weights-without-slope", "d2l 2616", "∂h_t/∂W_hh taken as h_{t-1}: no σ' at the weights",
      [("np.outer(da, inputs[t])", "np.outer(dh, inputs[t])"),
       ("np.outer(da, h_prev)", "np.outer(dh, h_prev)"), ("db_h += da", "db_h += dh")],
@@ -370,7 +385,7 @@ OF_RNN = of(
      [("W_hh.T @ da", "W_hh.T @ ((W_hy.T @ dy) * (1 - h[t] ** 2))")],
      ("truncated",), {"steps": 2}),
     ("losses-again", "gy910210", "L_1 … L_t go back once more at every t",
-     [("dh = W_hy.T @ dy", "dh = (T - t) * (W_hy.T @ dy)")], ()),
+     [("dh = W_hy.T @ dy", "dh = (T - t) * (W_hy.T @ dy)")], (*STEPS, "carry-not-reset")),
     ("late-loss", "MarkusHohle", "∂L_{t+1}/∂h enters at h_t: L_T twice, L_1 never",
      [("dh = W_hy.T @ dy", "dh = W_hy.T @ (y[min(t + 1, T - 1)] - targets[min(t + 1, T - 1)])")],
      WRONG),
@@ -378,7 +393,7 @@ OF_RNN = of(
      [("W_hh.T @ da", "W_hh @ da"), ("np.outer(da, h_prev)", "np.outer(h_prev, da)")],
      ("transposed-W_hh", "transposed"), "pair"),
     ("output-for-error", "FonzieTree", "y_t for the error y_t - target_t at W_hy",
-     [("np.outer(dy, h[t])", "np.outer(y[t], h[t])")], ()),
+     [("np.outer(dy, h[t])", "np.outer(y[t], h[t])")], WRONG),
     ("slope-of-delta", "FonzieTree", "x (1 - x) of the error itself",
      [("dh * (1 - h[t] ** 2)", "dh * (1 - dh)")], ()),
     ("weights-moved", "cpuheater", "W_hh is updated before the step before is reached",
@@ -394,9 +409,20 @@ OF_RNN = of(
     ("h-t", "korean", "h_t for h_{t-1} at W_hh",
      [("np.outer(da, h_prev)", "np.outer(da, h[t])")], ("h_t-for-h_prev",)),
     ("slope-of-input", "horn", "1 - a² for 1 - tanh(a)²",
-     [("(1 - h[t] ** 2)", "(1 - a[t] ** 2)")], ()),
+     [("(1 - h[t] ** 2)", "(1 - a[t] ** 2)")], WRONG, {"partial": "∂h_t"}),
     ("readout-equals", "AI_EC", "d_Why = and d_by = of one step alone",
      [("dW_hy += ", "dW_hy = "), ("db_y += ", "db_y = ")], OVER),
+    ("slope-before", "h_prev slope", "σ' at h_{t-1}: 1 - h_prev²",
+     [("(1 - h[t] ** 2)", "(1 - h_prev**2)")], (*WRONG, "activation-derivative-wrong-step")),
+    ("slope-before-carry-kept", "h_prev dh", "1 - h_prev², and dh += dh_prev",
+     [("(1 - h[t] ** 2)", "(1 - h_prev**2)"), ("dh_next = W_hh.T", "dh_next += W_hh.T")],
+     (*WRONG, "activation-derivative-wrong-step", "carry-not-reset"), "pair"),
+    ("inner-product", "DWhh", "a number, the inner product of h_{t-1} and the error, at W_hh",
+     [("np.outer(da, h_prev)", "h_prev @ da")], ()),
+    ("clip-at-end", "min-char-rnn", "np.clip(dparam, -5, 5) before the comparison",
+     [("    return {\n", "    for each in (dW_xh, dW_hh, dW_hy, db_h, db_y):\n"
+       "        np.clip(each, -0.05, 0.05, out=each)\n    return {\n")],
+     ("clipped",), {"limit": 0.05}),
 )  # fmt: skip
 
 OF_SHEET = of(
@@ -409,13 +435,15 @@ OF_SHEET = of(
     ("sign", "trask sign", "target - y, as for an update that is added",
      [("2 * (y[t] - targets[t])", "2 * (targets[t] - y[t])")], ("sign-flipped",)),
     ("output-slope-of-input", "demo 2", "x (1 - x) of the read-out's pre-activation",
-     [("* y[t] * (1 - y[t])", "* (W_hy @ h[t] + b_y) * (1 - (W_hy @ h[t] + b_y))")], ()),
+     [("* y[t] * (1 - y[t])", "* (W_hy @ h[t] + b_y) * (1 - (W_hy @ h[t] + b_y))")],
+     WRONG, {"partial": "∂y_t"}),
     ("output-slope-twice", "Demo", "dsigmoid of y_t, which has been through sigmoid",
      [("* y[t] * (1 - y[t])", "* sigmoid(y[t]) * (1 - sigmoid(y[t]))")], WRONG),
     ("slope-of-input", "interviews", "x (1 - x) for y (1 - y)",
-     [("dh * h[t] * (1 - h[t])", "dh * a[t] * (1 - a[t])")], ()),
+     [("dh * h[t] * (1 - h[t])", "dh * a[t] * (1 - a[t])")], WRONG, {"partial": "∂h_t"}),
     ("slope-of-tanh", "Demo", "tanh' where the unit is a sigmoid",
-     [("dh * h[t] * (1 - h[t])", "dh * (1 - np.tanh(a[t]) ** 2)")], ()),
+     [("dh * h[t] * (1 - h[t])", "dh * (1 - np.tanh(a[t]) ** 2)")],
+     WRONG, {"partial": "∂h_t"}),
 )  # fmt: skip
 
 OF_LSTM = of(
@@ -481,14 +509,14 @@ OF_LSTM = of(
      [("db_h += da", "db_h += np.concatenate([da_f, da_f, da_g, da_f])"),
       ("** 2) + dc_next", "** 2)")], WRONG, "pair"),
     ("o-tanh-slope", "Demo", "dtangent(o): tanh' for σ' at gate o",
-     [("do * o * (1 - o)", "do * (1 - np.tanh(o) ** 2)")], ()),
+     [("do * o * (1 - o)", "do * (1 - np.tanh(o) ** 2)")], WRONG, {"partial": "∂o_t"}),
     ("g-at-output", "Demo", "dtangent(c): tanh' of g_t, which has been through tanh",
      [("(1 - g**2)", "(1 - np.tanh(g) ** 2)")], WRONG, {"partial": "∂g_t"}),
     ("i-at-output", "Demo", "dsigmoid(i): σ' of i_t, which has been through σ",
      [("di * i * (1 - i)", "di * sigmoid(i) * (1 - sigmoid(i))")], WRONG, {"partial": "∂i_t"}),
     ("back-without-slopes", "Demo 4", "no gate's slope on the way back to h_{t-1}",
      [("W_hh.T @ da", "W_hh.T @ np.concatenate([di, df, dg, do])")],
-     ("missing-activation-derivative",)),
+     (*WRONG, "missing-activation-derivative")),
     ("average", "blame float", "averaged over the steps",
      [("    return {\n", "    dW_xh, dW_hh, db_h, dW_hy, db_y = [\n"
        "        each / T for each in (dW_xh, dW_hh, db_h, dW_hy, db_y)\n    ]\n"
@@ -506,8 +534,10 @@ OF_LSTM = of(
      [("dc_next = dc * f", "dc_next = (dc_next + da_o * (1 - np.tanh(c) ** 2) * dh) * f")], ()),
     ("c-for-tanh-c", "nico 30", "∂h_t/∂o_t taken as c_t",
      [("do = dh * np.tanh(c)", "do = dh * c")], WRONG, {"partial": "∂h_t/∂o_t", "used": "c_t"}),
-    ("one-plus-square", "nico 41", "tanh' as 1 + tanh²", [("(1 - g**2)", "(1 + g**2)")], ()),
-    ("half", "nico 33", "half of ∂L/∂s_t", [("dc = dh *", "dc = 0.5 * dh *")], ()),
+    ("one-plus-square", "nico 41", "tanh' as 1 + tanh²", [("(1 - g**2)", "(1 + g**2)")],
+     WRONG, {"partial": "∂g_t"}),
+    ("half", "nico 33", "half of ∂L/∂s_t", [("dc = dh *", "dc = 0.5 * dh *")],
+     WRONG, {"partial": "∂h_t"}),
     ("product-for-sum", "lstm vignette", "δ8 = δ7 · δ4: the two ways into c_t multiplied",
      [("** 2) + dc_next", "** 2) * dc_next")], ()),
     ("f-for-i-back", "lstm vignette", "δ22 = δ16 W_i: gate f's error goes back through W_hi",
@@ -519,9 +549,9 @@ OF_LSTM = of(
     ("bracket-f", "course 8-10", "gate f's slope multiplies one of two terms",
      [("df * f * (1 - f)", "dc_next * c_prev + (dc - dc_next) * c_prev * f * (1 - f)")], ()),
     ("equation-8", "course 8", "c̃ (1 - tanh(c̃)²) for 1 - c̃²",
-     [("dg * (1 - g**2)", "dg * g * (1 - np.tanh(g) ** 2)")], ()),
+     [("dg * (1 - g**2)", "dg * g * (1 - np.tanh(g) ** 2)")], WRONG, {"partial": "∂g_t"}),
     ("softmax-slope", "dansoutner", "p (1 - p) besides p - target",
-     [("dy = ys[t] - targets[t]", "dy = (ys[t] - targets[t]) * ys[t] * (1 - ys[t])")], ()),
+     [("dy = ys[t] - targets[t]", "dy = (ys[t] - targets[t]) * ys[t] * (1 - ys[t])")], WRONG),
     ("start-moved", "overwrote h", "the state of an earlier run for h_0 and c_0",
      [("    h, c = h_0, c_0\n", "    h_0, c_0 = 0.5 * h_0, 0.5 * c_0\n    h, c = h_0, c_0\n")], ()),
     ("loop-forward", "8804who", "the loop back runs forward, the carry with it",
@@ -536,10 +566,32 @@ OF_LSTM = of(
      [("np.outer(da, inputs[t])", "np.outer(np.concatenate([da_i, da_f, da_o, da_g]), inputs[t])"),
       ("np.outer(da, h_prev)", "np.outer(np.concatenate([da_i, da_f, da_o, da_g]), h_prev)"),
       ("db_h += da", "db_h += np.concatenate([da_i, da_f, da_o, da_g])")], ("gate-order",)),
-    ("c-for-c-prev", "issue", "c_t for c_{t-1} at gate f", [("df = dc * c_prev", "df = dc * c")],
+    ("c-for-c-prev", "dC C_t", "c_t for c_{t-1} at gate f", [("df = dc * c_prev", "df = dc * c")],
      WRONG, {"partial": "∂c_t/∂f_t", "used": "c_t"}),
     ("error-for-output", "8804who", "the output itself for its error at W_hy",
-     [("np.outer(dy, h)", "np.outer(ys[t], h)")], ()),
+     [("np.outer(dy, h)", "np.outer(ys[t], h)")], WRONG),
+    ("start-as-zero", "dlbook", "h_0 and c_0 are taken as zero on the way back",
+     [(PREVS, "hs[t - 1] if t > 0 else 0 * h_0"),
+      ("cs[t - 1] if t > 0 else c_0", "cs[t - 1] if t > 0 else 0 * c_0")],
+     ("dropped-h_0", *WRONG, *STEPS), "pair"),
+    ("no-tanh-slope", "d_concat", "∂h_t/∂c_t is o_t alone, without tanh'",
+     [(" * (1 - np.tanh(c) ** 2)", "")], WRONG, {"partial": "∂h_t"}),
+    ("no-slopes", "d_concat", "no slope anywhere: d_f = d_c * c_prev goes on as it is",
+     [(" * (1 - np.tanh(c) ** 2)", ""), ("di * i * (1 - i)", "di"), ("df * f * (1 - f)", "df"),
+      ("dg * (1 - g**2)", "dg"), ("do * o * (1 - o)", "do")], ("missing-activation-derivative",)),
+    ("lists-shifted", "bugs note", "lists that begin with the start: h_{t-1}, c_{t-1}, c_{t-2}",
+     [("np.outer(dy, h)", "np.outer(dy, h_prev)"),
+      ("do = dh * np.tanh(c)", "do = dh * np.tanh(c_prev)"),
+      ("(1 - np.tanh(c) ** 2)", "(1 - np.tanh(c_prev) ** 2)"),
+      ("df = dc * c_prev", "df = dc * [c_0, *cs][t - 1]")], ()),
+    ("readout-before", "bugs note", "h[t] of a list that begins with h_0: h_{t-1} at W_hy",
+     [("np.outer(dy, h)", "np.outer(dy, h_prev)")], WRONG, {"used": "h_{t-1}"}),
+    ("c-square", "power", "1 - c² for 1 - tanh(c)²", [("(1 - np.tanh(c) ** 2)", "(1 - c**2)")],
+     WRONG, {"partial": "∂h_t"}),
+    ("dh-for-dc", "dc_bar", "the error of h_t where that of c_t belongs, at i, f and g",
+     [("di = dc", "di = dh"), ("df = dc", "df = dh"), ("dg = dc", "dg = dh")], ()),
+    ("last-loss", "learn_dl lstm", "the last loss alone goes back",
+     [("dh = W_hy.T @ dy", "dh = (t == T - 1) * (W_hy.T @ dy)")], ("last-loss-only",)),
 )  # fmt: skip
 
 OF_GRU = of(
@@ -626,6 +678,14 @@ OF_GRU = of(
      [("W_hh.T @ da_h", "W_hr @ da_r + W_hz @ da_z + W_hn @ dm")], ("transposed-W_hh",)),
     ("h-t", "korean", "h_t for h_{t-1} at W_hh",
      [("np.outer(da_h, h_prev)", "np.outer(da_h, h)")], ("h_t-for-h_prev",)),
+    ("no-gate-paths", "drh", "no way back through the gates r and z",
+     [("W_hh.T @ da_h", "W_hn.T @ dm")], WRONG, {"used": "0"}),
+    ("z-sign", "h_tilde", "∂h_t/∂z_t with the wrong sign",
+     [("dh * (h_prev - n)", "dh * (n - h_prev)")], WRONG, {"partial": "∂h_t/∂z_t"}),
+    ("equals-no-candidate", "GRUCell", "= for += in every sum, and no way through n",
+     [("dW_xh += ", "dW_xh = "), ("dW_hh += ", "dW_hh = "), ("db_xh += ", "db_xh = "),
+      ("db_hh += ", "db_hh = "), ("W_hh.T @ da_h", "W_hh[: 2 * H].T @ da_h[: 2 * H]")],
+     (*OVER, *WRONG), "pair"),
 )  # fmt: skip
 
 MISTAKES = (*OF_RNN, *OF_SHEET, *OF_LSTM, *OF_GRU)
@@ -662,9 +722,13 @@ class Net(NamedTuple):
 
 SMALL = Net(6, 5)
 NETS = (
-    Net(3, 3, 2, 2), SMALL, Net(8, 4, scale=0.3), Net(10, 6, scale=2.0), Net(20, 8, 4, 3, scale=0.3),
+    Net(3, 3, 2, 2),
+    SMALL,
+    Net(8, 4, scale=0.3),
+    Net(10, 6, scale=2.0),
+    Net(20, 8, 4, 3, scale=0.3),
     Net(30, 16, 4, 3, scale=2.0),
-)  # fmt: skip
+)
 ROWS = {"rnn": 1, "sheet": 1, "lstm": 4, "gru": 3}
 
 
@@ -697,10 +761,11 @@ def spec(kind: str, net: Net) -> dict[str, Any]:
 
 def answer(source: str, kind: str, net: Net, per_step: bool = False) -> dict[str, np.ndarray]:
     """What the function of that text returns for that net; ``dL_dh``, ``dL_dc`` if asked for."""
-    of = spec(kind, net)
-    start = {"c_0": of["c_0"]} if kind == "lstm" else {}
+    made = spec(kind, net)
+    given = [made[name] for name in ("weights", "inputs", "targets", "h_0")]
+    start = {"c_0": made["c_0"]} if kind == "lstm" else {}
     with np.errstate(all="ignore"):
-        got = function(source)(of["weights"], of["inputs"], of["targets"], of["h_0"], **start)
+        got = function(source)(*given, **start)
     return {
         name: array for name, array in got.items() if per_step or name not in ("dL_dh", "dL_dc")
     }
@@ -721,12 +786,10 @@ VERDICTS = ("named", "candidate", "localised", "silent", "wrong", "unseen")
 
 def finding(mistake: Mistake, net: Net, per_step: bool = False) -> Finding:
     """Run check on that mistake in that net."""
-    import rnngrad
-
     problem = rnngrad.load(spec(mistake.net, net))
     given = answer(text(mistake), mistake.net, net, per_step)
     began = time.perf_counter()
-    report = rnngrad.check(problem, against=given)
+    report: dict[str, Any] = rnngrad.check(problem, against=given)
     seconds = time.perf_counter() - began
     failed = [row for row in report["quantities"] if row["verdict"] == "fail"]
     diagnoses = [row["diagnosis"] or {} for row in failed]
@@ -754,17 +817,22 @@ def judged(mistake: Mistake, net: Net, diagnoses: Sequence[dict[str, Any]]) -> s
 def fits(mistake: Mistake, net: Net, diagnosis: dict[str, Any]) -> bool:
     """One of the bugs and, unless there are two at once, the part of ``where`` that is certain."""
     other = _other(diagnosis)
-    if diagnosis["bug"] not in mistake.bugs or other.get("bug", diagnosis["bug"]) not in mistake.bugs:
-        return False
-    if other and not mistake.pair:
+    named = {diagnosis["bug"], other.get("bug", diagnosis["bug"])}
+    if not named <= set(mistake.bugs) or (other and not mistake.pair):
         return False
     said = {**diagnosis, **(diagnosis.get("where") or {})}
-    return all(
-        str(said.get(key, "")).startswith(value)
-        if key == "partial"
-        else said.get(key) == _at(value, net)
-        for key, value in mistake.where.items()
-    )
+    return all(_agrees(key, said.get(key), value, net) for key, value in mistake.where.items())
+
+
+def _agrees(key: str, said: Any, value: Any, net: Net) -> bool:
+    """A partial begins as it must, a number is near, all else is equal; T is filled in."""
+    if key == "partial":
+        return str(said).startswith(value)
+    if isinstance(value, dict):
+        value = {str(net.steps) if step == "T" else step: each for step, each in value.items()}
+    if isinstance(value, (int, float)):
+        return said is not None and bool(np.isclose(said, value, rtol=1e-6))
+    return bool(said == value)
 
 
 def _other(diagnosis: dict[str, Any]) -> dict[str, Any]:
@@ -775,13 +843,6 @@ def _two_of_one(diagnoses: Sequence[dict[str, Any]]) -> bool:
     """Two mistakes of one kind: named together, or at two places."""
     places = {str(each.get("where")) for each in diagnoses}
     return any(_other(each) for each in diagnoses) or len(places) > 1
-
-
-def _at(value: Any, net: Net) -> Any:
-    """``{"T": 0}`` with T filled in."""
-    if isinstance(value, dict):
-        return {str(net.steps) if step == "T" else step: factor for step, factor in value.items()}
-    return value
 
 
 def in_short(diagnosis: dict[str, Any]) -> str:
@@ -825,12 +886,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"{each.mistake.id:38} {each.net.steps:3} {each.net.hidden:3} {each.net.scale:4}"
             f" {each.verdict:9} {each.seconds:6.2f}  {bugs} -> {each.said}"
         )
-    parts = {"all": found}
-    parts |= {f"W_hh {k}": [f for f in found if f.net.scale == k] for k in (0.3, 1.0, 2.0)}
-    parts |= {kind: [f for f in found if f.mistake.net == kind] for kind in REFERENCES}
+    parts: dict[str, list[Finding]] = {"all": found}
+    for scale in (0.3, 1.0, 2.0):
+        parts[f"W_hh {scale}"] = [f for f in found if f.net.scale == scale]
+    for kind in REFERENCES:
+        parts[kind] = [f for f in found if f.mistake.net == kind]
     parts["the issue's"] = [f for f in found if f.mistake.source == "issue"]
     parts["collected"] = [f for f in found if f.mistake.source != "issue"]
     parts["two at once"] = [f for f in found if f.mistake.pair]
+    parts["no fair name"] = [f for f in found if not f.mistake.bugs]
     for name, part in parts.items():
         counted = totals(part)
         say(f"{name:12}", *(f"{verdict} {counted[verdict]}" for verdict in VERDICTS))
