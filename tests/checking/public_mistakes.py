@@ -826,6 +826,8 @@ def fits(mistake: Mistake, net: Net, diagnosis: dict[str, Any]) -> bool:
 
 def _agrees(key: str, said: Any, value: Any, net: Net) -> bool:
     """A partial begins as it must, a number is near, all else is equal; T is filled in."""
+    if isinstance(value, str):
+        value, said = value.replace("-", "−"), str(said).replace("-", "−")
     if key == "partial":
         return str(said).startswith(value)
     if isinstance(value, dict):

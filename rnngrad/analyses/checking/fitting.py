@@ -235,14 +235,20 @@ def _is_derivative(case: Case) -> bool:
 
 def _scaled(right: Array, factor: float) -> tuple[Array, int, int]:
     """The array times a factor, how many entries tell it, and how many bear it out."""
-    telling = int(np.sum(np.isfinite(right) & (right != 0)))
+    telling = _sizes(right[np.isfinite(right) & (right != 0)])
     return factor * right, telling, telling
 
 
 def _clipped(right: Array, limit: float) -> tuple[Array, int, int]:
     """The array cut at the limit, how many entries were, and how many were not, zeros aside."""
     cut = np.abs(right) > limit
-    return np.clip(right, -limit, limit), int(cut.sum()), int(np.sum(~cut & (right != 0)))
+    return np.clip(right, -limit, limit), _sizes(right[cut]), int(np.sum(~cut & (right != 0)))
+
+
+def _sizes(values: Array) -> int:
+    """How many sizes there are: (s, −s), as ∂L/∂b_y of two outputs behind softmax, is one number,
+    and any other such pair is a multiple of it."""
+    return len(np.unique(np.round(np.log10(np.abs(values)), 9)))
 
 
 _NUMBERS = {"factor": _factor, "limit": _limit}

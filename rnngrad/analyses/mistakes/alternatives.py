@@ -36,7 +36,7 @@ from rnngrad.algebra.functions import WRITTEN
 from rnngrad.algebra.steps import BEFORE, NOW, Matrix, key_of
 from rnngrad.analyses.cell_partials import inside
 from rnngrad.analyses.cell_text import name_of, rebuilt_names
-from rnngrad.analyses.mistakes.passes import ENDS, START, Edge, LayerApart, Other, Turned, bare
+from rnngrad.analyses.mistakes.passes import ENDS, STARTS, Edge, LayerApart, Other, Turned, bare
 from rnngrad.arithmetic.evaluation import Functions
 from rnngrad.arithmetic.functions import FUNCTIONS
 
@@ -113,6 +113,8 @@ def _whole(layer: LayerApart, edge: Edge, factor: Node) -> Iterator[Way]:
     if not _one_way_up(layer, source):
         yield Way(edge, Other(ZERO), 0)
         yield Way(edge, Other(Neg(factor)), 0)
+        for number in ("0.5", "2"):
+            yield Way(edge, Other(product((Number(number), factor))), 1)
     yield Way(edge, Other(ONE), 0)
     if not isinstance(factor, Name):
         for by in (-1, 1):
@@ -156,6 +158,7 @@ def inner(layer: LayerApart, factor: Node, width: int) -> Iterator[tuple[Other, 
     def at(node: Node) -> Iterator[tuple[Node, str, int]]:
         if isinstance(node, Call) and node.prime:
             yield from ((one, "", 0) for one in slopes(layer.problem.functions, node).values())
+            yield from ((one, "", 1) for one in _of_others(layer, node, names))
             yield from ((one.node, one.end, 1) for by in (-1, 1) for one in moved(node, by)
                         if not isinstance(one.node, Turned))  # fmt: skip
         if isinstance(node, Name) and node.step is not None:
@@ -168,6 +171,13 @@ def inner(layer: LayerApart, factor: Node, width: int) -> Iterator[tuple[Other, 
 
     for node, end, rank in _everywhere(factor, at):
         yield Other(node, end), rank
+
+
+def _of_others(layer: LayerApart, call: Call, names: Sequence[str]) -> Iterator[Node]:
+    """The slope by its formula, with another value than f(a) in it, such as h_{t−1}."""
+    own = layer.problem.functions[call.function].by_value
+    if own:
+        yield from (_by_value(own, name_of(key)) for key in names if not inside(key))
 
 
 def _everywhere(
@@ -266,7 +276,7 @@ def _other_names(
             continue
         yield from ((other, end, 1) for end in ENDS)
     if own.endswith("⁻"):
-        yield name, START, 1
+        yield from ((name, end, 1) for end in STARTS)
     if own in layer.graph.names and own not in layer.cell.parts:
         yield Add((ONE, Neg(name))), "", 0
 
@@ -298,10 +308,11 @@ def besides(layer: LayerApart, written: Node, width: int) -> list[tuple[Other, i
 
 def _beside(layer: LayerApart, written: Node, width: int) -> Iterator[tuple[Node, str, int]]:
     if isinstance(written, Name):
-        yield from ((node, end, rank) for node, end, rank in
-                    _other_names(layer, written, _names(layer, width)) if end != START)  # fmt: skip
+        for node, end, rank in _other_names(layer, written, _names(layer, width)):
+            if end not in STARTS:
+                yield node, end, rank
         if written.step == BEFORE:
-            yield written, START, 0
+            yield from ((written, end, 0) for end in STARTS)
         return
     for other, rank in inner(layer, written, width):
         assert not isinstance(other.node, Turned)

@@ -21,7 +21,7 @@ from rnngrad.analyses.mistakes.passes import (
     BOTH,
     ENDS,
     HERE,
-    START,
+    STARTS,
     Apart,
     Carry,
     Change,
@@ -94,8 +94,8 @@ def _single(apart: Apart, saying: Saying) -> Iterator[Element]:
                 if _is_another(apart, link, way, at):
                     continue
                 found = saying.partial(link, way.other, at, way.rank)
-                if way.other.end == START:
-                    found = wrapped(found, saying)
+                if way.other.end in STARTS:
+                    found = at_the_start(found, way.other.end, saying)
                 if matrix and way.other.node == Turned("T") and _is_only(apart, link):
                     found = found._replace(bug="transposed-W_hh")
                 usual = way.rank == 0 and (at == BOTH or _is_plain(way))
@@ -130,15 +130,21 @@ def _leads_back(apart: Apart, key: str) -> bool:
     )
 
 
-def wrapped(found: Found, saying: Saying) -> Found:
-    """s_T for s_0."""
+def at_the_start(found: Found, end: str, saying: Saying) -> Found:
+    """Something else for s_0."""
     part = saying.cell.parts[0]
-    words = (
-        f"at step 1 you met the last state where {part}_0 belongs, as [-1] of a list that does not "
-        f"hold {part}_0 does"
-    )
-    return found._replace(bug="wrapped-index", where={"used": f"{part}_T", "right": f"{part}_0"},
-                          words=words, hint=words, rank=0)  # fmt: skip
+    if end == "none":
+        words = f"at step 1 you met nothing where {part}_0 belongs: its own term is missing"
+        return found._replace(bug="dropped-h_0", where={}, words=words, hint=words, rank=0)
+    used = f"{part}_T" if end == "last" else f"{part}_1"
+    words = f"at step 1 you met {used} where {part}_0 belongs"
+    if end == "last":
+        words += f", as [-1] of a list that does not hold {part}_0 does"
+    bug = "wrapped-index" if end == "last" else "wrong-partial"
+    where = {"partial": found.where.get("partial", ""), "used": used, "right": f"{part}_0"}
+    if end == "last":
+        where.pop("partial")
+    return found._replace(bug=bug, where=where, words=words, hint=words, rank=0)
 
 
 def _without_a_carry(apart: Apart, saying: Saying) -> Iterator[Element]:
@@ -203,10 +209,11 @@ def _rows_of_another(apart: Apart, saying: Saying) -> Iterator[Element]:
             )
             right, used = saying.gate(link.target), saying.gate(other.target)
             where = {
-                "partial": f"∂L/∂{saying.name(link.source)}", "used": f"{used} · {matrix.parameter}",
+                "partial": f"∂L/∂{saying.name(link.source)}",
+                "used": f"{used} · {matrix.parameter}",
                 "right": f"{right} · {matrix.parameter}",
             }  # fmt: skip
-            words = f"on the way back you multiplied {matrix.parameter} by {used}; it belongs to {right}"
+            words = f"on the way back {matrix.parameter} met {used}; it belongs to {right}"
             yield Element(Wrong(changes), Found("wrong-partial", where, words, words, 1))
 
 
@@ -328,8 +335,8 @@ def _carries(apart: Apart) -> Iterator[Element]:
     for part in (None, *range(len(parts))) if len(parts) > 1 else (None,):
         of = "s" if part is None else parts[part]
         words = (
-            f"what comes back to {of}_t from step t + 1 is added up and never reset: each step hands "
-            "on its own alone"
+            f"what comes back to {of}_t from step t + 1 is added up and never reset: each step "
+            "hands on its own alone"
         )
         found = Found("carry-not-reset", {"sum": f"∂L/∂{of}_t"}, words, words)
         yield Element(Wrong(carry=Carry("kept", part=part)), found, True)

@@ -253,7 +253,10 @@ def _in_the_gates(right: set[str], wrong: set[str], apart: Apart, saying: Saying
         if good:
             place = above[0] if above else f"∂L/∂{saying.name(key)}"
             return f"first wrong on the way back: {saying.equation(key)}; look at {place}"
-        return "no gate's sums are right: look at what comes back from step t + 1 first, then at ∂L_t/∂h_t"
+        return (
+            "no gate's sums are right: look at what comes back from step t + 1 first, then at "
+            "∂L_t/∂h_t"
+        )
     return ""
 
 

@@ -45,8 +45,8 @@ BOTH, BACK, HERE = "both", "back", "here"
 ENDS = ("", "wrap", "zero")
 """What stands for a step that does not exist: the nearest, the one at the other end, as in a list
 of Python, or nothing."""
-START = "start"
-"""s_T stands for s_0, as ``h[-1]`` of a list that begins with h_1."""
+STARTS = ("last", "first", "none")
+"""What stands for s_0: s_T, as ``h[-1]`` of a list that begins with h_1; s_1; nothing."""
 
 
 class Turned(NamedTuple):
@@ -316,8 +316,10 @@ class LayerApart:
             head, offset = head.removesuffix("⁻"), "-1"
         if not offset:
             rows = self.values[head]
-            if end == START and head.endswith("⁻"):
-                return np.concatenate([self.trace.states[head[:-1]][-1:], rows[1:]])
+            if end in STARTS and head.endswith("⁻"):
+                states = self.trace.states[head[:-1]]
+                other = {"last": states[-1:], "first": states[1:2], "none": 0.0 * states[:1]}[end]
+                return np.concatenate([other, rows[1:]])
             return rows
         by = int(offset)
         of_state = head in self.cell.parts

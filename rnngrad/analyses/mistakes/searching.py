@@ -23,8 +23,8 @@ from rnngrad.algebra.steps import NOW
 from rnngrad.analyses.checking.comparing import compare, logarithmic, relative_tolerance, scales
 from rnngrad.analyses.checking.fitting import Case
 from rnngrad.analyses.mistakes.alternatives import besides
-from rnngrad.analyses.mistakes.elements import Element, elements, read_out_forms, wrapped
-from rnngrad.analyses.mistakes.passes import START, Apart, LayerApart, Made, Wrong
+from rnngrad.analyses.mistakes.elements import Element, at_the_start, elements, read_out_forms
+from rnngrad.analyses.mistakes.passes import STARTS, Apart, LayerApart, Made, Wrong
 from rnngrad.analyses.mistakes.saying import Found, Saying
 from rnngrad.analyses.mistakes.sums import clipped_on_the_way, fitted, habits, limits
 from rnngrad.analyses.quantities import Passes
@@ -231,6 +231,9 @@ class Search:
         for i, part in enumerate(parts):
             for found, block in self._other_terms(layer, part, at):
                 ways.setdefault(found.way, []).append((i, block, found))
+        square = case.right.ndim == 2 and case.right.shape[0] == case.right.shape[1]
+        if square:
+            yield Found("transposed", {}, "", ""), whole(own).T, 4.0
         yield from self._of_other_rows(case, layer, parts, own, at, whole)
         trials = 10.0 + sum(len(one) + 1 for one in ways.values())
         for one in ways.values():
@@ -290,22 +293,20 @@ class Search:
             ways = besides(layer, term.written, width)
             values = layer.of([other for other, _ in ways], width)
             for (other, rank), v in zip(ways, values, strict=True):
-                if other.end == START and not v.any():
-                    continue
                 used = self.saying.used(other)
                 found = self.saying.of(name, right, used, term.target, rank=rank)
                 found = found._replace(way=f"{used} {other.end}")
                 if used == right.replace("−1", "") and part in self.apart.problem.cell.recurrent:
                     found = found._replace(bug="h_t-for-h_prev", rank=0)
-                if other.end == START:
-                    found = wrapped(found, self.saying)
+                if other.end in STARTS:
+                    found = at_the_start(found, other.end, self.saying)
                 summed = term.summed(at[term.target], ndim, v)
                 yield found, np.atleast_1d((summed + base)[0])
 
     def _rows_of_others(
         self, layer: LayerApart, parts: Sequence[str], at: Mapping[str, Array]
     ) -> list[dict[str, Array]]:
-        """For each block of rows: what it would be with ∂L/∂a of another gate, by that one's key."""
+        """For each block of rows: what it would be with ∂L/∂a of another gate, by its key."""
         found = []
         for part in parts:
             ndim, terms = np.ndim(layer.layer.own[part]), layer.terms[part]
@@ -473,7 +474,7 @@ class Search:
             factors = fitted(terms[case.name], case.got.values, case.tolerance)
             if factors is not None:
                 tried[tuple(factors.tolist())] = factors
-        for factors in habits(steps):
+        for factors in (*habits(steps), np.arange(steps, 0, -1), np.arange(1, steps + 1)):
             tried.setdefault(tuple(factors.tolist()), factors)
         for key, factors in tried.items():
             if len(set(key)) > 1 and not (factors[-1] == 1 and not factors[:-1].any()):
@@ -567,7 +568,8 @@ class Search:
                     return
                 fits[case.name] = fit
         for other in (shared or {}).values():
-            both = (one,) if other.bug == one.bug == "wrapped-index" else (one, other)
+            alike = other.bug == one.bug in ("wrapped-index", "dropped-h_0")
+            both = (one,) if alike else (one, other)
             yield both, fits
 
     def _with_steps(
@@ -678,7 +680,8 @@ def _listed(other: Mapping[str, int]) -> str:
     """step 1 is missing, steps 2 and 5 count twice."""
     words = {0: "missing", 2: "counted twice", -1: "subtracted"}
     found = []
-    for factor, word in words.items():
+    for factor in dict.fromkeys((*words, *other.values())):
+        word = words.get(factor, f"counted {factor} times")
         names = [name for name, f in other.items() if f == factor]
         if names:
             shown = ", ".join(names[:6]) + (" …" if len(names) > 6 else "")

@@ -3,10 +3,10 @@
     ∂L/∂W = Σ_t α_t · ∂L/∂a_t ⊗ v_t          α_t = 1 for every step
     ∂L/∂W = Σ_{t,k} α_{tk} · ∂L_t/∂a_k ⊗ v_k   for every loss t and step k ≤ t
 
-A given array is fitted by least squares in the α, each rounded to −1, 0, 1 or 2, and the sum so made
-compared with it to its own tolerance: the fit alone proves nothing. Where the terms do not determine
-the α (fewer numbers than steps, terms that are multiples of each other), a few sums that people make
-by mistake are tried, and nothing else.
+A given array is fitted by least squares in the α, each rounded to −1, 0, 1 or 2, and the sum so
+made compared with it to its own tolerance: the fit alone proves nothing. Where the terms do not
+determine the α (fewer numbers than steps, terms that are multiples of each other), a few sums that
+people make by mistake are tried, and nothing else.
 """
 
 from __future__ import annotations
