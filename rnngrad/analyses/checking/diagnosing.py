@@ -90,7 +90,7 @@ def found_in_the_graph(
             diagnoses[case.name] = diagnosis
     open_ = [c for c in wrong if c.name not in diagnoses and not _is_told(told.get(c.name))]
     if open_:
-        for name, one in located(wrong, right, search.apart, search.saying).items():
+        for name, one in located(wrong, right, search).items():
             before = told.get(name)
             if any(case.name == name for case in open_):
                 words = UNKNOWN if before is None else before.explanation

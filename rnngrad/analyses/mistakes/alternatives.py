@@ -14,8 +14,9 @@ For a matrix: left out, the wrong sign, transposed, its diagonal alone, another 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from itertools import count
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple
 
 from rnngrad.algebra.derivatives import ONE, is_one, product
 from rnngrad.algebra.equations import read_expression
@@ -30,6 +31,7 @@ from rnngrad.algebra.expressions import (
     Node,
     Number,
     Power,
+    parts,
     rebuilt,
 )
 from rnngrad.algebra.functions import WRITTEN
@@ -77,9 +79,8 @@ def by_name(layer: LayerApart, node: Node) -> Node:
     node = rebuilt(node, lambda part: by_name(layer, part))
     if isinstance(node, Mul):
         node = product(node.factors)
-    if _is_opposite(node):
-        inner = node.terms[1].operand
-        node = inner.terms[1].operand if _is_opposite(inner) else node
+    inner = _opposite(node)
+    node = node if inner is None else _opposite(inner) or node
     found = layer.named_values.get(repr(bare(node)))
     return node if found is None else name_of(found)
 
@@ -96,12 +97,11 @@ def _once(found: Sequence[Way], right: Node) -> list[Way]:
     return kept
 
 
-def _is_opposite(node: Node) -> TypeGuard[Add]:
-    """1 − z"""
-    return (
-        isinstance(node, Add) and len(node.terms) == 2 and is_one(node.terms[0])
-        and isinstance(node.terms[1], Neg)
-    )  # fmt: skip
+def _opposite(node: Node) -> Node | None:
+    """z of 1 − z."""
+    if not isinstance(node, Add) or len(node.terms) != 2 or not is_one(node.terms[0]):
+        return None
+    return node.terms[1].operand if isinstance(node.terms[1], Neg) else None
 
 
 # ---------------------------------------------------------------------------- a diagonal
@@ -157,7 +157,7 @@ def inner(layer: LayerApart, factor: Node, width: int) -> Iterator[tuple[Other, 
 
     def at(node: Node) -> Iterator[tuple[Node, str, int]]:
         if isinstance(node, Call) and node.prime:
-            yield from ((one, "", 0) for one in slopes(layer.problem.functions, node).values())
+            yield from ((one, "", 0) for one in slopes(layer, node).values())
             yield from ((one, "", 1) for one in _of_others(layer, node, names))
             yield from ((one.node, one.end, 1) for by in (-1, 1) for one in moved(node, by)
                         if not isinstance(one.node, Turned))  # fmt: skip
@@ -185,8 +185,7 @@ def _everywhere(
 ) -> Iterator[tuple[Node, str, int]]:
     """The tree with one place of it changed, the uppermost first; a slope is one place."""
     yield from change(node)
-    below: list[Node] = []
-    rebuilt(node, lambda one: (below.append(one), one)[1])
+    below = parts(node)
     if isinstance(node, Call) and node.prime:
         return
     for place, child in enumerate(below):
@@ -200,8 +199,15 @@ def _putting(new: Node, place: int) -> Callable[[Node], Node]:
     return lambda one: new if next(numbers) == place else one
 
 
-def slopes(functions: Functions, call: Call) -> dict[str, Node]:
+def slopes(layer: LayerApart, call: Call) -> dict[str, Node]:
     """What people take for f'(a), by what they do."""
+    key = repr(call)
+    if key not in layer.slopes:
+        layer.slopes[key] = _slopes(layer.problem.functions, call)
+    return layer.slopes[key]
+
+
+def _slopes(functions: Functions, call: Call) -> dict[str, Node]:
     value = call._replace(prime=False)
     again = call._replace(argument=value)
     found: dict[str, Node] = {
@@ -215,7 +221,7 @@ def slopes(functions: Functions, call: Call) -> dict[str, Node]:
     own = functions[call.function].by_value
     if own:
         found["the formula in f(a), taken at a"] = _by_value(own, call.argument)
-        for number, (form, _, _) in enumerate(_everywhere(read_expression(own), _slips)):
+        for number, (form, _, _) in enumerate(_everywhere(_read(own), _slips)):
             found[f"by its formula with a slip ({number + 1})"] = _by_value(form, value)
     for name, rule in _RULES.items():
         if rule != own:
@@ -242,8 +248,12 @@ def _slips(node: Node) -> Iterator[tuple[Node, str, int]]:
 
 
 def _by_value(rule: str | Node, put: Node) -> Node:
-    tree = read_expression(rule) if isinstance(rule, str) else rule
-    return rebuilt_names(tree, lambda _: put)
+    return rebuilt_names(_read(rule) if isinstance(rule, str) else rule, lambda _: put)
+
+
+@cache
+def _read(rule: str) -> Node:
+    return read_expression(rule)
 
 
 def _other_sums(node: Add) -> Iterator[Node]:
@@ -253,8 +263,9 @@ def _other_sums(node: Add) -> Iterator[Node]:
         yield rest[0] if len(rest) == 1 else Add(rest)
         turned = term.operand if isinstance(term, Neg) else Neg(term)
         yield Add((*terms[:i], turned, *terms[i + 1 :]))
-    if len(terms) == 2 and is_one(terms[0]) and isinstance(terms[1], Neg):
-        yield terms[1].operand
+    opposite = _opposite(node)
+    if opposite is not None:
+        yield opposite
 
 
 def _names(layer: LayerApart, width: int) -> list[str]:

@@ -111,12 +111,11 @@ def _is_another(apart: Apart, link: Link, way: Way, at: str) -> bool:
     """Whether another element is the same by its effect: to cut, or to turn the sign of, the one
     way back that there is from here on."""
     node = way.other.node
-    assert not isinstance(link.factor, Matrix) or isinstance(node, Turned)
     cut = node.kind == "0" if isinstance(node, Turned) else node == ZERO
-    turns = isinstance(node, Neg) and bare(node.operand) == bare(link.factor)
-    if isinstance(node, Turned):
+    if isinstance(node, Turned) or isinstance(link.factor, Matrix):
         return cut and sum(_leads_back(apart, one.source) for _, one in _links(apart)
                            if one.source in apart.graph.before) == 1  # fmt: skip
+    turns = isinstance(node, Neg) and bare(node.operand) == bare(link.factor)
     if at != BACK or not (cut or turns):
         return False
     below = apart.graph.links.get(link.source, [])
@@ -224,7 +223,6 @@ def _square(apart: Apart, matrix: Matrix) -> bool:
 
 def _alike(apart: Apart) -> Iterator[Element]:
     """The slopes of one function wrong alike wherever it stands, and those of all."""
-    functions = apart.problem.functions
     with_slopes: dict[Edge, Link] = {
         edge: link for edge, link in _links(apart)
         if not isinstance(link.factor, Matrix) and any(_is_slope(n) for n in nodes(link.factor))
@@ -238,7 +236,7 @@ def _alike(apart: Apart) -> Iterator[Element]:
     kinds = dict.fromkeys(
         kind for link in with_slopes.values() if not isinstance(link.factor, Matrix)
         for n in nodes(link.factor) if isinstance(n, Call) and n.prime
-        for kind in slopes(functions, n)
+        for kind in slopes(apart.layers[0], n)
     )  # fmt: skip
     seen: set[str] = set()
     for of in (*signs, GATES, None):
@@ -281,7 +279,7 @@ def _with_slopes(apart: Apart, node: Node, of: str | None, kind: str) -> Node | 
     def one(part: Node) -> Node:
         nonlocal hits
         if isinstance(part, Call) and part.prime and of in (None, GATES, part.function):
-            other = slopes(apart.problem.functions, part).get(kind)
+            other = slopes(apart.layers[0], part).get(kind)
             hits += other is not None
             return part if other is None else other
         return rebuilt(part, one)

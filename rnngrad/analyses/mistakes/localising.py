@@ -16,9 +16,10 @@ import numpy as np
 from rnngrad.algebra.steps import before
 from rnngrad.analyses.checking.comparing import relative_tolerance
 from rnngrad.analyses.checking.fitting import Case
-from rnngrad.analyses.mistakes.elements import Element, elements
+from rnngrad.analyses.mistakes.elements import Element
 from rnngrad.analyses.mistakes.passes import BACK, Apart
 from rnngrad.analyses.mistakes.saying import Saying
+from rnngrad.analyses.mistakes.searching import Search
 from rnngrad.arithmetic.arrays import Array, Integers
 
 MOST_NAMES = 6
@@ -38,16 +39,13 @@ class Blocks(NamedTuple):
     wrong: tuple[str, ...]
 
 
-def located(
-    wrong: Sequence[Case], right: Sequence[Case], apart: Apart, saying: Saying
-) -> dict[str, Located]:
+def located(wrong: Sequence[Case], right: Sequence[Case], search: Search) -> dict[str, Located]:
     """name of a wrong array -> where to look."""
+    apart, saying = search.apart, search.saying
     blocks = [blocks_of(case, apart) for case in (*wrong, *right)]
     right_blocks = {name for one in blocks for name in one.right}
     wrong_blocks = {name for one in blocks for name in one.wrong}
-    look = _in_the_rows(wrong, apart, saying) or _in_the_gates(
-        right_blocks, wrong_blocks, apart, saying
-    )
+    look = _in_the_rows(wrong, search) or _in_the_gates(right_blocks, wrong_blocks, apart, saying)
     found = {}
     for case in wrong:
         where: dict[str, Any] = {"right": [one.name for one in right]}
@@ -130,8 +128,9 @@ def _said_steps(case: Case, steps: Sequence[int]) -> str:
 # ---------------------------------------------------------------------------- what to look at
 
 
-def _in_the_rows(wrong: Sequence[Case], apart: Apart, saying: Saying) -> str:
+def _in_the_rows(wrong: Sequence[Case], search: Search) -> str:
     """Where a row ∂L/∂s_{t−1} does not follow from the row ∂L/∂s_t as given; needs all parts."""
+    apart = search.apart
     problem = apart.problem
     given = {case.name: case for case in wrong}
     rows = np.array(apart.right.dL_ds[:, 0])
@@ -140,11 +139,8 @@ def _in_the_rows(wrong: Sequence[Case], apart: Apart, saying: Saying) -> str:
     for number, part in enumerate(problem.cell.parts):
         case = given.get(f"dL_d{part}")
         if case is None:
-            if part != problem.cell.parts[0] and len(problem.cell.parts) > 1:
-                continue
             continue
-        columns = _columns(apart, number)
-        rows[:, columns] = case.got.values
+        rows[:, apart.columns(number)] = case.got.values
     known = [number for number, part in enumerate(problem.cell.parts)
              if f"dL_d{part}" in given or _is_right(f"dL_d{part}", wrong)]  # fmt: skip
     if len(known) < len(problem.cell.parts):
@@ -152,7 +148,7 @@ def _in_the_rows(wrong: Sequence[Case], apart: Apart, saying: Saying) -> str:
     steps = _broken(rows, apart, [case for case in wrong if case.name.startswith("dL_d")])
     if not len(steps):
         return "each row follows from the one after it: the mistake is in what each loss hands on"
-    element = _element_of(rows, steps, apart, saying)
+    element = _element_of(rows, steps, search)
     first = ", ".join(f"{t} to {t - 1}" for t in steps[:3]) + (" …" if len(steps) > 3 else "")
     told = f"; there {element.found.words}" if element is not None else ""
     return f"∂L/∂s_{{t−1}} does not follow from your own ∂L/∂s_t on the way from step {first}{told}"
@@ -160,12 +156,6 @@ def _in_the_rows(wrong: Sequence[Case], apart: Apart, saying: Saying) -> str:
 
 def _is_right(name: str, wrong: Sequence[Case]) -> bool:
     return all(case.name != name for case in wrong)
-
-
-def _columns(apart: Apart, number: int) -> Integers:
-    return np.concatenate(
-        [np.arange(one.state[number].start, one.state[number].stop) for one in apart.problem.layers]
-    )
 
 
 def _followed(rows: Array, apart: Apart, wrongs: Sequence[Element]) -> Array:
@@ -207,9 +197,9 @@ def _is_off(rows: Array, made: Array, cases: Sequence[Case]) -> Any:
     return (np.abs(rows[:-1] - made) > tolerance[:, np.newaxis]).any(axis=-1)
 
 
-def _element_of(rows: Array, steps: Integers, apart: Apart, saying: Saying) -> Element | None:
+def _element_of(rows: Array, steps: Integers, search: Search) -> Element | None:
     """The one change of the graph that makes the rows of these steps, where there is just one."""
-    every = [one for one in elements(apart, saying) if one.wrong.changes]
+    apart, every = search.apart, [one for one in search.elements if one.wrong.changes]
     at = steps - 1
     found: dict[object, Element] = {}
     for start in range(0, len(every), 128):
@@ -228,7 +218,7 @@ def _in_the_gates(right: set[str], wrong: set[str], apart: Apart, saying: Saying
     """The first gate on the way back of which no sum is right."""
     cell = apart.problem.cell
     layer = apart.layers[-1]
-    good, bad = set(), {}
+    good, bad = set[str](), dict[str, str]()
     for part in cell.equations.parameters:
         names = {part, part + layer.layer.suffix}
         for term in layer.terms[part]:

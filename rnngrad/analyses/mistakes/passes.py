@@ -15,7 +15,7 @@ In two halves, since people go wrong in either alone:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -207,7 +207,7 @@ class Apart:
         if of in cell.parameters and of not in READOUT:
             return self.parameter(of, int(number or 0), made)
         if name == "dL_dW_hy":
-            return np.einsum("tko,th->koh", made.dL_da_y, self.h)
+            return np.asarray(np.einsum("tko,th->koh", made.dL_da_y, self.h))
         if name == "dL_db_y":
             return np.asarray(made.dL_da_y.sum(axis=0))
         if of == X:
@@ -263,7 +263,8 @@ class LayerApart:
         self.values: dict[str, Array] = dict(zip(self.keys, found, strict=True))
         self.values[X] = np.asarray(self.trace.x)
         self.factors = self._factors(values)
-        self.cache: dict[tuple[Edge, str, str], Array] = {}
+        self.cache: dict[tuple[Edge, str], Array] = {}
+        self.slopes: dict[str, dict[str, Node]] = {}
 
     def _factors(self, values: Values) -> dict[Edge, Array]:
         edges, nodes, targets = list[Edge](), list[Node](), list[str]()
@@ -297,8 +298,8 @@ class LayerApart:
             nodes = [_apart(one.node) for one in others if one.end == end]
             keys = {name for node in nodes for name in _heads(node)}
             tape = tape_of(nodes, keys, {})
-            values = run(tape.instructions, lambda key, end=end: self.value(key, end),
-                         {**FUNCTIONS, **_SIGNS, **self.problem.functions})  # fmt: skip
+            functions = {**FUNCTIONS, **_SIGNS, **self.problem.functions}
+            values = run(tape.instructions, partial(self.value, end=end), functions)
             found += [
                 np.broadcast_to(np.asarray(values[place], dtype=np.float64), (self.steps, width))
                 for place in tape.outputs
@@ -352,13 +353,13 @@ class LayerApart:
                 if isinstance(other.node, Turned)
             ]
         missing = {key: other for key, (other, _) in ways.items()
-                   if (edge, key, "") not in self.cache}  # fmt: skip
+                   if (edge, key) not in self.cache}  # fmt: skip
         if missing:
             values = self.of(list(missing.values()), self.width(edge[0]))
             for key, value in zip(missing, values, strict=True):
-                self.cache[edge, key, ""] = value
+                self.cache[edge, key] = value
         rows = np.array([k for _, ks in ways.values() for k in ks])
-        terms = [self.cache[edge, key, ""] for key, (_, ks) in ways.items() for _ in ks]
+        terms = [self.cache[edge, key] for key, (_, ks) in ways.items() for _ in ks]
         return [(rows, np.stack(terms, axis=1))]
 
     def matrix(self, matrix: Matrix, other: Turned | None = None) -> Array:
@@ -457,7 +458,7 @@ class Term(NamedTuple):
             return np.asarray((rows * self.beside[:, np.newaxis]).swapaxes(0, 1))
         block = np.einsum("tkn,tm->ktnm", rows, self.beside)
         block = self.matrix.sign * block
-        return block.swapaxes(2, 3) if self.matrix.transposed else block
+        return np.asarray(block.swapaxes(2, 3) if self.matrix.transposed else block)
 
     def summed(self, rows: Array, ndim: int, beside: Array | None = None) -> Array:
         """The sum over the steps, (K, …)."""

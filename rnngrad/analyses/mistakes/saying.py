@@ -75,10 +75,8 @@ class Saying:
         W = Name(matrix.parameter, None)
         if other.node.kind in ("other", "plus"):
             return other.node.parameter
-        node: Node = {
-            "0": Number("0"), "−": Neg(W), "T": Transpose(W), "diag": W
-        }[other.node.kind]  # fmt: skip
-        text = written_in_cell(node)
+        forms: dict[str, Node] = {"0": Number("0"), "−": Neg(W), "T": Transpose(W), "diag": W}
+        text = written_in_cell(forms[other.node.kind])
         return f"diag({text})" if other.node.kind == "diag" else text
 
     def right(self, link: Link) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import combinations
 from typing import NamedTuple
 
@@ -53,7 +54,7 @@ class Explained(NamedTuple):
     @property
     def proven(self) -> bool:
         """Whether chance would not have met it."""
-        return self.digits >= np.log10(max(self.trials, 1.0)) + MARGIN
+        return bool(self.digits >= np.log10(max(self.trials, 1.0)) + MARGIN)
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -75,9 +76,19 @@ class Search:
         names = {case.name for case in wrong}
         self.cases = [case for case in (*wrong, *right) if self._is_made(case)]
         self.wrong = [case for case in self.cases if case.name in names]
-        self.elements: list[Element] = elements(self.apart, self.saying)
-        self.trials = float(len(self.elements))
-        self.sampled = False
+        self.partly: list[tuple[int, Made, list[Case]]] = []
+        self.scaled: list[tuple[int, float]] = []
+        self.in_pairs = self.sampled = False
+
+    @cached_property
+    def elements(self) -> list[Element]:
+        """The wrong passes that are tried."""
+        return elements(self.apart, self.saying)
+
+    @property
+    def trials(self) -> float:
+        """How many there are."""
+        return float(len(self.elements)) * (100.0 if self.in_pairs else 1.0)
 
     def _is_made(self, case: Case) -> bool:
         if logarithmic(case.record) or case.got.values.shape != case.right.shape:
@@ -89,6 +100,8 @@ class Search:
     def run(self) -> dict[str, list[Explained]]:
         """name of a wrong array -> what explains it, equals side by side; nothing where nothing
         does."""
+        if not self.wrong:
+            return {}
         sums = {case.name: self.sums(case, self.apart.right) for case in self.wrong}
         together = self._common(sums)
         if together:
@@ -194,10 +207,10 @@ class Search:
             yield from self._steps(case, rows)
             return
         yield from self._steps(case, np.einsum("to,th->toh", rows, self.apart.h))
-        for used, other in read_out_forms(self.apart).items():
+        for used, form in read_out_forms(self.apart).items():
             where = {"partial": "∂L/∂ỹ_t", "used": used, "right": "∂L_t/∂y_t · ∂y_t/∂ỹ_t"}
             words = f"∂L/∂W_hy is the sum of ∂L/∂ỹ_t ⊗ h_t; you took {used} for ∂L/∂ỹ_t"
-            yield Found("wrong-partial", where, words, words, 1), other.T @ self.apart.h, 40.0
+            yield Found("wrong-partial", where, words, words, 1), form.T @ self.apart.h, 40.0
         layer = self.apart.layers[-1]
         part = self.apart.problem.cell.parts[0]
         for other, rank in besides(layer, Name(part, NOW), self.apart.h.shape[1]):
@@ -383,8 +396,6 @@ class Search:
 
     def passes(self) -> dict[str, list[Explained]]:
         """One wrong pass that makes all arrays; what makes some of them is kept for the pairs."""
-        self.partly: list[tuple[int, Made, list[Case]]] = []
-        self.scaled: list[tuple[int, float]] = []
         found: list[tuple[Found, dict[str, tuple[float, float]]]] = []
         for start, made in self.chunks([one.wrong for one in self.elements]):
             tell(start / len(self.elements), "looking for the mistake")
@@ -537,7 +548,7 @@ class Search:
 
     def pairs(self) -> dict[str, list[Explained]]:
         """A wrong pass with a wrong sum or a factor; two passes' changes."""
-        self.trials *= 100.0
+        self.in_pairs = True
         ways: list[tuple[tuple[Found, ...], dict[str, tuple[float, float]]]] = []
         for k, made, off in self.partly:
             ways += self._with_sums(self.elements[k].found, made, off)
@@ -557,7 +568,7 @@ class Search:
         for case in self.cases:
             if case in off:
                 found = self.sums(case, made)
-                own = {explained.found[0].key: explained.found[0] for explained in found}
+                own: dict[object, Found] = {one.found[0].key: one.found[0] for one in found}
                 shared = own if shared is None else {k: v for k, v in shared.items() if k in own}
                 if not own:
                     return
