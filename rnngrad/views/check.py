@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from rnngrad.analyses.checking.asking import BATCH, EMPTY, SINGLE
 from rnngrad.analyses.checking.document import COLUMNS, document, rows, shown
 from rnngrad.analyses.checking.verdicts import Checked, Diagnosis, Verdict, worst
-from rnngrad.analyses.quantities import known
 from rnngrad.views.blocks import Block, Column, Lines, Table
 from rnngrad.views.numbers import apart, number
 from rnngrad.views.report import Cell, Report
@@ -58,12 +57,12 @@ def _overview(checked: tuple[Checked, ...]) -> Table:
     errors = any(entry.max_rel_error is not None for entry in checked)
     if errors:
         columns.append(Column("largest error"))
-    columns += [Column("at", right=False), Column("method", words=True)]
+    columns += [Column("method", words=True), Column("at", words=True)]
     table = []
     for entry in checked:
         error = [_error(entry)] if errors else []
         verdict = entry.verdict.upper() if entry.verdict is Verdict.FAIL else str(entry.verdict)
-        table.append((entry.name, verdict, *error, _index(entry), entry.method))
+        table.append((entry.name, verdict, *error, entry.method, entry.worst_entry))
     return Table("Verdicts", tuple(columns), tuple(table))
 
 
@@ -94,7 +93,8 @@ def _together(wrong: Sequence[Checked]) -> list[list[Checked]]:
         diagnosis = entry.diagnosis
         named = diagnosis is not None and (diagnosis.bug or diagnosis.candidates)
         asked = entry.reason == EMPTY or (diagnosis and diagnosis.explanation in (BATCH, SINGLE))
-        words = (named, diagnosis and diagnosis.explanation, entry.reason)
+        open_ones = diagnosis and (diagnosis.steps, diagnosis.limit, diagnosis.factor)
+        words = (named, open_ones, diagnosis and diagnosis.explanation, entry.reason)
         key = words if named or asked else index
         groups.setdefault(key, []).append(entry)
     return list(groups.values())
@@ -106,7 +106,8 @@ def _in_words(entries: Sequence[Checked]) -> Iterator[str]:
     yield f"{', '.join(entry.name for entry in entries)}: {first.verdict}"
     for entry in entries:
         if entry.worst_index is not None:
-            yield f"worst entry {entry.name}{_index(entry)}{_step(entry)}{_values(entry)}"
+            words = f" ({entry.worst_entry})" if entry.worst_entry else ""
+            yield f"worst entry {entry.name}{_index(entry)}{words}{_values(entry)}"
         elif entry.got is not None:  # a number, such as the loss
             yield f"{entry.name}{_values(entry)}"
     if first.reason:
@@ -123,14 +124,6 @@ def _joint(diagnoses: Sequence[Diagnosis]) -> Diagnosis:
     return diagnoses[0]._replace(
         rel_error_if_so=max(errors, default=None), first_wrong_step=steps[0] if steps else None
     )
-
-
-def _step(entry: Checked) -> str:
-    """The step as on paper, where the first index is one."""
-    record = known(entry.name)
-    if record is None or record.first_step is None or not entry.worst_index:
-        return ""
-    return f" (step {entry.worst_index[0] + record.first_step})"
 
 
 def _values(entry: Checked) -> str:

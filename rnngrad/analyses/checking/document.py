@@ -29,6 +29,7 @@ COLUMNS = (
     "candidates",
     "reason",
     "note",
+    "worst_entry",
 )
 """One row a quantity, for CSV and JSON Lines; the diagnosis is spread out."""
 
@@ -66,6 +67,7 @@ def _quantity(entry: Checked) -> dict[str, object]:
         "diagnosis": None if entry.diagnosis is None else _diagnosis(entry.diagnosis),
         "reason": entry.reason or None,
         "note": entry.note or None,
+        "worst_entry": entry.worst_entry or None,
     }
 
 
@@ -116,7 +118,7 @@ def _hint(diagnosis: Diagnosis) -> Diagnosis | None:
         bug=bug, candidates=left, rel_error_if_so=None, limit=None, factor=None
     )
     if bug is not None:
-        return bare._replace(explanation=CATALOGUE[bug].hint)
+        return bare._replace(explanation=diagnosis.hint or CATALOGUE[bug].hint)
     if left:
         return bare._replace(explanation=alike({c: CATALOGUE[c].hint for c in left}))
     return None if bare.first_wrong_step is None else bare._replace(explanation=UNKNOWN)

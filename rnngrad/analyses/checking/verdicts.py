@@ -29,7 +29,8 @@ class Diagnosis(NamedTuple):
 
     ``bug`` is its id, or None where several fit equally: those are ``candidates``. ``steps``,
     ``limit`` and ``factor`` are what the mistake itself fixes (truncated, clipped, scaled);
-    ``agreed`` is False where such a number was read off a single entry.
+    ``agreed`` is False where such a number was read off a single entry. ``hint`` is what is said in
+    place of the mistake's own hint where the expected values are hidden.
     """
 
     bug: str | None
@@ -41,6 +42,7 @@ class Diagnosis(NamedTuple):
     limit: float | None = None
     factor: float | None = None
     agreed: bool = True
+    hint: str = ""
 
 
 class Checked(NamedTuple):
@@ -49,6 +51,7 @@ class Checked(NamedTuple):
     ``max_rel_error`` is relative to the largest entry of the quantity, or of its step's row; None
     where there is none (a wrong shape). ``worst_index`` is NumPy's. ``reason`` says why a verdict
     is not a plain one, ``note`` how the array was given where that is not as the contract has it.
+    ``worst_entry`` is the worst index in the net's words.
     """
 
     name: str
@@ -61,3 +64,4 @@ class Checked(NamedTuple):
     diagnosis: Diagnosis | None = None
     reason: str = ""
     note: str = ""
+    worst_entry: str = ""
