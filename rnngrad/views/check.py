@@ -62,7 +62,7 @@ def _overview(checked: tuple[Checked, ...]) -> Table:
     for entry in checked:
         error = [_error(entry)] if errors else []
         verdict = entry.verdict.upper() if entry.verdict is Verdict.FAIL else str(entry.verdict)
-        table.append((entry.name, verdict, *error, entry.method, entry.worst_entry))
+        table.append((entry.name, verdict, *error, entry.method, _at(entry.worst_entry)))
     return Table("Verdicts", tuple(columns), tuple(table))
 
 
@@ -80,6 +80,19 @@ def _undecided(checked: tuple[Checked, ...]) -> Iterator[Block]:
 
 def _error(entry: Checked) -> str:
     return "" if entry.max_rel_error is None else f"{entry.max_rel_error:.1e}"
+
+
+def _at(words: str) -> str:
+    """In two lines where one would be long, so that the method beside it keeps to its own."""
+    if len(words) <= _LONG:
+        return words
+    if " by " in words:
+        return words.replace(" by ", "\nby ")
+    return ",\n".join(words.rsplit(", ", 1))
+
+
+_LONG = 28
+"""``gate f, unit 2, from input 0`` stays in one."""
 
 
 def _index(entry: Checked) -> str:

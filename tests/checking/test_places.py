@@ -131,9 +131,8 @@ def test_a_wrong_entry_is_said_in_words(
 
 
 def _right(problem: Problem, name: str) -> np.ndarray:
-    if name.endswith("_0"):
-        return np.array(rnngrad.derive(problem)[name.removesuffix("_0")])[0]
-    return np.array(rnngrad.derive(problem)[name])
+    array = np.array(rnngrad.derive(problem)[name.removesuffix("_0")])
+    return np.array(array[0]) if name.endswith("_0") else array
 
 
 @pytest.mark.parametrize("net", NETS)
@@ -186,7 +185,10 @@ def test_the_table_is_no_wider_than_the_screen() -> None:
         screen = Screen(width=width)
         shown = "".join(FORMATS["table"](shown_as, screen))
         assert max(map(len, shown.splitlines())) <= width
-        assert "[" not in shown.partition("\n\n")[2].partition("\n\n")[0]
+        table = shown.partition("\n\n")[2].partition("\n\n")[0]
+        assert "[" not in table
+        second = [line.split()[0] for line in table.splitlines() if line.startswith(" " * 40)]
+        assert width < 80 or {*second} == {"from", "by"}  # a number stays beside its word
 
 
 def test_a_wrong_gradient_of_rnngrad_s_own_is_said_too() -> None:
