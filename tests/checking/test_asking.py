@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 import rnngrad
 from checking import cells
+from checking.other_cells import own, shipped
 from cli.running import run
 from rnngrad.analyses.checking.against import check_arrays
 from rnngrad.analyses.checking.document import document
@@ -312,6 +313,7 @@ def test_zeros_of_one_array_among_several_are_asked_about() -> None:
 LSTM = cells.problem(3, ("lstm", 1), steps=5, hidden=3, scale=0.5)
 GRU = cells.problem(3, ("gru", 1), steps=5, hidden=3, scale=0.5)
 STACK = cells.problem(3, ("lstm", 2), steps=5, hidden=2, scale=0.5)
+PROJECTION, OWN = shipped("lstm_projection", P=2), own()
 
 
 @pytest.mark.parametrize(
@@ -325,6 +327,8 @@ STACK = cells.problem(3, ("lstm", 2), steps=5, hidden=2, scale=0.5)
         (GRU, "dL_db_hh", slice(0, 3), "gate r: every number is 0"),
         (STACK, "dL_dW_xh.1", slice(2, 4), "gate f: every number is 0"),
         (STACK, "dL_dW_xh.1", [2], "layer 1, gate f, unit 0: every number is 0"),
+        (PROJECTION, "dL_dW_hf", [2], "unit 2 of f: every number is 0"),
+        (OWN, "dL_dW_cu", [1], "unit 1 of u: every number is 0"),
         (LSTM, "dL_dW_hy", [0], "output 0: every number is 0"),
         (LSTM, "dL_dh", [1], "step 1: every number is 0"),
         (LSTM, "dL_dx", [0, 1, 2, 4], "steps 1 to 3, 5: every number is 0"),
@@ -391,7 +395,8 @@ def said_hidden(problem: Problem, arrays: dict[str, np.ndarray]) -> set[tuple[st
             if q["diagnosis"]}  # fmt: skip
 
 
-NORMED = {"rnn": NET, "lstm": LSTM, "gru": GRU, "stack": STACK}
+NORMED = {"rnn": NET, "lstm": LSTM, "gru": GRU, "stack": STACK,
+          "projection": PROJECTION, "own": OWN}  # fmt: skip
 TOGETHER = "the gradients have been scaled to"
 ALONE = "this gradient has been scaled to"
 
