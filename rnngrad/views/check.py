@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from rnngrad.analyses.checking.asking import BATCH, EMPTY, SINGLE
 from rnngrad.analyses.checking.document import COLUMNS, document, rows, shown
 from rnngrad.analyses.checking.verdicts import Checked, Diagnosis, Verdict, worst
-from rnngrad.analyses.quantities import known
 from rnngrad.views.blocks import Block, Column, Lines, Table
 from rnngrad.views.numbers import apart, number
 from rnngrad.views.report import Cell, Report
@@ -58,12 +57,12 @@ def _overview(checked: tuple[Checked, ...]) -> Table:
     errors = any(entry.max_rel_error is not None for entry in checked)
     if errors:
         columns.append(Column("largest error"))
-    columns += [Column("at", right=False), Column("method", words=True)]
+    columns += [Column("method", words=True), Column("at", words=True)]
     table = []
     for entry in checked:
         error = [_error(entry)] if errors else []
         verdict = entry.verdict.upper() if entry.verdict is Verdict.FAIL else str(entry.verdict)
-        table.append((entry.name, verdict, *error, _index(entry), entry.method))
+        table.append((entry.name, verdict, *error, entry.method, _at(entry.worst_entry)))
     return Table("Verdicts", tuple(columns), tuple(table))
 
 
@@ -83,6 +82,19 @@ def _error(entry: Checked) -> str:
     return "" if entry.max_rel_error is None else f"{entry.max_rel_error:.1e}"
 
 
+def _at(words: str) -> str:
+    """In two lines where one would be long, so that the method beside it keeps to its own."""
+    if len(words) <= _LONG:
+        return words
+    if " by " in words:
+        return words.replace(" by ", "\nby ")
+    return ",\n".join(words.rsplit(", ", 1))
+
+
+_LONG = 28
+"""``gate f, unit 2, from input 0`` stays in one."""
+
+
 def _index(entry: Checked) -> str:
     return "" if entry.worst_index is None else str([int(i) for i in entry.worst_index])
 
@@ -94,7 +106,8 @@ def _together(wrong: Sequence[Checked]) -> list[list[Checked]]:
         diagnosis = entry.diagnosis
         named = diagnosis is not None and (diagnosis.bug or diagnosis.candidates)
         asked = entry.reason == EMPTY or (diagnosis and diagnosis.explanation in (BATCH, SINGLE))
-        words = (named, diagnosis and diagnosis.explanation, entry.reason)
+        open_ones = diagnosis and (diagnosis.steps, diagnosis.limit, diagnosis.factor)
+        words = (named, open_ones, diagnosis and diagnosis.explanation, entry.reason)
         key = words if named or asked else index
         groups.setdefault(key, []).append(entry)
     return list(groups.values())
@@ -106,7 +119,8 @@ def _in_words(entries: Sequence[Checked]) -> Iterator[str]:
     yield f"{', '.join(entry.name for entry in entries)}: {first.verdict}"
     for entry in entries:
         if entry.worst_index is not None:
-            yield f"worst entry {entry.name}{_index(entry)}{_step(entry)}{_values(entry)}"
+            words = f" ({entry.worst_entry})" if entry.worst_entry else ""
+            yield f"worst entry {entry.name}{_index(entry)}{words}{_values(entry)}"
         elif entry.got is not None:  # a number, such as the loss
             yield f"{entry.name}{_values(entry)}"
     if first.reason:
@@ -125,14 +139,6 @@ def _joint(diagnoses: Sequence[Diagnosis]) -> Diagnosis:
     )
 
 
-def _step(entry: Checked) -> str:
-    """The step as on paper, where the first index is one."""
-    record = known(entry.name)
-    if record is None or record.first_step is None or not entry.worst_index:
-        return ""
-    return f" (step {entry.worst_index[0] + record.first_step})"
-
-
 def _values(entry: Checked) -> str:
     known = (("expected", entry.expected), ("got", entry.got))
     given = {what: value for what, value in known if value is not None}
@@ -143,13 +149,16 @@ def _values(entry: Checked) -> str:
 
 def _diagnosed(diagnosis: Diagnosis) -> Iterator[str]:
     if diagnosis.bug is not None:
-        yield f"diagnosis: {diagnosis.bug}{_particulars(diagnosis)}"
+        both = "" if diagnosis.beside is None else f" with {diagnosis.beside.bug}"
+        yield f"diagnosis: {diagnosis.bug}{both}{_particulars(diagnosis)}"
     elif len(diagnosis.candidates) == 1:
         yield f"diagnosis: perhaps {diagnosis.candidates[0]}"
     elif diagnosis.candidates:
         yield f"diagnosis: one of {', '.join(diagnosis.candidates)}"
     if diagnosis.explanation:
         yield diagnosis.explanation
+    if diagnosis.beside is not None and diagnosis.beside.explanation:
+        yield f"and {diagnosis.beside.explanation}"
     if diagnosis.first_wrong_step is not None:
         yield f"first wrong at step {diagnosis.first_wrong_step}"
 

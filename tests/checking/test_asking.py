@@ -1,4 +1,4 @@
-"""What the report asks where no mistake is named: a mean, a batch, float32, not filled in."""
+"""What the report asks where no mistake is named: a mean, a batch, a norm, float32, zeros."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 import rnngrad
 from checking import cells
+from checking.other_cells import own, shipped
 from cli.running import run
 from rnngrad.analyses.checking.against import check_arrays
 from rnngrad.analyses.checking.document import document
@@ -291,3 +292,191 @@ def test_a_wrong_number_shows_what_it_should_be() -> None:
     checked = check_arrays(rnngrad.load(net), {"loss": 1.0})
     shown = render(report(checked, heading=("own",), hide_expected=False), Screen())
     assert "loss: expected 2.36508, got 1" in "".join(shown)
+
+
+# ---------------------------------------------------------------- zeros, gate by gate, step by step
+
+
+def reasons(problem: Problem, **arrays: np.ndarray) -> dict[str, str]:
+    return {found.name: found.reason for found in check_arrays(problem, arrays)}
+
+
+def test_zeros_of_one_array_among_several_are_asked_about() -> None:
+    arrays = {name: array.copy() for name, array in RIGHT.items()}
+    arrays["dL_dW_hh"] *= 0
+    arrays["dL_dW_xh"] += 1.0
+    said = {found.name: found.reason for found in check_arrays(NET, arrays)}
+    assert said.pop("dL_dW_hh") == "every number is 0: is it not filled in yet?"
+    assert {*said.values()} == {""}
+
+
+LSTM = cells.problem(3, ("lstm", 1), steps=5, hidden=3, scale=0.5)
+GRU = cells.problem(3, ("gru", 1), steps=5, hidden=3, scale=0.5)
+STACK = cells.problem(3, ("lstm", 2), steps=5, hidden=2, scale=0.5)
+PROJECTION, OWN = shipped("lstm_projection", P=2), own()
+
+
+@pytest.mark.parametrize(
+    ("problem", "name", "rows", "words"),
+    [
+        (LSTM, "dL_dW_xh", slice(3, 6), "gate f: every number is 0"),
+        (LSTM, "dL_dW_hh", [3, 4, 5, 9, 10, 11], "gates f, o: every number is 0"),
+        (LSTM, "dL_db_h", slice(6, 9), "gate g: every number is 0"),
+        (LSTM, "dL_dW_hh", [4, 10], "gate f, unit 1; gate o, unit 1: every number is 0"),
+        (LSTM, "dL_db_h", [4], ""),  # one number of many is no row
+        (GRU, "dL_db_hh", slice(0, 3), "gate r: every number is 0"),
+        (STACK, "dL_dW_xh.1", slice(2, 4), "gate f: every number is 0"),
+        (STACK, "dL_dW_xh.1", [2], "layer 1, gate f, unit 0: every number is 0"),
+        (PROJECTION, "dL_dW_hf", [2], "unit 2 of f: every number is 0"),
+        (OWN, "dL_dW_cu", [1], "unit 1 of u: every number is 0"),
+        (LSTM, "dL_dW_hy", [0], "output 0: every number is 0"),
+        (LSTM, "dL_dh", [1], "step 1: every number is 0"),
+        (LSTM, "dL_dx", [0, 1, 2, 4], "steps 1 to 3, 5: every number is 0"),
+        (LSTM, "dL_dc", [0, 1], "steps 0, 1: every number is 0"),
+        (LSTM, "losses", [1], "step 2: the number is 0"),
+        (LSTM, "log10_chain", [1], ""),  # a factor of 1
+    ],
+)
+def test_rows_of_zeros_are_told(problem: Problem, name: str, rows: Any, words: str) -> None:
+    array = np.array(rnngrad.derive(problem)[name])
+    array[rows] = 0.0
+    rest = np.ones(len(array), dtype=bool)
+    rest[rows] = False
+    array[rest] *= 1.0 + 1e-3 * np.arange(rest.sum()).reshape(-1, *[1] * (array.ndim - 1))
+    (found,) = check_arrays(problem, {name: array})
+    assert (found.verdict, found.reason) == (Verdict.FAIL, words)
+    hidden: Any = document([found], hide_expected=True)["quantities"]
+    assert hidden[0]["reason"] == (words or None)
+
+
+def test_zeros_that_are_right_are_not_told() -> None:
+    """∂L/∂c_T is 0, and so is row T: what is wrong is another row."""
+    array = np.array(rnngrad.derive(LSTM)["dL_dc"])
+    assert not array[5].any()
+    array[2] += 1.0
+    assert reasons(LSTM, dL_dc=array) == {"dL_dc": ""}
+
+
+def test_many_rows_of_zeros_are_counted() -> None:
+    """Rows of a matrix without gates; four by name."""
+    problem = cells.problem(3, ("rnn", 1), steps=5, hidden=9, scale=0.3)
+    array = np.array(rnngrad.derive(problem)["dL_dW_hh"])
+    array[:7] = 0.0
+    array[7:] *= 1.1
+    words = "unit 0; unit 1; unit 2; unit 3; and 3 more rows: every number is 0"
+    assert reasons(problem, dL_dW_hh=array) == {"dL_dW_hh": words}
+
+
+# ---------------------------------------------------------------- scaled to a norm
+
+AFTER = "does: that is a step of training, after the gradient"
+MANY = "every number is the same multiple of the right one: a factor too many or too few"
+
+
+def norm_of(arrays: dict[str, np.ndarray]) -> float:
+    return float(np.sqrt(sum(np.sum(array**2) for array in arrays.values())))
+
+
+def gradients_of(problem: Problem) -> dict[str, np.ndarray]:
+    """The parameters' alone."""
+    return {f"dL_d{name}": np.array(rnngrad.derive(problem)[f"dL_d{name}"])
+            for name in problem.weights}  # fmt: skip
+
+
+def said(problem: Problem, arrays: dict[str, np.ndarray]) -> set[tuple[str | None, str]]:
+    told = [found.diagnosis for found in check_arrays(problem, arrays)]
+    return {(one.bug, one.explanation) for one in told if one is not None}
+
+
+def said_hidden(problem: Problem, arrays: dict[str, np.ndarray]) -> set[tuple[str | None, str]]:
+    hidden: Any = document(check_arrays(problem, arrays), hide_expected=True)["quantities"]
+    assert not [q for q in hidden if "factor" in (q["diagnosis"] or {})]
+    return {(q["diagnosis"]["bug"], q["diagnosis"]["explanation"]) for q in hidden
+            if q["diagnosis"]}  # fmt: skip
+
+
+NORMED = {"rnn": NET, "lstm": LSTM, "gru": GRU, "stack": STACK,
+          "projection": PROJECTION, "own": OWN}  # fmt: skip
+TOGETHER = "the gradients have been scaled to"
+ALONE = "this gradient has been scaled to"
+
+
+@pytest.mark.parametrize("net", NORMED)
+@pytest.mark.parametrize("share", [1.0, 5.0, 0.25, 12.5])
+def test_a_gradient_scaled_to_a_norm_is_told(net: str, share: float) -> None:
+    right = gradients_of(NORMED[net])
+    scaled = {name: array * (share / norm_of(right)) for name, array in right.items()}
+    how = "clipping by norm" if share < norm_of(right) else "normalising"
+    words = f"{TOGETHER} norm {share:g}, as {how} {AFTER}"
+    assert said(NORMED[net], scaled) == {("scaled", words)}
+    hidden = f"{TOGETHER} a norm, as {how} {AFTER}"
+    assert said_hidden(NORMED[net], scaled) == {("scaled", hidden)}
+
+
+def test_what_else_has_the_factor_is_told_so_too() -> None:
+    """∂L/∂h_t times the same factor does not count for the norm."""
+    right = gradients_of(LSTM)
+    factor = 0.25 / norm_of(right)
+    right["dL_dh"] = np.array(rnngrad.derive(LSTM)["dL_dh"])
+    scaled = {name: array * factor for name, array in right.items()}
+    words = f"{TOGETHER} norm 0.25, as clipping by norm {AFTER}"
+    assert said(LSTM, scaled) == {("scaled", words)}
+
+
+def test_each_array_scaled_to_its_own_norm_is_told() -> None:
+    """Keras's clipnorm: those that are smaller stay as they are."""
+    right = gradients_of(LSTM)
+    limit = float(f"{np.median([norm_of({'': array}) for array in right.values()]):.1g}")
+    clipped = {n: a * min(1.0, limit / norm_of({"": a})) for n, a in right.items()}
+    checked = check_arrays(LSTM, clipped)
+    wrong = {found.name for found in checked if found.verdict is Verdict.FAIL}
+    assert wrong == {n for n, a in right.items() if norm_of({"": a}) > limit}
+    assert 1 < len(wrong) < len(right)
+    words = f"{ALONE} norm {limit:g}, as clipping by norm {AFTER}"
+    assert said(LSTM, clipped) == {("scaled", words)}
+    shown = render(report(checked, heading=("own",), hide_expected=False), Screen())
+    factors = {found.diagnosis.factor for found in checked if found.diagnosis}
+    assert "".join(shown).count("diagnosis: scaled (factor") == len(wrong) == len(factors)
+
+
+def test_pytorch_s_clipping_is_told() -> None:
+    """N / (‖g‖ + 10⁻⁶), and two biases that are alike; hidden, its 10⁻⁶ would tell the factor."""
+    right = gradients_of(LSTM)
+    both = norm_of(right | {"again": right["dL_db_h"]})
+    scaled = {name: array * (0.5 / (both + 1e-6)) for name, array in right.items()}
+    words = f"{TOGETHER} norm 0.5, as clipping by norm {AFTER}"
+    assert said(LSTM, scaled) == {("scaled", words)}
+    ((bug, hidden),) = said_hidden(LSTM, scaled)
+    assert (bug, "norm" in hidden) == ("scaled", False)
+    single = {name: array.astype(np.float32) for name, array in scaled.items()}
+    assert said(LSTM, single) == {("scaled", words)}
+
+
+@pytest.mark.parametrize("factor", [2.0, 0.75, 1.5, 2.0 / 3.0, 3.14])
+def test_a_factor_that_says_something_itself_is_no_norm(factor: float) -> None:
+    """Weights such that the right gradient's norm is round, which the factor leaves round."""
+    net: dict[str, Any] = {"weights": {"W_xh": [[1.0, 2.0]], "W_hh": 0.5}, "inputs": [[3.0, 4.0]],
+                           "activation": "relu", "targets": [10.0]}  # fmt: skip
+    problem = rnngrad.load(net)
+    right = np.array(rnngrad.derive(problem)["dL_dW_xh"])
+    assert norm_of({"": right}) == 10.0
+    ((bug, words),) = said(problem, {"dL_dW_xh": right * factor})
+    assert (bug, "norm" in words) == ("scaled", False)
+
+
+def test_any_other_factor_is_no_norm() -> None:
+    """Of 20 factors none makes a round norm: 900 round numbers in a decade, each 10⁻⁹ wide."""
+    right = gradients_of(LSTM)
+    for factor in np.random.default_rng(0).uniform(0.01, 3.0, 20):
+        scaled = {name: array * factor for name, array in right.items()}
+        assert said(LSTM, scaled) == {("scaled", MANY)}
+
+
+def test_a_file_of_numbers_is_told_likewise(tmp_path: Path) -> None:
+    """What ``json.dumps`` writes counts as typed to all of its digits."""
+    right = gradients_of(LSTM)
+    scaled = {name: (array * (0.25 / norm_of(right))).tolist() for name, array in right.items()}
+    (tmp_path / "grads.json").write_text(json.dumps(scaled))
+    told: Any = rnngrad.check(LSTM, tmp_path / "grads.json")
+    words = f"{TOGETHER} norm 0.25, as clipping by norm {AFTER}"
+    assert {q["diagnosis"]["explanation"] for q in told["quantities"]} == {words}

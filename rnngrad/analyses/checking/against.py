@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnngrad.analyses.checking.asking import EMPTY, IN_FLOAT64, of_a_batch
+from rnngrad.analyses.checking.asking import IN_FLOAT64, of_a_batch, of_a_norm, of_zeros
 from rnngrad.analyses.checking.comparing import (
     EPS,
     Compared,
@@ -26,6 +26,7 @@ from rnngrad.analyses.checking.comparing import (
 from rnngrad.analyses.checking.conditioning import Conditioning
 from rnngrad.analyses.checking.diagnosing import diagnose, named_exactly
 from rnngrad.analyses.checking.fitting import Case
+from rnngrad.analyses.checking.places import with_places
 from rnngrad.analyses.checking.spelling import Read, note, read, two_of_one
 from rnngrad.analyses.checking.verdicts import Checked, Diagnosis, Verdict, worst
 from rnngrad.analyses.quantities import Passes, Quantities, Quantity, of_start, records
@@ -88,10 +89,11 @@ def check_arrays(
     checked = {entry.name: entry for entry in _check(problem, first, rtol, framework)}
     for name, (key, other) in {**again, **twice}.items():
         checked[name] = _worse(checked[name], key, _check(problem, {name: other}, rtol)[0])
-    return [
+    noted = [
         entry._replace(note=", ".join(filter(None, (note(written[name], name), entry.note))))
         for name, entry in checked.items()
     ]
+    return with_places(problem, noted)
 
 
 def _worse(first: Checked, key: str, again: Checked) -> Checked:
@@ -113,9 +115,10 @@ def _check(
     wrong, told = _of(judged, Verdict.FAIL), dict[str, Diagnosis | None]()
     if wrong:
         told = diagnose(wrong, _of(judged, Verdict.PASS), conditioning)
+        told = of_a_norm(told, wrong, problem)
     if framework and all(_is_wrong(one.checked) for one in judged) and not all(map(_empty, judged)):
         told = of_a_batch(told)
-    return [_with(told.get(one.checked.name), one) for one in judged]
+    return [_with(told.get(one.checked.name), one, problem) for one in judged]
 
 
 def _is_wrong(checked: Checked) -> bool:
@@ -123,13 +126,13 @@ def _is_wrong(checked: Checked) -> bool:
     return checked.verdict is Verdict.FAIL and checked.max_rel_error is not None
 
 
-def _with(diagnosis: Diagnosis | None, one: Judged) -> Checked:
-    """The verdict and its diagnosis; where none names a mistake, zeros are asked about."""
+def _with(diagnosis: Diagnosis | None, one: Judged, problem: Problem) -> Checked:
+    """The verdict and its diagnosis; where none names a mistake, zeros are told."""
     checked = one.checked._replace(diagnosis=diagnosis)
     named = diagnosis is not None and (diagnosis.bug or diagnosis.candidates)
     if checked.verdict is not Verdict.FAIL or named or one.case is None:
         return checked
-    return checked if checked.reason or not _empty(one) else checked._replace(reason=EMPTY)
+    return checked._replace(reason=checked.reason or of_zeros(one.case, problem))
 
 
 class Judged(NamedTuple):

@@ -29,6 +29,7 @@ COLUMNS = (
     "candidates",
     "reason",
     "note",
+    "worst_entry",
 )
 """One row a quantity, for CSV and JSON Lines; the diagnosis is spread out."""
 
@@ -66,6 +67,7 @@ def _quantity(entry: Checked) -> dict[str, object]:
         "diagnosis": None if entry.diagnosis is None else _diagnosis(entry.diagnosis),
         "reason": entry.reason or None,
         "note": entry.note or None,
+        "worst_entry": entry.worst_entry or None,
     }
 
 
@@ -83,9 +85,7 @@ def _diagnosis(diagnosis: Diagnosis) -> dict[str, object]:
         "where": None if diagnosis.where is None else dict(diagnosis.where),
         "with": None if diagnosis.beside is None else _diagnosis(diagnosis.beside),
     }
-    return {
-        key: value for key, value in parts.items() if value is not None or key not in _OPTIONAL
-    }
+    return {key: value for key, value in parts.items() if value is not None or key not in _OPTIONAL}
 
 
 _OPTIONAL = ("steps", "limit", "factor", "where", "with")
@@ -110,12 +110,15 @@ def _hidden(entry: Checked, hide: bool) -> Checked:
 def _hint(diagnosis: Diagnosis) -> Diagnosis | None:
     """The mistake by its name and without a formula.
 
-    What one's own number alone decides is left out, and nothing shows that it was: a number between
+    The right partial is left out of ``where``. What one's own number alone decides is left out, and nothing shows that it was: a number between
     0 and the right one is always a clipped one, so that saying so would give it away by bisection.
     """
     bug = diagnosis.bug if diagnosis.agreed else None
     left = tuple(c for c in diagnosis.candidates if not _reads_off(c))
-    where = diagnosis.where and {k: v for k, v in diagnosis.where.items() if k not in _TELLING}
+    where = diagnosis.where and {
+        key: value for key, value in diagnosis.where.items()
+        if key != "factor" and not (key == "right" and isinstance(value, str))
+    }  # fmt: skip
     bare = diagnosis._replace(
         bug=bug, candidates=left, rel_error_if_so=None, limit=None, factor=None, where=where,
         beside=None if diagnosis.beside is None else _hint(diagnosis.beside),
@@ -123,14 +126,10 @@ def _hint(diagnosis: Diagnosis) -> Diagnosis | None:
     if diagnosis.hint and (bug is not None or left or where):
         return bare._replace(explanation=diagnosis.hint)
     if bug is not None:
-        return bare._replace(explanation=CATALOGUE[bug].hint)
+        return bare._replace(explanation=diagnosis.hint or CATALOGUE[bug].hint)
     if left:
         return bare._replace(explanation=alike({c: CATALOGUE[c].hint for c in left}))
     return None if bare.first_wrong_step is None else bare._replace(explanation=UNKNOWN)
-
-
-_TELLING = ("right_is", "right", "factor")
-"""What is left out of ``where``: the right partial, a factor."""
 
 
 def _reads_off(bug: str) -> bool:

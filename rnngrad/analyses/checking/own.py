@@ -14,6 +14,7 @@ from rnngrad.analyses.checking.experiments import setting as set_up
 from rnngrad.analyses.checking.kinks import Kinks, kinks, reason
 from rnngrad.analyses.checking.kinks import in_reach as kinks_in_reach
 from rnngrad.analyses.checking.methods import AUTO
+from rnngrad.analyses.checking.places import with_places
 from rnngrad.analyses.checking.plan import PATHS, plan
 from rnngrad.analyses.checking.tolerance import Compared, judged
 from rnngrad.analyses.checking.verdicts import Checked, Verdict, worst
@@ -55,7 +56,9 @@ def check_own(
     ]
     near = kinks(problem, setting.trace)
     entries = [_kinked(problem, found[name], near) for name in dict.fromkeys(order)]
-    return [_in_reach(problem, entry) for entry in entries] if chosen.method.finite else entries
+    if chosen.method.finite:
+        entries = [_in_reach(problem, entry) for entry in entries]
+    return with_places(problem, entries)
 
 
 def _in_reach(problem: Problem, entry: Checked) -> Checked:

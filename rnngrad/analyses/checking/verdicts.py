@@ -31,7 +31,7 @@ class Diagnosis(NamedTuple):
     ``limit`` and ``factor`` are what the mistake itself fixes (truncated, clipped, scaled);
     ``agreed`` is False where such a number was read off a single entry. ``where`` is the place of
     one that was found in the equations, or what is right where none was; ``beside`` a second one
-    made together with it. ``hint`` is the explanation without a formula.
+    made together with it. ``hint`` is what is said where the expected values are hidden.
     """
 
     bug: str | None
@@ -54,6 +54,7 @@ class Checked(NamedTuple):
     ``max_rel_error`` is relative to the largest entry of the quantity, or of its step's row; None
     where there is none (a wrong shape). ``worst_index`` is NumPy's. ``reason`` says why a verdict
     is not a plain one, ``note`` how the array was given where that is not as the contract has it.
+    ``worst_entry`` is the worst index in the net's words.
     """
 
     name: str
@@ -66,3 +67,4 @@ class Checked(NamedTuple):
     diagnosis: Diagnosis | None = None
     reason: str = ""
     note: str = ""
+    worst_entry: str = ""

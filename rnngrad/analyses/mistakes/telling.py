@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from rnngrad.analyses.checking.catalogue import CATALOGUE
 from rnngrad.analyses.checking.fitting import Case
 from rnngrad.analyses.checking.verdicts import Diagnosis
 from rnngrad.analyses.mistakes.saying import Found
@@ -40,10 +41,13 @@ def _alternatives(ways: Sequence[Sequence[str]]) -> str:
 
 
 def _diagnosis(one: Found, error: float | None, step: int | None) -> Diagnosis:
-    factor = one.where.get("factor")
+    factor, known = one.where.get("factor"), CATALOGUE.get(one.bug)
+    words, hint = one.words, one.hint
+    if not words and known is not None:
+        words, hint = known.looks_like, known.hint
     where: Mapping[str, object] | None = one.where or None
     return Diagnosis(
-        one.bug, one.words, error, step, limit=one.limit,
+        one.bug, words, error, step, limit=one.limit,
         factor=factor if one.bug == "scaled" else None,
-        where=None if one.bug == "scaled" else where, hint=one.hint,
+        where=None if one.bug == "scaled" else where, hint=hint,
     )  # fmt: skip
