@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import rnngrad
 from cli.running import SHEET
-from cli.running import run as command
+from cli.running import run_apart as command
 from rnngrad.cli import check_against
 from rnngrad.cli.check_options import CheckOptions
 from rnngrad.cli.messages import MessageError, packed, unpacked
