@@ -102,6 +102,14 @@ def run_apart(
     )
 
 
+HEARING = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.executable, [sys.executable, "-m", "rnngrad", *sys.argv[1:]])
+"""
+"""What a shell started in the background ignores Ctrl-C, and so does what it starts; not this."""
+
+
 def in_a_terminal(*args: str, columns: int = 80, **env: str) -> str:
     """What ``rnngrad`` prints into a terminal of that width, escape codes included."""
     import fcntl

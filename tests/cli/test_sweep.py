@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 import rnngrad
-from cli.running import ROOT, SHEET, run, run_apart
+from cli.running import HEARING, ROOT, SHEET, run, run_apart
 
 SPEC = """\
 seed: 5
@@ -353,14 +353,6 @@ def test_processes_make_the_same_rows(spec: str, tmp_path: Path) -> None:
 
 
 LONG = ["--set", "inputs.steps=3000", "--set", "targets.steps=3000", "--whh-scale", "0.5:3:500"]
-
-
-HEARING = """
-import os, signal, sys
-signal.signal(signal.SIGINT, signal.SIG_DFL)
-os.execv(sys.executable, [sys.executable, "-m", "rnngrad", *sys.argv[1:]])
-"""
-"""What a shell started in the background ignores Ctrl-C, and so does what it starts; not this."""
 
 
 def started(spec: str, path: Path, *more: str) -> subprocess.Popen[bytes]:
