@@ -98,7 +98,9 @@ def assemble(blueprint: Blueprint, seed: int) -> Problem:
 def _lengthened(blueprint: Blueprint, seed: int, steps: int) -> Problem:
     """The problem as the spec with so many steps gives it; DrawingError where that is too large."""
     draws = dict(blueprint.draws)
-    for name in draws.keys() & {"inputs", "targets"}:
+    for name in ("inputs", "targets"):
+        if name not in draws:
+            continue
         shape = (steps, *draws[name].shape[1:])
         draws[name] = draws[name]._replace(shape=shape)
         if too_large(shape):

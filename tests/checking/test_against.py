@@ -70,7 +70,7 @@ def as_typed(array: np.ndarray) -> GivenArray:
 def test_no_right_gradient_fails(textbook: bool) -> None:
     """float64, float32 and typed by hand; all but a few saturated ones are plainly right."""
     passed = count = 0
-    for seed in range(RANDOM_PROBLEMS):
+    for seed in range(RANDOM_PROBLEMS // 4 if textbook else RANDOM_PROBLEMS):
         net, arrays = somebody_s(seed, textbook=textbook)
         copies = (
             arrays,

@@ -41,7 +41,7 @@ def told(values: object) -> str:
 
 
 @pytest.mark.parametrize("method", ["complex-step", "adjoint"])
-@pytest.mark.parametrize("decade", range(6))
+@pytest.mark.parametrize("decade", range(3))
 def test_right_gradients_pass(decade: int, method: str) -> None:
     for seed in range(12 * decade, 12 * decade + 12):
         problem = cells.problem(seed)
@@ -52,7 +52,7 @@ def test_right_gradients_pass(decade: int, method: str) -> None:
 
 @pytest.mark.parametrize("method", ["differences", "taylor"])
 def test_right_gradients_never_fail(method: str) -> None:
-    for seed in range(0, 60, 2):
+    for seed in range(0, 60, 5):
         found = check_own(cells.problem(seed), method=method)
         assert [e for e in found if e.verdict is Verdict.FAIL] == [], seed
 
@@ -297,7 +297,7 @@ def test_the_states_are_laid_out_as_in_the_contract() -> None:
 def test_saturated_nets_are_never_called_wrong(scale: float) -> None:
     """Where h_{t−1} − n_t is all rounding, a gru is undecided, or its tolerance wider."""
     passed = count = 0
-    for seed in range(40):
+    for seed in range(20):
         found = check_own(cells.problem(seed, scale=scale))
         assert [e for e in found if e.verdict is Verdict.FAIL] == [], seed
         passed += sum(entry.verdict is Verdict.PASS for entry in found)

@@ -19,8 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rnngrad
-from cli.running import SHEET
-from cli.running import run as command
+from cli.running import HEARING, SHEET
+from cli.running import run_apart as command
 from rnngrad.cli import check_against
 from rnngrad.cli.check_options import CheckOptions
 from rnngrad.cli.messages import MessageError, packed, unpacked
@@ -561,7 +561,7 @@ def test_ctrl_c_ends_both(folder: Path) -> None:
     )
     words = ("check", SHEET, "--against", "plain.py:waits")
     rnn = subprocess.Popen(
-        [sys.executable, "-m", "rnngrad", *words],
+        [sys.executable, "-c", HEARING, *words],
         env=os.environ | {"PYTHONPATH": str(Path(SHEET).parents[1])},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import rnngrad
-from cli.running import ROOT, SHEET, in_a_terminal, run
+from cli.running import ROOT, SHEET, in_a_terminal, run, run_apart
 from rnngrad.analyses.quantities import records
 from rnngrad.analyses.selection import affordable_paths
 
@@ -206,7 +206,7 @@ def test_one_step() -> None:
 
 
 def test_piped_output_is_utf8_whatever_the_locale() -> None:
-    done = run("derive", SHEET, PYTHONIOENCODING="ascii", LC_ALL="C")
+    done = run_apart("derive", SHEET, PYTHONIOENCODING="ascii", LC_ALL="C")
     assert done.returncode == 0
     assert "∂L/∂y_3" in done.stdout
 
@@ -297,7 +297,7 @@ def test_two_outputs_into_one_file(tmp_path: Path) -> None:
     done = run("derive", SHEET, "-o", same, "--save", same)
     assert done.returncode == 2
     assert "-o writes to the same file" in done.stderr
-    full = run("derive", SHEET, "-o", "/dev/full", "--force", "--save", same)
+    full = run_apart("derive", SHEET, "-o", "/dev/full", "--force", "--save", same)
     assert full.returncode == 2
     assert list(tmp_path.iterdir()) == []
 

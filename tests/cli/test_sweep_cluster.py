@@ -15,7 +15,7 @@ from threading import Thread
 import pytest
 
 import rnngrad
-from cli.running import SHEET, run
+from cli.running import SHEET, run, run_apart
 from rnngrad.analyses import sweeping_run
 from rnngrad.analyses.scales import scales_of
 from rnngrad.cli.cluster import version_here
@@ -81,7 +81,7 @@ def test_the_command_runs_on_a_cluster(cluster: Cluster, tmp_path: Path) -> None
         " weights: {W_xh: {init: normal}, W_hh: {init: gaussian}}}\n"
     )
     options = ("sweep", str(spec), "--whh-scale", "0.5:3:6", "--seeds", "2", "--json")
-    there = run(*options, "--scheduler", cluster.address)
+    there = run_apart(*options, "--scheduler", cluster.address)
     assert (there.returncode, there.stderr) == (0, "")
     assert there.stdout == run(*options).stdout
 
@@ -172,13 +172,14 @@ HTTP = b"HTTP/1.1 400 Bad Request\r\nServer: a web server\r\nContent-Length: 0\r
 
 
 @pytest.mark.parametrize(("greet", "words"), [
-    (lambda _: None, "no Dask scheduler answers there within 10 s"),
+    (lambda _: None, "no Dask scheduler answers there within 1 s"),
     (lambda it: it.sendall(HTTP), "what answers there is no Dask scheduler"),
     (lambda it: it.close(), "what answers there is no Dask scheduler"),
 ])  # fmt: skip
 def test_what_answers_and_is_no_scheduler(
-    greet: Callable[[socket.socket], object], words: str
+    greet: Callable[[socket.socket], object], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("rnngrad.cli.cluster.PATIENCE", 1.0)
     server = Listening(greet)
     began = time.monotonic()
     try:

@@ -83,7 +83,7 @@ def test_units_that_die_and_come_back(
 
 
 @pytest.mark.parametrize("coupling", [0.3, 1e-5, 1e-30])
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_block_that_feeds_another_and_takes_turns_with_it(coupling: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     W_hh = rng.normal(size=(4, 4)) / np.sqrt(2)

@@ -38,7 +38,7 @@ CASES = {
 @pytest.mark.parametrize("W_hh", CASES.values(), ids=CASES)
 @pytest.mark.parametrize("activation", ["tanh", "relu", "identity"])
 def test_norms_against_extended_precision(W_hh: np.ndarray, activation: str) -> None:
-    factors, steps = [0.0, 1e-3, 0.4, 1.0, 3.0, -2.0], 300
+    factors, steps = [0.0, 1e-3, 1.0, -2.0], 200
     others = {
         "activation": activation,
         "x": np.random.default_rng(2).normal(size=(steps, 1)),

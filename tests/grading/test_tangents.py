@@ -43,12 +43,15 @@ def leaves(sample: Nets, one: int) -> dict[tuple[str, int], complex]:
     return {**values, ("h", 0): float(sample.values["h", 0][one, 0])}
 
 
-@pytest.mark.parametrize(("top", "bottom"), list(itertools.product(TOPS, BOTTOMS)))
-def test_any_derivative(sample: Nets, top: tuple[str, int], bottom: tuple[str, int]) -> None:
-    found = tangent(sample, top, bottom).reshape(sample.count)
-    for one in range(sample.count):
-        right = cut_graph.derivative(leaves(sample, one), STEPS, top, bottom)
-        np.testing.assert_allclose(found[one], right, rtol=1e-12, atol=1e-25)
+@pytest.mark.parametrize("top", TOPS, ids=str)
+def test_any_derivative(sample: Nets, top: tuple[str, int]) -> None:
+    for bottom in BOTTOMS:
+        found = tangent(sample, top, bottom).reshape(sample.count)
+        for one in range(sample.count):
+            right = cut_graph.derivative(leaves(sample, one), STEPS, top, bottom)
+            np.testing.assert_allclose(
+                found[one], right, rtol=1e-12, atol=1e-25, err_msg=f"by {bottom}"
+            )
 
 
 @pytest.mark.parametrize(("head", "weight"), list(itertools.product("ah", ["W_xh", "W_hh", "b_h"])))
