@@ -52,7 +52,7 @@ def test_a_constant_is_no_oracle_either(limit: float) -> None:
     (told,) = diagnoses(PROBLEM, {"dL_dh": np.sign(rows) * limit})
     assert isinstance(told, dict)
     assert (told["bug"], told["candidates"]) == (None, [])
-    assert told["explanation"] == "no known mistake gives these numbers"
+    assert told["explanation"].startswith("no known mistake gives these numbers")
     both = {name: np.sign(RIGHT[name]) * limit for name in ("dL_dW_hh", "dL_db_h")}
     assert diagnoses(PROBLEM, both) == [None, None]
 

@@ -91,13 +91,21 @@ def _single(got: GivenArray) -> bool:
 def of_a_batch(told: Mapping[str, Diagnosis | None]) -> dict[str, Diagnosis | None]:
     """The diagnoses of a framework's arrays of which none is right: asked about where none of them
     names a mistake. Of an array of a single number any factor is a candidate: it stays as it is."""
-    if any(one is not None and one.explanation not in (UNKNOWN, LONELY) for one in told.values()):
+    if any(map(_says_more, told.values())):
         return dict(told)
     asked = {}
     for name, one in told.items():
         lonely = one is not None and one.explanation == LONELY
-        asked[name] = one if lonely else Diagnosis(None, BATCH, None, one and one.first_wrong_step)
+        step, where = (None, None) if one is None else (one.first_wrong_step, one.where)
+        asked[name] = one if lonely else Diagnosis(None, BATCH, None, step, where=where)
     return asked
+
+
+def _says_more(one: Diagnosis | None) -> bool:
+    """Whether it says more than that nothing is known."""
+    if one is None or one.explanation == LONELY:
+        return False
+    return bool(one.bug or one.candidates) or not one.explanation.startswith(UNKNOWN)
 
 
 # ---------------------------------------------------------------------------- zeros

@@ -76,6 +76,9 @@ def found_in_the_graph(
 ) -> dict[str, Diagnosis | None]:
     """name -> what the search through the equations says of that wrong array, where it says more
     than the list of known mistakes."""
+    wrong = [c for c in wrong if c.got.values.any() and c.got.values.shape == c.right.shape]
+    if not wrong:
+        return {}
     search = Search(wrong, right, passes)
     found = search.run()
     diagnoses: dict[str, Diagnosis | None] = {}

@@ -110,8 +110,9 @@ def _hidden(entry: Checked, hide: bool) -> Checked:
 def _hint(diagnosis: Diagnosis) -> Diagnosis | None:
     """The mistake by its name and without a formula.
 
-    The right partial is left out of ``where``. What one's own number alone decides is left out, and nothing shows that it was: a number between
-    0 and the right one is always a clipped one, so that saying so would give it away by bisection.
+    The right partial is left out of ``where``. What one's own number alone decides is left out, and
+    nothing shows that it was: a number between 0 and the right one is always a clipped one, so that
+    saying so would give it away by bisection.
     """
     bug = diagnosis.bug if diagnosis.agreed else None
     left = tuple(c for c in diagnosis.candidates if not _reads_off(c))

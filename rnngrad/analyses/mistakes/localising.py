@@ -23,6 +23,7 @@ from rnngrad.analyses.mistakes.searching import Search
 from rnngrad.arithmetic.arrays import Array, Integers
 
 MOST_NAMES = 6
+ONE_ENTRY = "one entry alone is wrong, all others are right: a slip of typing or of an index?"
 
 
 class Located(NamedTuple):
@@ -40,12 +41,16 @@ class Blocks(NamedTuple):
 
 
 def located(wrong: Sequence[Case], right: Sequence[Case], search: Search) -> dict[str, Located]:
-    """name of a wrong array -> where to look."""
+    """name of a wrong array -> where to look; nothing where nothing can be told."""
     apart, saying = search.apart, search.saying
     blocks = [blocks_of(case, apart) for case in (*wrong, *right)]
     right_blocks = {name for one in blocks for name in one.right}
     wrong_blocks = {name for one in blocks for name in one.wrong}
-    look = _in_the_rows(wrong, search) or _in_the_gates(right_blocks, wrong_blocks, apart, saying)
+    look = (
+        ONE_ENTRY
+        if search.is_one_entry
+        else _in_the_rows(wrong, search) or _in_the_gates(right_blocks, wrong_blocks, apart, saying)
+    )
     found = {}
     for case in wrong:
         where: dict[str, Any] = {"right": [one.name for one in right]}
@@ -66,8 +71,8 @@ def located(wrong: Sequence[Case], right: Sequence[Case], search: Search) -> dic
         if right and not words:
             names = [one.name for one in right]
             words.append(f"{_and(names)} {_is(names)} right")
-        words.append(look)
-        found[case.name] = Located(where, "; ".join(filter(None, words)))
+        if words or len(wrong) > 1 or search.is_one_entry:
+            found[case.name] = Located(where, "; ".join(filter(None, (*words, look))))
     return found
 
 

@@ -38,6 +38,7 @@ MARGIN = 5.0
 AT_ONCE = 2**22
 """Numbers in the rows of one key of all passes side by side."""
 MOST_PATHS = 500
+FEW_ENTRIES = 4
 SECONDS = 4.0
 """What pairs of passes may take; three times as long where a pass itself is long."""
 
@@ -100,7 +101,7 @@ class Search:
     def run(self) -> dict[str, list[Explained]]:
         """name of a wrong array -> what explains it, equals side by side; nothing where nothing
         does."""
-        if not self.wrong:
+        if not self.wrong or self.is_one_entry:
             return {}
         sums = {case.name: self.sums(case, self.apart.right) for case in self.wrong}
         together = self._common(sums)
@@ -115,6 +116,12 @@ class Search:
         if pairs:
             return pairs
         return sums
+
+    @property
+    def is_one_entry(self) -> bool:
+        """Whether one entry alone is wrong: no mistake of a pass or a sum does that."""
+        wrong = sum(int(c.compared.wrong.sum()) for c in self.wrong if c.compared is not None)
+        return wrong == 1 and sum(case.right.size for case in self.wrong) > FEW_ENTRIES
 
     def _common(self, sums: Mapping[str, list[Explained]]) -> dict[str, list[Explained]]:
         """The mistake of a sum that explains every array, where there is one."""
