@@ -72,6 +72,8 @@ def sweep(
 ) -> int:
     """Scale W_hh and show where gradients vanish and explode, and why.
 
+    Of other cells than rnn, gru and lstm the table names the parameters that are scaled.
+
     For every scale: the norm of the whole chain of Jacobians, its growth rate, the largest Lyapunov
     exponent, the bound, how saturated the units are, loss and gradients. Then the critical scale,
     and what theory says. Several specs share one table. -o FILE.jsonl keeps every point as it

@@ -120,10 +120,10 @@ def _scaled(done: SweepResult) -> str:
         (scaled, *others) = {what_is_scaled(cell, gate) for cell in cells}
         if all(cell.blocks for cell in cells):
             return f"rows of the gate {gate} of W_hh = scale · those of the spec's W_hh{each}"
-        scaled = f"matrices of {gate}_t" if others else scaled
+        scaled = f"parameters of {gate}_t" if others else scaled
     else:
         (scaled, *others) = {what_is_scaled(cell) for cell in cells}
-        scaled = "recurrent matrices" if others else scaled
+        scaled = "recurrent parameters" if others else scaled
     return {
         "weights": f"{scaled} = scale · the spec's {scaled}{each}",
         "spectral-radius": "W_hh scaled so that ρ(W_hh) = scale",
