@@ -30,7 +30,7 @@ def by_structure(net: LinearNet) -> list[Integers]:
     """The columns of Q_0 = 1 that are not in the span of those before them after 1, 2, … steps,
     whatever the numbers; more steps than the last entry's change nothing.
 
-    Scattered numbers stand for terms and matrices of ``net``: no others have a product of higher rank.
+    Scattered numbers stand for terms and matrices: no others have a product of higher rank.
     h_t = tanh(c_t) has no more directions than c_t, and what no step reads none.
     """
     steps, calls = sum(len(one.cell.parts) for one in net.layers), count()
