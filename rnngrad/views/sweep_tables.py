@@ -110,6 +110,10 @@ def _title(name: str, problem: Problem) -> str:
     return f"{name}: sweep of {kind_of(problem)}, {sizes}"
 
 
+LONG = 40
+"""A list of names that is longer is said once."""
+
+
 def _scaled(done: SweepResult) -> str:
     """What is multiplied."""
     layers = max(problem.depth for problem in done.plan.specs.values())
@@ -124,8 +128,9 @@ def _scaled(done: SweepResult) -> str:
     else:
         (scaled, *others) = {what_is_scaled(cell) for cell in cells}
         scaled = "recurrent parameters" if others else scaled
+    own = scaled if len(scaled) <= LONG else "own"
     return {
-        "weights": f"{scaled} = scale · the spec's {scaled}{each}",
+        "weights": f"{scaled} = scale · the spec's {own}{each}",
         "spectral-radius": "W_hh scaled so that ρ(W_hh) = scale",
         "sigma-max": "W_hh scaled so that σ_max(W_hh) = scale",
     }[done.plan.relative_to]
