@@ -35,7 +35,7 @@ def sweep(
     ] = "weights",
     gate: Annotated[
         str | None,
-        typer.Option("--gate", metavar="NAME", help="Scale one gate: r z n, i f g o, or an equation."),
+        typer.Option("--gate", metavar="NAME", help="Scale one gate: r z n, i f g o, an equation."),
     ] = None,
     seeds: Annotated[
         int | None, typer.Option("--seeds", metavar="N", help="Draw the random numbers N times.")
