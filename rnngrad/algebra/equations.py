@@ -603,6 +603,8 @@ class _Resolver:
         shown = node.head if isinstance(node, Name) else "this"
         where = "it stands before the vector that it multiplies, as in W_hh h_{t−1}"
         words = f"{shown} is a matrix; {where}"
+        if isinstance(node, Name):
+            words += f"; if it is a vector, say so: shapes: {{{shown}: [H]}}"
         raise FormulaError(words, _place(node))
 
 

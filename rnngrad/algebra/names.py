@@ -89,6 +89,10 @@ class EquationScanner(Scanner):
         for mark, name in _ACCENTS.items():
             word = word.replace(mark, name)
         if word in SPELLINGS:
+            if _SUB.match(self.text, self.at):
+                shown = "σ" if SPELLINGS[word] == "σ" else word
+                words = f"{shown} is a function and has no index; write {shown}(…)"
+                raise FormulaError(words, start)
             self._function(SPELLINGS[word], start)
             return
         word = _spelled(word)

@@ -144,11 +144,13 @@ class Text:
 
 def named(name: Name, signs: Mapping[str, str] = SIGNS) -> str:
     """h_3, h_{t−1}, W_hh"""
-    if name.step is None:
-        return name.head
-    step = str(name.step)
-    head = signs.get(name.head, name.head)
-    return f"{head}_{step}" if len(step) == 1 or step.isdigit() else f"{head}_{{{step}}}"
+    return name.head if name.step is None else at(signs.get(name.head, name.head), name.step)
+
+
+def at(name: str, step: object) -> str:
+    """h_3, h_T, h_{t−1}: an index of more than one sign is put in braces unless it is a number."""
+    text = str(step)
+    return f"{name}_{text}" if len(text) == 1 or text.isdigit() else f"{name}_{{{text}}}"
 
 
 class Ascii(Text):

@@ -9,139 +9,118 @@ columns).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.algebra.derivatives import ONE, added
+from rnngrad.algebra.derivatives import ONE
 from rnngrad.algebra.steps import Matrix, Use
-from rnngrad.analyses.cell_partials import Values, full, graph_of
+from rnngrad.analyses.cell_partials import Measure, Values, Way, full, graph_of, times_diagonal
 from rnngrad.analyses.cell_text import CellText, name_of, signed_sum
-from rnngrad.analyses.lines import Own
+from rnngrad.analyses.lines import Line, own_line
 from rnngrad.analyses.quantities import Passes
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.core.layers import source_values
 from rnngrad.core.problem import Problem
 
-Found = tuple[str, str, Own]
-"""Symbol, formula, numbers."""
+
+def immediate(problem: Problem, part: str, weight: str) -> Line | None:
+    """∂⁺part/∂W of one layer; None where the part does not depend on W within the step."""
+    found = _Immediate(problem, part, weight)
+    if not any(one.matrices or one.vectors for one in found.blocks):
+        return None
+    size, whole = problem.layers[0].sizes[problem.cell.step.sizes[part]], problem.weights[weight]
+    shape = (problem.steps, *(() if found.by_row and whole.ndim else (size,)), *whole.shape)
+    symbol = f"∂⁺{found.text.name(part)}/∂{weight}"
+    return own_line(symbol, found.formula(), shape, found.numbers)
 
 
 class _Block(NamedTuple):
-    """A parameter of the equations, and where it is used."""
+    """A parameter of the equations, and where it is used on a way to the part."""
 
     parameter: str
-    matrices: tuple[Matrix, ...]
-    vectors: tuple[Use, ...]
+    matrices: list[Matrix]
+    vectors: list[Use]
 
 
-def immediate(problem: Problem, part: str, weight: str) -> Found | None:
-    """∂⁺part/∂W of one layer; None where the part does not depend on W within the step."""
-    cell, text = problem.cell, CellText(problem, 0)
-    blocks = [_block(problem, part, name) for name in cell.blocks.get(weight, (weight,))]
-    if not any(one.matrices or one.vectors for one in blocks):
-        return None
-    size = problem.layers[0].sizes[cell.step.sizes[part]]
-    whole = problem.weights[weight].shape
-    by_row = all(_by_row(problem, part, one) for one in blocks)
-    shape = (problem.steps, *((size,) if not by_row or not whole else ()), *whole)
-    formula = _formula(problem, text, part, blocks, by_row)
-    own = Own(shape, partial(_value, part, tuple(blocks), by_row))
-    return f"∂⁺{text.name(part)}/∂{weight}", formula, own
+class _Immediate:
+    """One part of the state and one weight of one layer."""
 
-
-def _block(problem: Problem, part: str, parameter: str) -> _Block:
-    """Its uses on a way to the part."""
-    step, graph = problem.cell.step, graph_of(problem.cell)
-    return _Block(
-        parameter,
-        tuple(m for m in step.matrices
-              if m.parameter == parameter and graph.measure(part, m.target).number),
-        tuple(u for u in step.uses
-              if u.parameter == parameter and graph.measure(part, u.target).number),
-    )  # fmt: skip
-
-
-def _by_row(problem: Problem, part: str, block: _Block) -> bool:
-    graph = graph_of(problem.cell)
-    targets = [m.target for m in block.matrices] + [u.target for u in block.vectors]
-    diagonal = not any(graph.measure(part, target).full for target in targets)
-    return diagonal and not any(matrix.transposed for matrix in block.matrices)
-
-
-# ---------------------------------------------------------------------------- text
-
-
-def _formula(
-    problem: Problem, text: CellText, part: str, blocks: Sequence[_Block], by_row: bool
-) -> str:
-    if len(blocks) == 1 and blocks[0].vectors:
-        return _of_vectors(problem, text, part, blocks[0], by_row)
-    if len(blocks) == 1:
-        return signed_sum([_use(problem, text, part, use, by_row) for use in blocks[0].matrices])
-    led = [_leading(problem, text, part, one.matrices[0].target, by_row) if one.matrices else "0"
-           for one in blocks]  # fmt: skip
-    source = next(one.matrices[0].source for one in blocks if one.matrices)
-    return f"[{', '.join(led)}] ⊗ {text.name(source)}"
-
-
-def _leading(problem: Problem, text: CellText, part: str, target: str, by_row: bool) -> str:
-    """∂part/∂target in full; of a diagonal what is on it."""
-    ways = graph_of(problem.cell).ways(part, target)
-    node = text.diagonals(ways) if by_row else None
-    return text.sum(ways) if node is None else text.written(node)
-
-
-def _use(
-    problem: Problem, text: CellText, part: str, use: Matrix, by_row: bool
-) -> tuple[bool, str]:
-    """Whether it is subtracted, and the outer product."""
-    beside = text.closed(text.of(name_of(use.source)))
-    product = f"[{_leading(problem, text, part, use.target, by_row)}] ⊗ {beside}"
-    return use.sign < 0, f"({product})ᵀ" if use.transposed else product
-
-
-def _of_vectors(problem: Problem, text: CellText, part: str, block: _Block, by_row: bool) -> str:
-    """Of a vector diag(…), of a number the same without diag."""
-    graph, number = graph_of(problem.cell), not problem.layers[0].own[block.parameter].ndim
-    ways = [(graph.ways(part, use.target), use.factor) for use in block.vectors]
-    if not number:
-        return text.sums(ways)
-    if by_row:
-        return text.written(added([text.diagonals(*one) for one in ways]) or ONE)
-    words = [f"[{text.sum(way)}]·{text.closed(text.of(factor))}" for way, factor in ways]
-    return " + ".join(words)
-
-
-# ---------------------------------------------------------------------------- numbers
-
-
-def _value(part: str, blocks: Sequence[_Block], by_row: bool, passes: Passes) -> Array:
-    values = Values(passes, 0)
-    with quietly():
-        found = [_of_block(values, part, one, by_row) for one in blocks]
-    return found[0] if len(found) == 1 else np.concatenate(found, axis=1 if by_row else 2)
-
-
-def _of_block(values: Values, part: str, block: _Block, by_row: bool) -> Array:
-    W = values.layer.own[block.parameter]
-    steps, size = len(values.share.x), values.size(part)
-    total = np.zeros((steps, *(() if by_row and W.ndim else (size,)), *W.shape))
-    for matrix in block.matrices:
-        led = values.partial(part, matrix.target)
-        led = led if by_row else full(led)
-        beside = source_values(values.problem, values.layer, values.share, matrix.source)
-        outer = led[..., np.newaxis] * beside[:, *(np.newaxis,) * (led.ndim - 1), :]
-        total = total + matrix.sign * (np.swapaxes(outer, -1, -2) if matrix.transposed else outer)
-    for use in block.vectors:
-        led, (factor,) = values.partial(part, use.target), values.of([use.factor], [use.target])
-        if not W.ndim:
-            total = total + (
-                led * factor if led.ndim == 2 else (led @ factor[..., np.newaxis])[..., 0]
+    def __init__(self, problem: Problem, part: str, weight: str) -> None:
+        self.part, self.own, cell = part, problem.layers[0].own, problem.cell
+        self.graph, self.text = graph_of(cell), CellText(problem, 0)
+        self.blocks = [
+            _Block(
+                name,
+                [m for m in cell.step.matrices if m.parameter == name and self._led(m).number],
+                [u for u in cell.step.uses if u.parameter == name and self._led(u).number],
             )
-        else:
-            led = led if by_row else full(led)
-            total = total + (led * factor if by_row else led * factor[:, np.newaxis])
-    return total
+            for name in cell.blocks.get(weight, (weight,))
+        ]
+        turned = [m.transposed for block in self.blocks for m in block.matrices]
+        targets = [m.target for block in self.blocks for m in block.matrices]
+        targets += [u.target for block in self.blocks for u in block.vectors]
+        full = (self.graph.measure(part, target).full for target in targets)
+        self.by_row = not any(turned) and not any(full)
+
+    def _led(self, use: Matrix | Use) -> Measure:
+        return self.graph.measure(self.part, use.target)
+
+    def formula(self) -> str:
+        """What leads to each use, times what is there."""
+        (_, matrices, vectors), *others = self.blocks
+        if others:
+            first = [one.matrices[0] if one.matrices else None for one in self.blocks]
+            led = ["0" if use is None else self._leading(use) for use in first]
+            source = next(use.source for use in first if use is not None)
+            return f"[{', '.join(led)}] ⊗ {self.text.name(source)}"
+        if not vectors:
+            return signed_sum([(use.sign < 0, self._outer(use)) for use in matrices])
+        if self.own[vectors[0].parameter].ndim == 0 and not self.by_row:
+            closed = [self.text.closed(self.text.of(use.factor)) for use in vectors]
+            led = [self._leading(use) for use in vectors]
+            return " + ".join(f"[{a}]·{b}" for a, b in zip(led, closed, strict=True))
+        ways = [(*way, use.factor) for use in vectors for way in self._ways(use)]
+        if self.own[vectors[0].parameter].ndim:
+            return self.text.sum(ways)
+        return self.text.written(self.text.diagonals(ways) or ONE)
+
+    def _ways(self, use: Matrix | Use) -> Iterator[Way]:
+        return self.graph.ways(self.part, use.target)
+
+    def _leading(self, use: Matrix | Use) -> str:
+        """∂part/∂target in full; of a diagonal what is on it."""
+        node = self.text.diagonals(self._ways(use)) if self.by_row else None
+        return self.text.sum(self._ways(use)) if node is None else self.text.written(node)
+
+    def _outer(self, use: Matrix) -> str:
+        beside = self.text.closed(self.text.of(name_of(use.source)))
+        product = f"[{self._leading(use)}] ⊗ {beside}"
+        return f"({product})ᵀ" if use.transposed else product
+
+    def numbers(self, passes: Passes) -> Array:
+        """Its value, the blocks one below the other."""
+        with quietly():
+            found = [self._of_block(Values(passes, 0), one) for one in self.blocks]
+        return found[0] if len(found) == 1 else np.concatenate(found, axis=1 if self.by_row else 2)
+
+    def _of_block(self, values: Values, block: _Block) -> Array:
+        W = self.own[block.parameter]
+        units = () if self.by_row and W.ndim else (values.size(self.part),)
+        total = np.zeros((len(values.share.x), *units, *W.shape))
+        uses: tuple[Matrix | Use, ...] = (*block.matrices, *block.vectors)
+        for use in uses:
+            led = values.partial(self.part, use.target)
+            led = led if self.by_row or not W.ndim else full(led)
+            if isinstance(use, Matrix):
+                beside = source_values(values.problem, values.layer, values.share, use.source)
+                more = led[..., np.newaxis] * beside[:, *(np.newaxis,) * (led.ndim - 1), :]
+                more = use.sign * (np.swapaxes(more, -1, -2) if use.transposed else more)
+            else:
+                factor = values.of(use.factor, use.target)
+                more = times_diagonal(led, factor)
+                if led.ndim == 3 and not W.ndim:
+                    more = (led @ factor[..., np.newaxis])[..., 0]
+            total = total + more
+        return total

@@ -8,9 +8,8 @@ The value of a formula diag(v) is v, one row a step; that of any other is a matr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -19,34 +18,68 @@ from rnngrad.algebra.steps import before
 from rnngrad.analyses.cell_immediate import immediate
 from rnngrad.analyses.cell_partials import Values, full, graph_of
 from rnngrad.analyses.cell_text import CellText
-from rnngrad.analyses.lines import Line, Own
-from rnngrad.analyses.notation import Notation
+from rnngrad.analyses.formulas import SPELLED
+from rnngrad.analyses.lines import Line, own_line
+from rnngrad.analyses.notation import Notation, raised
 from rnngrad.analyses.quantities import Passes
-from rnngrad.analyses.state_blocks import part_blocks, stack_blocks
-from rnngrad.arithmetic.arrays import Array
+from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.core.problem import Problem
 
 MOST = 12
 """A total is also written as the sum over its ways where there are no more."""
 
 
-class _Found(NamedTuple):
-    """A line before it has its id."""
-
-    symbol: str
-    formula: str
-    own: Own
-
-
 def cell_lines(problem: Problem) -> Iterator[Line]:
     """g1, g2, … of one layer; in a stack g1.0, g1.1, … lowest layer first. One layer of rnn has
     none: there a4 says it all."""
-    if problem.single_rnn:
-        return
-    for at, layer in enumerate(problem.layers):
-        for number, found in enumerate(_Inside(problem, at).lines(), start=1):
-            name = f"g{number}{layer.suffix}"
-            yield Line(name, found.symbol, found.formula, "", None, "", found.own)
+    if not problem.single_rnn:
+        for at, layer in enumerate(problem.layers):
+            for number, line in enumerate(_Inside(problem, at).lines(), start=1):
+                yield line._replace(id=f"g{number}{layer.suffix}")
+
+
+def immediate_lines(problem: Problem) -> Iterator[Line]:
+    """b1, b2, … of one layer: ∂⁺h_t/∂W of every weight."""
+    for number, weight in enumerate(problem.cell.weights, start=1):
+        found = immediate(problem, problem.cell.parts[0], weight)
+        if found is not None:
+            yield found._replace(id=f"b{number}")
+
+
+def one_step_formula(problem: Problem) -> str:
+    """a4, the Jacobian of the full state: sums of diag(…)·W for gru, blocks for lstm, and for a
+    stack block lower triangular, block (l, m) going up from layer m to layer l."""
+    if problem.depth > 1:
+        return _stack(problem)
+    inside = _Inside(problem, 0)
+    if not inside.one_part:
+        return inside.blocks()
+    return inside.formula(problem.cell.parts[0], before(problem.cell.parts[0]))
+
+
+def _stack(problem: Problem) -> str:
+    """∂s_t/∂s_{t−1} of a stack, block lower triangular; as a rule where that is too long."""
+    s, h, depth = Notation(problem).own_state, problem.cell.parts[0], problem.depth
+    if depth * (depth + 1) * (depth + 2) // 6 > SPELLED:
+        return (
+            f"block (l, m) = ∂{s}ˡ_t/∂{h}ˡ⁻¹_t ⋯ ∂{h}ᵐ_t/∂{s}ᵐ_{{t−1}} for m < l, "
+            f"∂{s}ˡ_t/∂{s}ˡ_{{t−1}} for m = l, 0 for m > l"
+        )
+
+    def block(top: int, bottom: int) -> str:
+        """∂s³_t/∂h²_t · ∂h²_t/∂h¹_t · ∂h¹_t/∂s¹_{t−1}"""
+        names = [f"{h if at < top else s}{raised(at)}_t" for at in range(top, bottom - 1, -1)]
+        names.append(f"{s}{raised(bottom)}_{{t−1}}")
+        return " · ".join(f"∂{above}/∂{below}" for above, below in pairwise(names)) or "0"
+
+    layers = range(1, depth + 1)
+    return _matrix([[block(top, bottom) for bottom in layers] for top in layers])
+
+
+def _matrix(rows: Sequence[Sequence[str]]) -> str:
+    """[[∂h_t/∂h_{t−1}, ∂h_t/∂c_{t−1}], [∂c_t/∂h_{t−1}, ∂c_t/∂c_{t−1}]]"""
+    inner = (f"[{', '.join(row)}]" for row in rows)
+    return f"[{', '.join(inner)}]"
 
 
 class _Inside:
@@ -58,86 +91,97 @@ class _Inside:
         self.graph, self.text = graph_of(problem.cell), CellText(problem, at)
         self.one_part = len(self.parts) == 1
 
-    def lines(self) -> Iterator[_Found]:
+    def lines(self) -> Iterator[Line]:
         """Local partials, totals, and in a stack the whole layer."""
         yield from self._edges()
-        yield from self._totals()
+        for top in self.graph.names:
+            for bottom in self.graph.before:
+                if self._composed(top, bottom) and not self._is_whole(top, bottom):
+                    yield self._line(top, bottom)
         if self.problem.depth > 1:
             yield from self._whole()
-        else:
-            for part in self.parts[1:]:
-                for weight in self.problem.cell.weights:
-                    found = immediate(self.problem, part, weight)
-                    if found is not None:
-                        yield _Found(*found)
+            return
+        for part in self.parts[1:]:
+            for weight in self.problem.cell.weights:
+                found = immediate(self.problem, part, weight)
+                yield from () if found is None else (found,)
 
-    def _edges(self) -> Iterator[_Found]:
+    def _edges(self) -> Iterator[Line]:
         """Each local partial but those towards x, which end in W_xh as these do in W_hh: what the
         state is made of first, the diagonals before the matrices."""
         graph, states = self.graph, {*self.graph.before, *self.parts}
-        pairs = [(top, bottom) for top in graph.names for bottom in (*graph.before, *graph.names)]
         found = []
-        for top, bottom in pairs:
-            direct = graph.measure(top, bottom, direct=True)
-            if not direct.number or self._is_whole(top, bottom) or top == bottom:
-                continue
-            alone = direct.number == graph.measure(top, bottom).number
-            if bottom in graph.before and not direct.full and not alone:
-                continue
-            inner = (bottom not in states, top not in states) if not direct.full else (False, False)
-            order = (direct.full, *inner, graph.place[top], graph.place[bottom])
-            found.append((order, top, bottom, not alone))
+        for top in graph.names:
+            for bottom in (*graph.before, *graph.names):
+                direct = graph.measure(top, bottom, direct=True)
+                if not direct.number or self._is_whole(top, bottom) or top == bottom:
+                    continue
+                plus = self._composed(top, bottom)
+                if bottom in graph.before and not direct.full and plus:
+                    continue
+                inner = (
+                    not direct.full and bottom not in states,
+                    not direct.full and top not in states,
+                )
+                order = (direct.full, *inner, graph.place[top], graph.place[bottom])
+                found.append((order, top, bottom, plus))
         for _, top, bottom, plus in sorted(found):
-            yield self._found(top, bottom, direct=plus)
+            yield self._line(top, bottom, plus)
 
     def _is_whole(self, top: str, bottom: str) -> bool:
         """Whether it is ∂h_t/∂h_{t−1} of one layer with h alone, which is a4."""
         here = top in self.parts and bottom in self.graph.before
         return here and self.one_part and self.problem.depth == 1
 
-    def _totals(self) -> Iterator[_Found]:
-        """∂top/∂bottom where it is more than one edge."""
-        for top in self.graph.names:
-            for bottom in self.graph.before:
-                if self._composed(top, bottom) and not self._is_whole(top, bottom):
-                    yield self._found(top, bottom)
-
     def _composed(self, top: str, bottom: str) -> bool:
+        """Whether it is more than one edge."""
         every = self.graph.measure(top, bottom).number
         return every > self.graph.measure(top, bottom, direct=True).number
 
-    def _whole(self) -> Iterator[_Found]:
+    def _whole(self) -> Iterator[Line]:
         """∂s_t/∂s_{t−1} of this layer alone, and how it hangs on the one below."""
         if not self.one_part:
             size = self.layer.state[-1].stop - self.layer.state[0].start
-            own = Own((self.problem.steps, size, size), partial(_layer_jacobian, self.at))
             s = f"{Notation(self.problem).whole}{self.text.up}"
-            yield _Found(f"∂{s}_t/∂{s}_{{t−1}}", self.blocks(), own)
+            shape = (self.problem.steps, size, size)
+            yield own_line(f"∂{s}_t/∂{s}_{{t−1}}", self.blocks(), shape, self._jacobian)
         if self.at:
             for part in reversed(self.parts):
                 if self.graph.measure(part, X).number:
-                    yield self._found(part, X)
+                    yield self._line(part, X)
 
     def blocks(self) -> str:
         """∂s_t/∂s_{t−1} of this layer by the parts of its state."""
-        return part_blocks(
+        return _matrix(
             [[self._symbol(part, previous) if self.graph.measure(part, previous).number else "0"
               for previous in self.graph.before] for part in self.parts]
         )  # fmt: skip
 
+    def _jacobian(self, passes: Passes) -> Array:
+        """The same in numbers."""
+
+        def block(values: Values, top: str, bottom: str) -> Array:
+            if not self.graph.measure(top, bottom).number:
+                return np.zeros((self.problem.steps, values.size(top), values.size(bottom[:-1])))
+            return full(values.partial(top, bottom))
+
+        with quietly():
+            values, columns = Values(passes, self.at), self.graph.before
+            rows = [[block(values, part, column) for column in columns] for part in self.parts]
+            return np.concatenate([np.concatenate(row, axis=2) for row in rows], axis=1)
+
     def _symbol(self, top: str, bottom: str, plus: bool = False) -> str:
         return f"∂{'⁺' if plus else ''}{self.text.name(top)}/∂{self.text.name(bottom)}"
 
-    def _found(self, top: str, bottom: str, direct: bool = False) -> _Found:
-        width = (self._size(bottom),) if self.graph.measure(top, bottom, direct=direct).full else ()
-        own = Own(
-            (self.problem.steps, self._size(top), *width),
-            partial(_value, self.at, top, bottom, direct),
-        )
-        return _Found(self._symbol(top, bottom, direct), self.formula(top, bottom, direct), own)
+    def _line(self, top: str, bottom: str, direct: bool = False) -> Line:
+        def numbers(passes: Passes) -> Array:
+            with quietly():
+                return Values(passes, self.at).partial(top, bottom, direct=direct)
 
-    def _size(self, key: str) -> int:
-        return self.layer.sizes[self.problem.cell.step.sizes[key]]
+        every = (top, bottom) if self.graph.measure(top, bottom, direct=direct).full else (top,)
+        sizes = [self.layer.sizes[self.problem.cell.step.sizes[key]] for key in every]
+        symbol, formula = self._symbol(top, bottom, direct), self.formula(top, bottom, direct)
+        return own_line(symbol, formula, (self.problem.steps, *sizes), numbers)
 
     # -- text
 
@@ -165,44 +209,3 @@ class _Inside:
         if direct.full:
             terms.append(self._symbol(top, bottom, plus=True))
         return " + ".join(terms)
-
-
-def one_step_formula(problem: Problem) -> str:
-    """a4, the Jacobian of the full state: sums of diag(…)·W for gru, blocks for lstm, and for a
-    stack block lower triangular, block (l, m) going up from layer m to layer l."""
-    if problem.depth > 1:
-        return stack_blocks(problem)
-    inside = _Inside(problem, 0)
-    if not inside.one_part:
-        return inside.blocks()
-    return inside.formula(problem.cell.parts[0], before(problem.cell.parts[0]))
-
-
-def immediate_lines(problem: Problem) -> Iterator[Line]:
-    """b1, b2, … of one layer: ∂⁺h_t/∂W of every weight."""
-    for number, weight in enumerate(problem.cell.weights, start=1):
-        found = immediate(problem, problem.cell.parts[0], weight)
-        if found is not None:
-            yield Line(f"b{number}", found[0], found[1], "", None, "", found[2])
-
-
-# ---------------------------------------------------------------------------- numbers
-
-
-def _value(at: int, top: str, bottom: str, direct: bool, passes: Passes) -> Array:
-    return Values(passes, at).partial(top, bottom, direct=direct)
-
-
-def _layer_jacobian(at: int, passes: Passes) -> Array:
-    """[[∂h_t/∂h_{t−1}, ∂h_t/∂c_{t−1}], [∂c_t/∂h_{t−1}, ∂c_t/∂c_{t−1}]] of every step."""
-    values, layer, cell = Values(passes, at), passes.problem.layers[at], passes.problem.cell
-    start = layer.state[0].start
-    size = layer.state[-1].stop - start
-    jacobian = np.zeros((passes.problem.steps, size, size))
-    for top, rows in zip(cell.parts, layer.state, strict=True):
-        for bottom, columns in zip(cell.parts, layer.state, strict=True):
-            if values.graph.measure(top, before(bottom)).number:
-                block = full(values.partial(top, before(bottom)))
-                jacobian[:, rows.start - start : rows.stop - start,
-                         columns.start - start : columns.stop - start] = block  # fmt: skip
-    return jacobian

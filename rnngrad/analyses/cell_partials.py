@@ -12,7 +12,7 @@ What is beneath h_{t−1}, c_{t−1} or the step's input x_t is the past or the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from rnngrad.algebra.equations import X
 from rnngrad.algebra.expressions import Node
 from rnngrad.algebra.steps import Definition, Matrix, before, key_of, names_in
 from rnngrad.analyses.quantities import Passes
-from rnngrad.arithmetic.arrays import Array, quietly
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.cells import Cell
 from rnngrad.core.terms import evaluated
 
@@ -36,8 +36,8 @@ class Link(NamedTuple):
     factor: Node | Matrix
 
 
-Way = tuple[Link, ...]
-"""Links from top to bottom; none where these are the same."""
+Way = tuple[Node | Matrix, ...]
+"""The factors of the links from top to bottom; none where these are the same."""
 
 
 class Measure(NamedTuple):
@@ -59,62 +59,49 @@ class Graph:
     """
 
     def __init__(self, cell: Cell) -> None:
-        self.cell = cell
         self.before = tuple(map(before, cell.parts))
         definitions = cell.step.definitions
-        self.place = {
-            key: i for i, key in enumerate([*self.before, X, *(d.key for d in definitions)])
-        }
+        every = (*self.before, X, *(one.key for one in definitions))
+        self.place = {key: i for i, key in enumerate(every)}
         self.links = {one.key: self._links(one) for one in definitions}
         self.names = tuple(key for key in self.links if not inside(key))
         self._measured: dict[tuple[str, bool], dict[str, Measure]] = {}
 
     def _links(self, one: Definition) -> list[Link]:
-        found = []
+        """The diagonals before the matrices."""
+        found = [Link(one.key, matrix.source, matrix) for matrix in one.matrices]
         for name in names_in(one.rest):
             assert one.rest is not None
             factor = derivative(one.rest, name)
-            if factor is not None:
-                found.append(Link(one.key, key_of(name), factor))
-        found += [Link(one.key, matrix.source, matrix) for matrix in one.matrices]
-        return sorted(
-            found, key=lambda link: (isinstance(link.factor, Matrix), self.place[link.source])
-        )
+            found += [] if factor is None else [Link(one.key, key_of(name), factor)]
+        return sorted(found, key=lambda a: (isinstance(a.factor, Matrix), self.place[a.source]))
+
+    def open(self, key: str, bottom: str, direct: bool) -> list[Link]:
+        """The links from a key that may be on a way to ``bottom``."""
+        links = () if key == bottom else self.links.get(key, ())
+        return [a for a in links if a.source == bottom or not direct or inside(a.source)]
 
     def measure(self, top: str, bottom: str, *, direct: bool = False) -> Measure:
         """How the ways from top to bottom are."""
-        if (bottom, direct) not in self._measured:
-            self._measured[bottom, direct] = self._measure(bottom, direct)
-        return self._measured[bottom, direct].get(top, Measure(0, False))
-
-    def _measure(self, bottom: str, direct: bool) -> dict[str, Measure]:
-        found = {bottom: Measure(1, False)}
-        for key, links in self.links.items():
-            if key == bottom:
-                continue
-            count, full = 0, False
-            for link in links:
-                if self.passes(link.source, bottom, direct) and link.source in found:
-                    beyond = found[link.source]
-                    count += beyond.number
-                    full |= beyond.full or isinstance(link.factor, Matrix)
-            if count:
-                found[key] = Measure(count, full)
-        return found
-
-    def passes(self, key: str, bottom: str, direct: bool) -> bool:
-        """Whether a way to ``bottom`` may lead there."""
-        return key == bottom or not direct or inside(key)
+        found = self._measured.get((bottom, direct))
+        if found is None:
+            found = self._measured[bottom, direct] = {bottom: Measure(1, False)}
+            for key in self.links:
+                links = [a for a in self.open(key, bottom, direct) if a.source in found]
+                if links:
+                    number = sum(found[a.source].number for a in links)
+                    full = any(found[a.source].full or isinstance(a.factor, Matrix) for a in links)
+                    found[key] = Measure(number, full)
+        return found.get(top, Measure(0, False))
 
     def ways(self, top: str, bottom: str, *, direct: bool = False) -> Iterator[Way]:
         """Every way from top to bottom, one at a time: there may be very many."""
         if top == bottom:
             yield ()
-            return
-        for link in self.links.get(top, ()):
-            leads = self.measure(link.source, bottom, direct=direct).number
-            if leads and self.passes(link.source, bottom, direct):
-                yield from ((link, *rest) for rest in self.ways(link.source, bottom, direct=direct))
+        for a in self.open(top, bottom, direct):
+            if self.measure(a.source, bottom, direct=direct).number:
+                for rest in self.ways(a.source, bottom, direct=direct):
+                    yield (a.factor, *rest)
 
 
 @lru_cache(maxsize=16)
@@ -128,22 +115,16 @@ def graph_of(cell: Cell) -> Graph:
 
 class Values:
     """The links of one layer along its trace, multiplied and added up: (T, n) where all is
-    diagonal, else (T, rows, columns)."""
+    diagonal, else (T, rows, columns). To be run within ``quietly()``."""
 
     def __init__(self, passes: Passes, at: int) -> None:
-        self.problem, self.at = passes.problem, at
-        self.graph = graph_of(self.problem.cell)
+        self.problem, self.graph = passes.problem, graph_of(passes.problem.cell)
         self.layer, self.share = self.problem.layers[at], passes.forward.layers[at]
 
-    def of(self, expressions: Sequence[Node], keys: Sequence[str]) -> list[Array]:
-        """Expressions along the trace, (T, size of each key)."""
-        cell = self.problem.cell
-        sizes = [self.size(key) for key in keys]
-        with quietly():
-            tape = cell.value_tape(expressions)
-            return [
-                np.asarray(v) for v in evaluated(self.problem, self.layer, self.share, tape, sizes)
-            ]
+    def of(self, expression: Node, key: str) -> Array:
+        """An expression along the trace, (T, size of the key)."""
+        tape, size = self.problem.cell.value_tape([expression]), self.size(key)
+        return np.asarray(evaluated(self.problem, self.layer, self.share, tape, [size])[0])
 
     def size(self, key: str) -> int:
         """How long the vector is."""
@@ -151,58 +132,30 @@ class Values:
 
     def partial(self, top: str, bottom: str, *, direct: bool = False) -> Array:
         """∂top/∂bottom of every step, or ∂⁺top/∂bottom."""
-        if top == bottom:
-            return np.ones((len(self.share.x), self.size(top)))
-        links = self._between(top, bottom, direct)
-        diagonals = [one for one in links if not isinstance(one.factor, Matrix)]
-        factors = [one.factor for one in diagonals if not isinstance(one.factor, Matrix)]
-        numbers = self.of(factors, [one.target for one in diagonals])
-        known = dict(zip(((one.target, one.source) for one in diagonals), numbers, strict=True))
-        found: dict[str, Array] = {}
-        with quietly():
-            for one in reversed(links):  # from the top, where all is diagonal for longest
-                above = found.get(one.target)
-                if isinstance(one.factor, Matrix):
-                    more = self._times_matrix(above, one.factor)
-                else:
-                    more = times_diagonal(above, known[one.target, one.source])
-                found[one.source] = added(found.get(one.source), more)
+        found = {top: np.ones((len(self.share.x), self.size(top)))}
+        for key in reversed(self.graph.links):  # from the top, where all is diagonal for longest
+            for a in reversed(self.graph.open(key, bottom, direct)) if key in found else ():
+                if self.graph.measure(a.source, bottom, direct=direct).number:
+                    more = self._times(found[key], a)
+                    found[a.source] = added(found[a.source], more) if a.source in found else more
         return found[bottom]
 
-    def _between(self, top: str, bottom: str, direct: bool) -> list[Link]:
-        """The links on any way from top to bottom, what is computed first first."""
-        graph, down = self.graph, {top}
-        found: list[Link] = []
-        for key in reversed(graph.links):
-            if key not in down or key == bottom:
-                continue
-            mine = [one for one in graph.links[key]
-                    if graph.passes(one.source, bottom, direct)
-                    and graph.measure(one.source, bottom, direct=direct).number]  # fmt: skip
-            down |= {one.source for one in mine}
-            found = mine + found
-        return found
-
-    def _times_matrix(self, above: Array | None, matrix: Matrix) -> Array:
-        W = self.layer.own[matrix.parameter]
-        W = W.T if matrix.transposed else W
-        W = -W if matrix.sign < 0 else W
-        if above is None:
-            return np.broadcast_to(W, (len(self.share.x), *W.shape))
+    def _times(self, above: Array, link: Link) -> Array:
+        """What leads there, times the link."""
+        if not isinstance(link.factor, Matrix):
+            return times_diagonal(above, self.of(link.factor, link.target))
+        W = self.layer.own[link.factor.parameter]
+        W = link.factor.sign * (W.T if link.factor.transposed else W)
         return np.asarray(above[:, :, np.newaxis] * W if above.ndim == 2 else above @ W)
 
 
-def times_diagonal(above: Array | None, diagonal: Array) -> Array:
+def times_diagonal(above: Array, diagonal: Array) -> Array:
     """What leads there, times diag(d)."""
-    if above is None:
-        return diagonal
     return np.asarray(above * (diagonal if above.ndim == 2 else diagonal[:, np.newaxis]))
 
 
-def added(one: Array | None, other: Array) -> Array:
+def added(one: Array, other: Array) -> Array:
     """The sum, a matrix a step where one of them is."""
-    if one is None:
-        return other
     return one + other if one.ndim == other.ndim else full(one) + full(other)
 
 

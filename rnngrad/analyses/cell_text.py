@@ -13,16 +13,7 @@ from functools import cache
 
 from rnngrad.algebra.derivatives import ONE, added, is_one, product
 from rnngrad.algebra.equations import X, read_expression
-from rnngrad.algebra.expressions import (
-    Apply,
-    Call,
-    Name,
-    Neg,
-    Node,
-    Number,
-    Transpose,
-    rebuilt,
-)
+from rnngrad.algebra.expressions import Apply, Call, Name, Neg, Node, Number, Transpose, rebuilt
 from rnngrad.algebra.functions import WRITTEN
 from rnngrad.algebra.steps import BEFORE, NOW, Matrix
 from rnngrad.algebra.writing import written_in_cell
@@ -70,35 +61,31 @@ class CellText:
     # ------------------------------------------------------------------ expressions
 
     def of(self, node: Node) -> Node:
-        """An expression of keys as it is written."""
+        """An expression of keys as it is written: what is inside an equation in full, or by the
+        name that it has in the heading; f'(…), or what it is by the value of f."""
+        if isinstance(node, Name) and not inside(node.head):
+            return self.named(node)
         if isinstance(node, Name):
-            return self._sum(node.head) if inside(node.head) else self.named(node)
+            plain = self.unfolded(node)
+            short = self.where.get(written_in_cell(plain))
+            return rebuilt_names(plain, self.named) if short is None else self.of(Name(short, NOW))
         if isinstance(node, Call) and node.prime:
             return self._slope(node)
         return rebuilt(node, self.of)
 
-    def _sum(self, key: str) -> Node:
-        """What is inside an equation, in full or by the name that it has in the heading."""
-        plain = self.plain(key)
-        short = self.where.get(written_in_cell(plain))
-        return rebuilt_names(plain, self.named) if short is None else self.named(Name(short, NOW))
-
-    def plain(self, key: str) -> Node:
-        one = self.cell.step.definition(key)
+    def unfolded(self, node: Node) -> Node:
+        """An expression with the sums inside equations in full."""
+        if not (isinstance(node, Name) and inside(node.head)):
+            return rebuilt(node, self.unfolded)
+        one = self.cell.step.definition(node.head)
         terms: list[Node | None] = []
         for matrix in one.matrices:
-            applied = Apply(_matrix(matrix), self._unfolded(name_of(matrix.source)))
+            applied = Apply(_matrix(matrix), self.unfolded(name_of(matrix.source)))
             terms.append(Neg(applied) if matrix.sign < 0 else applied)
-        terms.append(None if one.rest is None else self._unfolded(one.rest))
+        terms.append(None if one.rest is None else self.unfolded(one.rest))
         return added(terms) or ONE
 
-    def _unfolded(self, node: Node) -> Node:
-        if isinstance(node, Name):
-            return self.plain(node.head) if inside(node.head) else node
-        return rebuilt(node, self._unfolded)
-
     def _slope(self, node: Call) -> Node:
-        """f'(…), or what it is by the value of f."""
         rule = _BY_VALUE.get(node.function, "") if self.cell.activation is not None else ""
         value = self.values.get(written_in_cell(node._replace(prime=False)))
         short = isinstance(node.argument, Name) and not inside(node.argument.head)
@@ -109,49 +96,31 @@ class CellText:
 
     # ------------------------------------------------------------------ products
 
-    def diagonal(self, factors: Iterable[Node]) -> Node:
-        """Factors unit by unit."""
-        return product(tuple(map(self.of, factors)))
-
     def sum(self, ways: Iterable[Way]) -> str:
         """diag(…)·W + diag(…)·W"""
-        return self.sums([(ways, None)])
-
-    def sums(self, ways: Iterable[tuple[Iterable[Way], Node | None]]) -> str:
-        """The same of several sums, with the factor that each way of a sum ends in."""
-        every = [(*(link.factor for link in way), *(() if last is None else (last,)))
-                 for some, last in ways for way in some]  # fmt: skip
         if self.scalar:
-            total = added([self._flat(factors) for factors in every])
-            return self.written(total or Number("0"))
-        terms = [self._term(factors) for factors in every]
-        return signed_sum(terms) if terms else "0"
+            return self.written(self.diagonals(ways) or Number("0"))
+        return signed_sum([self._term(way) for way in ways]) or "0"
 
-    def diagonals(self, ways: Iterable[Way], more: Node | None = None) -> Node | None:
+    def diagonals(self, ways: Iterable[Way]) -> Node | None:
         """The sum of ways without a matrix, as an expression; None for an exact 0."""
-        last = () if more is None else (more,)
-        return added([self._flat((*(link.factor for link in way), *last)) for way in ways])
+        return added([product(tuple(map(self._factor, way))) for way in ways])
 
-    def _flat(self, factors: Sequence[Node | Matrix]) -> Node:
-        found: list[Node] = []
-        for one in factors:
-            if isinstance(one, Matrix):
-                name: Node = self.named(Name(one.parameter, None))
-                found.append(Neg(name) if one.sign < 0 else name)
-            else:
-                found.append(self.of(one))
-        return product(tuple(found))
+    def _factor(self, one: Node | Matrix) -> Node:
+        if not isinstance(one, Matrix):
+            return self.of(one)
+        name = self.named(Name(one.parameter, None))
+        return Neg(name) if one.sign < 0 else name
 
-    def _term(self, factors: Sequence[Node | Matrix]) -> tuple[bool, str]:
+    def _term(self, way: Way) -> tuple[bool, str]:
         """Whether it is subtracted, and what: diag(…)·W · diag(…)·W, the diagonals before a matrix
         as one."""
         minus, words, waiting = False, list[str](), list[Node]()
-        for one in (*factors, None):
+        for one in (*way, None):
             if one is not None and not isinstance(one, Matrix):
-                waiting.append(one)
+                waiting.append(self.of(one))
                 continue
-            together = self.diagonal(waiting)
-            waiting = []
+            together, waiting = product(tuple(waiting)), []
             minus ^= isinstance(together, Neg)
             together = together.operand if isinstance(together, Neg) else together
             pair = [] if is_one(together) else [f"diag({self.written(together)})"]
@@ -179,10 +148,9 @@ def _read(rule: str) -> Node:
 
 
 def signed_sum(terms: Sequence[tuple[bool, str]]) -> str:
-    """a − b + c"""
-    first, *rest = terms
-    text = f"−{first[1]}" if first[0] else first[1]
-    return text + "".join(f" {'−' if minus else '+'} {word}" for minus, word in rest)
+    """a − b + c; empty for none."""
+    text = "".join(f" {'−' if minus else '+'} {word}" for minus, word in terms)
+    return text.removeprefix(" + ") if text[:2] != " −" else f"−{text[3:]}"
 
 
 def rebuilt_names(node: Node, change: Callable[[Name], Node]) -> Node:

@@ -9,14 +9,15 @@ latter are a line a layer: b3.0, b3.1, …
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
 from rnngrad.algebra.expressions import Add, Call, Div, Mul, Name, Neg, Node, Power, parts
 from rnngrad.algebra.steps import before, key_of
+from rnngrad.algebra.writing import at
 from rnngrad.analyses.cell_lines import cell_lines, immediate_lines, one_step_formula
-from rnngrad.analyses.formulas import Partial, at, product_text, state_formula, weight_formula
+from rnngrad.analyses.formulas import Partial, product_text, state_formula, weight_formula
 from rnngrad.analyses.lines import Line
 from rnngrad.analyses.notation import Notation
 from rnngrad.core.problem import Problem
@@ -25,10 +26,9 @@ from rnngrad.core.problem import Problem
 def derivation(problem: Problem) -> tuple[Line, ...]:
     """The lines that exist for this problem: those of a step before 1 are left out, and without
     targets so is everything that needs a loss."""
-    builders: tuple[Callable[[Problem], Iterator[Line]], ...] = (
-        _outputs, _direct, _one_step, _states, _immediate, _weights,
-    )  # fmt: skip
-    lines = [line for build in builders for line in build(problem)]
+    lines = [*_one_step(problem), *_immediate(problem)]
+    if problem.loss is not None:
+        lines += [*_outputs(problem), *_states(problem), *_weights(problem)]
     if not problem.single_rnn:
         lines = [line._replace(equations="") for line in lines]
     return (*sorted(lines, key=_place), *cell_lines(problem))
@@ -68,53 +68,35 @@ def first_use(problem: Problem, weight: str) -> int:
 
 def _is_zero(node: Node | None, zeros: set[str], problem: Problem) -> bool:
     """Whether an expression is 0 where those names are."""
+    if node is None:
+        return True
+    below = [_is_zero(one, zeros, problem) for one in parts(node)]
     if isinstance(node, Name):
         return node.step is not None and key_of(node) in zeros
-    if isinstance(node, Mul):
-        return any(_is_zero(one, zeros, problem) for one in node.factors)
     if isinstance(node, Call):
         f = problem.functions[node.function]
-        return (
-            not node.prime and f.f(np.zeros(1))[0] == 0 and _is_zero(node.argument, zeros, problem)
-        )
-    if isinstance(node, Div):
-        return _is_zero(node.top, zeros, problem)
-    if isinstance(node, Power):
-        return node.exponent > 0 and _is_zero(node.base, zeros, problem)
-    if isinstance(node, Neg | Add):
-        return all(_is_zero(one, zeros, problem) for one in parts(node))
-    return node is None
+        return below[0] and not node.prime and bool(f.f(np.zeros(1))[0] == 0)
+    if isinstance(node, Div | Power):
+        return below[0] and not (isinstance(node, Power) and node.exponent <= 0)
+    return any(below) if isinstance(node, Mul) else all(below) and isinstance(node, Neg | Add)
 
 
 def _outputs(problem: Problem) -> Iterator[Line]:
-    """a1, a2: ∂L/∂y_T and ∂L/∂y_{T−1}."""
-    if problem.loss is None:
-        return
-    counting = set(loss_steps(problem))
-    for name, t, equations in (("a1", problem.steps, "7–9"), ("a2", problem.steps - 1, "10–12")):
+    """a1, a2, a3: ∂L/∂y_T, ∂L/∂y_{T−1} and ∂L_T/∂h_T."""
+    counting, T, notation = set(loss_steps(problem)), problem.steps, Notation(problem)
+
+    def counted(t: int, formula: str) -> str:
+        return formula if t in counting else f"0, because {at('L', t)} does not count"
+
+    for name, t, equations in (("a1", T, "7–9"), ("a2", T - 1, "10–12")):
         if t >= 1:
             chain = product_text((Partial("L", at("L", t)), Partial(at("L", t), at("y", t))))
-            value = Notation(problem).loss_slope(t)
-            formula = f"{chain} = {value}" if t in counting else _does_not_count(t)
+            formula = counted(t, f"{chain} = {notation.loss_slope(t)}")
             yield Line(name, f"∂L/∂{at('y', t)}", formula, "dL_dy", t - 1, equations)
-
-
-def _direct(problem: Problem) -> Iterator[Line]:
-    """a3: ∂L_T/∂h_T."""
-    if problem.loss is None:
-        return
-    t = problem.steps
-    towards_y = Partial(at("L", t), at("y", t))
-    notation = Notation(problem)
-    chain = product_text((towards_y, Partial(at("y", t), at(notation.first, t))))
-    formula = f"{chain} = {towards_y} · {notation.readout_slope(t)}"
-    counts = t in loss_steps(problem)
-    symbol = f"∂{at('L', t)}/∂{at(notation.first, t)}"
-    yield Line("a3", symbol, formula if counts else _does_not_count(t), "dLt_dht", t - 1, "13–15")
-
-
-def _does_not_count(t: int) -> str:
-    return f"0, because {at('L', t)} does not count"
+    h, towards_y = at(notation.first, T), Partial(at("L", T), at("y", T))
+    chain = product_text((towards_y, Partial(towards_y.bottom, h)))
+    formula = counted(T, f"{chain} = {towards_y} · {notation.readout_slope(T)}")
+    yield Line("a3", f"∂{towards_y.top}/∂{h}", formula, "dLt_dht", T - 1, "13–15")
 
 
 def _one_step(problem: Problem) -> Iterator[Line]:
@@ -127,19 +109,15 @@ def _one_step(problem: Problem) -> Iterator[Line]:
 
 def _states(problem: Problem) -> Iterator[Line]:
     """a5, a6: ∂L/∂h_{T−1} and ∂L/∂h_1; c5, c6: the same for c, and so on."""
-    if problem.loss is None:
-        return
     counting, notation = loss_steps(problem), Notation(problem)
     for index, part in enumerate(problem.cell.parts):
         first, number = ("c", 3 + 2 * index) if index else ("a", 5)
         ends = ((number, problem.steps - 1, "18–20"), (number + 1, 1, "21–24"))
         for number, k, equations in ends:
             if k >= 1:
-                formula = state_formula(
-                    k, counting, state=notation.state, end=part, seen=notation.first
-                )
-                symbol = f"∂L/∂{at(part, k)}"
-                yield Line(f"{first}{number}", symbol, formula, f"dL_d{part}", k, equations)
+                way = {"state": notation.state, "end": part, "seen": notation.first}
+                name, formula = f"{first}{number}", state_formula(k, counting, **way)
+                yield Line(name, f"∂L/∂{at(part, k)}", formula, f"dL_d{part}", k, equations)
 
 
 def _immediate(problem: Problem) -> Iterator[Line]:
@@ -154,8 +132,6 @@ def _immediate(problem: Problem) -> Iterator[Line]:
 
 def _weights(problem: Problem) -> Iterator[Line]:
     """b3, b4: ∂L/∂W_xh and ∂L/∂W_hh; of other cells every weight's."""
-    if problem.loss is None:
-        return
     counting, state = loss_steps(problem), Notation(problem).state
     names = list(problem.cell.weights)
     for number, name in enumerate(names, start=len(names) + 1):
@@ -174,13 +150,9 @@ def remarks(problem: Problem) -> tuple[str, ...]:
     immediate = "∂⁺ (25–28) is the immediate partial, h_{t−1} fixed; (29–35) sum the paths."
     if problem.loss is None:
         return (immediate,)
+    here = "; b4 has them" if problem.h_0.any() else ", as here"
     return (
         immediate,
-        _about_h_0(problem),
+        f"(33–35) leave out L_1 and ∂⁺h_1/∂W_hh: right only for h_0 = 0{here}.",
         "(32) is misprinted: its last factor must be ∂h_1/∂W_xh, not ∂h_2/∂W_xh.",
     )
-
-
-def _about_h_0(problem: Problem) -> str:
-    here = "; b4 has them" if problem.h_0.any() else ", as here"
-    return f"(33–35) leave out L_1 and ∂⁺h_1/∂W_hh: right only for h_0 = 0{here}."

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+from rnngrad.algebra.writing import at
+
 SPELLED = 30
 """A sum of up to so many partials is spelled out; a longer one is written with Σ and ∏."""
 
@@ -36,12 +38,6 @@ class Path(NamedTuple):
     tail: tuple[Partial, ...]
 
 
-def at(name: str, step: int | str) -> str:
-    """h_3, h_T, h_{t−1}: an index of more than one sign is put in braces unless it is a number."""
-    text = str(step)
-    return f"{name}_{text}" if len(text) == 1 or text.isdigit() else f"{name}_{{{text}}}"
-
-
 def _head(t: int, state: str) -> tuple[Partial, ...]:
     return Partial(at("L", t), at("y", t)), Partial(at("y", t), at(state, t))
 
@@ -59,11 +55,9 @@ def paths_to_state(
     """The paths of ∂L/∂h_k: one from each L_t with t ≥ k; with ``end`` c of ∂L/∂c_k, which L_k
     does not reach: the read-out has ``seen`` h alone."""
     first = max(k, 1) if end in (state, seen) else k + 1
-    return (
-        Path(t, k, _head(t, end if t == k else state), _back(t, k, state, end))
-        for t in loss_steps
-        if t >= first
-    )
+    for t in loss_steps:
+        if t >= first:
+            yield Path(t, k, _head(t, end if t == k else state), _back(t, k, state, end))
 
 
 def paths_to_weight(
@@ -74,16 +68,10 @@ def paths_to_weight(
     ``first_step`` is the first at which W's immediate partial is not zero whatever W: 2 for W_hh
     when h_0 = 0.
     """
-    return (
-        Path(
-            t,
-            k,
-            _head(t, state),
-            (*_back(t, k, state, state), Partial(at(state, k), weight, immediate=True)),
-        )
-        for t in loss_steps
-        for k in range(t, first_step - 1, -1)
-    )
+    for t in loss_steps:
+        for k in range(t, first_step - 1, -1):
+            use = Partial(at(state, k), weight, immediate=True)
+            yield Path(t, k, _head(t, state), (*_back(t, k, state, state), use))
 
 
 def product_text(factors: Sequence[Partial]) -> str:
@@ -110,12 +98,10 @@ def _short(paths: Iterator[Path]) -> tuple[Path, ...] | None:
 
     Only as many are made as are needed to know.
     """
-    taken: list[Path] = []
-    room = SPELLED
+    taken = list[Path]()
     for path in paths:
         taken.append(path)
-        room -= len(path.head) + len(path.tail)
-        if room < 0:
+        if sum(len(one.head) + len(one.tail) for one in taken) > SPELLED:
             return None
     return tuple(taken)
 

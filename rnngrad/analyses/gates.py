@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.algebra.expressions import Call, Name, Node
-from rnngrad.algebra.steps import NOW, Definition
+from rnngrad.algebra.steps import NOW
 from rnngrad.analyses.cell_partials import inside
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.core.cells import Cell
@@ -31,36 +31,31 @@ class Gate(NamedTuple):
     slope: Array | None = None
 
 
-def _of(cell: Cell) -> list[Definition]:
-    """The equations that are no part of the state, in their order; where there are none, as in rnn,
-    those parts that are a function of a_t."""
-    found = [d for d in cell.step.definitions if not inside(d.key) and d.key not in cell.parts]
-    return found or [d for d in cell.step.definitions if _call(d) is not None]
-
-
-def _call(one: Definition) -> Call | None:
-    return one.rest if isinstance(one.rest, Call) and not one.matrices else None
-
-
-def _key(call: Call | None) -> str | None:
-    return call.argument.head if call is not None and isinstance(call.argument, Name) else None
+def _of(cell: Cell) -> list[tuple[str, Call | None, str | None]]:
+    """Key, function and key of a_t of the equations that are no part of the state, in their order;
+    where there are none, as in rnn, of those parts that are a function of a_t."""
+    found = []
+    for one in cell.step.definitions:
+        call = one.rest if isinstance(one.rest, Call) and not one.matrices else None
+        of = call.argument.head if call is not None and isinstance(call.argument, Name) else None
+        found.append((one.key, call, of))
+    gates = [one for one in found if not inside(one[0]) and one[0] not in cell.parts]
+    return gates or [one for one in found if one[1] is not None]
 
 
 def pre_activations(cell: Cell) -> list[str]:
     """What the graph calls the a_t of the gates, as far as it keeps it."""
-    keys = (_key(_call(one)) for one in _of(cell))
-    return [key for key in keys if key is not None and key in cell.step.kept]
+    return [key for _, _, key in _of(cell) if key is not None and key in cell.step.kept]
 
 
 def gates(problem: Problem, layer: Layer, share: LayerTrace) -> Iterator[Gate]:
     """The gates of one layer; of rnn h itself."""
     cell = problem.cell
-    for one in _of(cell):
-        size, call = layer.sizes[cell.step.sizes[one.key]], _call(one)
-        wanted: list[Node] = [Name(one.key, NOW)]
+    for name, call, key in _of(cell):
+        wanted: list[Node] = [Name(name, NOW)]
         wanted += [] if call is None else [call.argument, call._replace(prime=True)]
+        sizes = [layer.sizes[cell.step.sizes[name]]] * len(wanted)
         with quietly():
-            tape = cell.value_tape(wanted)
-            found = evaluated(problem, layer, share, tape, [size] * len(wanted))
+            found = evaluated(problem, layer, share, cell.value_tape(wanted), sizes)
         value, *more = map(np.asarray, found)
-        yield Gate(one.key, value, None if call is None else call.function, _key(call), *more)
+        yield Gate(name, value, None if call is None else call.function, key, *more)

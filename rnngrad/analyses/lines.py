@@ -38,3 +38,10 @@ class Line(NamedTuple):
     def value(self, quantity: Array) -> Array:
         """The value, given the quantity; one entry a step where it holds for every t."""
         return quantity if self.row is None else quantity[self.row]
+
+
+def own_line(
+    symbol: str, formula: str, shape: tuple[int, ...], compute: Callable[[Passes], Array]
+) -> Line:
+    """One with numbers of its own, whose id is given to it in its place."""
+    return Line("", symbol, formula, "", None, "", Own(shape, compute))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -23,10 +24,10 @@ CALLED = {"reset": "r", "update": "z", "new": "n", "candidate": "n", "input": "i
 
 
 def scaled_by(problem: Problem, factor: float, gate: str | None = None) -> Problem:
-    """The same problem with the recurrent matrices of every layer multiplied by a factor, or those
-    of one gate: for rnn, gru and lstm W_hh, or a gate's rows of it."""
+    """The same problem with what is scaled of every layer multiplied by a factor, or that of one
+    gate: for rnn, gru and lstm W_hh, or a gate's rows of it."""
     cell = problem.cell
-    chosen = set(matrices_of(cell, gate))
+    chosen = set(scaled_in(cell, gate))
     weights = dict(problem.weights)
     for layer in problem.layers:
         for name in cell.parameters:
@@ -41,26 +42,26 @@ def scaled_by(problem: Problem, factor: float, gate: str | None = None) -> Probl
     return replace(problem, weights=MappingProxyType(weights))
 
 
-def matrices_of(cell: Cell, gate: str | None = None) -> tuple[str, ...]:
-    """The recurrent matrices by the names of the equations; those of one gate's equation."""
+def scaled_in(cell: Cell, gate: str | None = None) -> tuple[str, ...]:
+    """What is scaled by the names of the equations; what of it stands in one gate's equation."""
     if gate is None:
-        return cell.recurrent
+        return cell.scaled
     inside = nodes(cell.equations.right(gate))
     names = {node.head for node in inside if isinstance(node, Name)}
-    return tuple(name for name in cell.recurrent if name in names)
+    return tuple(name for name in cell.scaled if name in names)
 
 
 def gates_of(cell: Cell) -> tuple[str, ...]:
-    """What ``--gate`` may name: the blocks of rows, or the equations with a recurrent matrix."""
+    """What ``--gate`` may name: the blocks of rows, or the equations with what is scaled."""
     if cell.gates:
         return cell.gates
     names = (equation.name for equation in cell.equations.equations)
-    return tuple(name for name in names if matrices_of(cell, name))
+    return tuple(name for name in names if scaled_in(cell, name))
 
 
 def what_is_scaled(cell: Cell, gate: str | None = None) -> str:
-    """W_hh, or the recurrent matrices of a cell by name."""
-    chosen = matrices_of(cell, gate)
+    """W_hh, or what is scaled of a cell by name."""
+    chosen = scaled_in(cell, gate)
     if gate is not None and cell.blocks:
         return f"rows of the gate {gate} of W_hh"
     for name, parts in cell.blocks.items():
@@ -74,17 +75,22 @@ def kind_of(problem: Problem) -> str:
     name = problem.cell.name
     if problem.depth > 1:
         return f"a stack of {problem.depth} {name} layers"
-    vowel = name[:1].lower() in "aeio" or name in ("rnn", "lstm")
-    return f"an {name}" if vowel else f"a {name}"
+    return f"{'an' if AN.match(name) else 'a'} {name}"
 
 
-def check_recurrent(problem: Problem) -> None:
-    """UsageError where there is no matrix between s_{t−1} and s_t."""
-    if not problem.cell.recurrent:
-        raise UsageError(
-            f"'{problem.name}' is {kind_of(problem)}: no parameter stands between s_{{t−1}} and "
-            "s_t, so there is nothing to scale"
-        )
+AN = re.compile(r"[aeio]|(?!(f[lr]|s[chklmnpqtw]r?)[aeiou])[fhlmnrsx][^aeiouy\W]", re.IGNORECASE)
+"""Names that begin with a vowel as they are said: elstm, mgu (by letters); not star, ugrnn."""
+
+
+def check_scaled(problem: Problem) -> None:
+    """UsageError where there is nothing to scale."""
+    cell = problem.cell
+    if cell.scaled:
+        return
+    why = "no weight changes its Jacobian ∂s_t/∂s_{t−1}"
+    if cell.equations.recurrent is not None:
+        why = "its key 'recurrent' is empty"
+    raise UsageError(f"'{problem.name}' is {kind_of(problem)}: {why}, so there is nothing to scale")
 
 
 def check_relative(problem: Problem, relative_to: str) -> None:

@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from typing import NamedTuple
 
 from rnngrad.analyses.scales import scales_of
+from rnngrad.analyses.scaling import what_is_scaled
 from rnngrad.analyses.stability import STEADY
 from rnngrad.analyses.sweeping import Net, Row, Setting
 from rnngrad.analyses.sweeping_run import Plan, forget, plan, rows_of, zeros_of
@@ -154,6 +155,7 @@ def document(done: SweepResult) -> dict[str, object]:
                 "spec": part.spec,
                 "steps": part.steps,
                 "activation": part.activation,
+                "scaled": what_is_scaled(done.plan.specs[part.spec].cell, done.plan.gate),
                 "critical_scale": _critical(part.critical),
                 "theory": [statement._asdict() for statement in part.theory],
             }

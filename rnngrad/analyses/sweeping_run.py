@@ -13,7 +13,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
-from rnngrad.analyses.scaling import check_gate, check_recurrent, check_relative, kind_of
+from rnngrad.analyses.scaling import check_gate, check_relative, check_scaled, kind_of
 from rnngrad.analyses.stability import STEADY
 from rnngrad.analyses.sweeping import Net, Row, Setting
 from rnngrad.analyses.sweeping_cost import seconds_a_point
@@ -126,7 +126,7 @@ def _check(
             )
     check_relative(problem, relative_to)
     check_gate(problem, gate)
-    check_recurrent(problem)
+    check_scaled(problem)
 
 
 # ---------------------------------------------------------------------------- tasks

@@ -40,12 +40,12 @@ def _gates(cell: Cell) -> list[tuple[str, str]]:
 
 
 def gradient_norms(net: Passes) -> tuple[float | None, ...]:
-    """Of the matrices that multiply x_t, of the recurrent ones (rnn, gru, lstm: W_xh, W_hh) and of
-    the biases, each over all layers together, and of h_0."""
+    """Of the matrices that multiply x_t, of what is scaled (rnn, gru, lstm: W_xh, W_hh) and of the
+    biases, each over all layers together, and of h_0."""
     back, cell = net.backward, net.problem.cell
     sizes = {name: frobenius(gradient) for name, gradient in back.weights.items()}
     from_x = {m.parameter for m in cell.step.matrices if m.source == X}
-    groups = (_whole(cell, from_x), _whole(cell, set(cell.recurrent)), set(cell.biases))
+    groups = (_whole(cell, from_x), _whole(cell, set(cell.scaled)), set(cell.biases))
     of_weights = (
         math.hypot(*(size for name, size in sizes.items() if name.split(".")[0] in group))
         for group in groups

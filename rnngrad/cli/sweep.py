@@ -35,7 +35,7 @@ def sweep(
     ] = "weights",
     gate: Annotated[
         str | None,
-        typer.Option("--gate", metavar="NAME", help="Scale one gate's rows: r z n or i f g o."),
+        typer.Option("--gate", metavar="NAME", help="Scale one gate: r z n, i f g o, an equation."),
     ] = None,
     seeds: Annotated[
         int | None, typer.Option("--seeds", metavar="N", help="Draw the random numbers N times.")
@@ -71,6 +71,8 @@ def sweep(
     no_color: options.NoColor = False,
 ) -> int:
     """Scale W_hh and show where gradients vanish and explode, and why.
+
+    Of other cells than rnn, gru and lstm the table names the parameters that are scaled.
 
     For every scale: the norm of the whole chain of Jacobians, its growth rate, the largest Lyapunov
     exponent, the bound, how saturated the units are, loss and gradients. Then the critical scale,

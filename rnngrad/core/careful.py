@@ -21,6 +21,7 @@ import numpy.typing as npt
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.scaled import LN_2, Scaled, normal, scaled
 from rnngrad.core.linear import LinearNet
+from rnngrad.core.living import by_structure
 from rnngrad.core.nested import nested, scattered, volumes
 from rnngrad.core.stages import Stages, missing_ranks, sizes_of
 from rnngrad.core.telling import heard
@@ -44,16 +45,20 @@ NOISE = 2.0**-47
 the second run eight times what entries are moved by."""
 
 
-def carefully(net: LinearNet, ends: Sequence[int], may_die: bool) -> Array:
-    """ln |R[i, i]| of J_t ⋯ J_1 = Q R for each t of ``ends``, (n, S), in the order of the columns.
+def carefully(
+    net: LinearNet, ends: Sequence[int], may_die: bool, columns: Integers | None = None
+) -> Array:
+    """ln |R[i, i]| of J_t ⋯ J_1 Q_0 = Q R for each t of ``ends``, (n, k), for these columns of
+    Q_0 = 1; (n, S) for all.
 
     −inf for a direction that has died, nan where rounding decides. ``may_die``: slopes or
     determinants are exactly 0 somewhere, so that what rounding leaves of a 0 counts as 0, for as
     many directions as must die at that step; what was lost besides was lost by rounding.
     To be run within ``quietly()``.
     """
-    found = _Run(net, may_die, 0.0).to(ends)
-    again = _Run(net, may_die, NUDGE).to(ends)
+    columns = np.arange(net.size) if columns is None else columns
+    found = _Run(net, may_die, 0.0, columns).to(ends)
+    again = _Run(net, may_die, NUDGE, columns).to(ends)
     steps = np.asarray(ends)[:, np.newaxis]
     sure = _sure(found, again, steps, may_die)
     if may_die:
@@ -62,7 +67,7 @@ def carefully(net: LinearNet, ends: Sequence[int], may_die: bool) -> Array:
     if not _sure(found, again, steps, may_die, EXACT).all():
         from rnngrad.core.digits import in_digits  # decimal takes its time to import
 
-        for level in in_digits(net, ends):
+        for level in in_digits(net, ends, columns.tolist()):
             agreed = _sure(level.found, level.again, steps, may_die, EXACT)
             if agreed.sum() >= sure.sum():
                 found, sure = level.found, agreed
@@ -124,13 +129,15 @@ def excluded(net: LinearNet, steps: int, logs: Array) -> bool:
 class _Run:
     """The echelon, where it is, and ln of the pivots so far."""
 
-    def __init__(self, net: LinearNet, may_die: bool, nudge: float) -> None:
+    def __init__(self, net: LinearNet, may_die: bool, nudge: float, columns: Integers) -> None:
         self.stages = Stages(net).each()
         self.size_stages = Stages(sizes_of(net)).each() if may_die else [None] * len(self.stages)
         self.nudge, self.calls = nudge, 0
-        size = net.size
-        self.rank = size - missing_ranks(net) if may_die else size
-        self.rows, self.alive, self.logs = scaled(np.eye(size)), np.arange(size), np.zeros(size)
+        self.ranks = [net.size - missing_ranks(net)]
+        if may_die:
+            self.ranks += [min(len(alive), *self.ranks) for alive in by_structure(net)]
+        self.rows, self.alive = scaled(np.eye(net.size)[columns]), np.arange(len(columns))
+        self.logs = np.zeros(len(columns))
 
     def to(self, ends: Sequence[int]) -> Array:
         """See ``carefully``."""
@@ -154,15 +161,17 @@ class _Run:
             rows = self._nudged(stage(before, t))
             after = nested(rows, noise, self._factors(len(rows), 2 * rows.shape[1]))
             died = np.delete(self.alive, after.living)
-            certain = len(died) <= len(rows) - self._rank_at_most(rows)
+            certain = len(died) <= len(rows) - self._rank_at_most(rows, t)
             self.logs[died] = -np.inf if certain else np.nan
             self.alive = self.alive[after.living]
             self.rows = after.rows
             self.logs[self.alive] += after.logs
 
-    def _rank_at_most(self, rows: Scaled) -> int:
-        """As far as it shows: entries of s that are 0 in all rows, matrices that are singular."""
-        return min(int((rows.mantissa != 0).any(axis=0).sum()), self.rank)
+    def _rank_at_most(self, rows: Scaled, t: int) -> int:
+        """As far as it shows: entries of s that are 0 in all rows, matrices that are singular, and
+        how the cell is made."""
+        rank = self.ranks[min(t, len(self.ranks) - 1)]
+        return min(int((rows.mantissa != 0).any(axis=0).sum()), rank)
 
     def _nudged(self, rows: Scaled) -> Scaled:
         """Every entry times 1 ± up to ``nudge``, another one at every call."""

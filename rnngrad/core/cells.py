@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnngrad.algebra.equations import Equations, X
-from rnngrad.algebra.expressions import Node
+from rnngrad.algebra.expressions import Name, Node, nodes
 from rnngrad.algebra.functions import WRITTEN
 from rnngrad.algebra.steps import Matrix, Step, before, key_of, names_in, step_of
 from rnngrad.algebra.tape import Tape, tape_of
@@ -130,8 +130,8 @@ class Cell:
 
     @cached_property
     def recurrent(self) -> tuple[str, ...]:
-        """The parameters of the equations that ``--whh-scale`` multiplies: every matrix on a path
-        from s_{t−1} to s_t, unless the cell says which; the vectors there where no matrix is."""
+        """The parameters on a path from s_{t−1} to s_t, unless the cell says which: every matrix;
+        the vectors there where no matrix is."""
         if self.equations.recurrent is not None:
             return self.equations.recurrent
         reached = {before(part) for part in self.parts}
@@ -147,6 +147,51 @@ class Cell:
             if reached & set(map(key_of, names_in(use.factor)))
         ]
         return tuple(dict.fromkeys(matrices or vectors))
+
+    @cached_property
+    def scaled(self) -> tuple[str, ...]:
+        """What ``--whh-scale`` multiplies: the recurrent parameters; where none is on a path, the
+        weights on which ∂s_t/∂s_{t−1} depends, as W_xz of h_t = (1 − z_t) ∘ h_{t−1} + z_t ∘ n_t.
+        Rows of parts that the next step does not read do not count: no product carries them on."""
+        if self.recurrent or self.equations.recurrent is not None:
+            return self.recurrent
+        names = set[str]()
+        for edge in self.step.diagonals:
+            if edge.source in self.reached and edge.target in self.carried:
+                names |= _names(edge.factor)
+        for one in reversed(self.step.definitions):
+            if one.key in names:
+                names |= _names(one.rest) | {matrix.parameter for matrix in one.matrices}
+        return tuple(n for n in self.equations.parameters if n in names and n[0] != "b")
+
+    @cached_property
+    def read(self) -> tuple[str, ...]:
+        """The parts of the state that the next step reads."""
+        read = {m.source for m in self.step.matrices} | {d.source for d in self.step.diagonals}
+        return tuple(part for part in self.parts if before(part) in read)
+
+    @cached_property
+    def carried(self) -> frozenset[str]:
+        """The parts that the next step reads, and all keys from which edges lead to them."""
+        found = set(self.read)
+        for key in reversed(self.step.kept):
+            if key in found:
+                found |= self._sources(key)
+        return frozenset(found)
+
+    @cached_property
+    def reached(self) -> frozenset[str]:
+        """The parts at t − 1, and all keys to which edges lead from them."""
+        found = {before(part) for part in self.parts}
+        for key in self.step.kept:
+            if found & self._sources(key):
+                found.add(key)
+        return frozenset(found)
+
+    def _sources(self, key: str) -> set[str]:
+        """Where the edges to a key come from."""
+        diagonals = {d.source for d in self.step.diagonals if d.target == key}
+        return diagonals | {m.source for m in self.step.matrices if m.target == key}
 
     def functions(self, activation: Activation) -> Functions:
         """What the signs of the equations stand for."""
@@ -256,6 +301,12 @@ class Cell:
     def value_tape(self, expressions: Sequence[Node]) -> Tape:
         """What computes expressions of the equations' names from a trace."""
         return tape_of(expressions, self.given, self.defined)
+
+
+def _names(expression: Node | None) -> set[str]:
+    """The keys and parameters in it."""
+    inside = () if expression is None else nodes(expression)
+    return {key_of(node) for node in inside if isinstance(node, Name)}
 
 
 _FUNCTIONS: Functions = MappingProxyType(

@@ -1,4 +1,4 @@
-"""Which directions are alive after T steps: the rank of a product, as if in exact arithmetic.
+"""Which directions are alive after so many steps: the rank of a product, by structure or exactly.
 
 However many digits it has, a number that is next to nothing looks like one that is nothing. But a
 number m·2^e has an image modulo a prime p, as in ``core.exact_rank``, and so has the whole product
@@ -9,14 +9,64 @@ p = 2⁶¹ − 1 about one net in 10¹⁷. The terms of the net, right to roundi
 
 from __future__ import annotations
 
+import math
+from itertools import count
+
 import numpy as np
 
-from rnngrad.arithmetic.arrays import Numbers
+from rnngrad.arithmetic.arrays import Array, Integers, Numbers
 from rnngrad.arithmetic.scaled import Scaled, scaled
 from rnngrad.core.arithmetic import FLOATS
 from rnngrad.core.linear import LinearNet, stacked_matrix
+from rnngrad.core.nested import scattered
 
 PRIME = 2**61 - 1
+
+NOTHING = 1e-9
+"""What is left, relatively, of a column of scattered numbers that depends on others."""
+
+
+def by_structure(net: LinearNet) -> list[Integers]:
+    """The columns of Q_0 = 1 that are not in the span of those before them after 1, 2, … steps,
+    whatever the numbers; more steps than the last entry's change nothing.
+
+    Scattered numbers stand for terms and matrices: no others have a product of higher rank.
+    h_t = tanh(c_t) has no more directions than c_t, and what no step reads none.
+    """
+    steps, calls = sum(len(one.cell.parts) for one in net.layers), count()
+
+    def wild(*shape: int) -> Array:
+        return scattered(math.prod(shape), next(calls)).reshape(shape)
+
+    layers = tuple(
+        one._replace(
+            terms=tuple(1.0 + 0.5 * wild(steps, *term[0].shape) for term in one.terms),
+            forth=tuple(
+                wild(*stacked_matrix(one.layer.own, group).T.shape) for group in one.cell.groups
+            ),
+        )
+        for one in net.layers
+    )
+    generic = net._replace(layers=layers, kind=FLOATS)
+    rows, found = np.eye(net.size), []
+    for t in range(1, steps + 1):
+        rows = generic.push(rows, t)
+        found.append(_not_in_the_span(rows))
+    return found
+
+
+def _not_in_the_span(rows: Array) -> Integers:
+    """The rows that are independent of those before them, by Gram and Schmidt, twice."""
+    basis, found = np.empty_like(rows), list[int]()
+    for j, row in enumerate(rows):
+        done = basis[: len(found)]
+        rest = row - (row @ done.T) @ done
+        rest = rest - (rest @ done.T) @ done
+        size = np.linalg.norm(rest)
+        if size > NOTHING * np.linalg.norm(row):
+            basis[len(found)] = rest / size
+            found.append(j)
+    return np.array(found, dtype=np.int64)
 
 
 def living(net: LinearNet, steps: int) -> list[int]:

@@ -12,6 +12,7 @@ tangent besides its largest entries comes to count later, and Q has lost it in r
 rounding can have done is kept (``core.switches``); if it is too much, all is done again entry by
 entry (``core.careful``). So it is from the start where a direction is sent to exactly 0, as an
 exact 0 of a slope or a determinant does: it dies, λ_i = −inf, and takes no part from then on.
+What dies whatever the numbers (``core.living.by_structure``) is left out of Q_0.
 
 Error: about S·LIMIT·2⁻⁵³ in each R[i, i], or what ``core.careful`` says; nan if rounding decides.
 Sources: Benettin, Galgani, Giorgilli, Strelcyn, Meccanica 15 (1980); Geist, Parlitz, Lauterborn,
@@ -32,7 +33,7 @@ from rnngrad.core.careful import ROUNDING, carefully, excluded
 from rnngrad.core.jacobians import chain_end
 from rnngrad.core.problem import Problem
 from rnngrad.core.switches import Switches
-from rnngrad.core.tangents import OfRnn, Tangents, tangents
+from rnngrad.core.tangents import OfRnn, Tangents, irreducible, tangents
 from rnngrad.core.telling import heard
 from rnngrad.core.traces import ForwardTrace
 from rnngrad.errors import UsageError
@@ -91,11 +92,13 @@ def lyapunov(problem: Problem, trace: ForwardTrace, warmup: int = 0) -> Lyapunov
         if net.undefined:
             nothing = np.full((1, net.size), np.nan)
             return _result(_Sums(np.array([net.steps]), nothing, net.steps), warmup)
-        found = None if net.may_die else _by_halves(net, warmup) or _Run(net, warmup).sums()
+        found = _by_halves(net, warmup) or _Run(net, warmup).sums()
         if found is None:
             found = _entry_by_entry(net, warmup)
-            _put_the_largest(net, found.logs[-1], warmup, lambda: chain_end(problem, trace)[1])
-        return _result(found, warmup)
+        logs = np.full((len(found.steps), net.size), -np.inf)
+        logs[:, slice(None) if found.logs.shape == logs.shape else net.alive] = found.logs
+        _put_the_largest(net, logs[-1], warmup, lambda: chain_end(problem, trace)[1])
+        return _result(found._replace(logs=logs), warmup)
 
 
 def _result(sums: _Sums, warmup: int) -> Lyapunov:
@@ -143,15 +146,19 @@ def _ends(net: Tangents, warmup: int) -> Integers:
 
 
 def _entry_by_entry(net: Tangents, warmup: int) -> _Sums:
-    ends = _ends(net, warmup)
-    logs = carefully(net.exact, ends.tolist(), net.may_die)
+    """Of the columns that are alive; if they may have died, so that others live, of all of them."""
+    ends, all_alive = _ends(net, warmup), len(net.alive) == net.size
+    if not net.may_die:
+        logs = carefully(net.exact, ends.tolist(), False, net.alive)
+    if net.may_die or not (all_alive or np.isfinite(logs[-1]).all()):
+        logs = carefully(net.exact, ends.tolist(), True)
     logs = np.where(np.isneginf(logs[1:]), logs[1:], logs[1:] - logs[0])
     return _Sums(ends[1:], logs, net.steps)
 
 
 def _by_halves(net: Tangents, warmup: int) -> _Sums | None:
     """All steps, where both halves of Q can be had by themselves."""
-    if net.reducible or not isinstance(net, OfRnn):
+    if not isinstance(net, OfRnn) or not irreducible(net.W):
         return None
     if not lyapunov_halves.applies(net.W, net.slopes):
         return None
@@ -168,10 +175,10 @@ class _Run:
 
     def __init__(self, net: Tangents, warmup: int) -> None:
         self.net, self.ends = net, _ends(net, warmup)
-        self.Q, self.logs = np.eye(net.size), np.zeros(net.size)
-        self.switches = Switches(net.size, SWITCHED * net.steps)
+        self.Q, self.logs = np.eye(net.size)[:, net.alive], np.zeros(len(net.alive))
+        self.switches = Switches(len(net.alive), SWITCHED * net.steps)
         self.t, self.interval, self.decompositions = 0, 1, 0
-        self.steepest = np.inf if net.by_rows else STEEPEST
+        self.steepest = np.inf if net.by_rows and not net.may_die else STEEPEST
 
     def sums(self) -> _Sums | None:
         """Over all steps; None where a step is too ill-conditioned, or directions switched."""

@@ -11,14 +11,13 @@ from typing import Protocol
 
 import numpy as np
 
-from rnngrad.algebra.steps import before
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.core.arithmetic import FLOATS, SCALED
-from rnngrad.core.cells import Cell
 from rnngrad.core.exact_rank import exact_rank
 from rnngrad.core.jacobians import scaled_slopes
 from rnngrad.core.linear import LinearLayer, LinearNet, linear_net
+from rnngrad.core.living import by_structure
 from rnngrad.core.problem import Problem
 from rnngrad.core.terms import Terms
 from rnngrad.core.traces import ForwardTrace
@@ -36,14 +35,14 @@ WEAK = 2.0**-30
 class Tangents(Protocol):
     """The Jacobians of a net along its trajectory, step t in 0 … T − 1.
 
-    ``reducible``: blocks that do not feed one another, or only one way. ``may_die``: some J_t is
-    exactly singular. ``undefined``: something is not finite. ``by_rows``: only the rows of J_t
-    differ in size, so one QR of J_t Q is right whatever its condition.
+    ``alive``: the columns of Q_0 = 1 that do not die whatever the numbers. ``may_die``: some J_t
+    may be exactly singular on these. ``undefined``: something is not finite. ``by_rows``: only the
+    rows of J_t differ in size, so one QR of J_t Q is right whatever its condition.
     """
 
     steps: int
     size: int
-    reducible: bool
+    alive: Integers
     may_die: bool
     undefined: bool
     by_rows: bool
@@ -70,7 +69,7 @@ class OfRnn:
         self.W = problem.weights["W_hh"]
         self.exponent: Integers = np.maximum(self.slopes.exponent, LOWEST)
         self.steps, self.size = problem.steps, problem.state_size
-        self.reducible = not irreducible(self.W)
+        self.alive = np.arange(self.size)
         self.may_die = bool((self.slopes.mantissa == 0).any()) or _exactly_singular(self.W)
         self.undefined = not np.isfinite(self.slopes.mantissa).all()
         self.by_rows = bool(np.linalg.cond(self.W) <= INVERTIBLE)
@@ -92,18 +91,18 @@ class OfRnn:
 class OfAny:
     """Any cell, any number of layers.
 
-    A stack is block triangular, so reducible. det ∂s_t/∂s_{t−1} of lstm is that of
+    det ∂s_t/∂s_{t−1} of lstm is that of
     diag(f_t ∘ o_t (1 − o_t) tanh(c_t)) W_ho, so it is singular where W_ho is, or a term is 0; that
-    of gru vanishes by chance alone. Of other cells it is asked of the first step's Jacobian.
+    of gru vanishes by chance alone. Of other cells a term of 0 may do it.
     """
 
     def __init__(self, problem: Problem, trace: ForwardTrace) -> None:
-        layers = problem.layers
         self.steps, self.size = problem.steps, problem.state_size
         self.exact = linear_net(problem, trace, SCALED)
         self.net = linear_net(problem, trace, FLOATS)
-        self.reducible = len(layers) > 1 or not irreducible(_who_reaches_whom(self.net))
-        self.may_die = any(map(_singular, self.exact.layers))
+        living = by_structure(self.net)
+        self.alive = living[min(self.steps, len(living)) - 1]
+        self.may_die = not self.alive.size or any(map(_singular, self.exact.layers))
         self.undefined = not all(
             np.isfinite(term.mantissa).all() for one in self.exact.layers for term in one.terms
         )
@@ -128,21 +127,6 @@ def _near_one(term: Scaled) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     return np.asarray(near.all(axis=1))
 
 
-def _who_reaches_whom(net: LinearNet) -> Array:
-    """|∂s_t/∂s_{t−1}| of a single layer in sizes alone, (S, S), with every diagonal 1 where it is
-    not 0 throughout: what couples one entry of the state to another. For lstm the coupling of the
-    units."""
-    layer = net.layers[0]
-    if layer.cell.name in ("lstm", "gru") and not layer.cell.own:
-        W = np.abs(layer.layer.weights["W_hh"])
-        return np.asarray(W.reshape(-1, layer.layer.hidden, layer.layer.hidden).sum(axis=0))
-    ones = tuple(
-        (np.abs(term).max(axis=0) > 0).astype(np.float64)[np.newaxis] for term in layer.terms
-    )
-    sizes = layer._replace(terms=ones, back=tuple(map(np.abs, layer.back)))
-    return np.asarray(net._replace(layers=(sizes,)).pull(np.eye(net.size), 1).rows)
-
-
 def _singular(one: LinearLayer) -> bool:
     """Whether some step's Jacobian of this layer may be exactly singular."""
     cell = one.cell
@@ -152,14 +136,7 @@ def _singular(one: LinearLayer) -> bool:
         last = one.term("h", "a.o" if cell.name == "lstm" else "a.h")
         W = one.layer.weights["W_hh"][-one.layer.hidden :]
         return _exactly_singular(W) or bool((last.mantissa == 0).any())
-    dead = any(bool((term.mantissa == 0).any()) for term in one.terms)
-    unread = any(before(part) not in _sources(cell) for part in cell.parts)
-    return dead or unread
-
-
-def _sources(cell: Cell) -> set[str]:
-    """What a step starts from that it reads at all."""
-    return {m.source for m in cell.step.matrices} | {d.source for d in cell.step.diagonals}
+    return any(bool((term.mantissa == 0).any()) for term in one.terms)
 
 
 def _exactly_singular(W: Array) -> bool:

@@ -26,8 +26,6 @@ def _lines(name: str, found: Shipped) -> Iterator[str]:
     yield from _comment(found.note.strip())
     yield "# Change what you like, then run"
     yield "#   rnngrad derive THIS_FILE"
-    if not cell.recurrent:
-        yield "# No matrix stands between s_{t-1} and s_t: rnngrad sweep has nothing to scale."
     yield ""
     yield f"cell: {name}"
     for text in found.mapping["equations"]:

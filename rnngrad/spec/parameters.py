@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from rnngrad.algebra.names import plain_name
 from rnngrad.cells import CELLS
 from rnngrad.core.cells import READOUT, Cell, letter_in, stacked
 from rnngrad.errors import did_you_mean
@@ -67,6 +68,7 @@ def check(cell: Cell, value: Any, net: Trained | None, mistakes: Mistakes) -> Pa
     if _misspelt_layers(value, mistakes):
         return _parameters(cell, 1, {}, mistakes)
     value = _without_strangers(cell, value, WEIGHTS, mistakes)
+    _all_lacking(cell, value, WEIGHTS, mistakes)
     sources = one_layer(cell).check(value, WEIGHTS, mistakes) or {}
     return _parameters(cell, 1, sources, mistakes)
 
@@ -96,6 +98,8 @@ def _without_strangers(cell: Cell, value: Any, here: Steps, mistakes: Mistakes) 
         if cell.own:
             strangers.append(name)
             hint = did_you_mean(cut(name), [*cell.parameters, *READOUT])
+            if plain_name(name) in cell.parameters:  # μ, W_{xh}
+                hint = f"; did you mean '{plain_name(name)}'?"
             has = hint or f"; its parameters are {listed(cell.parameters)}"
             words = f"{dotted((*here, name))} is in no equation of {cut(cell.name)}{has}"
             mistakes.add((*here, name), words, at_key=True)
@@ -107,6 +111,24 @@ def _without_strangers(cell: Cell, value: Any, here: Steps, mistakes: Mistakes) 
             words = f"{dotted((*here, name))} belongs to {listed(owners)}; {cell.name} has {has}"
             mistakes.add((*here, name), words, at_key=True)
     return {name: one for name, one in value.items() if name not in strangers}
+
+
+def _all_lacking(cell: Cell, value: Any, here: Steps, mistakes: Mistakes) -> None:
+    """Many weights that are not there, in one mistake, to be written down in one go."""
+    if not isinstance(value, dict):
+        return
+    lacking = {n: s for n, s in cell.weights.items()
+               if n not in value and not mistakes.spoils((*here, n))}  # fmt: skip
+    if len(lacking) > FEW:
+        each = ", ".join(f"{n} ({'×'.join(s) or 'a number'})" for n, s in lacking.items())
+        words = "each is numbers, a file or an initialiser such as {init: gaussian}"
+        words = f"{dotted(here)} lacks {each}: {words}"
+        mistakes.add(here, words, at_key=True, spoils=(*here, next(iter(lacking))))
+        mistakes.spoiled |= {(*here, name) for name in lacking}
+
+
+FEW = 2
+"""So many weights that are not there have a line each."""
 
 
 def _parameters(
@@ -145,6 +167,7 @@ def _stack(cell: Cell, value: dict[str, Any], mistakes: Mistakes) -> Parameters:
     for at, layer in enumerate(layers):
         here = (*WEIGHTS, "layers", at)
         layer = _without_readout(_without_strangers(cell, layer, here, mistakes), here, mistakes)
+        _all_lacking(cell, layer, here, mistakes)
         checked = layer_group(cell).check(layer, here, mistakes) or {}
         suffix = "" if len(layers) == 1 else f".{at}"
         sources |= {name + suffix: source for name, source in checked.items()}

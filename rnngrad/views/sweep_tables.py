@@ -110,6 +110,10 @@ def _title(name: str, problem: Problem) -> str:
     return f"{name}: sweep of {kind_of(problem)}, {sizes}"
 
 
+LONG = 40
+"""A list of names that is longer is said once."""
+
+
 def _scaled(done: SweepResult) -> str:
     """What is multiplied."""
     layers = max(problem.depth for problem in done.plan.specs.values())
@@ -120,12 +124,13 @@ def _scaled(done: SweepResult) -> str:
         (scaled, *others) = {what_is_scaled(cell, gate) for cell in cells}
         if all(cell.blocks for cell in cells):
             return f"rows of the gate {gate} of W_hh = scale · those of the spec's W_hh{each}"
-        scaled = f"matrices of {gate}_t" if others else scaled
+        scaled = f"parameters of {gate}_t" if others else scaled
     else:
         (scaled, *others) = {what_is_scaled(cell) for cell in cells}
-        scaled = "recurrent matrices" if others else scaled
+        scaled = "recurrent parameters" if others else scaled
+    own = scaled if len(scaled) <= LONG else "own"
     return {
-        "weights": f"{scaled} = scale · the spec's {scaled}{each}",
+        "weights": f"{scaled} = scale · the spec's {own}{each}",
         "spectral-radius": "W_hh scaled so that ρ(W_hh) = scale",
         "sigma-max": "W_hh scaled so that σ_max(W_hh) = scale",
     }[done.plan.relative_to]

@@ -76,10 +76,8 @@ def numbers(name: str) -> dict[str, Any]:
     rates = [float(chain[0]) * math.log(10.0) / T for chain in chains]
     exponents = [float(rnngrad.lyapunov_spectrum(net)[0]) for net in nets]
     reach = [next(h for h in horizons_of_the_state(c) if h.format == "float32") for c in chains]
-    critical = None
-    if nets[0].cell.recurrent:
-        found = rnngrad.sweep(nets[0], SCALES, seeds=SEEDS)["critical_scale"]
-        critical = None if found is None else found["value"]
+    found = rnngrad.sweep(nets[0], SCALES, seeds=SEEDS)["critical_scale"]
+    critical = None if found is None else found["value"]
     return {
         "rate": statistics.median(rates),
         "exponent": statistics.median(exponents),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -218,8 +219,8 @@ def test_the_largest_comes_from_the_product_where_it_is_not_known(
     right, carefully = found(net), lyapunov.carefully
 
     def without(*which: int) -> np.ndarray:
-        def forgetful(net: LinearNet, ends: list[int], may_die: bool) -> np.ndarray:
-            logs = carefully(net, ends, may_die)
+        def forgetful(net: LinearNet, *args: Any) -> np.ndarray:
+            logs = carefully(net, *args)
             logs[:, np.argsort(-logs[-1])[list(which)]] = np.nan
             return logs
 

@@ -75,8 +75,12 @@ STATE = "  state: [h, c]\n"
          "u and w are two vectors side by side; write ∘ between them, or say that u is a number: "
          "shapes: {u: []}", "w + W"),
         (_cell("h_t = tanh(W)"), "6:18",
-         "W is a matrix; it stands before the vector that it multiplies, as in W_hh h_{t−1}",
-         "W)"),
+         "W is a matrix; it stands before the vector that it multiplies, as in W_hh h_{t−1}; if it "
+         "is a vector, say so: shapes: {W: [H]}", "W)"),
+        (_cell("h_t = \\sigma_g(W x_t)"), "6:13",
+         "σ is a function and has no index; write σ(…)", "\\sigma_g"),
+        (_cell("h_t = tanh_{c}(W x_t)"), "6:13",
+         "tanh is a function and has no index; write tanh(…)", "tanh_{c}"),
         (_cell("h_t = tanh(W x + U h_{t-1})"), "6:20", "x needs its step: x_t or x_{t−1}", "x + U"),
         (_cell("h_t = tanh'(W x_t)"), "6:13", "tanh' is a derivative; equations have none",
          "tanh'(W"),
@@ -228,6 +232,27 @@ def test_weights(first_lines: Refused, weights: str, words: str) -> None:
     text = _cell(H, more="  name: net\n").replace("weights: {}", f"weights: {weights}")
     found = [line.split(": ", 1)[1] for line in first_lines(text)]
     assert found == [words]
+
+
+@pytest.mark.parametrize("given", ["μ", "W_{x}", "Δt"])
+def test_a_weight_named_as_on_paper(first_lines: Refused, given: str) -> None:
+    plain = {"μ": "mu", "W_{x}": "W_x", "Δt": "Deltat"}[given]
+    equation = "h_t = tanh(W_{x} x_t + μ ∘ Δt ∘ h_{t-1})"
+    right = {"W_x": "W_x: {init: zeros}", "mu": "mu: 1", "Deltat": "Deltat: 1"}
+    right[plain] = f"'{given}': {{init: zeros}}"
+    text = _cell(equation, more="  name: net\n  shapes: {mu: [], Deltat: []}\n")
+    found = first_lines(text.replace("weights: {}", f"weights: {{{', '.join(right.values())}}}"))
+    assert [line.split(": ", 1)[1] for line in found] == [
+        f"weights.{given} is in no equation of net; did you mean '{plain}'?"
+    ]
+
+
+def test_many_weights_that_are_not_there_are_said_at_once(first_lines: Refused) -> None:
+    equation = "h_t = alpha tanh(W x_t + U h_{t-1} + V h_{t-1})"
+    assert first_lines(_cell(equation, more="  name: net\n  shapes: {alpha: []}\n")) == [
+        "<stdin>:2:1: weights lacks W (H×I), U (H×H), V (H×H), alpha (a number): each is numbers, "
+        "a file or an initialiser such as {init: gaussian}"
+    ]
 
 
 @pytest.mark.parametrize(

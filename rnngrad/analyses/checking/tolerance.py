@@ -112,7 +112,9 @@ def _verdict(
         return _checked(compared, Verdict.INCONCLUSIVE, relative, unsure, _floor(worst, limit))
     level = float(np.max(excused, initial=0.0))
     if level > WIDEST:
-        reason = f"rounding alone may change a row by {level:.0e} of itself: it cannot be decided"
+        share = f"may change a row by {level:.0e} of itself"
+        reason = f"rounding alone {share if np.isfinite(level) else 'may be all that a row holds'}"
+        reason = f"{reason}: it cannot be decided"
         return _checked(compared, Verdict.INCONCLUSIVE, relative, fails, reason)
     reason = f"tolerance widened to {level:.0e}, as far as the net amplifies rounding"
     return _checked(compared, Verdict.PASS, relative, known, reason if level else "")

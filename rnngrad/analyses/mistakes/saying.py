@@ -65,7 +65,7 @@ class Saying:
         return f"{name} of gate {key.partition('.')[2]}" if name == "a_t" else name
 
     def _sum(self, key: str) -> str:
-        return written_in_cell(self.text.plain(key))
+        return written_in_cell(self.text.unfolded(Name(key, NOW)))
 
     def used(self, other: Other, matrix: Matrix | None = None) -> str:
         """What stands in the place of the right one."""
