@@ -302,7 +302,7 @@ ODD = {
         ["h", "c"],
     ),
     "a state read late": (
-        ["c_t = 0.5 c_{t-1} + W_xc x_t", "h_t = tanh(W_hh h_{t-1} + c_t) + 0.1 (c_{t-1} ∘ h_{t-1})"],
+        ["c_t = 0.5 c_{t-1} + W_xc x_t", "h_t = tanh(W_hh h_{t-1} + c_t) + c_{t-1} ∘ h_{t-1}"],
         ["h", "c"],
     ),
     "a matrix after its function": (
