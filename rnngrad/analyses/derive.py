@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 from rnngrad.analyses.derivation import derivation, remarks
 from rnngrad.analyses.lines import Line
 from rnngrad.analyses.paths import PathSum, path_sums
-from rnngrad.analyses.quantities import Quantities, Quantity, of_parts
+from rnngrad.analyses.quantities import Quantities, of_parts
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.core import jacobians, segments
 from rnngrad.core.backward import bptt_within
+from rnngrad.core.cells import Cell
 from rnngrad.core.forward import forward_within
 from rnngrad.core.problem import Problem
 from rnngrad.core.segments import Report, Summary
@@ -121,7 +122,7 @@ def gradients(problem: Problem) -> dict[str, Array | np.float64]:
     """
     with quietly():
         forward = forward_within(problem)
-        states, gradients = (_by_name(these, problem) for these in of_parts(problem.cell))
+        states, gradients = _places(problem.cell)
         at_states = {name: forward.part(index) for name, index in states.items()}
         if problem.loss is None:
             return {**at_states, "y": forward.y}
@@ -133,15 +134,18 @@ def gradients(problem: Problem) -> dict[str, Array | np.float64]:
         "y": forward.y,
         "dL_dy": backward.dL_dy,
         "dLt_dht": backward.dLt_dht,
-        **{name: list(backward.dL_ds.values())[i] for name, i in gradients.items()},
+        **{name: backward.dL_ds[part] for name, part in gradients.items()},
         "dL_dx": backward.dL_dx,
         **{f"dL_d{name}": gradient for name, gradient in backward.weights.items()},
     }
 
 
-def _by_name(these: Sequence[Quantity], problem: Problem) -> dict[str, int]:
-    """name -> which part of the state"""
-    return {one.name: problem.cell.parts.index(one.part or "") for one in these}
+@lru_cache(maxsize=64)
+def _places(cell: Cell) -> tuple[dict[str, int], dict[str, str]]:
+    """name -> which part of the state, by number, and of ∂L/∂ of each, by name; once a cell."""
+    states, gradients = of_parts(cell)
+    numbers = {one.name: cell.parts.index(one.part or "") for one in states}
+    return numbers, {one.name: one.part or "" for one in gradients}
 
 
 def log10_chain(problem: Problem) -> Array:

@@ -45,15 +45,15 @@ def bptt_within(
     if not problem.single_rnn:
         direct = dL_da_y @ weights["W_hy"] if problem.has_readout else dL_da_y
         return through_layers(problem, trace, dL_dy, dL_da_y, direct)
-    share, part = trace.layers[0], problem.cell.parts[0]
-    slopes = slopes_of(problem.activation, trace.a)
+    share, key = trace.layers[0], problem.cell.stored[0]
+    slopes = slopes_of(problem.activation, share.values[key])
     dLt_dht, dL_dh, dL_da = run_backward(
         weights["W_hh"], slopes, dL_da_y, weights.get("W_hy"), last, enters
     )
     gradients = _parameters(problem, trace, dL_da[:last], dL_da_y[:last])
     dL_dx = dL_da.dot(weights["W_xh"])
-    at = {next(iter(share.values)): dL_da}
-    return BackwardTrace(dL_dy, dL_da_y, dLt_dht, {part: dL_dh}, (at,), dL_dx, gradients)
+    dL_ds, at = {problem.cell.parts[0]: dL_dh}, {key: dL_da}
+    return BackwardTrace(dL_dy, dL_da_y, dLt_dht, dL_ds, (at,), dL_dx, gradients)
 
 
 def _at_the_output(problem: Problem, trace: ForwardTrace) -> tuple[Array, Array]:
@@ -73,10 +73,10 @@ def _parameters(
 ) -> Mapping[str, Array]:
     """The gradient of each parameter: one product over all steps that reach the loss, the rows that
     are given."""
-    last, transposed = len(dL_da), dL_da.T
-    gradients = {
+    last, transposed, h = len(dL_da), dL_da.T, trace.layers[0].h
+    return {
         "W_xh": transposed.dot(problem.x[:last]),
-        "W_hh": transposed.dot(trace.h[:last]),
+        "W_hh": transposed.dot(h[:last]),
         "b_h": np.add.reduce(dL_da),
+        **readout_gradients(problem, h[1:], dL_da_y),
     }
-    return gradients | readout_gradients(problem, trace.h[1:], dL_da_y)

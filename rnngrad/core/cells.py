@@ -91,6 +91,11 @@ class Cell:
         return step_of(self.equations)
 
     @cached_property
+    def stored(self) -> tuple[str, ...]:
+        """What a trace holds besides the state."""
+        return self.step.stored
+
+    @cached_property
     def parameters(self) -> Mapping[str, Shape]:
         """Weights, then biases, in the order in which they are shown."""
         shapes: dict[str, Shape] = {}
@@ -292,6 +297,12 @@ class Cell:
         for one in self.step.diagonals:
             found[one.target].append((one.source, place.get((one.target, one.source))))
         return {key: tuple(edges) for key, edges in found.items()}
+
+    @cached_property
+    def from_x(self) -> tuple[tuple[str, int | None], ...]:
+        """(target, place of the term) of the diagonals out of x_t."""
+        edges = self.by_target.items()
+        return tuple((key, i) for key, found in edges for source, i in found if source == X)
 
     @cached_property
     def by_source(self) -> Mapping[str, int]:

@@ -34,7 +34,7 @@ def forward_within(problem: Problem) -> ForwardTrace:
     """The same, to be run within ``quietly()``."""
     if problem.single_rnn:
         a, h = _states(problem)
-        key, part = problem.cell.step.stored[0], problem.cell.parts[0]
+        key, part = problem.cell.stored[0], problem.cell.parts[0]
         layers: tuple[LayerTrace, ...] = (LayerTrace(problem.x, {part: h}, {key: a}),)
     else:
         layers = _layers(problem)
@@ -74,7 +74,7 @@ def _layer(problem: Problem, layer: Layer, x: Numbers) -> LayerTrace:
     """With as few calls as ``core.walks`` needs, or step by step."""
     starts = starts_of(problem, layer)
     arrays = (x, *layer.weights.values(), *starts.values())
-    if not any(map(np.iscomplexobj, arrays)):
+    if all(array.dtype.kind != "c" for array in arrays):
         found = walks_of(problem).forward.run(layer, starts, x)
         if found is not None:
             return found

@@ -56,18 +56,17 @@ def through_layers(
 
 def to_x(problem: Problem, layer: Layer, share: LayerTrace, walk: Back) -> Array:
     """∂L/∂x_t of a layer by way of all that x_t enters, (T, I)."""
-    cell = problem.cell
-    total: Array = np.zeros(share.x.shape)
+    cell, total = problem.cell, None
     place = cell.by_source.get(X)
     if place is not None:
         order, rows = walk.joined(cell.groups[place].targets)
         total = rows @ stacked_matrix(layer.own, cell.groups[place], order)
-    direct = [(target, i) for target in cell.step.kept for s, i in cell.by_target[target] if s == X]
-    if direct:
+    if cell.from_x:
         terms = terms_of(problem, layer, share)
-        for target, i in direct:
-            total = total + (walk.at[target] if i is None else walk.at[target] * terms[i])
-    return total
+        for target, i in cell.from_x:
+            more = walk.at[target] if i is None else walk.at[target] * terms[i]
+            total = more if total is None else total + more
+    return np.zeros(share.x.shape) if total is None else total
 
 
 def _walk(problem: Problem, layer: Layer, share: LayerTrace, direct: Array) -> Back:

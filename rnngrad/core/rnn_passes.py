@@ -72,10 +72,14 @@ IN_PLACE: Mapping[str, InPlace] = MappingProxyType({
 
 
 def _in_place(activation: Activation) -> InPlace:
+    known = IN_PLACE.get(activation.name)
+    if known is not None:
+        return known
+
     def f(a: Array, h: Array) -> None:
         h[...] = activation.f(a)
 
-    return IN_PLACE.get(activation.name, f)
+    return f
 
 
 def run_forward(
@@ -123,9 +127,9 @@ def _padded(parts: tuple[Array, ...]) -> Array:
 
 def slopes_of(activation: Activation, a: Array) -> Array:
     """σ'(a_t), (T, H), a few rows at a time: what lies between stays in the cache."""
-    rows = max(1, IN_CACHE // max(a.shape[1], 1))
-    if len(a) <= rows:
+    if a.size <= IN_CACHE:
         return activation.slope(a)
+    rows = max(1, IN_CACHE // a.shape[1])
     slopes = np.empty_like(a)
     for first in range(0, len(a), rows):
         slopes[first : first + rows] = activation.slope(a[first : first + rows])
