@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from rnngrad.algebra.expressions import Call, Name, Node, nodes, rebuilt
 from rnngrad.algebra.functions import WRITTEN
 from rnngrad.algebra.steps import NOW, Matrix, before, key_of
 from rnngrad.algebra.tape import tape_of
-from rnngrad.analyses.cell_partials import Graph, Link, Values, graph_of, inside
+from rnngrad.analyses.cell_partials import Graph, Link, graph_of, inside
 from rnngrad.analyses.cell_text import name_of, rebuilt_names
 from rnngrad.analyses.quantities import Passes
 from rnngrad.arithmetic.arrays import Array, Integers
@@ -33,6 +33,9 @@ from rnngrad.arithmetic.evaluation import run
 from rnngrad.arithmetic.functions import FUNCTIONS
 from rnngrad.core.cells import READOUT
 from rnngrad.core.problem import Layer
+from rnngrad.core.terms import evaluated
+
+K = TypeVar("K")
 
 _SIGNS = {WRITTEN.get(name, name): record for name, record in FUNCTIONS.items()}
 
@@ -257,24 +260,26 @@ class LayerApart:
         self.cell, self.trace = self.problem.cell, passes.forward.layers[number]
         self.graph = graph_of(self.cell)
         self.steps = len(self.trace.x)
-        values = Values(passes, number)
         self.keys = [X, *self.graph.before, *(one.key for one in self.cell.step.definitions)]
-        found = values.of([name_of(key) for key in self.keys], self.keys)
-        self.values: dict[str, Array] = dict(zip(self.keys, found, strict=True))
-        self.values[X] = np.asarray(self.trace.x)
-        self.factors = self._factors(values)
+        found = self._along_the_trace({key: (key, name_of(key)) for key in self.keys})
+        self.values: Mapping[str, Array] = found | {X: np.asarray(self.trace.x)}
+        self.factors = self._along_the_trace(
+            {
+                (target, i): (target, link.factor)
+                for target, links in self.graph.links.items()
+                for i, link in enumerate(links)
+                if not isinstance(link.factor, Matrix)
+            }
+        )
         self.cache: dict[tuple[Edge, str], Array] = {}
         self.slopes: dict[str, dict[str, Node]] = {}
 
-    def _factors(self, values: Values) -> dict[Edge, Array]:
-        edges, nodes, targets = list[Edge](), list[Node](), list[str]()
-        for target, links in self.graph.links.items():
-            for i, link in enumerate(links):
-                if not isinstance(link.factor, Matrix):
-                    edges.append((target, i))
-                    nodes.append(link.factor)
-                    targets.append(target)
-        return dict(zip(edges, values.of(nodes, targets), strict=True)) if edges else {}
+    def _along_the_trace(self, wanted: Mapping[K, tuple[str, Node]]) -> dict[K, Array]:
+        """Expressions, each of the size of a key, (T, n)."""
+        tape = self.cell.value_tape([node for _, node in wanted.values()])
+        sizes = [self.layer.sizes[self.cell.step.sizes[key]] for key, _ in wanted.values()]
+        found = evaluated(self.problem, self.layer, self.trace, tape, sizes)
+        return dict(zip(wanted, map(np.asarray, found), strict=True))
 
     @cached_property
     def named_values(self) -> dict[str, str]:
