@@ -31,7 +31,9 @@ def by_structure(net: LinearNet) -> list[Integers]:
     whatever the numbers; more steps than the last entry's change nothing.
 
     Scattered numbers stand for terms and matrices: no others have a product of higher rank.
-    h_t = tanh(c_t) has no more directions than c_t, and what no step reads none.
+    h_t = tanh(c_t) has no more directions than c_t, and what no step reads none. After each step
+    the columns are made orthonormal in their order, so that one step alone decides which is dead,
+    and no product of many that is badly conditioned.
     """
     steps, calls = sum(len(one.cell.parts) for one in net.layers), count()
 
@@ -48,15 +50,17 @@ def by_structure(net: LinearNet) -> list[Integers]:
         for one in net.layers
     )
     generic = net._replace(layers=layers, kind=FLOATS)
-    rows, found = np.eye(net.size), []
+    rows, alive, found = np.eye(net.size), np.arange(net.size), []
     for t in range(1, steps + 1):
-        rows = generic.push(rows, t)
-        found.append(_not_in_the_span(rows))
+        among, rows = _not_in_the_span(generic.push(rows, t))
+        alive = alive[among]
+        found.append(alive)
     return found
 
 
-def _not_in_the_span(rows: Array) -> Integers:
-    """The rows that are independent of those before them, by Gram and Schmidt, twice."""
+def _not_in_the_span(rows: Array) -> tuple[Integers, Array]:
+    """The rows that are independent of those before them, and an orthonormal basis of their span,
+    by Gram and Schmidt, twice."""
     basis, found = np.empty_like(rows), list[int]()
     for j, row in enumerate(rows):
         done = basis[: len(found)]
@@ -66,7 +70,7 @@ def _not_in_the_span(rows: Array) -> Integers:
         if size > NOTHING * np.linalg.norm(row):
             basis[len(found)] = rest / size
             found.append(j)
-    return np.array(found, dtype=np.int64)
+    return np.array(found, dtype=np.int64), basis[: len(found)]
 
 
 def living(net: LinearNet, steps: int) -> list[int]:

@@ -305,6 +305,10 @@ ODD = {
         ["c_t = 0.5 c_{t-1} + W_xc x_t", "h_t = tanh(W_hh h_{t-1} + c_t) + c_{t-1} ∘ h_{t-1}"],
         ["h", "c"],
     ),
+    "a σ of a state": (
+        ["c_t = 0.5 c_{t-1} + tanh(W_hh h_{t-1} + W_xh x_t)", "h_t = σ(c_t)"],
+        ["h", "c"],
+    ),
     "a matrix after its function": (
         ["r_t = σ(W_hr h_{t-1} + b_r)", "h_t = tanh(W_rh r_t + W_hh h_{t-1} + W_xh x_t) ∘ r_t"],
         ["h"],

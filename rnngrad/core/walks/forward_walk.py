@@ -111,7 +111,8 @@ class Forward:
         self.states: list[tuple[str, int]] = []
         for i, part in enumerate(self.cell.parts):
             value = self.values[part]
-            taken = value in stored or value in dict(self.states).values()
+            kept = value in stored or value in program.sigmoids
+            taken = kept or value in dict(self.states).values()
             own = program.copy(value, i) if taken or program.is_leaf(value) else value
             self.states.append((part, own))
         groups = scheduled(program, [*stored, *(v for _, v in self.states)])
