@@ -33,7 +33,7 @@ from rnngrad.analyses.mistakes.passes import (
     shifted,
 )
 from rnngrad.analyses.mistakes.saying import PLACES, Found, Saying
-from rnngrad.analyses.mistakes.sums import limits
+from rnngrad.analyses.mistakes.sums import habits, limits, listed
 from rnngrad.arithmetic.arrays import Array
 
 SLOPES = {
@@ -74,6 +74,22 @@ def elements(apart: Apart, saying: Saying) -> list[Element]:
         *_clipped(apart, saying),
         *_read_out(apart),
     ]
+
+
+def compatible(one: Element, other: Element) -> bool:
+    """Whether both can be made at once, each of something else."""
+    edges = {change.edge for change in one.wrong.changes}
+    return (
+        edges.isdisjoint(change.edge for change in other.wrong.changes)
+        and (one.wrong.carry is None or other.wrong.carry is None)
+        and (one.wrong.dL_da_y is None or other.wrong.dL_da_y is None)
+    )
+
+
+def together(a: Wrong, b: Wrong) -> Wrong:
+    """Both at once."""
+    dL_da_y = a.dL_da_y if b.dL_da_y is None else b.dL_da_y
+    return Wrong((*a.changes, *b.changes), a.carry or b.carry, dL_da_y)
 
 
 def _links(apart: Apart) -> Iterator[tuple[Edge, Link]]:
@@ -386,6 +402,14 @@ def _read_out(apart: Apart) -> Iterator[Element]:
             found = found._replace(bug="missing-output-derivative")
         yield Element(Wrong(dL_da_y=values), found, "_{" not in used)
         yield Element(Wrong(dL_da_y=values, on_the_way=True), found)
+    steps = apart.steps
+    for factors in (*habits(steps), np.arange(steps, 0, -1), np.arange(1, steps + 1)):
+        other = {str(t + 1): int(f) for t, f in enumerate(factors) if f != 1}
+        if other and apart.W_hy is not None:
+            words = f"of the losses that go back through time {listed(other)}: each counts once"
+            found = Found("wrong-steps", {"steps": other, "terms": "∂L_t/∂h_t"}, words, words)
+            wrong = Wrong(dL_da_y=apart.dL_da_y * factors[:, np.newaxis], on_the_way=True)
+            yield Element(wrong, found)
     last = np.zeros_like(apart.dL_da_y)
     last[-1] = apart.dL_da_y[-1]
     if len(last) > 1:

@@ -2,8 +2,8 @@
 
 On its way back a gradient reaches ∂L/∂a before the parameters meet it, and what is nearer to the
 loss before what is further: so a gate of which one sum is right has a right ∂L/∂a, and the first
-wrong place is the uppermost gate of which none is. With ∂L/∂s_t step by step each row is compared
-with what follows from the row after it, as it was given: where that fails, the mistake is.
+wrong place is the uppermost gate of which none is. Where the rows themselves are known, each place
+is made of the given rows before it (``forcing``): where that fails, the mistake is.
 """
 
 from __future__ import annotations
@@ -13,16 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnngrad.algebra.steps import before
-from rnngrad.analyses.checking.comparing import relative_tolerance
 from rnngrad.analyses.checking.fitting import Case
 from rnngrad.analyses.mistakes.elements import Element
-from rnngrad.analyses.mistakes.passes import BACK, Apart
+from rnngrad.analyses.mistakes.passes import Apart
 from rnngrad.analyses.mistakes.saying import Saying
 from rnngrad.analyses.mistakes.searching import Search
-from rnngrad.arithmetic.arrays import Array, Integers
 
 MOST_NAMES = 6
+MOST_PLACES = 2
 ONE_ENTRY = "one entry alone is wrong, all others are right: a slip of typing or of an index?"
 
 
@@ -49,7 +47,7 @@ def located(wrong: Sequence[Case], right: Sequence[Case], search: Search) -> dic
     look = (
         ONE_ENTRY
         if search.is_one_entry
-        else _in_the_rows(wrong, search) or _in_the_gates(right_blocks, wrong_blocks, apart, saying)
+        else _place_by_place(search) or _in_the_gates(right_blocks, wrong_blocks, apart, saying)
     )
     found = {}
     for case in wrong:
@@ -133,90 +131,37 @@ def _said_steps(case: Case, steps: Sequence[int]) -> str:
 # ---------------------------------------------------------------------------- what to look at
 
 
-def _in_the_rows(wrong: Sequence[Case], search: Search) -> str:
-    """Where a row ∂L/∂s_{t−1} does not follow from the row ∂L/∂s_t as given; needs all parts."""
-    apart = search.apart
-    problem = apart.problem
-    given = {case.name: case for case in wrong}
-    rows = np.array(apart.right.dL_ds[:, 0])
-    if not any(f"dL_d{part}" in given for part in problem.cell.parts):
+def _place_by_place(search: Search) -> str:
+    """Where the given rows do not follow from the given rows before them (``forcing``)."""
+    fed, saying = search.fed, search.saying
+    if not fed.right and not fed.wrong:
         return ""
-    for number, part in enumerate(problem.cell.parts):
-        case = given.get(f"dL_d{part}")
-        if case is None:
-            continue
-        rows[:, apart.columns(number)] = case.got.values
-    known = [number for number, part in enumerate(problem.cell.parts)
-             if f"dL_d{part}" in given or _is_right(f"dL_d{part}", wrong)]  # fmt: skip
-    if len(known) < len(problem.cell.parts):
-        return ""
-    steps = _broken(rows, apart, [case for case in wrong if case.name.startswith("dL_d")])
-    if not len(steps):
-        return "each row follows from the one after it: the mistake is in what each loss hands on"
-    element = _element_of(rows, steps, search)
-    first = ", ".join(f"{t} to {t - 1}" for t in steps[:3]) + (" …" if len(steps) > 3 else "")
-    told = f"; there {element.found.words}" if element is not None else ""
-    return f"∂L/∂s_{{t−1}} does not follow from your own ∂L/∂s_t on the way from step {first}{told}"
+    if not fed.wrong:
+        return (
+            "each ∂L/∂a that your sums tell follows from the one before it: look at the sums over "
+            "the steps, and at what each parameter is multiplied by"
+        )
+    found = []
+    for (number, key), steps in list(fed.wrong.items())[:MOST_PLACES]:
+        first = 0 if key.endswith("⁻") else 1
+        name = f"{key[:-1]}_t" if key.endswith("⁻") else saying.gate(key)
+        layer = f" in layer {number}" if search.apart.problem.depth > 1 else ""
+        at = [int(row) + first for row in np.flatnonzero(steps)]
+        when = "" if len(at) >= len(steps) - 1 else f" at step{_s(at)} {_and(list(map(str, at)))}"
+        words = f"∂L/∂{name}{layer} does not follow{when} from your own rows before it"
+        one = _only([search.elements[k] for k in fed.by[number, key]])
+        found.append(f"{words}: {one.found.words}" if one is not None else words)
+    good = [saying.gate(key) for _, key in fed.right if not key.endswith("⁻")]
+    if good:
+        found.append(f"∂L/∂a of {_and([name.removeprefix('a_t of ') for name in good])} does")
+    return "; ".join(found)
 
 
-def _is_right(name: str, wrong: Sequence[Case]) -> bool:
-    return all(case.name != name for case in wrong)
-
-
-def _followed(rows: Array, apart: Apart, wrongs: Sequence[Element]) -> Array:
-    """What follows for ∂L/∂s_{t−1} from each row ∂L/∂s_t, (T, K, S), the direct part included."""
-    K = max(1, len(wrongs))
-    wide = np.repeat(rows[:, np.newaxis], K, axis=1)
-    found = np.zeros((apart.steps, K, rows.shape[1]))
-    from_above: Array | None = None
-    for layer in apart.layers[::-1]:
-        parts = [wide[1:, :, columns] for columns in layer.layer.state]
-        if from_above is not None:
-            parts[0] = parts[0] + from_above
-        plan = layer.plan([one.wrong for one in wrongs], BACK)
-        at = layer.pull(parts, plan, None, to_x=True)
-        for part, columns in zip(apart.problem.cell.parts, layer.layer.state, strict=True):
-            if before(part) in at:
-                found[:, :, columns] = at[before(part)]
-        from_above = at.get("x")
-    direct = np.zeros((apart.steps + 1, rows.shape[1]))
-    direct[1:, apart.problem.layers[-1].state[0]] = apart.direct(apart.dL_da_y)
-    return found + direct[:-1, np.newaxis]
-
-
-def _broken(rows: Array, apart: Apart, cases: Sequence[Case]) -> Integers:
-    """The steps t from which ∂L/∂s_{t−1} does not follow, the last first."""
-    made = _followed(rows, apart, [])[:, 0]
-    off = _is_off(rows, made, cases)
-    return np.flatnonzero(off)[::-1] + 1
-
-
-def _is_off(rows: Array, made: Array, cases: Sequence[Case]) -> Any:
-    rtol = max(relative_tolerance(case.got, case.rtol) for case in cases)
-    half = max(
-        (float(case.got.half_unit.max()) for case in cases if case.got.half_unit is not None),
-        default=0.0,
-    )
-    scale = np.maximum(np.abs(made).max(axis=-1), np.abs(rows[:-1]).max(axis=-1))
-    tolerance = np.maximum(10.0 * rtol * scale, 4.0 * half) + 1e-300
-    return (np.abs(rows[:-1] - made) > tolerance[:, np.newaxis]).any(axis=-1)
-
-
-def _element_of(rows: Array, steps: Integers, search: Search) -> Element | None:
-    """The one change of the graph that makes the rows of these steps, where there is just one."""
-    apart, every = search.apart, [one for one in search.elements if one.wrong.changes]
-    at = steps - 1
-    found: dict[object, Element] = {}
-    for start in range(0, len(every), 128):
-        some = every[start : start + 128]
-        made = _followed(rows, apart, some)[at]
-        scale = np.abs(made).max(axis=(0, 2)) + 1e-300
-        off = np.abs(made - rows[:-1][at][:, np.newaxis]).max(axis=(0, 2)) / scale
-        for k in np.flatnonzero(off < 1e-8):
-            found.setdefault(some[int(k)].found.key, some[int(k)])
-    least = min((one.found.rank for one in found.values()), default=0)
-    best = [one for one in found.values() if one.found.rank == least]
-    return best[0] if len(best) == 1 else None
+def _only(elements: Sequence[Element]) -> Element | None:
+    """The plainest, where there is just one."""
+    least = min((one.found.rank for one in elements), default=0)
+    best = {one.found.key: one for one in elements if one.found.rank == least}
+    return next(iter(best.values())) if len(best) == 1 else None
 
 
 def _in_the_gates(right: set[str], wrong: set[str], apart: Apart, saying: Saying) -> str:

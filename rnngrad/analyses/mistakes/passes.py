@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -113,6 +114,10 @@ class Made(NamedTuple):
 
 Replaced = tuple[Integers, Any]
 """Which of the passes replace a link, and by what: (T, m, n), or a matrix for all of them."""
+
+
+Known = Mapping[str, Array]
+NOTHING: Known = MappingProxyType({})
 
 
 class Apart:
@@ -384,15 +389,21 @@ class LayerApart:
     # ------------------------------------------------------------------ the way through a step
 
     def pull(
-        self, parts: Sequence[Array], plan: Plan, row: int | None, *, to_x: bool
-    ) -> dict[str, Array]:
+        self, parts: Sequence[Array], plan: Plan, row: int | None, *, to_x: bool,
+        known: Known = NOTHING, seen: dict[str, Array] | None = None,
+    ) -> dict[str, Array]:  # fmt: skip
         """Rows at the parts of s_t -> at all that the graph computes, at s_{t−1}, at x_t: (K, n) at
-        one step, (T, K, n) at all of them."""
+        one step, (T, K, n) at all of them. At a key that is ``known``, (T, n), its rows take the
+        place of what was pulled there, which is kept in ``seen``."""
         at: dict[str, Array] = dict(zip(self.cell.parts, parts, strict=True))
         for key in reversed(self.graph.links):
             rows = at.get(key)
             if rows is None:
                 continue
+            if key in known and seen is not None:
+                seen[key] = rows
+                given = known[key] if row is None else known[key][row]
+                rows = at[key] = np.broadcast_to(given, rows.shape)
             if key in plan.clipped:
                 rows = at[key] = rows.copy()
                 for k, limit in plan.clipped[key]:

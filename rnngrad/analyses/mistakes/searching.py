@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import combinations
 from typing import NamedTuple
 
@@ -24,10 +24,18 @@ from rnngrad.algebra.steps import NOW
 from rnngrad.analyses.checking.comparing import compare, logarithmic, relative_tolerance, scales
 from rnngrad.analyses.checking.fitting import Case
 from rnngrad.analyses.mistakes.alternatives import besides
-from rnngrad.analyses.mistakes.elements import Element, at_the_start, elements, read_out_forms
+from rnngrad.analyses.mistakes.elements import (
+    Element,
+    at_the_start,
+    compatible,
+    elements,
+    read_out_forms,
+    together,
+)
+from rnngrad.analyses.mistakes.forcing import Forced, Known, forced, known, proposals
 from rnngrad.analyses.mistakes.passes import STARTS, Apart, LayerApart, Made, Wrong
 from rnngrad.analyses.mistakes.saying import Found, Saying
-from rnngrad.analyses.mistakes.sums import clipped_on_the_way, fitted, habits, limits
+from rnngrad.analyses.mistakes.sums import clipped_on_the_way, fitted, habits, limits, listed
 from rnngrad.analyses.quantities import Passes
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.core.given import Mask
@@ -384,11 +392,11 @@ class Search:
                 "and none takes the place of the one before"
             )
             return Found("overwritten", {"steps": other}, words, words)
-        words = f"among the paths from a loss to a step {_listed(other)}: each counts once"
+        words = f"among the paths from a loss to a step {listed(other)}: each counts once"
         if what == "steps":
-            words = f"in the sum over the steps {_listed(other)}: each counts once"
+            words = f"in the sum over the steps {listed(other)}: each counts once"
         if what == "losses":
-            words = f"among the losses of the steps {_listed(other)}: each counts once"
+            words = f"among the losses of the steps {listed(other)}: each counts once"
             return Found("wrong-steps", {"steps": other, "terms": "L_t"}, words, words)
         return Found("wrong-steps", {what: other}, words, words)
 
@@ -562,10 +570,30 @@ class Search:
         for k, factor in self.scaled:
             ways += self._with_factor(self.elements[k], factor)
         ways += self._with_steps()
-        found = self._explained(ways)
-        if found:
-            return found
-        return self._explained(self._two_passes())
+        found = self._explained(ways) or self._explained(self._one_a_place())
+        return found or self._explained(self._two_passes())
+
+    @cached_property
+    def known(self) -> Known:
+        """The rows on the way back that the given arrays tell."""
+        return known(self.cases, self.apart)
+
+    @cached_property
+    def fed(self) -> Forced:
+        """What each place is when it is fed with the given rows before it."""
+        return forced(self.known, self.apart, self.elements)
+
+    def _one_a_place(
+        self,
+    ) -> Iterator[tuple[tuple[Found, ...], dict[str, tuple[float, float]]]]:
+        """The changes that each wrong place by itself calls for, made together."""
+        for ones in proposals(self.known, self.apart, self.elements):
+            if len(ones) > 1:
+                wrong = reduce(together, (one.wrong for one in ones))
+                made = self.apart.made([wrong])
+                fits = self._all_fit({case.name: self._read(case, made) for case in self.cases}, 0)
+                if fits is not None:
+                    yield tuple(one.found for one in ones), fits
 
     def _with_sums(
         self, one: Found, made: Made, off: Sequence[Case]
@@ -636,7 +664,7 @@ class Search:
         usual = [one for one in self.elements if one.usual]
         every = [pair for pair in combinations(usual, 2) if compatible(*pair)]
         began, limit = time.monotonic(), SECONDS * (1 if self.apart.steps <= 50 else 3)
-        joined = [joint(*pair) for pair in every]
+        joined = [together(one.wrong, other.wrong) for one, other in every]
         for start, made in self.chunks(joined):
             tell(start / len(joined), "looking for two mistakes at once")
             if time.monotonic() - began > limit:
@@ -650,23 +678,6 @@ class Search:
                 fits = self._all_fit(arrays, int(k))
                 if fits is not None:
                     yield tuple(one.found for one in every[start + int(k)]), fits
-
-
-def compatible(one: Element, other: Element) -> bool:
-    """Whether both can be made at once, each of something else."""
-    edges = {change.edge for change in one.wrong.changes}
-    return (
-        edges.isdisjoint(change.edge for change in other.wrong.changes)
-        and (one.wrong.carry is None or other.wrong.carry is None)
-        and (one.wrong.dL_da_y is None or other.wrong.dL_da_y is None)
-    )
-
-
-def joint(one: Element, other: Element) -> Wrong:
-    """Both at once."""
-    a, b = one.wrong, other.wrong
-    dL_da_y = a.dL_da_y if b.dL_da_y is None else b.dL_da_y
-    return Wrong((*a.changes, *b.changes), a.carry or b.carry, dL_da_y)
 
 
 def scaled_by(factor: float, apart: Apart) -> Found:
@@ -692,16 +703,3 @@ def best(found: Iterable[Explained]) -> list[Explained]:
         return []
     first = min(one.rank for one in kept.values())
     return [one for one in kept.values() if one.rank == first]
-
-
-def _listed(other: Mapping[str, int]) -> str:
-    """step 1 is missing, steps 2 and 5 count twice."""
-    words = {0: "missing", 2: "counted twice", -1: "subtracted"}
-    found = []
-    for factor in dict.fromkeys((*words, *other.values())):
-        word = words.get(factor, f"counted {factor} times")
-        names = [name for name, f in other.items() if f == factor]
-        if names:
-            shown = ", ".join(names[:6]) + (" …" if len(names) > 6 else "")
-            found.append(f"{shown} {'is' if len(names) == 1 else 'are'} {word}")
-    return "; ".join(found)

@@ -11,7 +11,7 @@ people make by mistake are tried, and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -86,3 +86,16 @@ def limits(largest: float) -> list[float]:
     decades = range(int(np.floor(np.log10(largest))) - 2, int(np.floor(np.log10(largest))) + 1)
     found = [float(f"{m}e{d}") for d in decades for m in (1, 2, 2.5, 3, 5, 8)]
     return [limit for limit in found if limit < largest][::-1]
+
+
+def listed(other: Mapping[str, int]) -> str:
+    """step 1 is missing, steps 2 and 5 count twice."""
+    words = {0: "missing", 2: "counted twice", -1: "subtracted"}
+    found = []
+    for factor in dict.fromkeys((*words, *other.values())):
+        word = words.get(factor, f"counted {factor} times")
+        names = [name for name, f in other.items() if f == factor]
+        if names:
+            shown = ", ".join(names[:6]) + (" …" if len(names) > 6 else "")
+            found.append(f"{shown} {'is' if len(names) == 1 else 'are'} {word}")
+    return "; ".join(found)

@@ -21,7 +21,9 @@ def told(case: Case, found: Sequence[Explained], step: int | None) -> Diagnosis 
         return None
     if len(found) == 1 and found[0].proven:
         one, *others = found[0].found
-        beside = _diagnosis(others[0], None, step) if others else None
+        beside: Diagnosis | None = None
+        for other in others[::-1]:
+            beside = _diagnosis(other, None, step)._replace(beside=beside)
         return _diagnosis(one, found[0].error, step)._replace(beside=beside)
     shown = found[:MOST_CANDIDATES]
     heading = EQUALS if len(found) > 1 else FEW
