@@ -27,10 +27,11 @@ ONE_ENTRY = "one entry alone is wrong, all others are right: a slip of typing or
 
 
 class Located(NamedTuple):
-    """``where`` as JSON has it, and two lines of words."""
+    """``where`` as JSON has it, two lines of words, and the same without the right partial."""
 
     where: Mapping[str, Any]
     words: str
+    hint: str
 
 
 class Blocks(NamedTuple):
@@ -46,11 +47,9 @@ def located(wrong: Sequence[Case], right: Sequence[Case], search: Search) -> dic
     blocks = [blocks_of(case, apart) for case in (*wrong, *right)]
     right_blocks = {name for one in blocks for name in one.right}
     wrong_blocks = {name for one in blocks for name in one.wrong}
-    look = (
-        ONE_ENTRY
-        if search.is_one_entry
-        else _in_the_rows(wrong, search) or _in_the_gates(right_blocks, wrong_blocks, apart, saying)
-    )
+    look, hidden = (ONE_ENTRY, ONE_ENTRY) if search.is_one_entry else _in_the_rows(wrong, search)
+    if not look:
+        look = hidden = _in_the_gates(right_blocks, wrong_blocks, apart, saying)
     found = {}
     for case in wrong:
         where: dict[str, Any] = {"right": [one.name for one in right]}
@@ -72,7 +71,8 @@ def located(wrong: Sequence[Case], right: Sequence[Case], search: Search) -> dic
             names = [one.name for one in right]
             words.append(f"{_and(names)} {_is(names)} right")
         if words or len(wrong) > 1 or search.is_one_entry:
-            found[case.name] = Located(where, "; ".join(filter(None, (*words, look))))
+            told, hint = ("; ".join(filter(None, (*words, one))) for one in (look, hidden))
+            found[case.name] = Located(where, told, hint)
     return found
 
 
@@ -133,14 +133,15 @@ def _said_steps(case: Case, steps: Sequence[int]) -> str:
 # ---------------------------------------------------------------------------- what to look at
 
 
-def _in_the_rows(wrong: Sequence[Case], search: Search) -> str:
-    """Where a row ∂L/∂s_{t−1} does not follow from the row ∂L/∂s_t as given; needs all parts."""
+def _in_the_rows(wrong: Sequence[Case], search: Search) -> tuple[str, str]:
+    """Where a row ∂L/∂s_{t−1} does not follow from the row ∂L/∂s_t as given, openly and hidden;
+    needs all parts."""
     apart = search.apart
     problem = apart.problem
     given = {case.name: case for case in wrong}
     rows = np.array(apart.right.dL_ds[:, 0])
     if not any(f"dL_d{part}" in given for part in problem.cell.parts):
-        return ""
+        return "", ""
     for number, part in enumerate(problem.cell.parts):
         case = given.get(f"dL_d{part}")
         if case is None:
@@ -149,14 +150,17 @@ def _in_the_rows(wrong: Sequence[Case], search: Search) -> str:
     known = [number for number, part in enumerate(problem.cell.parts)
              if f"dL_d{part}" in given or _is_right(f"dL_d{part}", wrong)]  # fmt: skip
     if len(known) < len(problem.cell.parts):
-        return ""
+        return "", ""
     steps = _broken(rows, apart, [case for case in wrong if case.name.startswith("dL_d")])
     if not len(steps):
-        return "each row follows from the one after it: the mistake is in what each loss hands on"
+        words = "each row follows from the one after it: the mistake is in what each loss hands on"
+        return words, words
     element = _element_of(rows, steps, search)
     first = ", ".join(f"{t} to {t - 1}" for t in steps[:3]) + (" …" if len(steps) > 3 else "")
-    told = f"; there {element.found.words}" if element is not None else ""
-    return f"∂L/∂s_{{t−1}} does not follow from your own ∂L/∂s_t on the way from step {first}{told}"
+    words = f"∂L/∂s_{{t−1}} does not follow from your own ∂L/∂s_t on the way from step {first}"
+    if element is None:
+        return words, words
+    return f"{words}; there {element.found.words}", f"{words}; there {element.found.hint}"
 
 
 def _is_right(name: str, wrong: Sequence[Case]) -> bool:
