@@ -23,6 +23,10 @@ from checking.public_mistakes import Net
 
 Arrays = dict[str, np.ndarray]
 
+LEFT_OUT = ("dL_dW_hy", "dL_db_y", "dL_dh", "dL_dc")
+ALIKE = 0.02
+"""Nearer to a multiple of the right array than two digits can tell."""
+
 
 class Wrong(NamedTuple):
     """A net, what was given for it, and how it was made."""
@@ -75,8 +79,8 @@ def _answer(source: str, kind: str, spec: dict[str, Any]) -> Arrays:
 
 
 def _row(arrays: Arrays) -> np.ndarray:
-    """What the gates and the state have, in one row: a factor of all of it is a mistake indeed."""
-    parts = [array.ravel() for name, array in arrays.items() if not name.endswith("y")]
+    """The gradients of what makes the state, in one row: a factor of all is a mistake indeed."""
+    parts = [a.ravel() for n, a in arrays.items() if n not in LEFT_OUT]
     return np.concatenate(parts)
 
 
@@ -109,7 +113,7 @@ def _is_a_multiple(array: np.ndarray, right: np.ndarray) -> bool:
         return True
     scale = max(float(np.abs(array).max()), 1e-300)
     factor = float(np.vdot(right, array) / max(float(np.vdot(right, right)), 1e-300))
-    return array.size > 1 and float(np.abs(array - factor * right).max()) <= 1e-5 * scale
+    return array.size > 1 and float(np.abs(array - factor * right).max()) <= ALIKE * scale
 
 
 def _written(given: Arrays, rng: np.random.Generator) -> tuple[Arrays, int | None, str]:

@@ -41,8 +41,9 @@ from rnngrad.analyses.quantities import Passes
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.core.problem import Problem
 
-import os
-ENOUGH = float(os.environ.get("ENOUGH", "4.5"))
+ENOUGH = 4.5
+"""Decimal digits that must agree: some 60 ways of making the listed mistakes, each by chance once
+in 10^digits times, and a false name once in 500 times where just so many agree."""
 FEW = "too few digits are wrong to name a mistake; these numbers would be those of"
 LARGEST_PATHS = 10_000
 """Entries of ``log10_paths`` beyond which no mistake is looked for in it."""
