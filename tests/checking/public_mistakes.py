@@ -2,8 +2,10 @@
 
 A reference is the text of a function as it stands in courses and blog posts: loops over t, plain
 NumPy, nothing of rnngrad. A mistake is an edit of that text, with its source, what it is in words,
-and what check should say of it: the bug, and the part of ``where`` that is certain. ``bugs`` is
-empty where no name is fair; then check may only say what is still right.
+and what check should say of it: the bug, and the part of ``where`` that is certain, of each of two
+where two are made at once. ``bugs`` is empty where no name is fair: where nothing but zeros is
+left, as many mistakes leave, or what was done is none of the graph's mistakes. Then check may only
+say what is still right, or that all is zero.
 
 ``python tests/checking/public_mistakes.py`` prints what check says of each today.
 """
@@ -314,7 +316,7 @@ class Mistake(NamedTuple):
     words: str
     edits: tuple[tuple[str, str], ...]
     bugs: tuple[str, ...]
-    where: dict[str, Any]
+    where: tuple[dict[str, Any], ...]
     pair: bool
 
 
@@ -329,7 +331,7 @@ def of(net: str, *records: Sequence[Any]) -> tuple[Mistake, ...]:
     return tuple(
         Mistake(
             f"{net}-{name}", net, source, words, tuple(edits), bugs,
-            next((part for part in rest if isinstance(part, dict)), {}), "pair" in rest,
+            tuple(part for part in rest if isinstance(part, dict)), "pair" in rest,
         )
         for name, source, words, edits, bugs, *rest in records
     )  # fmt: skip
@@ -364,7 +366,7 @@ OF_RNN = of(
     ("no-carry", "qixianbiao", "nothing of h is passed on to the step before",
      [("dy + dh_next", "dy")], ("immediate-only",)),
     ("bias-of-itself", "javaidnabi31", "dc += dc for dc += dy: ∂L/∂b_y stays zero",
-     [("db_y += dy", "db_y += db_y")], (*WRONG, *STEPS)),
+     [("db_y += dy", "db_y += db_y")], ()),
     ("h-1-for-h-0", "zero_to_gpt", "h_1 for h_0 at step 1 alone",
      [(PREV, "h[t - 1] if t > 0 else h[0]")], (*WRONG, *STEPS)),
     ("state-for-slope", "learn_dl 29", "h_t itself where its slope belongs",
@@ -399,7 +401,7 @@ OF_RNN = of(
     ("weights-moved", "cpuheater", "W_hh is updated before the step before is reached",
      [("W_hh.T @ da", "(W_hh - 0.1 * dW_hh).T @ da")], ()),
     ("no-loss", "dlai 555129", "da_prevt alone, without da[:, :, t]: all zeros",
-     [("dh = W_hy.T @ dy + dh_next", "dh = dh_next")], WRONG),
+     [("dh = W_hy.T @ dy + dh_next", "dh = dh_next")], ()),
     ("target-before", "oxnn", "the target of the step before (the last at step 1)",
      [("dy = y[t] - targets[t]", "dy = y[t] - targets[t - 1]")], WRONG),
     ("backward-twice", "torch grad", "backward() twice, .grad not reset: everything doubled",
@@ -436,7 +438,7 @@ OF_SHEET = of(
      [("2 * (y[t] - targets[t])", "2 * (targets[t] - y[t])")], ("sign-flipped",)),
     ("output-slope-of-input", "demo 2", "x (1 - x) of the read-out's pre-activation",
      [("* y[t] * (1 - y[t])", "* (W_hy @ h[t] + b_y) * (1 - (W_hy @ h[t] + b_y))")],
-     WRONG, {"partial": "∂y_t"}),
+     WRONG, {"partial": "∂L_t/∂ỹ_t", "used": "∂L_t/∂y_t ∘ ỹ_t ∘ (1 − ỹ_t)"}),
     ("output-slope-twice", "Demo", "dsigmoid of y_t, which has been through sigmoid",
      [("* y[t] * (1 - y[t])", "* sigmoid(y[t]) * (1 - sigmoid(y[t]))")], WRONG),
     ("slope-of-input", "interviews", "x (1 - x) for y (1 - y)",
@@ -524,7 +526,8 @@ OF_LSTM = of(
     ("one-step-too-many", "Demo", "range(rl, -1, -1): after step 1 index -1, step T again",
      [(BACK, "for t in range(T - 1, -2, -1):")], (*STEPS, "wrapped-index")),
     ("dc-for-g", "Wc dc", "W_cᵀ dc for W_cᵀ da_g on the way back",
-     [("W_hh.T @ da", "W_hh.T @ np.concatenate([da_i, da_f, dc, da_o])")], WRONG),
+     [("W_hh.T @ da", "W_hh.T @ np.concatenate([da_i, da_f, dc, da_o])")], WRONG,
+     {"partial": "∂g_t/∂a_t", "used": "1"}, {"partial": "∂c_t/∂g_t", "used": "1"}, "pair"),
     ("c-before", "c_prev lstm", "tanh(c_{t-1}) for tanh(c_t), at both places",
      [("do = dh * np.tanh(c)", "do = dh * np.tanh(c_prev)"),
       ("(1 - np.tanh(c) ** 2)", "(1 - np.tanh(c_prev) ** 2)")], WRONG),
@@ -538,8 +541,9 @@ OF_LSTM = of(
      WRONG, {"partial": "∂g_t"}),
     ("half", "nico 33", "half of ∂L/∂s_t", [("dc = dh *", "dc = 0.5 * dh *")],
      WRONG, {"partial": "∂h_t"}),
-    ("product-for-sum", "lstm vignette", "δ8 = δ7 · δ4: the two ways into c_t multiplied",
-     [("** 2) + dc_next", "** 2) * dc_next")], ()),
+    ("product-for-sum", "lstm vignette",
+     "δ8 = δ7 · δ4: the two ways into c_t multiplied, of which one begins as 0: dc stays 0",
+     [("** 2) + dc_next", "** 2) * dc_next")], WRONG, {"partial": "∂h_t/∂c_t", "used": "0"}),
     ("f-for-i-back", "lstm vignette", "δ22 = δ16 W_i: gate f's error goes back through W_hi",
      [("W_hh.T @ da", "W_hh.T @ np.concatenate([da_f, da_f, da_g, da_o])")], WRONG),
     ("brackets", "course 8-10", "the slope multiplies one of two terms, in all three gates",
@@ -573,7 +577,7 @@ OF_LSTM = of(
     ("start-as-zero", "dlbook", "h_0 and c_0 are taken as zero on the way back",
      [(PREVS, "hs[t - 1] if t > 0 else 0 * h_0"),
       ("cs[t - 1] if t > 0 else c_0", "cs[t - 1] if t > 0 else 0 * c_0")],
-     ("dropped-h_0", *WRONG, *STEPS), "pair"),
+     ("dropped-h_0",)),
     ("no-tanh-slope", "d_concat", "∂h_t/∂c_t is o_t alone, without tanh'",
      [(" * (1 - np.tanh(c) ** 2)", "")], WRONG, {"partial": "∂h_t"}),
     ("no-slopes", "d_concat", "no slope anywhere: d_f = d_c * c_prev goes on as it is",
@@ -583,13 +587,15 @@ OF_LSTM = of(
      [("np.outer(dy, h)", "np.outer(dy, h_prev)"),
       ("do = dh * np.tanh(c)", "do = dh * np.tanh(c_prev)"),
       ("(1 - np.tanh(c) ** 2)", "(1 - np.tanh(c_prev) ** 2)"),
-      ("df = dc * c_prev", "df = dc * [c_0, *cs][t - 1]")], ()),
+      ("df = dc * c_prev", "df = dc * [c_0, *cs][t - 1]")],
+     WRONG, {"partial": "∂ỹ_t/∂W_hy", "used": "h_{t-1}"}, "pair"),
     ("readout-before", "bugs note", "h[t] of a list that begins with h_0: h_{t-1} at W_hy",
      [("np.outer(dy, h)", "np.outer(dy, h_prev)")], WRONG, {"used": "h_{t-1}"}),
     ("c-square", "power", "1 - c² for 1 - tanh(c)²", [("(1 - np.tanh(c) ** 2)", "(1 - c**2)")],
      WRONG, {"partial": "∂h_t"}),
     ("dh-for-dc", "dc_bar", "the error of h_t where that of c_t belongs, at i, f and g",
-     [("di = dc", "di = dh"), ("df = dc", "df = dh"), ("dg = dc", "dg = dh")], ()),
+     [("di = dc", "di = dh"), ("df = dc", "df = dh"), ("dg = dc", "dg = dh")], WRONG,
+     {"partial": "∂h_t/∂c_t", "used": "1"}, {"partial": "∂c_t/∂c_{t-1}", "used": "0"}, "pair"),
     ("last-loss", "learn_dl lstm", "the last loss alone goes back",
      [("dh = W_hy.T @ dy", "dh = (t == T - 1) * (W_hy.T @ dy)")], ("last-loss-only",)),
 )  # fmt: skip
@@ -631,7 +637,8 @@ OF_GRU = of(
      [(" + dh * z", " + dh * (1 - z)")], WRONG, {"partial": "∂h_t/∂h_{t-1}"}),
     ("z-swapped", "two grus", "z and 1 - z change places on the way back",
      [("dn = dh * (1 - z)", "dn = dh * z"), ("dh * (h_prev - n)", "dh * (n - h_prev)"),
-      (" + dh * z", " + dh * (1 - z)")], ()),
+      (" + dh * z", " + dh * (1 - z)")], WRONG, {"partial": "∂h_t/∂z_t", "used": "-(h_{t-1} - n_t)"},
+     {"partial": "all that hold it", "used": "1 - z_t", "right": "z_t"}, "pair"),
     ("z-for-n", "two grus", "∂h_t/∂n_t taken as z_t", [("dn = dh * (1 - z)", "dn = dh * z")],
      WRONG, {"partial": "∂h_t/∂n_t", "used": "z_t"}),
     ("no-candidate-path", "GRUCell", "no way back through the candidate n",
@@ -671,7 +678,7 @@ OF_GRU = of(
        "np.outer(da_n, r * h_prev)])"),
       ("W_hh.T @ da_h", "W_hh[: 2 * H].T @ da_h[: 2 * H] + r * (W_hn.T @ da_n)")], ()),
     ("empty", "darknet", "the way back is not written: all zeros",
-     [("dh = W_hy.T @ dy + dh_next", "dh = np.zeros(H)")], WRONG),
+     [("dh = W_hy.T @ dy + dh_next", "dh = np.zeros(H)")], ()),
     ("no-carry", "qixianbiao", "nothing of h is passed on to the step before",
      [("dy + dh_next", "dy")], ("immediate-only",)),
     ("not-transposed", "victorzhou", "W_hh's blocks where their transposes belong",
@@ -679,7 +686,9 @@ OF_GRU = of(
     ("h-t", "korean", "h_t for h_{t-1} at W_hh",
      [("np.outer(da_h, h_prev)", "np.outer(da_h, h)")], ("h_t-for-h_prev",)),
     ("no-gate-paths", "drh", "no way back through the gates r and z",
-     [("W_hh.T @ da_h", "W_hn.T @ dm")], WRONG, {"used": "0"}),
+     [("W_hh.T @ da_h", "W_hn.T @ dm")], WRONG,
+     {"partial": "∂a_t/∂h_{t-1}", "used": "0", "right": "W_hr"},
+     {"partial": "∂a_t/∂h_{t-1}", "used": "0", "right": "W_hz"}, "pair"),
     ("z-sign", "h_tilde", "∂h_t/∂z_t with the wrong sign",
      [("dh * (h_prev - n)", "dh * (n - h_prev)")], WRONG, {"partial": "∂h_t/∂z_t"}),
     ("equals-no-candidate", "GRUCell", "= for += in every sum, and no way through n",
@@ -792,10 +801,15 @@ def finding(mistake: Mistake, net: Net, per_step: bool = False) -> Finding:
     report: dict[str, Any] = rnngrad.check(problem, against=given)
     seconds = time.perf_counter() - began
     failed = [row for row in report["quantities"] if row["verdict"] == "fail"]
-    diagnoses = [row["diagnosis"] or {} for row in failed]
+    diagnoses = [row["diagnosis"] or {"zero": is_zero(row)} for row in failed]
     verdict = judged(mistake, net, diagnoses) if failed else "unseen"
     said = dict.fromkeys(in_short(each) for each in diagnoses)
     return Finding(mistake, net, verdict, "; ".join(said), seconds)
+
+
+def is_zero(row: dict[str, Any]) -> bool:
+    """Whether check says that there is nothing but zeros."""
+    return "every number is 0" in str(row.get("reason"))
 
 
 def judged(mistake: Mistake, net: Net, diagnoses: Sequence[dict[str, Any]]) -> str:
@@ -807,6 +821,8 @@ def judged(mistake: Mistake, net: Net, diagnoses: Sequence[dict[str, Any]]) -> s
     ):
         return "wrong"
     both = {name for each in diagnoses for name in (each.get("bug"), _other(each).get("bug"))}
+    if not mistake.bugs and all(each.get("zero") for each in diagnoses):
+        return "localised"
     if None not in names and (not mistake.pair or len(both - {None}) > 1 or _two_of_one(diagnoses)):
         return "named"
     if any(bug in str(each.get("candidates") or "") for each in diagnoses for bug in mistake.bugs):
@@ -820,8 +836,16 @@ def fits(mistake: Mistake, net: Net, diagnosis: dict[str, Any]) -> bool:
     named = {diagnosis["bug"], other.get("bug", diagnosis["bug"])}
     if not named <= set(mistake.bugs) or (other and not mistake.pair):
         return False
-    said = {**diagnosis, **(diagnosis.get("where") or {})}
-    return all(_agrees(key, said.get(key), value, net) for key, value in mistake.where.items())
+    said = [{**one, **(one.get("where") or {})} for one in (diagnosis, other) if one]
+    if len(mistake.where) == 1:
+        return any(_all_agree(one, mistake.where[0], net) for one in said)
+    return all(any(_all_agree(one, each, net) for each in mistake.where) for one in said) or (
+        not mistake.where
+    )
+
+
+def _all_agree(said: dict[str, Any], where: dict[str, Any], net: Net) -> bool:
+    return all(_agrees(key, said.get(key), value, net) for key, value in where.items())
 
 
 def _agrees(key: str, said: Any, value: Any, net: Net) -> bool:

@@ -25,6 +25,7 @@ from rnngrad.analyses.checking.fitting import (
     UNPROVEN,
     Case,
     Fit,
+    digits,
     fits_by_rules,
     fits_read_off,
     numbers_read_off,
@@ -40,6 +41,10 @@ from rnngrad.analyses.quantities import Passes
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.core.problem import Problem
 
+ENOUGH = 4.5
+"""Decimal digits that must agree: some 60 ways of making the listed mistakes, each by chance once
+in 10^digits times, and a false name once in 500 times where just so many agree."""
+FEW = "too few digits are wrong to name a mistake; these numbers would be those of"
 LARGEST_PATHS = 10_000
 """Entries of ``log10_paths`` beyond which no mistake is looked for in it."""
 
@@ -61,7 +66,16 @@ def diagnose(
             or [fits[case.name] for fits in search.best(search.alone(case.name))]
             for case in cases
         }
-        told = {case.name: _told(case, listed.get(case.name, []), problem) for case in wrong}
+        whole = sum(digits(case, case.got.values) for case in cases)
+        told = {
+            case.name: _told(
+                case,
+                listed.get(case.name, []),
+                problem,
+                whole if together else digits(case, case.got.values),
+            )
+            for case in wrong
+        }
         if together or (all(map(_is_specific, listed.values())) and len(listed) == len(wrong)):
             return told
         return told | found_in_the_graph(wrong, right, conditioning.passes, listed, told)
@@ -99,7 +113,7 @@ def found_in_the_graph(
                 words = UNKNOWN if before is None else before.explanation
                 diagnoses[name] = Diagnosis(
                     None, f"{words}; {one.words}", None, None if before is None
-                    else before.first_wrong_step, where=one.where, hint=f"{words}; {one.words}",
+                    else before.first_wrong_step, where=one.where, hint=f"{words}; {one.hint}",
                 )  # fmt: skip
     return diagnoses
 
@@ -230,8 +244,13 @@ def _error(fits: Fits) -> float:
 # ---------------------------------------------------------------------------- in words
 
 
-def _told(case: Case, fits: list[Fit], problem: Problem) -> Diagnosis | None:
+def _told(case: Case, fits: list[Fit], problem: Problem, evidence: float) -> Diagnosis | None:
+    """``evidence``: the digits that agree of all that this mistake explains."""
     step = first_wrong_step(case)
+    if len(fits) == 1 and fits[0].rank < UNPROVEN and evidence < ENOUGH:
+        known = CATALOGUE[fits[0].bug]
+        words, hint = f"{FEW}: {known.looks_like}", f"{FEW}: {known.hint}"
+        return Diagnosis(None, words, fits[0].error, step, (fits[0].bug,), hint=hint)
     if len(fits) == 1 and fits[0].rank < UNPROVEN:
         fit, mistake = fits[0], CATALOGUE[fits[0].bug]
         words = mistake.explain(_bite(case, fit, step, problem)) + _cited(mistake, problem)

@@ -69,6 +69,27 @@ class Case(NamedTuple):
         return float(self.noise.max(initial=0.0)) / self.tolerance
 
 
+def digits(case: Case, made: Array) -> float:
+    """How many decimal digits of wrong numbers an array explains that fits. A zero proves nothing:
+    many mistakes make zeros."""
+    if case.compared is None:
+        return 0.0
+    telling = case.compared.wrong & (made != 0) & np.isfinite(made) & np.isfinite(case.right)
+    if not telling.any():
+        return 0.0
+    if logarithmic(case.record):
+        tolerance, scale = np.full(made.shape, LOG10_ATOL), np.ones_like(made)
+    else:
+        scale = scales(made, case.record)
+        tolerance = case.tolerance * scale
+    if case.got.half_unit is not None:
+        tolerance = np.maximum(tolerance, case.got.half_unit)
+    if case.noise is not None:
+        tolerance = np.maximum(tolerance, case.noise * scale)
+    share = np.abs(case.got.values - case.right)[telling] / tolerance[telling]
+    return float(np.log10(np.maximum(share, 1.0)).sum())
+
+
 class Fit(NamedTuple):
     """One mistake that reproduces one array: ``error`` is what is left then, ``rank`` the smaller
     the more specific; ``steps``, ``limit`` and ``factor`` are what the mistake leaves open.

@@ -149,10 +149,10 @@ def at_the_start(found: Found, end: str, saying: Saying) -> Found:
     """Something else for s_0."""
     part = saying.cell.parts[0]
     if end == "none":
-        words = f"at step 1 you met nothing where {part}_0 belongs: its own term is missing"
+        words = f"at step 1 you took 0 where {part}_0 belongs: its own term is missing"
         return found._replace(bug="dropped-h_0", where={}, words=words, hint=words, rank=0)
     used = f"{part}_T" if end == "last" else f"{part}_1"
-    words = f"at step 1 you met {used} where {part}_0 belongs"
+    words = f"at step 1 you took {used} where {part}_0 belongs"
     if end == "last":
         words += f", as [-1] of a list that does not hold {part}_0 does"
     bug = "wrapped-index" if end == "last" else "wrong-partial"
@@ -228,8 +228,12 @@ def _rows_of_another(apart: Apart, saying: Saying) -> Iterator[Element]:
                 "used": f"{used} · {matrix.parameter}",
                 "right": f"{right} · {matrix.parameter}",
             }  # fmt: skip
-            words = f"on the way back {matrix.parameter} met {used}; it belongs to {right}"
-            yield Element(Wrong(changes), Found("wrong-partial", where, words, words, 1))
+            words = (
+                f"on the way back you multiplied ∂L/∂{used} by {matrix.parameter}; it belongs to "
+                f"∂L/∂{right}"
+            )
+            hint = f"on the way back you multiplied ∂L/∂{used} by {matrix.parameter}"
+            yield Element(Wrong(changes), Found("wrong-partial", where, words, hint, 1))
 
 
 def _square(apart: Apart, matrix: Matrix) -> bool:
@@ -331,9 +335,10 @@ def _renamed(apart: Apart, saying: Saying) -> Iterator[Element]:
             if len(changes) > 1:
                 used, right = saying.written(other), saying.written(name)
                 where = {"partial": "all that hold it", "used": used, "right": right}
-                words = f"you took {used} where {right} belongs, in all that is made of it"
+                words = f"you took {used} where {right} belongs, in every partial that holds it"
+                hint = f"you took {used} for another one, in every partial that holds it"
                 yield Element(
-                    Wrong(tuple(changes)), Found("wrong-partial", where, words, words, 1), not end
+                    Wrong(tuple(changes)), Found("wrong-partial", where, words, hint, 1), not end
                 )
 
 

@@ -25,10 +25,11 @@ ONE_ENTRY = "one entry alone is wrong, all others are right: a slip of typing or
 
 
 class Located(NamedTuple):
-    """``where`` as JSON has it, and two lines of words."""
+    """``where`` as JSON has it, two lines of words, and the same without the right partial."""
 
     where: Mapping[str, Any]
     words: str
+    hint: str
 
 
 class Blocks(NamedTuple):
@@ -44,11 +45,9 @@ def located(wrong: Sequence[Case], right: Sequence[Case], search: Search) -> dic
     blocks = [blocks_of(case, apart) for case in (*wrong, *right)]
     right_blocks = {name for one in blocks for name in one.right}
     wrong_blocks = {name for one in blocks for name in one.wrong}
-    look = (
-        ONE_ENTRY
-        if search.is_one_entry
-        else _place_by_place(search) or _in_the_gates(right_blocks, wrong_blocks, apart, saying)
-    )
+    look, hidden = (ONE_ENTRY, ONE_ENTRY) if search.is_one_entry else _place_by_place(search)
+    if not look:
+        look = hidden = _in_the_gates(right_blocks, wrong_blocks, apart, saying)
     found = {}
     for case in wrong:
         where: dict[str, Any] = {"right": [one.name for one in right]}
@@ -70,7 +69,8 @@ def located(wrong: Sequence[Case], right: Sequence[Case], search: Search) -> dic
             names = [one.name for one in right]
             words.append(f"{_and(names)} {_is(names)} right")
         if words or len(wrong) > 1 or search.is_one_entry:
-            found[case.name] = Located(where, "; ".join(filter(None, (*words, look))))
+            told, hint = ("; ".join(filter(None, (*words, one))) for one in (look, hidden))
+            found[case.name] = Located(where, told, hint)
     return found
 
 
@@ -131,17 +131,19 @@ def _said_steps(case: Case, steps: Sequence[int]) -> str:
 # ---------------------------------------------------------------------------- what to look at
 
 
-def _place_by_place(search: Search) -> str:
-    """Where the given rows do not follow from the given rows before them (``forcing``)."""
+def _place_by_place(search: Search) -> tuple[str, str]:
+    """Where the given rows do not follow from the given rows before them (``forcing``), openly and
+    hidden."""
     fed, saying = search.fed, search.saying
     if not fed.right and not fed.wrong:
-        return ""
+        return "", ""
     if not fed.wrong:
-        return (
+        words = (
             "each ∂L/∂a that your sums tell follows from the one before it: look at the sums over "
             "the steps, and at what each parameter is multiplied by"
         )
-    found = []
+        return words, words
+    found, hidden = list[str](), list[str]()
     for (number, key), steps in list(fed.wrong.items())[:MOST_PLACES]:
         first = 0 if key.endswith("⁻") else 1
         name = f"{key[:-1]}_t" if key.endswith("⁻") else saying.gate(key)
@@ -150,11 +152,15 @@ def _place_by_place(search: Search) -> str:
         when = "" if len(at) >= len(steps) - 1 else f" at step{_s(at)} {_and(list(map(str, at)))}"
         words = f"∂L/∂{name}{layer} does not follow{when} from your own rows before it"
         one = _only([search.elements[k] for k in fed.by[number, key]])
-        found.append(f"{words}: {one.found.words}" if one is not None else words)
+        found.append(words if one is None else f"{words}: {one.found.words}")
+        hidden.append(words if one is None else f"{words}: {one.found.hint}")
     good = [saying.gate(key) for _, key in fed.right if not key.endswith("⁻")]
     if good:
-        found.append(f"∂L/∂a of {_and([name.removeprefix('a_t of ') for name in good])} does")
-    return "; ".join(found)
+        names = [name.removeprefix("a_t of ") for name in good]
+        both = f"∂L/∂a of {_and(names)} do{'es' if len(names) == 1 else ''}"
+        found.append(both)
+        hidden.append(both)
+    return "; ".join(found), "; ".join(hidden)
 
 
 def _only(elements: Sequence[Element]) -> Element | None:

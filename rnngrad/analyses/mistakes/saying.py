@@ -22,7 +22,8 @@ PLACES = {BACK: " on the way back to the step before", HERE: " where the paramet
 class Found(NamedTuple):
     """A mistake that was found: its id, where it is (contract: ``where``), what is said of it, and
     what without a formula; the smaller ``rank`` the nearer to a slip. ``way``: what is done alike
-    in several blocks of rows."""
+    in several blocks of rows. ``read_off``: its limit is the array's own largest entry, which
+    therefore proves nothing."""
 
     bug: str
     where: Mapping[str, Any]
@@ -31,6 +32,7 @@ class Found(NamedTuple):
     rank: int = 0
     limit: float | None = None
     way: str = ""
+    read_off: bool = False
 
     @property
     def key(self) -> tuple[str, str, float | None]:

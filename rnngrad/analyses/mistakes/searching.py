@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, reduce
-from itertools import combinations
+from itertools import combinations, product
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +22,7 @@ import numpy as np
 from rnngrad.algebra.expressions import Name
 from rnngrad.algebra.steps import NOW
 from rnngrad.analyses.checking.comparing import compare, logarithmic, relative_tolerance, scales
-from rnngrad.analyses.checking.fitting import Case
+from rnngrad.analyses.checking.fitting import Case, digits
 from rnngrad.analyses.mistakes.alternatives import besides
 from rnngrad.analyses.mistakes.elements import (
     Element,
@@ -167,22 +167,7 @@ class Search:
         compared = compare(case.got, made, case.record, case.rtol, noise)
         if not compared.fits:
             return None
-        return compared.largest_error, self.digits(case, made)
-
-    def digits(self, case: Case, made: Array) -> float:
-        """How many decimal digits of wrong numbers it explains. A zero proves nothing."""
-        if case.compared is None:
-            return 0.0
-        telling = case.compared.wrong & (made != 0)
-        if not telling.any():
-            return 0.0
-        tolerance = relative_tolerance(case.got, case.rtol) * scales(made, case.record)
-        if case.got.half_unit is not None:
-            tolerance = np.maximum(tolerance, case.got.half_unit)
-        if case.noise is not None:
-            tolerance = np.maximum(tolerance, case.noise * scales(made, case.record))
-        share = np.abs(case.got.values - case.right)[telling] / tolerance[telling]
-        return float(np.log10(np.maximum(share, 1.0)).sum())
+        return compared.largest_error, digits(case, made)
 
     # ------------------------------------------------------------------ sums of one array's own
 
@@ -192,7 +177,11 @@ class Search:
         for one, array, trials in self._sums(case, made):
             fit = self.fits(case, array)
             if fit is not None:
-                found.append(Explained((one,), *fit, trials))
+                error, agreed = fit
+                if one.read_off:
+                    below = np.abs(array) < float(np.abs(array).max(initial=0.0))
+                    agreed = digits(case, np.where(below, array, 0.0))
+                found.append(Explained((one,), error, agreed, trials))
         return best(found)
 
     def _sums(self, case: Case, made: Made) -> Iterator[tuple[Found, Array, float]]:
@@ -225,16 +214,18 @@ class Search:
         for used, form in read_out_forms(self.apart).items():
             where = {"partial": "∂L/∂ỹ_t", "used": used, "right": "∂L_t/∂y_t · ∂y_t/∂ỹ_t"}
             words = f"∂L/∂W_hy is the sum of ∂L/∂ỹ_t ⊗ h_t; you took {used} for ∂L/∂ỹ_t"
-            yield Found("wrong-partial", where, words, words, 1), form.T @ self.apart.h, 40.0
+            hint = f"in the sum for W_hy you took {used} for ∂L/∂ỹ_t"
+            yield Found("wrong-partial", where, words, hint, 1), form.T @ self.apart.h, 40.0
         layer = self.apart.layers[-1]
         part = self.apart.problem.cell.parts[0]
         for other, rank in besides(layer, Name(part, NOW), self.apart.h.shape[1]):
             (v,) = layer.of([other], self.apart.h.shape[1])
             used = self.saying.used(other)
-            words = f"W_hy meets {part}_t, and ∂L/∂W_hy is the sum of ∂L/∂ỹ_t ⊗ {part}_t"
+            words = f"W_hy is multiplied by {part}_t: ∂L/∂W_hy is the sum of ∂L/∂ỹ_t ⊗ {part}_t"
             where = {"partial": "∂ỹ_t/∂W_hy", "used": used, "right": f"{part}_t"}
             told = f"{words}; your numbers are those of {used}"
-            yield Found("wrong-partial", where, told, told, rank), rows.T @ v, 40.0
+            hint = f"look at what W_hy is multiplied by: your numbers are those of {used}"
+            yield Found("wrong-partial", where, told, hint, rank), rows.T @ v, 40.0
 
     def _parameter(
         self, case: Case, made: Made, name: str, number: int
@@ -304,8 +295,9 @@ class Search:
         partial = f"∂a_t/∂{name}"
         where = dict(found.where) | {"partial": partial}
         used, right = where["used"], where["right"]
-        words = f"{name} meets {right}, gate by gate; your numbers are those of {used}"
-        return found._replace(where=where, words=words, hint=words)
+        words = f"{name} is multiplied by {right}, gate by gate; your numbers are those of {used}"
+        hint = f"look at what {name} is multiplied by: your numbers are those of {used}"
+        return found._replace(where=where, words=words, hint=hint)
 
     def _other_terms(
         self, layer: LayerApart, part: str, at: Mapping[str, Array]
@@ -379,7 +371,7 @@ class Search:
                 )
                 where = {"clipped": "the sum over the steps", "by": "entry by entry"}
                 found = Found("clipped-on-the-way", where, words, words, limit=limit)
-                yield found, summed, 40.0
+                yield found._replace(read_off=limit == largest), summed, 40.0
 
     def _of_steps(self, factors: Integers, what: str, labels: Sequence[str] = ()) -> Found:
         count = len(factors)
@@ -427,6 +419,7 @@ class Search:
                     self.partly.append((start + k, made.one(k), off))
             self.scaled += self._scaled(start, arrays)
         for factors, name, sums in self._losses():
+            sums = {case.name: self._at_the_read_out(case, sums[case.name]) for case in self.cases}
             fits = self._all_fit({case.name: sums[case.name][np.newaxis] for case in self.cases}, 0)
             if fits is not None:
                 found.append((self._of_steps(factors, name, self._labels(name)), fits))
@@ -479,6 +472,11 @@ class Search:
             times = np.where(good, factor, 1.0).reshape(-1, *([1] * case.right.ndim))
             good &= self.near(case, arrays[case.name] * times)
         return [(start + int(k), float(factor[k])) for k in np.flatnonzero(good)]
+
+    def _at_the_read_out(self, case: Case, made: Array) -> Array:
+        """W_hy and b_y may be met by each loss once, whatever goes back to the state."""
+        beside = case.name in ("dL_dW_hy", "dL_db_y") and case not in self.wrong
+        return case.right if beside else made
 
     def _losses(self) -> Iterator[tuple[Integers, str, dict[str, Array]]]:
         """Losses, or paths from a loss to a step, missing or twice."""
@@ -662,7 +660,10 @@ class Search:
         self,
     ) -> Iterator[tuple[tuple[Found, ...], dict[str, tuple[float, float]]]]:
         usual = [one for one in self.elements if one.usual]
+        kept = [one for one in usual if one.wrong.carry is not None]
+        others = [one for one in self.elements if not one.usual and one.wrong.changes]
         every = [pair for pair in combinations(usual, 2) if compatible(*pair)]
+        every += [pair for pair in product(kept, others) if compatible(*pair)]
         began, limit = time.monotonic(), SECONDS * (1 if self.apart.steps <= 50 else 3)
         joined = [together(one.wrong, other.wrong) for one, other in every]
         for start, made in self.chunks(joined):

@@ -20,6 +20,8 @@ from rnngrad.arithmetic.arrays import Array, Integers
 FACTORS = (-1, 0, 1, 2)
 NEAR = 0.2
 """How far a fitted factor may be from a whole number that it is rounded to."""
+USUAL = (-2, 2)
+"""Powers of ten between which people choose a limit."""
 LEAST = 1e-9
 """Terms that are smaller than this share of the largest, or conditioned worse, are not told."""
 
@@ -80,10 +82,12 @@ def clipped_on_the_way(terms: Array, limit: float) -> Array:
 
 
 def limits(largest: float) -> list[float]:
-    """Limits that people choose, below the largest entry that there is."""
+    """Limits that people choose, below the largest entry that there is: near to it, or of the usual
+    size, which in a net that explodes is far from it."""
     if not np.isfinite(largest) or largest <= 0:
         return []
-    decades = range(int(np.floor(np.log10(largest))) - 2, int(np.floor(np.log10(largest))) + 1)
+    top = int(np.floor(np.log10(largest)))
+    decades = sorted({*range(top - 2, top + 1), *range(*USUAL)})
     found = [float(f"{m}e{d}") for d in decades for m in (1, 2, 2.5, 3, 5, 8)]
     return [limit for limit in found if limit < largest][::-1]
 
