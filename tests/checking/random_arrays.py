@@ -101,9 +101,7 @@ def _mixed(right: Arrays, kind: str, spec: dict[str, Any], rng: np.random.Genera
     weights = rng.dirichlet(np.ones(len(sources)))
     with np.errstate(all="ignore"):
         made = {
-            name: np.asarray(
-                sum(w * one[name] for w, one in zip(weights, sources, strict=True))
-            )
+            name: np.asarray(sum(w * one[name] for w, one in zip(weights, sources, strict=True)))
             for name in right
         }
     return {name: right[name] if _is_a_multiple(a, right[name]) else a for name, a in made.items()}

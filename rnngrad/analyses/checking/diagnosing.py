@@ -96,7 +96,12 @@ def found_in_the_graph(
     everything = len(wrong) > 1 and len(keys) == 1 and bool(found.get(wrong[0].name))
     for case in wrong:
         step = first_wrong_step(case)
-        if _is_specific(listed.get(case.name, [])) and not everything:
+        shared = any(
+            key in {one.key for one in found.get(other.name, [])}
+            for key in (one.key for one in found.get(case.name, []))
+            for other in wrong if other is not case
+        )  # fmt: skip
+        if _is_specific(listed.get(case.name, [])) and not everything and not shared:
             continue
         diagnosis = of_the_search(case, found.get(case.name, []), step)
         if diagnosis is not None:
@@ -248,9 +253,7 @@ def _evidence(fit: Fit, cases: list[Case]) -> float:
     return float(each.sum() - (each.max(initial=0.0) if read_off else 0.0))
 
 
-def _told(
-    case: Case, fits: list[Fit], problem: Problem, cases: list[Case]
-) -> Diagnosis | None:
+def _told(case: Case, fits: list[Fit], problem: Problem, cases: list[Case]) -> Diagnosis | None:
     """``cases``: all that this mistake explains."""
     step = first_wrong_step(case)
     if len(fits) == 1 and fits[0].rank < UNPROVEN and _evidence(fits[0], cases) < ENOUGH:

@@ -120,7 +120,7 @@ def _said_steps(case: Case, steps: Sequence[int]) -> str:
             "no step is right"
             if len(steps) == len(case.right)
             else (
-                f"steps {steps[-1] + 1} to {last} are right"
+                _are_right(steps[-1] + 1, last)
                 if steps[-1] < last
                 else f"steps up to {steps[0] - 1} are right"
             )
@@ -128,6 +128,10 @@ def _said_steps(case: Case, steps: Sequence[int]) -> str:
         return f"steps {steps[0]} to {steps[-1]} are wrong, {good}"
     shown = ", ".join(map(str, steps[:MOST_NAMES])) + (" …" if len(steps) > MOST_NAMES else "")
     return f"step{_s(steps)} {shown} {_is(steps)} wrong, all others right"
+
+
+def _are_right(first: int, last: int) -> str:
+    return f"step {last} is right" if first == last else f"steps {first} to {last} are right"
 
 
 # ---------------------------------------------------------------------------- what to look at

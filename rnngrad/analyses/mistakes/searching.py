@@ -12,6 +12,7 @@ meet by chance: the digits that agree must outnumber the trials by ``MARGIN``.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import combinations, product
@@ -111,11 +112,8 @@ class Search:
         if passes and (len(self.wrong) > 1 or not any(sums.values())):
             return {case.name: passes[case.name] for case in self.wrong}
         if all(sums.values()):
-            return sums
-        pairs = self.pairs()
-        if pairs:
-            return pairs
-        return sums
+            return most_shared(sums)
+        return self.pairs() or most_shared(sums)
 
     @property
     def is_one_entry(self) -> bool:
@@ -203,7 +201,8 @@ class Search:
             yield from self._steps(case, rows)
             return
         yield from self._steps(case, np.einsum("to,th->toh", rows, self.apart.h))
-        for used, form in read_out_forms(self.apart).items():
+        for key, form in read_out_forms(self.apart).items():
+            used = key.strip()
             where = {"partial": "∂L/∂ỹ_t", "used": used, "right": "∂L_t/∂y_t · ∂y_t/∂ỹ_t"}
             words = f"∂L/∂W_hy is the sum of ∂L/∂ỹ_t ⊗ h_t; you took {used} for ∂L/∂ỹ_t"
             hint = f"in the sum for W_hy you took {used} for ∂L/∂ỹ_t"
@@ -376,11 +375,11 @@ class Search:
                 "and none takes the place of the one before"
             )
             return Found("overwritten", {"steps": other}, words, words)
-        words = f"among the paths from a loss to a step {_listed(other)}: each counts once"
+        words = f"of the paths from a loss to a step, {_listed(other)}: each counts once"
         if what == "steps":
-            words = f"in the sum over the steps {_listed(other)}: each counts once"
+            words = f"in the sum over the steps, {_listed(other, 'step')}: each counts once"
         if what == "losses":
-            words = f"among the losses of the steps {_listed(other)}: each counts once"
+            words = f"on the way back, {_listed(other, 'the loss of step')}: each counts once"
             return Found("wrong-steps", {"steps": other, "terms": "L_t"}, words, words)
         return Found("wrong-steps", {what: other}, words, words)
 
@@ -695,8 +694,18 @@ def best(found: Iterable[Explained]) -> list[Explained]:
     return [one for one in kept.values() if one.rank == first]
 
 
-def _listed(other: Mapping[str, int]) -> str:
-    """step 1 is missing, steps 2 and 5 count twice."""
+def most_shared(sums: Mapping[str, list[Explained]]) -> dict[str, list[Explained]]:
+    """Of equals, what explains the most arrays."""
+    count = Counter(one.key for found in sums.values() for one in found)
+    most = {name: max((count[one.key] for one in found), default=0) for name, found in sums.items()}
+    return {
+        name: [one for one in found if count[one.key] == most[name]]
+        for name, found in sums.items()
+    }  # fmt: skip
+
+
+def _listed(other: Mapping[str, int], what: str = "") -> str:
+    """step 1 is missing, steps 2 and 5 are counted twice."""
     words = {0: "missing", 2: "counted twice", -1: "subtracted"}
     found = []
     for factor in dict.fromkeys((*words, *other.values())):
@@ -704,5 +713,6 @@ def _listed(other: Mapping[str, int]) -> str:
         names = [name for name, f in other.items() if f == factor]
         if names:
             shown = ", ".join(names[:6]) + (" …" if len(names) > 6 else "")
-            found.append(f"{shown} {'is' if len(names) == 1 else 'are'} {word}")
+            of = f"{what}{'' if len(names) == 1 else 's'} " if what else ""
+            found.append(f"{of}{shown} {'is' if len(names) == 1 else 'are'} {word}")
     return "; ".join(found)
