@@ -17,6 +17,7 @@ from checking.random_arrays import typed
 from oracles import wrong_other
 from rnngrad.analyses.checking.against import check_arrays
 from rnngrad.analyses.checking.document import document
+from rnngrad.analyses.mistakes import searching
 from rnngrad.analyses.mistakes.passes import Apart, Wrong
 from rnngrad.analyses.mistakes.saying import Found, Saying
 from rnngrad.analyses.mistakes.searching import Search
@@ -318,3 +319,12 @@ def test_one_wrong_entry_is_said_to_be_one() -> None:
     (each,) = told(rnngrad.load(public.spec("gru", NET)), given).values()
     assert each["bug"] is None
     assert "one entry alone is wrong" in each["explanation"]
+
+
+def test_pairs_that_were_not_tried_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = answer("rnn", ("dh * (1 - h[t] ** 2)", "dh + (1 - h[t] ** 2)"))
+    problem = rnngrad.load(public.spec("rnn", NET))
+    words = "in a part of all pairs"
+    assert words not in str(told(problem, given))
+    monkeypatch.setattr(searching, "SECONDS", -1.0)
+    assert words in str(told(problem, given))

@@ -23,6 +23,7 @@ from rnngrad.analyses.mistakes.searching import Search
 from rnngrad.arithmetic.arrays import Array, Integers
 
 MOST_NAMES = 6
+SAMPLED = "two mistakes at once were looked for in a part of all pairs, as many as time allows"
 ONE_ENTRY = "one entry alone is wrong, all others are right: a slip of typing or of an index?"
 
 
@@ -50,6 +51,8 @@ def located(wrong: Sequence[Case], right: Sequence[Case], search: Search) -> dic
     look, hidden = (ONE_ENTRY, ONE_ENTRY) if search.is_one_entry else _in_the_rows(wrong, search)
     if not look:
         look = hidden = _in_the_gates(right_blocks, wrong_blocks, apart, saying)
+    if search.sampled:
+        look, hidden = (f"{one}; {SAMPLED}" if one else SAMPLED for one in (look, hidden))
     found = {}
     for case in wrong:
         where: dict[str, Any] = {"right": [one.name for one in right]}
