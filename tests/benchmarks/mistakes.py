@@ -1,7 +1,7 @@
 """What the search for a mistake costs: CPU seconds of ``rnngrad.check`` on wrong arrays.
 
     python tests/benchmarks/mistakes.py                    prints the table of docs/speed.md
-    python tests/benchmarks/mistakes.py --right            a check that passes, alone: compare checkouts
+    python tests/benchmarks/mistakes.py --right            a check that passes, alone
 
 Nothing fits the wrong arrays, so that everything is tried, pairs too: noise on every parameter.
 """
@@ -18,8 +18,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import rnngrad  # noqa: E402
-from rnngrad.core.problem import Problem  # noqa: E402
+import rnngrad
+from rnngrad.core.problem import Problem
 
 SIZES = ((30, 16), (200, 64))
 CELLS = {"rnn": (1, ("b_h",)), "gru": (3, ("b_xh", "b_hh")), "lstm": (4, ("b_h",))}

@@ -31,8 +31,8 @@ Other arrays are right to 1e-9 of the largest entry of their step's row, float32
 
 A wrong array is fitted against the mistakes of the table first, then against those that are
 [found in the equations](#mistakes-found-in-the-equations), and the one is named that gives just
-these numbers. "Sheet" is the equation of exercise sheet 7 that the mistake breaks. The numbers in the
-last column are steps, filled in for T = 3.
+these numbers. "Sheet" is the equation of exercise sheet 7 that the mistake breaks. The numbers in
+the last column are steps, filled in for T = 3.
 
 One mistake that explains all the wrong arrays goes before one for each; the specific before the
 general (`truncated` and `clipped` after the others, `scaled` last). Where two still give the same
@@ -52,53 +52,57 @@ of gru and lstm alone.
 FOUND = """
 ## Mistakes found in the equations
 
-Where nothing in the table fits, the mistake is looked for in the graph of the cell's own equations,
-a published cell's or one of your own. Every ∂target/∂source of a step is replaced by what people
-take for it, everywhere, on the way back to the step before alone, or where the parameters are met
-alone; the sums over steps, losses and paths and what comes back from step t + 1 likewise. The
-examples are of lstm, and the words are those that `check` prints.
+Where nothing in the table fits, the mistake is looked for in the graph of the cell's own
+equations, a published cell's or one of your own. Every ∂target/∂source of a step is replaced by
+what people take for it, everywhere, on the way back to the step before alone, or where the
+parameters are met alone; the sums over steps, losses and paths and what comes back from step t +
+1 likewise. The examples are of lstm, and the words are those that `check` prints.
 
 | family | id | `where` | what you are told |
 | --- | --- | --- | --- |
 {families}
-Others of the kind: a neighbour's step (x_{{t+1}} for x_t), 1 − z for z, a term of a sum left out or
-with the wrong sign, a number such as ½ too many, another gate's matrix, the output's or the
+Others of the kind: a neighbour's step (x_{{t+1}} for x_t), 1 − z for z, a term of a sum left out
+or with the wrong sign, a number such as ½ too many, another gate's matrix, the output's or the
 target's neighbouring step at ∂L_t/∂ỹ_t (ỹ_t = W_hy h_t + b_y).
 
 ### How to read `where` and `with`
 
-- `partial`, `used`, `right`: the local derivative, what your numbers hold in its place, what belongs
-  there. `"used": "0"` is a path left out, `"1"` a factor left out.
-- `steps`: step (or path) to the factor with which its term enters, where that is not 1: `{{"1": 0}}` is
-  step 1 missing, `{{"3": 2}}` step 3 twice. `"terms": "L_t"` says that whole losses do.
-- `sum`, or `clipped` and `by`: what was added up and never reset, or clipped; `limit` stands beside.
-- `with`: the diagnosis of a second mistake. Both together give your numbers, and neither alone does.
-- with `bug` null: `right` lists the arrays that are right, `wrong_rows` the gates whose rows are wrong,
-  `steps` the wrong rows of an array step by step. With `dL_dh` (lstm: `dL_dc` too) given, each row is
-  compared with what follows from your own row after it: so you are told the step at which it breaks.
+- `partial`, `used`, `right`: the local derivative, what your numbers hold in its place, what
+  belongs there. `"used": "0"` is a path left out, `"1"` a factor left out.
+- `steps`: step (or path) to the factor with which its term enters, where that is not 1: `{{"1":
+  0}}` is step 1 missing, `{{"3": 2}}` step 3 twice. `"terms": "L_t"` says that whole losses do.
+- `sum`, or `clipped` and `by`: what was added up and never reset, or clipped; `limit` stands
+  beside.
+- `with`: the diagnosis of a second mistake. Both together give your numbers, and neither alone
+  does.
+- with `bug` null: `right` lists the arrays that are right, `wrong_rows` the gates whose rows are
+  wrong, `steps` the wrong rows of an array step by step. With `dL_dh` (lstm: `dL_dc` too) given,
+  each row is compared with what follows from your own row after it: so you are told the step at
+  which it breaks.
 
 ### When a mistake is named
 
-A wrong pass must make every array that was given, the right ones too, to their own tolerance. It is
-named only where the digits that agree outnumber the trials: each wrong number counts the decimal
-digits by which it is off its tolerance, and their sum must exceed log10 of the number of trials (of
-some 200 wrong passes for rnn to 1500 for lstm; of pairs 100 times as many) by {margin:g}. A mistake of
-the table needs {enough:g} digits. A single number typed with three digits therefore names nothing: what
-would give it is listed as a candidate. Zeros prove nothing.
+A wrong pass must make every array that was given, the right ones too, to their own tolerance. It
+is named only where the digits that agree outnumber the trials: each wrong number counts the
+decimal digits by which its error exceeds its tolerance, and their sum must exceed log10 of the number of
+trials (of some 200 wrong passes for rnn to 1500 for lstm; of pairs 100 times as many) by
+{margin:g}. A mistake of the table needs {enough:g} digits. A single number typed with three
+digits therefore names nothing: what would give it is listed as a candidate. Zeros prove nothing.
 
 ### What is not found
 
-- what is no mistake of one place: a number added where it should multiply, a bracket around the wrong
-  terms (as in the misprinted equations (8) to (10) of a well-known course), the backward pass of
-  another cell's equations, weights that were updated on the way
-- factors of your own other than those above; limits of clipping that are not 1, 2, 2.5, 3, 5 or 8 times a
-  power of ten
-- three mistakes at once; two of which one is another name in the place of the right one, or stands at a
-  single step, unless each shows in arrays of its own
-- pairs are tried for {seconds:g} s, three times as long beyond 50 steps; where time does not suffice for all,
-  the report says so
-- factors of steps are fitted only where the numbers determine them: a bias of H units tells at most H
-  steps apart. Else the sums are tried that people make: the first or the last step missing, twice, alone
+- what is no mistake of one place: a number added where it should multiply, a bracket around the
+  wrong terms (as in the misprinted equations (8) to (10) of a well-known course), the backward
+  pass of another cell's equations, weights that were updated on the way
+- factors of your own other than those above; limits of clipping that are not 1, 2, 2.5, 3, 5 or 8
+  times a power of ten
+- three mistakes at once; two of which one is another name in the place of the right one, or
+  stands at a single step, unless each shows in arrays of its own
+- pairs are tried for {seconds:g} s, three times as long beyond 50 steps; where time does not
+  suffice for all, the report says so
+- factors of steps are fitted only where the numbers determine them: a bias of H units tells at
+  most H steps apart. Else the sums are tried that people make: the first or the last step
+  missing, twice, alone
 """
 
 EXAMPLES = (
