@@ -84,8 +84,8 @@ target's neighbouring step at ∂L_t/∂ỹ_t (ỹ_t = W_hy h_t + b_y).
 
 A wrong pass must make every array that was given, the right ones too, to their own tolerance. It
 is named only where the digits that agree outnumber the trials: each wrong number counts the
-decimal digits by which its error exceeds its tolerance, and their sum must exceed log10 of the number of
-trials (of some 200 wrong passes for rnn to 1500 for lstm; of pairs 100 times as many) by
+decimal digits by which its error exceeds its tolerance, and their sum must exceed log10 of the
+number of trials (some 200 for rnn, 1000 for gru, 1500 for lstm; 100 times as many for pairs) by
 {margin:g}. A mistake of the table needs {enough:g} digits. A single number typed with three
 digits therefore names nothing: what would give it is listed as a candidate. Zeros prove nothing.
 
