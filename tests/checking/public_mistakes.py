@@ -637,7 +637,8 @@ OF_GRU = of(
      [(" + dh * z", " + dh * (1 - z)")], WRONG, {"partial": "∂h_t/∂h_{t-1}"}),
     ("z-swapped", "two grus", "z and 1 - z change places on the way back",
      [("dn = dh * (1 - z)", "dn = dh * z"), ("dh * (h_prev - n)", "dh * (n - h_prev)"),
-      (" + dh * z", " + dh * (1 - z)")], WRONG, {"partial": "∂h_t/∂z_t", "used": "-(h_{t-1} - n_t)"},
+      (" + dh * z", " + dh * (1 - z)")], WRONG,
+     {"partial": "∂h_t/∂z_t", "used": "-(h_{t-1} - n_t)"},
      {"partial": "all that hold it", "used": "1 - z_t", "right": "z_t"}, "pair"),
     ("z-for-n", "two grus", "∂h_t/∂n_t taken as z_t", [("dn = dh * (1 - z)", "dn = dh * z")],
      WRONG, {"partial": "∂h_t/∂n_t", "used": "z_t"}),
@@ -801,7 +802,7 @@ def finding(mistake: Mistake, net: Net, per_step: bool = False) -> Finding:
     report: dict[str, Any] = rnngrad.check(problem, against=given)
     seconds = time.perf_counter() - began
     failed = [row for row in report["quantities"] if row["verdict"] == "fail"]
-    diagnoses = [row["diagnosis"] or {"zero": is_zero(row)} for row in failed]
+    diagnoses = [(row["diagnosis"] or {}) | {"zero": is_zero(row)} for row in failed]
     verdict = judged(mistake, net, diagnoses) if failed else "unseen"
     said = dict.fromkeys(in_short(each) for each in diagnoses)
     return Finding(mistake, net, verdict, "; ".join(said), seconds)

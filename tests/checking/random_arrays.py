@@ -53,6 +53,8 @@ def drawn(number: int) -> Wrong:
     if rng.random() < 0.7:
         right = {name: array for name, array in right.items() if name not in ("dL_dh", "dL_dc")}
     made = ("noise", "mixture", "noise", "mixture", "noise and mixture")[int(rng.integers(0, 5))]
+    if steps == 1:
+        made = "noise"  # each array is then a product, and a mixture a multiple of it
     given = right
     if "mixture" in made:
         given = _mixed(given, kind, spec, rng)
@@ -99,9 +101,7 @@ def _mixed(right: Arrays, kind: str, spec: dict[str, Any], rng: np.random.Genera
     weights = rng.dirichlet(np.ones(len(sources)))
     with np.errstate(all="ignore"):
         made = {
-            name: np.asarray(
-                sum(w * one[name] for w, one in zip(weights, sources, strict=True))
-            )
+            name: np.asarray(sum(w * one[name] for w, one in zip(weights, sources, strict=True)))
             for name in right
         }
     return {name: right[name] if _is_a_multiple(a, right[name]) else a for name, a in made.items()}

@@ -75,7 +75,8 @@ def check_arrays(
     this problem, or that stands for what another one stands for, and UsageError where there is
     nothing to check.
     """
-    readings, refused = _readings(problem, arrays)
+    there = _records(problem)
+    readings, refused = _readings(problem, arrays, there)
     if refused:
         raise QuantityError(next(iter(refused.values())))
     if not readings:
@@ -86,14 +87,14 @@ def check_arrays(
     first = {name: arrays[keys[0]] for name, keys in written.items()}
     again = {name: (keys[1], arrays[keys[1]]) for name, keys in written.items() if keys[1:]}
     framework |= problem.trained is not None or any(one.of_torch for one in readings.values())
-    checked = {entry.name: entry for entry in _check(problem, first, rtol, framework)}
+    checked = {entry.name: entry for entry in _check(problem, first, rtol, there, framework)}
     for name, (key, other) in {**again, **twice}.items():
-        checked[name] = _worse(checked[name], key, _check(problem, {name: other}, rtol)[0])
+        checked[name] = _worse(checked[name], key, _check(problem, {name: other}, rtol, there)[0])
     noted = [
         entry._replace(note=", ".join(filter(None, (note(written[name], name), entry.note))))
         for name, entry in checked.items()
     ]
-    return with_places(problem, noted)
+    return with_places(problem, noted, there)
 
 
 def _worse(first: Checked, key: str, again: Checked) -> Checked:
@@ -105,11 +106,15 @@ def _worse(first: Checked, key: str, again: Checked) -> Checked:
 
 
 def _check(
-    problem: Problem, arrays: Mapping[str, Any], rtol: float | None, framework: bool = False
+    problem: Problem,
+    arrays: Mapping[str, Any],
+    rtol: float | None,
+    there: Mapping[str, Quantity],
+    framework: bool = False,
 ) -> list[Checked]:
     """The verdicts on arrays by the contract's names."""
     conditioning = Conditioning(Passes(problem))
-    records = [record for name, record in _records(problem).items() if name in arrays]
+    records = [record for name, record in there.items() if name in arrays]
     judged = [_judge(record, arrays[record.name], conditioning, rtol) for record in records]
     judged = _without_doubt(judged, conditioning)
     wrong, told = _of(judged, Verdict.FAIL), dict[str, Diagnosis | None]()
@@ -169,12 +174,13 @@ def _failed(one: Judged) -> Judged:
 
 def names_that_do_not_exist(problem: Problem, names: Iterable[str]) -> dict[str, str]:
     """name -> why there is no such quantity, or not for this problem, or it is given twice."""
-    return _readings(problem, names)[1]
+    return _readings(problem, names, _records(problem))[1]
 
 
-def _readings(problem: Problem, names: Iterable[str]) -> tuple[dict[str, Read], dict[str, str]]:
+def _readings(
+    problem: Problem, names: Iterable[str], there: Mapping[str, Quantity]
+) -> tuple[dict[str, Read], dict[str, str]]:
     """What each name stands for; name -> why it stands for nothing that could be checked."""
-    there = _records(problem)
     found = {name: read(str(name), problem, there) for name in names}
     readings = {name: one for name, one in found.items() if one is not None}
     refused = {name: _why_not(problem, name) for name, one in found.items() if one is None}

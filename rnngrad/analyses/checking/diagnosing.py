@@ -25,7 +25,7 @@ from rnngrad.analyses.checking.fitting import (
     UNPROVEN,
     Case,
     Fit,
-    digits,
+    each_digits,
     fits_by_rules,
     fits_read_off,
     numbers_read_off,
@@ -66,13 +66,9 @@ def diagnose(
             or [fits[case.name] for fits in search.best(search.alone(case.name))]
             for case in cases
         }
-        whole = sum(digits(case, case.got.values) for case in cases)
         told = {
             case.name: _told(
-                case,
-                listed.get(case.name, []),
-                problem,
-                whole if together else digits(case, case.got.values),
+                case, listed.get(case.name, []), problem, cases if together else [case]
             )
             for case in wrong
         }
@@ -100,7 +96,12 @@ def found_in_the_graph(
     everything = len(wrong) > 1 and len(keys) == 1 and bool(found.get(wrong[0].name))
     for case in wrong:
         step = first_wrong_step(case)
-        if _is_specific(listed.get(case.name, [])) and not everything:
+        shared = any(
+            key in {one.key for one in found.get(other.name, [])}
+            for key in (one.key for one in found.get(case.name, []))
+            for other in wrong if other is not case
+        )  # fmt: skip
+        if _is_specific(listed.get(case.name, [])) and not everything and not shared:
             continue
         diagnosis = of_the_search(case, found.get(case.name, []), step)
         if diagnosis is not None:
@@ -244,10 +245,18 @@ def _error(fits: Fits) -> float:
 # ---------------------------------------------------------------------------- in words
 
 
-def _told(case: Case, fits: list[Fit], problem: Problem, evidence: float) -> Diagnosis | None:
-    """``evidence``: the digits that agree of all that this mistake explains."""
+def _evidence(fit: Fit, cases: list[Case]) -> float:
+    """The digits that agree, of all arrays that this mistake explains; a number that was read off
+    one entry is not explained by itself."""
+    each = np.concatenate([each_digits(case, case.got.values) for case in cases])
+    read_off = CATALOGUE[fit.bug].reads_off and fit.agreed
+    return float(each.sum() - (each.max(initial=0.0) if read_off else 0.0))
+
+
+def _told(case: Case, fits: list[Fit], problem: Problem, cases: list[Case]) -> Diagnosis | None:
+    """``cases``: all that this mistake explains."""
     step = first_wrong_step(case)
-    if len(fits) == 1 and fits[0].rank < UNPROVEN and evidence < ENOUGH:
+    if len(fits) == 1 and fits[0].rank < UNPROVEN and _evidence(fits[0], cases) < ENOUGH:
         known = CATALOGUE[fits[0].bug]
         words, hint = f"{FEW}: {known.looks_like}", f"{FEW}: {known.hint}"
         return Diagnosis(None, words, fits[0].error, step, (fits[0].bug,), hint=hint)

@@ -70,13 +70,17 @@ class Case(NamedTuple):
 
 
 def digits(case: Case, made: Array) -> float:
-    """How many decimal digits of wrong numbers an array explains that fits. A zero proves nothing:
-    many mistakes make zeros."""
+    """How many decimal digits of wrong numbers an array explains that fits."""
+    return float(each_digits(case, made).sum())
+
+
+def each_digits(case: Case, made: Array) -> Array:
+    """The same number by number. A zero proves nothing: many mistakes make zeros."""
     if case.compared is None:
-        return 0.0
+        return np.zeros(0)
     telling = case.compared.wrong & (made != 0) & np.isfinite(made) & np.isfinite(case.right)
     if not telling.any():
-        return 0.0
+        return np.zeros(0)
     if logarithmic(case.record):
         tolerance, scale = np.full(made.shape, LOG10_ATOL), np.ones_like(made)
     else:
@@ -87,7 +91,7 @@ def digits(case: Case, made: Array) -> float:
     if case.noise is not None:
         tolerance = np.maximum(tolerance, case.noise * scale)
     share = np.abs(case.got.values - case.right)[telling] / tolerance[telling]
-    return float(np.log10(np.maximum(share, 1.0)).sum())
+    return np.asarray(np.log10(np.maximum(share, 1.0)))
 
 
 class Fit(NamedTuple):

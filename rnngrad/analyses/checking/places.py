@@ -17,9 +17,12 @@ from rnngrad.core.cells import Cell
 from rnngrad.core.problem import Problem
 
 
-def with_places(problem: Problem, checked: Iterable[Checked]) -> list[Checked]:
-    """The verdicts, each with the words for its worst entry."""
-    known = records(problem)
+def with_places(
+    problem: Problem, checked: Iterable[Checked], known: Mapping[str, Quantity] | None = None
+) -> list[Checked]:
+    """The verdicts, each with the words for its worst entry; ``known`` are the problem's records,
+    where somebody has them."""
+    known = records(problem) if known is None else known
     return [
         entry._replace(worst_entry=_place(problem, known, entry.name, entry.worst_index or ()))
         for entry in checked

@@ -395,7 +395,8 @@ def clipped_at(what: str, how: str, limit: float) -> Found:
 def _read_out(apart: Apart) -> Iterator[Element]:
     """Other forms of ∂L_t/∂ỹ_t, ỹ_t = W_hy h_t + b_y."""
     forms = read_out_forms(apart)
-    for used, values in forms.items():
+    for form, values in forms.items():
+        used = form.strip()
         where = {"partial": "∂L_t/∂ỹ_t", "used": used, "right": "∂L_t/∂y_t · ∂y_t/∂ỹ_t"}
         words = (
             "∂L_t/∂ỹ_t, ỹ_t = W_hy h_t + b_y, is ∂L_t/∂y_t · g'(ỹ_t); your numbers are those of "
@@ -411,7 +412,7 @@ def _read_out(apart: Apart) -> Iterator[Element]:
     for factors in (*habits(steps), np.arange(steps, 0, -1), np.arange(1, steps + 1)):
         other = {str(t + 1): int(f) for t, f in enumerate(factors) if f != 1}
         if other and apart.W_hy is not None:
-            words = f"of the losses that go back through time {listed(other)}: each counts once"
+            words = f"of the losses that go back through time, {listed(other, 'that of step')}: each counts once"
             found = Found("wrong-steps", {"steps": other, "terms": "∂L_t/∂h_t"}, words, words)
             wrong = Wrong(dL_da_y=apart.dL_da_y * factors[:, np.newaxis], on_the_way=True)
             yield Element(wrong, found)
@@ -442,11 +443,10 @@ def read_out_forms(apart: Apart) -> dict[str, Array]:
         for end in ENDS:
             moved = shifted(targets, by, end, first=0, count=T)
             later = shifted(y, by, end, first=0, count=T)
-            forms[f"that with t_{{{sign}}}{' ' * ENDS.index(end)}"] = scale * (y * whole - moved)
-            forms[f"that with y_{{{sign}}}{' ' * ENDS.index(end)}"] = scale * (later - targets)
-            forms[f"that of step {sign}, ∂L_{{{sign}}}/∂ỹ_{{{sign}}}{' ' * ENDS.index(end)}"] = (
-                shifted(right, by, end, first=0, count=T)
-            )
+            of = " " * ENDS.index(end)  # one of three ways, which is not said
+            forms[f"∂L_t/∂ỹ_t with t_{{{sign}}} for t_t{of}"] = scale * (y * whole - moved)
+            forms[f"∂L_t/∂ỹ_t with y_{{{sign}}} for y_t{of}"] = scale * (later - targets)
+            forms[f"∂L_{{{sign}}}/∂ỹ_{{{sign}}}{of}"] = shifted(right, by, end, first=0, count=T)
     if output.elementwise is not None and output.name != "identity":
         slope = output.pull_back(passes.forward.a_y, y, np.ones_like(y))
         a_y = np.asarray(passes.forward.a_y)

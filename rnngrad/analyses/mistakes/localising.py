@@ -21,6 +21,7 @@ from rnngrad.analyses.mistakes.searching import Search
 
 MOST_NAMES = 6
 MOST_PLACES = 2
+SAMPLED = "two mistakes at once were looked for in a part of all pairs, as many as time allows"
 ONE_ENTRY = "one entry alone is wrong, all others are right: a slip of typing or of an index?"
 
 
@@ -48,6 +49,8 @@ def located(wrong: Sequence[Case], right: Sequence[Case], search: Search) -> dic
     look, hidden = (ONE_ENTRY, ONE_ENTRY) if search.is_one_entry else _place_by_place(search)
     if not look:
         look = hidden = _in_the_gates(right_blocks, wrong_blocks, apart, saying)
+    if search.sampled:
+        look, hidden = (f"{one}; {SAMPLED}" if one else SAMPLED for one in (look, hidden))
     found = {}
     for case in wrong:
         where: dict[str, Any] = {"right": [one.name for one in right]}
@@ -118,7 +121,7 @@ def _said_steps(case: Case, steps: Sequence[int]) -> str:
             "no step is right"
             if len(steps) == len(case.right)
             else (
-                f"steps {steps[-1] + 1} to {last} are right"
+                _are_right(steps[-1] + 1, last)
                 if steps[-1] < last
                 else f"steps up to {steps[0] - 1} are right"
             )
@@ -126,6 +129,10 @@ def _said_steps(case: Case, steps: Sequence[int]) -> str:
         return f"steps {steps[0]} to {steps[-1]} are wrong, {good}"
     shown = ", ".join(map(str, steps[:MOST_NAMES])) + (" …" if len(steps) > MOST_NAMES else "")
     return f"step{_s(steps)} {shown} {_is(steps)} wrong, all others right"
+
+
+def _are_right(first: int, last: int) -> str:
+    return f"step {last} is right" if first == last else f"steps {first} to {last} are right"
 
 
 # ---------------------------------------------------------------------------- what to look at

@@ -12,6 +12,7 @@ meet by chance: the digits that agree must outnumber the trials by ``MARGIN``.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, reduce
 from itertools import combinations, product
@@ -119,11 +120,8 @@ class Search:
         if passes and (len(self.wrong) > 1 or not any(sums.values())):
             return {case.name: passes[case.name] for case in self.wrong}
         if all(sums.values()):
-            return sums
-        pairs = self.pairs()
-        if pairs:
-            return pairs
-        return sums
+            return most_shared(sums)
+        return self.pairs() or most_shared(sums)
 
     @property
     def is_one_entry(self) -> bool:
@@ -211,7 +209,8 @@ class Search:
             yield from self._steps(case, rows)
             return
         yield from self._steps(case, np.einsum("to,th->toh", rows, self.apart.h))
-        for used, form in read_out_forms(self.apart).items():
+        for key, form in read_out_forms(self.apart).items():
+            used = key.strip()
             where = {"partial": "∂L/∂ỹ_t", "used": used, "right": "∂L_t/∂y_t · ∂y_t/∂ỹ_t"}
             words = f"∂L/∂W_hy is the sum of ∂L/∂ỹ_t ⊗ h_t; you took {used} for ∂L/∂ỹ_t"
             hint = f"in the sum for W_hy you took {used} for ∂L/∂ỹ_t"
@@ -384,11 +383,11 @@ class Search:
                 "and none takes the place of the one before"
             )
             return Found("overwritten", {"steps": other}, words, words)
-        words = f"among the paths from a loss to a step {listed(other)}: each counts once"
+        words = f"of the paths from a loss to a step, {listed(other)}: each counts once"
         if what == "steps":
-            words = f"in the sum over the steps {listed(other)}: each counts once"
+            words = f"in the sum over the steps, {listed(other, 'step')}: each counts once"
         if what == "losses":
-            words = f"among the losses of the steps {listed(other)}: each counts once"
+            words = f"on the way back, {listed(other, 'the loss of step')}: each counts once"
             return Found("wrong-steps", {"steps": other, "terms": "L_t"}, words, words)
         return Found("wrong-steps", {what: other}, words, words)
 
@@ -704,3 +703,13 @@ def best(found: Iterable[Explained]) -> list[Explained]:
         return []
     first = min(one.rank for one in kept.values())
     return [one for one in kept.values() if one.rank == first]
+
+
+def most_shared(sums: Mapping[str, list[Explained]]) -> dict[str, list[Explained]]:
+    """Of equals, what explains the most arrays."""
+    count = Counter(one.key for found in sums.values() for one in found)
+    most = {name: max((count[one.key] for one in found), default=0) for name, found in sums.items()}
+    return {
+        name: [one for one in found if count[one.key] == most[name]]
+        for name, found in sums.items()
+    }  # fmt: skip

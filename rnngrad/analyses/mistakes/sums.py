@@ -92,8 +92,8 @@ def limits(largest: float) -> list[float]:
     return [limit for limit in found if limit < largest][::-1]
 
 
-def listed(other: Mapping[str, int]) -> str:
-    """step 1 is missing, steps 2 and 5 count twice."""
+def listed(other: Mapping[str, int], what: str = "") -> str:
+    """step 1 is missing, steps 2 and 5 are counted twice."""
     words = {0: "missing", 2: "counted twice", -1: "subtracted"}
     found = []
     for factor in dict.fromkeys((*words, *other.values())):
@@ -101,5 +101,6 @@ def listed(other: Mapping[str, int]) -> str:
         names = [name for name, f in other.items() if f == factor]
         if names:
             shown = ", ".join(names[:6]) + (" …" if len(names) > 6 else "")
-            found.append(f"{shown} {'is' if len(names) == 1 else 'are'} {word}")
+            of = f"{what}{'' if len(names) == 1 else 's'} " if what else ""
+            found.append(f"{of}{shown} {'is' if len(names) == 1 else 'are'} {word}")
     return "; ".join(found)

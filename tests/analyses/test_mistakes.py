@@ -1,0 +1,330 @@
+"""Mistakes found in the graph of the equations: planted in plain loops, one partial at a time."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rnngrad
+from checking import public_mistakes as public
+from checking.random_arrays import typed
+from oracles import wrong_other
+from rnngrad.analyses.checking.against import check_arrays
+from rnngrad.analyses.checking.document import document
+from rnngrad.analyses.mistakes import searching
+from rnngrad.analyses.mistakes.passes import Apart, Wrong
+from rnngrad.analyses.mistakes.saying import Found, Saying
+from rnngrad.analyses.mistakes.searching import Search
+from rnngrad.analyses.quantities import Passes
+from rnngrad.arithmetic.arrays import quietly
+
+Arrays = dict[str, np.ndarray]
+NET = public.Net(7, 4)
+
+
+def edited(kind: str, *edits: tuple[str, str]) -> str:
+    source = public.REFERENCES[kind]
+    for old, new in edits:
+        assert source.count(old) == 1, old
+        source = source.replace(old, new)
+    return source
+
+
+def answer(kind: str, *edits: tuple[str, str], per_step: bool = False) -> Arrays:
+    return public.answer(edited(kind, *edits), kind, NET, per_step)
+
+
+def told(problem: Any, given: Arrays, hide: bool = False) -> dict[str, dict[str, Any]]:
+    """name -> the diagnosis of what fails."""
+    made = document(check_arrays(problem, given), hide_expected=hide)["quantities"]
+    assert isinstance(made, list)
+    return {row["name"]: row["diagnosis"] or {} for row in made if row["verdict"] == "fail"}
+
+
+def of(kind: str, *edits: tuple[str, str], **options: Any) -> dict[str, dict[str, Any]]:
+    hide = options.pop("hide", False)
+    problem = rnngrad.load(public.spec(kind, NET))
+    return told(problem, answer(kind, *edits, **options), hide)
+
+
+def partial(name: str, used: str, right: str) -> tuple[str, dict[str, Any]]:
+    return "wrong-partial", {"partial": name, "used": used, "right": right}
+
+
+PREV = "hs[t - 1] if t > 0 else h_0"
+ONE_EACH = (
+    # a partial left out, twice, with the wrong sign
+    ("lstm", [("dg = dc * i", "dg = 0 * dc")], partial("∂c_t/∂g_t", "0", "i_t")),
+    ("lstm", [("do = dh * np.tanh(c)", "do = 0 * dh")], partial("∂h_t/∂o_t", "0", "tanh(c_t)")),
+    ("lstm", [("df = dc * c_prev", "df = -dc * c_prev")],
+     partial("∂c_t/∂f_t", "−c_{t−1}", "c_{t−1}")),
+    # another name, a neighbour's step
+    ("lstm", [("dg = dc * i", "dg = dc * f")], partial("∂c_t/∂g_t", "f_t", "i_t")),
+    ("gru", [("dm = da_n * r", "dm = da_n * z")], partial("∂a_t/∂q_t", "z_t", "r_t")),
+    ("gru", [("np.outer(da_x, inputs[t])", "np.outer(da_x, inputs[t - 1])")],
+     partial("∂a_t/∂W_xh", "x_{t−1}", "x_t")),
+    # a slope left out, at the output, twice, of another function
+    ("gru", [("(1 - n**2)", "1")], partial("∂n_t/∂a_t", "1", "tanh'(a_t)")),
+    ("lstm", [("do * o * (1 - o)", "do * sigmoid(o) * (1 - sigmoid(o))")],
+     partial("∂o_t/∂a_t", "σ'(σ(a_t))", "σ'(a_t)")),
+    ("gru", [("dr * r * (1 - r)", "dr * (r * (1 - r)) ** 2")],
+     partial("∂r_t/∂a_t", "σ'(a_t)^2", "σ'(a_t)")),
+    # a matrix left out, transposed, its diagonal alone, with the wrong sign
+    ("lstm", [("W_hh.T @ da", "W_hh[H:].T @ da[H:]")], partial("∂a_t/∂h_{t−1}", "0", "W_hi")),
+    ("rnn", [("W_hh.T @ da", "-W_hh.T @ da")], partial("∂a_t/∂h_{t−1}", "−W_hh", "W_hh")),
+    ("rnn", [("W_hh.T @ da", "W_hh @ da")], ("transposed-W_hh", None)),
+    ("rnn", [("W_hh.T @ da", "np.diag(W_hh) * da")],
+     partial("∂a_t/∂h_{t−1}", "diag(W_hh)", "W_hh")),
+    # sums and carries
+    ("gru", [("dW_xh += ", "dW_xh = ")],
+     ("overwritten", {"steps": {str(t): 0 for t in range(2, 8)}})),
+    ("rnn", [("dW_xh += np.outer(da, inputs[t])",
+              "dW_xh += np.outer(da, inputs[t]) * (1 + (t == 2) - (t == 4))")],
+     ("wrong-steps", {"steps": {"3": 2, "5": 0}})),
+    ("gru", [(PREV, "hs[t - 1]")], ("wrapped-index", None)),
+    ("lstm", [("dc_next = dc * f", "dc_next = dc_next + dc * f")],
+     ("carry-not-reset", {"sum": "∂L/∂c_t"})),
+    ("gru", [("dy + dh_next", "dy + np.clip(dh_next, -0.1, 0.1)")],
+     ("clipped-on-the-way",
+      {"clipped": "∂L/∂s_t as it comes back from step t + 1", "by": "entry by entry"})),
+    ("rnn", [("dy + dh_next", "dy + dh_next * min(1, 0.1 / (np.linalg.norm(dh_next) + 1e-300))")],
+     ("clipped-on-the-way",
+      {"clipped": "∂L/∂s_t as it comes back from step t + 1", "by": "to a norm"})),
+    ("gru", [("dy + dh_next", "dy")], ("immediate-only", None)),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "edits", "expected"), ONE_EACH, ids=lambda x: str(x)[:40])
+def test_one_of_each_family_is_named_with_its_place(
+    kind: str, edits: list[tuple[str, str]], expected: tuple[str, dict[str, Any] | None]
+) -> None:
+    bug, where = expected
+    found = of(kind, *edits)
+    assert found
+    for each in found.values():
+        assert (each.get("bug"), each.get("with")) == (bug, None), each
+        if where is not None:
+            assert each["where"] == where
+
+
+def test_the_words_are_made_from_the_equation() -> None:
+    (words,) = {each["explanation"] for each in of("lstm", ("di = dc * g", "di = dc * i")).values()}
+    assert words == (
+        "∂c_t/∂i_t is g_t, from c_t = f_t ∘ c_{t−1} + i_t ∘ g_t; your numbers are those of i_t"
+    )
+
+
+PAIRS = (
+    ("lstm", [("di = dc * g", "di = dc"), ("dy + dh_next", "dy")]),
+    ("gru", [(" + dh * z", ""), ("(1 - n**2)", "1")]),
+    ("rnn", [("dW_hh += ", "dW_hh = "), ("W_hh.T @ da", "W_hh @ da")]),
+)
+
+
+@pytest.mark.parametrize(("kind", "edits"), PAIRS, ids=lambda x: str(x)[:40])
+def test_two_at_once_are_the_two_that_one_alone_would_be(
+    kind: str, edits: list[tuple[str, str]]
+) -> None:
+    alone = [next(iter(of(kind, edit).values())) for edit in edits]
+    pairs = [each for each in of(kind, *edits).values() if "with" in each]
+    assert pairs
+    for each in pairs:
+        both = [(one["bug"], one.get("where", {}).get("used")) for one in (each, each["with"])]
+        single = [(one["bug"], one.get("where", {}).get("used")) for one in alone]
+        assert {bug for bug, _ in both} == {bug for bug, _ in single}
+
+
+# ---------------------------------------------------------------------------- other cells
+
+
+@pytest.mark.parametrize("make", [wrong_other.stack, wrong_other.peephole, wrong_other.leaky])
+def test_the_loops_are_right(make: Any) -> None:
+    spec, made = make()
+    problem, given = rnngrad.load(spec), made({})
+    assert told(problem, given) == {}
+    apart = Apart(Passes(problem))
+    with quietly():
+        both = apart.made([Wrong(), Wrong()])
+    for name, array in given.items():
+        rows = apart.read(name, both)
+        assert rows is not None
+        np.testing.assert_allclose(rows, np.stack([array, array]), rtol=1e-12, atol=1e-13)
+
+
+def test_a_mistake_of_a_stack_is_made_in_every_layer() -> None:
+    spec, made = wrong_other.stack()
+    found = told(rnngrad.load(spec), made({"slope": lambda h: (1 - h**2) ** 2}))
+    assert len(found) == 6
+    assert {(each["bug"], each["where"]["used"]) for each in found.values()} == {
+        ("wrong-partial", "σ'(a_t)^2")
+    }
+
+
+def test_a_path_through_a_peephole() -> None:
+    spec, made = wrong_other.peephole()
+    found = told(rnngrad.load(spec), made({"peep_f": lambda at_f: 0 * at_f}))
+    assert found
+    for each in found.values():
+        assert (each["bug"], each["where"]["used"]) == ("wrong-partial", "0"), each
+        assert each["where"]["right"] == "w_cf"
+
+
+def test_a_mistake_in_a_cell_of_one_s_own() -> None:
+    spec, made = wrong_other.leaky()
+    problem = rnngrad.load(spec)
+    found = told(problem, made({"carry": lambda at_h: at_h}))
+    assert sorted(found) == ["dL_dW_hu", "dL_dW_xu", "dL_dalpha", "dL_db_u"]
+    for each in found.values():
+        assert each["bug"] == "wrong-partial"
+        assert each["where"] == {"partial": "∂h_t/∂h_{t−1}", "used": "1", "right": "alpha"}
+    (beside,) = told(problem, made({"beside_alpha": lambda h, t: h[t]})).values()
+    assert beside["bug"] == "h_t-for-h_prev"
+
+
+# ---------------------------------------------------------------------------- evidence
+
+
+def test_a_few_digits_make_candidates_and_many_a_name(tmp_path: Path) -> None:
+    net = public.Net(7, 1)
+    twice = edited("rnn", ("(1 - h[t] ** 2)", "(1 - h[t] ** 2) ** 2"))
+    given = public.answer(twice, "rnn", net)
+    problem = rnngrad.load(public.spec("rnn", net))
+    names = {}
+    for digits, some in ((3, ["dL_db_h"]), (12, list(given))):
+        rows = {name: typed(given[name], digits) for name in some}
+        path = tmp_path / "given.json"
+        path.write_text(json.dumps(rows), encoding="utf-8")
+        report: Any = rnngrad.check(problem, against=str(path))
+        (names[digits], *_) = [q["diagnosis"] for q in report["quantities"] if q["diagnosis"]]
+    assert names[3]["bug"] is None
+    assert names[3]["candidates"]
+    assert names[12]["bug"] == "wrong-partial"
+
+
+def test_a_limit_that_one_number_tells_is_not_named() -> None:
+    """The largest number given would be its own limit."""
+    net = public.Net(6, 1)
+    problem = rnngrad.load(public.spec("rnn", net))
+    right = public.answer(public.RNN, "rnn", net)
+    for factor in (0.31372, 0.77123, 1.91357):
+        (each,) = told(problem, {"dL_db_h": factor * right["dL_db_h"]}).values()
+        assert each.get("bug") is None
+
+
+# ---------------------------------------------------------------------------- hidden
+
+
+def every_found(kind: str) -> Iterator[Found]:
+    problem = rnngrad.load(public.spec(kind, public.SMALL))
+    search = Search([], [], Passes(problem))
+    yield from (one.found for one in search.elements)
+
+
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
+def test_no_hint_tells_the_right_partial(kind: str) -> None:
+    """Outside of the equation, which the spec itself shows."""
+    problem = rnngrad.load(public.spec(kind, public.SMALL))
+    saying = Saying(Apart(Passes(problem)))
+    equations = sorted(
+        {saying.equation(one.name) for one in problem.cell.equations.equations},
+        key=len, reverse=True,
+    )  # fmt: skip
+    seen = 0
+    for found in every_found(kind):
+        right = found.where.get("right")
+        if not isinstance(right, str):
+            continue
+        hint = found.hint
+        for equation in equations:
+            hint = hint.replace(equation, "")
+        assert f"is {right}" not in hint, hint
+        assert f"belongs to {right}" not in hint, hint
+        assert re.search(rf"where {re.escape(right)} belongs", hint) is None or "_0" in right, hint
+        seen += 1
+    assert seen > 50
+
+
+HIDDEN = (
+    ("lstm", [("di = dc * g", "di = dc * i")], "is g_t"),
+    ("lstm", [("dg = dc * i", "dg = dc"), ("dy + dh_next", "dy")], "is i_t"),
+    ("gru", [("np.outer(da_x, inputs[t])", "np.outer(da_x, inputs[t - 1])")], "by x_t"),
+    ("rnn", [("dy + dh_next", "dy + np.clip(dh_next, -0.1, 0.1)")], "0.1"),
+)
+
+
+@pytest.mark.parametrize(("kind", "edits", "secret"), HIDDEN, ids=lambda x: str(x)[:30])
+def test_hidden_is_the_right_partial_and_every_number(
+    kind: str, edits: list[tuple[str, str]], secret: str
+) -> None:
+    for hide in (True, False):
+        found = of(kind, *edits, hide=hide)
+        assert found
+        said = json.dumps(list(found.values()), ensure_ascii=False)
+        if hide:
+            assert secret not in said
+            assert '"right": "' not in said
+            assert not re.search(r"\d\.\d", said)
+            assert all(each["rel_error_if_so"] is None for each in found.values())
+        elif secret != "0.1":
+            assert secret in said
+
+
+# ---------------------------------------------------------------------------- localised
+
+
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
+def test_an_error_at_one_step_is_told_to_the_step(kind: str) -> None:
+    """Whatever follows from it is right."""
+    back = ("dh_next = W_hh.T @ da", "dh_next = (1 + 0.3 * (t == 3)) * W_hh.T @ da")
+    found = of(kind, back, per_step=True)
+    words = found["dL_dh"]["explanation"]
+    assert "on the way from step 4 to 3" in words
+    assert "4 to 3," not in words
+    assert found["dL_dh"]["where"]["steps"] == [0, 1, 2, 3]
+    assert found["dL_dh"]["first_wrong_step"] == 3
+
+
+def test_a_way_wrong_at_one_step_is_told_by_its_edge() -> None:
+    edit = ("dc_next = dc * f", "dc_next = dc * (f if t != 3 else i)")
+    words = of("lstm", edit, per_step=True)["dL_dc"]["explanation"]
+    assert "on the way from step 4 to 3" in words
+    assert "∂c_t/∂c_{t−1} is f_t" in words
+    assert "your numbers are those of i_t" in words
+    hidden = of("lstm", edit, per_step=True, hide=True)["dL_dc"]["explanation"]
+    assert "your numbers are those of i_t" in hidden
+    assert "is f_t" not in hidden
+
+
+def test_rows_that_are_wrong_are_told_by_gates() -> None:
+    given = answer("lstm")
+    rng = np.random.default_rng(0)
+    H = NET.hidden
+    given["dL_dW_xh"][H : 2 * H] += rng.normal(size=(H, NET.inputs))
+    (each,) = told(rnngrad.load(public.spec("lstm", NET)), given).values()
+    assert each["bug"] is None
+    assert each["where"]["wrong_rows"] == ["f"]
+    assert "gate f is wrong, i, g and o are right" in each["explanation"]
+    assert "dL_dW_hh" in each["where"]["right"]
+
+
+def test_one_wrong_entry_is_said_to_be_one() -> None:
+    given = answer("gru")
+    given["dL_dW_hh"][5, 2] *= 1.2345
+    (each,) = told(rnngrad.load(public.spec("gru", NET)), given).values()
+    assert each["bug"] is None
+    assert "one entry alone is wrong" in each["explanation"]
+
+
+def test_pairs_that_were_not_tried_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = answer("rnn", ("dh * (1 - h[t] ** 2)", "dh + (1 - h[t] ** 2)"))
+    problem = rnngrad.load(public.spec("rnn", NET))
+    words = "in a part of all pairs"
+    assert words not in str(told(problem, given))
+    monkeypatch.setattr(searching, "SECONDS", -1.0)
+    assert words in str(told(problem, given))
