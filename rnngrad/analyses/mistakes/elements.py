@@ -412,7 +412,8 @@ def _read_out(apart: Apart) -> Iterator[Element]:
     for factors in (*habits(steps), np.arange(steps, 0, -1), np.arange(1, steps + 1)):
         other = {str(t + 1): int(f) for t, f in enumerate(factors) if f != 1}
         if other and apart.W_hy is not None:
-            words = f"of the losses that go back through time, {listed(other, 'that of step')}: each counts once"
+            those = listed(other, "that of step")
+            words = f"of the losses that go back through time, {those}: each counts once"
             found = Found("wrong-steps", {"steps": other, "terms": "∂L_t/∂h_t"}, words, words)
             wrong = Wrong(dL_da_y=apart.dL_da_y * factors[:, np.newaxis], on_the_way=True)
             yield Element(wrong, found)
