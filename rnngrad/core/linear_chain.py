@@ -50,6 +50,13 @@ def aligned_chain(problem: Problem, trace: ForwardTrace) -> Iterator[Aligned]:
     yield from _exactly(exact, last, reached)
 
 
+def plain_net(problem: Problem, trace: ForwardTrace) -> LinearNet | None:
+    """The net linearised in floats, if all its terms and weights are within 2^±100 or exactly 0."""
+    if not _weights_fit(problem) or not _terms_fit(linear_net(problem, trace, SCALED)).all():
+        return None
+    return linear_net(problem, trace, FLOATS)
+
+
 def _plain(net: LinearNet, fits: Array, now: Aligned) -> Iterator[Aligned]:
     """As far as plain floats go."""
     for t in range(len(fits), 0, -1):
