@@ -8,6 +8,7 @@ there when it matters.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -24,11 +25,12 @@ from rnngrad.arithmetic.scaled import (
 from rnngrad.core.arithmetic import FLOATS, SCALED
 from rnngrad.core.chain_norms import log10_norms
 from rnngrad.core.leading import log10_leading_norms
-from rnngrad.core.linear import Rows, linear_net
+from rnngrad.core.linear import LinearNet, Rows, linear_net
 from rnngrad.core.linear_chain import Aligned, aligned_chain, plain_net
 from rnngrad.core.path_norms import log10_path_norms
 from rnngrad.core.problem import Problem
 from rnngrad.core.products import products, sizes_of
+from rnngrad.core.pushes import NARROW
 from rnngrad.core.rnn_passes import sure_slopes
 from rnngrad.core.spectral_norms import ln_largest
 from rnngrad.core.telling import heard
@@ -234,4 +236,46 @@ def log10_paths(problem: Problem, trace: ForwardTrace, direct: Scaled) -> Array:
         for reached in pulled_back(problem, trace, direct):
             if len(reached.steps):
                 paths[reached.steps - 1, reached.k] = log10_lengths(reached.at_s)
+    return paths
+
+
+def log10_paths_from(
+    problem: Problem, trace: ForwardTrace, direct: Scaled, steps: Integers
+) -> Array:
+    """The rows of ``log10_paths`` of some steps t, ascending, (n, T+1), with a row each to pull.
+
+    In plain floats with an exponent a row while no entry comes near underflow; else entry by entry.
+    """
+    with quietly():
+        net = plain_net(problem, trace)
+        found = None if net is None else _plain_paths(problem, net, direct, steps)
+        if found is not None:
+            return found
+        only = np.zeros(problem.steps)
+        only[steps - 1] = 1.0
+        rows = log10_paths(replace(problem, loss_weights=only), trace, direct)
+        return np.asarray(rows[steps - 1])
+
+
+def _plain_paths(problem: Problem, net: LinearNet, direct: Scaled, steps: Integers) -> Array | None:
+    """The same in plain floats; None where these do not do."""
+    top, size, n = problem.layers[-1].state[0], net.size, len(steps)
+    values, exponents = direct[steps - 1].aligned(axis=1)
+    paths = np.full((n, problem.steps + 1), np.nan)
+    rows, low = np.zeros((n, size)), n
+    rows[:, top] = values
+    for k in heard(range(problem.steps, -1, -1), problem.steps + 1, "paths"):
+        low = int(np.searchsorted(steps, k))  # steps[low:] are k or later
+        paths[low:, k] = log10_lengths(scaled(rows[low:])) + exponents[low:] * LOG10_2
+        if k == 0 or low == n:
+            continue
+        pulled = net.pull(rows[low:], k).rows
+        sizes = np.abs(pulled)
+        largest = sizes.max(axis=1)
+        least = np.min(sizes, axis=1, where=sizes > 0, initial=np.inf)
+        if not ((largest > 0) & (largest < np.inf) & (least > NARROW * largest)).all():
+            return None
+        shift = np.frexp(largest)[1]
+        rows[low:] = np.ldexp(pulled, -shift[:, np.newaxis])
+        exponents[low:] += shift
     return paths

@@ -27,6 +27,7 @@ All in plain floats, one exponent for all rows: see ``core.linear_chain`` for wh
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -49,6 +50,9 @@ DROPPED, STRICTER, LEAST_DROPPED = 5e-7, 1e-2, 1e-11
 
 HELD = 2**20
 """Numbers in the Gram matrices whose norms are taken at once."""
+
+IN_CACHE = 2**17
+"""Numbers of the rows that go through a step together (1 MiB)."""
 
 BLOCK, NEGLIGIBLE = 4, 1e-12
 """Rows of M to begin with, and the width of the bracket for which the others are left out."""
@@ -112,18 +116,24 @@ def _pulled(net: LinearNet, now: _Rows, most: int) -> tuple[_Rows, Array, Array]
     grams, exponents = np.empty((n, count, count)), np.empty(n)
     rows, exponent = now.rows, now.exponent
     for i in range(n):
-        rows = net.pull(rows, now.t - i).rows
-        sizes = np.abs(rows)
-        largest = float(sizes.max())
-        if not 0 < largest < np.inf:
-            return None
-        if np.min(sizes, where=sizes > 0, initial=np.inf) <= NARROW * largest:
+        after, largest, least = np.empty_like(rows), 0.0, np.inf
+        for part in _in_cache(*rows.shape):
+            after[part] = net.pull(rows[part], now.t - i).rows
+            sizes = np.abs(after[part])
+            largest = max(largest, float(sizes.max()))
+            least = min(least, float(np.min(sizes, where=sizes > 0, initial=np.inf)))
+        if not (0 < largest < np.inf and least > NARROW * largest and np.isfinite(after).all()):
             return None
         shift = int(np.frexp(largest)[1])
-        rows, exponent = np.ldexp(rows, -shift), exponent + shift
+        rows, exponent = np.ldexp(after, -shift, after), exponent + shift
         np.dot(rows, rows.T, grams[i])
         exponents[i] = exponent
     return _Rows(rows, exponent, now.GU, now.t - n), grams, exponents
+
+
+def _in_cache(count: int, size: int) -> Iterator[slice]:
+    at_once = max(1, IN_CACHE // size)
+    return (slice(i, i + at_once) for i in range(0, count, at_once))
 
 
 def _norms(grams: Array, now: _Rows) -> tuple[Array, Which]:
