@@ -64,10 +64,10 @@ def test_a_library_has_one_home(library: str, home: str | tuple[str, ...]) -> No
 
 
 def test_random_numbers_of_a_net_are_drawn_in_one_place() -> None:
-    """The other place draws the test vectors of a certificate, which are no part of any net."""
+    """The other two draw the test vectors of certificates, which are no part of any net."""
     drawing = {p for p in PACKAGE.rglob("*.py") if "default_rng" in p.read_text(encoding="utf-8")}
     places = {p.relative_to(PACKAGE).as_posix() for p in drawing}
-    assert places == {"spec/drawing.py", "core/sampled_ends.py"}
+    assert places == {"spec/drawing.py", "core/leading.py", "core/sampled_ends.py"}
 
 
 def test_public_names() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -11,11 +11,13 @@ import numpy as np
 
 from rnngrad.analyses.derive import Derivation
 from rnngrad.analyses.horizons import Horizon, horizons, horizons_of_the_state
+from rnngrad.analyses.selection import affordable_paths
 from rnngrad.analyses.stability import growth_rate, regime
-from rnngrad.arithmetic.arrays import Array, quietly
+from rnngrad.arithmetic.arrays import Array, Integers, quietly
 from rnngrad.arithmetic.scaled import LOG10_2, Bands, Scaled, bands, reciprocal, scaled, times
 from rnngrad.core.arithmetic import FLOATS
-from rnngrad.core.jacobians import chain, one_step_jacobians, scaled_slopes
+from rnngrad.core.jacobians import chain, log10_paths_from, one_step_jacobians, scaled_slopes
+from rnngrad.core.leading_exponents import leading_exponents
 from rnngrad.core.linear import linear_net, state_columns
 from rnngrad.core.lyapunov import Lyapunov, lyapunov
 from rnngrad.core.problem import Problem
@@ -27,6 +29,12 @@ WORST = 1e12
 
 AFFORDABLE = 2e9
 """T·(S³ + 20,000) up to which all this is computed unasked: a few seconds."""
+
+EXPONENTS, ROWS = 8, 24
+"""What is sampled where that is too much: so many exponents, and so many losses."""
+
+SAMPLED = 1e10
+"""T·(H² of all matrices + 300,000) up to which at least that is: some ten seconds."""
 
 SURE = 1e-6
 """σ_min/σ_max above which one SVD has both right; below, σ_min comes from the inverse."""
@@ -45,15 +53,47 @@ class Shape(NamedTuple):
 
 
 class GradientFlow:
-    """Growth, exponents, the shape of the chain, horizons and Ω of one derivation."""
+    """Growth, exponents, the shape of the chain, horizons and Ω of one derivation; what would take
+    more than a few seconds, and is not wanted in ``full``, from a sample."""
 
-    def __init__(self, result: Derivation) -> None:
-        self.result, self.problem = result, result.problem
+    def __init__(self, result: Derivation, full: bool = False) -> None:
+        self.result, self.problem, self.full = result, result.problem, full
+
+    @cached_property
+    def sampled(self) -> bool:
+        """Whether the exponents are those of a few directions; the shape of the chain is not known
+        then."""
+        work = self.problem.steps * (self.problem.state_size**3 + 2e4)
+        return not self.full and work > AFFORDABLE
+
+    @cached_property
+    def sampled_paths(self) -> bool:
+        """Whether horizons and the credit map are those of a few losses."""
+        slow = self.sampled or not affordable_paths(self.problem)
+        return self.problem.loss is not None and not self.full and slow
 
     @property
     def affordable(self) -> bool:
-        """Whether it takes a few seconds at most."""
-        return self.problem.steps * (self.problem.state_size**3 + 2e4) <= AFFORDABLE
+        """Whether not even a sample takes too long."""
+        if not self.sampled:
+            return True
+        weights = sum(layer.own[matrix.parameter].size for layer in self.problem.layers
+                      for matrix in self.problem.cell.step.matrices)  # fmt: skip
+        return self.problem.steps * (weights + 3e5) <= SAMPLED
+
+    @property
+    def losses(self) -> int:
+        """How many losses count."""
+        weights = self.problem.loss_weights
+        return 0 if weights is None else int(np.count_nonzero(weights))
+
+    @cached_property
+    def sampled_steps(self) -> Integers:
+        """The steps of ``ROWS`` losses, spread over all that count."""
+        weights = self.problem.loss_weights
+        counts = np.flatnonzero(np.zeros(0) if weights is None else weights) + 1
+        at = np.linspace(0, len(counts) - 1, min(ROWS, len(counts))).astype(np.int64)
+        return np.asarray(counts[at])
 
     @property
     def log10_step_norms(self) -> Array:
@@ -72,7 +112,10 @@ class GradientFlow:
 
     @cached_property
     def lyapunov(self) -> Lyapunov:
-        """The spectrum over all T steps from Q_0 = 1."""
+        """The spectrum over all T steps from Q_0 = 1; of a sample, the leading ones alone."""
+        if self.sampled:
+            count = min(EXPONENTS, self.problem.state_size)
+            return leading_exponents(self.problem, self.result.passes.forward, count)
         return lyapunov(self.problem, self.result.passes.forward)
 
     @cached_property
@@ -87,12 +130,23 @@ class GradientFlow:
 
     @cached_property
     def log10_paths(self) -> Array:
-        """log10 ‖∂L_t/∂h_k‖, (T, T+1); there must be a loss. O(T²·H²) time."""
+        """log10 ‖∂L_t/∂h_k‖, (T, T+1), or those of ``sampled_steps``, (n, T+1); there must be a
+        loss. O(T²·H²) time, or O(n·T·H²)."""
+        if self.sampled_paths:
+            passes = self.result.passes
+            return log10_paths_from(self.problem, passes.forward, passes.direct, self.sampled_steps)
         return self.result["log10_paths"]
+
+    @property
+    def path_steps(self) -> Sequence[int]:
+        """The step t of each row of ``log10_paths``."""
+        return (
+            self.sampled_steps.tolist() if self.sampled_paths else range(1, self.problem.steps + 1)
+        )
 
     def credit_rows(self) -> Iterator[tuple[int, Array]]:
         """(t, log10 ‖∂L_t/∂h_k‖ for k = 0 … T) for the losses that count."""
-        for t, row in enumerate(self.log10_paths, start=1):
+        for t, row in zip(self.path_steps, self.log10_paths, strict=True):
             if np.isfinite(row).any():
                 yield t, row
 
@@ -101,7 +155,7 @@ class GradientFlow:
         """How far back the losses reach; without a loss, how far back the last state does."""
         if self.problem.loss is None:
             return horizons_of_the_state(self.result["log10_chain"])
-        return horizons(self.log10_paths)
+        return horizons(self.log10_paths, self.path_steps)
 
     @cached_property
     def omega(self) -> Array:

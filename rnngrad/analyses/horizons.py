@@ -7,7 +7,7 @@ Without a loss it is that of the last state: from which lag on ‖∂s_T/∂s_{T
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -35,15 +35,17 @@ class Horizon(NamedTuple):
     losses: int
 
 
-def horizons(log10_paths: Array) -> tuple[Horizon, ...]:
-    """The horizon in each format, from log10 ‖∂L_t/∂h_k‖, (T, T+1); empty without any loss."""
-    lags = {name: lags_until(log10_paths, log2) for name, log2 in UNITS.items()}
+def horizons(log10_paths: Array, steps: Sequence[int] | None = None) -> tuple[Horizon, ...]:
+    """The horizon in each format, from log10 ‖∂L_t/∂h_k‖, (T, T+1), or from the rows of some steps
+    t, (n, T+1); empty without any loss."""
+    lags = {name: lags_until(log10_paths, log2, steps) for name, log2 in UNITS.items()}
     return tuple(_summed_up(name, found) for name, found in lags.items() if len(found))
 
 
-def lags_until(log10_paths: Array, log2_unit: int) -> Array:
+def lags_until(log10_paths: Array, log2_unit: int, steps: Sequence[int] | None = None) -> Array:
     """The horizon of every L_t that reaches h_t at all, (n,); inf where it is beyond h_0."""
-    rows = (row[t::-1] for t, row in enumerate(log10_paths, start=1))
+    of = range(1, len(log10_paths) + 1) if steps is None else steps
+    rows = (row[t::-1] for t, row in zip(of, log10_paths, strict=True))
     return np.array([_lag(back, log2_unit) for back in rows if np.isfinite(back[0])])
 
 

@@ -42,6 +42,11 @@ class Passes:
         return bptt(self.problem, trace)
 
     @cached_property
+    def chain(self) -> Array:
+        """log10 ‖∂s_T/∂s_k‖, (T+1,)."""
+        return jacobians.log10_chain(self.problem, self.forward)
+
+    @cached_property
     def direct(self) -> Scaled:
         """∂L_t/∂h_t of the top layer beyond the range of floats, (T, H)."""
         with quietly():
@@ -168,7 +173,7 @@ _BEFORE = (
 _AFTER = (
     Quantity("dL_dx", ("T", "I"), "∂L/∂x_t", lambda p: p.backward.dL_dx, needs_loss=True),
     Quantity("log10_chain", ("T+1",), "log10 ‖∂h_T/∂h_k‖",
-             lambda p: jacobians.log10_chain(p.problem, p.forward), first_step=0),
+             lambda p: p.chain.copy(), first_step=0),
     Quantity("log10_paths", ("T", "T+1"), "log10 ‖∂L_t/∂h_k‖",
              lambda p: jacobians.log10_paths(p.problem, p.forward, p.direct),
              needs_loss=True),

@@ -22,6 +22,9 @@ HUGE = 10_000_000
 SLOW = 8_000_000_000
 """T² times the sizes of the matrices that every path goes through: some five seconds."""
 
+SLOW_SUMS = 40_000_000_000
+"""The same for the path sums of one layer of rnn."""
+
 
 class Selection(NamedTuple):
     """``names`` are shown, ``left_out`` are too large to be computed unasked.
@@ -55,12 +58,18 @@ def select(
     shown = tuple(name for name in names if name not in left_out)
     if step is not None:
         shown = tuple(name for name in shown if result.record(name).first_step is not None)
-    paths = full or affordable_paths(result.problem)
+    paths = full or affordable_sums(result.problem)
     return Selection(shown, left_out, bool(quantities), step, full, paths)
 
 
+def affordable_sums(problem: Problem) -> bool:
+    """Whether the path sums take some seconds at most."""
+    slow = problem.single_rnn and problem.steps**2 * problem.hidden**2 > SLOW_SUMS
+    return affordable_paths(problem) and not slow
+
+
 def affordable_paths(problem: Problem) -> bool:
-    """Whether the path sums take some seconds at most: no more than HUGE pairs (t, k), and for what
+    """Whether all paths take some seconds at most: no more than HUGE pairs (t, k), and for what
     is more than one layer of rnn no more than SLOW products of numbers."""
     pairs = problem.steps**2
     if problem.single_rnn:

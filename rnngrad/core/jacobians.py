@@ -8,26 +8,39 @@ there when it matters.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array, Integers, quietly
 from rnngrad.arithmetic.evaluation import scaled_slope
-from rnngrad.arithmetic.scaled import Scaled, log10_lengths, log10_spectral_norms, scaled
+from rnngrad.arithmetic.scaled import (
+    LOG10_2,
+    Scaled,
+    log10_lengths,
+    log10_spectral_norms,
+    scaled,
+)
 from rnngrad.core.arithmetic import FLOATS, SCALED
 from rnngrad.core.chain_norms import log10_norms
-from rnngrad.core.linear import Rows, linear_net
-from rnngrad.core.linear_chain import Aligned, aligned_chain
+from rnngrad.core.leading import log10_leading_norms
+from rnngrad.core.linear import LinearNet, Rows, linear_net
+from rnngrad.core.linear_chain import Aligned, aligned_chain, plain_net
 from rnngrad.core.path_norms import log10_path_norms
 from rnngrad.core.problem import Problem
 from rnngrad.core.products import products, sizes_of
+from rnngrad.core.pushes import NARROW
 from rnngrad.core.rnn_passes import sure_slopes
+from rnngrad.core.spectral_norms import ln_largest
 from rnngrad.core.telling import heard
 from rnngrad.core.traces import ForwardTrace
 
 CHUNK = 2**21
 """Numbers held back for one batched SVD (16 MiB)."""
+
+LARGE, LARGE_RNN = 48, 384
+"""Sizes S from which on few directions are faster than all, as measured; for rnn, later."""
 
 
 def one_step_jacobians(problem: Problem, trace: ForwardTrace) -> Array:
@@ -80,10 +93,17 @@ def log10_chain(problem: Problem, trace: ForwardTrace) -> Array:
     """log10 ‖∂s_T/∂s_k‖₂ for k = 0 … T, (T+1,); entry T is 0, −inf only for an exact zero.
 
     The largest singular value of J_T ⋯ J_{k+1}. Error: that of a product whose factors have
-    entries right to rounding. Source: Pascanu, Mikolov, Bengio, *On the difficulty of training
-    recurrent neural networks*, ICML (2013), section 2; see ``arithmetic.scaled`` for the range.
+    entries right to rounding; from ``LARGE`` on, where only the directions that count are
+    followed, within 5e-9, certified step by step (``core.leading``). Source: Pascanu, Mikolov,
+    Bengio, *On the difficulty of training recurrent neural networks*, ICML (2013), section 2; see
+    ``arithmetic.scaled`` for the range.
     """
     with quietly():
+        if problem.state_size >= (LARGE_RNN if problem.single_rnn else LARGE):
+            net = plain_net(problem, trace)
+            norms_of_few = None if net is None else log10_leading_norms(net, problem.steps)
+            if norms_of_few is not None:
+                return norms_of_few
         if problem.single_rnn:
             return log10_norms(sure_slopes(problem.activation, trace.a), problem.weights["W_hh"])
         norms = _Norms(problem.steps + 1, problem.state_size)
@@ -113,7 +133,8 @@ def chain_end(problem: Problem, trace: ForwardTrace) -> tuple[float, float]:
 
 
 class _Norms:
-    """log10 spectral norms of matrices handed in one by one, taken by batched SVDs."""
+    """log10 spectral norms of matrices handed in one by one, taken by batched SVDs, from ``LARGE``
+    on as √λ₁(M Mᵀ), which is right to S roundings all the same (``core.spectral_norms``)."""
 
     def __init__(self, count: int, size: int) -> None:
         self._batch = max(1, min(count, CHUNK // (size * size)))
@@ -130,7 +151,13 @@ class _Norms:
 
     def _flush(self) -> None:
         filled = slice(0, self._filled)
-        self._done.append(log10_spectral_norms(self._values[filled], self._exponents[filled]))
+        values, exponents = self._values[filled], self._exponents[filled]
+        sizes = np.abs(values).max(axis=(1, 2))
+        if values.shape[1] < LARGE or not ((sizes > 0) & (sizes < np.inf)).all():
+            self._done.append(log10_spectral_norms(values, exponents))
+        else:
+            logs = ln_largest(values @ values.transpose(0, 2, 1)) / (2 * np.log(10.0))
+            self._done.append(logs + exponents * LOG10_2)
         self._filled = 0
 
     def values(self) -> Array:
@@ -209,4 +236,46 @@ def log10_paths(problem: Problem, trace: ForwardTrace, direct: Scaled) -> Array:
         for reached in pulled_back(problem, trace, direct):
             if len(reached.steps):
                 paths[reached.steps - 1, reached.k] = log10_lengths(reached.at_s)
+    return paths
+
+
+def log10_paths_from(
+    problem: Problem, trace: ForwardTrace, direct: Scaled, steps: Integers
+) -> Array:
+    """The rows of ``log10_paths`` of some steps t, ascending, (n, T+1), with a row each to pull.
+
+    In plain floats with an exponent a row while no entry comes near underflow; else entry by entry.
+    """
+    with quietly():
+        net = plain_net(problem, trace)
+        found = None if net is None else _plain_paths(problem, net, direct, steps)
+        if found is not None:
+            return found
+        only = np.zeros(problem.steps)
+        only[steps - 1] = 1.0
+        rows = log10_paths(replace(problem, loss_weights=only), trace, direct)
+        return np.asarray(rows[steps - 1])
+
+
+def _plain_paths(problem: Problem, net: LinearNet, direct: Scaled, steps: Integers) -> Array | None:
+    """The same in plain floats; None where these do not do."""
+    top, size, n = problem.layers[-1].state[0], net.size, len(steps)
+    values, exponents = direct[steps - 1].aligned(axis=1)
+    paths = np.full((n, problem.steps + 1), np.nan)
+    rows, low = np.zeros((n, size)), n
+    rows[:, top] = values
+    for k in heard(range(problem.steps, -1, -1), problem.steps + 1, "paths"):
+        low = int(np.searchsorted(steps, k))  # steps[low:] are k or later
+        paths[low:, k] = log10_lengths(scaled(rows[low:])) + exponents[low:] * LOG10_2
+        if k == 0 or low == n:
+            continue
+        pulled = net.pull(rows[low:], k).rows
+        sizes = np.abs(pulled)
+        largest = sizes.max(axis=1)
+        least = np.min(sizes, axis=1, where=sizes > 0, initial=np.inf)
+        if not ((largest > 0) & (largest < np.inf) & (least > NARROW * largest)).all():
+            return None
+        shift = np.frexp(largest)[1]
+        rows[low:] = np.ldexp(pulled, -shift[:, np.newaxis])
+        exponents[low:] += shift
     return paths

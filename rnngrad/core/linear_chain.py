@@ -50,6 +50,18 @@ def aligned_chain(problem: Problem, trace: ForwardTrace) -> Iterator[Aligned]:
     yield from _exactly(exact, last, reached)
 
 
+def plain_net(problem: Problem, trace: ForwardTrace) -> LinearNet | None:
+    """The net linearised in floats, if all its terms and weights are within 2^±100 or exactly 0."""
+    if not _weights_fit(problem):
+        return None
+    floats = linear_net(problem, trace, FLOATS)
+    sure = all(_near_one(term) and term.all() for one in floats.layers for term in one.terms)
+    # a 0 among floats may be a number that they cannot hold
+    if sure or _terms_fit(linear_net(problem, trace, SCALED)).all():
+        return floats
+    return None
+
+
 def _plain(net: LinearNet, fits: Array, now: Aligned) -> Iterator[Aligned]:
     """As far as plain floats go."""
     for t in range(len(fits), 0, -1):

@@ -21,6 +21,9 @@ CLOSE = 1e-14
 
 SQUARINGS = 10
 
+LARGE = 64
+"""Sizes from which on LAPACK is faster."""
+
 
 def ln_largest(G: Array) -> Array:
     """ln λ₁ of every symmetric positive semidefinite matrix but 0, (n, q, q) -> (n,)."""
@@ -30,6 +33,8 @@ def ln_largest(G: Array) -> Array:
         return found
     if G.shape[1] == 2:
         return _ln(_larger_of_two(G))
+    if G.shape[1] >= LARGE:
+        return found + _ln(np.linalg.eigvalsh(G / trace[:, None, None])[:, -1])
     open_ones = np.arange(len(G))
     powers = G / trace[:, None, None]
     for j in range(SQUARINGS + 1):

@@ -27,29 +27,42 @@ SHADES = ((-1.0, "█"), (-3.0, "▓"), (-8.0, "▒"), (-16.0, "░"), (-np.inf,
 
 def blocks(result: Derivation, selection: Selection) -> Iterator[Block]:
     """Measures, the spectrum, and the credit map."""
-    flow = GradientFlow(result)
-    if not (flow.affordable or selection.full):
+    flow = GradientFlow(result, selection.full)
+    if not flow.affordable:
         sizes = f"T = {grouped(flow.problem.steps)}, H = {flow.problem.hidden}"
         yield Lines((f"Gradient flow is not computed unasked for {sizes}; --full does.",))
         return
     if isnan(flow.rate):
         yield Lines(("Gradient flow is undefined: the chain holds what is not a number.",))
         return
-    yield _measures(flow, selection)
+    yield _measures(flow)
+    if flow.sampled or flow.sampled_paths:
+        yield Lines((_sample(flow),))
     if flow.problem.state_size > 1:
         yield _spectrum(flow, selection)
-    if flow.problem.loss is not None and selection.paths and flow.problem.steps > 3:
+    if flow.problem.loss is not None and flow.problem.steps > 3:
         yield _credit_map(flow)
 
 
-def _measures(flow: GradientFlow, selection: Selection) -> Table:
+def _sample(flow: GradientFlow) -> str:
+    """What was sampled, in one line."""
+    parts = []
+    if flow.sampled:
+        count, size = len(flow.lyapunov.exponents), flow.problem.state_size
+        parts.append(f"{count} of {grouped(size)} exponents")
+    if flow.sampled_paths:
+        parts.append(f"{len(flow.sampled_steps)} of {grouped(flow.losses)} losses")
+    return f"A sample: {', '.join(parts)}; --full has all."
+
+
+def _measures(flow: GradientFlow) -> Table:
     exponents, spread = flow.lyapunov.exponents, flow.lyapunov.spread
     h = Notation(flow.problem).state
     rows = [
         ("growth rate", number(settled(flow.rate)), f"ln of the mean factor a step: {flow.regime}"),
         ("largest exponent", _exponent(exponents[0]), _give_or_take(spread[0])),
     ]
-    if len(exponents) > 1:
+    if len(exponents) > 1 and not flow.sampled:
         condition, taking_part = flow.end.log10_condition[0], flow.end.participation[0]
         size = "not known" if isnan(condition) else from_log10(float(condition))
         rows += [
@@ -65,12 +78,11 @@ def _measures(flow: GradientFlow, selection: Selection) -> Table:
             f"A horizon is the lag from which on ‖∂{h}_T/∂{h}_{{T−lag}}‖ stays below rounding.",
         )
     else:
-        if selection.paths:
-            rows += [_horizon(horizon, h) for horizon in flow.horizons]
-            notes = (
-                f"A horizon is the lag from which on ‖∂L_t/∂{h}_{{t−lag}}‖ stays below the "
-                f"rounding of ‖∂L_t/∂{h}_t‖.",
-            )
+        rows += [_horizon(horizon, h) for horizon in flow.horizons]
+        notes = (
+            f"A horizon is the lag from which on ‖∂L_t/∂{h}_{{t−lag}}‖ stays below the "
+            f"rounding of ‖∂L_t/∂{h}_t‖.",
+        )
         total = float(np.nansum(flow.omega))
         rows.append(("Ω", number(total), "Pascanu's penalty: 0 if lengths are kept"))
     columns = (Column("gradient flow", right=False), Column("is"), Column("which is", words=True))
@@ -187,8 +199,8 @@ def _shade(log10: float) -> str:
 
 def data(result: Derivation, selection: Selection) -> dict[str, object] | None:
     """The key ``gradient_flow`` of derive's JSON; None where it is not computed unasked."""
-    flow = GradientFlow(result)
-    if not (flow.affordable or selection.full):
+    flow = GradientFlow(result, selection.full)
+    if not flow.affordable:
         return None
     found = flow.lyapunov
     shown: dict[str, object] = {
@@ -203,16 +215,18 @@ def data(result: Derivation, selection: Selection) -> dict[str, object] | None:
             "trace": {"t": found.steps.tolist(), "largest": nested(found.trace[:, 0])},
         },
     }
-    if selection.full or flow.problem.steps <= 10_000:
+    if flow.sampled or flow.sampled_paths:
+        shown["sampled"] = {
+            "exponents": len(found.exponents) if flow.sampled else None,
+            "steps": flow.sampled_steps.tolist() if flow.sampled_paths else None,
+        }
+    if selection.full or (flow.problem.steps <= 10_000 and not flow.sampled):
         shown["log10_step_norms"] = nested(flow.log10_step_norms)
         shown["log10_condition"] = nested(flow.shape.log10_condition)
         shown["participation"] = nested(flow.shape.participation)
     if flow.problem.loss is not None:
         shown["omega"] = finite(float(np.nansum(flow.omega)))
-    if flow.problem.loss is None or selection.paths:
-        shown["horizons"] = _horizon_data(flow)
-    else:
-        shown["horizons"] = None
+    shown["horizons"] = _horizon_data(flow)
     return shown
 
 

@@ -6,7 +6,7 @@ size gradients vanish slowly, which is the usual case; sizes are (T, H, I, O) as
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -47,6 +47,20 @@ def case(sizes: tuple[int, int, int, int], gain: float = 0.9, cell: str = "rnn")
     x, targets = rng.normal(size=(steps, inputs)), rng.normal(size=(steps, outputs))
     spec = {"cell": cell, "weights": weights, "inputs": x, "targets": targets}
     return Case(weights, x, targets, np.zeros(hidden), rnngrad.load(spec))
+
+
+def usual(cell: str, sizes: tuple[int, int], depth: int = 1) -> dict[str, Any]:
+    """The spec of a net drawn as PyTorch draws one, (T, H), 16 inputs, 8 outputs."""
+    steps, hidden = sizes
+    names = ("W_xh", "W_hh", *(("b_xh", "b_hh") if cell == "gru" else ("b_h",)))
+    drawn = {"init": "uniform", "bound": float(1 / np.sqrt(hidden))}
+    one: dict[str, Any] = {name: dict(drawn) for name in names}
+    layers = one if depth == 1 else {"layers": [one] * depth}
+    return {
+        "cell": cell, "weights": {**layers, "W_hy": dict(drawn)},
+        "sizes": {"inputs": 16, "hidden": hidden, "outputs": 8},
+        "inputs": {"random": "normal", "steps": steps}, "targets": {"random": "normal"},
+    }  # fmt: skip
 
 
 def family(

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+import rnngrad
+from rnngrad.core.problem import Problem
 from speed_of.cases import Case
 
 Result = dict[str, np.ndarray]
@@ -135,6 +137,22 @@ def log10_chain(case: Case) -> Callable[[], np.ndarray]:
         all_slopes = slopes(case)
         for k in range(case.steps - 1, -1, -1):
             P = (P * all_slopes[k]) @ W
+            largest = np.abs(P).max()
+            P, log = P / largest, log + np.log10(largest)
+            found[k] = log + np.log10(np.linalg.svd(P, compute_uv=False)[0])
+        return found
+
+    return work
+
+
+def svd_a_step(problem: Problem) -> Callable[[], np.ndarray]:
+    """The same for any net: a dense product and an SVD a step, its Jacobians given."""
+    jacobians = rnngrad.derive(problem)["dht_dhprev"]
+
+    def work() -> np.ndarray:
+        P, log, found = np.eye(problem.state_size), 0.0, np.zeros(problem.steps + 1)
+        for k in range(problem.steps - 1, -1, -1):
+            P = P @ jacobians[k]
             largest = np.abs(P).max()
             P, log = P / largest, log + np.log10(largest)
             found[k] = log + np.log10(np.linalg.svd(P, compute_uv=False)[0])

@@ -12,8 +12,12 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
+import yaml
 
-from speed_of.cases import case
+import rnngrad
+from speed_of import naive
+from speed_of.cases import case, usual
+from speed_of.rows import LARGE, SVDS, named
 from speed_of.timing import Work
 
 ROOT = Path(__file__).parents[3]
@@ -95,6 +99,7 @@ class ProcessRow(NamedTuple):
 def rows(folder: Path, quick: bool) -> Iterator[ProcessRow]:
     """Rows of whole processes; their files go into ``folder``."""
     yield _from_file(folder, (100, 16, 8, 4) if quick else (1000, 64, 32, 16))
+    yield from _of_large_nets(folder, quick)
     bare = folder / "bare.py"
     bare.write_text(BARE_TYPER, encoding="utf-8")
     yield ProcessRow(
@@ -145,6 +150,32 @@ def _from_file(folder: Path, sizes: tuple[int, int, int, int]) -> ProcessRow:
         f"`derive --quantity dL_dW_hh` from an .npz, whole process, (T, H, I, O) = {sizes}",
         works, check, {"JAX": 0.25, "PyTorch": 0.12}, left_out,
     )  # fmt: skip
+
+
+def _of_large_nets(folder: Path, quick: bool) -> Iterator[ProcessRow]:
+    """``derive`` with everything that it shows unasked, beside the naive chain alone."""
+    for cell, at, depth, _, goal in LARGE:
+        sizes = (40, 24) if quick else at
+        spec = usual(cell, sizes, depth)
+        path = folder / f"{cell}.yaml"
+        path.write_text(yaml.safe_dump(spec), encoding="utf-8")
+        works = {
+            "rnngrad": _run("-m", "rnngrad", "derive", str(path)),
+            SVDS: _made_when_run(lambda spec=spec: naive.svd_a_step(rnngrad.load(spec))),
+        }
+        name = f"`derive`, {named(cell, sizes, depth)}, whole process"
+        yield ProcessRow(name, works, lambda: 0.0, {SVDS: goal})
+
+
+def _made_when_run(make: Callable[[], Work]) -> Work:
+    made: list[Work] = []
+
+    def work() -> object:
+        if not made:
+            made.append(make())
+        return made[0]()
+
+    return work
 
 
 def _run(*arguments: str) -> Work:

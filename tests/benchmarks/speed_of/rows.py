@@ -10,10 +10,10 @@ import numpy as np
 
 import rnngrad
 from speed_of import naive
-from speed_of.cases import Case, case, family
+from speed_of.cases import Case, case, family, usual
 from speed_of.timing import Work
 
-OURS = "rnngrad"
+OURS, SVDS = "rnngrad", "an SVD a step"
 
 PEERS = {
     "JAX": "speed_of.with_jax",
@@ -47,6 +47,7 @@ def _rows(quick: bool) -> Iterator[Row]:
     yield from _gradient_rows(quick)
     yield from _gated_rows(quick)
     yield from _chain_rows(quick)
+    yield from _large_rows(quick)
     yield _paths_row((40, 8, 4, 4) if quick else (300, 64, 32, 16))
     yield _lyapunov_row((500, 16, 8, 4) if quick else (10_000, 64, 8, 4))
     yield _sweep_row(*((16, 40, 6, 2) if quick else (64, 200, 64, 16)))
@@ -85,6 +86,27 @@ def _chain_rows(quick: bool) -> Iterator[Row]:
         peers = {"JAX", "PyTorch", "NumPy"} if hidden < 256 else {"JAX"}
         yield _row(f"`log10_chain`, (T, H) = {(steps, hidden)}", case((steps, hidden, 8, 4)),
                    "log10_chain", peers, _largest_gap, {"JAX": goal})  # fmt: skip
+
+
+LARGE = (("lstm", (784, 128), 1, 0.15, 0.3), ("gru", (200, 128), 2, 0.2, 0.5),
+         ("rnn", (500, 512), 1, 0.08, 0.15))  # fmt: skip
+"""Cell, (T, H), layers; what ``log10_chain`` and what ``derive`` may take of an SVD a step."""
+
+
+def _large_rows(quick: bool) -> Iterator[Row]:
+    for cell, at, depth, goal, _ in LARGE:
+        sizes = (40, 24) if quick else at
+        net = rnngrad.load(usual(cell, sizes, depth))
+        yield Row(f"`log10_chain`, {named(cell, sizes, depth)}",
+                  {OURS: lambda net=net: lambda: rnngrad.log10_chain(net),
+                   SVDS: lambda net=net: naive.svd_a_step(net)},
+                  _largest_gap, {SVDS: goal})  # fmt: skip
+
+
+def named(cell: str, sizes: tuple[int, int], depth: int) -> str:
+    """How a row calls a large net."""
+    layers = f", {depth} layers" if depth > 1 else ""
+    return f"{cell}{layers}, (T, H) = {sizes}"
 
 
 def _paths_row(sizes: tuple[int, int, int, int]) -> Row:
