@@ -15,10 +15,12 @@ from rnngrad.analyses.checking.verdicts import Checked, Verdict, worst
 from rnngrad.arithmetic.arrays import Numbers, quietly
 from rnngrad.cli.boundary import say
 from rnngrad.cli.check_options import CheckOptions, is_function
+from rnngrad.cli.progress import progress_bar
 from rnngrad.cli.separate import FaultError
 from rnngrad.cli.student import NoArray, Returned, Student
 from rnngrad.core.given import given
 from rnngrad.core.problem import Problem
+from rnngrad.core.telling import telling
 from rnngrad.errors import SpecError, UsageError
 from rnngrad.spec.framework_gradients import gradients_of
 from rnngrad.spec.text import listed
@@ -58,9 +60,10 @@ def _of_file(
         )
     if not given.arrays:
         raise UsageError(f"{source}: there is nothing to check: it holds no array")
-    checked = check_arrays(
-        problem, given.arrays, given.twice, rtol=options.rtol, framework=given.framework
-    )
+    with progress_bar(options.quiet) as bar, telling(bar):
+        checked = check_arrays(
+            problem, given.arrays, given.twice, rtol=options.rtol, framework=given.framework
+        )
     if not given.unused:
         return checked, []
     note = f"not checked, for the spec names no such parameter: {listed(given.unused, limit=300)}"
@@ -204,7 +207,8 @@ def _judged(
             name, net = f"{part}_0", problem.name
             say(f"note: {student.name} has no parameter {name}, and {name} of {net} is not 0")
     _refuse_names(student, problem, arrays)
-    return check_arrays(problem, arrays, rtol=options.rtol)
+    with progress_bar(options.quiet) as bar, telling(bar):
+        return check_arrays(problem, arrays, rtol=options.rtol)
 
 
 def _apart(

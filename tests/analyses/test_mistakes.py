@@ -23,6 +23,7 @@ from rnngrad.analyses.mistakes.saying import Found, Saying
 from rnngrad.analyses.mistakes.searching import Search
 from rnngrad.analyses.quantities import Passes
 from rnngrad.arithmetic.arrays import quietly
+from rnngrad.core.telling import telling
 
 Arrays = dict[str, np.ndarray]
 NET = public.Net(7, 4)
@@ -319,6 +320,15 @@ def test_one_wrong_entry_is_said_to_be_one() -> None:
     (each,) = told(rnngrad.load(public.spec("gru", NET)), given).values()
     assert each["bug"] is None
     assert "one entry alone is wrong" in each["explanation"]
+
+
+def test_a_long_search_says_how_far_it_is() -> None:
+    given = answer("rnn", ("dh * (1 - h[t] ** 2)", "dh + (1 - h[t] ** 2)"))
+    problem = rnngrad.load(public.spec("rnn", NET))
+    heard: list[str] = []
+    with telling(lambda share, what: heard.append(what)):
+        told(problem, given)
+    assert {"looking for the mistake", "looking for two mistakes at once"} <= set(heard)
 
 
 def test_pairs_that_were_not_tried_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
