@@ -35,7 +35,7 @@ def _head(problem: Problem, spec: str, path: str) -> Iterator[str]:
     yield "#"
     yield "# Steps count from 1, as on paper: x_t is inputs[t - 1], target_t is targets[t - 1]."
     sigma = problem.activation.name if problem.cell.activation is None else "sigmoid"
-    for equation in problem.cell.equations:
+    for equation in problem.cell.shown or problem.cell.equations.equations:
         yield f"#   {equation}"
     yield f"#   σ = {sigma}"
     if problem.depth > 1:

@@ -23,6 +23,7 @@ from rnngrad.analyses.mistakes.saying import Found, Saying
 from rnngrad.analyses.mistakes.searching import Search
 from rnngrad.analyses.quantities import Passes
 from rnngrad.arithmetic.arrays import quietly
+from rnngrad.cells import CELLS
 from rnngrad.core.telling import telling
 
 Arrays = dict[str, np.ndarray]
@@ -285,8 +286,7 @@ def test_an_error_at_one_step_is_told_to_the_step(kind: str) -> None:
     back = ("dh_next = W_hh.T @ da", "dh_next = (1 + 0.3 * (t == 3)) * W_hh.T @ da")
     found = of(kind, back, per_step=True)
     words = found["dL_dh"]["explanation"]
-    assert "on the way from step 4 to 3" in words
-    assert "4 to 3," not in words
+    assert "∂L/∂h_t does not follow at step 3 from your own rows before it" in words
     assert found["dL_dh"]["where"]["steps"] == [0, 1, 2, 3]
     assert found["dL_dh"]["first_wrong_step"] == 3
 
@@ -294,7 +294,7 @@ def test_an_error_at_one_step_is_told_to_the_step(kind: str) -> None:
 def test_a_way_wrong_at_one_step_is_told_by_its_edge() -> None:
     edit = ("dc_next = dc * f", "dc_next = dc * (f if t != 3 else i)")
     words = of("lstm", edit, per_step=True)["dL_dc"]["explanation"]
-    assert "on the way from step 4 to 3" in words
+    assert "∂L/∂c_t does not follow at step 3 from your own rows before it" in words
     assert "∂c_t/∂c_{t−1} is f_t" in words
     assert "your numbers are those of i_t" in words
     hidden = of("lstm", edit, per_step=True, hide=True)["dL_dc"]["explanation"]
@@ -338,3 +338,49 @@ def test_pairs_that_were_not_tried_are_said(monkeypatch: pytest.MonkeyPatch) -> 
     assert words not in str(told(problem, given))
     monkeypatch.setattr(searching, "SECONDS", -1.0)
     assert words in str(told(problem, given))
+
+
+NUMBER = {
+    "cell": {
+        "name": "leaky",
+        "equations": ["h_t = (1 - alpha) ∘ h_{t-1} + alpha ∘ tanh(W_xh x_t + W_hh h_{t-1} + b)"],
+        "shapes": {"alpha": []},
+    },
+    "weights": {
+        "alpha": 0.4,
+        "W_xh": [[0.5, -0.2], [0.3, 0.7], [-0.6, 0.1]],
+        "W_hh": [[0.4, -0.3, 0.2], [0.1, 0.5, -0.4], [0.3, 0.2, -0.1]],
+        "b": [0.1, -0.2, 0.3],
+    },
+    "inputs": [[1.0, 0.5], [-0.5, 0.2], [0.3, -0.8], [0.7, 0.1]],
+    "targets": [[0.2, 0.1, -0.3], [0.4, -0.2, 0.1], [-0.1, 0.3, 0.2], [0.5, 0.2, -0.4]],
+    "h_0": [0.3, -0.1, 0.2],
+}
+
+
+def test_a_parameter_that_is_one_number_is_searched_like_any_other() -> None:
+    problem = rnngrad.load(NUMBER)
+    right = {name: np.array(rnngrad.gradients(problem)[name]) for name in ("dL_dalpha", "dL_db")}
+    noise = {name: array * 1.5 + 0.3 for name, array in right.items()}
+    rows = rnngrad.check(problem, against=noise)["quantities"]
+    assert [row["verdict"] for row in rows] == ["fail", "fail"]
+    assert not any(row["diagnosis"]["bug"] for row in rows)
+
+
+def test_what_a_matrix_multiplies_is_written_in_full() -> None:
+    """∂a_t/∂W_hn of an mgu is f_t ∘ h_{t−1}, and no sum that has the name a_t."""
+    of = {name: {"init": "normal", "std": 0.5} for name in CELLS["mgu"].parameters}
+    problem = rnngrad.load({
+        "cell": "mgu", "seed": 1, "weights": of, "sizes": {"hidden": 3},
+        "inputs": NUMBER["inputs"], "targets": NUMBER["targets"], "h_0": NUMBER["h_0"],
+    })  # fmt: skip
+    passes = Passes(problem)
+    at, h = passes.backward.at[0]["a.n"], passes.forward.h[:-1]
+    wrong = {"dL_dW_hn": at.T @ h, "dL_dW_hf": np.array(rnngrad.gradients(problem)["dL_dW_hf"])}
+    (named,) = [
+        row["diagnosis"] for row in rnngrad.check(problem, against=wrong)["quantities"]
+        if row["name"] == "dL_dW_hn"
+    ]  # fmt: skip
+    assert named["where"] == {
+        "partial": "∂a_t/∂W_hn", "used": "h_{t−1}", "right": "f_t ∘ h_{t−1}",
+    }  # fmt: skip

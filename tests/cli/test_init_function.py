@@ -193,3 +193,12 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path, words: list[str], told: 
     assert (done.returncode, done.stdout) == (2, "")
     assert told in done.stderr
     assert not (tmp_path / "mine.txt").exists()
+
+
+def test_the_equations_stand_in_the_file_as_on_paper(tmp_path: Path) -> None:
+    done = run("init", "--function", SHEET, cwd=tmp_path)
+    assert "#   a_t = W_xh x_t + W_hh h_{t−1} + b_h\n" in done.stdout
+    own = tmp_path / "mgu.yaml"
+    run("init", "--cell", "mgu", "-o", str(own), cwd=tmp_path)
+    done = run("init", "--function", str(own), cwd=tmp_path)
+    assert "#   h_t = (1 − f_t) ∘ h_{t−1} + f_t ∘ n_t\n" in done.stdout

@@ -51,11 +51,13 @@ class Known(NamedTuple):
 
 class Forced(NamedTuple):
     """What the passes make of the known rows: the places that the right one makes as they are, the
-    wrong ones and at which rows; ``by`` the numbers of the passes that make each wrong one."""
+    wrong ones and at which rows; ``by`` the numbers of the passes that make each wrong one as it
+    is, ``there`` of those that do at its wrong rows."""
 
     right: tuple[Place, ...]
     wrong: Mapping[Place, Mask]
     by: Mapping[Place, Sequence[int]]
+    there: Mapping[Place, Sequence[int]]
 
 
 def known(cases: Sequence[Case], apart: Apart) -> Known:
@@ -95,12 +97,7 @@ def _of_the_sums(
         (term, *others) = terms
         whole, i = place.get(part, (part, 0))
         case = given.get(f"dL_d{whole}{layer.layer.suffix}")
-        if (
-            case is None
-            or others
-            or case.got.typed
-            or not isinstance(layer.layer.own[part], np.ndarray)
-        ):
+        if case is None or others or case.got.typed or case.got.values.ndim == 0:
             continue
         block = np.split(case.got.values, len(cell.blocks.get(whole, (part,))))[i]
         rtol = max(rtol, relative_tolerance(case.got, case.rtol))
@@ -139,6 +136,7 @@ def forced(
     wrong = _off(told, _fed(told, apart, [before_it]))
     bad = {place: steps[0] for place, steps in wrong.items() if steps.any()}
     by: dict[Place, list[int]] = {place: [] for place in bad}
+    there: dict[Place, list[int]] = {place: [] for place in bad}
     tried = [
         k for k, one in enumerate(elements)
         if _may_be(one) and all(compatible(one, other) for other in base)
@@ -149,7 +147,9 @@ def forced(
         off = _off(told, _fed(told, apart, [together(before_it, elements[k].wrong) for k in some]))
         for place in bad:
             by[place] += [k for k, steps in zip(some, off[place], strict=True) if not steps.any()]
-    return Forced(tuple(place for place in wrong if place not in bad), bad, by)
+            at = off[place][:, bad[place]]
+            there[place] += [k for k, steps in zip(some, at, strict=True) if not steps.any()]
+    return Forced(tuple(place for place in wrong if place not in bad), bad, by, there)
 
 
 def _may_be(one: Element) -> bool:

@@ -22,6 +22,10 @@ from rnngrad.analyses.mistakes.searching import Search
 MOST_NAMES = 6
 MOST_PLACES = 2
 SAMPLED = "two mistakes at once were looked for in a part of all pairs, as many as time allows"
+AT_THE_READ_OUT = ("h", "y", "losses", "loss", "dL_dy", "dLt_dht", "dL_dW_hy", "dL_db_y")
+READ_OUT = (
+    "what is made before the way back is wrong already: compare your h_t and y_t, then ∂L_t/∂y_t"
+)
 ONE_ENTRY = "one entry alone is wrong, all others are right: a slip of typing or of an index?"
 
 
@@ -46,7 +50,10 @@ def located(wrong: Sequence[Case], right: Sequence[Case], search: Search) -> dic
     blocks = [blocks_of(case, apart) for case in (*wrong, *right)]
     right_blocks = {name for one in blocks for name in one.right}
     wrong_blocks = {name for one in blocks for name in one.wrong}
-    look, hidden = (ONE_ENTRY, ONE_ENTRY) if search.is_one_entry else _place_by_place(search)
+    before_it = READ_OUT if any(case.name in AT_THE_READ_OUT for case in wrong) else ""
+    look = hidden = ONE_ENTRY if search.is_one_entry else before_it
+    if not look:
+        look, hidden = _place_by_place(search)
     if not look:
         look = hidden = _in_the_gates(right_blocks, wrong_blocks, apart, saying)
     if search.sampled:
@@ -158,12 +165,12 @@ def _place_by_place(search: Search) -> tuple[str, str]:
         at = [int(row) + first for row in np.flatnonzero(steps)]
         when = "" if len(at) >= len(steps) - 1 else f" at step{_s(at)} {_and(list(map(str, at)))}"
         words = f"∂L/∂{name}{layer} does not follow{when} from your own rows before it"
-        one = _only([search.elements[k] for k in fed.by[number, key]])
+        one = _only([search.elements[k] for k in fed.there[number, key]])
         found.append(words if one is None else f"{words}: {one.found.words}")
         hidden.append(words if one is None else f"{words}: {one.found.hint}")
     good = [saying.gate(key) for _, key in fed.right if not key.endswith("⁻")]
-    if good:
-        names = [name.removeprefix("a_t of ") for name in good]
+    if good and search.apart.problem.cell.gates:
+        names = [name.removeprefix("a_t of gate ") for name in good]
         both = f"∂L/∂a of {_and(names)} do{'es' if len(names) == 1 else ''}"
         found.append(both)
         hidden.append(both)
@@ -207,8 +214,8 @@ def _in_the_gates(right: set[str], wrong: set[str], apart: Apart, saying: Saying
             place = above[0] if above else f"∂L/∂{saying.name(key)}"
             return f"first wrong on the way back: {saying.equation(key)}; look at {place}"
         return (
-            "no gate's sums are right: look at what comes back from step t + 1 first, then at "
-            "∂L_t/∂h_t"
+            "no sum of the cell is right: look at the step itself, and at what comes back from "
+            "step t + 1"
         )
     return ""
 

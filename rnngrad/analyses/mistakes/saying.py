@@ -55,9 +55,12 @@ class Saying:
         """An expression with a short name for every sum inside an equation."""
         return _plain(written_in_cell(rebuilt_names(node, self._short)))
 
-    def _short(self, name: Name) -> Name:
+    def _short(self, name: Name) -> Node:
+        """A short name for the sum inside an equation; what a matrix multiplies stays as it is."""
         if not inside(name.head):
             return name
+        if name.head.startswith("v."):
+            return self.text.unfolded(name)
         known = self.text.where.get(self._sum(name.head))
         return Name(known or "a", name.step or NOW)
 
@@ -115,10 +118,12 @@ class Saying:
                 f"{partial} is {right}, from {equation}; you left it out{place}",
                 f"a path is missing{place}: look at {equation}", rank,
             )  # fmt: skip
+        turned = used in (f"−{right}", f"−({right})")
+        wrong = "its sign is wrong" if turned else f"your numbers are those of {used}"
         return Found(
             "wrong-partial", where,
             f"{partial} is {right}, from {equation}; your numbers are those of {used}{place}",
-            f"look at {partial} again, from {equation}: your numbers are those of {used}{place}",
+            f"look at {partial} again, from {equation}: {wrong}{place}",
             rank,
         )  # fmt: skip
 

@@ -238,12 +238,7 @@ class Search:
         def whole(blocks: Sequence[Array]) -> Array:
             return np.concatenate(blocks).reshape(shape)
 
-        terms = [
-            sum(np.atleast_3d(term.each(at[term.target])[0].reshape(self.apart.steps, -1))
-                for term in layer.terms[part])
-            for part in parts
-        ]  # fmt: skip
-        steps = np.concatenate([np.asarray(one)[:, :, 0] for one in terms], axis=1)
+        steps = np.concatenate([step_by_step(layer, part, at)[0] for part in parts], axis=-1)
         yield from self._steps(case, steps.reshape(self.apart.steps, *shape))
         ways: dict[str, list[tuple[int, Array, Found]]] = {}
         for i, part in enumerate(parts):
@@ -525,11 +520,8 @@ class Search:
             layer = self.apart.layers[0]
             blocks = []
             for part in parts:
-                of = [
-                    np.concatenate([term.each(made.at[0][term.target]) for made in pieces])
-                    for term in layer.terms[part]
-                ]
-                blocks.append(np.asarray(sum(of)).reshape(steps, steps, -1))
+                of = [step_by_step(layer, part, made.at[0]) for made in pieces]
+                blocks.append(np.concatenate(of))
             every = np.concatenate(blocks, axis=2)
             terms[case.name] = np.stack([every[t, k] for t, k in pairs]).reshape(
                 len(pairs), *case.right.shape
@@ -678,6 +670,14 @@ class Search:
                 fits = self._all_fit(arrays, int(k))
                 if fits is not None:
                     yield tuple(one.found for one in every[start + int(k)]), fits
+
+
+def step_by_step(layer: LayerApart, part: str, at: Mapping[str, Array]) -> Array:
+    """The terms of ∂L/∂ of a parameter of the equations, (K, T, its size)."""
+    terms = [term.each(at[term.target]) for term in layer.terms[part]]
+    whole = [one.reshape(*one.shape[:2], -1) for one in terms]
+    single = np.ndim(layer.layer.own[part]) == 0
+    return np.asarray(sum(one.sum(axis=2, keepdims=True) if single else one for one in whole))
 
 
 def scaled_by(factor: float, apart: Apart) -> Found:
