@@ -68,7 +68,11 @@ def diagnose(
         }
         told = {
             case.name: _told(
-                case, listed.get(case.name, []), problem, cases if together else [case]
+                case,
+                listed.get(case.name, []),
+                problem,
+                cases if together else [case],
+                max(map(_error, together), default=None),
             )
             for case in wrong
         }
@@ -245,18 +249,25 @@ def _error(fits: Fits) -> float:
 # ---------------------------------------------------------------------------- in words
 
 
-def _evidence(fit: Fit, cases: list[Case]) -> float:
+def _evidence(fit: Fit, cases: list[Case], error: float) -> float:
     """The digits that agree, of all arrays that this mistake explains; a number that was read off
     one entry is not explained by itself."""
-    each = np.concatenate([each_digits(case, case.got.values) for case in cases])
     read_off = CATALOGUE[fit.bug].reads_off and fit.agreed
+    left = error if read_off or not CATALOGUE[fit.bug].reads_off else None
+    each = np.concatenate([each_digits(case, case.got.values, left) for case in cases])
     return float(each.sum() - (each.max(initial=0.0) if read_off else 0.0))
 
 
-def _told(case: Case, fits: list[Fit], problem: Problem, cases: list[Case]) -> Diagnosis | None:
-    """``cases``: all that this mistake explains."""
+def _told(
+    case: Case, fits: list[Fit], problem: Problem, cases: list[Case], error: float | None
+) -> Diagnosis | None:
+    """``cases``: all that this mistake explains, with what ``error`` where these are several."""
     step = first_wrong_step(case)
-    if len(fits) == 1 and fits[0].rank < UNPROVEN and _evidence(fits[0], cases) < ENOUGH:
+    if (
+        len(fits) == 1
+        and fits[0].rank < UNPROVEN
+        and _evidence(fits[0], cases, fits[0].error if error is None else error) < ENOUGH
+    ):
         known = CATALOGUE[fits[0].bug]
         words, hint = f"{FEW}: {known.looks_like}", f"{FEW}: {known.hint}"
         return Diagnosis(None, words, fits[0].error, step, (fits[0].bug,), hint=hint)

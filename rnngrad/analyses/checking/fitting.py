@@ -10,6 +10,7 @@ import numpy as np
 
 from rnngrad.analyses.checking.catalogue import Mistake
 from rnngrad.analyses.checking.comparing import (
+    EPS,
     LOG10_ATOL,
     Compared,
     arithmetic,
@@ -35,6 +36,8 @@ WIDENED = 0.1
 """Added to the rank of what fits only to the tolerance that rounding widens."""
 FACTOR = 2
 """The rank of ``scaled``, that says least."""
+FINEST = 1e-13
+"""What agrees better has all the digits that float64 keeps of a sum."""
 UNPROVEN = 3
 """The rank of a number that was read off the very number it is to explain."""
 
@@ -74,10 +77,12 @@ def digits(case: Case, made: Array) -> float:
     return float(each_digits(case, made).sum())
 
 
-def each_digits(case: Case, made: Array) -> Array:
-    """The same number by number. A zero proves nothing: many mistakes make zeros."""
+def each_digits(case: Case, made: Array, error: float | None = None) -> Array:
+    """The same number by number. A zero proves nothing: many mistakes make zeros. What has another
+    shape than the right array agrees in all its digits. With the ``error`` that is left, float64
+    numbers count those as well that agree beyond their tolerance."""
     if case.compared is None:
-        return np.zeros(0)
+        return np.full(np.count_nonzero(made), -np.log10(case.tolerance))
     telling = case.compared.wrong & (made != 0) & np.isfinite(made) & np.isfinite(case.right)
     if not telling.any():
         return np.zeros(0)
@@ -85,7 +90,10 @@ def each_digits(case: Case, made: Array) -> Array:
         tolerance, scale = np.full(made.shape, LOG10_ATOL), np.ones_like(made)
     else:
         scale = scales(made, case.record)
-        tolerance = case.tolerance * scale
+        finer = error is not None and case.got.eps <= EPS
+        tolerance = np.clip(error or 0.0, FINEST, case.tolerance) * scale if finer else (
+            case.tolerance * scale
+        )  # fmt: skip
     if case.got.half_unit is not None:
         tolerance = np.maximum(tolerance, case.got.half_unit)
     if case.noise is not None:
