@@ -48,6 +48,9 @@ FEW = "too few digits are wrong to name a mistake; these numbers would be those 
 LARGEST_PATHS = 10_000
 """Entries of ``log10_paths`` beyond which no mistake is looked for in it."""
 
+OF_THE_LOSS = ("missing-factor-2", "sign-flipped", "averaged-over-steps")
+"""Made before anything else, these are in every gradient or in none."""
+
 Fits = Mapping[str, Fit]
 """name of an array -> how one mistake fits it."""
 
@@ -207,9 +210,15 @@ class _Search:
                 fits = fits_read_off(mistake, [case], None)
             else:
                 fits = self.found[mistake.bug][name]
-            if fits:
+            if fits and not self._is_refuted(mistake):
                 ways.append({name: _nearest(fits)})
         return ways
+
+    def _is_refuted(self, mistake: Mistake) -> bool:
+        """Whether it is one of the loss, which every gradient is made of, and one is right."""
+        if mistake.bug not in OF_THE_LOSS:
+            return False
+        return any(case.right.any() and case.name.startswith("dL_d") for case in self.right)
 
     def best(self, ways: list[Fits]) -> list[Fits]:
         """The most specific; among several of those, the ones that make the right arrays right."""
@@ -251,10 +260,12 @@ def _error(fits: Fits) -> float:
 
 def _evidence(fit: Fit, cases: list[Case], error: float) -> float:
     """The digits that agree, of all arrays that this mistake explains; a number that was read off
-    one entry is not explained by itself."""
+    one entry is not explained by itself. Where nothing but zeros is wrong, zeros are enough."""
     read_off = CATALOGUE[fit.bug].reads_off and fit.agreed
     left = error if read_off or not CATALOGUE[fit.bug].reads_off else None
     each = np.concatenate([each_digits(case, case.got.values, left) for case in cases])
+    if not each.size:
+        return np.inf
     return float(each.sum() - (each.max(initial=0.0) if read_off else 0.0))
 
 
