@@ -384,3 +384,13 @@ def test_what_a_matrix_multiplies_is_written_in_full() -> None:
     assert named["where"] == {
         "partial": "∂a_t/∂W_hn", "used": "h_{t−1}", "right": "f_t ∘ h_{t−1}",
     }  # fmt: skip
+
+
+def test_an_array_of_zeros_alone_is_no_evidence() -> None:
+    """dc = dc · dc_next makes every ∂L/∂c_t 0: that is no path left out at one step."""
+    mistake = next(one for one in public.MISTAKES if one.id == "lstm-product-for-sum")
+    given = public.answer(public.text(mistake), mistake.net, public.SMALL, per_step=True)
+    assert not given["dL_dc"].any()
+    problem = rnngrad.load(public.spec(mistake.net, public.SMALL))
+    rows = {row["name"]: row for row in rnngrad.check(problem, against=given)["quantities"]}
+    assert (rows["dL_dc"]["diagnosis"] or {}).get("bug") != "immediate-only"

@@ -260,12 +260,13 @@ def _error(fits: Fits) -> float:
 
 def _evidence(fit: Fit, cases: list[Case], error: float) -> float:
     """The digits that agree, of all arrays that this mistake explains; a number that was read off
-    one entry is not explained by itself. Where nothing but zeros is wrong, zeros are enough."""
+    one entry is not explained by itself. Where nothing but zeros is wrong, these are
+    enough beside numbers that are right; an array of zeros alone proves nothing."""
     read_off = CATALOGUE[fit.bug].reads_off and fit.agreed
     left = error if read_off or not CATALOGUE[fit.bug].reads_off else None
     each = np.concatenate([each_digits(case, case.got.values, left) for case in cases])
     if not each.size:
-        return np.inf
+        return np.inf if all(case.got.values.any() for case in cases) else 0.0
     return float(each.sum() - (each.max(initial=0.0) if read_off else 0.0))
 
 
