@@ -18,7 +18,8 @@ from oracles import wrong_other
 from rnngrad.analyses.checking.against import check_arrays
 from rnngrad.analyses.checking.document import document
 from rnngrad.analyses.mistakes import searching
-from rnngrad.analyses.mistakes.passes import Apart, Wrong
+from rnngrad.analyses.mistakes.links import Wrong
+from rnngrad.analyses.mistakes.passes import Apart
 from rnngrad.analyses.mistakes.saying import Found, Saying
 from rnngrad.analyses.mistakes.searching import Search
 from rnngrad.analyses.quantities import Passes

@@ -8,67 +8,67 @@ from itertools import permutations
 
 import numpy as np
 
-from rnngrad.analyses.checking.rules import Rules
 from rnngrad.analyses.checking.variations import (
     BY_GATE,
     EVERYTHING,
     OF_THE_LOSS,
+    RIGHT,
     TOTALS,
-    Change,
+    ArrayChange,
     Variation,
+    counting,
 )
+from rnngrad.analyses.mistakes.passes import Apart
 from rnngrad.arithmetic.arrays import Array
 
 
-def sign_flipped(rules: Rules) -> Iterator[Variation]:
-    yield _times(rules, -1.0, OF_THE_LOSS)
-    yield _times(rules, -1.0, EVERYTHING, thorough=False)
+def sign_flipped(apart: Apart) -> Iterator[Variation]:
+    yield _times(-1.0, OF_THE_LOSS)
+    yield _times(-1.0, EVERYTHING, thorough=False)
 
 
-def half(rules: Rules) -> Iterator[Variation]:
-    yield _times(rules, 0.5, OF_THE_LOSS)
-    yield _times(rules, 0.5, frozenset({"losses"}), thorough=False)
+def half(apart: Apart) -> Iterator[Variation]:
+    yield _times(0.5, OF_THE_LOSS)
+    yield _times(0.5, frozenset({"losses"}), thorough=False)
 
 
-def averaged(rules: Rules) -> Iterator[Variation]:
+def averaged(apart: Apart) -> Iterator[Variation]:
     """Over all steps, or those that count: in the loss, or only in the weights' gradients."""
-    for steps in dict.fromkeys((rules.steps, len(rules.counting))):
+    for steps in dict.fromkeys((apart.steps, len(counting(apart.problem)))):
         if steps > 1:
-            yield _times(rules, 1.0 / steps, OF_THE_LOSS)
-            yield _times(rules, 1.0 / steps, TOTALS)
-            yield _times(rules, 1.0 / steps, frozenset({"losses"}), thorough=False)
+            yield _times(1.0 / steps, OF_THE_LOSS)
+            yield _times(1.0 / steps, TOTALS)
+            yield _times(1.0 / steps, frozenset({"losses"}), thorough=False)
 
 
-def _times(
-    rules: Rules, factor: float, touches: frozenset[str], *, thorough: bool = True
-) -> Variation:
+def _times(factor: float, touches: frozenset[str], *, thorough: bool = True) -> Variation:
     """Quantities that are linear in L, times a number; their logarithms are shifted."""
-    changes: dict[str, Change] = {name: partial(np.multiply, factor) for name in touches}
+    changes: dict[str, ArrayChange] = {name: partial(np.multiply, factor) for name in touches}
     if "log10_paths" in touches:
         changes["log10_paths"] = partial(np.add, np.log10(abs(factor)))
     if factor < 0 and not thorough:
         changes["log10_paths"] = changes["log10_chain"] = np.negative
-    return Variation(rules, touches, thorough, changes=changes)
+    return Variation(RIGHT, touches, thorough, changes=changes)
 
 
-def turned(rules: Rules) -> Iterator[Variation]:
+def turned(apart: Apart) -> Iterator[Variation]:
     """The array itself transposed: a matrix, or the two last axes of one a step."""
     turn = dict.fromkeys(EVERYTHING, _turn)
-    yield Variation(rules, EVERYTHING, changes=turn)
+    yield Variation(RIGHT, EVERYTHING, changes=turn)
 
 
 def _turn(array: Array) -> Array:
     return np.swapaxes(array, -1, -2) if array.ndim > 1 else array
 
 
-def other_order(rules: Rules) -> Iterator[Variation]:
+def other_order(apart: Apart) -> Iterator[Variation]:
     """The blocks of rows of another order of the gates than this cell's."""
-    gates = rules.problem.cell.gates
+    gates = apart.problem.cell.gates
     for order in permutations(range(len(gates))):
         if order != tuple(range(len(gates))):
             names = ", ".join(gates[g] for g in order)
-            changes: dict[str, Change] = dict.fromkeys(BY_GATE, partial(_blocks, order))
-            yield Variation(rules, BY_GATE, changes=changes, where=names)
+            changes: dict[str, ArrayChange] = dict.fromkeys(BY_GATE, partial(_blocks, order))
+            yield Variation(RIGHT, BY_GATE, changes=changes, where=names)
 
 
 def _blocks(order: Sequence[int], array: Array) -> Array:

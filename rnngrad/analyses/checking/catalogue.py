@@ -12,12 +12,12 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from rnngrad.analyses.checking import array_variations, variations, wording
-from rnngrad.analyses.checking.rules import Rules
 from rnngrad.analyses.checking.variations import Variation
 from rnngrad.analyses.checking.wording import Bite
+from rnngrad.analyses.mistakes.passes import Apart
 from rnngrad.core.problem import Problem
 
-Vary = Callable[[Rules], Iterator[Variation]]
+Vary = Callable[[Apart], Iterator[Variation]]
 
 
 class Mistake(NamedTuple):
@@ -50,8 +50,8 @@ def _single_rnn(problem: Problem) -> bool:
     return problem.single_rnn
 
 
-def _nothing(rules: Rules) -> Iterator[Variation]:
-    """What is read off the array needs no rules."""
+def _nothing(apart: Apart) -> Iterator[Variation]:
+    """What is read off the array needs no pass."""
     return iter(())
 
 

@@ -22,7 +22,8 @@ from rnngrad.algebra.expressions import Name
 from rnngrad.analyses.checking.bends import Bend, bends, smooth
 from rnngrad.analyses.checking.equations import key_of
 from rnngrad.analyses.checking.rounding import Noise, forward, with_functions
-from rnngrad.analyses.checking.rules import read, right_rules, through_time, with_direct
+from rnngrad.analyses.mistakes.links import Wrong
+from rnngrad.analyses.mistakes.passes import Apart
 from rnngrad.analyses.quantities import Passes
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.arithmetic.functions import Activation
@@ -55,7 +56,7 @@ class Conditioning:
     def plain(self) -> Passes:
         """Not rounded anew."""
         with quietly():
-            return by_rules(self.passes)
+            return taken_apart(self.passes)
 
     def noise(self, read: Read, eps: float = EPS) -> Array:
         """The noise of ``read(passes)``, entry by entry, for arithmetic with unit ``eps``."""
@@ -133,7 +134,7 @@ def _flipped(passes: Passes, kinks: list[tuple[int, int]]) -> Passes:
     functions = dict(problem.functions)
     for sign, places in sides.items():
         functions[sign] = _other_side(functions[sign], places)
-    return by_rules(with_trace(with_functions(problem, functions), passes.forward))
+    return taken_apart(with_trace(with_functions(problem, functions), passes.forward))
 
 
 def _other_side(record: Activation, places: list[tuple[Array, Mask]]) -> Activation:
@@ -174,8 +175,8 @@ def _same_branch(base: Passes, moved: ForwardTrace) -> ForwardTrace:
     return moved._replace(layers=tuple(layers))
 
 
-def by_rules(passes: Passes) -> Passes:
-    """The same passes, the way back by ``rules``: what is rounded anew is compared with that."""
+def taken_apart(passes: Passes) -> Passes:
+    """The same passes, the way back link by link: what is rounded anew is compared with that."""
     again = with_trace(passes.problem, passes.forward)
     if passes.problem.loss is not None:
         again.backward = _backward(passes, None)
@@ -198,18 +199,23 @@ def rounded_anew(base: Passes, draw: int) -> Passes:
 
 def _backward(passes: Passes, noise: Noise | None) -> BackwardTrace:
     """BPTT whose slopes are those of the problem, and whose output layer is rounded anew."""
-    rules = right_rules(passes)
+    apart = Apart(passes)
     at_output = None if noise is None else _at_the_output(passes, noise)
-    if at_output is not None:
-        rules = with_direct(rules._replace(dL_dy=at_output[0]), at_output[1])
-    rules = rules._replace(dL_ds=through_time(rules))
+    dL_dy, dL_da_y = at_output or (passes.backward.dL_dy, apart.dL_da_y)
+    made = apart.made([Wrong(dL_da_y=dL_da_y)]) if at_output else apart.right
+
+    def read(name: str) -> Array:
+        found = apart.read(name, made)
+        assert found is not None
+        return np.asarray(found[0])
+
     return passes.backward._replace(
-        dL_dy=rules.dL_dy,
-        dL_da_y=rules.dL_da_y,
-        dLt_dht=read(rules, "dLt_dht"),
-        dL_ds={part: read(rules, f"dL_d{part}") for part in passes.problem.cell.parts},
-        dL_dx=read(rules, "dL_dx"),
-        weights={name: read(rules, f"dL_d{name}") for name in passes.problem.weights},
+        dL_dy=dL_dy,
+        dL_da_y=dL_da_y,
+        dLt_dht=read("dLt_dht"),
+        dL_ds={part: read(f"dL_d{part}") for part in passes.problem.cell.parts},
+        dL_dx=read("dL_dx"),
+        weights={name: read(f"dL_d{name}") for name in passes.problem.weights},
     )
 
 

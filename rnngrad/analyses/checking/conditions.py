@@ -16,7 +16,7 @@ from itertools import count
 import numpy as np
 
 from rnngrad.analyses.checking.coefficients import errors
-from rnngrad.analyses.checking.conditioning import by_rules, rounded_anew
+from rnngrad.analyses.checking.conditioning import rounded_anew, taken_apart
 from rnngrad.analyses.checking.directions import signs
 from rnngrad.analyses.checking.equations import rough
 from rnngrad.analyses.checking.rounding import EPS, changed
@@ -74,7 +74,7 @@ def _of_states(passes: Passes, rows: Callable[[Passes], Array]) -> Array:
     if passes.problem.cell.activation is None:
         return np.zeros(())
     redone = [rows(rounded_anew(passes, draw)) for draw in range(DRAWS)]
-    return SLACK / EPS * _largest_change(redone, rows(by_rules(passes)))
+    return SLACK / EPS * _largest_change(redone, rows(taken_apart(passes)))
 
 
 def _largest_change(redone: list[Array], base: Array) -> Array:

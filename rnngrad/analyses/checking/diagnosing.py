@@ -26,15 +26,15 @@ from rnngrad.analyses.checking.fitting import (
     Case,
     Fit,
     each_digits,
-    fits_by_rules,
+    fits_by_passes,
     fits_read_off,
     numbers_read_off,
 )
-from rnngrad.analyses.checking.rules import Rules, right_rules
-from rnngrad.analyses.checking.variations import Variation
+from rnngrad.analyses.checking.variations import Reading
 from rnngrad.analyses.checking.verdicts import Diagnosis
 from rnngrad.analyses.checking.wording import Bite
 from rnngrad.analyses.mistakes.localising import located
+from rnngrad.analyses.mistakes.passes import Apart
 from rnngrad.analyses.mistakes.searching import Search
 from rnngrad.analyses.mistakes.telling import told as of_the_search
 from rnngrad.analyses.quantities import Passes
@@ -165,10 +165,10 @@ class _Search:
     def __init__(self, cases: list[Case], right: list[Case], conditioning: Conditioning) -> None:
         self.cases, self.right = cases, right
         problem = conditioning.passes.problem
-        self.rules: Rules = right_rules(conditioning.passes)
+        self.apart = Apart(conditioning.passes)
         self.mistakes = [m for m in CATALOGUE.values() if m.applies(problem)]
         self.found = {
-            mistake.bug: fits_by_rules(mistake, self.rules, cases, conditioning)
+            mistake.bug: fits_by_passes(mistake, self.apart, cases, conditioning)
             for mistake in self.mistakes
             if not mistake.reads_off
         }
@@ -232,16 +232,17 @@ class _Search:
         """Whether some way of making the mistake explains its arrays and no right one is hit."""
         mistake = CATALOGUE[next(iter(fits.values())).bug]
         wanted = [case for case in self.cases if case.name in fits]
-        for variation in mistake.vary(self.rules):
-            if all(variation.hits(c.name) and _reproduced(variation, c) for c in wanted) and all(
-                not variation.hits(c.name) or _reproduced(variation, c) for c in self.right
+        for variation in mistake.vary(self.apart):
+            reading = Reading(variation, self.apart)
+            if all(reading.hits(c.name) and _reproduced(reading, c) for c in wanted) and all(
+                not reading.hits(c.name) or _reproduced(reading, c) for c in self.right
             ):
                 return True
         return False
 
 
-def _reproduced(variation: Variation, case: Case) -> bool:
-    wrong = variation.read(case.name, case.right)
+def _reproduced(reading: Reading, case: Case) -> bool:
+    wrong = reading.of(case.name, case.right)
     if wrong.shape != case.got.values.shape:
         return False
     return compare(case.got, wrong, case.record, case.rtol).fits

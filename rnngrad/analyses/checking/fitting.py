@@ -20,8 +20,8 @@ from rnngrad.analyses.checking.comparing import (
     scales,
 )
 from rnngrad.analyses.checking.conditioning import Conditioning
-from rnngrad.analyses.checking.rules import Rules, right_rules
-from rnngrad.analyses.checking.variations import Variation
+from rnngrad.analyses.checking.variations import Reading, Variation
+from rnngrad.analyses.mistakes.passes import Apart
 from rnngrad.analyses.quantities import Passes, Quantity
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.core.given import GivenArray
@@ -119,17 +119,18 @@ class Fit(NamedTuple):
     agreed: bool = True
 
 
-def fits_by_rules(
-    mistake: Mistake, rules: Rules, cases: list[Case], conditioning: Conditioning
+def fits_by_passes(
+    mistake: Mistake, apart: Apart, cases: list[Case], conditioning: Conditioning
 ) -> dict[str, list[Fit]]:
-    """name -> every way in which a mistake of the rules reproduces that array."""
+    """name -> every way in which a wrong pass of a mistake reproduces that array."""
     found: dict[str, list[Fit]] = {case.name: [] for case in cases}
     nearest: dict[str, Fit] = {}
-    for index, variation in enumerate(mistake.vary(rules)):
+    for index, variation in enumerate(mistake.vary(apart)):
+        reading = Reading(variation, apart)
         for case in cases:
-            if not variation.hits(case.name):
+            if not reading.hits(case.name):
                 continue
-            wrong = variation.read(case.name, case.right)
+            wrong = reading.of(case.name, case.right)
             compared = _against(case, wrong)
             if compared is None:
                 continue
@@ -188,8 +189,9 @@ def _fits_when_rounded(mistake: Mistake, near: Fit, case: Case, conditioning: Co
     """Whether rounding, as this net amplifies it, makes the rest of the difference."""
 
     def read(passes: Passes) -> Array:
-        variations = islice(mistake.vary(right_rules(passes)), near.variation, None)
-        return next(variations).read(case.name, case.record.compute(passes))
+        apart = Apart(passes)
+        variation = next(islice(mistake.vary(apart), near.variation, None))
+        return Reading(variation, apart).of(case.name, case.record.compute(passes))
 
     with quietly():
         noise = conditioning.noise(read, arithmetic(case.got))

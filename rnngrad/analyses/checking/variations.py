@@ -1,31 +1,42 @@
-"""The known mistakes as small changes to the rules of the right backward pass.
+"""How people make the known mistakes: wrong passes (``mistakes.passes``), and changes of the right
+array where no pass makes them.
 
-A function here takes the right `Rules` and yields the ways in which people make that mistake, the
-most thorough first; nothing where it changes nothing (a σ' of the identity, a loss without a 2).
+One mistake can be made in several ways; each is a variation, tried on every array that it touches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.analyses.checking.rules import (
-    LayerRules,
-    Rules,
-    beside,
-    by_reach,
-    read,
-    terms_with,
-    through_time,
-    with_direct,
+from rnngrad.algebra.expressions import Call, Name, Node, rebuilt
+from rnngrad.algebra.steps import BEFORE, NOW, Matrix
+from rnngrad.analyses.cell_text import rebuilt_names
+from rnngrad.analyses.mistakes.alternatives import slopes
+from rnngrad.analyses.mistakes.links import (
+    BACK,
+    BOTH,
+    HERE,
+    Change,
+    LayerApart,
+    Met,
+    Other,
+    Turned,
+    Wrong,
+    rows_moved,
+)
+from rnngrad.analyses.mistakes.passes import (
+    Apart,
+    Made,
+    jacobians,
+    log10_chain,
+    log10_paths,
 )
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.arithmetic.functions import Activation
-from rnngrad.core.layers import source_values
 from rnngrad.core.problem import Problem
 
 STATE, PARAMETER = "dL_d<part>", "dL_d<parameter>"
@@ -46,40 +57,77 @@ MOST_WORK = 2 * 10**9
 """Multiplications spent on truncations of every length."""
 
 
-Change = Callable[[Array], Array]
+ArrayChange = Callable[[Array], Array]
+
+
+RIGHT = Wrong()
+"""The pass as it ought to be."""
 
 
 class Variation(NamedTuple):
-    """One way of making a mistake: the rules so changed, and the quantities that it touches, by
+    """One way of making a mistake: the pass so changed, and the quantities that it touches, by
     their names without a stack's number.
 
     ``thorough`` is False for one that changes the rule in some of its places only. ``steps`` is k
-    where paths are cut. ``changes`` make a wrong array of the right one, where no rules do.
+    where paths are cut. ``changes`` make a wrong array of the right one, where no pass does.
     ``where`` is "weights" where the change is in the immediate partials alone, or how the gates
     are ordered.
     """
 
-    rules: Rules
+    wrong: Wrong
     touches: frozenset[str]
     thorough: bool = True
     steps: int | None = None
-    changes: Mapping[str, Change] = MappingProxyType({})
+    changes: Mapping[str, ArrayChange] = MappingProxyType({})
     where: str = ""
 
-    def read(self, name: str, right: Array) -> Array:
-        """The quantity as this mistake makes it."""
-        for known in self._known_as(name):
-            if known in self.changes:
-                return self.changes[known](right)
-        return read(self.rules, name)
+
+class Reading:
+    """What a variation makes of each array. To be used within ``quietly()``."""
+
+    def __init__(self, variation: Variation, apart: Apart) -> None:
+        self.variation, self.apart = variation, apart
+
+    @cached_property
+    def made(self) -> Made:
+        """The wrong pass, made once."""
+        wrong, touches = self.variation.wrong, self.variation.touches
+        if wrong.dL_ds is not None and touches <= OF_THE_STATES:  # the parameters are not asked for
+            return Made(self.apart.dL_da_y[:, np.newaxis], wrong.dL_ds[:, np.newaxis], ())
+        return self.apart.made([wrong])
 
     def hits(self, name: str) -> bool:
         """Whether it touches a quantity."""
-        return not self.touches.isdisjoint(self._known_as(name))
+        return not self.variation.touches.isdisjoint(self._known_as(name))
+
+    def of(self, name: str, right: Array) -> Array:
+        """The quantity as this mistake makes it."""
+        for known in self._known_as(name):
+            if known in self.variation.changes:
+                return self.variation.changes[known](right)
+        if name in _OF_THE_CHAIN:
+            return _OF_THE_CHAIN[name](self.apart, self.variation.wrong)
+        if name in IMMEDIATE:
+            return self._immediate(name.removeprefix("dht_d"))
+        found = self.apart.read(name, self.made)
+        assert found is not None
+        return np.asarray(found[0])
+
+    def _immediate(self, parameter: str) -> Array:
+        """∂⁺h_t/∂b, or ∂⁺h_t[i]/∂W[i, k] of one layer of rnn, (T, H, n)."""
+        wrong, layer = self.variation.wrong, self.apart.layers[0]
+        rows = self.apart.immediate(wrong)
+        if parameter == "b_h":
+            return rows
+        v = layer.terms[parameter][0].beside
+        for one in wrong.met:
+            if one.parameter == parameter:
+                (v,) = layer.of([one.other], v.shape[1])
+        return np.asarray(rows[:, :, np.newaxis] * v[:, np.newaxis, :])
 
     def _known_as(self, name: str) -> tuple[str, ...]:
         """Its name without a stack's number, and what stands for it."""
-        cell, base = self.rules.problem.cell, name.partition(".")[0]
+        cell, base = self.apart.problem.cell, name.partition(".")[0]
         of = base.removeprefix("dL_d")
         if base == of:
             return (base, "h") if base in cell.parts else (base,)
@@ -89,93 +137,131 @@ class Variation(NamedTuple):
         return (base, STATE) if of_state else (base,)
 
 
-Slope = Callable[[Activation, Array], Array]
+_OF_THE_CHAIN: Mapping[str, Callable[[Apart, Wrong], Array]] = MappingProxyType(
+    {"dht_dhprev": jacobians, "log10_chain": log10_chain, "log10_paths": log10_paths}
+)
 
 
-def _other_slopes(rules: Rules, slope: Slope) -> Iterator[Variation]:
+def _links(apart: Apart) -> Iterator[tuple[tuple[str, int], Node | Matrix]]:
+    for target, links in apart.graph.links.items():
+        for i, link in enumerate(links):
+            yield (target, i), link.factor
+
+
+# ---------------------------------------------------------------------------- slopes
+
+Slope = Callable[[LayerApart, Call], Node]
+"""What is taken for f'(a)."""
+
+
+def _other_slopes(apart: Apart, slope: Slope) -> Iterator[Variation]:
     """Another σ' everywhere, only on the way back, only at the weights."""
-    changed = terms_with(rules, slope)
-    if all(_same(new, one) for new, one in zip(changed.layers, rules.layers, strict=True)):
+    layer = apart.layers[0]
+    others = {}
+    for edge, factor in _links(apart):
+        if not isinstance(factor, Matrix):
+            node = _with_slopes(layer, factor, slope)
+            if node != factor:
+                others[edge] = Other(node)
+    if not any(
+        _differs(one, edge, other) for one in apart.layers for edge, other in others.items()
+    ):
         return
-    back = rules._replace(
-        layers=tuple(
-            one._replace(back=new.back)
-            for one, new in zip(rules.layers, changed.layers, strict=True)
-        )
-    )
-    here = changed._replace(
-        layers=tuple(
-            new._replace(back=one.back)
-            for one, new in zip(rules.layers, changed.layers, strict=True)
-        )
-    )
-    yield Variation(changed, THROUGH_TIME | CHAIN | IMMEDIATE)
-    yield Variation(back, THROUGH_TIME | CHAIN, thorough=False)
-    at_weights = here._replace(dL_ds=through_time(rules))
+    met = _met(apart, lambda node: Other(_with_slopes(layer, node, slope)))
+
+    def changes(at: str) -> tuple[Change, ...]:
+        return tuple(Change(edge, other, at) for edge, other in others.items())
+
+    yield Variation(Wrong(changes(BOTH), met=met), THROUGH_TIME | CHAIN | IMMEDIATE)
+    yield Variation(Wrong(changes(BACK)), THROUGH_TIME | CHAIN, thorough=False)
     touched = (THROUGH_TIME | IMMEDIATE) - OF_THE_STATES - {"log10_paths"}
-    yield Variation(at_weights, touched, thorough=False, where="weights")
+    yield Variation(Wrong(changes(HERE), met=met), touched, thorough=False, where="weights")
 
 
-def _same(new: LayerRules, one: LayerRules) -> bool:
-    return all(np.array_equal(*pair) for pair in zip(new.back, one.back, strict=True))
+def _with_slopes(layer: LayerApart, node: Node, slope: Slope) -> Node:
+    """Every f'(a) in it replaced."""
+    if isinstance(node, Call) and node.prime:
+        return slope(layer, node)
+    return rebuilt(node, lambda part: _with_slopes(layer, part, slope))
 
 
-def no_slope(rules: Rules) -> Iterator[Variation]:
-    return _other_slopes(rules, lambda record, a: np.ones_like(a))
+def _differs(layer: LayerApart, edge: tuple[str, int], other: Other) -> bool:
+    (values,) = layer.of([other], layer.width(edge[0]))
+    return not np.array_equal(values, layer.factors[edge])
 
 
-def slope_of_output(rules: Rules) -> Iterator[Variation]:
-    return _other_slopes(rules, lambda record, a: record.slope(record.f(a)))
+def _met(apart: Apart, change: Callable[[Node], Other]) -> tuple[Met, ...]:
+    """Every term of a parameter that then meets other numbers."""
+    found = []
+    for part, terms in apart.layers[0].terms.items():
+        for i, term in enumerate(terms):
+            other = change(_written_out(apart.layers[0], term.written))
+            if any(_meets(layer, part, i, other) for layer in apart.layers):
+                found.append(Met(part, i, other))
+    return tuple(found)
 
 
-def slope_of_wrong_step(rules: Rules) -> Iterator[Variation]:
-    yield from _other_slopes(rules, lambda record, a: _earlier(record.slope(a)))
-    yield from _other_slopes(rules, lambda record, a: _later(record.slope(a)))
+def _meets(layer: LayerApart, part: str, number: int, other: Other) -> bool:
+    v = layer.terms[part][number].beside
+    (values,) = layer.of([other], v.shape[1])
+    return not np.array_equal(values, v)
 
 
-def _earlier(rows: Array) -> Array:
-    """Each row in the place of the next; the first twice. What is no matter of steps stays."""
-    return rows if rows.ndim < 2 else np.concatenate([rows[:1], rows[:-1]])
+def no_slope(apart: Apart) -> Iterator[Variation]:
+    return _other_slopes(apart, lambda layer, call: slopes(layer, call)["left out"])
 
 
-def _later(rows: Array) -> Array:
-    """Each row in the place of the one before; the last twice."""
-    return rows if rows.ndim < 2 else np.concatenate([rows[1:], rows[-1:]])
+def slope_of_output(apart: Apart) -> Iterator[Variation]:
+    return _other_slopes(
+        apart, lambda layer, call: call._replace(argument=call._replace(prime=False))
+    )
 
 
-def immediate_only(rules: Rules) -> Iterator[Variation]:
+def slope_of_wrong_step(apart: Apart) -> Iterator[Variation]:
+    for by in (-1, 1):
+        yield from _other_slopes(apart, partial(_of_step, by))
+
+
+def _of_step(by: int, layer: LayerApart, call: Call) -> Node:
+    return rows_moved(call, by)
+
+
+# ---------------------------------------------------------------------------- paths
+
+
+def immediate_only(apart: Apart) -> Iterator[Variation]:
     """No state but s_t for L_t; s_0 with L_1, since nothing else leads there, or not."""
-    levels = by_reach(rules)
+    levels = apart.by_lag()
     direct, level = next(levels), next(levels)
     if not level.any():
         return
-    cut = rules._replace(dL_ds=direct)
+    cut = Wrong(dL_ds=direct)
     yield Variation(cut, THROUGH_TIME, changes={"log10_paths": partial(_within, 1)})
-    yield _from_h_0(rules, direct, level[:1])
+    yield _from_h_0(direct, level[:1])
 
 
-def truncated(rules: Rules) -> Iterator[Variation]:
+def truncated(apart: Apart) -> Iterator[Variation]:
     """L_t reaches ∂⁺s_t … ∂⁺s_{t−k+1}, for k = 2 … T; s_0 with the last of them, or not, or with
     the last loss that reaches it alone, or left at zero."""
-    levels = by_reach(rules)
+    levels = apart.by_lag()
     dL_ds = next(levels).copy()
-    size = sum(np.size(W) for one in rules.layers for W in one.own.values())
-    affordable = MOST_WORK // (rules.steps * size + 1)
-    for k, level in zip(range(1, min(rules.steps, affordable) + 1), levels, strict=False):
+    size = sum(np.size(W) for one in apart.layers for W in one.layer.own.values())
+    affordable = MOST_WORK // (apart.steps * size + 1)
+    for k, level in zip(range(1, min(apart.steps, affordable) + 1), levels, strict=False):
         if k > 1:
-            cut = rules._replace(dL_ds=dL_ds.copy())
+            cut = Wrong(dL_ds=dL_ds.copy())
             paths = {"log10_paths": partial(_within, k)}
             yield Variation(cut, THROUGH_TIME, steps=k, changes=paths)
             for row in (dL_ds[:1] + level[:1], level[:1], np.zeros_like(level[:1])):
-                yield _from_h_0(rules, dL_ds, row)._replace(steps=k)
-        if rules.steps > MANY_STEPS and _negligible(level, dL_ds):
+                yield _from_h_0(dL_ds, row)._replace(steps=k)
+        if apart.steps > MANY_STEPS and _negligible(level, dL_ds):
             return
         dL_ds += level
 
 
-def _from_h_0(rules: Rules, dL_ds: Array, row: Array) -> Variation:
+def _from_h_0(dL_ds: Array, row: Array) -> Variation:
     """∂L/∂s_t as it is for t ≥ 1, and another row for s_0."""
-    start = rules._replace(dL_ds=np.concatenate([row, dL_ds[1:]]))
+    start = Wrong(dL_ds=np.concatenate([row, dL_ds[1:]]))
     return Variation(start, OF_THE_STATES, thorough=False)
 
 
@@ -191,71 +277,64 @@ def _within(k: int, log10_paths: Array) -> Array:
     return np.where((t + 1 - step >= k) & (step <= t + 1), -np.inf, log10_paths)
 
 
-def transposed_W_hh(rules: Rules) -> Iterator[Variation]:
+def transposed_W_hh(apart: Apart) -> Iterator[Variation]:
     """Every recurrent matrix, gate by gate, where it is square."""
-    names = rules.problem.cell.recurrent
-    turned = rules.each(lambda one: one._replace(own=_turned(one.own, names)))
-    if any(
-        not np.array_equal(one.own[name], new.own[name])
-        for one, new in zip(rules.layers, turned.layers, strict=True)
-        for name in names
-    ):
-        yield Variation(turned, THROUGH_TIME | CHAIN)
+    names = set(apart.problem.cell.recurrent)
+    changes = [
+        Change(edge, Other(Turned("T")))
+        for edge, factor in _links(apart)
+        if isinstance(factor, Matrix) and factor.parameter in names
+        and any(_turns(layer.layer.own[factor.parameter]) for layer in apart.layers)
+    ]  # fmt: skip
+    if changes:
+        yield Variation(Wrong(tuple(changes)), THROUGH_TIME | CHAIN)
 
 
-def _turned(own: Mapping[str, Array], names: tuple[str, ...]) -> dict[str, Array]:
-    square = {n for n in names if own[n].ndim == 2 and own[n].shape[0] == own[n].shape[1]}
-    return {name: W.T if name in square else W for name, W in own.items()}
+def _turns(W: Array) -> bool:
+    """Whether it can be taken the wrong way round, and is then another one."""
+    return W.ndim == 2 and W.shape[0] == W.shape[1] and not np.array_equal(W, W.T)
 
 
-def h_t_for_h_prev(rules: Rules) -> Iterator[Variation]:
-    first = rules.problem.cell.parts[0]
-    yield from _other_h(rules, lambda rows: np.append(rows[1:], rows[-1:], 0), (first,))
+# ---------------------------------------------------------------------------- what parameters meet
 
 
-def dropped_h_0(rules: Rules) -> Iterator[Variation]:
+def h_t_for_h_prev(apart: Apart) -> Iterator[Variation]:
+    first = apart.problem.cell.parts[0]
+
+    def later(name: Name) -> Name:
+        is_it = name.head == first and name.step == BEFORE
+        return name._replace(step=NOW) if is_it else name
+
+    yield from _other_states(apart, lambda node: Other(rebuilt_names(node, later)))
+
+
+def dropped_h_0(apart: Apart) -> Iterator[Variation]:
     """W_hh's own term at step 1, and ∂L/∂h_0 and ∂L/∂c_0."""
-    parts = rules.problem.cell.parts
-    yield from _other_h(rules, lambda rows: _no_first_row(rows), parts)
-    changes: dict[str, Change] = dict.fromkeys(OF_THE_STATES, _no_first_row)
-    yield Variation(rules, OF_THE_STATES, thorough=False, changes=changes)
+    yield from _other_states(apart, lambda node: Other(node, "none"))
+    changes: dict[str, ArrayChange] = dict.fromkeys(OF_THE_STATES, _no_first_row)
+    yield Variation(RIGHT, OF_THE_STATES, thorough=False, changes=changes)
 
 
-def _other_h(rules: Rules, change: Change, parts: tuple[str, ...]) -> Iterator[Variation]:
+def _other_states(apart: Apart, change: Callable[[Node], Other]) -> Iterator[Variation]:
     """Other numbers for s_{t−1} where the parameters meet it."""
-
-    def changed(one: LayerRules) -> LayerRules:
-        states = {
-            part: change(rows) if part in parts else rows for part, rows in one.trace.states.items()
-        }
-        return one._replace(trace=one.trace._replace(states=states))
-
-    other = rules.each(changed)
+    met, cell = _met(apart, change), apart.problem.cell
+    parts = {one.parameter for one in met}
     touched = {
-        name
-        for one, new in zip(rules.layers, other.layers, strict=True)
-        for name in rules.problem.cell.parameters
-        if _meets_otherwise(rules.problem, one, new, name)
+        name for name in cell.parameters if parts.intersection(cell.blocks.get(name, (name,)))
     }
     if touched:
         own = {f"dL_d{name}" for name in touched} | {"dht_dW_hh"} & {f"dht_d{n}" for n in touched}
-        yield Variation(other, frozenset(own))
+        yield Variation(Wrong(met=met), frozenset(own))
 
 
-def _meets_otherwise(problem: Problem, one: LayerRules, new: LayerRules, name: str) -> bool:
-    """Whether a parameter meets other numbers."""
-    for part in problem.cell.blocks.get(name, (name,)):
-        sources = {m.source for m in problem.cell.step.matrices if m.parameter == part}
-        before, after = (
-            [source_values(problem, rules.layer, rules.trace, key) for key in sources]
-            for rules in (one, new)
-        )
-        if any(use.parameter == part for use in problem.cell.step.uses):
-            before += beside(problem, one, part)
-            after += beside(problem, new, part)
-        if any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True)):
-            return True
-    return False
+def _written_out(layer: LayerApart, node: Node) -> Node:
+    """With the equation for whatever has no name of its own."""
+
+    def one(name: Name) -> Node:
+        rest = layer.unnamed.get(name.head)
+        return name if rest is None else _written_out(layer, rest)
+
+    return rebuilt_names(node, one)
 
 
 def _no_first_row(array: Array) -> Array:
@@ -265,54 +344,64 @@ def _no_first_row(array: Array) -> Array:
     return np.concatenate([np.zeros_like(array[:1]), array[1:]])
 
 
-def last_loss_only(rules: Rules) -> Iterator[Variation]:
-    if len(rules.counting) < 2:
+# ---------------------------------------------------------------------------- losses
+
+
+def counting(problem: Problem) -> tuple[int, ...]:
+    """The rows of the steps whose loss counts."""
+    if problem.loss_weights is None:
+        return ()
+    return tuple(int(row) for row in np.flatnonzero(problem.loss_weights))
+
+
+def last_loss_only(apart: Apart) -> Iterator[Variation]:
+    rows = counting(apart.problem)
+    if len(rows) < 2:
         return
-    last = np.zeros((rules.steps, 1))
-    last[rules.counting[-1]] = 1.0
-    only = with_direct(rules._replace(dL_dy=rules.dL_dy * last), rules.dL_da_y * last)
-    yield Variation(only, OF_THE_LOSS)
+    last = np.zeros((apart.steps, 1))
+    last[rows[-1]] = 1.0
+    only = Wrong(dL_da_y=apart.dL_da_y * last)
+    yield Variation(only, OF_THE_LOSS, changes={"dL_dy": partial(np.multiply, last)})
     losses = {"losses": partial(np.multiply, last[:, 0])}
     yield Variation(only, frozenset({"losses"}), thorough=False, changes=losses)
 
 
-def no_output_slope(rules: Rules) -> Iterator[Variation]:
-    if not np.array_equal(rules.dL_dy, rules.dL_da_y):
-        yield Variation(with_direct(rules, rules.dL_dy), OF_THE_LOSS - {"dL_dy"})
+def no_output_slope(apart: Apart) -> Iterator[Variation]:
+    dL_dy = apart.passes.backward.dL_dy
+    if not np.array_equal(dL_dy, apart.dL_da_y):
+        yield Variation(Wrong(dL_da_y=dL_dy), OF_THE_LOSS - {"dL_dy"})
 
 
-def sheet_eq_32(rules: Rules) -> Iterator[Variation]:
+def sheet_eq_32(apart: Apart) -> Iterator[Variation]:
     """∂⁺h_2 for ∂⁺h_1 in L_3's longest path; in L_T's; in every L_t's; one step late, all told."""
-    T = rules.steps
+    T = apart.steps
     if T < 3:
         return
-    levels = by_reach(rules)
+    levels = apart.by_lag()
     first, second = next(levels), next(levels)
-    later = (through_time(rules) - first - second)[1 : T - 1]
+    later = (apart.right.dL_ds[:, 0] - first - second)[1 : T - 1]
     ways: list[dict[int, Array]] = [
-        {1: _pulled(rules, 3, 1)},
-        {1: _pulled(rules, T, 1)},
+        {1: _pulled(apart, 3, 1)},
+        {1: _pulled(apart, T, 1)},
         {1: later[0]},
-        {T - 2: _pulled(rules, T, T - 2)},
+        {T - 2: _pulled(apart, T, T - 2)},
         dict(enumerate(later, start=1)),
     ]
     for way in ways:
-        yield _late(rules, way)
+        yield _late(apart, way)
 
 
-def _pulled(rules: Rules, t: int, k: int) -> Array:
+def _pulled(apart: Apart, t: int, k: int) -> Array:
     """∂L_t/∂h_k, (H,)"""
-    row: Array = rules.dLt_dht[t - 1]
+    row: Array = apart.alone(apart.dL_da_y[:, np.newaxis])[t, 0]
     for step in range(t, k, -1):
-        one = rules.layers[0]
-        row = np.asarray((row * one.back[0][step - 1]) @ one.own["W_hh"])
+        row = row @ apart.jacobian(RIGHT, step)
     return row
 
 
-def _late(rules: Rules, rows: Mapping[int, Array]) -> Variation:
+def _late(apart: Apart, rows: Mapping[int, Array]) -> Variation:
     """∂⁺h_{k+1} for ∂⁺h_k behind each row ∂L/∂h_k."""
-    one = rules.layers[0]
-    here = one.here[0]
+    here, trace = apart.immediate(RIGHT), apart.layers[0].trace
 
     def moved(beside: Array, right: Array) -> Array:
         wrong = right.copy()
@@ -321,6 +410,6 @@ def _late(rules: Rules, rows: Mapping[int, Array]) -> Variation:
             wrong -= np.multiply.outer(row * here[k - 1], beside[k - 1])
         return wrong
 
-    meets = {"dL_dW_xh": one.trace.x, "dL_dW_hh": one.trace.h[:-1], "dL_db_h": np.ones(rules.steps)}
+    meets = {"dL_dW_xh": trace.x, "dL_dW_hh": trace.h[:-1], "dL_db_h": np.ones(apart.steps)}
     changes = {name: partial(moved, values) for name, values in meets.items()}
-    return Variation(rules, frozenset({"dL_dW_xh"}), changes=changes)
+    return Variation(RIGHT, frozenset({"dL_dW_xh"}), changes=changes)

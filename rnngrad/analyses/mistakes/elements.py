@@ -16,13 +16,12 @@ from rnngrad.algebra.writing import named
 from rnngrad.analyses.cell_partials import Link, inside
 from rnngrad.analyses.cell_text import name_of, rebuilt_names
 from rnngrad.analyses.mistakes.alternatives import ZERO, Way, by_name, slopes, ways_of
-from rnngrad.analyses.mistakes.passes import (
+from rnngrad.analyses.mistakes.links import (
     BACK,
     BOTH,
     ENDS,
     HERE,
     STARTS,
-    Apart,
     Carry,
     Change,
     Edge,
@@ -32,6 +31,7 @@ from rnngrad.analyses.mistakes.passes import (
     bare,
     shifted,
 )
+from rnngrad.analyses.mistakes.passes import Apart
 from rnngrad.analyses.mistakes.saying import PLACES, Found, Saying
 from rnngrad.analyses.mistakes.sums import habits, limits, listed
 from rnngrad.arithmetic.arrays import Array

@@ -27,7 +27,8 @@ from rnngrad.algebra.steps import before
 from rnngrad.analyses.checking.comparing import relative_tolerance
 from rnngrad.analyses.checking.fitting import Case
 from rnngrad.analyses.mistakes.elements import Element, compatible, together
-from rnngrad.analyses.mistakes.passes import BACK, Apart, Wrong
+from rnngrad.analyses.mistakes.links import BACK, Plan, Wrong
+from rnngrad.analyses.mistakes.passes import Apart
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.given import Mask
 
@@ -188,7 +189,7 @@ def _fed(told: Known, apart: Apart, wrongs: Sequence[Wrong]) -> dict[Place, Arra
 
 
 def _step(
-    apart: Apart, rows: Array, row: int, plans: Sequence[object],
+    apart: Apart, rows: Array, row: int, plans: Sequence[Plan],
     keys: Sequence[Mapping[str, Array]], made: dict[Place, Array],
 ) -> Array:  # fmt: skip
     found = np.zeros_like(rows)
@@ -199,7 +200,7 @@ def _step(
             parts[0] = parts[0] + from_above
         seen: dict[str, Array] = {}
         at = layer.pull(
-            parts, plans[layer.number], row, to_x=layer.number > 0,  # type: ignore[arg-type]
+            parts, plans[layer.number], row, to_x=layer.number > 0,
             known=keys[layer.number], seen=seen,
         )  # fmt: skip
         for key, values in seen.items():

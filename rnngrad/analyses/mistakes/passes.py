@@ -1,123 +1,50 @@
 """Many wrong backward passes side by side, each the right one with a few local partials replaced.
 
-The graph is that of the equations as they stand (``cell_partials``): a link is ∂target/∂source, a
-diagonal (T, n) or a matrix. K passes share everything but what they replace, so the rows of all go
-through a step in one array:
-
-    ∂L/∂source[k] += ∂L/∂target[k] ∘ factor        factor[k] where pass k replaces it
-
-In two halves, since people go wrong in either alone:
+K passes share everything but what they replace (``links``), so the rows of all go through a step in
+one array. In two halves, since people go wrong in either alone:
 
     back     ∂L/∂s_{t−1} = direct_{t−1} + carry(∂L/∂s_t · ∂s_t/∂s_{t−1})       (T+1, K, S)
     here     ∂L/∂a = ∂L/∂s_t · ∂s_t/∂a at every step, to be met by the parameters     (T, K, n)
+
+The mistakes of the catalogue are such passes too, and so is what rounding makes of the right one
+(``checking.conditioning``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property, partial
-from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rnngrad.algebra.equations import X
-from rnngrad.algebra.expressions import Call, Name, Node, nodes, rebuilt
-from rnngrad.algebra.functions import WRITTEN
-from rnngrad.algebra.steps import NOW, Matrix, before, key_of
-from rnngrad.algebra.tape import tape_of
-from rnngrad.analyses.cell_partials import Graph, Link, graph_of, inside
-from rnngrad.analyses.cell_text import name_of, rebuilt_names
+from rnngrad.algebra.steps import before
+from rnngrad.analyses.cell_partials import Graph, graph_of
+from rnngrad.analyses.mistakes.links import BACK, HERE, Carry, LayerApart, Met, Plan, Wrong
 from rnngrad.analyses.quantities import Passes
-from rnngrad.arithmetic.arrays import Array, Integers
-from rnngrad.arithmetic.evaluation import run
-from rnngrad.arithmetic.functions import FUNCTIONS
+from rnngrad.arithmetic.arrays import Array
+from rnngrad.arithmetic.scaled import Scaled, log10_lengths, log10_spectral_norms, scaled
+from rnngrad.core.arithmetic import SCALED
 from rnngrad.core.cells import READOUT
-from rnngrad.core.problem import Layer
-from rnngrad.core.terms import evaluated
 
-K = TypeVar("K")
-
-_SIGNS = {WRITTEN.get(name, name): record for name, record in FUNCTIONS.items()}
-
-Edge = tuple[str, int]
-"""A target of the graph, and the number of its link."""
-
-BOTH, BACK, HERE = "both", "back", "here"
-"""Where a partial is wrong: everywhere, on the way to s_{t−1} alone, at the parameters alone."""
-
-ENDS = ("", "wrap", "zero")
-"""What stands for a step that does not exist: the nearest, the one at the other end, as in a list
-of Python, or nothing."""
-STARTS = ("last", "first", "none")
-"""What stands for s_0: s_T, as ``h[-1]`` of a list that begins with h_1; s_1; nothing."""
-
-
-class Turned(NamedTuple):
-    """What stands for a matrix: ``kind`` is "0", "−", "T" (transposed), "diag"; or "other", the
-    ``parameter``, and "plus" where that is added."""
-
-    kind: str
-    parameter: str = ""
-
-
-class Other(NamedTuple):
-    """What stands in the place of a factor: an expression, whose names may be of any step, and what
-    stands for steps that do not exist; or of a matrix."""
-
-    node: Node | Turned
-    end: str = ""
-
-
-class Change(NamedTuple):
-    """A local partial and what was taken for it, ``at`` both halves of the pass or one."""
-
-    edge: Edge
-    other: Other
-    at: str = BOTH
-
-
-class Carry(NamedTuple):
-    """What is done with what comes back from step t + 1, of all parts of the state or of one:
-    ``kept`` and added up, ``clipped`` entry by entry or by ``norm``, to ``limit``; ``cut``."""
-
-    kind: str
-    limit: float = 0.0
-    part: int | None = None
-
-
-class Wrong(NamedTuple):
-    """A wrong backward pass: changes, a carry, ∂L/∂a_y (T, O) in another form (for W_hy and b_y as
-    well, unless ``on_the_way``), ∂L/∂ of a key of the graph clipped to a limit."""
-
-    changes: tuple[Change, ...] = ()
-    carry: Carry | None = None
-    dL_da_y: Array | None = None
-    on_the_way: bool = False
-    clipped: tuple[str, float] | None = None
+AT_ONCE = 2**22
+"""Numbers in the rows of one key of all passes side by side."""
 
 
 class Made(NamedTuple):
-    """What K passes make: ``dL_da_y`` (T, K, O), ``dL_ds`` (T+1, K, S), and layer by layer ∂L/∂ of
-    what the graph computes (T, K, n)."""
+    """What K passes make: ``dL_da_y`` (T, K, O), ``dL_ds`` (T+1, K, S), layer by layer ∂L/∂ of
+    what the graph computes (T, K, n), and what the parameters meet in each pass."""
 
     dL_da_y: Array
     dL_ds: Array
     at: tuple[Mapping[str, Array], ...]
+    met: tuple[tuple[Met, ...], ...] = ((),)
 
     def one(self, k: int) -> Made:
         """One of the passes."""
         rows = slice(k, k + 1)
         at = tuple({key: v[:, rows] for key, v in one.items()} for one in self.at)
-        return Made(self.dL_da_y[:, rows], self.dL_ds[:, rows], at)
-
-
-Replaced = tuple[Integers, Any]
-"""Which of the passes replace a link, and by what: (T, m, n), or a matrix for all of them."""
-
-
-Known = Mapping[str, Array]
-NOTHING: Known = MappingProxyType({})
+        return Made(self.dL_da_y[:, rows], self.dL_ds[:, rows], at, self.met[rows])
 
 
 class Apart:
@@ -138,19 +65,31 @@ class Apart:
         dL_da_y = np.stack(
             [self.dL_da_y if one.dL_da_y is None else one.dL_da_y for one in wrongs], axis=1
         )
-        dL_ds = self._back(wrongs, dL_da_y)
+        given = [one.dL_ds for one in wrongs if one.dL_ds is not None]
+        if len(given) == len(wrongs):
+            dL_ds = np.stack(given, axis=1)
+        else:
+            dL_ds = self._back(wrongs, dL_da_y)
+            for k, one in enumerate(wrongs):
+                dL_ds[:, k] = dL_ds[:, k] if one.dL_ds is None else one.dL_ds
         for k, one in enumerate(wrongs):
             if one.on_the_way:
                 dL_da_y[:, k] = self.dL_da_y
-        return Made(dL_da_y, dL_ds, self.here(dL_ds, wrongs))
+        at = self.here(dL_ds, wrongs)
+        return Made(dL_da_y, dL_ds, at, tuple(one.met for one in wrongs))
+
+    def chunks(self, every: Sequence[Wrong]) -> Iterator[tuple[int, Made]]:
+        """The passes of all, as many at once as fit."""
+        width = max(1, self.problem.state_size) * (self.steps + 1)
+        size = int(np.clip(AT_ONCE // width, 1, 512))
+        for start in range(0, len(every), size):
+            yield start, self.made(every[start : start + size])
 
     def _back(self, wrongs: Sequence[Wrong], dL_da_y: Array) -> Array:
-        K, S = len(wrongs), self.problem.state_size
-        dL_ds = np.zeros((self.steps + 1, K, S))
-        dL_ds[1:, :, self.problem.layers[-1].state[0]] = self.direct(dL_da_y)
+        dL_ds = self.alone(dL_da_y)
         plans = [layer.plan(wrongs, BACK) for layer in self.layers]
         carries = [(k, one.carry) for k, one in enumerate(wrongs) if one.carry is not None]
-        sums = np.zeros((K, S))
+        sums = np.zeros(dL_ds.shape[1:])
         for t in range(self.steps, 0, -1):
             carried = self._through(dL_ds[t], t - 1, plans)
             for k, carry in carries:
@@ -168,24 +107,45 @@ class Apart:
             [np.arange(one.state[part].start, one.state[part].stop) for one in self.problem.layers]
         )
 
-    def _through(self, rows: Array, row: int, plans: Sequence[Plan]) -> Array:
-        """Rows (K, S) at s_t -> at s_{t−1}."""
+    def _through(self, rows: Array, row: int | None, plans: Sequence[Plan]) -> Array:
+        """Rows (K, S) at s_t -> at s_{t−1}; (T, K, S) at all steps at once without a row."""
         found = np.zeros_like(rows)
         from_above: Array | None = None
         for layer, plan in zip(self.layers[::-1], plans[::-1], strict=True):
-            parts = [rows[:, columns] for columns in layer.layer.state]
+            parts = [rows[..., columns] for columns in layer.layer.state]
             if from_above is not None:
                 parts[0] = parts[0] + from_above
             at = layer.pull(parts, plan, row, to_x=layer.number > 0)
             for part, columns in zip(self.problem.cell.parts, layer.layer.state, strict=True):
                 if before(part) in at:
-                    found[:, columns] = at[before(part)]
+                    found[..., columns] = at[before(part)]
             from_above = at.get(X)
         return found
 
     def direct(self, dL_da_y: Array) -> Array:
         """∂L_t/∂h_t of the top layer, (T, …, H)."""
         return dL_da_y if self.W_hy is None else np.asarray(dL_da_y @ self.W_hy)
+
+    def alone(self, dL_da_y: Array) -> Array:
+        """∂L_t/∂s_t for t = 0 … T, (T+1, K, S): that of the top layer's h alone."""
+        wide = np.zeros((self.steps + 1, dL_da_y.shape[1], self.problem.state_size))
+        wide[1:, :, self.problem.layers[-1].state[0]] = self.direct(dL_da_y)
+        return wide
+
+    def by_lag(self) -> Iterator[Array]:
+        """∂L_{t+d}/∂s_t for every t = 0 … T at once, (T+1, S), for d = 0, 1 … T."""
+        rows = self.alone(self.dL_da_y[:, np.newaxis])
+        plans = [layer.plan([Wrong()], BACK) for layer in self.layers]
+        yield rows[:, 0]
+        for _ in range(self.steps):
+            rows = np.concatenate([self._through(rows[1:], None, plans), np.zeros_like(rows[:1])])
+            yield rows[:, 0]
+
+    def jacobian(self, wrong: Wrong, t: int) -> Array:
+        """∂s_t/∂s_{t−1} as a wrong pass has it, (S, S)."""
+        units = np.eye(self.problem.state_size)
+        plans = [layer.plan([wrong] * len(units), BACK) for layer in self.layers]
+        return self._through(units, t - 1, plans)
 
     def here(self, dL_ds: Array, wrongs: Sequence[Wrong]) -> tuple[Mapping[str, Array], ...]:
         """∂L/∂ of what the graph computes, at all steps at once, (T, K, n)."""
@@ -199,6 +159,13 @@ class Apart:
             found.append(at)
             from_above = at.get(X)
         return tuple(found[::-1])
+
+    def immediate(self, wrong: Wrong) -> Array:
+        """∂⁺h_t/∂a_t of one layer of rnn, (T, H)."""
+        layer = self.layers[0]
+        plan, rows = layer.plan([wrong], HERE), np.ones((self.steps, 1, self.problem.hidden))
+        (key,) = (link.source for link in layer.graph.links[self.problem.cell.parts[0]])
+        return np.asarray(layer.pull([rows], plan, None, to_x=False)[key][:, 0])
 
     # ------------------------------------------------------------------ what is read from them
 
@@ -231,11 +198,48 @@ class Apart:
         """∂L/∂ of a parameter as files and results have it, (K, …)."""
         layer = self.layers[number]
         blocks = [
-            layer.block(part, made.at[number])
+            layer.block(part, made.at[number], made.met)
             for part in self.problem.cell.blocks.get(name, (name,))
         ]
         shape = np.shape(layer.layer.weights[name])
         return np.concatenate(blocks, axis=1).reshape(len(blocks[0]), *shape)
+
+
+# ---------------------------------------------------------------------------- the chain
+
+
+def jacobians(apart: Apart, wrong: Wrong) -> Array:
+    """∂s_t/∂s_{t−1} of a wrong pass, (T, S, S)."""
+    return np.stack([apart.jacobian(wrong, t) for t in range(1, apart.steps + 1)])
+
+
+def log10_chain(apart: Apart, wrong: Wrong) -> Array:
+    """log10 ‖∂s_T/∂s_k‖₂ for k = 0 … T. The Jacobians are floats, their product is not."""
+    rows, logs = scaled(np.eye(apart.problem.state_size)), [0.0]
+    for t in range(apart.steps, 0, -1):
+        rows = SCALED.multiply(rows, SCALED.matrix(apart.jacobian(wrong, t)))
+        values, exponent = rows.aligned(axis=(0, 1))
+        norms = log10_spectral_norms(values[np.newaxis], np.atleast_1d(exponent))
+        logs.append(float(norms[0]))
+    return np.array(logs[::-1])
+
+
+def log10_paths(apart: Apart, wrong: Wrong) -> Array:
+    """Row t − 1, column k: log10 ‖∂L_t/∂s_k‖₂."""
+    steps = apart.steps
+    dL_da_y = apart.dL_da_y if wrong.dL_da_y is None else wrong.dL_da_y
+    direct = scaled(apart.alone(dL_da_y[:, np.newaxis])[:, 0])
+    paths = np.where(np.arange(steps + 1) > np.arange(1, steps + 1)[:, np.newaxis], np.nan, -np.inf)
+    rows = direct[:0]
+    for k in range(steps, 0, -1):
+        rows = Scaled(
+            np.concatenate([direct.mantissa[k : k + 1], rows.mantissa]),
+            np.concatenate([direct.exponent[k : k + 1], rows.exponent]),
+        )
+        paths[k - 1 :, k] = log10_lengths(rows)
+        rows = SCALED.multiply(rows, SCALED.matrix(apart.jacobian(wrong, k)))
+    paths[:, 0] = log10_lengths(rows)
+    return paths
 
 
 def _carried(carry: Carry, row: Array, kept: Array) -> Array:
@@ -247,277 +251,3 @@ def _carried(carry: Carry, row: Array, kept: Array) -> Array:
         return np.clip(row, -carry.limit, carry.limit)
     norm = float(np.linalg.norm(row))
     return row * (carry.limit / norm) if norm > carry.limit else row
-
-
-class Plan(NamedTuple):
-    """What is replaced in one half of the passes, link by link, and what is clipped, by key."""
-
-    replaced: Mapping[Edge, list[Replaced]]
-    clipped: Mapping[str, list[tuple[int, float]]]
-
-
-class LayerApart:
-    """A layer's links along the trace: factors (T, n), matrices, and the values of every name."""
-
-    def __init__(self, passes: Passes, number: int) -> None:
-        self.problem, self.number = passes.problem, number
-        self.layer: Layer = self.problem.layers[number]
-        self.cell, self.trace = self.problem.cell, passes.forward.layers[number]
-        self.graph = graph_of(self.cell)
-        self.steps = len(self.trace.x)
-        self.keys = [X, *self.graph.before, *(one.key for one in self.cell.step.definitions)]
-        found = self._along_the_trace({key: (key, name_of(key)) for key in self.keys})
-        self.values: Mapping[str, Array] = found | {X: np.asarray(self.trace.x)}
-        self.factors = self._along_the_trace(
-            {
-                (target, i): (target, link.factor)
-                for target, links in self.graph.links.items()
-                for i, link in enumerate(links)
-                if not isinstance(link.factor, Matrix)
-            }
-        )
-        self.cache: dict[tuple[Edge, str], Array] = {}
-        self.slopes: dict[str, dict[str, Node]] = {}
-
-    def _along_the_trace(self, wanted: Mapping[K, tuple[str, Node]]) -> dict[K, Array]:
-        """Expressions, each of the size of a key, (T, n)."""
-        tape = self.cell.value_tape([node for _, node in wanted.values()])
-        sizes = [self.layer.sizes[self.cell.step.sizes[key]] for key, _ in wanted.values()]
-        found = evaluated(self.problem, self.layer, self.trace, tape, sizes)
-        return dict(zip(wanted, map(np.asarray, found), strict=True))
-
-    @cached_property
-    def named_values(self) -> dict[str, str]:
-        """The right-hand side of an equation without a matrix as a tree -> its name."""
-        found: dict[str, str] = {}
-        for one in self.cell.step.definitions:
-            if not one.matrices and one.rest is not None and not inside(one.key):
-                found.setdefault(repr(bare(one.rest)), one.key)
-        return found
-
-    def width(self, key: str) -> int:
-        """The size of what a key stands for."""
-        return int(self.values[key].shape[1])
-
-    # ------------------------------------------------------------------ values of expressions
-
-    def of(self, others: Sequence[Other], width: int) -> list[Array]:
-        """Expressions with names of any step, (T, width) each."""
-        found: list[Array] = []
-        for end in dict.fromkeys(one.end for one in others):
-            nodes = [_apart(one.node) for one in others if one.end == end]
-            keys = {name for node in nodes for name in _heads(node)}
-            tape = tape_of(nodes, keys, {})
-            functions = {**FUNCTIONS, **_SIGNS, **self.problem.functions}
-            values = run(tape.instructions, partial(self.value, end=end), functions)
-            found += [
-                np.broadcast_to(np.asarray(values[place], dtype=np.float64), (self.steps, width))
-                for place in tape.outputs
-            ]
-        order = [i for end in dict.fromkeys(o.end for o in others)
-                 for i, o in enumerate(others) if o.end == end]  # fmt: skip
-        return [value for _, value in sorted(zip(order, found, strict=True), key=lambda p: p[0])]
-
-    def value(self, key: str, end: str) -> Any:
-        """h⁻, or h@+1: the same of another step."""
-        head, _, offset = key.partition("@")
-        if head in self.layer.own:
-            return self.layer.own[head]
-        if not offset and head not in self.values:
-            head, offset = head.removesuffix("⁻"), "-1"
-        if not offset:
-            rows = self.values[head]
-            if end in STARTS and head.endswith("⁻"):
-                states = self.trace.states[head[:-1]]
-                other = {"last": states[-1:], "first": states[1:2], "none": 0.0 * states[:1]}[end]
-                return np.concatenate([other, rows[1:]])
-            return rows
-        by = int(offset)
-        of_state = head in self.cell.parts
-        rows = self.trace.states[head] if of_state else self.values[head]
-        return shifted(rows, by, end, first=1 if of_state else 0, count=self.steps)
-
-    # ------------------------------------------------------------------ replacing
-
-    def plan(self, wrongs: Sequence[Wrong], half: str) -> Plan:
-        """What the passes replace in one half of the way."""
-        wanted: dict[Edge, dict[str, tuple[Other, list[int]]]] = {}
-        for k, wrong in enumerate(wrongs):
-            for change in wrong.changes:
-                if change.at in (BOTH, half):
-                    key = f"{change.other.node!r}{change.other.end}"
-                    place = wanted.setdefault(change.edge, {})
-                    place.setdefault(key, (change.other, []))[1].append(k)
-        clipped: dict[str, list[tuple[int, float]]] = {}
-        for k, wrong in enumerate(wrongs):
-            if wrong.clipped is not None:
-                clipped.setdefault(wrong.clipped[0], []).append((k, wrong.clipped[1]))
-        return Plan({edge: self._replaced(edge, w) for edge, w in wanted.items()}, clipped)
-
-    def _replaced(self, edge: Edge, ways: Mapping[str, tuple[Other, list[int]]]) -> list[Replaced]:
-        link = self.graph.links[edge[0]][edge[1]]
-        if isinstance(link.factor, Matrix):
-            return [
-                (np.array(ks), self.matrix(link.factor, other.node))
-                for other, ks in ways.values()
-                if isinstance(other.node, Turned)
-            ]
-        missing = {key: other for key, (other, _) in ways.items()
-                   if (edge, key) not in self.cache}  # fmt: skip
-        if missing:
-            values = self.of(list(missing.values()), self.width(edge[0]))
-            for key, value in zip(missing, values, strict=True):
-                self.cache[edge, key] = value
-        rows = np.array([k for _, ks in ways.values() for k in ks])
-        terms = [self.cache[edge, key] for key, (_, ks) in ways.items() for _ in ks]
-        return [(rows, np.stack(terms, axis=1))]
-
-    def matrix(self, matrix: Matrix, other: Turned | None = None) -> Array:
-        """The matrix of a link, or what stands for it; rows are multiplied by it from the left."""
-        if other is not None and other.kind in ("other", "plus"):
-            another = np.asarray(self.layer.own[other.parameter])
-            return another if other.kind == "other" else another + self.matrix(matrix)
-        W = np.asarray(self.layer.own[matrix.parameter])
-        W = W.T if matrix.transposed else W
-        W = -W if matrix.sign < 0 else W
-        if other is None:
-            return W
-        if other.kind == "T":
-            return W.T
-        return {"0": 0.0 * W, "−": -W, "diag": W * np.eye(*W.shape)}[other.kind]
-
-    # ------------------------------------------------------------------ the way through a step
-
-    def pull(
-        self, parts: Sequence[Array], plan: Plan, row: int | None, *, to_x: bool,
-        known: Known = NOTHING, seen: dict[str, Array] | None = None,
-    ) -> dict[str, Array]:  # fmt: skip
-        """Rows at the parts of s_t -> at all that the graph computes, at s_{t−1}, at x_t: (K, n) at
-        one step, (T, K, n) at all of them. At a key that is ``known``, (T, n), its rows take the
-        place of what was pulled there, which is kept in ``seen``."""
-        at: dict[str, Array] = dict(zip(self.cell.parts, parts, strict=True))
-        for key in reversed(self.graph.links):
-            rows = at.get(key)
-            if rows is None:
-                continue
-            if key in known and seen is not None:
-                seen[key] = rows
-                given = known[key] if row is None else known[key][row]
-                rows = at[key] = np.broadcast_to(given, rows.shape)
-            if key in plan.clipped:
-                rows = at[key] = rows.copy()
-                for k, limit in plan.clipped[key]:
-                    rows[..., k, :] = np.clip(rows[..., k, :], -limit, limit)
-            for i, link in enumerate(self.graph.links[key]):
-                if link.source == X and not to_x:
-                    continue
-                more = self._along((key, i), link, rows, plan, row)
-                at[link.source] = at[link.source] + more if link.source in at else more
-        return at
-
-    def _along(self, edge: Edge, link: Link, rows: Array, plan: Plan, row: int | None) -> Array:
-        matrix = isinstance(link.factor, Matrix)
-        if isinstance(link.factor, Matrix):
-            more = rows @ self.matrix(link.factor)
-        else:
-            factor = self.factors[edge]
-            more = rows * (factor[:, np.newaxis] if row is None else factor[row])
-        for some, other in plan.replaced.get(edge, ()):
-            if matrix:
-                more[..., some, :] = rows[..., some, :] @ other
-            else:
-                more[..., some, :] = rows[..., some, :] * (other if row is None else other[row])
-        return np.asarray(more)
-
-    # ------------------------------------------------------------------ the sums
-
-    def block(self, part: str, at: Mapping[str, Array]) -> Array:
-        """∂L/∂ of a parameter of the equations, (K, n) or (K, n, m)."""
-        own = self.layer.own[part]
-        passes = next(iter(at.values())).shape[1]
-        total = np.zeros((passes, *np.shape(own)))
-        for term in self.terms[part]:
-            if term.target in at:
-                total += term.summed(at[term.target], np.ndim(own))
-        return total if total.ndim > 1 else total[:, np.newaxis]
-
-    @cached_property
-    def terms(self) -> Mapping[str, list[Term]]:
-        """parameter of the equations -> what makes up its gradient."""
-        return {part: self._terms_of(part) for part in self.layer.own}
-
-    def _terms_of(self, part: str) -> list[Term]:
-        step = self.cell.step
-        terms = [
-            Term(m.target, self.values[m.source], m, name_of(m.source))
-            for m in step.matrices if m.parameter == part
-        ]  # fmt: skip
-        uses = [use for use in step.uses if use.parameter == part]
-        for use in uses:
-            (value,) = self.of([Other(use.factor)], self.width(use.target))
-            terms.append(Term(use.target, value, None, use.factor))
-        return terms
-
-
-class Term(NamedTuple):
-    """∂L/∂target_t ⊗ v_t, or ∘ v_t for a vector (``matrix`` None), over all steps; ``written``
-    is v."""
-
-    target: str
-    beside: Array
-    matrix: Matrix | None
-    written: Node
-
-    def each(self, rows: Array) -> Array:
-        """Term by term, rows (T, K, n) -> (K, T, …)."""
-        if self.matrix is None:
-            return np.asarray((rows * self.beside[:, np.newaxis]).swapaxes(0, 1))
-        block = np.einsum("tkn,tm->ktnm", rows, self.beside)
-        block = self.matrix.sign * block
-        return np.asarray(block.swapaxes(2, 3) if self.matrix.transposed else block)
-
-    def summed(self, rows: Array, ndim: int, beside: Array | None = None) -> Array:
-        """The sum over the steps, (K, …)."""
-        v = self.beside if beside is None else beside
-        if self.matrix is None:
-            summed = (rows * v[:, np.newaxis]).sum(axis=0)
-            return np.asarray(summed if ndim else summed.sum(axis=1))
-        T, K, n = rows.shape
-        block = (rows.transpose(1, 2, 0).reshape(K * n, T) @ v).reshape(K, n, -1)
-        block = self.matrix.sign * block
-        return block.swapaxes(1, 2) if self.matrix.transposed else block
-
-
-def shifted(rows: Array, by: int, end: str, *, first: int, count: int) -> Array:
-    """Row first + t + by for t = 0 … count − 1."""
-    wanted = np.arange(first, first + count) + by
-    inside = (wanted >= 0) & (wanted < len(rows))
-    if end == "wrap":
-        return np.asarray(rows[wanted % len(rows)])
-    found = rows[np.clip(wanted, 0, len(rows) - 1)]
-    return found if end != "zero" else np.where(inside[:, np.newaxis], found, 0.0)
-
-
-def _apart(node: Node | Turned) -> Node:
-    """Names of other steps than t and t − 1 as names of their own: x@+1."""
-    assert not isinstance(node, Turned)
-
-    def one(name: Name) -> Node:
-        if name.step is None or name.step.offset in (0, -1):
-            return name
-        return Name(f"{name.head}@{name.step.offset:+d}", NOW)
-
-    return rebuilt_names(node, one)
-
-
-def _heads(node: Node) -> Iterator[str]:
-    for one in nodes(node):
-        if isinstance(one, Name) and one.step is not None:
-            yield key_of(one)
-
-
-def bare(node: Node) -> Node:
-    """Without the characters at which its names stand."""
-    if isinstance(node, Name | Call):
-        node = node._replace(at=0)
-    return rebuilt(node, bare)

@@ -14,7 +14,8 @@ from rnngrad.algebra.steps import NOW, Matrix
 from rnngrad.algebra.writing import written_in_cell
 from rnngrad.analyses.cell_partials import Link, inside
 from rnngrad.analyses.cell_text import CellText, name_of, rebuilt_names
-from rnngrad.analyses.mistakes.passes import BACK, HERE, Apart, Other, Turned
+from rnngrad.analyses.mistakes.links import BACK, HERE, Other, Turned
+from rnngrad.analyses.mistakes.passes import Apart
 
 PLACES = {BACK: " on the way back to the step before", HERE: " where the parameters are met"}
 

@@ -34,7 +34,8 @@ from rnngrad.analyses.mistakes.elements import (
     together,
 )
 from rnngrad.analyses.mistakes.forcing import Forced, Known, forced, known, proposals
-from rnngrad.analyses.mistakes.passes import STARTS, Apart, LayerApart, Made, Wrong
+from rnngrad.analyses.mistakes.links import STARTS, LayerApart, Wrong
+from rnngrad.analyses.mistakes.passes import Apart, Made
 from rnngrad.analyses.mistakes.saying import Found, Saying
 from rnngrad.analyses.mistakes.sums import clipped_on_the_way, fitted, habits, limits, listed
 from rnngrad.analyses.quantities import Passes
@@ -44,8 +45,6 @@ from rnngrad.core.telling import tell
 
 MARGIN = 5.0
 """Decimal digits of evidence beyond those that the number of trials uses up."""
-AT_ONCE = 2**22
-"""Numbers in the rows of one key of all passes side by side."""
 MOST_PATHS = 500
 FEW_ENTRIES = 4
 SECONDS = 4.0
@@ -388,17 +387,10 @@ class Search:
 
     # ------------------------------------------------------------------ passes
 
-    def chunks(self, every: Sequence[Wrong]) -> Iterator[tuple[int, Made]]:
-        """The passes of all, as many at once as fit."""
-        width = max(1, self.apart.problem.state_size) * (self.apart.steps + 1)
-        size = int(np.clip(AT_ONCE // width, 1, 512))
-        for start in range(0, len(every), size):
-            yield start, self.apart.made(every[start : start + size])
-
     def passes(self) -> dict[str, list[Explained]]:
         """One wrong pass that makes all arrays; what makes some of them is kept for the pairs."""
         found: list[tuple[Found, dict[str, tuple[float, float]]]] = []
-        for start, made in self.chunks([one.wrong for one in self.elements]):
+        for start, made in self.apart.chunks([one.wrong for one in self.elements]):
             tell(start / len(self.elements), "looking for the mistake")
             arrays = {case.name: self._read(case, made) for case in self.cases}
             near = {case.name: self.near(case, arrays[case.name]) for case in self.cases}
@@ -482,7 +474,7 @@ class Search:
             row = np.zeros_like(self.apart.dL_da_y)
             row[t] = self.apart.dL_da_y[t]
             every.append(Wrong(dL_da_y=row))
-        pieces = [made for _, made in self.chunks(every)]
+        pieces = [made for _, made in self.apart.chunks(every)]
         terms = {
             case.name: np.concatenate([self._read(case, made) for made in pieces])
             for case in self.cases
@@ -614,7 +606,7 @@ class Search:
         if not all(self._is_a_sum(case) for case in self.wrong):
             return
         usual = [one for one in self.elements if one.usual]
-        for start, made in self.chunks([one.wrong for one in usual]):
+        for start, made in self.apart.chunks([one.wrong for one in usual]):
             for factors in habits(self.apart.steps):
                 weights = factors[:, np.newaxis, np.newaxis].astype(np.float64)
                 less = Made(
@@ -657,7 +649,7 @@ class Search:
         every += [pair for pair in product(kept, others) if compatible(*pair)]
         began, limit = time.monotonic(), SECONDS * (1 if self.apart.steps <= 50 else 3)
         joined = [together(one.wrong, other.wrong) for one, other in every]
-        for start, made in self.chunks(joined):
+        for start, made in self.apart.chunks(joined):
             tell(start / len(joined), "looking for two mistakes at once")
             if time.monotonic() - began > limit:
                 self.sampled = True
