@@ -42,8 +42,12 @@ def _blocks(checked: tuple[Checked, ...], heading: Sequence[str]) -> Iterator[Bl
     noted = dict.fromkeys(f"{entry.name}: {entry.note}" for entry in checked if entry.note)
     if noted:
         yield Lines(("; ".join(noted),))
-    for group in _together([entry for entry in checked if entry.verdict is Verdict.FAIL]):
+    wrong = [entry for entry in checked if entry.verdict is Verdict.FAIL]
+    for group in _together(wrong):
         yield Lines(tuple(_in_words(group)), titled=True)
+    looks = dict.fromkeys(e.diagnosis.look for e in wrong if e.diagnosis and e.diagnosis.look)
+    for look in looks:
+        yield Lines((f"where to look: {look}",))
     yield from _undecided(checked)
     remarks = tuple(dict.fromkeys(_remark(entry) for entry in checked if _has_remark(entry)))
     if remarks:
@@ -148,19 +152,27 @@ def _values(entry: Checked) -> str:
 
 
 def _diagnosed(diagnosis: Diagnosis) -> Iterator[str]:
-    if diagnosis.bug is not None:
-        both = "" if diagnosis.beside is None else f" with {diagnosis.beside.bug}"
-        yield f"diagnosis: {diagnosis.bug}{both}{_particulars(diagnosis)}"
+    if diagnosis.bug is not None and diagnosis.beside is not None:
+        yield f"diagnosis: {len(_chain(diagnosis))} mistakes at once{_particulars(diagnosis)}"
+        for number, one in enumerate(_chain(diagnosis), start=1):
+            words = f": {one.explanation}" if one.explanation else ""
+            yield f"{number}. {one.bug}{words}"
+    elif diagnosis.bug is not None:
+        yield f"diagnosis: {diagnosis.bug}{_particulars(diagnosis)}"
     elif len(diagnosis.candidates) == 1:
         yield f"diagnosis: perhaps {diagnosis.candidates[0]}"
     elif diagnosis.candidates:
         yield f"diagnosis: one of {', '.join(diagnosis.candidates)}"
-    if diagnosis.explanation:
-        yield diagnosis.explanation
-    if diagnosis.beside is not None and diagnosis.beside.explanation:
-        yield f"and {diagnosis.beside.explanation}"
+    if diagnosis.explanation and diagnosis.beside is None:
+        yield diagnosis.explanation.removesuffix(f"; {diagnosis.look}")
     if diagnosis.first_wrong_step is not None:
         yield f"first wrong at step {diagnosis.first_wrong_step}"
+
+
+def _chain(diagnosis: Diagnosis) -> list[Diagnosis]:
+    """A mistake and those made together with it."""
+    beside = diagnosis.beside
+    return [diagnosis] if beside is None else [diagnosis, *_chain(beside)]
 
 
 def _particulars(diagnosis: Diagnosis) -> str:

@@ -14,11 +14,13 @@ import pytest
 import rnngrad
 from checking import public_mistakes as public
 from checking.random_arrays import typed
-from oracles import wrong_other
+from oracles import any_cell, wrong_other
+from rnngrad.algebra.derivatives import ONE
+from rnngrad.algebra.steps import Matrix
 from rnngrad.analyses.checking.against import check_arrays
 from rnngrad.analyses.checking.document import document
 from rnngrad.analyses.mistakes import searching
-from rnngrad.analyses.mistakes.links import Wrong
+from rnngrad.analyses.mistakes.links import Change, Other, Wrong
 from rnngrad.analyses.mistakes.passes import Apart
 from rnngrad.analyses.mistakes.saying import Found, Saying
 from rnngrad.analyses.mistakes.searching import Search
@@ -95,10 +97,10 @@ ONE_EACH = (
      ("carry-not-reset", {"sum": "∂L/∂c_t"})),
     ("gru", [("dy + dh_next", "dy + np.clip(dh_next, -0.1, 0.1)")],
      ("clipped-on-the-way",
-      {"clipped": "∂L/∂s_t as it comes back from step t + 1", "by": "entry by entry"})),
+      {"clipped": "∂L/∂h_t as it comes back from step t + 1", "by": "entry by entry"})),
     ("rnn", [("dy + dh_next", "dy + dh_next * min(1, 0.1 / (np.linalg.norm(dh_next) + 1e-300))")],
      ("clipped-on-the-way",
-      {"clipped": "∂L/∂s_t as it comes back from step t + 1", "by": "to a norm"})),
+      {"clipped": "∂L/∂h_t as it comes back from step t + 1", "by": "to a norm"})),
     ("gru", [("dy + dh_next", "dy")], ("immediate-only", None)),
 )  # fmt: skip
 
@@ -395,3 +397,85 @@ def test_an_array_of_zeros_alone_is_no_evidence() -> None:
     problem = rnngrad.load(public.spec(mistake.net, public.SMALL))
     rows = {row["name"]: row for row in rnngrad.check(problem, against=given)["quantities"]}
     assert (rows["dL_dc"]["diagnosis"] or {}).get("bug") != "immediate-only"
+
+
+# ------------------------------------------------- arrays of one row a step
+
+BY_STEP = (
+    ("rnn", [("for t in reversed(range(T)):", "for t in range(T - 1, 0, -1):")],
+     ("wrong-steps", {"steps": {"1": 0}})),
+    ("lstm", [("for t in reversed(range(T)):", "for t in range(T - 1, 0, -1):")],
+     ("wrong-steps", {"steps": {"1": 0}})),
+    # dL_dc is kept before it is forgotten, dL_dh after it was clipped
+    ("lstm", [("(1 - np.tanh(c) ** 2) + dc_next", "(1 - np.tanh(c) ** 2)")],
+     partial("∂c_t/∂c_{t−1}", "0", "f_t")),
+    ("lstm", [("dy + dh_next", "dy + np.clip(dh_next, -0.05, 0.05)")],
+     ("clipped-on-the-way",
+      {"clipped": "∂L/∂h_t as it comes back from step t + 1", "by": "entry by entry"})),
+    # dL_dc is nothing but zeros
+    ("lstm", [("(1 - np.tanh(c) ** 2) + dc_next", "(1 - np.tanh(c) ** 2) * dc_next")],
+     partial("∂h_t/∂c_t", "0", "o_t ∘ tanh'(c_t)")),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "edits", "expected"), BY_STEP, ids=lambda x: str(x)[:40])
+def test_one_mistake_explains_the_arrays_by_step_too(
+    kind: str, edits: list[tuple[str, str]], expected: tuple[str, dict[str, Any] | None]
+) -> None:
+    bug, where = expected
+    found = of(kind, *edits, per_step=True)
+    assert "dL_dh" in found
+    assert {name: each["bug"] for name, each in found.items()} == dict.fromkeys(found, bug)
+    assert all(each.get("where") == where for each in found.values())
+
+
+def test_an_array_of_zeros_takes_no_name_that_does_not_make_zeros() -> None:
+    problem = rnngrad.load(public.spec("lstm", NET))
+    given = answer("lstm", ("dg = dc * i", "dg = dc * f"), per_step=True)
+    given["dL_dc"] = np.zeros_like(given["dL_dc"])
+    found = told(problem, given)
+    assert found["dL_dW_hh"]["bug"] == "wrong-partial"
+    assert found["dL_dc"].get("bug") is None
+
+
+def test_the_gradient_of_a_node_is_told_from_that_of_the_state() -> None:
+    problem = rnngrad.load(public.spec("lstm", NET))
+    given = answer("lstm", ("dL_dc[t + 1] = dh, dc_next", "dL_dc[t + 1] = dh, dc"), per_step=True)
+    found = told(problem, given)
+    assert set(found) == {"dL_dc"}
+    assert found["dL_dc"]["bug"] == "wrong-partial"
+    assert found["dL_dc"]["where"]["used"] == "with the way through h_t"
+    # not so where it is another number
+    given["dL_dc"] *= 1.0 + 1e-6
+    assert told(problem, given)["dL_dc"]["bug"] != "wrong-partial"
+
+
+# ------------------------------------------------- one layer of several
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_mistake_in_one_layer_alone_is_told_with_its_layer(cell: str, number: int) -> None:
+    problem = any_cell.problem_of(CELLS[cell], seed=4, layers=2, steps=6, hidden=4)
+    with quietly():
+        apart = Apart(Passes(problem))
+        slope = next(
+            (key, i)
+            for key, links in apart.graph.links.items()
+            for i, link in enumerate(links)
+            if not isinstance(link.factor, Matrix) and "." in link.source
+        )
+        made = apart.made([Wrong((Change(slope, Other(ONE), layer=number),))])
+        given = {
+            f"dL_d{name}.{n}": np.array(apart.read(f"dL_d{name}.{n}", made)[0])  # type: ignore[index]
+            for n in (0, 1)
+            for name in problem.cell.parameters
+            if name not in ("W_hy", "b_y")
+        }
+    found = told(problem, given)
+    assert found
+    for each in found.values():
+        assert (each["bug"], each["where"]["layer"], each["where"]["used"]) == (
+            "wrong-partial", number, "1",
+        )  # fmt: skip
+        assert f"in layer {number} alone" in each["explanation"]

@@ -63,14 +63,26 @@ parameters are met alone; the sums over steps, losses and paths and what comes b
 {families}
 Others of the kind: a neighbour's step (x_{{t+1}} for x_t), 1 − z for z, a term of a sum left out
 or with the wrong sign, a number such as ½ too many, another gate's matrix, the output's or the
-target's neighbouring step at ∂L_t/∂ỹ_t (ỹ_t = W_hy h_t + b_y).
+target's neighbouring step at ∂L_t/∂ỹ_t (ỹ_t = W_hy h_t + b_y). In a stack each is looked for in
+all layers alike, and in one layer alone.
+
+The mistakes of the table above are made in the same way: each is a wrong pass with some partials,
+terms of sums or losses replaced, so that one engine makes them all.
+
+Arrays with a row a step (`dL_dh`, `dL_dc`, `dL_dx`) count as evidence as well. It does not matter
+whether such a row was kept before or after something was done with it (clipped, forgotten). A
+`dL_dc` that holds the way through h_t of the same step is told by name: ∂L/∂c_t is here that of a
+part of the state s_t = (h_t, c_t). An array of zeros proves nothing, and takes the name that the
+other arrays have where that mistake makes it zero.
 
 ### How to read `where` and `with`
 
 - `partial`, `used`, `right`: the local derivative, what your numbers hold in its place, what
   belongs there. `"used": "0"` is a path left out, `"1"` a factor left out.
 - `steps`: step (or path) to the factor with which its term enters, where that is not 1: `{{"1":
-  0}}` is step 1 missing, `{{"3": 2}}` step 3 twice. `"terms": "L_t"` says that whole losses do.
+  0}}` is step 1 missing, `{{"3": 2}}` step 3 twice. `"terms": "L_t"` says that whole losses do,
+  `"∂L_t/∂h_t"` that they do on the way back alone.
+- `layer`: the layer in which it is made, where that is one of several (0 is the lowest).
 - `sum`, or `clipped` and `by`: what was added up and never reset, or clipped; `limit` stands
   beside.
 - `with`: the diagnosis of a second mistake. Both together give your numbers, and neither alone

@@ -93,11 +93,19 @@ def found_in_the_graph(
 ) -> dict[str, Diagnosis | None]:
     """name -> what the search through the equations says of that wrong array, where it says more
     than the list of known mistakes."""
-    wrong = [c for c in wrong if c.got.values.any() and c.got.values.shape == c.right.shape]
+    wrong = [c for c in wrong if c.got.values.shape == c.right.shape]
+    zeros = [c for c in wrong if not c.got.values.any()]
+    wrong = [c for c in wrong if c.got.values.any()]
     if not wrong:
         return {}
     search = Search(wrong, right, passes)
     found = search.run()
+    keys = {repr(sorted(repr(one.key) for one in found.get(case.name, []))) for case in wrong}
+    if len(keys) == 1:  # an array of zeros proves nothing, but it may be of the same mistake
+        same = found.get(wrong[0].name, [])
+        also = [case for case in zeros if search.also_made(case, same)]
+        found |= {case.name: same for case in also}
+        wrong = [*wrong, *also]
     diagnoses: dict[str, Diagnosis | None] = {}
     keys = {repr(sorted(repr(one.key) for one in found.get(case.name, []))) for case in wrong}
     everything = len(wrong) > 1 and len(keys) == 1 and bool(found.get(wrong[0].name))
@@ -122,6 +130,7 @@ def found_in_the_graph(
                 diagnoses[name] = Diagnosis(
                     None, f"{words}; {one.words}", None, None if before is None
                     else before.first_wrong_step, where=one.where, hint=f"{words}; {one.hint}",
+                    look=one.look, hidden=one.hidden,
                 )  # fmt: skip
     return diagnoses
 

@@ -123,6 +123,7 @@ def _hint(diagnosis: Diagnosis) -> Diagnosis | None:
     bare = diagnosis._replace(
         bug=bug, candidates=left, rel_error_if_so=None, limit=None, factor=None, where=where,
         beside=None if diagnosis.beside is None else _hint(diagnosis.beside),
+        look=diagnosis.hidden,
     )  # fmt: skip
     if diagnosis.hint and (bug is not None or left or where):
         return bare._replace(explanation=diagnosis.hint)

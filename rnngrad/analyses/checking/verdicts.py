@@ -31,7 +31,8 @@ class Diagnosis(NamedTuple):
     ``limit`` and ``factor`` are what the mistake itself fixes (truncated, clipped, scaled);
     ``agreed`` is False where such a number was read off a single entry. ``where`` is the place of
     one that was found in the equations, or what is right where none was; ``beside`` a second one
-    made together with it. ``hint`` is what is said where the expected values are hidden.
+    made together with it. ``hint`` is what is said where the expected values are hidden. ``look``
+    is the end of the explanation that is said of several arrays alike, ``hidden`` that of the hint.
     """
 
     bug: str | None
@@ -46,6 +47,8 @@ class Diagnosis(NamedTuple):
     where: Mapping[str, Any] | None = None
     beside: Diagnosis | None = None
     hint: str = ""
+    look: str = ""
+    hidden: str = ""
 
 
 class Checked(NamedTuple):

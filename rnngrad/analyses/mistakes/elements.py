@@ -4,12 +4,13 @@ and of what the read-out hands on. One mistake may be made in several ways; each
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from rnngrad.algebra.derivatives import ONE
+from rnngrad.algebra.equations import X
 from rnngrad.algebra.expressions import Add, Call, Index, Name, Neg, Node, nodes, rebuilt
 from rnngrad.algebra.steps import BEFORE, NOW, Matrix, before, key_of, names_in
 from rnngrad.algebra.writing import named
@@ -64,6 +65,31 @@ class Element(NamedTuple):
 
 def elements(apart: Apart, saying: Saying) -> list[Element]:
     """Every element of a problem, the plain ones first."""
+    every = _in_all_layers(apart, saying)
+    return every if apart.problem.depth == 1 else [*every, *_in_one_layer(apart, every)]
+
+
+def _in_one_layer(apart: Apart, every: Iterable[Element]) -> Iterator[Element]:
+    """The same changes in one layer alone: less likely than in the code that all layers share."""
+    for one in every:
+        for number in range(apart.problem.depth) if one.wrong.changes else ():
+            if number == 0 and any(_source(apart, c.edge) == X for c in one.wrong.changes):
+                continue
+            place = f" in layer {number} alone"
+            found = one.found._replace(
+                words=f"{one.found.words}{place}" if one.found.words else "",
+                hint=f"{one.found.hint}{place}" if one.found.hint else "",
+                where={**one.found.where, "layer": number}, rank=one.found.rank + 1,
+            )  # fmt: skip
+            changes = tuple(change._replace(layer=number) for change in one.wrong.changes)
+            yield Element(one.wrong._replace(changes=changes), found)
+
+
+def _source(apart: Apart, edge: Edge) -> str:
+    return apart.graph.links[edge[0]][edge[1]].source
+
+
+def _in_all_layers(apart: Apart, saying: Saying) -> list[Element]:
     return [
         *_single(apart, saying),
         *_without_a_carry(apart, saying),
@@ -102,7 +128,7 @@ def _single(apart: Apart, saying: Saying) -> Iterator[Element]:
     """One link changed, everywhere, or in one half alone."""
     layer = apart.layers[0]
     for edge, link in _links(apart):
-        if link.source == "x" and apart.problem.depth == 1:
+        if link.source == X and apart.problem.depth == 1:
             continue
         matrix = isinstance(link.factor, Matrix)
         for way in ways_of(layer, edge):
@@ -165,6 +191,7 @@ def at_the_start(found: Found, end: str, saying: Saying) -> Found:
 def _without_a_carry(apart: Apart, saying: Saying) -> Iterator[Element]:
     """A part of the state of which nothing comes back, and a matrix' diagonal in all places."""
     for part in apart.problem.cell.parts:
+        cut = Wrong(carry=Carry("cut", part=apart.problem.cell.parts.index(part)))
         changes, diagonals, transposes = [], [], []
         for edge, link in _links(apart):
             if link.source != before(part):
@@ -178,7 +205,11 @@ def _without_a_carry(apart: Apart, saying: Saying) -> Iterator[Element]:
         if len(changes) > 1 and len(apart.problem.cell.parts) > 1:
             words = f"L depends on {then} by way of step t: you let nothing come back to it"
             where = {"partial": f"∂s_t/∂{then}", "used": "0", "right": f"∂s_t/∂{then}"}
-            yield Element(Wrong(tuple(changes)), Found("wrong-partial", where, words, words), True)
+            yield Element(cut, Found("wrong-partial", where, words, words), True)
+        if len(changes) == 1 and len(apart.problem.cell.parts) > 1:
+            (target, i) = changes[0].edge
+            link = apart.graph.links[target][i]
+            yield Element(cut, saying.partial(link, changes[0].other, BOTH, 0), True)
         if len(changes) > 1:
             where = {"partial": f"∂s_t/∂{then}", "right": f"∂s_t/∂{then}"}
             for one in changes:
@@ -352,7 +383,7 @@ def _put(node: Node, key: str, other: Node) -> Node:
 def _carries(apart: Apart) -> Iterator[Element]:
     parts = apart.problem.cell.parts
     for part in (None, *range(len(parts))) if len(parts) > 1 else (None,):
-        of = "s" if part is None else parts[part]
+        of = "s" if part is None and len(parts) > 1 else parts[part or 0]
         words = (
             f"what comes back to {of}_t from step t + 1 is added up and never reset: each step "
             "hands on its own alone"
@@ -412,15 +443,20 @@ def _read_out(apart: Apart) -> Iterator[Element]:
     for factors in (*habits(steps), np.arange(steps, 0, -1), np.arange(1, steps + 1)):
         other = {str(t + 1): int(f) for t, f in enumerate(factors) if f != 1}
         if other and apart.W_hy is not None:
-            those = listed(other, "that of step")
-            words = f"of the losses that go back through time, {those}: each counts once"
-            found = Found("wrong-steps", {"steps": other, "terms": "∂L_t/∂h_t"}, words, words)
+            found = losses_counted(other, "∂L_t/∂h_t")
             wrong = Wrong(dL_da_y=apart.dL_da_y * factors[:, np.newaxis], on_the_way=True)
             yield Element(wrong, found)
     last = np.zeros_like(apart.dL_da_y)
     last[-1] = apart.dL_da_y[-1]
     if len(last) > 1:
         yield Element(Wrong(dL_da_y=last), Found("last-loss-only", {}, "", ""), True)
+
+
+def losses_counted(other: Mapping[str, int], terms: str) -> Found:
+    """Losses that are missing or counted twice: on the way back alone (∂L_t/∂h_t), or for the
+    read-out as well (L_t)."""
+    words = f"on the way back, {listed(other, 'the loss of step')}: each counts once"
+    return Found("wrong-steps", {"steps": other, "terms": terms}, words, words)
 
 
 def read_out_forms(apart: Apart) -> dict[str, Array]:

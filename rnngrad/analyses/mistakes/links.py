@@ -68,11 +68,13 @@ class Other(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A local partial and what was taken for it, ``at`` both halves of the pass or one."""
+    """A local partial and what was taken for it, ``at`` both halves of the pass or one, in all
+    layers or in one."""
 
     edge: Edge
     other: Other
     at: str = BOTH
+    layer: int | None = None
 
 
 class Met(NamedTuple):
@@ -221,7 +223,7 @@ class LayerApart:
         wanted: dict[Edge, dict[str, tuple[Other, list[int]]]] = {}
         for k, wrong in enumerate(wrongs):
             for change in wrong.changes:
-                if change.at in (BOTH, half):
+                if change.at in (BOTH, half) and change.layer in (None, self.number):
                     key = f"{change.other.node!r}{change.other.end}"
                     place = wanted.setdefault(change.edge, {})
                     place.setdefault(key, (change.other, []))[1].append(k)

@@ -30,11 +30,14 @@ ONE_ENTRY = "one entry alone is wrong, all others are right: a slip of typing or
 
 
 class Located(NamedTuple):
-    """``where`` as JSON has it, two lines of words, and the same without the right partial."""
+    """``where`` as JSON has it, two lines of words, and the same without the right partial;
+    ``look`` is the line of them that is said of all arrays alike, ``hidden`` that of the hint."""
 
     where: Mapping[str, Any]
     words: str
     hint: str
+    look: str = ""
+    hidden: str = ""
 
 
 class Blocks(NamedTuple):
@@ -80,7 +83,7 @@ def located(wrong: Sequence[Case], right: Sequence[Case], search: Search) -> dic
             words.append(f"{_and(names)} {_is(names)} right")
         if words or len(wrong) > 1 or search.is_one_entry:
             told, hint = ("; ".join(filter(None, (*words, one))) for one in (look, hidden))
-            found[case.name] = Located(where, told, hint)
+            found[case.name] = Located(where, told, hint, look, hidden)
     return found
 
 
@@ -130,7 +133,7 @@ def _said_steps(case: Case, steps: Sequence[int]) -> str:
             else (
                 _are_right(steps[-1] + 1, last)
                 if steps[-1] < last
-                else f"steps up to {steps[0] - 1} are right"
+                else _are_right(case.record.first_step, steps[0] - 1)
             )
         )
         return f"steps {steps[0]} to {steps[-1]} are wrong, {good}"
@@ -168,9 +171,9 @@ def _place_by_place(search: Search) -> tuple[str, str]:
         one = _only([search.elements[k] for k in fed.there[number, key]])
         found.append(words if one is None else f"{words}: {one.found.words}")
         hidden.append(words if one is None else f"{words}: {one.found.hint}")
-    good = [saying.gate(key) for _, key in fed.right if not key.endswith("⁻")]
+    good = [key for _, key in fed.right if not key.endswith("⁻")]
     if good and search.apart.problem.cell.gates:
-        names = [name.removeprefix("a_t of gate ") for name in good]
+        names = [saying.of_gate(key).removeprefix(" of gate ") or saying.name(key) for key in good]
         both = f"∂L/∂a of {_and(names)} do{'es' if len(names) == 1 else ''}"
         found.append(both)
         hidden.append(both)

@@ -33,18 +33,21 @@ AT_ONCE = 2**22
 
 class Made(NamedTuple):
     """What K passes make: ``dL_da_y`` (T, K, O), ``dL_ds`` (T+1, K, S), layer by layer ∂L/∂ of
-    what the graph computes (T, K, n), and what the parameters meet in each pass."""
+    what the graph computes (T, K, n), and what the parameters meet in each pass. ``came``: the
+    rows ∂L/∂s before anything was done with what came back, where something is done."""
 
     dL_da_y: Array
     dL_ds: Array
     at: tuple[Mapping[str, Array], ...]
     met: tuple[tuple[Met, ...], ...] = ((),)
+    came: Array | None = None
 
     def one(self, k: int) -> Made:
         """One of the passes."""
         rows = slice(k, k + 1)
         at = tuple({key: v[:, rows] for key, v in one.items()} for one in self.at)
-        return Made(self.dL_da_y[:, rows], self.dL_ds[:, rows], at, self.met[rows])
+        came = None if self.came is None else self.came[:, rows]
+        return Made(self.dL_da_y[:, rows], self.dL_ds[:, rows], at, self.met[rows], came)
 
 
 class Apart:
@@ -66,17 +69,18 @@ class Apart:
             [self.dL_da_y if one.dL_da_y is None else one.dL_da_y for one in wrongs], axis=1
         )
         given = [one.dL_ds for one in wrongs if one.dL_ds is not None]
+        came: Array | None = None
         if len(given) == len(wrongs):
             dL_ds = np.stack(given, axis=1)
         else:
-            dL_ds = self._back(wrongs, dL_da_y)
+            dL_ds, came = self._back(wrongs, dL_da_y)
             for k, one in enumerate(wrongs):
                 dL_ds[:, k] = dL_ds[:, k] if one.dL_ds is None else one.dL_ds
         for k, one in enumerate(wrongs):
             if one.on_the_way:
                 dL_da_y[:, k] = self.dL_da_y
         at = self.here(dL_ds, wrongs)
-        return Made(dL_da_y, dL_ds, at, tuple(one.met for one in wrongs))
+        return Made(dL_da_y, dL_ds, at, tuple(one.met for one in wrongs), came)
 
     def chunks(self, every: Sequence[Wrong]) -> Iterator[tuple[int, Made]]:
         """The passes of all, as many at once as fit."""
@@ -85,19 +89,21 @@ class Apart:
         for start in range(0, len(every), size):
             yield start, self.made(every[start : start + size])
 
-    def _back(self, wrongs: Sequence[Wrong], dL_da_y: Array) -> Array:
+    def _back(self, wrongs: Sequence[Wrong], dL_da_y: Array) -> tuple[Array, Array | None]:
         dL_ds = self.alone(dL_da_y)
         plans = [layer.plan(wrongs, BACK) for layer in self.layers]
         carries = [(k, one.carry) for k, one in enumerate(wrongs) if one.carry is not None]
-        sums = np.zeros(dL_ds.shape[1:])
+        sums, came = np.zeros(dL_ds.shape[1:]), dL_ds.copy() if carries else None
         for t in range(self.steps, 0, -1):
             carried = self._through(dL_ds[t], t - 1, plans)
+            if came is not None:
+                came[t - 1] += carried
             for k, carry in carries:
                 columns = self.columns(carry.part)
                 row = _carried(carry, carried[k, columns], sums[k, columns])
                 carried[k, columns] = sums[k, columns] = row
             dL_ds[t - 1] += carried
-        return dL_ds
+        return dL_ds, came
 
     def columns(self, part: int | None) -> Any:
         """Where a part of the state of all layers stands in s."""

@@ -68,7 +68,17 @@ class Saying:
     def gate(self, key: str) -> str:
         """a_t of gate i, or the name."""
         name = self.name(key)
-        return f"{name} of gate {key.partition('.')[2]}" if name == "a_t" else name
+        if name == "a_t" or not inside(key):
+            return f"{name}{self.of_gate(key)}"
+        return f"{name} (that is {self._sum(key)})"
+
+    def of_gate(self, key: str) -> str:
+        """Which of the sums a_t it is, where there are several."""
+        is_one = self.name(key) == "a_t" and len(self._sums()) > 1
+        return f" of gate {key.partition('.')[2]}" if is_one else ""
+
+    def _sums(self) -> list[str]:
+        return [one.key for one in self.cell.step.definitions if inside(one.key) and one.matrices]
 
     def _sum(self, key: str) -> str:
         return written_in_cell(self.text.unfolded(Name(key, NOW)))
@@ -111,13 +121,20 @@ class Saying:
         self, partial: str, right: str, used: str, key: str, place: str = "", rank: int = 0
     ) -> Found:
         """``partial`` is ``right`` and was taken as ``used``; it is of the equation of ``key``."""
-        equation = self.equation(key)
+        equation, gate = self.equation(key), self.of_gate(key)
         where = {"partial": partial, "used": used, "right": right}
+        partial = f"{partial}{gate}"
         if used == "0":
             return Found(
                 "wrong-partial", where,
-                f"{partial} is {right}, from {equation}; you left it out{place}",
+                f"{partial} is {right}, from {equation}; you left this path out{place}",
                 f"a path is missing{place}: look at {equation}", rank,
+            )  # fmt: skip
+        if used == "1":
+            return Found(
+                "wrong-partial", where,
+                f"{partial} is {right}, from {equation}; you took 1 for it{place}",
+                f"look at {partial} again, from {equation}: you took 1 for it{place}", rank,
             )  # fmt: skip
         turned = used in (f"−{right}", f"−({right})")
         wrong = "its sign is wrong" if turned else f"your numbers are those of {used}"

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnngrad.algebra.equations import X
 from rnngrad.algebra.expressions import Name
 from rnngrad.algebra.steps import NOW
 from rnngrad.analyses.checking.comparing import compare, logarithmic, relative_tolerance, scales
@@ -30,6 +31,7 @@ from rnngrad.analyses.mistakes.elements import (
     at_the_start,
     compatible,
     elements,
+    losses_counted,
     read_out_forms,
     together,
 )
@@ -122,6 +124,20 @@ class Search:
             return most_shared(sums)
         return self.pairs() or most_shared(sums)
 
+    def also_made(self, case: Case, found: Sequence[Explained]) -> bool:
+        """Whether what was found in other arrays makes this one as it was given as well."""
+        if len(found) != 1 or not self._is_made(case):
+            return False
+        if any(one.key == found[0].key for one in self.sums(case, self.apart.right)):
+            return True
+        keys = [one.key for one in found[0].found]
+        ways = [[e.wrong for e in self.elements if e.found.key == key] for key in keys]
+        wrongs = [reduce(together, way) for way in product(*ways)]
+        return any(
+            self.fits(case, self._read(case, self.apart.made([wrong]))[0]) is not None
+            for wrong in wrongs
+        )
+
     @property
     def is_one_entry(self) -> bool:
         """Whether one entry alone is wrong: no mistake of a pass or a sum does that."""
@@ -134,11 +150,18 @@ class Search:
             return {}
         keys = [{one.key for one in found} for found in sums.values()]
         shared = set.intersection(*keys)
+        digits = Counter[object]()
+        for found in sums.values():
+            digits.update({one.key: one.digits for one in found})
         return (
-            {name: best(one for one in found if one.key in shared) for name, found in sums.items()}
+            {
+                name: best(one._replace(digits=digits[one.key]) for one in found
+                           if one.key in shared)
+                for name, found in sums.items()
+            }
             if shared
             else {}
-        )
+        )  # fmt: skip
 
     # ------------------------------------------------------------------ comparing
 
@@ -191,6 +214,8 @@ class Search:
             yield from self._parameter(case, made, name, int(number or 0))
         elif case.name == "dLt_dht":
             yield from self._kept_states(case, made)
+        elif case.record.first_step is not None and name in (X, *self.apart.problem.cell.parts):
+            yield from self._rows_of_steps(case, made, name)
 
     def _kept_states(self, case: Case, made: Made) -> Iterator[tuple[Found, Array, float]]:
         words = (
@@ -201,6 +226,37 @@ class Search:
         whole = self.apart.read("dL_dh", made)
         assert whole is not None
         yield Found("carry-not-reset", where, words, words), whole[0, 1:], 4.0
+
+    def _rows_of_steps(
+        self, case: Case, made: Made, name: str
+    ) -> Iterator[tuple[Found, Array, float]]:
+        """∂L/∂x_t or ∂L/∂s_t, a row a step: the first step not visited; ∂L/∂c_t with the way
+        through h_t, as who holds it for one of many nodes has it."""
+        rows = self._read(case, made)[0]
+        if len(rows) < 2:
+            return
+        without = self._of_steps(next(habits(self.apart.steps)), "steps")
+        if name == X:
+            yield without, np.concatenate([0.0 * rows[:1], rows[1:]]), 4.0
+            return
+        part = self.apart.problem.cell.parts.index(name)
+        direct = self.apart.alone(made.dL_da_y)[1:2, 0, self.apart.columns(part)]
+        for start in (rows[1:2] - direct, 0.0 * rows[:1]):
+            yield without, np.concatenate([start, 0.0 * rows[1:2], rows[2:]]), 4.0
+        whole = np.concatenate([one[name][:, 0] for one in made.at], axis=1)
+        whole = np.concatenate([rows[:1], whole])
+        above = [link.target for links in self.apart.graph.links.values() for link in links
+                 if link.source == name]  # fmt: skip
+        if above and not np.array_equal(whole, rows):
+            ways = " and ".join(self.saying.name(key) for key in above)
+            words = (
+                f"your numbers are ∂L/∂{name}_t with the way through {ways} of the same step; "
+                f"∂L/∂{name}_t is here that of a part of the state, which holds what comes back "
+                f"from step t + 1 alone: leave out ∂L/∂{ways} · ∂{ways}/∂{name}_t"
+            )
+            where = {"partial": f"∂L/∂{name}_t", "used": f"with the way through {ways}",
+                     "right": "what comes back from step t + 1"}  # fmt: skip
+            yield Found("wrong-partial", where, words, words), whole, 4.0
 
     def _read_out(self, case: Case, made: Made) -> Iterator[tuple[Found, Array, float]]:
         rows = made.dL_da_y[:, 0]
@@ -381,8 +437,8 @@ class Search:
         if what == "steps":
             words = f"in the sum over the steps, {listed(other, 'step')}: each counts once"
         if what == "losses":
-            words = f"on the way back, {listed(other, 'the loss of step')}: each counts once"
-            return Found("wrong-steps", {"steps": other, "terms": "L_t"}, words, words)
+            at_the_read_out = any(case.name in ("dL_dW_hy", "dL_db_y") for case in self.wrong)
+            return losses_counted(other, "L_t" if at_the_read_out else "∂L_t/∂h_t")
         return Found("wrong-steps", {what: other}, words, words)
 
     # ------------------------------------------------------------------ passes
@@ -433,7 +489,20 @@ class Search:
     def _read(self, case: Case, made: Made) -> Array:
         found = self.apart.read(case.name, made)
         assert found is not None
-        return found
+        if made.came is None or case.record.first_step != 0:
+            return found
+        return self._as_kept(case, found, made)
+
+    def _as_kept(self, case: Case, after: Array, made: Made) -> Array:
+        """∂L/∂h_t was kept after something was done with what came back, or before: of each pass
+        the nearest, (K, T+1, n). Nothing is done with what comes back to s_0 in most loops."""
+        assert made.came is not None
+        came = self.apart.read(case.name, made._replace(dL_ds=made.came))
+        assert came is not None
+        at_last = np.concatenate([came[:, :1], after[:, 1:]], axis=1)
+        ways = np.stack([after, at_last, came])
+        gaps = np.abs(ways - case.got.values).max(axis=(2, 3))
+        return np.asarray(ways[gaps.argmin(axis=0), np.arange(len(after))])
 
     def _all_fit(
         self, arrays: Mapping[str, Array], k: int
