@@ -9,8 +9,10 @@ import rnngrad
 from rnngrad.analyses.checking.catalogue import CATALOGUE, Mistake
 from rnngrad.analyses.checking.diagnosing import ENOUGH
 from rnngrad.analyses.checking.wording import Bite
+from rnngrad.analyses.mistakes.agreeing import MARGIN
+from rnngrad.analyses.mistakes.own_sums import of_steps
 from rnngrad.analyses.mistakes.saying import Found
-from rnngrad.analyses.mistakes.searching import MARGIN, SECONDS, Search
+from rnngrad.analyses.mistakes.searching import SECONDS, Search
 from rnngrad.analyses.quantities import Passes
 
 HEAD = """\
@@ -151,7 +153,7 @@ def _found() -> str:
     clipped = next(one for one in every if one.bug == "clipped-on-the-way")
     rows += [_of("a carry kept", kept), _of("clipped in the loop", clipped)]
     for family, factors in (("= for +=", [1, 0, 0]), ("a step missing", [0, 1, 1])):
-        rows.append(_of(family, search._of_steps(np.array(factors), "steps")))
+        rows.append(_of(family, of_steps(np.array(factors))))
     return FOUND.format(families="".join(rows), margin=MARGIN, enough=ENOUGH, seconds=SECONDS)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from rnngrad.analyses.checking.catalogue import CATALOGUE
 from rnngrad.analyses.checking.fitting import Case
 from rnngrad.analyses.checking.verdicts import Diagnosis
+from rnngrad.analyses.mistakes.agreeing import Explained
 from rnngrad.analyses.mistakes.saying import Found
-from rnngrad.analyses.mistakes.searching import Explained
 
 FEW = "too few digits are wrong to name one mistake among so many; these numbers would be those of"
 EQUALS = "here these mistakes give the same numbers"
