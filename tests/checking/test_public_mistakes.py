@@ -113,11 +113,11 @@ def test_the_yardstick(name: str, diagnoses: list[dict[str, Any]], verdict: str)
 
 @pytest.fixture(scope="module")
 def found() -> list[public.Finding]:
-    """Each mistake in one net; the nets take turns. All of them in all nets:
-    ``python tests/checking/public_mistakes.py``"""
+    """Each mistake in one net; the nets take turns, and every other one gives its arrays by step as
+    well. All of them in all nets: ``python tests/checking/public_mistakes.py``"""
     nets = public.NETS[1:4]
     return [
-        public.finding(mistake, nets[number % len(nets)])
+        public.finding(mistake, nets[number % len(nets)], per_step=number % 2 == 1)
         for number, mistake in enumerate(public.MISTAKES)
     ]
 
