@@ -12,9 +12,11 @@ from rnngrad.analyses.checking.comparing import compare, relative_tolerance, sca
 from rnngrad.analyses.checking.fitting import Case, digits
 from rnngrad.analyses.mistakes.passes import Apart, Made
 from rnngrad.analyses.mistakes.saying import Found
-from rnngrad.arithmetic.arrays import Array
+from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.core.given import Mask
 
+ENTRIES = 48
+"""Numbers of an array that are looked at first."""
 MARGIN = 5.0
 """Decimal digits of evidence beyond those that the number of trials uses up."""
 
@@ -69,17 +71,35 @@ def most_shared(sums: Mapping[str, list[Explained]]) -> dict[str, list[Explained
 # ---------------------------------------------------------------------------- arrays
 
 
-def may_agree(case: Case, made: Array) -> Mask:
-    """Which of K arrays may fit, (K,): a quick look before ``agrees``."""
-    axes = tuple(range(1, made.ndim))
-    by_row = axes[1:] if case.record.first_step is not None and made.ndim > 1 else axes
-    scale = np.abs(made).max(axis=by_row, keepdims=True, initial=0.0)
+class Some(NamedTuple):
+    """Some entries of a given array: which, what was given there, and how far an array that
+    ``agrees`` may be off at most."""
+
+    entries: Integers
+    got: Array
+    tolerance: Array
+
+    def may_agree(self, made: Array) -> Mask:
+        """Which of K arrays, of which these entries are (K, m), may be the given one, (K,)."""
+        return np.asarray((np.abs(made - self.got) <= self.tolerance).all(axis=1))
+
+
+def some_of(case: Case) -> Some:
+    """Entries of all parts of an array, and those that are the most wrong."""
+    got, size = case.got.values, case.got.values.size
+    entries = np.arange(size)
+    if size > 2 * ENTRIES:
+        off = np.abs(got - case.right).reshape(-1)
+        chosen = np.random.default_rng(0).permutation(size)[:ENTRIES]
+        entries = np.unique(np.concatenate([chosen, np.argsort(off)[-ENTRIES:]]))
+    axes = tuple(range(1, got.ndim)) if case.record.first_step is not None and got.ndim else None
+    scale = np.broadcast_to(np.abs(got).max(axis=axes, keepdims=True, initial=0.0), got.shape)
     tolerance = 2.0 * relative_tolerance(case.got, case.rtol) * scale + 1e-299
     if case.got.half_unit is not None:
         tolerance = np.maximum(tolerance, 1.01 * case.got.half_unit)
     if case.noise is not None and case.loudness >= 1.0:
         tolerance = np.maximum(tolerance, 2.0 * case.noise * scale)
-    return np.asarray((np.abs(made - case.got.values) <= tolerance).all(axis=axes))
+    return Some(entries, got.reshape(-1)[entries], tolerance.reshape(-1)[entries])
 
 
 def agrees(case: Case, made: Array) -> tuple[float, float] | None:
@@ -96,6 +116,7 @@ def agrees(case: Case, made: Array) -> tuple[float, float] | None:
 
 
 def read(apart: Apart, case: Case, made: Made) -> Array:
+    """The array as each pass makes it, (K, …)."""
     found = apart.read(case.name, made)
     assert found is not None
     if made.came is None or case.record.first_step != 0:

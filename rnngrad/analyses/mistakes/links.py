@@ -329,6 +329,13 @@ class LayerApart:
             total += more
         return total if total.ndim > 1 else total[:, np.newaxis]
 
+    def some(self, part: str, at: Mapping[str, Array], i: Integers, j: Integers) -> Array:
+        """Single entries of ``block`` where every parameter meets its own v, (K, m)."""
+        ndim = np.ndim(self.layer.own[part])
+        found = [t.some(at[t.target], ndim, i, j) for t in self.terms[part] if t.target in at]
+        passes = next(iter(at.values())).shape[1]
+        return np.asarray(sum(found)) if found else np.zeros((passes, len(i)))
+
     @cached_property
     def terms(self) -> Mapping[str, list[Term]]:
         """parameter of the equations -> what makes up its gradient."""
@@ -374,6 +381,14 @@ class Term(NamedTuple):
         block = (rows.transpose(1, 2, 0).reshape(K * n, T) @ v).reshape(K, n, -1)
         block = self.matrix.sign * block
         return block.swapaxes(1, 2) if self.matrix.transposed else block
+
+    def some(self, rows: Array, ndim: int, i: Integers, j: Integers) -> Array:
+        """Single entries [i, j] of ``summed`` (of a vector [i]), (K, m)."""
+        v = self.beside
+        if self.matrix is None:
+            return self.summed(rows, ndim)[:, i] if ndim else self.summed(rows, 0)[:, np.newaxis]
+        i, j = (j, i) if self.matrix.transposed else (i, j)
+        return np.asarray(self.matrix.sign * np.einsum("tkm,tm->km", rows[:, :, i], v[:, j]))
 
 
 def shifted(rows: Array, by: int, end: str, *, first: int, count: int) -> Array:

@@ -22,7 +22,7 @@ from rnngrad.algebra.steps import before
 from rnngrad.analyses.cell_partials import Graph, graph_of
 from rnngrad.analyses.mistakes.links import BACK, HERE, Carry, LayerApart, Met, Plan, Wrong
 from rnngrad.analyses.quantities import Passes
-from rnngrad.arithmetic.arrays import Array
+from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.scaled import Scaled, log10_lengths, log10_spectral_norms, scaled
 from rnngrad.core.arithmetic import SCALED
 from rnngrad.core.cells import READOUT
@@ -199,6 +199,26 @@ class Apart:
             rows = made.dL_ds[0 if start != of else slice(None)]
             return rows[..., columns] if start != of else rows[..., columns].swapaxes(0, 1)
         return None
+
+    def some(self, name: str, made: Made, entries: Integers) -> Array:
+        """Some entries of ``read``, by their numbers in the flattened array, (K, m)."""
+        base, _, number = name.partition(".")
+        of, cell = base.removeprefix("dL_d"), self.problem.cell
+        if base == of or of not in cell.parameters or of in READOUT:
+            found = self.read(name, made)
+            assert found is not None
+            return found.reshape(len(found), -1)[:, entries]
+        layer, parts = self.layers[int(number or 0)], cell.blocks.get(of, (of,))
+        shape = np.shape(layer.layer.weights[of])
+        i, j = np.divmod(entries, shape[1]) if len(shape) == 2 else (entries, 0 * entries)
+        rows = shape[0] // len(parts) if shape else 1
+        chosen = np.zeros((made.dL_ds.shape[1], len(entries)))
+        for place, part in enumerate(parts):
+            own = np.flatnonzero(i // rows == place)
+            chosen[:, own] = layer.some(
+                part, made.at[int(number or 0)], i[own] - place * rows, j[own]
+            )
+        return chosen
 
     def parameter(self, name: str, number: int, made: Made) -> Array:
         """∂L/∂ of a parameter as files and results have it, (K, …)."""

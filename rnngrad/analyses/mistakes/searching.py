@@ -21,7 +21,15 @@ import numpy as np
 
 from rnngrad.analyses.checking.comparing import logarithmic
 from rnngrad.analyses.checking.fitting import Case
-from rnngrad.analyses.mistakes.agreeing import Explained, agrees, best, may_agree, most_shared, read
+from rnngrad.analyses.mistakes.agreeing import (
+    Explained,
+    Some,
+    agrees,
+    best,
+    most_shared,
+    read,
+    some_of,
+)
 from rnngrad.analyses.mistakes.elements import (
     Element,
     compatible,
@@ -138,23 +146,28 @@ class Search:
         found: list[tuple[Found, dict[str, tuple[float, float]]]] = []
         for start, made in self.apart.chunks([one.wrong for one in self.elements]):
             tell(start / len(self.elements), "looking for the mistake")
-            arrays = {case.name: self._read(case, made) for case in self.cases}
-            near = {case.name: may_agree(case, arrays[case.name]) for case in self.cases}
-            for k in range(made.dL_ds.shape[1]):
-                off = [case for case in self.cases if not near[case.name][k]]
-                off_wrong = [case for case in off if case in self.wrong]
+            entries = {case.name: self._some(case, made) for case in self.cases}
+            near = {name: self.some[name].may_agree(made) for name, made in entries.items()}
+            for k in np.flatnonzero(np.any([near[case.name] for case in self.wrong], axis=0)):
+                one = made.one(int(k))
+                fits: dict[str, tuple[float, float]] = {}
+                for case in self.cases:
+                    fit = agrees(case, self._read(case, one)[0]) if near[case.name][k] else None
+                    if fit is not None:
+                        fits[case.name] = fit
+                off = [case for case in self.cases if case.name not in fits]
                 if not off:
-                    fits = self._all_fit(arrays, k)
-                    if fits is not None:
-                        found.append((self.elements[start + k].found, fits))
-                elif len(off_wrong) < len(self.wrong):
-                    self.partly.append((start + k, made.one(k), off))
-            self.scaled += self._scaled(start, arrays)
+                    found.append((self.elements[start + k].found, fits))
+                elif any(case.name in fits for case in self.wrong):
+                    self.partly.append((start + int(k), one, off))
+            self.scaled += self._scaled(start, entries)
         for factors, name, sums in self._losses():
             sums = {case.name: self._at_the_read_out(case, sums[case.name]) for case in self.cases}
-            fits = self._all_fit({case.name: sums[case.name][np.newaxis] for case in self.cases}, 0)
-            if fits is not None:
-                found.append((self._counted(factors, name), fits))
+            these = self._all_fit(
+                {case.name: sums[case.name][np.newaxis] for case in self.cases}, 0
+            )
+            if these is not None:
+                found.append((self._counted(factors, name), these))
         return self._explained(((one,), fits) for one, fits in found)
 
     def _explained(
@@ -176,6 +189,30 @@ class Search:
             else {}
         )
 
+    @cached_property
+    def some(self) -> dict[str, Some]:
+        """Some entries of every given array."""
+        return {case.name: some_of(case) for case in self.cases}
+
+    def _some(self, case: Case, made: Made) -> Array:
+        """Those of each pass, (K, m)."""
+        entries = self.some[case.name].entries
+        if made.came is not None and case.record.first_step == 0:
+            return self._read(case, made).reshape(made.dL_ds.shape[1], -1)[:, entries]
+        return self.apart.some(case.name, made, entries)
+
+    def _fitting(self, made: Made) -> Iterator[tuple[int, dict[str, tuple[float, float]]]]:
+        """Which of the passes make every array."""
+        good = np.ones(made.dL_ds.shape[1], dtype=bool)
+        for case in (*self.wrong, *self.cases):
+            if good.any():
+                good &= self.some[case.name].may_agree(self._some(case, made))
+        for k in map(int, np.flatnonzero(good)):
+            one = made.one(k)
+            fits = self._all_fit({case.name: self._read(case, one) for case in self.cases}, 0)
+            if fits is not None:
+                yield k, fits
+
     def _read(self, case: Case, made: Made) -> Array:
         return read(self.apart, case, made)
 
@@ -190,17 +227,16 @@ class Search:
             fits[case.name] = fit
         return fits
 
-    def _scaled(self, start: int, arrays: Mapping[str, Array]) -> list[tuple[int, float]]:
-        """Passes of which every array is the same multiple of what was given."""
-        first = self.cases[0]
-        made = arrays[first.name]
-        flat = made.reshape(len(made), -1)
+    def _scaled(self, start: int, entries: Mapping[str, Array]) -> list[tuple[int, float]]:
+        """Passes of which every array may be the same multiple of what was given."""
+        first = self.cases[0].name
+        made, got = entries[first], self.some[first].got
         with np.errstate(all="ignore"):
-            factor = (flat @ first.got.values.reshape(-1)) / (flat**2).sum(axis=1)
+            factor = (made @ got) / (made**2).sum(axis=1)
         good = np.isfinite(factor) & (np.abs(factor - 1.0) > 1e-6) & (factor != 0)
-        for case in self.cases:
-            times = np.where(good, factor, 1.0).reshape(-1, *([1] * case.right.ndim))
-            good &= may_agree(case, arrays[case.name] * times)
+        times = np.where(good, factor, 1.0)[:, np.newaxis]
+        for name, one in self.some.items():
+            good &= one.may_agree(entries[name] * times)
         return [(start + int(k), float(factor[k])) for k in np.flatnonzero(good)]
 
     def _at_the_read_out(self, case: Case, made: Array) -> Array:
@@ -364,17 +400,8 @@ class Search:
                 way_out = [case for case in self.wrong if case.name in ("dL_dW_hy", "dL_db_y")]
                 if way_out:
                     less = less._replace(dL_da_y=made.dL_da_y * weights)
-                good = np.ones(made.dL_ds.shape[1], dtype=bool)
-                for case in self.cases:
-                    if good.any():
-                        good &= may_agree(case, self._read(case, less))
-                for k in np.flatnonzero(good):
-                    fits = self._all_fit(
-                        {case.name: self._read(case, less.one(int(k))) for case in self.cases},
-                        0,
-                    )
-                    if fits is not None:
-                        yield (usual[start + int(k)].found, of_steps(factors)), fits
+                for k, fits in self._fitting(less):
+                    yield (usual[start + k].found, of_steps(factors)), fits
 
     def _is_a_sum(self, case: Case) -> bool:
         return self._is_parameter(case) or case.name in ("dL_dW_hy", "dL_db_y")
@@ -402,14 +429,8 @@ class Search:
             if time.monotonic() - began > limit:
                 self.sampled = True
                 return
-            arrays = {case.name: self._read(case, made) for case in self.cases}
-            good = np.ones(made.dL_ds.shape[1], dtype=bool)
-            for case in self.cases:
-                good &= may_agree(case, arrays[case.name])
-            for k in np.flatnonzero(good):
-                fits = self._all_fit(arrays, int(k))
-                if fits is not None:
-                    yield tuple(one.found for one in every[start + int(k)]), fits
+            for k, fits in self._fitting(made):
+                yield tuple(one.found for one in every[start + k]), fits
 
 
 def scaled_by(factor: float, apart: Apart) -> Found:
