@@ -57,7 +57,11 @@ class OwnSums:
         elif case.name == "dLt_dht":
             yield from self._kept_states(case, made)
         elif case.record.first_step is not None and name in (X, *self.apart.problem.cell.parts):
-            yield from self._rows_of_steps(case, made, name)
+            rows = read(self.apart, case, made)[0]
+            if self.apart.steps > 1:
+                yield from self._without_step_1(rows, made, name)
+            if name != X:
+                yield from self._of_the_node(rows, made, name)
 
     def _kept_states(self, case: Case, made: Made) -> Tried:
         words = (
@@ -69,13 +73,10 @@ class OwnSums:
         assert whole is not None
         yield Found("carry-not-reset", where, words, words), whole[0, 1:], 4.0
 
-    def _rows_of_steps(self, case: Case, made: Made, name: str) -> Tried:
-        """∂L/∂x_t or ∂L/∂s_t, a row a step: the first step not visited; ∂L/∂c_t with the way
-        through h_t, as who holds it for one of many nodes has it."""
-        rows = read(self.apart, case, made)[0]
-        if len(rows) < 2:
-            return
-        without = of_steps(next(habits(self.apart.steps)), "steps")
+    def _without_step_1(self, rows: Array, made: Made, name: str) -> Tried:
+        """∂L/∂x_t or ∂L/∂s_t, a row a step, the first one not visited: what came back to it may
+        have been kept for s_0."""
+        without = of_steps(next(habits(self.apart.steps)))
         if name == X:
             yield without, np.concatenate([0.0 * rows[:1], rows[1:]]), 4.0
             return
@@ -83,6 +84,9 @@ class OwnSums:
         direct = self.apart.alone(made.dL_da_y)[1:2, 0, self.apart.columns(part)]
         for start in (rows[1:2] - direct, 0.0 * rows[:1]):
             yield without, np.concatenate([start, 0.0 * rows[1:2], rows[2:]]), 4.0
+
+    def _of_the_node(self, rows: Array, made: Made, name: str) -> Tried:
+        """∂L/∂c_t with the way through h_t, as who takes it for one of many nodes has it."""
         whole = np.concatenate([one[name][:, 0] for one in made.at], axis=1)
         whole = np.concatenate([rows[:1], whole])
         above = [link.target for links in self.apart.graph.links.values() for link in links
