@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Annotated
 
@@ -12,8 +13,6 @@ from rnngrad.cli import boundary
 from rnngrad.cli.cells import cells
 from rnngrad.cli.check import check
 from rnngrad.cli.derive import derive
-from rnngrad.cli.front_door import Command
-from rnngrad.cli.help_text import PlainFlags, PlainFlagsGroup, running_text
 from rnngrad.cli.init import init
 from rnngrad.cli.schema import schema
 from rnngrad.cli.sweep import sweep
@@ -21,20 +20,26 @@ from rnngrad.version import __version__
 
 app = typer.Typer(
     name="rnngrad",
-    cls=PlainFlagsGroup,
     help="Where every gradient of a recurrent net comes from, and why it vanishes or explodes.",
     epilog="Start with: rnngrad init > net.yaml, then rnngrad derive net.yaml",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-COMMANDS: Mapping[str, Command] = MappingProxyType(
+COMMANDS: Mapping[str, Callable[..., None]] = MappingProxyType(
     {command.__name__: command for command in (derive, check, sweep, init, cells, schema)}
 )
 """name -> command, in the order of the help: the one place to add a command."""
 
+
+def _in_paragraphs(command: Callable[..., None]) -> str:
+    """The docstring of a command, a line a paragraph: Typer keeps line breaks."""
+    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
 for _command in COMMANDS.values():
-    app.command(cls=PlainFlags, help=running_text(_command))(_command)
+    app.command(help=_in_paragraphs(_command))(_command)
 
 
 def _show_version(wanted: bool) -> None:
@@ -47,10 +52,13 @@ def _show_version(wanted: bool) -> None:
 def _root(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+        typer.Option(
+            "--version", metavar="", callback=_show_version, is_eager=True, help="Show the version."
+        ),
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of a fault of rnngrad's own.")
+        bool,
+        typer.Option("--debug", metavar="", help="Show the traceback of a fault of rnngrad's own."),
     ] = False,
 ) -> None:
     if debug:

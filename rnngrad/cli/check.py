@@ -70,7 +70,7 @@ def check(
         ),
     ] = None,
     hide_expected: Annotated[
-        bool, typer.Option("--hide-expected", help="Hints without the right values.")
+        bool, typer.Option("--hide-expected", metavar="", help="Hints without the right values.")
     ] = False,
     method: Annotated[
         str,

@@ -31,7 +31,7 @@ def derive(
         int | None, typer.Option("--step", metavar="t", help="Just step t, in full detail.")
     ] = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Shorten nothing, leave nothing out.")
+        bool, typer.Option("--full", metavar="", help="Shorten nothing, leave nothing out.")
     ] = False,
     save: Annotated[
         Path | None, typer.Option("--save", metavar="FILE.npz", help="Save the arrays as well.")

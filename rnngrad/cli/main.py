@@ -6,7 +6,6 @@ import atexit
 import gc
 import os
 import sys
-from collections.abc import Callable
 from typing import TextIO
 
 from rnngrad.cli.blas import one_blas_thread
@@ -35,25 +34,9 @@ def main() -> None:
 
 
 def _run() -> None:
-    from rnngrad.cli.app import COMMANDS, app
-    from rnngrad.cli.front_door import plain_call
+    from rnngrad.cli.app import app
 
-    words = sys.argv[1:]
-    call = plain_call(words, COMMANDS)
-    if call is None:
-        app(words or ["--help"])
-    else:
-        _outside_typer(call)
-
-
-def _outside_typer(call: Callable[[], None]) -> None:
-    """Run a command outside Typer, its exit code becoming the process's."""
-    import typer
-
-    try:
-        call()
-    except typer.Exit as done:
-        sys.exit(done.exit_code)
+    app(sys.argv[1:] or ["--help"])
 
 
 def _last_flush(done: SystemExit) -> None:

@@ -26,12 +26,19 @@ Format: TypeAlias = Annotated[
         help="table, json, jsonl, csv or markdown; by default as FILE ends, else table.",
     ),
 ]
-Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Short for --format json.")]
+Json: TypeAlias = Annotated[
+    bool, typer.Option("--json", metavar="", help="Short for --format json.")
+]
 Output: TypeAlias = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to FILE instead.")
 ]
-Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Overwrite files that exist.")]
-Quiet: TypeAlias = Annotated[
-    bool, typer.Option("--quiet", "-q", help="No warnings or remarks on standard error.")
+Force: TypeAlias = Annotated[
+    bool, typer.Option("--force", metavar="", help="Overwrite files that exist.")
 ]
-NoColor: TypeAlias = Annotated[bool, typer.Option("--no-color", help="No colours or bold type.")]
+Quiet: TypeAlias = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", metavar="", help="No warnings or remarks on standard error."),
+]
+NoColor: TypeAlias = Annotated[
+    bool, typer.Option("--no-color", metavar="", help="No colours or bold type.")
+]

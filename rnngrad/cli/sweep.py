@@ -59,10 +59,15 @@ def sweep(
         typer.Option("--scheduler", metavar="tcp://HOST:PORT", help="Run on a Dask cluster."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="With -o FILE.jsonl: compute only what is missing.")
+        bool,
+        typer.Option(
+            "--resume", metavar="", help="With -o FILE.jsonl: compute only what is missing."
+        ),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Start even a very long sweep.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="Shorten no table.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", metavar="", help="Start even a very long sweep.")
+    ] = False,
+    full: Annotated[bool, typer.Option("--full", metavar="", help="Shorten no table.")] = False,
     format_name: options.Format = None,
     json: options.Json = False,
     output: options.Output = None,

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from rnngrad.errors import UsageError, did_you_mean
-from rnngrad.views import to_csv, to_json, to_markdown, to_text
+from rnngrad.views import to_csv, to_json, to_markdown, to_rich
 from rnngrad.views.report import Report, Screen
 
 Render = Callable[[Report, Screen], Iterator[str]]
@@ -15,7 +15,7 @@ Render = Callable[[Report, Screen], Iterator[str]]
 
 FORMATS: Mapping[str, Render] = MappingProxyType(
     {
-        "table": to_text.render,
+        "table": to_rich.render,
         "json": to_json.render,
         "jsonl": to_json.render_lines,
         "csv": to_csv.render,
@@ -26,7 +26,7 @@ FORMATS: Mapping[str, Render] = MappingProxyType(
 
 def for_people(render: Render) -> bool:
     """Whether a format shows the report's tables, not its data."""
-    return render in (to_text.render, to_markdown.render)
+    return render in (to_rich.render, to_markdown.render)
 
 
 LATER = ("latex",)

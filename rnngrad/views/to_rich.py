@@ -1,19 +1,29 @@
-"""Blocks as text by way of Rich: with colours, and breaking what ``to_text`` does not."""
+"""Blocks as text by way of Rich, in a terminal as in a pipe.
+
+Rich cuts what is too wide for its table, numbers too; so a table's columns are brought to their
+widths here, those of words narrower, and the table is as wide as its numbers need. ASCII is put in
+the place of other signs before anything is laid out.
+"""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from textwrap import wrap
+from typing import NamedTuple
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from rnngrad.views.blocks import Block, Lines, Table
-from rnngrad.views.columns import GAP, laid, total_width
+from rnngrad.views.blocks import Block, Column, Lines, Table
 from rnngrad.views.plain import to_ascii
 from rnngrad.views.report import Report, Screen
+
+GAP = 2
+"""Blanks between two columns."""
 
 
 def render(report: Report, screen: Screen) -> Iterator[str]:
@@ -75,3 +85,74 @@ def _table(block: Table, screen: Screen) -> str:
     for note in block.notes:
         console.print(_said(note, screen), width=screen.width)
     return _written(console, screen)
+
+
+# ---------------------------------------------------------------------------- columns
+
+
+class Laid(NamedTuple):
+    """A column in the screen's signs: its header, the lines of all its rows, its width in cells."""
+
+    header: str
+    lines: list[str]
+    width: int
+    right: bool
+
+
+def laid(block: Table, screen: Screen) -> list[Laid]:
+    """The table no wider than the screen if it can be, and never cutting a number."""
+    signs = (lambda text: text) if screen.unicode else to_ascii
+    header = [signs(column.header) for column in block.columns]
+    rows = [[signs(cell) for cell in row] for row in block.rows]
+    widths = _fitted(block.columns, list(zip(header, *rows, strict=True)), screen.width)
+    lines = _in_lines(rows, widths, block.ruled)
+    return [
+        Laid(name, below, width, column.right and not column.words)
+        for name, below, width, column in zip(header, lines, widths, block.columns, strict=True)
+    ]
+
+
+def total_width(columns: list[Laid]) -> int:
+    """Of the columns and the gaps between them."""
+    return sum(column.width for column in columns) + GAP * (len(columns) - 1)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """The text's lines, each broken between words where it is too long."""
+    lines = text.split("\n")
+    if all(len(line) <= width for line in lines):
+        return lines
+    broken = (wrap(line, width, break_long_words=False, break_on_hyphens=False) for line in lines)
+    return [part for parts in broken for part in parts or [""]]
+
+
+def _widest(cells: tuple[str, ...]) -> int:
+    """The longest line in any of the cells; a column is at least 1 wide, as Rich makes it."""
+    return max(1, *(cell_len(line) for cell in cells for line in cell.split("\n")))
+
+
+def _fitted(columns: tuple[Column, ...], cells: list[tuple[str, ...]], width: int) -> list[int]:
+    """The widths of the columns: those of words give way until the table fits, down to their
+    longest word."""
+    fitted = list(map(_widest, cells))
+    excess = sum(fitted) + GAP * (len(fitted) - 1) - width
+    for index, column in enumerate(columns):
+        if column.words and excess > 0:
+            least = max(cell_len(word) for cell in cells[index] for word in [*cell.split(), ""])
+            narrower = max(fitted[index] - excess, least, 1)
+            excess -= fitted[index] - narrower
+            fitted[index] = narrower
+    return fitted
+
+
+def _in_lines(rows: list[list[str]], widths: list[int], ruled: bool) -> list[list[str]]:
+    """The lines of all rows, column by column: each row as high as its highest cell, and if
+    ``ruled`` a blank line between two."""
+    columns: list[list[str]] = [[] for _ in widths]
+    for index, row in enumerate(rows):
+        cells = [wrapped(cell, width) for cell, width in zip(row, widths, strict=True)]
+        height = max(map(len, cells))
+        for column, lines in zip(columns, cells, strict=True):
+            column.extend([""] if ruled and index else [])
+            column.extend(lines + [""] * (height - len(lines)))
+    return columns

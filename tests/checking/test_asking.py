@@ -22,7 +22,7 @@ from rnngrad.analyses.checking.verdicts import Checked, Verdict
 from rnngrad.core.problem import Problem
 from rnngrad.views.check import report
 from rnngrad.views.report import Screen
-from rnngrad.views.to_text import render
+from rnngrad.views.to_rich import render
 
 TOTALS = ("dL_dW_xh", "dL_dW_hh", "dL_db_h", "dL_dW_hy", "dL_db_y")
 
