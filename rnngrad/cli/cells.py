@@ -32,7 +32,7 @@ def cells(
     from rnngrad.views.cells import report
     from rnngrad.views.formats import asked_for, for_people, format_named
 
-    kind = asked_for(format_name, json, output)
+    kind = asked_for(format_name, json, output, specs=(".yaml", ".yml") if name else ())
     render = format_named(kind, "cells")
     check_writable(output, force)
     shown = screen(no_color, to_file=output is not None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -34,19 +34,38 @@ LATER = ("latex",)
 
 
 SUFFIXES: Mapping[str, str] = MappingProxyType(
-    {".json": "json", ".jsonl": "jsonl", ".csv": "csv", ".md": "markdown", ".tex": "latex"}
+    {
+        ".json": "json",
+        ".jsonl": "jsonl",
+        ".csv": "csv",
+        ".md": "markdown",
+        ".tex": "latex",
+        ".txt": "table",
+        "": "table",
+    }
 )
 """Ending of a file's name -> the format it is written in where none is asked for."""
 
 
-def asked_for(name: str | None, json: bool, output: Path | None) -> str:
-    """The name of the format that was asked for, else that of the file's ending, else table."""
+def asked_for(name: str | None, json: bool, output: Path | None, specs: Sequence[str] = ()) -> str:
+    """The name of the format that was asked for, else that of the file's ending, else table;
+    UsageError where no format has that ending. ``specs``: endings of what a command writes for
+    people."""
     if json and name not in (None, "json"):
         raise UsageError(f"--json contradicts --format {name}")
     if json:
         return "json"
     if name is None and output is not None:
-        return SUFFIXES.get(output.suffix.lower(), "table")
+        suffix = output.suffix.lower()
+        if suffix in specs:
+            return "table"
+        if suffix not in SUFFIXES:
+            known = ", ".join(filter(None, SUFFIXES))
+            raise UsageError(
+                f"-o {output}: no format ends in {suffix}; these do: {known}; --format says which "
+                "one else"
+            )
+        return SUFFIXES[suffix]
     return name or "table"
 
 

@@ -75,7 +75,10 @@ def _table(block: Table, screen: Screen) -> str:
     columns = laid(block, screen)
     for column in columns:
         table.add_column(
-            Text(column.header), justify="right" if column.right else "left", width=column.width
+            Text(column.header, overflow="fold"),
+            justify="right" if column.right else "left",
+            width=column.width,
+            overflow="fold",
         )
     if block.rows:
         table.add_row(*(Text("\n".join(column.lines)) for column in columns))

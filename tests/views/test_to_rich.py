@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from rnngrad.errors import UsageError
 from rnngrad.views import to_rich
 from rnngrad.views.blocks import Block, Column, Lines, Table
+from rnngrad.views.formats import asked_for
 from rnngrad.views.report import Report, Screen
 
 SIGNS = "ab∂⁺σ─·  \n"
@@ -78,6 +82,15 @@ def test_words_give_way_and_numbers_do_not() -> None:
     assert any("1.2345678901234  2.0e-16" in line for line in lines)
     narrow = to_rich.written(block, Screen(20))
     assert "1.2345678901234  2.0e-16" in narrow
+
+
+def test_a_file_is_in_the_format_of_its_ending() -> None:
+    ends = {"x.json": "json", "x.JSONL": "jsonl", "x.md": "markdown", "x": "table"}
+    assert {name: asked_for(None, False, Path(name)) for name in ends} == ends
+    assert asked_for(None, False, Path("x.yaml"), specs=(".yaml",)) == "table"
+    assert asked_for("csv", False, Path("x.dat")) == "csv"
+    with pytest.raises(UsageError, match=r"-o x\.dat: no format ends in \.dat; these do: \.json"):
+        asked_for(None, False, Path("x.dat"))
 
 
 def test_titles_are_bold_and_blocks_are_apart() -> None:
