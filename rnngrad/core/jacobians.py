@@ -266,7 +266,8 @@ def _plain_paths(problem: Problem, net: LinearNet, direct: Scaled, steps: Intege
     rows[:, top] = values
     for k in heard(range(problem.steps, -1, -1), problem.steps + 1, "paths"):
         low = int(np.searchsorted(steps, k))  # steps[low:] are k or later
-        paths[low:, k] = log10_lengths(scaled(rows[low:])) + exponents[low:] * LOG10_2
+        squares = np.einsum("ns,ns->n", rows[low:], rows[low:])  # the largest entry is 1, or 0
+        paths[low:, k] = 0.5 * np.log10(squares) + exponents[low:] * LOG10_2
         if k == 0 or low == n:
             continue
         pulled = net.pull(rows[low:], k).rows
