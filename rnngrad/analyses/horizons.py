@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.arithmetic.arrays import Array, Integers
+from rnngrad.arithmetic.arrays import Array, Integers, quietly
 
 UNITS: Mapping[str, int] = MappingProxyType({"bfloat16": -8, "float32": -24, "float64": -53})
 """Format -> log2 of its rounding unit: the one place to add a format."""
@@ -54,6 +54,26 @@ def _lag(back: Array, log2_unit: int) -> float:
     above = np.flatnonzero(~(back - back[0] < log2_unit * np.log10(2.0) - TIE))
     last: Integers = above[-1]
     return np.inf if last == len(back) - 1 else float(last + 1)
+
+
+def lag_profile(log10_paths: Array, steps: Sequence[int] | None = None) -> Array:
+    """log10 ‖∂L_t/∂h_{t−d}‖ / ‖∂L_t/∂h_t‖ for d = 0 … T, (T+1,): the median over the losses that
+    reach h_t and are at least d steps long; nan where there is none. Arguments as of
+    ``horizons``."""
+    of = range(1, len(log10_paths) + 1) if steps is None else steps
+    found = [(t, row) for t, row in zip(of, log10_paths, strict=True) if np.isfinite(row[t])]
+    width = log10_paths.shape[1]
+    profile = np.full(width, np.nan)
+    if found:
+        back = np.full((len(found), width), np.nan)
+        for at, (t, row) in zip(back, found, strict=True):
+            at[: t + 1] = row[t::-1] - row[t]
+        longest, first = np.array([t for t, _ in found]), 0
+        with quietly():
+            for d in range(int(longest.max()) + 1):
+                first += int(np.searchsorted(longest[first:], d))
+                profile[d] = np.median(back[first:, d])
+    return profile
 
 
 def horizons_of_the_state(log10_chain: Array) -> tuple[Horizon, ...]:

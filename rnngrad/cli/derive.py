@@ -33,6 +33,12 @@ def derive(
     full: Annotated[
         bool, typer.Option("--full", help="Shorten nothing, leave nothing out.")
     ] = False,
+    exponents: Annotated[
+        str | None,
+        typer.Option(
+            "--exponents", metavar="K|all", help="So many Lyapunov exponents; 8 by default."
+        ),
+    ] = None,
     save: Annotated[
         Path | None, typer.Option("--save", metavar="FILE.npz", help="Save the arrays as well.")
     ] = None,
@@ -60,7 +66,7 @@ def derive(
     check_writable(output, force, spec)
     _check_save(save, force, spec, output)
     result = derive_problem(load(spec, overrides=overrides or ()))
-    selection = select(result, quantity or (), step, full)
+    selection = select(result, quantity or (), step, full, exponents)
     every = save is not None or not for_people(render)
     shown = screen(no_color, to_file=output is not None)
     with progress_bar(quiet) as bar, telling(bar):

@@ -62,6 +62,54 @@ def test_json_is_the_contracts() -> None:
     assert lines["a6"]["value"] == result["dL_dh"][1].tolist()
 
 
+def test_truncation_and_shares_of_the_sheet() -> None:
+    """From its three paths, with lag 1 that of (t, k) = (3, 2) alone."""
+    document = json.loads(run("derive", SHEET, "--json").stdout, parse_constant=pytest.fail)
+    shares = [(one["t"] - one["k"], one["share"]) for one in document["paths"][0]["summands"]]
+    near, far = (sum(share for lag, share in shares if lag == d) for d in (0, 1))
+    assert far == pytest.approx(0.000355202 / 0.0380502, rel=1e-5)
+    first, *rest = document["truncation"]
+    assert first == {"steps": 1, "rel_error": pytest.approx(far), "cosine": pytest.approx(1)}
+    assert rest == [{"steps": n, "rel_error": 0.0, "cosine": pytest.approx(1)} for n in (2, 3)]
+    flow = document["gradient_flow"]
+    assert flow["shares"] == pytest.approx([near, far, 0])
+    assert [entry["threshold"] for entry in flow["clipping"]] == [0.25, 1, 5]
+    result = rnngrad.derive(rnngrad.load(SHEET))
+    paths = np.array(flow["credit_map"]["log10"], dtype=float)
+    np.testing.assert_array_equal(paths, result["log10_paths"])
+    assert flow["credit_map"]["k"] == [[k, k] for k in range(4)]
+
+
+def test_truncation_of_a_stack_has_its_layers() -> None:
+    one = "{W_xh: {init: gaussian}, W_hh: {init: gaussian}}"
+    options = sets(f"weights={{layers: [{one}, {one}]}}", "sizes={inputs: 2, hidden: 3}",
+                   "inputs={random: normal, steps: 6}", "targets={random: normal}")  # fmt: skip
+    document = json.loads(run("derive", SHEET, *options, "--json").stdout)
+    assert [len(entry["layers"]) for entry in document["truncation"]] == [2] * 4
+    assert set(document["truncation"][0]["layers"][1]) == {"rel_error", "cosine"}
+    bare = json.loads(run("derive", "-", "--json", stdin=DEAD[: DEAD.index("targets")]).stdout)
+    assert bare["truncation"] is None
+    assert "shares" not in bare["gradient_flow"]
+    assert bare["gradient_flow"]["lag_profile"][0] == 0
+
+
+def test_exponents_on_demand() -> None:
+    options = sets("weights={W_xh: {init: gaussian}, W_hh: {init: gaussian}}",
+                   "sizes={inputs: 2, hidden: 30}", "inputs={random: normal, steps: 20}",
+                   "targets={random: normal}")  # fmt: skip
+    every = rnngrad.lyapunov_spectrum(rnngrad.load(SHEET, overrides=options[1::2]))
+    for asked, count in ([], 30), (["--exponents", "3"], 3), (["--exponents", "all"], 30):
+        document = json.loads(run("derive", SHEET, *options, *asked, "--json").stdout)
+        found = document["gradient_flow"]["lyapunov"]["exponents"]
+        assert found == pytest.approx(every[:count].tolist())
+    text = run("derive", SHEET, *options, "--exponents", "12").stdout
+    assert "The 12 largest of 30; --exponents all shows all." in text
+    assert re.search(r"^12 +-", text, re.MULTILINE)
+    wrong = run("derive", SHEET, "--exponents", "2")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "--exponents 2: expected 1, or all" in wrong.stderr
+
+
 def test_large_quantities_are_given_by_shape_and_norm() -> None:
     options = sets("weights={W_xh: {init: gaussian}, W_hh: {init: gaussian}}",
                    "sizes={inputs: 2, hidden: 30}", "inputs={random: normal, steps: 20}",
