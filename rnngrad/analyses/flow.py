@@ -10,9 +10,10 @@ import numpy as np
 from rnngrad.analyses.chain_measures import Shape, chain_shape, omega_terms
 from rnngrad.analyses.derive import Derivation
 from rnngrad.analyses.horizons import Horizon, horizons, horizons_of_the_state, lag_profile
+from rnngrad.analyses.on_request import gradient_norm
 from rnngrad.analyses.selection import affordable_paths
 from rnngrad.analyses.stability import growth_rate, regime
-from rnngrad.arithmetic.arrays import Array, Integers, frobenius
+from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.core.jacobians import log10_paths_from
 from rnngrad.core.lags import Lags, lags
 from rnngrad.core.leading_exponents import leading_exponents
@@ -188,15 +189,8 @@ class GradientFlow:
 
     @cached_property
     def gradient_norm(self) -> float:
-        """‖∂L/∂W‖ of all parameters together, what clipping by norm looks at; nan without a loss.
-
-        c clips it to min(1, c / ‖∂L/∂W‖) of itself (Pascanu, Mikolov, Bengio, ICML (2013),
-        section 3.2).
-        """
-        if self.problem.loss is None:
-            return float("nan")
-        weights = self.result.passes.backward.weights.values()
-        return frobenius(np.array([frobenius(gradient) for gradient in weights]))
+        """‖∂L/∂W‖ of all parameters together; nan without a loss."""
+        return float("nan") if self.problem.loss is None else gradient_norm(self.result.passes)
 
     @property
     def clipped(self) -> dict[float, float]:

@@ -49,6 +49,16 @@ def lags_until(log10_paths: Array, log2_unit: int, steps: Sequence[int] | None =
     return np.array([_lag(back, log2_unit) for back in rows if np.isfinite(back[0])])
 
 
+def lags_of_every_loss(log10_paths: Array) -> Array:
+    """The horizon of each L_t in each format, (T, 3), from log10 ‖∂L_t/∂h_k‖, (T, T+1): inf where
+    it is beyond h_0, nan where L_t does not count."""
+    found = np.full((len(log10_paths), len(UNITS)), np.nan)
+    for t, row in enumerate(log10_paths, 1):
+        if np.isfinite(row[t]):
+            found[t - 1] = [_lag(row[t::-1], log2) for log2 in UNITS.values()]
+    return found
+
+
 def _lag(back: Array, log2_unit: int) -> float:
     """From log10 of sizes at lag 0, 1 …: the first lag from which on all are below the unit."""
     above = np.flatnonzero(~(back - back[0] < log2_unit * np.log10(2.0) - TIE))

@@ -25,7 +25,9 @@ def derive(
     overrides: options.Set = None,
     quantity: Annotated[
         list[str] | None,
-        typer.Option("--quantity", metavar="NAME", help="Just this, such as dL_dW_hh; repeatable."),
+        typer.Option(
+            "--quantity", metavar="NAME", help="Just this, as dL_dW_hh, dL_da, shares; repeatable."
+        ),
     ] = None,
     step: Annotated[
         int | None, typer.Option("--step", metavar="t", help="Just step t, in full detail.")
@@ -52,7 +54,8 @@ def derive(
     """Forward, back-propagation through time, and where every gradient comes from.
 
     Shows the forward pass, the derivatives of the exercise sheet with chain rule and value, every
-    gradient step by step, the paths it is the sum of, and the norms of the chain of Jacobians.
+    gradient step by step, the paths it is the sum of, the norms of the chain of Jacobians, and how
+    the gradient flows: exponents, horizons, what truncation would cost.
     """
     from rnngrad.analyses.derive import derive as derive_problem
     from rnngrad.analyses.selection import computed, select

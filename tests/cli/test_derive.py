@@ -527,3 +527,34 @@ def test_exponents_that_rounding_decides_are_said_not_to_be_known(tmp_path: Path
     assert flow["not_known"] == flow["exponents"].count(None) == int(unknown[1])
     swept = json.loads(run("sweep", str(spec), "--whh-scale", "1", "--json").stdout)["rows"][0]
     assert flow["exponents"][0] == pytest.approx(swept["lyapunov_max"], rel=1e-6)
+
+
+def test_quantities_on_request() -> None:
+    names = ("dL_da", "dL_dW_hh_by_step", "growth_rate", "truncation", "shares", "horizon")
+    options = [word for name in names for word in ("--quantity", name)]
+    result = rnngrad.derive(rnngrad.load(SHEET))
+    found = json.loads(run("derive", SHEET, *options, "--json").stdout)["quantities"]
+    assert list(found) == list(names)
+    assert found["growth_rate"] == result["growth_rate"]
+    assert found["truncation"] == result["truncation"].tolist()
+    assert found["horizon"] == [[None] * 3] * 3
+    page = run("derive", SHEET, *options).stdout
+    assert "growth_rate: (1/T) ln ‖∂h_T/∂h_0‖" in page
+    assert re.search(r"^i +steps +rel_error +cosine$", page, re.MULTILINE)
+    assert re.search(r"^t +bfloat16 +float32 +float64$", page, re.MULTILINE)
+    assert re.search(r"^lag +share of ∂L/∂W_hh$", page, re.MULTILINE)
+    assert max(map(len, page.splitlines())) <= 80
+    rows = run("derive", SHEET, *options, "--format", "csv").stdout.splitlines()
+    assert rows[-9:] == [f"horizon,{t},{i},," for t in (1, 2, 3) for i in range(3)]
+    assert f"growth_rate,,,,{result['growth_rate']}" in rows
+    assert run("derive", SHEET, "--quantity", "dL_da", "--step", "2").returncode == 0
+    refused = run("derive", SHEET, "--quantity", "shares", "--step", "2")
+    assert (refused.returncode, "'shares' is one array for all" in refused.stderr) == (2, True)
+
+
+def test_a_quantity_that_is_one_number_is_a_table_too() -> None:
+    spec = ("cell: ctrnn\nsizes: {inputs: 1, hidden: 1}\nweights: {W_xh: 1, W_hh: 1, alpha: 0.5}\n"
+            "inputs: [1, 1]\ntargets: [0, 0]\n")  # fmt: skip
+    done = run("derive", "-", "--quantity", "dL_dalpha", stdin=spec)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "dL_dalpha: ∂L/∂alpha" in done.stdout
