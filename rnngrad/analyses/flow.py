@@ -14,8 +14,7 @@ from rnngrad.analyses.on_request import gradient_norm
 from rnngrad.analyses.selection import affordable_paths
 from rnngrad.analyses.stability import growth_rate, regime
 from rnngrad.arithmetic.arrays import Array, Integers
-from rnngrad.core.jacobians import log10_paths_from
-from rnngrad.core.lags import Lags, lags
+from rnngrad.core.lags import Lags, lags, lags_and_paths
 from rnngrad.core.leading_exponents import leading_exponents
 from rnngrad.core.lyapunov import Lyapunov, lyapunov
 
@@ -141,8 +140,7 @@ class GradientFlow:
         """log10 ‖∂L_t/∂h_k‖, (T, T+1), or those of ``sampled_steps``, (n, T+1); there must be a
         loss. O(T²·H²) time, or O(n·T·H²)."""
         if self.sampled_paths:
-            passes = self.result.passes
-            return log10_paths_from(self.problem, passes.forward, passes.direct, self.sampled_steps)
+            return self._of_some_losses[1]
         return self.result["log10_paths"]
 
     @property
@@ -176,8 +174,15 @@ class GradientFlow:
         where ``sampled_lags``. None without a loss, or where nothing is recurrent."""
         if self.problem.loss is None:
             return None
+        if self.sampled_paths:
+            return self._of_some_losses[0]
         passes, some = self.result.passes, self.sampled_steps if self.sampled_lags else None
         return lags(self.problem, passes.forward, passes.backward, some)
+
+    @cached_property
+    def _of_some_losses(self) -> tuple[Lags | None, Array]:
+        passes, steps = self.result.passes, self.sampled_steps
+        return lags_and_paths(self.problem, passes.forward, passes.backward, passes.direct, steps)
 
     @cached_property
     def lag_profile(self) -> Array:

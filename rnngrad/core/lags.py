@@ -23,15 +23,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rnngrad.algebra.steps import Matrix
 from rnngrad.algebra.tape import tape_of
-from rnngrad.arithmetic.arrays import Array, Integers, quietly
+from rnngrad.arithmetic.arrays import Array, Integers, frobenius, quietly
+from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.core.arithmetic import FLOATS
 from rnngrad.core.backward import bptt
+from rnngrad.core.jacobians import log10_paths_from
 from rnngrad.core.layers import source_values
 from rnngrad.core.linear import Rows, linear_net
 from rnngrad.core.problem import Layer, Problem
@@ -78,24 +80,27 @@ def lags(
     O(n·T·H²) time for n losses, T of them by default. Plain floats, as in BPTT: right to a few
     units of rounding of ‖∂L/∂W_hh‖, and undefined where BPTT is.
     """
+    if not problem.cell.scaled:
+        return None
     with quietly():
-        if steps is None:
-            steps = np.flatnonzero(_weights(problem)) + 1
-        else:
-            some = np.zeros(problem.steps)
-            some[steps - 1] = _weights(problem)[steps - 1]
-            back = bptt(replace(problem, loss_weights=some), trace)
-        places = [
-            _Place(problem, layer, share, back)
-            for layer, share in zip(problem.layers, trace.layers, strict=True)
-        ]
-        if not any(place.width for place in places):
-            return None
-        shares, sums = _walk(problem, trace, back.dLt_dht, steps, places)
-        kept = kept_steps(problem.steps)
-        each = [_truncation(kept, vectors) for vectors in sums]
-        whole = each[0] if len(each) == 1 else _truncation(kept, np.concatenate(sums, axis=1))
-        return Lags(shares, whole, tuple(each))
+        found = ByLag(problem, trace, back, steps)
+        _walk(problem, trace, found)
+        return found.result()
+
+
+def lags_and_paths(
+    problem: Problem, trace: ForwardTrace, back: BackwardTrace, direct: Scaled, steps: Integers
+) -> tuple[Lags | None, Array]:
+    """The same, and log10 ‖∂L_t/∂s_k‖ of the same losses, (n, T+1), with one walk for both.
+    ``direct`` is ∂L_t/∂h_t of the top layer, (T, H) (``core.direct``)."""
+    if not problem.cell.scaled:
+        return None, log10_paths_from(problem, trace, direct, steps)
+    with quietly():
+        found = ByLag(problem, trace, back, steps)
+        paths = log10_paths_from(problem, trace, direct, steps, found.take)
+        if not found.done:  # for the paths plain floats did not do
+            return lags(problem, trace, back, steps), paths
+        return found.result(), paths
 
 
 def _weights(problem: Problem) -> Array:
@@ -169,59 +174,92 @@ class _Place:
             along[:, columns] += factor * self.G[name]
         return along
 
-    def size(self) -> int:
-        """How many numbers the parameters have."""
-        return sum(int(np.size(self.layer.own[name])) for name in self.names)
+    def nothing(self, count: int) -> dict[str, Array]:
+        """Zeros for so many gradients."""
+        own = self.layer.own
+        return {name: np.zeros((count, *np.shape(own[name]))) for name in self.names}
 
-    def gradient(self, rows: Array, span: slice) -> Array:
-        """Σ_k ∂⁺/∂W of rows at the targets of some steps k, as one long vector."""
-        found = {name: np.zeros(np.shape(self.layer.own[name])) for name in self.names}
+    def add_gradient(self, sums: Mapping[str, Array], i: int, rows: Array, span: slice) -> None:
+        """Σ_k ∂⁺/∂W of rows at the targets of some steps k, added to entry i of each sum."""
         for matrices, every, source in self.groups:
             for matrix, columns in zip(matrices, every, strict=True):
                 left, right = rows[:, columns], source[span]
                 if matrix.transposed:
                     left, right = right, left
-                found[matrix.parameter] += matrix.sign * (left.T @ right)
+                product, total = left.T @ right, sums[matrix.parameter][i]
+                (np.add if matrix.sign > 0 else np.subtract)(total, product, out=total)
         for name, columns, factor in self.vectors:
-            total = (rows[:, columns] * factor[span]).sum(axis=0)
-            found[name] += total if found[name].ndim else total.sum()
-        return np.concatenate([found[name].ravel() for name in self.names] or [np.zeros(0)])
+            products = rows[:, columns] * factor[span]
+            sums[name][i] += products.sum(axis=0) if sums[name].ndim > 1 else products.sum()
 
 
-def _walk(
-    problem: Problem, trace: ForwardTrace, direct: Array, steps: Integers, places: Sequence[_Place]
-) -> tuple[Array, list[Array]]:
-    """The shares, and for each layer the sums of G_d over the lags between two truncations, (n, ·).
+class ByLag:
+    """The shares so far, and the sums of the rows at W_hh's targets, while rows go back."""
 
-    ``direct`` is ∂L_t/∂h_t, (T, H).
-    """
-    net = linear_net(problem, trace, FLOATS)
-    first = np.array([0, *kept_steps(problem.steps)[:-1]])
-    sums = _Sums(places, len(first), problem.steps)
-    along = np.concatenate([place.along(problem.steps) for place in places], axis=1)
-    whole = [place.G[name] for place in places for name in place.names]
-    largest = max(float(np.abs(G).max(initial=0.0)) for G in whole)
-    shares = np.zeros(problem.steps)
-    top = problem.layers[-1]
+    def __init__(
+        self, problem: Problem, trace: ForwardTrace, back: BackwardTrace, steps: Integers | None
+    ) -> None:
+        if steps is None:
+            steps = np.flatnonzero(_weights(problem)) + 1
+        else:
+            some = np.zeros(problem.steps)
+            some[steps - 1] = _weights(problem)[steps - 1]
+            back = bptt(replace(problem, loss_weights=some), trace)
+        self.steps, self.direct, self.done = steps, back.dLt_dht, False
+        self.places = [
+            _Place(problem, layer, share, back)
+            for layer, share in zip(problem.layers, trace.layers, strict=True)
+        ]
+        self.kept = kept_steps(problem.steps)
+        self.first = np.array([0, *self.kept[:-1]])
+        self.sums = _Sums(self.places, len(self.first), problem.steps)
+        whole = [place.G[name] for place in self.places for name in place.names]
+        largest = max(float(np.abs(G).max(initial=0.0)) for G in whole)
+        along = np.concatenate([place.along(problem.steps) for place in self.places], axis=1)
+        self.along = along / largest
+        self.scale = largest * sum(float(np.sum((G / largest) ** 2)) for G in whole)
+        self.shares = np.zeros(problem.steps)
+
+    def take(
+        self, k: int, which: slice, pulled: Sequence[Rows], exponents: Integers | None = None
+    ) -> None:
+        """What the rows of the losses of ``steps[which]`` are at what step k keeps, layer by layer,
+        each row without 2^its ``exponents`` where these are given; k from T down to 1."""
+        every = [
+            row for place, at in zip(self.places, pulled, strict=True) for row in place.rows(at)
+        ]
+        at = every[0] if len(every) == 1 else np.concatenate(every, axis=1)
+        if exponents is not None:
+            at = np.ldexp(at, exponents[:, np.newaxis])
+        lag = self.steps[which] - k
+        self.shares[lag] += at @ self.along[k - 1]
+        self.sums.add(k, at, np.searchsorted(lag, self.first))
+        self.done = k == 1
+
+    def result(self) -> Lags:
+        """After the last step."""
+        sums = self.sums.result()
+        found = [_sizes(list(layer.values()), len(self.kept)) for layer in sums]
+        each = tuple(_truncation(self.kept, one) for one in found)
+        return Lags(self.shares / self.scale, _truncation(self.kept, _together(found)), each)
+
+
+def _walk(problem: Problem, trace: ForwardTrace, found: ByLag) -> None:
+    """The rows ∂L_t/∂s_k of all losses from k = T down to 1."""
+    net, steps, top = linear_net(problem, trace, FLOATS), found.steps, problem.layers[-1]
     rows = np.zeros((len(steps), net.size))
-    rows[:, top.state[0]] = direct[steps - 1, top.units]
+    rows[:, top.state[0]] = found.direct[steps - 1, top.units]
     alive = len(steps)
     last = int(steps[-1]) if alive else 0
     for k in heard(range(last, 0, -1), last, "truncation"):
         low = int(np.searchsorted(steps, k))
         while alive > low and not rows[alive - 1].any():
             alive -= 1
-        if low == alive:
-            continue
-        pulled = net.pull(rows[low:alive], k)
-        every = [row for place, at in zip(places, pulled.at, strict=True) for row in place.rows(at)]
-        at = every[0] if len(every) == 1 else np.concatenate(every, axis=1)
-        lag = steps[low:alive] - k
-        shares[lag] += at @ (along[k - 1] / largest)
-        sums.add(k, at, np.searchsorted(lag, first))
-        rows[low:alive] = np.where(np.abs(pulled.rows) < NOTHING, 0.0, pulled.rows)
-    squares = sum(float(np.sum((G / largest) ** 2)) for G in whole)
-    return shares / largest / squares, sums.result()
+        if low < alive:
+            which = slice(low, alive)
+            pulled = net.pull(rows[which], k)
+            found.take(k, which, pulled.at)
+            rows[which] = np.where(np.abs(pulled.rows) < NOTHING, 0.0, pulled.rows)
 
 
 class _Sums:
@@ -232,7 +270,7 @@ class _Sums:
         self.places, width = places, sum(place.width for place in places)
         self.block = max(1, min(steps, TOGETHER // max(1, count * width)))
         self.held = np.zeros((count, self.block, width))
-        self.done = [np.zeros((count, place.size())) for place in places]
+        self.done = [place.nothing(count) for place in places]
         self.start: int | None = None
 
     def add(self, k: int, at: Array, bounds: Integers) -> None:
@@ -256,26 +294,59 @@ class _Sums:
             span = slice(self.start + part.start, self.start + part.stop)
             for place, done in zip(self.places, self.done, strict=True):
                 rows = self.held[i, part, column : column + place.width]
-                done[i] += place.gradient(rows, span)
+                place.add_gradient(done, i, rows, span)
                 column += place.width
         self.held[:] = 0.0
 
-    def result(self) -> list[Array]:
-        """For each layer (count, ·)."""
+    def result(self) -> list[dict[str, Array]]:
+        """For each layer (count, …) of every parameter."""
         self._flush()
         return self.done
 
 
-def _truncation(kept: Integers, sums: Array) -> Truncation:
-    """From the sums of G_d over the lags that each of ``kept`` has beyond the one before."""
-    nothing = np.full(len(kept), np.nan)
-    largest = float(np.abs(sums.sum(axis=0)).max(initial=0.0))
-    if not 0 < largest < np.inf:
-        return Truncation(kept, nothing, nothing)
-    sums = sums / largest
-    whole, so_far = sums.sum(axis=0), np.cumsum(sums, axis=0)
-    beyond = np.zeros_like(sums)
-    beyond[:-1] = np.cumsum(sums[:0:-1], axis=0)[::-1]
-    size, lengths = np.linalg.norm(whole), np.linalg.norm(so_far, axis=1)
-    cosine = (so_far @ whole) / (lengths * size)
-    return Truncation(kept, np.linalg.norm(beyond, axis=1) / size, np.clip(cosine, -1.0, 1.0))
+class _Sizes(NamedTuple):
+    """‖G‖, and for each truncation ‖Ĝ‖, ‖Ĝ − G‖ and ⟨Ĝ, G⟩/‖G‖, (n,)."""
+
+    whole: float
+    short: Array
+    beyond: Array
+    along: Array
+
+
+def _sizes(parameters: Sequence[Array], count: int) -> _Sizes:
+    """From the sums of G_d over the lags that each truncation has beyond the one before, (n, …) of
+    every parameter. Nothing is squared that has not been scaled: a net that explodes has a Ĝ, one
+    that fades an error of 1e-200 of ‖G‖."""
+    every = [np.add.reduce(sums) for sums in parameters]
+    whole = float(_norm([frobenius(G) for G in every]))
+    short, beyond, along = np.zeros((3, count))
+    for sums, G in zip(parameters, every, strict=True):
+        unit, so_far, left = np.ravel(G) / whole, np.zeros(G.size), np.zeros(G.size)
+        for i, more in enumerate(sums):
+            so_far += np.ravel(more)
+            short[i] = np.hypot(short[i], frobenius(so_far))
+            along[i] += so_far @ unit
+        for i in range(count - 1, 0, -1):
+            left += np.ravel(sums[i])
+            beyond[i - 1] = np.hypot(beyond[i - 1], frobenius(left))
+    return _Sizes(whole, short, beyond, along)
+
+
+def _norm(norms: Any) -> Any:
+    """That of all together, from those of the parts."""
+    return np.hypot.reduce(np.array(norms), axis=0)
+
+
+def _together(layers: Sequence[_Sizes]) -> _Sizes:
+    """Those of all layers as one long vector."""
+    if len(layers) == 1:
+        return layers[0]
+    whole = float(_norm([one.whole for one in layers]))
+    along = np.sum([one.along * (one.whole / whole) for one in layers if one.whole], axis=0)
+    short, beyond = (_norm([one[i] for one in layers]) for i in (1, 2))
+    return _Sizes(whole, short, beyond, along)
+
+
+def _truncation(kept: Integers, sizes: _Sizes) -> Truncation:
+    cosine = np.clip(sizes.along / sizes.short, -1.0, 1.0)
+    return Truncation(kept, sizes.beyond / sizes.whole if sizes.whole else cosine, cosine)

@@ -13,6 +13,7 @@ from rnngrad.analyses.derive import Derivation
 from rnngrad.analyses.flow import GradientFlow
 from rnngrad.analyses.selection import select
 from rnngrad.core.jacobians import log10_paths_from
+from rnngrad.core.lags import lags
 from rnngrad.core.leading_exponents import leading_exponents
 from rnngrad.core.nested import scattered
 from rnngrad.core.problem import Problem
@@ -158,11 +159,27 @@ def test_lags_of_the_losses_looked_at(cell: str) -> None:
     alone = GradientFlow(rnngrad.derive(problem(cell, loss_steps=steps.tolist())), full=True)
     assert sampled.lags is not None
     assert alone.lags is not None
-    np.testing.assert_array_equal(sampled.lags.shares, alone.lags.shares)
+    np.testing.assert_allclose(sampled.lags.shares, alone.lags.shares, rtol=1e-9, atol=1e-14)
+    for some, every in zip(sampled.lags.truncation, alone.lags.truncation, strict=True):
+        np.testing.assert_allclose(some, every, rtol=1e-9)
     np.testing.assert_allclose(sampled.lag_profile, alone.lag_profile, atol=1e-9)
     whole = GradientFlow(derived, full=True)
     assert whole.lags is not None
     assert (whole.lags.shares != sampled.lags.shares).any()
+
+
+@pytest.mark.usefixtures("costly")
+@pytest.mark.parametrize(("cell", "gain"), [("rnn", 1e-4), ("lstm", 300.0), ("rnn", 0.0)])
+def test_lags_where_the_paths_need_more_than_floats(cell: str, gain: float) -> None:
+    """The walk that both share ends early then, and that of the lags alone is as good."""
+    derived = rnngrad.derive(problem(cell, gain=gain))
+    flow, passes = GradientFlow(derived), derived.passes
+    found = flow.lags
+    alone = lags(derived.problem, passes.forward, passes.backward, flow.sampled_steps)
+    assert found is not None
+    assert alone is not None
+    np.testing.assert_allclose(found.shares, alone.shares, rtol=1e-9, atol=1e-200)
+    np.testing.assert_allclose(found.truncation, alone.truncation, rtol=1e-9, atol=1e-200)
 
 
 def test_where_only_the_lags_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,6 +178,19 @@ def test_a_gradient_of_1e_200_has_the_same_shares() -> None:
     np.testing.assert_allclose(found(faint).truncation, found(problem).truncation, rtol=1e-12)
 
 
+@pytest.mark.parametrize("w", [1e-5, 1e5])
+def test_what_is_no_float_when_it_is_squared(w: float) -> None:
+    """h_t = w h_{t−1} + 1 − w = 1 and a loss at T alone: G_d is in proportion to wᵈ."""
+    net = {"activation": "identity", "weights": {"W_xh": 1, "W_hh": w}, "inputs": [1 - w] * 40}
+    spec = {**net, "h_0": 1, "targets": [99] * 40, "loss_steps": "last"}
+    steps, errors, cosine = found(rnngrad.load(spec)).truncation
+    kept = steps[:-1]
+    expected = 5.0 * (-kept if w < 1 else 0 * kept)
+    np.testing.assert_allclose(np.log10(errors[:-1]), expected, atol=1e-4)
+    np.testing.assert_allclose(cosine, 1)
+    assert (steps[-1], errors[-1]) == (40, 0)
+
+
 def test_rows_that_die_are_left_behind() -> None:
     """1e-80 a step: beyond lag 3 nothing that a float holds is left, and nothing is subnormal."""
     net = {"activation": "identity", "weights": {"W_xh": 1, "W_hh": 1e-80}, "inputs": [1] * 40}
