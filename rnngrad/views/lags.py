@@ -10,7 +10,7 @@ from rnngrad.analyses.flow import GradientFlow
 from rnngrad.analyses.notation import Notation
 from rnngrad.core.lags import Truncation
 from rnngrad.core.problem import Problem
-from rnngrad.views.blocks import Column, Table
+from rnngrad.views.blocks import Block, Column, Lines, Table
 from rnngrad.views.numbers import from_log10, grouped, percent
 from rnngrad.views.to_json import finite, nested
 
@@ -21,15 +21,16 @@ LAYERS = 3
 """So many layers at most have a column each."""
 
 
-def blocks(flow: GradientFlow) -> Iterator[Table]:
+def blocks(flow: GradientFlow) -> Iterator[Block]:
     """A row for 1, 2, 4 … T steps that each loss keeps."""
     if flow.problem.steps < 2 or flow.lags is None:
         return
-    whole = flow.lags.truncation
+    names, whole = recurrent(flow.problem), flow.lags.truncation
     if np.isnan(whole.rel_error).any():
+        yield Lines((f"∂L/∂{names} is 0 or not finite, so no truncation of it is shown.",))
         return
     layers = flow.lags.by_layer if 1 < len(flow.lags.by_layer) <= LAYERS else ()
-    h, names = Notation(flow.problem).state, recurrent(flow.problem)
+    h = Notation(flow.problem).state
     columns = (
         Column("k"), Column("error"), *(Column(f"layer {i + 1}") for i in range(len(layers))),
         Column("cosine"), Column("lags"), Column("share"), Column("reach"),
@@ -41,7 +42,9 @@ def blocks(flow: GradientFlow) -> Iterator[Table]:
         f"these lags have, 100 % in all. reach: ‖∂L_t/∂{h}_{{t−k+1}}‖/‖∂L_t/∂{h}_t‖, median.",
     ]
     if count < len(whole.steps):
-        notes.append(f"From k = {grouped(int(whole.steps[count - 1]))} on it is below rounding.")
+        notes.append(
+            f"From k = {grouped(int(whole.steps[count - 1]))} on the error is below rounding."
+        )
     title = f"Truncation: ∂L/∂{names} if each L_t keeps its last k steps"
     yield Table(title, columns, tuple(rows), tuple(notes))
 
@@ -66,10 +69,12 @@ def _row(
 
 
 def recurrent(problem: Problem) -> str:
-    """What W_hh is called in this net: the first name, and dots where there are several."""
+    """What W_hh is called in this net; where it is several, the first and the last."""
     blocks = {part: whole for whole, parts in problem.cell.blocks.items() for part in parts}
     names = list(dict.fromkeys(blocks.get(name, name) for name in problem.cell.scaled))
-    return names[0] if len(names) == 1 else f"[{names[0]}, ..]"
+    if len(names) < 3:
+        return names[0] if len(names) == 1 else f"({', '.join(names)})"
+    return f"({names[0]}, .., {names[-1]})"
 
 
 def truncation(flow: GradientFlow) -> list[dict[str, object]] | None:
