@@ -73,17 +73,17 @@ def lag_profile(log10_paths: Array, steps: Sequence[int] | None = None) -> Array
     of = range(1, len(log10_paths) + 1) if steps is None else steps
     found = [(t, row) for t, row in zip(of, log10_paths, strict=True) if np.isfinite(row[t])]
     width = log10_paths.shape[1]
-    profile = np.full(width, np.nan)
-    if found:
-        back = np.full((len(found), width), np.nan)
-        for at, (t, row) in zip(back, found, strict=True):
-            at[: t + 1] = row[t::-1] - row[t]
-        longest, first = np.array([t for t, _ in found]), 0
-        with quietly():
-            for d in range(int(longest.max()) + 1):
-                first += int(np.searchsorted(longest[first:], d))
-                profile[d] = np.median(back[first:, d])
-    return profile
+    back = np.full((width, max(len(found), 1)), np.nan)
+    with quietly():
+        for i, (t, row) in enumerate(found):
+            back[: t + 1, i] = row[t::-1] - row[t]
+        back.sort(axis=1)  # nan last
+        counts = np.maximum(np.count_nonzero(~np.isnan(back), axis=1), 1)
+        lower, upper = (
+            back[np.arange(width), (counts - 1) // 2],
+            back[np.arange(width), counts // 2],
+        )
+        return np.asarray((lower + upper) / 2)
 
 
 def horizons_of_the_state(log10_chain: Array) -> tuple[Horizon, ...]:
