@@ -98,11 +98,18 @@ def test_the_picture_is_what_is_printed() -> None:
 
 def test_every_quantity_is_documented_with_its_shape() -> None:
     page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(\w+)` \| \(([^)]*)\)", page, re.M)
+    listed, _, asked = page.partition("**On request.**")
+    rows = re.findall(r"^\| `(\w+)` \| \(([^)]*)\)", listed, re.M)
     documented = {
         name: tuple(x.strip() for x in dims.split(",") if x.strip()) for name, dims in rows
     }
     assert documented == {name: record.dims for name, record in QUANTITIES.items()}
+    asked = asked.partition("## ")[0]
+    cells = re.findall(r"^\| (`[^|]*) \| [^|]*\(", asked, re.M)
+    names = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+    sheet = rnngrad.load(ROOT / "sample_configs" / "exercise_sheet_7.yaml")
+    there = set(rnngrad.derive(sheet).on_request)
+    assert names == {n for n in there if "_by_step" not in n} | {"dL_dW_hh_by_step"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

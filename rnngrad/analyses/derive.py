@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from rnngrad.analyses.derivation import derivation, remarks
 from rnngrad.analyses.lines import Line
 from rnngrad.analyses.paths import PathSum, path_sums
-from rnngrad.analyses.quantities import Quantities, of_parts
+from rnngrad.analyses.quantities import Quantities, Quantity, of_parts
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.core import jacobians, segments
 from rnngrad.core.backward import bptt_within
@@ -25,13 +25,21 @@ class Derivation(Quantities):
     """Everything that ``rnngrad derive`` shows of one problem.
 
     A mapping from the names of the quantities to arrays, each computed when it is asked for
-    (``result["log10_paths"]``, (T, T+1)); ``loss`` is L, or None without targets; ``lines`` are the
-    sheet's subtasks, ``path_sums`` the summands of ∂L/∂W_hh and ∂L/∂W_xh.
+    (``result["log10_paths"]``, (T, T+1)), and from those of ``on_request``, which it does not list
+    (``result["dL_da"]``, ``result["truncation"]``); ``loss`` is L, or None without targets;
+    ``lines`` are the sheet's subtasks, ``path_sums`` the summands of ∂L/∂W_hh and ∂L/∂W_xh.
     """
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
         self._summary: Summary | None = None
+
+    @cached_property
+    def on_request(self) -> Mapping[str, Quantity]:
+        """What ``--quantity`` knows besides: ∂L/∂a_t, ∂L/∂W by step, the flow's parts."""
+        from rnngrad.analyses.on_request import on_request  # ``gradients`` does without all of it
+
+        return on_request(self.problem)
 
     def together(self, names: Iterable[str], report: Report | None = None) -> dict[str, Array]:
         """Several quantities at once. Where the passes would take much memory and none of the

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.arithmetic.arrays import Array, Integers
+from rnngrad.arithmetic.arrays import Array, Integers, quietly
 
 UNITS: Mapping[str, int] = MappingProxyType({"bfloat16": -8, "float32": -24, "float64": -53})
 """Format -> log2 of its rounding unit: the one place to add a format."""
@@ -49,11 +49,41 @@ def lags_until(log10_paths: Array, log2_unit: int, steps: Sequence[int] | None =
     return np.array([_lag(back, log2_unit) for back in rows if np.isfinite(back[0])])
 
 
+def lags_of_every_loss(log10_paths: Array) -> Array:
+    """The horizon of each L_t in each format, (T, 3), from log10 ‖∂L_t/∂h_k‖, (T, T+1): inf where
+    it is beyond h_0, nan where L_t does not count."""
+    found = np.full((len(log10_paths), len(UNITS)), np.nan)
+    for t, row in enumerate(log10_paths, 1):
+        if np.isfinite(row[t]):
+            found[t - 1] = [_lag(row[t::-1], log2) for log2 in UNITS.values()]
+    return found
+
+
 def _lag(back: Array, log2_unit: int) -> float:
     """From log10 of sizes at lag 0, 1 …: the first lag from which on all are below the unit."""
     above = np.flatnonzero(~(back - back[0] < log2_unit * np.log10(2.0) - TIE))
     last: Integers = above[-1]
     return np.inf if last == len(back) - 1 else float(last + 1)
+
+
+def lag_profile(log10_paths: Array, steps: Sequence[int] | None = None) -> Array:
+    """log10 ‖∂L_t/∂h_{t−d}‖ / ‖∂L_t/∂h_t‖ for d = 0 … T, (T+1,): the median over the losses that
+    reach h_t and are at least d steps long; nan where there is none. Arguments as of
+    ``horizons``."""
+    of = range(1, len(log10_paths) + 1) if steps is None else steps
+    found = [(t, row) for t, row in zip(of, log10_paths, strict=True) if np.isfinite(row[t])]
+    width = log10_paths.shape[1]
+    back = np.full((width, max(len(found), 1)), np.nan)
+    with quietly():
+        for i, (t, row) in enumerate(found):
+            back[: t + 1, i] = row[t::-1] - row[t]
+        back.sort(axis=1)  # nan last
+        counts = np.maximum(np.count_nonzero(~np.isnan(back), axis=1), 1)
+        lower, upper = (
+            back[np.arange(width), (counts - 1) // 2],
+            back[np.arange(width), counts // 2],
+        )
+        return np.asarray((lower + upper) / 2)
 
 
 def horizons_of_the_state(log10_chain: Array) -> tuple[Horizon, ...]:

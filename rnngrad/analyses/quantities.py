@@ -58,7 +58,9 @@ class Quantity(NamedTuple):
 
     ``first_step`` is the step of row 0, or None where there is no step axis. ``needs_loss``: it
     exists only with targets. ``of_rnn``: only for one layer of rnn. ``parameter`` is the weight
-    it belongs to, ``part`` the part of the state, if any.
+    it belongs to, ``part`` the part of the state, if any. ``fixed`` is the shape where the letters
+    of ``dims`` do not say it; ``axis`` what tables call the first axis where it is not t or i,
+    ``columns`` the entries of the last one where they have names.
     """
 
     name: str
@@ -70,9 +72,14 @@ class Quantity(NamedTuple):
     parameter: str | None = None
     of_rnn: bool = False
     part: str | None = None
+    fixed: tuple[int, ...] | None = None
+    axis: str = ""
+    columns: tuple[str, ...] = ()
 
     def shape(self, problem: Problem) -> tuple[int, ...]:
         """The shape for this problem, without computing anything."""
+        if self.fixed is not None:
+            return self.fixed
         if self.parameter is not None:
             return problem.weights[self.parameter].shape
         sizes = {
@@ -173,7 +180,7 @@ _BEFORE = (
 _AFTER = (
     Quantity("dL_dx", ("T", "I"), "∂L/∂x_t", lambda p: p.backward.dL_dx, needs_loss=True),
     Quantity("log10_chain", ("T+1",), "log10 ‖∂h_T/∂h_k‖",
-             lambda p: p.chain.copy(), first_step=0),
+             lambda p: p.chain.copy(), first_step=0, axis="k"),
     Quantity("log10_paths", ("T", "T+1"), "log10 ‖∂L_t/∂h_k‖",
              lambda p: jacobians.log10_paths(p.problem, p.forward, p.direct),
              needs_loss=True),
@@ -272,12 +279,20 @@ class Quantities(Mapping[str, Array]):
         return len(self.names())
 
     def __contains__(self, name: object) -> bool:
-        return name in self.records
+        return name in self.records or (
+            name in self.on_request
+            and _reason_against(self.on_request[str(name)], self.problem) is None
+        )
 
     @cached_property
     def records(self) -> Mapping[str, Quantity]:
         """The records of the quantities that exist for this problem."""
         return records(self.problem)
+
+    @property
+    def on_request(self) -> Mapping[str, Quantity]:
+        """The records of what has a name but is in no list, also of what needs a loss."""
+        return {}
 
     def names(self) -> tuple[str, ...]:
         """The quantities that exist for this problem."""
@@ -287,11 +302,15 @@ class Quantities(Mapping[str, Array]):
         """The record behind a name; QuantityError where there is none, or not for this net."""
         if name in self.records:
             return self.records[name]
-        other = {**QUANTITIES, **_of_a_layer(self.problem.cell)}
+        other = {**QUANTITIES, **_of_a_layer(self.problem.cell), **self.on_request}
         if name in other:
             why = _reason_against(other[name], self.problem)
+            if why is None:
+                return other[name]
             raise QuantityError(f"'{name}' does not exist here: {why}")
+        more = f"; on request {', '.join(self.on_request)}" if self.on_request else ""
         hint = (
-            did_you_mean(name, {**other, **self.records}) or f"; they are {', '.join(self.records)}"
+            did_you_mean(name, {**other, **self.records})
+            or f"; they are {', '.join(self.records)}{more}"
         )
         raise QuantityError(f"no quantity is called '{name}'{hint}")

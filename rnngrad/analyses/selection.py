@@ -30,7 +30,8 @@ class Selection(NamedTuple):
     """``names`` are shown, ``left_out`` are too large to be computed unasked.
 
     ``named``: the user chose them. ``step``: only what belongs to that step. ``full``: nothing is
-    shortened. ``paths``: the path sums are affordable.
+    shortened. ``paths``: the path sums are affordable. ``exponents``: so many Lyapunov exponents
+    were asked for.
     """
 
     names: tuple[str, ...]
@@ -39,10 +40,15 @@ class Selection(NamedTuple):
     step: int | None = None
     full: bool = False
     paths: bool = True
+    exponents: int | None = None
 
 
 def select(
-    result: Derivation, quantities: Sequence[str], step: int | None, full: bool
+    result: Derivation,
+    quantities: Sequence[str],
+    step: int | None,
+    full: bool,
+    exponents: str | None = None,
 ) -> Selection:
     """The selection that the options ask for; QuantityError or UsageError where they cannot."""
     steps = result.problem.steps
@@ -59,7 +65,18 @@ def select(
     if step is not None:
         shown = tuple(name for name in shown if result.record(name).first_step is not None)
     paths = full or affordable_sums(result.problem)
-    return Selection(shown, left_out, bool(quantities), step, full, paths)
+    count = None if exponents is None else _count(exponents, result.problem.state_size)
+    return Selection(shown, left_out, bool(quantities), step, full, paths, count)
+
+
+def _count(exponents: str, size: int) -> int:
+    """How many Lyapunov exponents ``--exponents`` asks for: a number, or all."""
+    if exponents == "all":
+        return size
+    if not (exponents.isdecimal() and 1 <= int(exponents) <= size):
+        of = f"1 to {size}, as the state has {size} numbers" if size > 1 else "1"
+        raise UsageError(f"--exponents {exponents}: expected {of}, or all")
+    return int(exponents)
 
 
 def affordable_sums(problem: Problem) -> bool:

@@ -25,7 +25,9 @@ def derive(
     overrides: options.Set = None,
     quantity: Annotated[
         list[str] | None,
-        typer.Option("--quantity", metavar="NAME", help="Just this, such as dL_dW_hh; repeatable."),
+        typer.Option(
+            "--quantity", metavar="NAME", help="Just this, as dL_dW_hh, dL_da, shares; repeatable."
+        ),
     ] = None,
     step: Annotated[
         int | None, typer.Option("--step", metavar="t", help="Just step t, in full detail.")
@@ -33,6 +35,12 @@ def derive(
     full: Annotated[
         bool, typer.Option("--full", metavar="", help="Shorten nothing, leave nothing out.")
     ] = False,
+    exponents: Annotated[
+        str | None,
+        typer.Option(
+            "--exponents", metavar="K|all", help="So many Lyapunov exponents; 8 by default."
+        ),
+    ] = None,
     save: Annotated[
         Path | None, typer.Option("--save", metavar="FILE.npz", help="Save the arrays as well.")
     ] = None,
@@ -46,7 +54,8 @@ def derive(
     """Forward, back-propagation through time, and where every gradient comes from.
 
     Shows the forward pass, the derivatives of the exercise sheet with chain rule and value, every
-    gradient step by step, the paths it is the sum of, and the norms of the chain of Jacobians.
+    gradient step by step, the paths it is the sum of, the norms of the chain of Jacobians, and how
+    the gradient flows: exponents, horizons, what truncation would cost.
     """
     from rnngrad.analyses.derive import derive as derive_problem
     from rnngrad.analyses.selection import computed, select
@@ -60,7 +69,7 @@ def derive(
     check_writable(output, force, spec)
     _check_save(save, force, spec, output)
     result = derive_problem(load(spec, overrides=overrides or ()))
-    selection = select(result, quantity or (), step, full)
+    selection = select(result, quantity or (), step, full, exponents)
     every = save is not None or not for_people(render)
     shown = screen(no_color, to_file=output is not None)
     with progress_bar(quiet) as bar, telling(bar):

@@ -7,7 +7,7 @@ there when it matters.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -239,16 +239,23 @@ def log10_paths(problem: Problem, trace: ForwardTrace, direct: Scaled) -> Array:
     return paths
 
 
+Watcher = Callable[[int, slice, Sequence[Rows], Integers], None]
+"""Told at every step k, from T down, which of the rows are there, what they are at what the graph
+of step k keeps, layer by layer, and the exponent of each row."""
+
+
 def log10_paths_from(
-    problem: Problem, trace: ForwardTrace, direct: Scaled, steps: Integers
-) -> Array:
+    problem: Problem, trace: ForwardTrace, direct: Scaled, steps: Integers,
+    watcher: Watcher | None = None,
+) -> Array:  # fmt: skip
     """The rows of ``log10_paths`` of some steps t, ascending, (n, T+1), with a row each to pull.
 
-    In plain floats with an exponent a row while no entry comes near underflow; else entry by entry.
+    In plain floats with an exponent a row while no entry comes near underflow, and a ``watcher``
+    may look on; else entry by entry, and it is told no more.
     """
     with quietly():
         net = plain_net(problem, trace)
-        found = None if net is None else _plain_paths(problem, net, direct, steps)
+        found = None if net is None else _plain_paths(problem, net, direct, steps, watcher)
         if found is not None:
             return found
         only = np.zeros(problem.steps)
@@ -257,7 +264,9 @@ def log10_paths_from(
         return np.asarray(rows[steps - 1])
 
 
-def _plain_paths(problem: Problem, net: LinearNet, direct: Scaled, steps: Integers) -> Array | None:
+def _plain_paths(
+    problem: Problem, net: LinearNet, direct: Scaled, steps: Integers, watcher: Watcher | None
+) -> Array | None:
     """The same in plain floats; None where these do not do."""
     top, size, n = problem.layers[-1].state[0], net.size, len(steps)
     values, exponents = direct[steps - 1].aligned(axis=1)
@@ -266,10 +275,13 @@ def _plain_paths(problem: Problem, net: LinearNet, direct: Scaled, steps: Intege
     rows[:, top] = values
     for k in heard(range(problem.steps, -1, -1), problem.steps + 1, "paths"):
         low = int(np.searchsorted(steps, k))  # steps[low:] are k or later
-        paths[low:, k] = log10_lengths(scaled(rows[low:])) + exponents[low:] * LOG10_2
+        squares = np.einsum("ns,ns->n", rows[low:], rows[low:])  # the largest entry is 1, or 0
+        paths[low:, k] = 0.5 * np.log10(squares) + exponents[low:] * LOG10_2
         if k == 0 or low == n:
             continue
-        pulled = net.pull(rows[low:], k).rows
+        pulled, at = net.pull(rows[low:], k)
+        if watcher is not None:
+            watcher(k, slice(low, n), at, exponents[low:])
         sizes = np.abs(pulled)
         largest = sizes.max(axis=1)
         least = np.min(sizes, axis=1, where=sizes > 0, initial=np.inf)

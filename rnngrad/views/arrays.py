@@ -1,4 +1,4 @@
-"""One quantity as a table: any array of one to three axes."""
+"""One quantity as a table: a number, or any array of one to three axes."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def array_table(record: Quantity, array: Array, selection: Selection) -> Table:
 
 def _leading(record: Quantity, axes: int) -> list[str]:
     """The names of the index columns: all axes but the one that runs across."""
-    names = ["i"] if record.first_step is None else ["k" if _over_k(record) else "t"]
-    return names + ["i"] * (axes - 2)
-
-
-def _over_k(record: Quantity) -> bool:
-    return record.name == "log10_chain"
+    if axes == 0:
+        return []
+    first = record.axis or ("i" if record.first_step is None else "t")
+    return [first] + ["i"] * (axes - 2)
 
 
 def _across(record: Quantity, axes: int, j: int | None) -> str:
     if j is None:
         return GAP
-    if axes == 1:
+    if axes < 2:
         return record.symbol
+    if record.columns:
+        return record.columns[j]
     return f"k={j}" if record.dims[-1] == "T+1" else f"[{j}]"
 
 
@@ -52,6 +52,9 @@ def _rows(
     record: Quantity, array: Array, first: int | None, across: list[int | None], full: bool
 ) -> Iterator[tuple[str, ...]]:
     write = decades if record.name.startswith("log10_") else number
+    if array.ndim == 0:
+        yield (write(float(array)),)
+        return
     flat = array.reshape(-1, array.shape[-1]) if array.ndim > 1 else array[:, np.newaxis]
     width = array.shape[1] if array.ndim == 3 else 1
     for index in kept(len(flat), full):

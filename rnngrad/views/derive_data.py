@@ -8,13 +8,14 @@ from math import prod
 import numpy as np
 
 from rnngrad.analyses.derive import Derivation
+from rnngrad.analyses.flow import GradientFlow
 from rnngrad.analyses.lines import Line
 from rnngrad.analyses.quantities import Quantity
 from rnngrad.analyses.selection import HUGE, LARGE, Selection
 from rnngrad.arithmetic.arrays import Array, frobenius
 from rnngrad.core.problem import Problem
 from rnngrad.version import __version__
-from rnngrad.views import flow
+from rnngrad.views import flow, lags
 from rnngrad.views.report import Cell
 from rnngrad.views.to_json import finite, nested
 
@@ -44,7 +45,9 @@ def document(
     shown["remarks"] = list(result.remarks)
     if selection.paths:
         shown["paths"] = _paths(result)
-    shown["gradient_flow"] = flow.data(result, selection)
+    gradient = GradientFlow(result, selection.full, selection.exponents)
+    shown["gradient_flow"] = flow.data(gradient)
+    shown["truncation"] = lags.truncation(gradient)
     return shown
 
 

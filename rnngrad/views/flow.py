@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 from math import isfinite, isnan
+from typing import NamedTuple
 
 import numpy as np
 
 from rnngrad.analyses.derive import Derivation
-from rnngrad.analyses.flow import GradientFlow
+from rnngrad.analyses.flow import EXPONENTS, GradientFlow
 from rnngrad.analyses.horizons import Horizon
 from rnngrad.analyses.notation import Notation
 from rnngrad.analyses.selection import Selection
 from rnngrad.arithmetic.arrays import Array
+from rnngrad.views import lags
 from rnngrad.views.blocks import Block, Column, Lines, Table
-from rnngrad.views.numbers import GAP, decades, from_log10, grouped, kept, number, settled
+from rnngrad.views.numbers import decades, from_log10, grouped, number, settled
 from rnngrad.views.to_json import finite, nested
+
+TITLE = "Gradient flow"
+COLUMNS = (Column("gradient flow", right=False), Column("is"), Column("which is", words=True))
 
 ACROSS, DOWN = 64, 24
 """Signs a line and lines of the credit map."""
@@ -26,20 +31,22 @@ SHADES = ((-1.0, "█"), (-3.0, "▓"), (-8.0, "▒"), (-16.0, "░"), (-np.inf,
 
 
 def blocks(result: Derivation, selection: Selection) -> Iterator[Block]:
-    """Measures, the spectrum, and the credit map."""
-    flow = GradientFlow(result, selection.full)
-    if not flow.affordable:
-        sizes = f"T = {grouped(flow.problem.steps)}, H = {flow.problem.hidden}"
-        yield Lines((f"Gradient flow is not computed unasked for {sizes}; --full does.",))
-        return
+    """Measures, what clipping would do, the spectrum, lags and truncation, and the credit map."""
+    flow = GradientFlow(result, selection.full, selection.exponents)
     if isnan(flow.rate):
         yield Lines(("Gradient flow is undefined: the chain holds what is not a number.",))
         return
-    yield _measures(flow)
-    if flow.sampled or flow.sampled_paths:
+    yield _measures(flow) if flow.affordable else Table(TITLE, COLUMNS, (_rate(flow),))
+    yield from _clipping(flow)
+    if not flow.affordable:
+        sizes = f"T = {grouped(flow.problem.steps)}, H = {flow.problem.hidden}"
+        yield Lines((f"The rest of the flow is not computed unasked for {sizes}; --full does.",))
+        return
+    if flow.sampled_exponents or flow.sampled_lags:
         yield Lines((_sample(flow),))
     if flow.problem.state_size > 1:
-        yield _spectrum(flow, selection)
+        yield _spectrum(flow)
+    yield from lags.blocks(flow)
     if flow.problem.loss is not None and flow.problem.steps > 3:
         yield _credit_map(flow)
 
@@ -47,26 +54,47 @@ def blocks(result: Derivation, selection: Selection) -> Iterator[Block]:
 def _sample(flow: GradientFlow) -> str:
     """What was sampled, in one line."""
     parts = []
-    if flow.sampled:
+    if flow.sampled_exponents:
         count, size = len(flow.lyapunov.exponents), flow.problem.state_size
         parts.append(f"{count} of {grouped(size)} exponents")
-    if flow.sampled_paths:
-        parts.append(f"{len(flow.sampled_steps)} of {grouped(flow.losses)} losses")
+    if flow.sampled_lags:
+        only = "" if flow.sampled_paths else " for the lags"
+        parts.append(f"{len(flow.sampled_steps)} of {grouped(flow.losses)} losses{only}")
     return f"A sample: {', '.join(parts)}; --full has all."
+
+
+def _clipping(flow: GradientFlow) -> Iterator[Lines]:
+    """What the usual thresholds of the gradient's norm would do, in one line."""
+    factors = flow.clipped
+    if not factors:
+        return
+    norm = f"‖∂L/∂W‖ = {number(flow.gradient_norm)}"
+    cut = [(f"{limit:g}", f"{factor:.2g}") for limit, factor in factors.items() if factor < 1]
+    if not cut:
+        yield Lines((f"{norm}: clipping at {min(factors):g} or more changes nothing.",))
+        return
+    limits, by = zip(*cut, strict=True)
+    yield Lines((f"{norm}: clipping at {', '.join(limits)} scales it by {', '.join(by)}.",))
+
+
+def _rate(flow: GradientFlow) -> tuple[str, str, str]:
+    rate = number(settled(flow.rate))
+    return "growth rate", rate, f"ln of the mean factor a step: {flow.regime}"
 
 
 def _measures(flow: GradientFlow) -> Table:
     exponents, spread = flow.lyapunov.exponents, flow.lyapunov.spread
     h = Notation(flow.problem).state
     rows = [
-        ("growth rate", number(settled(flow.rate)), f"ln of the mean factor a step: {flow.regime}"),
+        _rate(flow),
         ("largest exponent", _exponent(exponents[0]), _give_or_take(spread[0])),
     ]
-    if len(exponents) > 1 and not flow.sampled:
+    if 1 < len(exponents) == flow.problem.state_size:
+        rows.append(("smallest exponent", _exponent(exponents[-1]), _give_or_take(spread[-1])))
+    if flow.problem.state_size > 1 and not flow.sampled:
         condition, taking_part = flow.end.log10_condition[0], flow.end.participation[0]
         size = "not known" if isnan(condition) else from_log10(float(condition))
         rows += [
-            ("smallest exponent", _exponent(exponents[-1]), _give_or_take(spread[-1])),
             (f"σ_max/σ_min of ∂{h}_T/∂{h}_0", size, "condition number"),
             ("(Σσ²)²/Σσ⁴", number(float(taking_part)), f"directions that take part, of "
              f"{flow.problem.state_size}"),
@@ -85,8 +113,7 @@ def _measures(flow: GradientFlow) -> Table:
         )
         total = float(np.nansum(flow.omega))
         rows.append(("Ω", number(total), "Pascanu's penalty: 0 if lengths are kept"))
-    columns = (Column("gradient flow", right=False), Column("is"), Column("which is", words=True))
-    return Table("Gradient flow", columns, tuple(rows), notes if len(rows) > 6 else ())
+    return Table(TITLE, COLUMNS, tuple(rows), notes if len(rows) > 6 else ())
 
 
 def _exponent(value: float) -> str:
@@ -118,20 +145,22 @@ def _horizon(horizon: Horizon, h: str) -> tuple[str, str, str]:
     return name, middle, f"steps, median; {horizon.low:g} to {high}{beyond}"
 
 
-def _spectrum(flow: GradientFlow, selection: Selection) -> Table:
+def _spectrum(flow: GradientFlow) -> Table:
     found = flow.lyapunov
     columns = (Column("i"), Column("λ_i"), Column("±"), Column("factor a step"))
     rows = []
-    for i in kept(len(found.exponents), selection.full):
-        if i is None:
-            rows.append((GAP,) * 4)
-            continue
+    shown = len(found.exponents) if flow.asked is not None else EXPONENTS
+    for i in range(min(shown, len(found.exponents))):
         value = float(found.exponents[i])
         spread = float(found.spread[i])
         give = number(round(spread, 6)) if isfinite(spread) else ""
         factor = "" if isnan(value) else from_log10(value / np.log(10.0))
         rows.append((str(i + 1), _exponent(value), give, factor))
-    return Table("Lyapunov spectrum (natural log per step)", columns, tuple(rows), _notes(flow))
+    notes = _notes(flow)
+    if len(rows) < flow.problem.state_size and not flow.sampled_exponents:
+        size = grouped(flow.problem.state_size)
+        notes = (f"The {len(rows)} largest of {size}; --exponents all shows all.", *notes)
+    return Table("Lyapunov spectrum (natural log per step)", columns, tuple(rows), notes)
 
 
 def _notes(flow: GradientFlow) -> tuple[str, ...]:
@@ -158,11 +187,35 @@ def _notes(flow: GradientFlow) -> tuple[str, ...]:
 # ---------------------------------------------------------------------------- the credit map
 
 
+class Grid(NamedTuple):
+    """The credit map on a grid: ``log10`` (n, m), row i for the loss L_t of ``steps[i]``, column j
+    the largest log10 ‖∂L_t/∂h_k‖ for k from ``edges[j]`` up to ``edges[j + 1]`` − 1; nan where all
+    of these k are beyond t."""
+
+    steps: tuple[int, ...]
+    edges: tuple[int, ...]
+    log10: Array
+
+
+def credit_grid(flow: GradientFlow, down: int = ACROSS) -> Grid:
+    """At most ``down`` losses, spread over those that are known, and ``ACROSS`` columns."""
+    rows, width = _spread_out(list(flow.credit_rows()), down), flow.problem.steps + 1
+    across = min(width, ACROSS)
+    edges = tuple(width * i // across for i in range(across + 1))
+    log10 = np.full((len(rows), across), np.nan)
+    for cells, (t, row) in zip(log10, rows, strict=True):
+        for j, (low, high) in enumerate(pairwise(edges)):
+            if low <= t:
+                cells[j] = row[low : min(high, t + 1)].max()
+    return Grid(tuple(t for t, _ in rows), edges, log10)
+
+
 def _credit_map(flow: GradientFlow) -> Table:
-    rows, steps = list(flow.credit_rows()), flow.problem.steps
-    finite_ones = [float(row[np.isfinite(row)].max()) for _, row in rows]
+    grid, steps = credit_grid(flow, DOWN), flow.problem.steps
+    finite_ones = [float(row[np.isfinite(row)].max()) for _, row in flow.credit_rows()]
     top = max(finite_ones, default=0.0)
-    lines = [(str(t), _shaded(row[: t + 1], steps + 1, top)) for t, row in _spread_out(rows, DOWN)]
+    lines = [(str(t), "".join(_shade(float(cell) - top) for cell in row).rstrip())
+             for t, row in zip(grid.steps, grid.log10, strict=True)]  # fmt: skip
     legend = ", ".join(
         f"{sign} {'from' if np.isfinite(least) else 'less'}"
         + (f" 1e{least:+.0f}" if np.isfinite(least) else "")
@@ -180,14 +233,6 @@ def _spread_out(rows: list[tuple[int, Array]], most: int) -> list[tuple[int, Arr
     return [rows[int(i)] for i in np.linspace(0, len(rows) - 1, most)]
 
 
-def _shaded(row: Array, width: int, top: float) -> str:
-    """A sign for every k, or for the largest of several."""
-    across = min(width, ACROSS)
-    edges = [width * i // across for i in range(across + 1)]
-    cells = (row[low:high] for low, high in pairwise(edges) if low < len(row))
-    return "".join(_shade(float(np.max(cell)) - top) for cell in cells)
-
-
 def _shade(log10: float) -> str:
     if not log10 > -np.inf:
         return " "
@@ -197,36 +242,50 @@ def _shade(log10: float) -> str:
 # ---------------------------------------------------------------------------- data
 
 
-def data(result: Derivation, selection: Selection) -> dict[str, object] | None:
-    """The key ``gradient_flow`` of derive's JSON; None where it is not computed unasked."""
-    flow = GradientFlow(result, selection.full)
+def data(flow: GradientFlow) -> dict[str, object]:
+    """The key ``gradient_flow`` of derive's JSON; the rate alone where the rest is not computed
+    unasked."""
+    shown: dict[str, object] = {"rate": finite(flow.rate), "regime": flow.regime}
+    if flow.problem.loss is not None:
+        shown["gradient_norm"] = finite(flow.gradient_norm)
+        shown["clipping"] = [
+            {"threshold": limit, "factor": factor} for limit, factor in flow.clipped.items()
+        ]
     if not flow.affordable:
-        return None
+        return shown
     found = flow.lyapunov
-    shown: dict[str, object] = {
-        "rate": finite(flow.rate),
-        "regime": flow.regime,
-        "lyapunov": {
-            "exponents": nested(found.exponents),
-            "spread": nested(found.spread),
-            "not_known": int(np.isnan(found.exponents).sum()),
-            "warmup": found.warmup,
-            "steps_per_qr": found.interval,
-            "trace": {"t": found.steps.tolist(), "largest": nested(found.trace[:, 0])},
-        },
+    shown["lyapunov"] = {
+        "exponents": nested(found.exponents),
+        "spread": nested(found.spread),
+        "not_known": int(np.isnan(found.exponents).sum()),
+        "warmup": found.warmup,
+        "steps_per_qr": found.interval,
+        "trace": {"t": found.steps.tolist(), "largest": nested(found.trace[:, 0])},
     }
-    if flow.sampled or flow.sampled_paths:
+    if flow.sampled_exponents or flow.sampled_lags:
+        steps = flow.sampled_steps.tolist()
         shown["sampled"] = {
-            "exponents": len(found.exponents) if flow.sampled else None,
-            "steps": flow.sampled_steps.tolist() if flow.sampled_paths else None,
+            "exponents": len(found.exponents) if flow.sampled_exponents else None,
+            "steps": steps if flow.sampled_paths else None,
+            "lags": steps if flow.sampled_lags else None,
         }
-    if selection.full or (flow.problem.steps <= 10_000 and not flow.sampled):
+    short = flow.problem.steps <= 10_000
+    if flow.full or (short and not flow.sampled):
         shown["log10_step_norms"] = nested(flow.log10_step_norms)
         shown["log10_condition"] = nested(flow.shape.log10_condition)
         shown["participation"] = nested(flow.shape.participation)
     if flow.problem.loss is not None:
         shown["omega"] = finite(float(np.nansum(flow.omega)))
     shown["horizons"] = _horizon_data(flow)
+    if flow.full or short:
+        shown |= lags.data(flow)
+    if flow.problem.loss is not None:
+        grid = credit_grid(flow)
+        shown["credit_map"] = {
+            "t": list(grid.steps),
+            "k": [[low, high - 1] for low, high in pairwise(grid.edges)],
+            "log10": nested(grid.log10),
+        }
     return shown
 
 

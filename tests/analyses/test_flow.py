@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import rnngrad
-from rnngrad.analyses.flow import GradientFlow, chain_shape, omega_terms
-from rnngrad.analyses.horizons import horizons, lags_until
+from rnngrad.analyses.chain_measures import chain_shape, omega_terms
+from rnngrad.analyses.flow import GradientFlow
+from rnngrad.analyses.horizons import horizons, lag_profile, lags_until
 from rnngrad.analyses.selection import select
 from rnngrad.analyses.stability import growth_rate, regime
 from rnngrad.views import flow as flow_view
@@ -30,7 +31,8 @@ NET = {
 
 
 def result(**keys: object) -> rnngrad.Derivation:
-    return rnngrad.derive(rnngrad.load(NET | keys))
+    spec = {key: value for key, value in (NET | keys).items() if value is not None}
+    return rnngrad.derive(rnngrad.load(spec))
 
 
 # --- shape of the chain
@@ -40,7 +42,7 @@ def result(**keys: object) -> rnngrad.Derivation:
 def test_condition_and_participation(activation: str) -> None:
     """Far beyond what an SVD in float64 can see: σ_min/σ_max here falls to 1e-30."""
     derived = result(activation=activation)
-    shape, end = chain_shape(derived), chain_shape(derived, whole=False)
+    shape, end = chain_shape(derived.passes), chain_shape(derived.passes, whole=False)
     assert end.log10_condition.tolist() == [shape.log10_condition[0]]
     assert end.participation.tolist() == [shape.participation[0]]
     with mpmath.workdps(120):
@@ -60,7 +62,7 @@ def test_condition_and_participation(activation: str) -> None:
 def test_a_lost_direction_has_infinite_condition() -> None:
     weights = {"W_xh": np.zeros((2, 1)), "W_hh": [[1, 1], [1, 1]]}
     derived = rnngrad.derive(rnngrad.load({"weights": weights, "inputs": {"zeros": 30}}))
-    condition = chain_shape(derived).log10_condition
+    condition = chain_shape(derived.passes).log10_condition
     assert condition[-1] == 0
     assert np.isinf(condition[0])
 
@@ -68,15 +70,15 @@ def test_a_lost_direction_has_infinite_condition() -> None:
 def test_a_dead_unit_loses_its_direction_from_there_back() -> None:
     weights = {"W_xh": [[1], [0]], "W_hh": [[0.5, 0.1], [0.2, 0.5]], "b_h": [1, 1]}
     spec = {"activation": "relu", "weights": weights, "inputs": [0, 0, -50, 0, 0]}
-    condition = chain_shape(rnngrad.derive(rnngrad.load(spec))).log10_condition
+    condition = chain_shape(rnngrad.derive(rnngrad.load(spec)).passes).log10_condition
     assert np.isinf(condition).tolist() == [True, True, True, False, False, False]
-    end = chain_shape(rnngrad.derive(rnngrad.load(spec)), whole=False)
+    end = chain_shape(rnngrad.derive(rnngrad.load(spec)).passes, whole=False)
     assert np.isinf(end.log10_condition).tolist() == [True]
 
 
 def test_orthogonal_keeps_every_direction() -> None:
     weights = NET["weights"] | {"W_hh": {"init": "orthogonal", "gain": 0.5}}
-    shape = chain_shape(result(activation="identity", weights=weights))
+    shape = chain_shape(result(activation="identity", weights=weights).passes)
     np.testing.assert_allclose(shape.log10_condition, 0, atol=1e-12)
     np.testing.assert_allclose(shape.participation, 5)
 
@@ -120,6 +122,82 @@ def test_losses_that_do_not_count_have_no_horizon() -> None:
     assert horizons(np.full((3, 4), -np.inf)) == ()
 
 
+@pytest.mark.parametrize("w", [0.5, 2.0])
+def test_the_lag_profile_of_a_scalar(w: float) -> None:
+    profile = lag_profile(scalar(w, 30))
+    np.testing.assert_allclose(profile, np.arange(31) * np.log10(w), atol=1e-12)
+
+
+def test_the_lag_profile_is_a_median_over_the_losses_that_are_that_long() -> None:
+    derived = result(loss_steps=[4, 9, 30])
+    paths, profile = derived["log10_paths"], lag_profile(derived["log10_paths"])
+    for d in (0, 3, 4, 5, 9, 10, 30):
+        of = [paths[t - 1, t - d] - paths[t - 1, t] for t in (4, 9, 30) if t >= d]
+        assert profile[d] == pytest.approx(np.median(of), abs=1e-12)
+    assert np.isnan(profile[31:]).all()
+    np.testing.assert_array_equal(lag_profile(paths[[3, 8, 29]], [4, 9, 30]), profile)
+    assert np.isnan(lag_profile(np.full((3, 4), -np.inf))).all()
+
+
+def test_without_a_loss_the_profile_is_that_of_the_last_state() -> None:
+    derived = result(targets=None)
+    profile = GradientFlow(derived).lag_profile
+    np.testing.assert_array_equal(profile, derived["log10_chain"][::-1])
+
+
+# --- the credit map
+
+
+@pytest.mark.parametrize("steps", [5, 63, 64, 200])
+def test_the_grid_of_the_credit_map(steps: int) -> None:
+    inputs = {"random": "normal", "steps": steps}
+    derived = result(inputs=inputs, targets=inputs)
+    grid, paths = flow_view.credit_grid(GradientFlow(derived)), derived["log10_paths"]
+    assert grid.log10.shape == (min(steps, 64), min(steps + 1, 64))
+    assert (grid.edges[0], grid.edges[-1]) == (0, steps + 1)
+    for t, row in zip(grid.steps, grid.log10, strict=True):
+        for j, cell in enumerate(row):
+            inside = range(grid.edges[j], min(grid.edges[j + 1], t + 1))
+            if inside:
+                assert cell == max(paths[t - 1, k] for k in inside)
+            else:
+                assert np.isnan(cell)
+
+
+# --- clipping
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (3, "‖∂L/∂W‖ = 8.48528: clipping at 0.25, 1, 5 scales it by 0.029, 0.12, 0.59."),
+        (0.7, "‖∂L/∂W‖ = 1.9799: clipping at 0.25, 1 scales it by 0.13, 0.51."),
+        (0.05, "‖∂L/∂W‖ = 0.141421: clipping at 0.25 or more changes nothing."),
+    ],
+)
+def test_clipping_in_a_line(target: float, words: str) -> None:
+    """h = 0 · 1, L = (target − h)²: ∂L/∂W_xh = ∂L/∂b_h = −2 target, ∂L/∂W_hh = 0."""
+    spec = {"activation": "identity", "weights": {"W_xh": 0, "W_hh": 0}, "inputs": [1]}
+    derived = rnngrad.derive(rnngrad.load(spec | {"targets": [target]}))
+    assert Lines((words,)) in list(flow_view.blocks(derived, select(derived, (), None, False)))
+    norm = 2 * target * np.sqrt(2)
+    assert GradientFlow(derived).gradient_norm == pytest.approx(norm)
+    assert GradientFlow(derived).clipped == pytest.approx(
+        {limit: min(1, limit / norm) for limit in (0.25, 1, 5)}
+    )
+
+
+def test_the_norm_is_that_of_all_parameters_and_large_ones_do_not_overflow() -> None:
+    derived = result()
+    every = [derived[name].ravel() for name in derived if name.startswith(("dL_dW", "dL_db"))]
+    norm = np.linalg.norm(np.concatenate(every))
+    assert GradientFlow(derived).gradient_norm == pytest.approx(norm, rel=1e-13)
+    huge = {"weights": {"W_xh": 1, "W_hh": 0}, "inputs": [1], "targets": [1e200]}
+    flow = GradientFlow(rnngrad.derive(rnngrad.load({"activation": "identity", **huge})))
+    assert flow.gradient_norm == pytest.approx(2e200 * np.sqrt(2))
+    assert np.isnan(GradientFlow(result(targets=None)).gradient_norm)
+
+
 # --- Ω, rate, regime
 
 
@@ -129,7 +207,7 @@ def test_omega_by_its_definition() -> None:
         (np.linalg.norm(g @ J) / np.linalg.norm(g) - 1) ** 2
         for g, J in zip(derived["dL_dh"][1:], derived["dht_dhprev"], strict=True)
     ]
-    np.testing.assert_allclose(omega_terms(derived), expected, rtol=1e-10)
+    np.testing.assert_allclose(omega_terms(derived.passes), expected, rtol=1e-10)
 
 
 def test_omega_of_a_rotation_is_zero() -> None:
@@ -142,7 +220,7 @@ def test_omega_of_a_rotation_is_zero() -> None:
 def test_omega_where_the_gradient_is_tiny_or_gone() -> None:
     weights = {"W_xh": 1, "W_hh": 1e-80}
     net = {"activation": "identity", "weights": weights, "inputs": [1] * 9, "targets": [9] * 9}
-    terms = omega_terms(rnngrad.derive(rnngrad.load(net | {"loss_steps": "last"})))
+    terms = omega_terms(rnngrad.derive(rnngrad.load(net | {"loss_steps": "last"})).passes)
     assert terms[-4:].tolist() == pytest.approx([1.0] * 4)
     assert np.isnan(terms[0])
 

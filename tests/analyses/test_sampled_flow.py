@@ -13,10 +13,13 @@ from rnngrad.analyses.derive import Derivation
 from rnngrad.analyses.flow import GradientFlow
 from rnngrad.analyses.selection import select
 from rnngrad.core.jacobians import log10_paths_from
+from rnngrad.core.lags import lags
 from rnngrad.core.leading_exponents import leading_exponents
 from rnngrad.core.nested import scattered
 from rnngrad.core.problem import Problem
 from rnngrad.views import flow as view
+from rnngrad.views import lags as lags_view
+from rnngrad.views.blocks import Table
 
 STEPS = 60
 
@@ -102,14 +105,12 @@ def test_it_says_once_what_was_sampled() -> None:
     derived = rnngrad.derive(problem())
     assert shown(derived).count("A sample: 8 of 24 exponents, 24 of 60 losses; --full") == 1
     assert "A sample" not in shown(derived, full=True)
-    data = view.data(derived, select(derived, (), None, full=False))
-    assert data is not None
+    data = view.data(GradientFlow(derived))
     steps = GradientFlow(derived).sampled_steps.tolist()
-    assert data["sampled"] == {"exponents": 8, "steps": steps}
+    assert data["sampled"] == {"exponents": 8, "steps": steps, "lags": steps}
     assert "log10_condition" not in data
     json.dumps(data, allow_nan=False)
-    whole = view.data(derived, select(derived, (), None, full=True))
-    assert whole is not None
+    whole = view.data(GradientFlow(derived, full=True))
     assert "sampled" not in whole
     assert whole["rate"] == data["rate"]
 
@@ -136,4 +137,86 @@ def test_small_nets_are_not_sampled() -> None:
 def test_not_even_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flow, "AFFORDABLE", 0)
     monkeypatch.setattr(flow, "SAMPLED", 0)
-    assert "not computed unasked" in shown(rnngrad.derive(problem()))
+    derived = rnngrad.derive(problem())
+    text, (table, *_) = shown(derived), view.blocks(derived, select(derived, (), None, False))
+    assert "The rest of the flow is not computed unasked for T = 60, H = 12; --full does." in text
+    assert isinstance(table, Table)
+    assert [row[0] for row in table.rows] == ["growth rate"]
+    assert "clipping at" in text
+    data = view.data(GradientFlow(derived))
+    assert set(data) == {"rate", "regime", "gradient_norm", "clipping"}
+    assert lags_view.truncation(GradientFlow(derived)) is None
+    assert "lyapunov" in view.data(GradientFlow(derived, exponents=3))
+
+
+@pytest.mark.usefixtures("costly")
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+def test_lags_of_the_losses_looked_at(cell: str) -> None:
+    """A net in which no other loss counts has the same of all its losses."""
+    derived = rnngrad.derive(problem(cell))
+    sampled = GradientFlow(derived)
+    steps = sampled.sampled_steps
+    alone = GradientFlow(rnngrad.derive(problem(cell, loss_steps=steps.tolist())), full=True)
+    assert sampled.lags is not None
+    assert alone.lags is not None
+    np.testing.assert_allclose(sampled.lags.shares, alone.lags.shares, rtol=1e-9, atol=1e-14)
+    for some, every in zip(sampled.lags.truncation, alone.lags.truncation, strict=True):
+        np.testing.assert_allclose(some, every, rtol=1e-9)
+    np.testing.assert_allclose(sampled.lag_profile, alone.lag_profile, atol=1e-9)
+    whole = GradientFlow(derived, full=True)
+    assert whole.lags is not None
+    assert (whole.lags.shares != sampled.lags.shares).any()
+
+
+@pytest.mark.usefixtures("costly")
+@pytest.mark.parametrize(("cell", "gain"), [("rnn", 1e-4), ("lstm", 300.0), ("rnn", 0.0)])
+def test_lags_where_the_paths_need_more_than_floats(cell: str, gain: float) -> None:
+    """The walk that both share ends early then, and that of the lags alone is as good."""
+    derived = rnngrad.derive(problem(cell, gain=gain))
+    flow, passes = GradientFlow(derived), derived.passes
+    found = flow.lags
+    alone = lags(derived.problem, passes.forward, passes.backward, flow.sampled_steps)
+    assert found is not None
+    assert alone is not None
+    np.testing.assert_allclose(found.shares, alone.shares, rtol=1e-9, atol=1e-200)
+    np.testing.assert_allclose(found.truncation, alone.truncation, rtol=1e-9, atol=1e-200)
+
+
+def test_where_only_the_lags_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow, "LAGS", 0)
+    derived = rnngrad.derive(problem())
+    assert "A sample: 24 of 60 losses for the lags; --full has all." in shown(derived)
+    sampled = view.data(GradientFlow(derived))["sampled"]
+    steps = GradientFlow(derived).sampled_steps.tolist()
+    assert sampled == {"exponents": None, "steps": None, "lags": steps}
+    few = rnngrad.derive(problem(loss_steps=[3, 60]))
+    assert "A sample" not in shown(few)
+
+
+@pytest.mark.usefixtures("costly")
+def test_all_exponents_of_a_large_net_on_demand() -> None:
+    derived = rnngrad.derive(problem())
+    every = GradientFlow(derived, exponents=24)
+    np.testing.assert_array_equal(
+        every.lyapunov.exponents, rnngrad.lyapunov_spectrum(derived.problem)
+    )
+    text = str(list(view.blocks(derived, select(derived, (), None, False, "all"))))
+    assert "A sample: 24 of 60 losses; --full" in text
+    assert "smallest exponent" in text
+    assert "σ_max/σ_min" not in text
+    assert len(GradientFlow(derived, exponents=3).lyapunov.exponents) == 3
+
+
+def test_so_many_exponents_of_a_small_net_are_the_first_of_the_spectrum() -> None:
+    derived = rnngrad.derive(problem())
+    found, whole = GradientFlow(derived, exponents=5).lyapunov, GradientFlow(derived).lyapunov
+    np.testing.assert_array_equal(found.exponents, whole.exponents[:5])
+    np.testing.assert_array_equal(found.spread, whole.spread[:5])
+    assert found.trace.shape == (len(whole.steps), 5)
+    assert "The 8 largest of 24; --exponents all shows all." in shown(derived)
+
+
+@pytest.mark.parametrize("wrong", ["0", "25", "-1", "1.5", "most", ""])
+def test_a_number_of_exponents_that_there_is_not(wrong: str) -> None:
+    with pytest.raises(rnngrad.RnngradError, match="expected 1 to 24, as the state has 24 numbers"):
+        select(rnngrad.derive(problem()), (), None, False, wrong)

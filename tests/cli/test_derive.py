@@ -62,6 +62,54 @@ def test_json_is_the_contracts() -> None:
     assert lines["a6"]["value"] == result["dL_dh"][1].tolist()
 
 
+def test_truncation_and_shares_of_the_sheet() -> None:
+    """From its three paths, with lag 1 that of (t, k) = (3, 2) alone."""
+    document = json.loads(run("derive", SHEET, "--json").stdout, parse_constant=pytest.fail)
+    shares = [(one["t"] - one["k"], one["share"]) for one in document["paths"][0]["summands"]]
+    near, far = (sum(share for lag, share in shares if lag == d) for d in (0, 1))
+    assert far == pytest.approx(0.000355202 / 0.0380502, rel=1e-5)
+    first, *rest = document["truncation"]
+    assert first == {"steps": 1, "rel_error": pytest.approx(far), "cosine": pytest.approx(1)}
+    assert rest == [{"steps": n, "rel_error": 0.0, "cosine": pytest.approx(1)} for n in (2, 3)]
+    flow = document["gradient_flow"]
+    assert flow["shares"] == pytest.approx([near, far, 0])
+    assert [entry["threshold"] for entry in flow["clipping"]] == [0.25, 1, 5]
+    result = rnngrad.derive(rnngrad.load(SHEET))
+    paths = np.array(flow["credit_map"]["log10"], dtype=float)
+    np.testing.assert_array_equal(paths, result["log10_paths"])
+    assert flow["credit_map"]["k"] == [[k, k] for k in range(4)]
+
+
+def test_truncation_of_a_stack_has_its_layers() -> None:
+    one = "{W_xh: {init: gaussian}, W_hh: {init: gaussian}}"
+    options = sets(f"weights={{layers: [{one}, {one}]}}", "sizes={inputs: 2, hidden: 3}",
+                   "inputs={random: normal, steps: 6}", "targets={random: normal}")  # fmt: skip
+    document = json.loads(run("derive", SHEET, *options, "--json").stdout)
+    assert [len(entry["layers"]) for entry in document["truncation"]] == [2] * 4
+    assert set(document["truncation"][0]["layers"][1]) == {"rel_error", "cosine"}
+    bare = json.loads(run("derive", "-", "--json", stdin=DEAD[: DEAD.index("targets")]).stdout)
+    assert bare["truncation"] is None
+    assert "shares" not in bare["gradient_flow"]
+    assert bare["gradient_flow"]["lag_profile"][0] == 0
+
+
+def test_exponents_on_demand() -> None:
+    options = sets("weights={W_xh: {init: gaussian}, W_hh: {init: gaussian}}",
+                   "sizes={inputs: 2, hidden: 30}", "inputs={random: normal, steps: 20}",
+                   "targets={random: normal}")  # fmt: skip
+    every = rnngrad.lyapunov_spectrum(rnngrad.load(SHEET, overrides=options[1::2]))
+    for asked, count in ([], 30), (["--exponents", "3"], 3), (["--exponents", "all"], 30):
+        document = json.loads(run("derive", SHEET, *options, *asked, "--json").stdout)
+        found = document["gradient_flow"]["lyapunov"]["exponents"]
+        assert found == pytest.approx(every[:count].tolist())
+    text = run("derive", SHEET, *options, "--exponents", "12").stdout
+    assert "The 12 largest of 30; --exponents all shows all." in text
+    assert re.search(r"^12 +-", text, re.MULTILINE)
+    wrong = run("derive", SHEET, "--exponents", "2")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "--exponents 2: expected 1, or all" in wrong.stderr
+
+
 def test_large_quantities_are_given_by_shape_and_norm() -> None:
     options = sets("weights={W_xh: {init: gaussian}, W_hh: {init: gaussian}}",
                    "sizes={inputs: 2, hidden: 30}", "inputs={random: normal, steps: 20}",
@@ -482,3 +530,34 @@ def test_exponents_that_rounding_decides_are_said_not_to_be_known(tmp_path: Path
     assert flow["not_known"] == flow["exponents"].count(None) == int(unknown[1])
     swept = json.loads(run("sweep", str(spec), "--whh-scale", "1", "--json").stdout)["rows"][0]
     assert flow["exponents"][0] == pytest.approx(swept["lyapunov_max"], rel=1e-6)
+
+
+def test_quantities_on_request() -> None:
+    names = ("dL_da", "dL_dW_hh_by_step", "growth_rate", "truncation", "shares", "horizon")
+    options = [word for name in names for word in ("--quantity", name)]
+    result = rnngrad.derive(rnngrad.load(SHEET))
+    found = json.loads(run("derive", SHEET, *options, "--json").stdout)["quantities"]
+    assert list(found) == list(names)
+    assert found["growth_rate"] == result["growth_rate"]
+    assert found["truncation"] == result["truncation"].tolist()
+    assert found["horizon"] == [[None] * 3] * 3
+    page = run("derive", SHEET, *options).stdout
+    assert "growth_rate: (1/T) ln ‖∂h_T/∂h_0‖" in page
+    assert re.search(r"^i +steps +rel_error +cosine$", page, re.MULTILINE)
+    assert re.search(r"^t +bfloat16 +float32 +float64$", page, re.MULTILINE)
+    assert re.search(r"^lag +share of ∂L/∂W_hh$", page, re.MULTILINE)
+    assert max(map(len, page.splitlines())) <= 80
+    rows = run("derive", SHEET, *options, "--format", "csv").stdout.splitlines()
+    assert rows[-9:] == [f"horizon,{t},{i},," for t in (1, 2, 3) for i in range(3)]
+    assert f"growth_rate,,,,{result['growth_rate']}" in rows
+    assert run("derive", SHEET, "--quantity", "dL_da", "--step", "2").returncode == 0
+    refused = run("derive", SHEET, "--quantity", "shares", "--step", "2")
+    assert (refused.returncode, "'shares' is one array for all" in refused.stderr) == (2, True)
+
+
+def test_a_quantity_that_is_one_number_is_a_table_too() -> None:
+    spec = ("cell: ctrnn\nsizes: {inputs: 1, hidden: 1}\nweights: {W_xh: 1, W_hh: 1, alpha: 0.5}\n"
+            "inputs: [1, 1]\ntargets: [0, 0]\n")  # fmt: skip
+    done = run("derive", "-", "--quantity", "dL_dalpha", stdin=spec)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "dL_dalpha: ∂L/∂alpha" in done.stdout
