@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ MAY_IMPORT = {
 FILES = [path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE]
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """Every module that a file imports, at its top or inside a function."""
     names = set()

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import typer
 import yaml
 from safetensors.numpy import save_file
 
@@ -20,6 +21,7 @@ from cli.running import ROOT, run
 from rnngrad.analyses.checking.spelling import SPELLINGS
 from rnngrad.analyses.quantities import QUANTITIES
 from rnngrad.cells import CELLS, NAMES
+from rnngrad.cli.app import app
 from rnngrad.core.backward import bptt
 from rnngrad.core.forward import forward
 from rnngrad.core.losses import LOSSES
@@ -58,11 +60,25 @@ def test_the_python_in_the_readme_runs() -> None:
     assert "b4 ∂L/∂W_hh = " in done.stdout
 
 
-@pytest.mark.parametrize("line", [x for b in blocks(README, "sh") for x in b.splitlines()])
+SETTING_UP, *SHOWN = (
+    [line for line in block.splitlines() if line.strip()] for block in blocks(README, "sh")
+)
+COMMANDS = [line for block in SHOWN for line in block]
+
+
+def test_every_command_in_the_readme_is_run() -> None:
+    """The two that set up are run by .ci/run, the first one's own part here as well."""
+    assert [line for line in COMMANDS if not line.startswith("rnngrad ")] == []
+    assert len(COMMANDS) >= 12
+    part = SETTING_UP[0].rpartition("&& ")[2].split()
+    assert part[0] == ".venv/bin/rnngrad"
+    done = run(*part[1:], cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("line", COMMANDS)
 def test_the_commands_in_the_readme_run(line: str, tmp_path: Path) -> None:
     words = line.split("#")[0].split()
-    if words[:1] != ["rnngrad"]:
-        return
     run("init", "-o", "net.yaml", cwd=tmp_path)
     if "--against" in words:
         run("derive", "net.yaml", "--save", "gradients.npz", cwd=tmp_path)
@@ -123,11 +139,40 @@ def test_links_and_paths_lead_somewhere(page: Path) -> None:
         assert (ROOT / path).exists(), path
 
 
-def test_every_option_of_every_command_is_in_its_help_and_known_to_the_readme() -> None:
+def options(command: object) -> list[str]:
+    """The long options that Typer reads for a command, asked of the command itself."""
+    names = [name for given in command.params for name in given.opts]  # type: ignore[attr-defined]
+    return [name for name in names if name.startswith("--")]
+
+
+ROOT_COMMAND = typer.main.get_command(app)
+OPTIONS = [
+    (name, option)
+    for name, command in {"": ROOT_COMMAND, **ROOT_COMMAND.commands}.items()  # type: ignore[attr-defined]
+    for option in options(command)
+]
+
+
+def test_every_command_is_in_the_help_and_in_the_readme() -> None:
     commands = re.findall(r"^\| `rnngrad (\w+)", README, re.M)
     shown = run("--help").stdout
     listed = re.findall(r"^│ (\w+) ", shown.split("Commands")[1], re.M)
-    assert sorted(listed) == sorted(commands)
+    assert sorted(listed) == sorted(commands) == sorted({name for name, _ in OPTIONS} - {""})
+
+
+@pytest.mark.parametrize("command", sorted({name for name, _ in OPTIONS}))
+def test_every_option_is_in_its_commands_help(command: str) -> None:
+    shown = run(*command.split(), "--help").stdout
+    listed = re.findall(r"^│ .*?(--[\w-]+)", shown, re.M)
+    assert sorted(listed) == sorted([x for name, x in OPTIONS if name == command] + ["--help"])
+
+
+@pytest.mark.parametrize("option", sorted({option for _, option in OPTIONS}))
+def test_every_option_is_documented(option: str) -> None:
+    """In the README or on a page of docs, as code."""
+    pages = [page.read_text(encoding="utf-8") for page in PAGES if page.name != "CONTRIBUTING.md"]
+    code = [x for page in pages for x in re.findall(r"`[^`\n]+`|^    .*|^rnngrad .*", page, re.M)]
+    assert any(re.search(rf"(?<![\w-]){option}(?![\w-])", each) for each in code)
 
 
 def test_every_sample_config_runs() -> None:
@@ -139,9 +184,16 @@ def test_every_sample_config_runs() -> None:
         assert f"`{sample.stem}`" in (ROOT / "docs" / "spec.md").read_text(encoding="utf-8")
 
 
-def test_the_version_is_in_the_changelog_or_still_to_come() -> None:
+def test_the_changelog_begins_with_the_version_and_runs_down() -> None:
+    """``## 1.2.3, unreleased`` or ``## 1.2.3, 2026-01-31``; only the first may be unreleased."""
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert "## Unreleased" in changes or f"## {rnngrad.__version__}" in changes
+    headings = re.findall(r"^## (.*)", changes, re.M)
+    read = [re.fullmatch(r"(\d+)\.(\d+)\.(\d+), (unreleased|\d{4}-\d\d-\d\d)", x) for x in headings]
+    assert None not in read, headings
+    versions = [tuple(map(int, found.groups()[:3])) for found in read if found]
+    assert ".".join(map(str, versions[0])) == rnngrad.__version__
+    assert versions == sorted(set(versions), reverse=True)
+    assert not any("unreleased" in heading for heading in headings[1:])
 
 
 def documented(page: str, heading: str) -> list[str]:

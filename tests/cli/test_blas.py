@@ -12,6 +12,8 @@ import pytest
 from cli.running import SHEET
 from rnngrad.cli.blas import BLAS
 
+DERIVE = ("derive", SHEET)
+
 BARE = """
 import os, sys
 from rnngrad.cli.main import main
@@ -39,25 +41,24 @@ def bare() -> dict[str, str]:
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads where Linux does")
 @pytest.mark.parametrize(
-    "words",
-    [("derive", SHEET), ("check", SHEET), ("init",), ("sweep", SHEET, "--whh-scale", "1,2", "-q")],
-    ids=lambda words: words[0],
-)
-@pytest.mark.parametrize(
-    ("given", "threads", "variable"),
+    ("words", "given", "threads", "variable"),
     [
-        ({}, 1, "1"),
-        ({"OPENBLAS_NUM_THREADS": "1"}, 1, "1"),
-        ({"OPENBLAS_NUM_THREADS": "2"}, 2, "2"),
-        ({"OMP_NUM_THREADS": "2"}, 2, "None"),
-        ({"BLIS_NUM_THREADS": "2"}, 64, "None"),
+        (DERIVE, {}, 1, "1"),
+        (("check", SHEET), {}, 1, "1"),
+        (("init",), {}, 1, "1"),
+        (("sweep", SHEET, "--whh-scale", "1,2", "-q"), {}, 1, "1"),
+        (DERIVE, {"OPENBLAS_NUM_THREADS": "1"}, 1, "1"),
+        (DERIVE, {"OPENBLAS_NUM_THREADS": "2"}, 2, "2"),
+        (DERIVE, {"OMP_NUM_THREADS": "2"}, 2, "None"),
+        (DERIVE, {"BLIS_NUM_THREADS": "2"}, 64, "None"),
     ],
-    ids=lambda value: "" if isinstance(value, int | str) else "+".join(value) or "bare",
+    ids=str,
 )
 def test_blas_stays_on_one_core_unless_told_otherwise(
     words: tuple[str, ...], given: dict[str, str], threads: int, variable: str
 ) -> None:
-    """It reads its environment once, when NumPy is imported: a thread more would be there."""
+    """It reads its environment once, when NumPy is imported: a thread more would be there. What
+    the environment says is read in one place for all commands, so one of them tells of it."""
     command = [sys.executable, "-c", BARE, *words]
     done = subprocess.run(command, env=bare() | given, capture_output=True, text=True, check=True)
     found, told = done.stderr.splitlines()[-1].split()

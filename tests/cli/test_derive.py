@@ -228,17 +228,17 @@ def test_overflow_is_a_result() -> None:
 
 def test_what_is_huge_is_left_out_and_said(tmp_path: Path) -> None:
     options = sets("weights={W_xh: {init: gaussian}, W_hh: {init: gaussian, gain: 0.5}}",
-                   "sizes={inputs: 1, hidden: 40}", "inputs={random: normal, steps: 6400}",
-                   "targets={zeros: 6400}", "loss_steps=last")  # fmt: skip
+                   "sizes={inputs: 1, hidden: 240}", "inputs={random: normal, steps: 180}",
+                   "targets={zeros: 180}", "loss_steps=last")  # fmt: skip
     saved = tmp_path / "all.npz"
     done = run("derive", SHEET, *options, "--format", "json", "--save", str(saved))
-    assert "note: dht_dhprev is left out: 6,400 × 40 × 40 = 10,240,000 numbers" in done.stderr
+    assert "note: dht_dhprev is left out: 180 × 240 × 240 = 10,368,000 numbers" in done.stderr
     assert "dht_dhprev" not in json.loads(done.stdout)["quantities"]
     with np.load(saved) as arrays:
         assert "dht_dhprev" not in arrays
         assert "log10_chain" in arrays
     lines = {line["id"]: line["value"] for line in json.loads(done.stdout)["derivation"]}
-    assert lines["a4"] == {"shape": [6400, 40, 40], "norm": None}
+    assert lines["a4"] == {"shape": [180, 240, 240], "norm": None}
 
 
 def test_one_step() -> None:
@@ -517,14 +517,14 @@ def test_an_overflow_within_a_gate_is_a_result_too(options: list[str]) -> None:
 def test_exponents_that_rounding_decides_are_said_not_to_be_known(tmp_path: Path) -> None:
     spec = tmp_path / "saturated.yaml"
     spec.write_text(
-        "cell: gru\nsizes: {inputs: 3, hidden: 40, outputs: 2}\n"
+        "cell: gru\nsizes: {inputs: 3, hidden: 12, outputs: 2}\n"
         "weights: {W_xh: {init: gaussian}, W_hh: {init: orthogonal, gain: 10000}, "
-        "W_hy: {init: gaussian}}\ninputs: {random: normal, steps: 60}\n"
+        "W_hy: {init: gaussian}}\ninputs: {random: normal, steps: 30}\n"
         "targets: {random: normal}\nseed: 1\n"
     )
     table = run("derive", str(spec)).stdout
     assert re.search(r"^smallest exponent +not known", table, re.M)
-    unknown = re.search(r"^(\d+) of 40 are not known", table, re.M)
+    unknown = re.search(r"^(\d+) of 12 are not known", table, re.M)
     assert unknown
     flow = json.loads(run("derive", str(spec), "--json").stdout)["gradient_flow"]["lyapunov"]
     assert flow["not_known"] == flow["exponents"].count(None) == int(unknown[1])

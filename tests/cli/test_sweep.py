@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 import rnngrad
-from cli.running import HEARING, ROOT, SHEET, run, run_apart
+from cli.running import ROOT, SHEET, run, run_apart
 
 SPEC = """\
 seed: 5
@@ -353,11 +353,20 @@ def test_processes_make_the_same_rows(spec: str, tmp_path: Path) -> None:
 
 
 LONG = ["--set", "inputs.steps=3000", "--set", "targets.steps=3000", "--whh-scale", "0.5:3:500"]
+IN_SHORT_TASKS = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from rnngrad.analyses import sweeping_run
+from rnngrad.cli.main import main
+sweeping_run.TASK_SECONDS = 0.1
+main()
+"""
+"""A task of a second is waited for before the first row comes, and again by Ctrl-C."""
 
 
 def started(spec: str, path: Path, *more: str) -> subprocess.Popen[bytes]:
     """A long sweep that has written its first row."""
-    command = [sys.executable, "-c", HEARING, "sweep", spec, *LONG, "-o", str(path), *more]
+    command = [sys.executable, "-c", IN_SHORT_TASKS, "sweep", spec, *LONG, "-o", str(path), *more]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     while not (path.exists() and path.read_bytes().count(b"\n")):
         assert process.poll() is None
@@ -385,7 +394,7 @@ def _drained(terminal: int) -> None:
 
 
 def test_ctrl_c_shows_what_is_done(spec: str) -> None:
-    command = [sys.executable, "-c", HEARING, "sweep", spec, *LONG, "-f", "csv"]
+    command = [sys.executable, "-c", IN_SHORT_TASKS, "sweep", spec, *LONG, "-f", "csv"]
     main, side = pty.openpty()
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=side)
     os.close(side)

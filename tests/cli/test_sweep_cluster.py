@@ -68,38 +68,27 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster() -> Iterator[Cluster]:
+def mortal() -> Iterator[Cluster]:
+    """For a test that kills a part of it."""
     started = Cluster(2)
     yield started
     started.stop()
 
 
-def test_the_command_runs_on_a_cluster(cluster: Cluster, tmp_path: Path) -> None:
-    spec = tmp_path / "net.yaml"
-    spec.write_text(
-        "{seed: 1, sizes: {inputs: 1, hidden: 8}, inputs: {random: normal, steps: 100},\n"
-        " weights: {W_xh: {init: normal}, W_hh: {init: gaussian}}}\n"
-    )
-    options = ("sweep", str(spec), "--whh-scale", "0.5:3:6", "--seeds", "2", "--json")
-    there = run_apart(*options, "--scheduler", cluster.address)
-    assert (there.returncode, there.stderr) == (0, "")
-    assert there.stdout == run(*options).stdout
-
-
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_killed_worker_loses_no_row_and_doubles_none(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    mortal: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweeping_run, "TASK_SECONDS", 0.02)
     problem = rnngrad.load(NET)
     whole = sweeping_run.plan(problem, scales_of("0.2:4:25"), 4)
     expected = [row for task in sweeping_run.rows_of(whole) for row in task]
     rows, killed = [], False
-    with workers(1, cluster.address) as found:
+    with workers(1, mortal.address) as found:
         for task in sweeping_run.rows_of(whole, found.executor, found.at_once):
             rows += task
             if len(rows) > 20 and not killed:
-                cluster.workers[0].kill()
+                mortal.workers[0].kill()
                 killed = True
     assert killed
     assert len(rows) == len(expected) == 100
@@ -136,13 +125,6 @@ def test_a_cluster_without_rnngrad(whose: str, tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_a_worker_of_another_version(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rnngrad.cli.cluster.__version__", "99.0")
-    words = "2 of 2 workers cannot run rnngrad 99.0; tcp://.* has rnngrad"
-    with pytest.raises(UsageError, match=words), workers(1, cluster.address):
-        pass
-
-
 # --- what answers and is no scheduler
 
 
@@ -172,7 +154,7 @@ HTTP = b"HTTP/1.1 400 Bad Request\r\nServer: a web server\r\nContent-Length: 0\r
 
 
 @pytest.mark.parametrize(("greet", "patience", "words"), [
-    (lambda _: None, 1.0, "no Dask scheduler answers there within 1 s"),
+    (lambda _: None, 0.2, "no Dask scheduler answers there within 0.2 s"),
     (lambda it: it.sendall(HTTP), 20.0, "what answers there is no Dask scheduler"),
     (lambda it: it.close(), 20.0, "what answers there is no Dask scheduler"),
 ])  # fmt: skip
@@ -195,26 +177,18 @@ def test_what_answers_and_is_no_scheduler(
     assert time.monotonic() - began < 30
 
 
-def test_a_workers_address_is_not_the_schedulers(cluster: Cluster) -> None:
-    with workers(1, cluster.address) as found:
-        assert found.executor is not None
-        worker = next(iter(found.executor._client.run(version_here)))
-    with pytest.raises(UsageError, match="is a Dask worker; give the"), workers(1, worker):
-        pass
-
-
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_scheduler_that_dies_is_said_in_words(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    mortal: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweeping_run, "TASK_SECONDS", 0.02)
     whole = sweeping_run.plan(rnngrad.load(NET), scales_of("0.2:4:400"), 4)
 
     def sweep_it() -> None:
-        with workers(1, cluster.address) as found:
+        with workers(1, mortal.address) as found:
             for task in sweeping_run.rows_of(whole, found.executor, found.at_once):
                 assert task
-                cluster.processes[0].kill()
+                mortal.processes[0].kill()
 
     with pytest.raises(RnngradError, match="the cluster failed"):
         sweep_it()
@@ -228,3 +202,41 @@ def test_a_worker_process_that_dies_is_said_in_words() -> None:
 
     with pytest.raises(RnngradError, match="a worker process died"):
         die()
+
+
+# --- one cluster for all
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """For tests that leave it as it was, side by side: one that waits costs time too."""
+    started = Cluster(2)
+    yield started
+    started.stop()
+
+
+def test_the_command_runs_on_a_cluster(cluster: Cluster, tmp_path: Path) -> None:
+    spec = tmp_path / "net.yaml"
+    spec.write_text(
+        "{seed: 1, sizes: {inputs: 1, hidden: 8}, inputs: {random: normal, steps: 100},\n"
+        " weights: {W_xh: {init: normal}, W_hh: {init: gaussian}}}\n"
+    )
+    options = ("sweep", str(spec), "--whh-scale", "0.5:3:6", "--seeds", "2", "--json")
+    there = run_apart(*options, "--scheduler", cluster.address)
+    assert (there.returncode, there.stderr) == (0, "")
+    assert there.stdout == run(*options).stdout
+
+
+def test_a_worker_of_another_version(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rnngrad.cli.cluster.__version__", "99.0")
+    words = "2 of 2 workers cannot run rnngrad 99.0; tcp://.* has rnngrad"
+    with pytest.raises(UsageError, match=words), workers(1, cluster.address):
+        pass
+
+
+def test_a_workers_address_is_not_the_schedulers(cluster: Cluster) -> None:
+    with workers(1, cluster.address) as found:
+        assert found.executor is not None
+        worker = next(iter(found.executor._client.run(version_here)))
+    with pytest.raises(UsageError, match="is a Dask worker; give the"), workers(1, worker):
+        pass

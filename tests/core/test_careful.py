@@ -62,13 +62,13 @@ def assert_right_or_unknown(got: np.ndarray, expected: np.ndarray) -> int:
 
 
 NETS = [
-    ("gru", (2,), 6, 3e3, 15, 16_000),
-    ("gru", (4,), 10, 300.0, 18, 8_000),
+    pytest.param("gru", (2,), 6, 3e3, 15, 16_000, marks=pytest.mark.slow),
+    pytest.param("gru", (4,), 10, 300.0, 18, 8_000, marks=pytest.mark.slow),
     ("gru", (6,), 8, 1e3, 1, 10_000),
     ("gru", (2, 2), 12, 300.0, 9, 8_000),
-    ("lstm", (2,), 12, 300.0, 5, 8_000),
+    pytest.param("lstm", (2,), 12, 300.0, 5, 8_000, marks=pytest.mark.slow),
     ("lstm", (1, 2), 12, 300.0, 6, 8_000),
-    ("rnn", (2, 2), 12, 300.0, 7, 16_000),
+    pytest.param("rnn", (2, 2), 12, 300.0, 7, 16_000, marks=pytest.mark.slow),
     ("rnn", (1, 2, 1), 12, 300.0, 8, 16_000),
 ]
 

