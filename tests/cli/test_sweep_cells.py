@@ -177,7 +177,8 @@ def test_what_is_wrong_with_the_second_spec(specs: list[str], tmp_path: Path) ->
     assert "nothing in 'exercise_sheet_7' is random" in done.stderr
     done = run("sweep", specs[0], specs[0], "--whh-scale", "1")
     assert (done.returncode, done.stderr) == (2, f"'{specs[0]}' is given 2 times; once is enough\n")
-    done = run("sweep", specs[0], specs[1], "--whh-scale", "1", "-o", specs[1], "--force")
+    done = run("sweep", specs[0], specs[1], "--whh-scale", "1", "-o", specs[1], "--force",
+               "--format", "table")  # fmt: skip
     assert "is the spec itself" in done.stderr
     twin = tmp_path / "twin.yaml"
     twin.write_text(Path(specs[0]).read_text())
