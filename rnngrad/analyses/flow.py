@@ -14,7 +14,7 @@ from rnngrad.analyses.horizons import Horizon, horizons, horizons_of_the_state
 from rnngrad.analyses.selection import affordable_paths
 from rnngrad.analyses.stability import growth_rate, regime
 from rnngrad.arithmetic.arrays import Array, Integers, quietly
-from rnngrad.arithmetic.scaled import LOG10_2, Bands, Scaled, bands, reciprocal, scaled, times
+from rnngrad.arithmetic.scaled import LOG10_2, Bands, Scaled, reciprocal, scaled, times
 from rnngrad.core.arithmetic import FLOATS
 from rnngrad.core.jacobians import chain, log10_paths_from, one_step_jacobians, scaled_slopes
 from rnngrad.core.leading_exponents import leading_exponents
@@ -255,7 +255,7 @@ def _rnn_inverses(problem: Problem, trace: ForwardTrace) -> Iterator[tuple[Scale
     W, slopes = problem.weights["W_hh"], scaled_slopes(problem, trace)
     if np.linalg.cond(W) > WORST:
         return
-    inverse = bands(np.asarray(np.linalg.inv(W).T, np.float64))
+    inverse = Bands(np.asarray(np.linalg.inv(W).T, np.float64))
     for t in range(problem.steps - 1, -1, -1):
         if not slopes.mantissa[t].all():
             return
@@ -268,4 +268,4 @@ def _inverses(problem: Problem, trace: ForwardTrace) -> Iterator[tuple[Scaled | 
     for jacobian in jacobians[::-1]:
         if not (np.isfinite(jacobian).all() and np.linalg.cond(jacobian) < WORST):
             return
-        yield None, bands(np.asarray(np.linalg.inv(jacobian).T, np.float64))
+        yield None, Bands(np.asarray(np.linalg.inv(jacobian).T, np.float64))

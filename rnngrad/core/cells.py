@@ -40,8 +40,9 @@ class Group(NamedTuple):
 
 
 class Link(NamedTuple):
-    """A key on the way back: the ``place`` of the group of matrices that multiplies it, what these
-    are added to, and the sources of its own diagonals with the places of their terms."""
+    """A key on the way through a step: the ``place`` of the group of matrices that multiplies it,
+    what these are added to, and the other ends of its diagonals with the places of their terms: on
+    the way back their sources, on the way forth their targets."""
 
     key: str
     place: int | None
@@ -251,6 +252,25 @@ class Cell:
             found[to_x] = tuple(links)
         return found
 
+    @cached_property
+    def way_forth(self) -> Mapping[bool, tuple[Link, ...]]:
+        """In which order tangents go from s_{t−1} and, where True, from x_t through the graph."""
+        found = {}
+        for from_x in (False, True):
+            reached = {*map(before, self.parts), *([X] if from_x else [])}
+            links = []
+            for key in (X, *map(before, self.parts), *self.step.kept):
+                if key not in reached:
+                    continue
+                place = self.by_source.get(key)
+                targets = () if place is None else self.groups[place].targets
+                edges = self.by_edge.get(key, ())
+                reached.update(targets, (target for target, _ in edges))
+                if targets or edges:
+                    links.append(Link(key, place, targets, edges))
+            found[from_x] = tuple(links)
+        return found
+
     @property
     def defined(self) -> Mapping[str, Node]:
         """The definitions that act unit by unit."""
@@ -299,10 +319,18 @@ class Cell:
         return {key: tuple(edges) for key, edges in found.items()}
 
     @cached_property
+    def by_edge(self) -> Mapping[str, tuple[tuple[str, int | None], ...]]:
+        """source -> (target, place of the term) of the diagonals out of it."""
+        found: dict[str, tuple[tuple[str, int | None], ...]] = {}
+        for target, edges in self.by_target.items():
+            for source, i in edges:
+                found[source] = (*found.get(source, ()), (target, i))
+        return found
+
+    @cached_property
     def from_x(self) -> tuple[tuple[str, int | None], ...]:
         """(target, place of the term) of the diagonals out of x_t."""
-        edges = self.by_target.items()
-        return tuple((key, i) for key, found in edges for source, i in found if source == X)
+        return self.by_edge.get(X, ())
 
     @cached_property
     def by_source(self) -> Mapping[str, int]:

@@ -17,7 +17,7 @@ import numpy as np
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.scaled import Scaled, scaled
 from rnngrad.core.arithmetic import FLOATS, SCALED
-from rnngrad.core.linear import LinearNet, linear_net
+from rnngrad.core.linear import LinearNet, in_floats, linear_net
 from rnngrad.core.problem import Problem
 from rnngrad.core.pushes import NARROW
 from rnngrad.core.traces import ForwardTrace
@@ -43,8 +43,7 @@ def aligned_chain(problem: Problem, trace: ForwardTrace) -> Iterator[Aligned]:
     yield start
     reached = problem.steps
     if _weights_fit(problem):
-        floats = linear_net(problem, trace, FLOATS)
-        for last in _plain(floats, _terms_fit(exact), start):
+        for last in _plain(in_floats(exact), _terms_fit(exact), start):
             reached -= 1
             yield last
     yield from _exactly(exact, last, reached)

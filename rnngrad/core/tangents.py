@@ -13,10 +13,10 @@ import numpy as np
 
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.scaled import Scaled
-from rnngrad.core.arithmetic import FLOATS, SCALED
+from rnngrad.core.arithmetic import SCALED
 from rnngrad.core.exact_rank import exact_rank
 from rnngrad.core.jacobians import scaled_slopes
-from rnngrad.core.linear import LinearLayer, LinearNet, linear_net
+from rnngrad.core.linear import LinearLayer, LinearNet, in_floats, linear_net
 from rnngrad.core.living import by_structure
 from rnngrad.core.problem import Problem
 from rnngrad.core.terms import Terms
@@ -99,7 +99,7 @@ class OfAny:
     def __init__(self, problem: Problem, trace: ForwardTrace) -> None:
         self.steps, self.size = problem.steps, problem.state_size
         self.exact = linear_net(problem, trace, SCALED)
-        self.net = linear_net(problem, trace, FLOATS)
+        self.net = in_floats(self.exact)
         living = by_structure(self.net)
         self.alive = living[min(self.steps, len(living)) - 1]
         self.may_die = not self.alive.size or any(map(_singular, self.exact.layers))
