@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rnngrad.algebra.derivatives import is_one
 from rnngrad.algebra.equations import Equations, X
 from rnngrad.algebra.expressions import Name, Node, nodes
 from rnngrad.algebra.functions import WRITTEN
-from rnngrad.algebra.steps import Matrix, Step, before, key_of, names_in, step_of
+from rnngrad.algebra.steps import Matrix, Step, Use, before, key_of, names_in, step_of
 from rnngrad.algebra.tape import Tape, tape_of
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.arithmetic.evaluation import Functions
@@ -297,6 +298,22 @@ class Cell:
         """What computes all terms."""
         factors = [d.factor for d in self.step.diagonals if not d.is_one]
         return tape_of(factors, self.given, self.defined)
+
+    @cached_property
+    def with_factors(self) -> tuple[tuple[Use, ...], Tape]:
+        """The uses of vectors and scalars that are not added alone, and what computes their
+        factors."""
+        uses = tuple(use for use in self.step.uses if not is_one(use.factor))
+        return uses, self.value_tape([use.factor for use in uses])
+
+    @cached_property
+    def added(self) -> Mapping[str, tuple[str, ...]]:
+        """target -> the vectors and scalars that are added to it."""
+        found: dict[str, tuple[str, ...]] = {}
+        for use in self.step.uses:
+            if is_one(use.factor):
+                found[use.target] = (*found.get(use.target, ()), use.parameter)
+        return found
 
     @cached_property
     def tapes(self) -> Mapping[str, Tape]:
