@@ -7,14 +7,13 @@ of the one-step Jacobian, which are as large there as all the others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from rnngrad.algebra.expressions import Node
 from rnngrad.algebra.steps import before
 from rnngrad.algebra.tape import Tape, tape_of
-from rnngrad.arithmetic.arrays import Array, Numbers
+from rnngrad.arithmetic.arrays import Numbers
 from rnngrad.arithmetic.evaluation import TINY, Functions, Wide, run, run_wide, wide
 from rnngrad.arithmetic.scaled import Scaled, scaled
 from rnngrad.core.arithmetic import Entries
@@ -64,15 +63,6 @@ def evaluated(
         _broadcast_scaled(found[place].exact, (steps, size))
         for place, size in zip(tape.outputs, sizes, strict=True)
     )
-
-
-def values_of(
-    problem: Problem, layer: Layer, trace: LayerTrace, expressions: Mapping[str, Node], size: int
-) -> dict[str, Array]:
-    """Expressions of the equations' names along a trace, in floats, (T, size) each."""
-    tape = problem.cell.value_tape(list(expressions.values()))
-    found = evaluated(problem, layer, trace, tape, [size] * len(expressions))
-    return dict(zip(expressions, found, strict=True))
 
 
 def _broadcast(values: Numbers, shape: tuple[int, int]) -> Numbers:

@@ -99,22 +99,21 @@ class Plain:
         wanted = list(wanted)
         self.lines += [f"o{n} = {row}" for n, (_, row) in enumerate(wanted)]
         homes = {i: f"o{n}" for n, (i, _) in enumerate(wanted)}
+        values, operands = self.program.values, self.program.operands
         order = self._order([i for i, _ in wanted])
-        last = {j: i for i in order for j in self.program.operands(i)}
-        free: dict[str | None, list[str]] = {}
+        last = {j: i for i in order for j in operands(i)}
+        made = {i for i in order if values[i].op in UFUNCS}
+        handed_on = {j for i in order if i not in made for j in operands(i)}  # as the identity does
+        ours, free = made - handed_on - set(homes), dict[str | None, list[str]]()
         for i in order:
-            op, args, size = self.program.values[i]
-            inner = self.program.operands(i)
-            text = self._text(op, args, [self.value(j) for j in inner])
-            self.texts[i] = f"t{i}"
-            if op not in UFUNCS:  # it may be what it was given
-                self.lines.append(f"t{i} = {text}")
-                continue
-            for j in dict.fromkeys(inner):
-                of, _, rows = self.program.values[j]
-                if last[j] == i and j in order and j not in homes and of in UFUNCS:
-                    free.setdefault(rows, []).append(self.texts[j])
-            home = homes.get(i) or (free[size].pop() if free.get(size) else None)
+            op, args, size = values[i]
+            text = self._text(op, args, [self.value(j) for j in operands(i)])
+            for j in ours.intersection(operands(i)):
+                if last[j] == i:
+                    free.setdefault(values[j].size, []).append(self.texts[j])
+            home = homes.get(i) if i in made else None
+            if home is None and i in made and free.get(size):
+                home = free[size].pop()
             self.texts[i] = home or f"t{i}"
             out = f"out={home}" if op == "maximum" else home
             self.lines.append(f"{text[:-1]}, {out})" if home else f"t{i} = {text}")
