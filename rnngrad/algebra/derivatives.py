@@ -19,7 +19,6 @@ from rnngrad.algebra.expressions import (
     Node,
     Number,
     Power,
-    nodes,
 )
 
 ONE = Number("1")
@@ -38,11 +37,6 @@ def same(one: Node, other: Node) -> bool:
 def is_one(node: Node) -> bool:
     """Whether it is the number 1 as it was written by the rules."""
     return isinstance(node, Number) and node.text == "1"
-
-
-def contains(node: Node, name: Name) -> bool:
-    """Whether the name stands in it."""
-    return any(same(found, name) for found in nodes(node))
 
 
 def derivative(node: Node, name: Name) -> Node | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from rnngrad.analyses.quantities import Passes
 from rnngrad.arithmetic.arrays import Array, quietly
-from rnngrad.arithmetic.scaled import LOG10_2, Bands, Scaled, bands, reciprocal, scaled, times
+from rnngrad.arithmetic.scaled import LOG10_2, Bands, Scaled, reciprocal, scaled, times
 from rnngrad.core.arithmetic import FLOATS
 from rnngrad.core.jacobians import chain, one_step_jacobians, scaled_slopes
 from rnngrad.core.linear import linear_net, state_columns
@@ -129,7 +129,7 @@ def _rnn_inverses(problem: Problem, trace: ForwardTrace) -> Iterator[tuple[Scale
     W, slopes = problem.weights["W_hh"], scaled_slopes(problem, trace)
     if np.linalg.cond(W) > WORST:
         return
-    inverse = bands(np.asarray(np.linalg.inv(W).T, np.float64))
+    inverse = Bands(np.asarray(np.linalg.inv(W).T, np.float64))
     for t in range(problem.steps - 1, -1, -1):
         if not slopes.mantissa[t].all():
             return
@@ -142,4 +142,4 @@ def _inverses(problem: Problem, trace: ForwardTrace) -> Iterator[tuple[Scaled | 
     for jacobian in jacobians[::-1]:
         if not (np.isfinite(jacobian).all() and np.linalg.cond(jacobian) < WORST):
             return
-        yield None, bands(np.asarray(np.linalg.inv(jacobian).T, np.float64))
+        yield None, Bands(np.asarray(np.linalg.inv(jacobian).T, np.float64))

@@ -131,12 +131,12 @@ def gradients(problem: Problem) -> dict[str, Array | np.float64]:
     with quietly():
         forward = forward_within(problem)
         states, gradients = _places(problem.cell)
-        at_states = {name: forward.part(index) for name, index in states.items()}
+        at_states = {name: forward.part(part) for name, part in states.items()}
         if problem.loss is None:
             return {**at_states, "y": forward.y}
         backward = bptt_within(problem, forward)
     return {
-        "loss": np.float64(forward.loss),
+        "loss": np.add.reduce(forward.losses),
         "losses": forward.losses,
         **at_states,
         "y": forward.y,
@@ -149,11 +149,10 @@ def gradients(problem: Problem) -> dict[str, Array | np.float64]:
 
 
 @lru_cache(maxsize=64)
-def _places(cell: Cell) -> tuple[dict[str, int], dict[str, str]]:
-    """name -> which part of the state, by number, and of ∂L/∂ of each, by name; once a cell."""
-    states, gradients = of_parts(cell)
-    numbers = {one.name: cell.parts.index(one.part or "") for one in states}
-    return numbers, {one.name: one.part or "" for one in gradients}
+def _places(cell: Cell) -> tuple[dict[str, str], dict[str, str]]:
+    """name -> which part of the state, and of which the ∂L/∂; once a cell."""
+    states, gradients = ({one.name: one.part or "" for one in some} for some in of_parts(cell))
+    return states, gradients
 
 
 def log10_chain(problem: Problem) -> Array:

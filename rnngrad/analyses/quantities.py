@@ -133,7 +133,7 @@ def of_part(part: str) -> tuple[Quantity, Quantity]:
     """A part of the state of all layers, (T+1, ·), and ∂L/∂ of it."""
 
     def states(passes: Passes) -> Array:
-        return passes.forward.part(passes.problem.cell.parts.index(part))
+        return passes.forward.part(part)
 
     return (
         Quantity(part, ("T+1", "H"), f"{part}_t", states, 0, part=part),

@@ -1,7 +1,7 @@
 """A tape of ``algebra.tape`` run in plain numbers, real or complex, or beyond the range of floats.
 
-Beyond their range every place holds the float (which functions are taken of) and the number with an
-exponent of its own:
+Beyond their range every place holds the float (which functions are taken of) and, where some float
+does not do, the number with an exponent of its own:
 
     f(a), f'(a)      from their logarithms where floats underflow; f(a) = a f'(0) for a tiny a
     u + v            where u = f(a) only tends to a limit, as tanh(a) to 1: v + limit first, in
@@ -12,7 +12,7 @@ exponent of its own:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +26,13 @@ SMALLEST_SURE = 2.0**-1000
 
 TINY = 1e-290
 """Below it a sum of products has lost digits in float64."""
+
+HELD = 2.0**-450
+"""Floats between it and its inverse: no product or quotient of two leaves the range."""
+
+NEAR = 2.0**-10
+"""How close to what it tends to a function is added up by what it lacks: a difference of floats
+loses no more than these bits elsewhere."""
 
 Functions = Mapping[str, Activation]
 """Sign -> record: σ is the sigmoid, or for rnn what the spec chose."""
@@ -67,13 +74,36 @@ def _plain(
 # ---------------------------------------------------------------------------- beyond floats
 
 
-class Wide(NamedTuple):
-    """A number as a float, and with an exponent of its own; ``saturated`` (limit, lack): it is
-    limit + lack, where a function has come near to what it tends to."""
+class Saturated(NamedTuple):
+    """A number as ``limit`` + ``lack()``: the limit is 0 where no function is near its own."""
 
-    plain: Array
-    exact: Scaled
-    saturated: tuple[Array, Scaled] | None = None
+    limit: Array
+    lack: Callable[[], Scaled]
+
+
+class Wide:
+    """A number as a float, and with an exponent of its own, which is the float's unless ``beyond``
+    is given; ``saturated`` where a function has come near to what it tends to."""
+
+    def __init__(
+        self, plain: Array, beyond: Scaled | None = None, saturated: Saturated | None = None
+    ) -> None:
+        self.plain, self.beyond, self.saturated = plain, beyond, saturated
+
+    @cached_property
+    def exact(self) -> Scaled:
+        """At its own exponent."""
+        return scaled(self.plain) if self.beyond is None else self.beyond
+
+    @cached_property
+    def held(self) -> bool:
+        """Whether floats do for a product with another such number."""
+        if self.beyond is not None:
+            return False
+        sizes = np.abs(self.plain)
+        if not sizes.max(initial=0.0) < 1 / HELD:
+            return False
+        return bool(sizes.min(initial=1.0) > HELD or sizes[sizes > 0].min(initial=1.0) > HELD)
 
 
 def run_wide(
@@ -88,8 +118,7 @@ def run_wide(
 
 def wide(values: Array) -> Wide:
     """A float as it stands; a single number in an array of one."""
-    values = np.atleast_1d(values)
-    return Wide(values, scaled(values))
+    return Wide(np.atleast_1d(values))
 
 
 def _wide(
@@ -104,7 +133,7 @@ def _wide(
         return _called(functions[arguments[0]], values[arguments[1]])
     if op == "slope":
         record, a = functions[arguments[0]], values[arguments[1]].plain
-        return Wide(record.slope(a), scaled_slope(record, a))
+        return sure_slope(record, a)
     if op == "power":
         return _power(values[arguments[0]], arguments[1])
     operands = [values[i] for i in arguments]
@@ -112,90 +141,120 @@ def _wide(
         return _negative(operands[0])
     if op == "add":
         return _sum(operands)
-    plain = _plain(op, list(range(len(operands))), [v.plain for v in operands], _none, {})
-    exact = [v.exact for v in operands]
-    if op == "mul":
-        return Wide(plain, reduce(lambda u, v: u * v, exact))
-    return Wide(plain, exact[0] * reciprocal(exact[1]))
+    whole: Wide = reduce(_times if op == "mul" else _over, operands)
+    return whole
 
 
-def _none(name: str) -> Numbers:
-    raise KeyError(name)
+def _times(u: Wide, v: Wide) -> Wide:
+    return Wide(u.plain * v.plain, None if u.held and v.held else u.exact * v.exact)
+
+
+def _over(u: Wide, v: Wide) -> Wide:
+    return Wide(u.plain / v.plain, None if u.held and v.held else u.exact * reciprocal(v.exact))
 
 
 def _power(base: Wide, n: int) -> Wide:
-    exact = reduce(lambda u, v: u * v, [base.exact] * max(abs(n), 1))
-    if n == 0:
-        return wide(np.ones_like(base.plain))
-    return Wide(base.plain ** float(n), reciprocal(exact) if n < 0 else exact)
+    one = wide(np.ones_like(base.plain))
+    whole = reduce(_times, [base] * abs(n), one)
+    return _over(one, whole) if n < 0 else whole
 
 
 def _negative(value: Wide) -> Wide:
-    side = value.saturated
-    return Wide(-value.plain, -value.exact, None if side is None else (-side[0], -side[1]))
+    beyond, side = value.beyond, value.saturated
+    return Wide(
+        -value.plain,
+        None if beyond is None else -beyond,
+        None if side is None else Saturated(-side.limit, lambda: -side.lack()),
+    )
+
+
+def sure_slope(record: Activation, a: Array) -> Wide:
+    """f'(a), right to rounding even where it is no normal float any more."""
+    slope = record.slope(a)
+    tiny = np.abs(slope) < SMALLEST_SURE
+    if not tiny.any():
+        return Wide(slope)
+    exact = scaled(slope)
+    below = scaled_from_log2(record.log2_slope(a[tiny]))
+    exact.mantissa[tiny] = np.where(slope[tiny] < 0, -1.0, 1.0) * below.mantissa
+    exact.exponent[tiny] = below.exponent
+    return Wide(slope, exact)
 
 
 def scaled_slope(record: Activation, a: Array) -> Scaled:
-    """f'(a), right to rounding even where it is no normal float any more."""
-    slope = record.slope(a)
-    exact = scaled(slope)
-    tiny = np.abs(slope) < SMALLEST_SURE
-    if tiny.any():
-        below = scaled_from_log2(record.log2_slope(a[tiny]))
-        exact.mantissa[tiny] = np.where(slope[tiny] < 0, -1.0, 1.0) * below.mantissa
-        exact.exponent[tiny] = below.exponent
-    return exact
+    """The same with an exponent for every entry."""
+    return sure_slope(record, a).exact
 
 
 def _called(record: Activation, argument: Wide) -> Wide:
     a = argument.plain
     plain = np.asarray(record.f(a))
-    exact = scaled(plain)
+    exact: Scaled | None = None
     if record.log2 is not None:
         tiny = np.abs(plain) < SMALLEST_SURE
         if tiny.any():
-            below = scaled_from_log2(record.log2(a[tiny]))
+            exact, below = scaled(plain), scaled_from_log2(record.log2(a[tiny]))
             exact.mantissa[tiny], exact.exponent[tiny] = below.mantissa, below.exponent
-    elif float(np.asarray(record.f(np.zeros(())))) == 0.0:
+    elif not argument.held and float(np.asarray(record.f(np.zeros(())))) == 0.0:
         tiny = np.abs(a) < TINY
         if tiny.any():
-            slope = record.slope(np.where(argument.exact.mantissa > 0, TINY, -TINY)[tiny])
+            exact, slope = (
+                scaled(plain),
+                record.slope(np.where(argument.exact.mantissa > 0, TINY, -TINY)[tiny]),
+            )
             linear = Scaled(argument.exact.mantissa[tiny], argument.exact.exponent[tiny])
             below = linear * scaled(slope)
             exact.mantissa[tiny], exact.exponent[tiny] = below.mantissa, below.exponent
-    return Wide(plain, exact, _saturated(record, a, plain) if record.tends else None)
+    return Wide(plain, exact, _saturated(record, a, plain))
 
 
-def _saturated(record: Activation, a: Array, plain: Array) -> tuple[Array, Scaled]:
-    """Limit and lack: 0 and f(a) itself where it is not near its limit."""
-    limit, lack = np.zeros_like(plain), scaled(plain)
-    for end, log2 in record.tends.items():
-        if end == 0.0:
-            continue
-        near = np.abs(plain - end) < 0.5
-        if near.any():
-            limit[near] = end
-            gap = scaled_from_log2(log2(a[near]))
-            lack.mantissa[near] = gap.mantissa * (-1.0 if end > 0 else 1.0)
-            lack.exponent[near] = gap.exponent
-    return limit, lack
+def _saturated(record: Activation, a: Array, plain: Array) -> Saturated | None:
+    """The lack is f(a) itself where it is not near its limit."""
+    ends = [(end, np.abs(plain - end) < NEAR) for end in record.tends if end]
+    if not any(near.any() for _, near in ends):
+        return None
+    limit = np.zeros_like(plain)
+    for end, near in ends:
+        limit[near] = end
+
+    def lack() -> Scaled:
+        found = scaled(plain)
+        for end, near in ends:
+            gap = scaled_from_log2(record.tends[end](a[near]))
+            found.mantissa[near] = gap.mantissa * (-1.0 if end > 0 else 1.0)
+            found.exponent[near] = gap.exponent
+        return found
+
+    return Saturated(limit, lack)
 
 
 def _sum(operands: Sequence[Wide]) -> Wide:
-    """The floats and limits first, and then what is beside them."""
+    """The floats and limits first, and then what is beside them, where digits would cancel."""
     plain = reduce(np.add, [one.plain for one in operands])
+    if all(one.held for one in operands) and not _cancels(operands, plain):
+        return Wide(plain)
     if all(one.saturated is None for one in operands):
         return Wide(plain, reduce(lambda u, v: u + v, [one.exact for one in operands]))
     limits: Array = np.zeros_like(plain)
     rests: list[Scaled] = []
     for one in operands:
-        limit, lack = (one.plain, None) if one.saturated is None else one.saturated
-        if lack is None:
+        if one.saturated is None:
             tiny = np.abs(one.plain) < TINY
-            limit, lack = np.where(tiny, 0.0, limit), _only(one.exact, tiny)
+            limit, lack = np.where(tiny, 0.0, one.plain), _only(one.exact, tiny)
+        else:
+            limit, lack = one.saturated.limit, one.saturated.lack()
         limits = limits + limit
         rests.append(lack)
     return Wide(plain, reduce(lambda u, v: u + v, rests, scaled(limits)))
+
+
+def _cancels(operands: Sequence[Wide], plain: Array) -> bool:
+    """Whether what a function lacks at its limit would get lost somewhere."""
+    limits = [one.saturated.limit != 0 for one in operands if one.saturated is not None]
+    if not limits:
+        return False
+    sizes = reduce(np.add, [np.abs(one.plain) for one in operands])
+    return bool((reduce(np.logical_or, limits) & (np.abs(plain) < NEAR * sizes)).any())
 
 
 def _only(values: Scaled, where: Any) -> Scaled:

@@ -15,7 +15,8 @@ section 3.5; the exponents are exact.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -118,22 +119,23 @@ def _shift(mantissa: Array, by: Integers) -> Array:
     return np.ldexp(mantissa, np.maximum(by, -2000).astype(np.intc))
 
 
-class Bands(NamedTuple):
-    """A matrix as a sum of 2^exponent · part, the nonzero entries of a part within BAND bits."""
+class Bands:
+    """A matrix split by size when it is first wanted so; nearly every matrix is one band."""
 
-    parts: tuple[tuple[Array, int], ...]
+    def __init__(self, matrix: Array) -> None:
+        self.matrix = matrix
 
-
-def bands(matrix: Array) -> Bands:
-    """Split by size; nearly every matrix is one band."""
-    entries = scaled(matrix)
-    depth = _depth(entries, np.asarray(entries.exponent.max()))
-    top = int(entries.exponent.max())
-    parts = (
-        (_band(entries, depth, int(level), np.asarray(top)), top - int(level) * BAND)
-        for level in _levels(depth)
-    )
-    return Bands(tuple(parts))
+    @cached_property
+    def parts(self) -> tuple[tuple[Array, int], ...]:
+        """Of the matrix as a sum of part · 2^exponent, the entries of a part that are not 0 within
+        BAND bits."""
+        entries = scaled(self.matrix)
+        top = int(entries.exponent.max())
+        depth = _depth(entries, np.asarray(top))
+        return tuple(
+            (_band(entries, depth, int(level), np.asarray(top)), top - int(level) * BAND)
+            for level in _levels(depth)
+        )
 
 
 def _depth(entries: Scaled, top: Integers) -> Integers:

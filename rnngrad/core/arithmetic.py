@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.arithmetic.scaled import Scaled, bands, scaled, times
+from rnngrad.arithmetic.scaled import Bands, Scaled, scaled, times
 
 Entries: TypeAlias = Any
 """An Array or a Scaled: ``*``, ``+`` and indexing are all that the equations need."""
@@ -51,6 +51,6 @@ def _no_scaled(like: Scaled, size: int) -> Scaled:
     return scaled(np.zeros((*like.shape[:-1], size)))
 
 
-FLOATS = Arithmetic(False, lambda W: W, np.matmul, _float_join, _no_floats)
+FLOATS = Arithmetic(False, lambda W: W, np.dot, _float_join, _no_floats)
 
-SCALED = Arithmetic(True, bands, times, _scaled_join, _no_scaled)
+SCALED = Arithmetic(True, Bands, times, _scaled_join, _no_scaled)

@@ -50,7 +50,7 @@ def bptt_within(
     dLt_dht, dL_dh, dL_da = run_backward(
         weights["W_hh"], slopes, dL_da_y, weights.get("W_hy"), last, enters
     )
-    gradients = _parameters(problem, trace, dL_da[:last], dL_da_y[:last])
+    gradients = _parameters(problem, share.h, dL_da[:last], dL_da_y[:last])
     dL_dx = dL_da.dot(weights["W_xh"])
     dL_ds, at = {problem.cell.parts[0]: dL_dh}, {key: dL_da}
     return BackwardTrace(dL_dy, dL_da_y, dLt_dht, dL_ds, (at,), dL_dx, gradients)
@@ -68,12 +68,10 @@ def _at_the_output(problem: Problem, trace: ForwardTrace) -> tuple[Array, Array]
     return dL_dy, dL_dy if pulled is dL_dy else weighted(weights != 0, pulled)
 
 
-def _parameters(
-    problem: Problem, trace: ForwardTrace, dL_da: Array, dL_da_y: Array
-) -> Mapping[str, Array]:
+def _parameters(problem: Problem, h: Array, dL_da: Array, dL_da_y: Array) -> Mapping[str, Array]:
     """The gradient of each parameter: one product over all steps that reach the loss, the rows that
     are given."""
-    last, transposed, h = len(dL_da), dL_da.T, trace.layers[0].h
+    last, transposed = len(dL_da), dL_da.T
     return {
         "W_xh": transposed.dot(problem.x[:last]),
         "W_hh": transposed.dot(h[:last]),

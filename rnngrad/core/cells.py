@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rnngrad.algebra.derivatives import is_one
 from rnngrad.algebra.equations import Equations, X
 from rnngrad.algebra.expressions import Name, Node, nodes
 from rnngrad.algebra.functions import WRITTEN
-from rnngrad.algebra.steps import Matrix, Step, before, key_of, names_in, step_of
+from rnngrad.algebra.steps import Matrix, Step, Use, before, key_of, names_in, step_of
 from rnngrad.algebra.tape import Tape, tape_of
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.arithmetic.evaluation import Functions
@@ -40,8 +41,9 @@ class Group(NamedTuple):
 
 
 class Link(NamedTuple):
-    """A key on the way back: the ``place`` of the group of matrices that multiplies it, what these
-    are added to, and the sources of its own diagonals with the places of their terms."""
+    """A key on the way through a step: the ``place`` of the group of matrices that multiplies it,
+    what these are added to, and the other ends of its diagonals with the places of their terms: on
+    the way back their sources, on the way forth their targets."""
 
     key: str
     place: int | None
@@ -251,6 +253,25 @@ class Cell:
             found[to_x] = tuple(links)
         return found
 
+    @cached_property
+    def way_forth(self) -> Mapping[bool, tuple[Link, ...]]:
+        """In which order tangents go from s_{t−1} and, where True, from x_t through the graph."""
+        found = {}
+        for from_x in (False, True):
+            reached = {*map(before, self.parts), *([X] if from_x else [])}
+            links = []
+            for key in (X, *map(before, self.parts), *self.step.kept):
+                if key not in reached:
+                    continue
+                place = self.by_source.get(key)
+                targets = () if place is None else self.groups[place].targets
+                edges = self.by_edge.get(key, ())
+                reached.update(targets, (target for target, _ in edges))
+                if targets or edges:
+                    links.append(Link(key, place, targets, edges))
+            found[from_x] = tuple(links)
+        return found
+
     @property
     def defined(self) -> Mapping[str, Node]:
         """The definitions that act unit by unit."""
@@ -279,6 +300,22 @@ class Cell:
         return tape_of(factors, self.given, self.defined)
 
     @cached_property
+    def with_factors(self) -> tuple[tuple[Use, ...], Tape]:
+        """The uses of vectors and scalars that are not added alone, and what computes their
+        factors."""
+        uses = tuple(use for use in self.step.uses if not is_one(use.factor))
+        return uses, self.value_tape([use.factor for use in uses])
+
+    @cached_property
+    def added(self) -> Mapping[str, tuple[str, ...]]:
+        """target -> the vectors and scalars that are added to it."""
+        found: dict[str, tuple[str, ...]] = {}
+        for use in self.step.uses:
+            if is_one(use.factor):
+                found[use.target] = (*found.get(use.target, ()), use.parameter)
+        return found
+
+    @cached_property
     def tapes(self) -> Mapping[str, Tape]:
         """What computes the part of each definition that no matrix has, from the definitions before
         it; missing where there is none."""
@@ -299,10 +336,18 @@ class Cell:
         return {key: tuple(edges) for key, edges in found.items()}
 
     @cached_property
+    def by_edge(self) -> Mapping[str, tuple[tuple[str, int | None], ...]]:
+        """source -> (target, place of the term) of the diagonals out of it."""
+        found: dict[str, tuple[tuple[str, int | None], ...]] = {}
+        for target, edges in self.by_target.items():
+            for source, i in edges:
+                found[source] = (*found.get(source, ()), (target, i))
+        return found
+
+    @cached_property
     def from_x(self) -> tuple[tuple[str, int | None], ...]:
         """(target, place of the term) of the diagonals out of x_t."""
-        edges = self.by_target.items()
-        return tuple((key, i) for key, found in edges for source, i in found if source == X)
+        return self.by_edge.get(X, ())
 
     @cached_property
     def by_source(self) -> Mapping[str, int]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.arithmetic.evaluation import SMALLEST_SURE
-from rnngrad.arithmetic.scaled import Scaled, bands, scaled, times
+from rnngrad.arithmetic.scaled import Bands, Scaled, scaled, times
 from rnngrad.core.outputs import scaled_gap
 from rnngrad.core.problem import Problem
 from rnngrad.core.traces import BackwardTrace, ForwardTrace
@@ -29,7 +29,7 @@ def scaled_direct(problem: Problem, trace: ForwardTrace, back: BackwardTrace) ->
             at_output.mantissa[t], at_output.exponent[t] = row.mantissa[0], row.exponent[0]
     if not problem.has_readout:
         return at_output
-    return times(at_output, bands(problem.weights["W_hy"]))
+    return times(at_output, Bands(problem.weights["W_hy"]))
 
 
 def _at_the_output(problem: Problem, trace: ForwardTrace, step: slice, weight: Array) -> Scaled:

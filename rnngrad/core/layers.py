@@ -6,10 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from rnngrad.algebra.derivatives import is_one
 from rnngrad.algebra.equations import X
 from rnngrad.algebra.steps import before
-from rnngrad.algebra.tape import tape_of
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.core.arithmetic import FLOATS
 from rnngrad.core.cells import Cell
@@ -114,7 +112,7 @@ class _At(Mapping[str, Array]):
             rows = np.concatenate([self[target] for target in group.targets], axis=1)
             total[:last] += rows[:last].dot(stacked_matrix(layer.own, group))
         edges = [one for one in cell.step.diagonals if one.source == key]
-        tape = tape_of([one.factor for one in edges], cell.given, cell.defined)
+        tape = cell.value_tape([one.factor for one in edges])
         values = evaluated(self.problem, layer, self.share, tape, [total.shape[1]] * len(edges))
         for one, value in zip(edges, values, strict=True):
             total[:last] += self[one.target][:last] * value[:last]
@@ -191,7 +189,7 @@ def source_values(problem: Problem, layer: Layer, share: LayerTrace, key: str) -
     cell = problem.cell
     if key in cell.given:
         return np.asarray(share.given(key))
-    tape = tape_of([cell.defined[key]], cell.given, cell.defined)
+    tape = cell.value_tape([cell.defined[key]])
     return np.asarray(
         evaluated(problem, layer, share, tape, [layer.sizes[cell.step.sizes[key]]])[0]
     )
@@ -202,16 +200,13 @@ def _vectors(
 ) -> Iterator[tuple[str, Array]]:
     """The gradients of vectors and scalars, use by use; those of what is added are sums alone."""
     cell, sums = problem.cell, dict[str, Array]()
-    others = []
-    for use in cell.step.uses:
-        if not is_one(use.factor):
-            others.append(use)
-            continue
-        if use.target not in sums:
-            sums |= _summed(layer, cell, walk, use.target, last)
-        yield use.parameter, _fitting(layer, use.parameter, sums[use.target])
+    for target, names in cell.added.items():
+        if target not in sums:
+            sums |= _summed(layer, cell, walk, target, last)
+        for name in names:
+            yield name, _fitting(layer, name, sums[target])
+    others, tape = cell.with_factors
     if others:
-        tape = tape_of([use.factor for use in others], cell.given, cell.defined)
         widths = [layer.sizes[cell.step.sizes[use.target]] for use in others]
         values = evaluated(problem, layer, share, tape, widths)
         for use, value in zip(others, values, strict=True):
@@ -233,7 +228,7 @@ def _summed(layer: Layer, cell: Cell, walk: Back, key: str, last: int) -> dict[s
 
 
 def _fitting(layer: Layer, parameter: str, total: Array) -> Array:
-    return total if np.ndim(layer.own[parameter]) else total.sum()
+    return total if layer.own[parameter].ndim else total.sum()
 
 
 def readout_gradients(problem: Problem, h: Array, dL_da_y: Array) -> dict[str, Array]:

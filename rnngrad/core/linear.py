@@ -13,6 +13,7 @@ or beyond their range (``core.arithmetic``).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ import numpy as np
 from rnngrad.algebra.equations import X
 from rnngrad.algebra.steps import before
 from rnngrad.arithmetic.arrays import Array, Integers
-from rnngrad.core.arithmetic import Arithmetic, Entries
+from rnngrad.core.arithmetic import FLOATS, Arithmetic, Entries
 from rnngrad.core.cells import Cell, Group
 from rnngrad.core.problem import Layer, Problem
 from rnngrad.core.terms import Terms, terms_of
@@ -39,13 +40,15 @@ class Pulled(NamedTuple):
 
 class LinearLayer(NamedTuple):
     """A layer's terms over all steps and its matrices, prepared: for each group of the cell the
-    stacked [W_1; W_2; …] (``back``) and its transpose (``forth``)."""
+    stacked [W_1; W_2; …] (``back``), its transpose (``forth``), and the ``columns`` of each block
+    in what the latter gives."""
 
     layer: Layer
     cell: Cell
     terms: Terms
     back: tuple[Any, ...]
     forth: tuple[Any, ...]
+    columns: tuple[tuple[slice, ...], ...]
 
     def term(self, target: str, source: str) -> Entries:
         """∂target/∂source over all steps, (T, n)."""
@@ -127,25 +130,15 @@ def push_layer(
     if x is not None:
         at[X] = x
 
-    def add(key: str, more: Entries) -> None:
-        at[key] = at[key] + more if key in at else more
-
-    def through_matrices(source: str) -> None:
-        place = cell.by_source.get(source)
-        if place is not None and source in at:
-            product, start = kind.multiply(at[source], one.forth[place]), 0
-            for target in cell.groups[place].targets:
-                stop = start + one.width(target)
-                add(target, product[..., start:stop])
-                start = stop
-
-    for key in (X, *map(before, cell.parts)):
-        through_matrices(key)
-    for key in cell.step.kept:
-        for source, place in cell.by_target[key]:
-            if source in at:
-                add(key, at[source] if place is None else at[source] * terms[place][t - 1])
-        through_matrices(key)
+    for key, place, targets, edges in cell.way_forth[x is not None]:
+        if place is not None:
+            product = kind.multiply(at[key], one.forth[place])
+            for target, columns in zip(targets, one.columns[place], strict=True):
+                more = product[..., columns]
+                at[target] = at[target] + more if target in at else more
+        for target, term in edges:
+            more = at[key] if term is None else at[key] * terms[term][t - 1]
+            at[target] = at[target] + more if target in at else more
     return [
         at[part] if part in at else kind.nothing(parts[0], one.width(part)) for part in cell.parts
     ]
@@ -166,9 +159,12 @@ def stacked_matrix(own: Mapping[str, Array], group: Group, order: Sequence[str] 
 def linear_layer(layer: Layer, cell: Cell, terms: Terms, kind: Arithmetic) -> LinearLayer:
     """A layer with the terms that are given."""
     whole = [stacked_matrix(layer.own, group) for group in cell.groups]
-    return LinearLayer(
-        layer, cell, terms, tuple(map(kind.matrix, whole)), tuple(kind.matrix(W.T) for W in whole)
-    )
+    columns = []
+    for group in cell.groups:
+        stops = [0, *accumulate(layer.sizes[cell.step.sizes[key]] for key in group.targets)]
+        columns.append(tuple(map(slice, stops, stops[1:])))
+    back, forth = map(kind.matrix, whole), (kind.matrix(W.T) for W in whole)
+    return LinearLayer(layer, cell, terms, tuple(back), tuple(forth), tuple(columns))
 
 
 def linear_net(problem: Problem, trace: ForwardTrace, kind: Arithmetic) -> LinearNet:
@@ -178,6 +174,19 @@ def linear_net(problem: Problem, trace: ForwardTrace, kind: Arithmetic) -> Linea
         for layer, share in zip(problem.layers, trace.layers, strict=True)
     ]
     return LinearNet(tuple(layers), kind)
+
+
+def in_floats(net: LinearNet) -> LinearNet:
+    """A net in ``SCALED`` arithmetic in floats, with inf and 0 for what they cannot hold."""
+    layers = tuple(
+        one._replace(
+            terms=tuple(term.floats() for term in one.terms),
+            back=tuple(matrix.matrix for matrix in one.back),
+            forth=tuple(matrix.matrix for matrix in one.forth),
+        )
+        for one in net.layers
+    )
+    return LinearNet(layers, FLOATS)
 
 
 def state_columns(layers: Sequence[Layer], part: int) -> Integers:

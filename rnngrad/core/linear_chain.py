@@ -17,7 +17,7 @@ import numpy as np
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.scaled import Scaled, scaled
 from rnngrad.core.arithmetic import FLOATS, SCALED
-from rnngrad.core.linear import LinearNet, linear_net
+from rnngrad.core.linear import LinearNet, in_floats, linear_net
 from rnngrad.core.problem import Problem
 from rnngrad.core.pushes import NARROW
 from rnngrad.core.traces import ForwardTrace
@@ -43,8 +43,7 @@ def aligned_chain(problem: Problem, trace: ForwardTrace) -> Iterator[Aligned]:
     yield start
     reached = problem.steps
     if _weights_fit(problem):
-        floats = linear_net(problem, trace, FLOATS)
-        for last in _plain(floats, _terms_fit(exact), start):
+        for last in _plain(in_floats(exact), terms_fit(exact), start):
             reached -= 1
             yield last
     yield from _exactly(exact, last, reached)
@@ -57,7 +56,7 @@ def plain_net(problem: Problem, trace: ForwardTrace) -> LinearNet | None:
     floats = linear_net(problem, trace, FLOATS)
     sure = all(_near_one(term) and term.all() for one in floats.layers for term in one.terms)
     # a 0 among floats may be a number that they cannot hold
-    if sure or _terms_fit(linear_net(problem, trace, SCALED)).all():
+    if sure or terms_fit(linear_net(problem, trace, SCALED)).all():
         return floats
     return None
 
@@ -106,13 +105,13 @@ def _near_one(W: Array) -> bool:
     return bool((sizes > 1 / bound).all() and (sizes < bound).all())
 
 
-def _terms_fit(net: LinearNet) -> Array:
-    """The steps at which every term is within 2^±100, or exactly 0, (T,)."""
-    fits = [_in_reach(term) for one in net.layers for term in one.terms]
+def terms_fit(net: LinearNet, bits: int = NEAR_ONE) -> Array:
+    """The steps at which every term is within 2^±bits, or exactly 0, (T,)."""
+    fits = [_in_reach(term, bits) for one in net.layers for term in one.terms]
     return np.asarray(np.logical_and.reduce(fits))
 
 
-def _in_reach(term: Scaled) -> Array:
+def _in_reach(term: Scaled, bits: int) -> Array:
     exponent: Integers = np.abs(term.exponent)
-    near = (exponent < NEAR_ONE) | (term.mantissa == 0)
+    near = (exponent < bits) | (term.mantissa == 0)
     return np.asarray(near.all(axis=1) & np.isfinite(term.mantissa).all(axis=1))

@@ -60,7 +60,11 @@ def by_structure(net: LinearNet) -> list[Integers]:
 
 def _not_in_the_span(rows: Array) -> tuple[Integers, Array]:
     """The rows that are independent of those before them, and an orthonormal basis of their span,
-    by Gram and Schmidt, twice."""
+    by Gram and Schmidt, twice; at once where all of them are."""
+    if len(rows) <= rows.shape[1]:
+        Q, R = np.linalg.qr(rows.T)
+        if (np.abs(np.diagonal(R)) > NOTHING * np.linalg.norm(rows, axis=1)).all():
+            return np.arange(len(rows)), Q.T
     basis, found = np.empty_like(rows), list[int]()
     for j, row in enumerate(rows):
         done = basis[: len(found)]

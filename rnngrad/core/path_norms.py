@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array, Integers
-from rnngrad.arithmetic.scaled import LOG10_2, Scaled, bands, log10_lengths, scaled, times
+from rnngrad.arithmetic.scaled import LOG10_2, Bands, Scaled, log10_lengths, scaled, times
 from rnngrad.core.pushes import LARGEST_PLAIN
 from rnngrad.core.telling import heard
 
@@ -106,7 +106,7 @@ class _PlainRows:
         lost = []
         if not kept.all():
             rows = _raised(scaled(before[~kept]), self.exponents[: self.count][~kept])
-            pulled = times(rows * slopes, bands(self.W))
+            pulled = times(rows * slopes, Bands(self.W))
             lost = [(int(t), pulled[i]) for i, t in enumerate(self.steps[: self.count][~kept])]
         shift = np.frexp(largest[kept])[1]
         n = len(shift)
@@ -121,7 +121,7 @@ class _ExactRows:
     """Rows of which every entry has its own exponent."""
 
     def __init__(self, W: Array) -> None:
-        self.W, self.steps = bands(W), np.empty(0, dtype=np.int64)
+        self.W, self.steps = Bands(W), np.empty(0, dtype=np.int64)
         self.rows = Scaled(np.empty((0, len(W))), np.empty((0, len(W)), dtype=np.int64))
 
     def take(self, step: int, row: Scaled) -> None:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array, quietly
-from rnngrad.arithmetic.scaled import LOG10_2, Scaled, bands, scaled, times
+from rnngrad.arithmetic.scaled import LOG10_2, Bands, Scaled, scaled, times
 from rnngrad.core.compression import compressed
 from rnngrad.core.pushes import Factors, plain_factors, pushed
 from rnngrad.core.sampled_ends import SAMPLES, Sampled, sampled_sizes
@@ -67,7 +67,7 @@ def chain_ends(W: Array, slopes: Sequence[Scaled | Array], factors: Array) -> Ch
 
 def products(slopes: Scaled, W: Array) -> Iterator[Scaled]:
     """∂h_T/∂h_k for k = T, T−1 … 0, each (S, S), entry by entry. To be run within ``quietly()``."""
-    rows, matrix = scaled(np.eye(len(W))), bands(W)
+    rows, matrix = scaled(np.eye(len(W))), Bands(W)
     yield rows
     for t in range(len(slopes.mantissa) - 1, -1, -1):
         rows = times(rows * slopes[t], matrix)

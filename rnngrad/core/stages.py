@@ -95,7 +95,7 @@ def sizes_of(net: LinearNet) -> LinearNet:
     layers = tuple(
         one._replace(
             terms=tuple(abs(term) for term in one.terms),
-            forth=tuple(map(_absolute, one.forth)),
+            forth=tuple(Bands(np.abs(matrix.matrix)) for matrix in one.forth),
         )
         for one in net.layers
     )
@@ -121,10 +121,6 @@ def _gates(one: LinearLayer, source: str, rows: Scaled) -> list[Scaled]:
 def _at(one: LinearLayer, target: str, source: str, t: int) -> Scaled:
     term: Scaled = one.term(target, source)[t - 1]
     return term
-
-
-def _absolute(matrix: Bands) -> Bands:
-    return Bands(tuple((np.abs(part), exponent) for part, exponent in matrix.parts))
 
 
 def _joined(parts: Sequence[Scaled]) -> Scaled:

@@ -12,14 +12,13 @@ from typing import Protocol
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array, Integers
-from rnngrad.arithmetic.scaled import Scaled
-from rnngrad.core.arithmetic import FLOATS, SCALED
+from rnngrad.core.arithmetic import SCALED
 from rnngrad.core.exact_rank import exact_rank
 from rnngrad.core.jacobians import scaled_slopes
-from rnngrad.core.linear import LinearLayer, LinearNet, linear_net
+from rnngrad.core.linear import LinearLayer, LinearNet, in_floats, linear_net
+from rnngrad.core.linear_chain import terms_fit
 from rnngrad.core.living import by_structure
 from rnngrad.core.problem import Problem
-from rnngrad.core.terms import Terms
 from rnngrad.core.traces import ForwardTrace
 
 LOWEST = -(2**50)
@@ -27,6 +26,9 @@ LOWEST = -(2**50)
 
 INVERTIBLE = 1e5
 """How ill-conditioned W may be, so that W Q, or W⁻ᵀ Q, has all its columns to 1e-11."""
+
+FAR = 400
+"""Bits that a term may be away from 1 in plain floats."""
 
 WEAK = 2.0**-30
 """Couplings weaker than this, relative to the largest, could drown in rounding."""
@@ -99,7 +101,7 @@ class OfAny:
     def __init__(self, problem: Problem, trace: ForwardTrace) -> None:
         self.steps, self.size = problem.steps, problem.state_size
         self.exact = linear_net(problem, trace, SCALED)
-        self.net = linear_net(problem, trace, FLOATS)
+        self.net = in_floats(self.exact)
         living = by_structure(self.net)
         self.alive = living[min(self.steps, len(living)) - 1]
         self.may_die = not self.alive.size or any(map(_singular, self.exact.layers))
@@ -107,7 +109,7 @@ class OfAny:
             np.isfinite(term.mantissa).all() for one in self.exact.layers for term in one.terms
         )
         self.by_rows = False
-        self.fits = np.logical_and.reduce([_in_floats(one.terms) for one in self.exact.layers])
+        self.fits = terms_fit(self.exact, FAR)
 
     def plain(self, t: int, values: Array) -> tuple[Array, int] | None:
         """See Tangents."""
@@ -115,16 +117,6 @@ class OfAny:
             return None
         pushed: Array = self.net.push(values.T, t + 1).T
         return pushed, 0
-
-
-def _in_floats(terms: Terms) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """The steps at which every term that is not 0 is far from the ends of float64, (T,)."""
-    return np.asarray(np.logical_and.reduce([_near_one(term) for term in terms]))
-
-
-def _near_one(term: Scaled) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    near = (np.abs(term.exponent) < 400) | (term.mantissa == 0)
-    return np.asarray(near.all(axis=1))
 
 
 def _singular(one: LinearLayer) -> bool:

@@ -7,16 +7,15 @@ of the one-step Jacobian, which are as large there as all the others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from rnngrad.algebra.expressions import Node
 from rnngrad.algebra.steps import before
 from rnngrad.algebra.tape import Tape, tape_of
-from rnngrad.arithmetic.arrays import Array, Numbers
+from rnngrad.arithmetic.arrays import Numbers
 from rnngrad.arithmetic.evaluation import TINY, Functions, Wide, run, run_wide, wide
-from rnngrad.arithmetic.scaled import Scaled
+from rnngrad.arithmetic.scaled import Scaled, scaled
 from rnngrad.core.arithmetic import Entries
 from rnngrad.core.given import Mask
 from rnngrad.core.problem import Layer, Problem
@@ -55,28 +54,23 @@ def evaluated(
 
         values = run(tape.instructions, given, functions)
         return tuple(
-            np.broadcast_to(values[place], (steps, size))
+            _broadcast(np.asarray(values[place]), (steps, size))
             for place, size in zip(tape.outputs, sizes, strict=True)
         )
     exact = _Exact(problem, layer, trace)
     found = run_wide(tape.instructions, exact.given, problem.functions)
     return tuple(
-        _broadcast(found[place].exact, (steps, size))
+        _broadcast_scaled(found[place].exact, (steps, size))
         for place, size in zip(tape.outputs, sizes, strict=True)
     )
 
 
-def values_of(
-    problem: Problem, layer: Layer, trace: LayerTrace, expressions: Mapping[str, Node], size: int
-) -> dict[str, Array]:
-    """Expressions of the equations' names along a trace, in floats, (T, size) each."""
-    tape = problem.cell.value_tape(list(expressions.values()))
-    found = evaluated(problem, layer, trace, tape, [size] * len(expressions))
-    return dict(zip(expressions, found, strict=True))
+def _broadcast(values: Numbers, shape: tuple[int, int]) -> Numbers:
+    return values if values.shape == shape else np.broadcast_to(values, shape)
 
 
-def _broadcast(values: Scaled, shape: tuple[int, int]) -> Scaled:
-    return Scaled(np.broadcast_to(values.mantissa, shape), np.broadcast_to(values.exponent, shape))
+def _broadcast_scaled(values: Scaled, shape: tuple[int, int]) -> Scaled:
+    return Scaled(_broadcast(values.mantissa, shape), _broadcast(values.exponent, shape))
 
 
 class _Exact:
@@ -111,11 +105,13 @@ class _Exact:
         return self.found[key]
 
     def _again(self, part: str, tape: Tape, small: Mask) -> None:
-        state = self.states[part]
         first = run_wide(tape.instructions, self.given, self.problem.functions)[tape.outputs[0]]
         alive = small & (np.broadcast_to(first.exact.mantissa, small.shape) != 0)
         if not alive.any():
             return
+        rows = self.states[part].plain
+        exact = scaled(rows)
+        self.states[part] = Wide(rows, exact)
         for t in np.flatnonzero(small.any(axis=1)):
             row = slice(int(t), int(t) + 1)
 
@@ -127,10 +123,10 @@ class _Exact:
             again = run_wide(tape.instructions, at, self.problem.functions)[tape.outputs[0]].exact
             where = small[t]
             for values, more in (
-                (state.exact.mantissa, again.mantissa), (state.exact.exponent, again.exponent)
+                (exact.mantissa, again.mantissa), (exact.exponent, again.exponent)
             ):  # fmt: skip
                 values[t + 1, where] = np.broadcast_to(more, (1, len(where)))[0, where]
 
 
 def _rows(value: Wide, rows: slice) -> Wide:
-    return Wide(value.plain[rows], value.exact[rows])
+    return Wide(value.plain[rows], None if value.beyond is None else value.beyond[rows])

@@ -67,9 +67,9 @@ class ForwardTrace(NamedTuple):
         """The first part of the state of all layers side by side, (T+1, H)."""
         return side_by_side([layer.h for layer in self.layers])
 
-    def part(self, index: int) -> Numbers:
+    def part(self, name: str) -> Numbers:
         """A part of the state of all layers side by side, (T+1, ·)."""
-        return side_by_side([list(layer.states.values())[index] for layer in self.layers])
+        return side_by_side([layer.states[name] for layer in self.layers])
 
     @property
     def a(self) -> Numbers:

@@ -76,7 +76,7 @@ def _forward(result: Derivation, selection: Selection) -> Iterator[Table]:
     shown = {"x_t": problem.x}
     if problem.single_rnn:
         shown["a_t"] = trace.a
-    states = {f"{part}_t": trace.part(i) for i, part in enumerate(problem.cell.parts)}
+    states = {f"{part}_t": trace.part(part) for part in problem.cell.parts}
     start = {name: length(rows[0]) for name, rows in states.items()}
     shown |= {name: rows[1:] for name, rows in states.items()} | {"y_t": trace.y}
     if problem.targets is not None:

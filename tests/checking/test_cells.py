@@ -292,7 +292,7 @@ def test_the_states_are_laid_out_as_in_the_contract() -> None:
     """[h¹, c¹, h², c²]"""
     problem = SMALL["lstm", 2]
     trace = Passes(problem).forward
-    h, c = trace.part(0), trace.part(1)
+    h, c = trace.part("h"), trace.part("c")
     parts = (h[:, :3], c[:, :3], h[:, 3:], c[:, 3:])
     assert np.array_equal(setting(problem).states, np.concatenate(parts, axis=1))
 

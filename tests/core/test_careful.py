@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 import mpmath
@@ -15,7 +16,7 @@ from oracles.gated_nets import bare_net
 from oracles.plain import Net
 from oracles.spectrum import lyapunov_spectrum, spectrum_of
 from rnngrad.arithmetic.arrays import quietly
-from rnngrad.arithmetic.evaluation import run_wide, wide
+from rnngrad.arithmetic.evaluation import NEAR, run_wide, wide
 from rnngrad.arithmetic.functions import FUNCTIONS
 from rnngrad.arithmetic.scaled import Scaled, normal, scaled
 from rnngrad.core import careful, digits, lyapunov
@@ -236,18 +237,55 @@ def test_the_largest_comes_from_the_product_where_it_is_not_known(
     assert np.isnan(got).tolist() == [True, False, False, False]
 
 
-@pytest.mark.parametrize("a", [-800.0, -30.0, -0.6, -0.4, 0.0, 0.2, 0.5, 3.0, 20.0, 5000.0])
-@pytest.mark.parametrize("h", [-1.0, 1.0, 0.3, 1 - 2.0**-53, -1 + 2.0**-40])
-def test_how_far_gru_is_from_its_candidate(a: float, h: float) -> None:
-    """h − tanh(a), as the term of z in gru: both may be 1 in floats."""
+CANDIDATES = (-800.0, -30.0, -0.6, -0.4, 0.0, 0.2, 0.5, 3.0, 3.9, 20.0, 5000.0)
+STATES = (-1.0, 1.0, 0.3, 0.99, 1 - 2.0**-53, -1 + 2.0**-40)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_how_far_gru_is_from_its_candidate(together: bool) -> None:
+    """h − tanh(a), as the term of z in gru: both may be 1 in floats. Unless these nearly are, and
+    nearly the same, a rounding of 1 is allowed, which h has as well."""
     difference = [("name", "h"), ("name", "a"), ("call", "tanh", 1), ("neg", 2), ("add", 0, 3)]
-    given = {"h": wide(np.array([h])), "a": wide(np.array([a]))}
-    with quietly():
-        got = run_wide(difference, given.__getitem__, FUNCTIONS)[-1].exact
-    with mpmath.workprec(40_000):
-        exact = mpmath.mpf(h) - mpmath.tanh(mpmath.mpf(a))
-        value = mpmath.ldexp(mpmath.mpf(float(got.mantissa[0])), int(got.exponent[0]))
-        assert abs(value - exact) <= (1 + abs(a)) * 2.0**-50 * abs(exact)
+    pairs = np.array(list(product(STATES, CANDIDATES)))
+    for some in [pairs] if together else pairs[:, np.newaxis]:
+        given = {"h": wide(some[:, 0]), "a": wide(some[:, 1])}
+        with quietly():
+            got = run_wide(difference, given.__getitem__, FUNCTIONS)[-1].exact
+        for i, (h, a) in enumerate(some.tolist()):
+            with mpmath.workprec(40_000):
+                tanh = mpmath.tanh(mpmath.mpf(a))
+                exact = mpmath.mpf(h) - tanh
+                value = mpmath.ldexp(mpmath.mpf(float(got.mantissa[i])), int(got.exponent[i]))
+                allowed = (1 + abs(a)) * 2.0**-50 * abs(exact)
+                if abs(tanh) < 1 - NEAR or abs(exact) > NEAR:
+                    allowed += 2.0**-53
+                assert abs(value - exact) <= allowed, (h, a)
+
+
+@pytest.mark.parametrize(
+    "op", [("mul", 0, 1), ("div", 0, 1), ("mul", 0, 0, 1), ("power", 0, 3), ("power", 1, -2)]
+)
+def test_products_leave_the_range_of_floats_only_where_they_do(op: tuple[Any, ...]) -> None:
+    """Right at any exponent, and plain floats where these do."""
+    u, v = np.array([3.0, 2.0**-400, -(2.0**-700), 0.0]), np.array([7.0, 2.0**-300, 2.0**-800, 5.0])
+    for rows in (slice(0, 1), slice(0, 2), slice(0, 4)):
+        given = {"u": wide(u[rows]), "v": wide(v[rows])}
+        with quietly():
+            tape = [("name", "u"), ("name", "v"), op]
+            got = run_wide(tape, given.__getitem__, FUNCTIONS)[-1]
+        if rows.stop != 2:
+            assert (got.beyond is None) == (rows.stop == 1)
+        for i, (a, b) in enumerate(zip(u[rows].tolist(), v[rows].tolist(), strict=True)):
+            pair, (name, *of) = [mpmath.mpf(a), mpmath.mpf(b)], op
+            if name == "power":
+                exact = pair[of[0]] ** of[1]
+            else:
+                numbers = [pair[j] for j in of]
+                exact = numbers[0] / numbers[1] if name == "div" else mpmath.fprod(numbers)
+            value = mpmath.ldexp(
+                mpmath.mpf(float(got.exact.mantissa[i])), int(got.exact.exponent[i])
+            )
+            assert abs(value - exact) <= 2.0**-51 * abs(exact), (op, a, b)
 
 
 # --- found by a stranger

@@ -11,7 +11,7 @@ import pytest
 from oracles import jacobian_products, nets, plain
 from oracles.nets import bare_net
 from rnngrad.arithmetic.arrays import quietly
-from rnngrad.arithmetic.scaled import Scaled, bands, log10_lengths, scaled, times
+from rnngrad.arithmetic.scaled import Bands, Scaled, log10_lengths, scaled, times
 from rnngrad.core import chain_norms, compression
 from rnngrad.core.chain_norms import Chain, exact_log10_norms, log10_norms
 from rnngrad.core.path_norms import log10_path_norms
@@ -207,7 +207,7 @@ def exact_paths(slopes: Scaled, W: np.ndarray, direct: Scaled, counts: np.ndarra
         for k in range(t, -1, -1):
             if counts[t - 1]:
                 found[t - 1, k] = log10_lengths(row)[0]
-            row = times(row * slopes[k - 1], bands(W)) if k else row
+            row = times(row * slopes[k - 1], Bands(W)) if k else row
     return found
 
 

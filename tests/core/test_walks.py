@@ -11,6 +11,7 @@ import pytest
 
 from oracles.cell_nets import Sizes, drawn
 from rnngrad.arithmetic.arrays import Array, quietly
+from rnngrad.arithmetic.functions import FUNCTIONS
 from rnngrad.cells import CELLS, NAMES
 from rnngrad.core import forward, layers
 from rnngrad.core.backward import bptt
@@ -93,6 +94,41 @@ def test_every_cell_as_its_equations(name: str) -> None:
                 finite = np.isfinite(forward.forward(weights).h).all()
             if finite:
                 check_both_ways(weights, walks)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_way_back_leaves_the_trace_as_it_was(name: str) -> None:
+    """Nor does the room of its diagonals hold one of them in another's place."""
+    problem = drawn(CELLS[name], SIZES[2])
+    trace = forward.forward(problem)
+    held = {**trace.layers[0].states, **trace.layers[0].values}
+    kept = {key: rows.copy() for key, rows in held.items()}
+    first, second = (bptt(problem, trace).weights for _ in range(2))
+    for key, rows in held.items():
+        np.testing.assert_array_equal(rows, kept[key])
+    for weight, gradient in first.items():
+        np.testing.assert_array_equal(second[weight], gradient)
+
+
+@pytest.mark.parametrize("f", ["identity", "relu", "gelu", "tanh"])
+def test_rows_that_a_function_hands_on_are_not_written_over(f: str) -> None:
+    """The identity gives back what it was given: f(u + v) · (u + v) + u · f(v)."""
+    program = values.Program()
+    u, v = (program.given("K", key, "0") for key in "uv")
+    both = program.op("add", u, v)
+    called, of_v = program.op(f"f:{f}", both), program.op(f"f:{f}", v)
+    of_v = program.op("multiply", u, of_v)
+    whole = program.op("add", program.op("multiply", called, both), of_v)
+    code = plain.Plain(program)
+    code.into([(whole, "B[0]"), (called, "B[1]"), (whole, "B[2]"), (u, "B[3]")])
+    fill = plain.function_of(f"fill(B, k{u}, k{v})", code.lines, code.functions)
+    x, y = np.random.default_rng(0).normal(size=(2, 6, 3))
+    kept, B = (x.copy(), y.copy()), np.empty((4, 6, 3))
+    fill(B, x, y)
+    np.testing.assert_array_equal((x, y), kept)
+    g = FUNCTIONS[f].f
+    right = g(x + y) * (x + y) + x * g(y)
+    np.testing.assert_allclose(B, [right, g(x + y), right, x], rtol=1e-15)
 
 
 def with_loss_until(problem: Problem, last: int) -> Problem:

@@ -133,7 +133,10 @@ def _hidden_parts(checker: Checker, name: str, noise: Array) -> Iterator[Checked
     for index, part in enumerate(setting.problem.cell.parts):
         shown = checker.records.get(part)
         if shown is None or shown.part != part:
-            expected, got = local.part(setting, index), setting.trace.part(index)
+            expected, got = (
+                local.part(setting, index),
+                setting.trace.part(part),
+            )
             compared = Compared(
                 name, PLAINLY, got, expected, np.zeros_like(expected),
                 np.max(np.abs(expected), axis=1, initial=0.0), lambda row, column: (row, column),

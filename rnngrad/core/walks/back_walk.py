@@ -225,7 +225,7 @@ class Backward:
         p, memory = self.early.arguments(layer.own), memory_of(self.layout, sizes)
         for part in reversed(blocks(last, BLOCK)):
             B: dict[str, Any] = dict(memory)
-            for buffer, rows in self.terms.run(layer, trace, part).items():
+            for buffer, rows in self.terms.run(layer, trace, sizes, part).items():
                 B[buffer] = rows[::-1]
             for buffer, rows in kept.items():
                 B[buffer] = rows[part][::-1]
@@ -379,14 +379,12 @@ class Diagonals:
         self.keys: dict[str, int] = {}
         lowering = Lowering(self.program, tape, self._named, walk.sigma, whole=True)
         self.plain = Plain(self.program)
-        fill = []
-        for leaf, place in zip(leaves, tape.outputs, strict=True):
-            (buffer, at), text = slots[leaf], self.plain.value(lowering.value(place))
-            fill.append(f"B[{buffer!r}][:, {at}] = {text}")
+        places = (slots[leaf] for leaf in leaves)
+        rows = [f"B[{buffer!r}][:, {at}]" for buffer, at in places]
+        self.plain.into(zip(map(lowering.value, tape.outputs), rows, strict=True))
         head = ", ".join(["p", "B", *(f"k{i}" for i in self.keys.values())])
-        self.fill = function_of(
-            f"fill({head})", [*self.plain.lines, *fill, "return"], self.plain.functions
-        )
+        lines = [*self.plain.lines, "return"]
+        self.fill = function_of(f"fill({head})", lines, self.plain.functions)
         self.sigmoid_keys = [key for key, i in self.keys.items() if i in self.program.sigmoids]
 
     def _named(self, key: str) -> int:
@@ -403,9 +401,11 @@ class Diagonals:
             for key in self.sigmoid_keys
         )
 
-    def run(self, layer: Layer, trace: LayerTrace, part: slice) -> dict[str, Array]:
+    def run(
+        self, layer: Layer, trace: LayerTrace, sizes: Mapping[str, int], part: slice
+    ) -> dict[str, Array]:
         """(n, slots, H) of each size."""
-        sizes, steps = self.walk.measured(layer), part.stop - part.start
+        steps = part.stop - part.start
         counts = [(b, count) for b, count in self.walk.layout.counts.items() if b[0] == "D"]
         found = {b: np.empty((steps, count, sizes[b[2:]])) for b, count in counts}
         largest = max([rows.shape[2] for rows in found.values()], default=0)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -234,7 +235,7 @@ def blocks(steps: int, rows: int) -> list[slice]:
 
 def _safe(rows: Array, sigmoids: Sequence[int]) -> bool:
     """Whether e⁻ᵃ of every sigmoid is a float, and all else finite."""
-    low, high = rows.min(initial=0.0), rows.max(initial=0.0)
-    if not (np.isfinite(low) and np.isfinite(high)):
+    low, high = float(rows.min(initial=0.0)), float(rows.max(initial=0.0))
+    if not (isfinite(low) and isfinite(high)):
         return False
-    return bool(low > -LARGEST or all(rows[:, at].min() > -LARGEST for at in sigmoids))
+    return low > -LARGEST or all(rows[:, at].min() > -LARGEST for at in sigmoids)

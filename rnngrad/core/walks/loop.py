@@ -308,17 +308,19 @@ def _ahead(plain: Plain, leaves: Sequence[int], n: str) -> list[str]:
     it is one product."""
     program, count = plain.program, len(leaves)
     matrices: dict[int, list[Block]] = {}
-    constants, others = list[str](), list[str]()
+    constants, others = dict[int, list[str]](), list[str]()
     for at, leaf in enumerate(leaves):
         for minus, i in program.sums.get(leaf, [(False, leaf)]):
             op, args, _ = program.values[i]
             if op == "times" and program.values[args[0]].op == "name":
                 matrices.setdefault(at, []).append(Block(args[1], args[2], minus))
+            elif program.level[i]:
+                others.append(f"rows[:, {at}] {'-' if minus else '+'}= {plain.value(i)}")
             else:
-                rows, to = (
-                    (f"rows[:, {at}]", others) if program.level[i] else (f"c[{at}]", constants)
-                )
-                to.append(f"{rows} {'-' if minus else '+'}= {plain.value(i)}")
+                if program.values[i].size is None:
+                    constants.setdefault(at, [f"zeros({n})"])
+                text = f"-{plain.value(i)}" if minus else plain.value(i)
+                constants.setdefault(at, []).append(text)
     lines = ["flat = rows.reshape(len(rows), -1)"]
     if len(matrices) == count:
         lines.append(f"dot(x, {plain.stack(list(matrices.values()))}.T, flat)")
@@ -327,7 +329,8 @@ def _ahead(plain: Plain, leaves: Sequence[int], n: str) -> list[str]:
             product = f"dot(x, {plain.stack([matrices[at]])}.T)" if at in matrices else "0.0"
             lines.append(f"rows[:, {at}] = {product}")
     if constants:
-        lines += [f"c = zeros(({count}, {n}))", *constants, "flat += c.reshape(-1)"]
+        rows = [" + ".join(constants.get(at, [f"zeros({n})"])) for at in range(count)]
+        lines.append(f"flat += concatenate(({', '.join(rows)},))")
     return lines + others
 
 

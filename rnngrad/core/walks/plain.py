@@ -6,7 +6,7 @@ The code holds numbers of values, parameters and functions, nothing of what they
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,6 +92,48 @@ class Plain:
                 self.texts[i] = f"t{i}"
                 self.lines.append(f"t{i} = {text}")
         return self.texts[i]
+
+    def into(self, wanted: Iterable[tuple[int, str]]) -> None:
+        """Lines that leave values of many rows in rows that are given. What is not needed any more
+        makes room for what comes after it: fresh memory costs more than a sum."""
+        wanted = list(wanted)
+        self.lines += [f"o{n} = {row}" for n, (_, row) in enumerate(wanted)]
+        homes = {i: f"o{n}" for n, (i, _) in enumerate(wanted)}
+        values, operands = self.program.values, self.program.operands
+        order = self._order([i for i, _ in wanted])
+        last = {j: i for i in order for j in operands(i)}
+        made = {i for i in order if values[i].op in UFUNCS}
+        handed_on = {j for i in order if i not in made for j in operands(i)}  # as the identity does
+        ours, free = made - handed_on - set(homes), dict[str | None, list[str]]()
+        for i in order:
+            op, args, size = values[i]
+            text = self._text(op, args, [self.value(j) for j in operands(i)])
+            for j in ours.intersection(operands(i)):
+                if last[j] == i:
+                    free.setdefault(values[j].size, []).append(self.texts[j])
+            home = homes.get(i) if i in made else None
+            if home is None and i in made and free.get(size):
+                home = free[size].pop()
+            self.texts[i] = home or f"t{i}"
+            out = f"out={home}" if op == "maximum" else home
+            self.lines.append(f"{text[:-1]}, {out})" if home else f"t{i} = {text}")
+        for n, (i, _) in enumerate(wanted):
+            if self.texts.get(i) != f"o{n}":
+                self.lines.append(f"copyto(o{n}, {self.value(i)})")
+
+    def _order(self, wanted: Sequence[int]) -> list[int]:
+        """All that is computed from rows on the way to what is wanted, operands first."""
+        found: dict[int, None] = {}
+
+        def visit(i: int) -> None:
+            if i not in found and not self.program.is_leaf(i):
+                for j in self.program.operands(i):
+                    visit(j)
+                found[i] = None
+
+        for i in wanted:
+            visit(i)
+        return list(found)
 
     def _text(self, op: str, args: Sequence[Any], inner: Sequence[str]) -> str:
         if op == "copy":
