@@ -34,11 +34,8 @@ CLOSE, CLOSE_IN_ALL = 1e-5, 1e-2
 """What an exponent may differ by between the runs, a step and over all of them.
 What rounding decides differs by about 1 in all."""
 
-EXACT = 1e-9
-"""The same a step, where a small net is done again with more digits."""
-
 ROUNDING = 1e-12
-"""The same relative to the sum of the logarithms."""
+"""What they may differ by relative to the sum of the logarithms."""
 
 NOISE = 2.0**-47
 """Times Σ_k |J_ik v_k| it is what rounding may leave of an exact 0 in J v: 64 units of it, and in
@@ -61,38 +58,10 @@ def carefully(
     again = _Run(net, may_die, NUDGE, columns).to(ends)
     steps = np.asarray(ends)[:, np.newaxis]
     sure = _sure(found, again, steps, may_die)
-    if may_die:
-        found = np.where(sure, found, np.nan)
-        return _with_the_dead(net, found, ends)
-    if not _sure(found, again, steps, may_die, EXACT).all():
-        from rnngrad.core.digits import in_digits  # decimal takes its time to import
-
-        for level in in_digits(net, ends, columns.tolist()):
-            agreed = _sure(level.found, level.again, steps, may_die, EXACT)
-            if agreed.sum() >= sure.sum():
-                found, sure = level.found, agreed
-            if agreed.all():
-                break
     return np.where(sure, found, np.nan)
 
 
-def _with_the_dead(net: LinearNet, found: Array, ends: Sequence[int]) -> Array:
-    """The last of ``found`` with as many digits as it takes to tell what is dead from what is next
-    to nothing, in a small net."""
-    from rnngrad.core.digits import with_the_dead
-
-    def sure(first: Array, second: Array) -> npt.NDArray[np.bool_]:
-        return _sure(first, second, np.array([[ends[-1]]]), may_die=False, close=EXACT)
-
-    exact = with_the_dead(net, ends[-1], sure)
-    if exact is not None:
-        found[-1] = exact
-    return found
-
-
-def _sure(
-    found: Array, again: Array, steps: Integers, may_die: bool, close: float = CLOSE
-) -> npt.NDArray[np.bool_]:
+def _sure(found: Array, again: Array, steps: Integers, may_die: bool) -> npt.NDArray[np.bool_]:
     """Which of two runs' ln |R[i, i]| agree, (n, S).
 
     It is the volumes ΠR[j, j], j ≤ i, that must: beside a direction that is wrong the next one may
@@ -103,7 +72,7 @@ def _sure(
         apart[np.isneginf(found) & np.isneginf(again)] = 0.0
     moved = np.abs(np.cumsum(apart, axis=1))
     sizes = np.cumsum(np.abs(np.where(np.isfinite(found), found, 0.0)), axis=1)
-    allowed = np.maximum(np.minimum(close * steps, CLOSE_IN_ALL), ROUNDING * sizes)
+    allowed = np.maximum(np.minimum(CLOSE * steps, CLOSE_IN_ALL), ROUNDING * sizes)
     agree = np.pad(moved <= allowed, ((0, 0), (1, 0)), constant_values=True)
     sure: npt.NDArray[np.bool_] = agree[:, 1:] & agree[:, :-1]
     return sure

@@ -132,7 +132,7 @@ def _put_the_largest(
     if np.isnan(growth) and not warmup:
         known = excluded(net.exact, net.steps, logs)
     if not known:
-        logs[np.flatnonzero(unknown)[0]] = np.nan_to_num(growth, nan=np.inf)
+        logs[np.flatnonzero(unknown)[0]] = np.inf if np.isnan(growth) else growth
 
 
 def _every(steps: int, warmup: int) -> int:

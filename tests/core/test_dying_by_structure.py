@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from oracles import any_cell
+from oracles.living import living
 from oracles.spectrum import spectrum_of
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.cells import CELLS, NAMES
 from rnngrad.core.arithmetic import SCALED
 from rnngrad.core.forward import forward
 from rnngrad.core.linear import linear_net
-from rnngrad.core.living import by_structure, living
+from rnngrad.core.living import by_structure
 from rnngrad.core.lyapunov import lyapunov
 
 LIVING = {
