@@ -27,7 +27,7 @@ def log10_chain(checker: Checker) -> Checked:
         skipped = np.arange(len(expected)) % stride != 0
         skipped[-1] = False
         expected = np.where(skipped, got, expected)
-    entry = checker.array("log10_chain", title, expected, np.zeros_like(expected))
+    entry = checker.array("log10_chain", title, expected, np.zeros_like(expected), got=got)
     return explained(entry, checker, of_loss=False)
 
 
@@ -49,7 +49,7 @@ def log10_paths(checker: Checker) -> Checked:
         rows = np.arange(1, steps + 1)
         unseen = np.array([checker.unseen(k, rows) for k in range(steps + 1)]).T
         expected = np.where(unseen & ~agree & ~later, np.inf, expected)
-    entry = checker.array("log10_paths", products.TITLE, expected, np.zeros_like(expected))
+    entry = checker.array("log10_paths", products.TITLE, expected, np.zeros_like(expected), got=got)
     return explained(entry, checker)
 
 
