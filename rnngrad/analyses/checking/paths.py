@@ -72,15 +72,12 @@ def _stack(parts: list[Array]) -> Array:
     return np.concatenate([np.empty((0, width)), *filled])
 
 
-def _blocks(
-    checker: Checker, groups: Sequence[Group], value: Scaled, error: Array
-) -> list[_Block]:
+def _blocks(checker: Checker, groups: Sequence[Group], value: Scaled, error: Array) -> list[_Block]:
     """Group by group, from k = T to 0; all of them from one walk along the paths."""
-    assert checker.paths is not None
     found: list[list[_Block]] = [[] for _ in groups]
     where = [{int(k): row for row, k in enumerate(group.probes.rows)} for group in groups]
     stops = np.cumsum([0, *(group.probes.entry.shape[1] for group in groups)])
-    for reached in checker.paths():
+    for reached in checker.paths_at():
         for number, group in enumerate(groups):
             row = where[number].get(reached.k)
             if row is None or not len(reached.steps):
