@@ -7,7 +7,7 @@ there when it matters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -22,15 +22,15 @@ from rnngrad.arithmetic.scaled import (
     log10_spectral_norms,
     scaled,
 )
-from rnngrad.core.arithmetic import FLOATS, SCALED
+from rnngrad.core.arithmetic import FLOATS, SCALED, Entries
 from rnngrad.core.chain_norms import log10_norms
 from rnngrad.core.leading import log10_leading_norms
 from rnngrad.core.linear import LinearNet, Rows, linear_net
 from rnngrad.core.linear_chain import Aligned, aligned_chain, plain_net
 from rnngrad.core.path_norms import log10_path_norms
+from rnngrad.core.plain_rows import PlainRows, raised
 from rnngrad.core.problem import Problem
 from rnngrad.core.products import products, sizes_of
-from rnngrad.core.pushes import NARROW
 from rnngrad.core.rnn_passes import sure_slopes
 from rnngrad.core.spectral_norms import ln_largest
 from rnngrad.core.telling import heard
@@ -179,25 +179,64 @@ class PulledBack(NamedTuple):
     at: tuple[Rows, ...] | None
 
 
+class _AtExactly(Mapping[str, Entries]):
+    """Rows in plain floats at what the graph keeps, by key, each with an exponent for every entry
+    when it is asked for."""
+
+    def __init__(self, at: Rows, exponents: Integers) -> None:
+        self._at, self._exponents = at, exponents
+
+    def __getitem__(self, key: str) -> Scaled:
+        return raised(self._at[key], self._exponents)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._at)
+
+    def __len__(self) -> int:
+        return len(self._at)
+
+
 def pulled_back(problem: Problem, trace: ForwardTrace, direct: Scaled) -> Iterator[PulledBack]:
     """∂L_t/∂s_k for k = T, T−1 … 0 and every t ≥ k whose loss counts, each L_t on its own.
 
         ∂L_t/∂s_t = the direct term        ∂L_t/∂s_{k−1} = ∂L_t/∂s_k · ∂s_k/∂s_{k−1}
 
     ``direct`` is ∂L_t/∂h_t of the top layer, (T, H) (``core.direct``). Steps without a loss
-    (``loss_weights`` 0) have no row. To be run within ``quietly()``.
+    (``loss_weights`` 0) have no row. In plain floats with an exponent a row as long as no entry
+    comes near their ends, then entry by entry. To be run within ``quietly()``.
     """
     weights = problem.loss_weights
     counts = np.zeros(problem.steps, bool) if weights is None else weights != 0
-    net, size = linear_net(problem, trace, SCALED), problem.state_size
-    top = problem.layers[-1].state[0]
+    size, top = problem.state_size, problem.layers[-1].state[0]
     steps: Integers = np.empty(0, dtype=np.int64)
-    rows = Scaled(np.empty((0, size)), np.empty((0, size), dtype=np.int64))
+    floats = plain_net(problem, trace)
+    plain = PlainRows(np.empty((0, size)), steps)
+    net = linear_net(problem, trace, SCALED) if floats is None else None
+    rows = plain.exact
     for k in heard(range(problem.steps, 0, -1), problem.steps, "paths"):
         if counts[k - 1]:
-            rows, steps = _append(rows, _in_state(direct[k - 1], top, size)), np.append(steps, k)
+            row, steps = _in_state(direct[k - 1], top, size), np.append(steps, k)
+            if net is None:
+                plain = plain.added(row)
+                if not row.mantissa.any():  # a loss that moves nothing
+                    net = linear_net(problem, trace, SCALED)
+                rows = plain.exact
+            else:
+                rows = _append(rows, row)
         if not len(steps):
             continue
+        if net is None and floats is not None:
+            pulled = floats.pull(plain.values, k)
+            at = tuple(_AtExactly(one, plain.exponents) for one in pulled.at)
+            yield PulledBack(k, steps, rows, at)
+            after = plain.moved(pulled.rows)
+            if after is not None:
+                plain, rows = after, after.exact
+                continue
+            net = linear_net(problem, trace, SCALED)
+            rows = net.pull(rows, k).rows
+            continue
+        assert net is not None
         pulled = net.pull(rows, k)
         yield PulledBack(k, steps, rows, pulled.at)
         rows = pulled.rows
@@ -233,6 +272,11 @@ def log10_paths(problem: Problem, trace: ForwardTrace, direct: Scaled) -> Array:
         steps = problem.steps
         later = np.arange(steps + 1) > np.arange(1, steps + 1)[:, np.newaxis]
         paths = np.where(later, np.nan, -np.inf)
+        net, some = plain_net(problem, trace), np.flatnonzero(counts) + 1
+        found = None if net is None else _plain_paths(problem, net, direct, some, None)
+        if found is not None:
+            paths[some - 1] = found
+            return paths
         for reached in pulled_back(problem, trace, direct):
             if len(reached.steps):
                 paths[reached.steps - 1, reached.k] = log10_lengths(reached.at_s)
@@ -282,12 +326,8 @@ def _plain_paths(
         pulled, at = net.pull(rows[low:], k)
         if watcher is not None:
             watcher(k, slice(low, n), at, exponents[low:])
-        sizes = np.abs(pulled)
-        largest = sizes.max(axis=1)
-        least = np.min(sizes, axis=1, where=sizes > 0, initial=np.inf)
-        if not ((largest > 0) & (largest < np.inf) & (least > NARROW * largest)).all():
+        after = PlainRows(rows[low:], exponents[low:]).moved(pulled)
+        if after is None:
             return None
-        shift = np.frexp(largest)[1]
-        rows[low:] = np.ldexp(pulled, -shift[:, np.newaxis])
-        exponents[low:] += shift
+        rows[low:], exponents[low:] = after
     return paths

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
@@ -12,7 +12,8 @@ import numpy as np
 from rnngrad.analyses.checking.conditions import noise as measured_noise
 from rnngrad.analyses.checking.experiments import Seeds, Setting, faint, some
 from rnngrad.analyses.checking.methods import Answer
-from rnngrad.analyses.checking.plan import Plan
+from rnngrad.analyses.checking.plan import Plan, steps_chosen
+from rnngrad.analyses.checking.products import Explicit
 from rnngrad.analyses.checking.tolerance import EPS, LOG10_ATOL, RTOL, Compared, judged
 from rnngrad.analyses.checking.verdicts import Checked, Verdict
 from rnngrad.analyses.quantities import Passes, records
@@ -24,6 +25,9 @@ from rnngrad.core.telling import telling
 
 Progress = Callable[[float, str], None]
 Paths = Callable[[], Iterator[PulledBack]]
+
+MOST_KEPT = 2**23
+"""Numbers of the paths that are kept at a time."""
 
 BATCH = 2**19
 """Perturbations × steps (or × parameters) run at a time."""
@@ -45,12 +49,30 @@ class Checker:
         self.paths = paths
         self.rtol = RTOL if rtol is None else rtol
         self.progress, self._answered = progress, 0
+        self.explicit: Explicit | None = None
+        self._kept: list[PulledBack] | None = None
+
+    def paths_at(self) -> Iterable[PulledBack]:
+        """The paths at the steps that are looked at. Walked along once, and kept where these are
+        few."""
+        assert self.paths is not None
+        if self._kept is not None:
+            return self._kept
+        problem, stride = self.setting.problem, self.plan.stride
+        chosen = {int(k) for first in (0, 1) for k in steps_chosen(problem, first, stride)}
+        if problem.steps * len(chosen) * problem.state_size > MOST_KEPT:
+            return self.paths()
+        self._kept = [reached for reached in self.paths() if reached.k in chosen]
+        return self._kept
 
     def array(
-        self, name: str, method: str, expected: Array, error: Array, noise: Array | None = None
-    ) -> Checked:
-        """The verdict on a whole array; ``noise`` of its rows where it need not be measured."""
-        got = np.asarray(self.tested[name], dtype=np.float64)
+        self, name: str, method: str, expected: Array, error: Array, noise: Array | None = None,
+        got: Array | None = None,
+    ) -> Checked:  # fmt: skip
+        """The verdict on a whole array; ``noise`` of its rows where it need not be measured, and
+        ``got``, what is under test, where it has been looked up: that may take seconds."""
+        if got is None:
+            got = np.asarray(self.tested[name], dtype=np.float64)
         if got.shape != expected.shape:
             reason = f"its shape is {got.shape}, and must be {expected.shape}"
             return Checked(name, Verdict.FAIL, method, reason=reason)

@@ -25,6 +25,9 @@ from rnngrad.core.traces import LayerTrace
 
 EPS = float(np.finfo(np.float64).eps)
 
+NEAR = 100
+"""Bits that a factor may be away from 1 in plain floats: a term of a step is a product of a few."""
+
 Edges = Mapping[str, tuple[tuple[str, Scaled | None], ...]]
 """line -> (source, ∂line/∂source over all steps, (T, n)) of each; None for 1."""
 
@@ -39,6 +42,15 @@ class Linear(NamedTuple):
     edges: Edges
     pushed: Edges
     blind: Mask
+    plain: Plain | None
+
+
+class Plain(NamedTuple):
+    """``pushed`` in floats, by (line, source), and at which steps these do: every weight and every
+    factor is exactly 0 or within 2^±NEAR of 1, so that no product of a step leaves float64."""
+
+    factors: Mapping[tuple[str, str], Array]
+    fits: Mask
 
 
 def linear(problem: Problem, layer: Layer, trace: LayerTrace) -> Linear:
@@ -48,7 +60,28 @@ def linear(problem: Problem, layer: Layer, trace: LayerTrace) -> Linear:
     values = _values(problem, layer, trace, lines)
     edges = {line.key: _edges(problem, layer, line, values) for line in lines}
     pushed = _pushed(problem, lines, edges)
-    return Linear(lines, values, edges, pushed, _blind(problem, layer, lines, values, edges))
+    blind = _blind(problem, layer, lines, values, edges)
+    return Linear(lines, values, edges, pushed, blind, _plain(layer, pushed, len(trace.x)))
+
+
+def _plain(layer: Layer, pushed: Edges, steps: int) -> Plain | None:
+    """None where a weight is far from 1."""
+    if not all(_near(scaled(np.atleast_1d(W))).all() for W in layer.own.values()):
+        return None
+    known = {
+        (key, source): factor
+        for key, edges in pushed.items()
+        for source, factor in edges
+        if factor is not None
+    }
+    fits = np.ones(steps, dtype=bool)
+    for factor in known.values():
+        fits &= _near(factor).all(axis=1)
+    return Plain({place: factor.floats() for place, factor in known.items()}, fits)
+
+
+def _near(entries: Scaled) -> Mask:
+    return np.asarray((np.abs(entries.exponent) < NEAR) | (entries.mantissa == 0))
 
 
 def _pushed(problem: Problem, lines: tuple[Line, ...], edges: Edges) -> Edges:

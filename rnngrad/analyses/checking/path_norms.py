@@ -6,17 +6,30 @@ import numpy as np
 
 from rnngrad.analyses.checking import products
 from rnngrad.analyses.checking.checker import Checker
+from rnngrad.analyses.checking.products import Explicit
 from rnngrad.analyses.checking.tangent import output_slopes
 from rnngrad.analyses.checking.tolerance import LOG10_ATOL
 from rnngrad.analyses.checking.verdicts import Checked, Verdict
 from rnngrad.arithmetic.scaled import scaled
 
 
+def explicit(checker: Checker) -> Explicit:
+    """What explicit Jacobians make of those of the two that are tested, once."""
+    if checker.explicit is None:
+        setting, problem = checker.setting, checker.setting.problem
+        stride = products.chain_stride(setting) if "log10_chain" in checker.tested else None
+        direct = None
+        if "log10_paths" in checker.tested and problem.loss is not None:
+            slopes = output_slopes(setting)
+            direct = scaled(slopes @ problem.weights["W_hy"] if problem.has_readout else slopes)
+        with checker.within(0.05, 0.05, "log10_chain"):
+            checker.explicit = products.explicit(setting, stride, direct)
+    return checker.explicit
+
+
 def log10_chain(checker: Checker) -> Checked:
     """The largest singular value of J_T ⋯ J_{k+1}, at every step or at one in so many."""
-    stride = products.chain_stride(checker.setting)
-    with checker.within(0.05, 0.05, "log10_chain"):
-        expected = products.log10_chain(checker.setting, stride)
+    stride, expected = products.chain_stride(checker.setting), explicit(checker).chain.copy()
     got = np.asarray(checker.tested["log10_chain"], dtype=np.float64)
     title = products.TITLE if stride == 1 else f"{products.TITLE}, one step in {stride}"
     if got.shape == expected.shape:
@@ -27,29 +40,21 @@ def log10_chain(checker: Checker) -> Checked:
         skipped = np.arange(len(expected)) % stride != 0
         skipped[-1] = False
         expected = np.where(skipped, got, expected)
-    entry = checker.array("log10_chain", title, expected, np.zeros_like(expected))
+    entry = checker.array("log10_chain", title, expected, np.zeros_like(expected), got=got)
     return explained(entry, checker, of_loss=False)
 
 
 def log10_paths(checker: Checker) -> Checked:
     """The lengths of ∂L_t/∂h_t · J_t ⋯ J_{k+1}, from explicit Jacobians."""
-    setting = checker.setting
-    problem, steps = setting.problem, setting.problem.steps
-    direct = output_slopes(setting)
-    if problem.has_readout:
-        direct = direct @ problem.weights["W_hy"]
+    steps, expected = checker.setting.problem.steps, explicit(checker).paths.copy()
     later = np.arange(steps + 1) > np.arange(1, steps + 1)[:, np.newaxis]
-    expected = np.where(later, np.nan, -np.inf)
-    for k, reached, path in products.paths(setting, scaled(direct)):
-        if len(reached):
-            expected[reached - 1, k] = products.log10_lengths(path)
     got = np.asarray(checker.tested["log10_paths"], dtype=np.float64)
     if got.shape == expected.shape:
         agree = (got == expected) | (np.abs(got - expected) <= LOG10_ATOL)
         rows = np.arange(1, steps + 1)
         unseen = np.array([checker.unseen(k, rows) for k in range(steps + 1)]).T
         expected = np.where(unseen & ~agree & ~later, np.inf, expected)
-    entry = checker.array("log10_paths", products.TITLE, expected, np.zeros_like(expected))
+    entry = checker.array("log10_paths", products.TITLE, expected, np.zeros_like(expected), got=got)
     return explained(entry, checker)
 
 

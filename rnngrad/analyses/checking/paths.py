@@ -6,7 +6,7 @@ reaches h_k of an lstm may be nothing beside what reaches c_k.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -41,12 +41,7 @@ def check_paths(
 ) -> Checked:
     """``name`` is dLt_dhk or dLt_dak; ``value`` and ``error``, (R, m, T), what the probes of all
     groups, one after the other, saw."""
-    blocks: list[_Block] = []
-    first = 0
-    for group in groups:
-        mine = slice(first, first + group.probes.entry.shape[1])
-        blocks += _blocks(checker, group, value[:, mine], error[:, mine])
-        first = mine.stop
+    blocks = _blocks(checker, groups, value, error)
     widths = [(block.k, int(t)) for block in blocks for t in block.steps]
     entry = [block.entry for block in blocks for _ in block.steps]
 
@@ -77,16 +72,23 @@ def _stack(parts: list[Array]) -> Array:
     return np.concatenate([np.empty((0, width)), *filled])
 
 
-def _blocks(checker: Checker, group: Group, value: Scaled, error: Array) -> Iterator[_Block]:
-    assert checker.paths is not None
-    where = {int(k): row for row, k in enumerate(group.probes.rows)}
-    for reached in checker.paths():
-        rows = group.rows(reached)
-        if rows is None or reached.k not in where or not len(reached.steps):
-            continue
-        row = where[reached.k]
-        seen = value[row][:, reached.steps - 1]
-        yield _block(checker, reached, rows, seen, error[row][:, reached.steps - 1], group, row)
+def _blocks(checker: Checker, groups: Sequence[Group], value: Scaled, error: Array) -> list[_Block]:
+    """Group by group, from k = T to 0; all of them from one walk along the paths."""
+    found: list[list[_Block]] = [[] for _ in groups]
+    where = [{int(k): row for row, k in enumerate(group.probes.rows)} for group in groups]
+    stops = np.cumsum([0, *(group.probes.entry.shape[1] for group in groups)])
+    for reached in checker.paths_at():
+        for number, group in enumerate(groups):
+            row = where[number].get(reached.k)
+            if row is None or not len(reached.steps):
+                continue
+            rows = group.rows(reached)
+            if rows is not None:
+                mine = slice(stops[number], stops[number + 1])
+                seen = value[row, mine][:, reached.steps - 1]
+                slack = error[row, mine][:, reached.steps - 1]
+                found[number].append(_block(checker, reached, rows, seen, slack, group, row))
+    return [block for blocks in found for block in blocks]
 
 
 def _block(

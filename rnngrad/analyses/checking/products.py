@@ -8,14 +8,15 @@ is added.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from rnngrad.analyses.checking.experiments import Setting
-from rnngrad.analyses.checking.tangent import in_parts, raised, step
-from rnngrad.arithmetic.arrays import Array, Integers
+from rnngrad.analyses.checking.tangent import in_parts, plain_step, raised, step
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.arithmetic.scaled import LOG10_2, Scaled, scaled, total
+from rnngrad.core.plain_rows import PlainRows
 from rnngrad.core.telling import heard
 
 TITLE = "explicit Jacobians"
@@ -40,11 +41,23 @@ def through_step(setting: Setting, rows: Scaled, t: int) -> Scaled:
 
 def jacobian(setting: Setting, t: int) -> Scaled:
     """∂s_t/∂s_{t−1}, (S, S), rows the output."""
+    plain = plain_jacobian(setting, t)
+    if plain is not None:
+        return scaled(plain)
     units = scaled(np.eye(setting.problem.state_size))
     after = [part for parts in step(setting, t, in_parts(setting, units)) for part in parts]
     mantissa = np.concatenate([part.mantissa for part in after], axis=1)
     exponent = np.concatenate([part.exponent for part in after], axis=1)
     return Scaled(mantissa.T, exponent.T)
+
+
+def plain_jacobian(setting: Setting, t: int) -> Array | None:
+    """The same in plain floats; None where these do not do."""
+    eye = np.eye(setting.problem.state_size)
+    plain = plain_step(setting, t, [[eye[:, p] for p in one.layer.state] for one in setting.layers])
+    if plain is None:
+        return None
+    return np.concatenate([part for parts in plain for part in parts], axis=1).T
 
 
 def _times(rows: Scaled, matrix: Scaled) -> Scaled:
@@ -85,18 +98,70 @@ def chain_stride(setting: Setting) -> int:
     return int(np.ceil(work / AFFORDABLE))
 
 
-def log10_chain(setting: Setting, stride: int = 1) -> Array:
-    """log10 ‖J_T ⋯ J_{k+1}‖₂, J_t = ∂s_t/∂s_{t−1}, for k = 0 … T, (T+1,); nan where k is no
-    multiple of ``stride``."""
-    steps = setting.problem.steps
-    rows = scaled(np.eye(setting.problem.state_size))
-    result = np.full(steps + 1, np.nan)
-    result[steps] = 0.0
-    for t in heard(range(steps, 0, -1), steps, TITLE):
-        rows = through_step(setting, rows, t)
-        if (t - 1) % stride == 0:
-            result[t - 1] = _log10_norm(rows)
-    return result
+class Explicit(NamedTuple):
+    """log10 ‖J_T ⋯ J_{k+1}‖₂ for k = 0 … T, J_t = ∂s_t/∂s_{t−1}, nan where k is no multiple of the
+    stride, and log10 ‖∂L_t/∂s_k‖₂, (T, T+1), row t − 1; what was not asked for is empty."""
+
+    chain: Array
+    paths: Array
+
+
+def explicit(setting: Setting, stride: int | None, direct: Scaled | None) -> Explicit:
+    """Both from one walk: the rows of all paths and those of the chain meet each Jacobian at once.
+    ``stride`` None: no chain; ``direct``, ∂L_t/∂h_t of the top layer, (T, H), None: no paths."""
+    problem, steps = setting.problem, setting.problem.steps
+    size = problem.state_size if stride is not None else 0
+    rows, reached = _Rows(setting, np.eye(problem.state_size)[:size]), np.empty(0, dtype=np.int64)
+    chain = np.full(steps + 1 if stride is not None else 0, np.nan)
+    chain[steps:] = 0.0
+    later = np.arange(steps + 1) > np.arange(1, steps + 1)[:, np.newaxis]
+    paths = np.where(later, np.nan, -np.inf) if direct is not None else np.empty((0, 0))
+    weights = problem.loss_weights
+    counts = np.zeros(steps, bool) if weights is None or direct is None else weights != 0
+    for k in heard(range(steps, -1, -1), steps + 1, TITLE):
+        if k and counts[k - 1] and direct is not None:
+            rows.add(_wide(setting, direct[k - 1 : k]))
+            reached = np.append(reached, k)
+        if len(reached):
+            paths[reached - 1, k] = log10_lengths(rows.exact[size:])
+        if k < steps and stride is not None and k % stride == 0:
+            chain[k] = _log10_norm(rows.exact[:size])
+        if k and len(rows.exact):
+            rows.through(k)
+    return Explicit(chain, paths)
+
+
+class _Rows:
+    """Rows on their way back: in plain floats as long as these do (``core.plain_rows``)."""
+
+    def __init__(self, setting: Setting, start: Array) -> None:
+        self.setting = setting
+        self.plain: PlainRows | None = PlainRows(start, np.zeros(len(start), dtype=np.int64))
+        self.exact = scaled(start)
+
+    def add(self, row: Scaled) -> None:
+        """One more, (1, S)."""
+        self.exact = _joined(self.exact, row)
+        self.plain = self.plain.added(row[0]) if self.plain and row.mantissa.any() else None
+
+    def through(self, t: int) -> None:
+        """Times ∂s_t/∂s_{t−1}."""
+        one_rnn = self.setting.problem.single_rnn
+        J = None if one_rnn or self.plain is None else plain_jacobian(self.setting, t)
+        self.plain = None if J is None or self.plain is None else self.plain.moved(
+            self.plain.values @ J
+        )  # fmt: skip
+        if self.plain is None:
+            self.exact = through_step(self.setting, self.exact, t)
+        else:
+            self.exact = self.plain.exact
+
+
+def _wide(setting: Setting, row: Scaled) -> Scaled:
+    """∂L_t/∂h_t of the top layer as ∂L_t/∂s_t, (1, S)."""
+    wide = scaled(np.zeros((1, setting.problem.state_size)))
+    wide.mantissa[:, setting.top], wide.exponent[:, setting.top] = row.mantissa, row.exponent
+    return wide
 
 
 def _log10_norm(rows: Scaled) -> float:
@@ -114,24 +179,6 @@ def log10_lengths(rows: Scaled) -> Array:
     length = np.linalg.norm(values, axis=-1)
     lengths: Array = np.log10(length) + np.where(length == 0, 0, exponent) * LOG10_2
     return lengths
-
-
-def paths(setting: Setting, direct: Scaled) -> Iterator[tuple[int, Integers, Scaled]]:
-    """(k, t's, ∂L_t/∂s_k as rows), for k = T … 0, from ∂L_t/∂h_t of the top layer, (T, H), and the
-    explicit Jacobians."""
-    problem = setting.problem
-    wide = scaled(np.zeros((problem.steps, problem.state_size)))
-    wide.mantissa[:, setting.top], wide.exponent[:, setting.top] = direct.mantissa, direct.exponent
-    weights = problem.loss_weights
-    counts = np.zeros(problem.steps, bool) if weights is None else weights != 0
-    steps: Integers = np.empty(0, dtype=np.int64)
-    rows = scaled(np.empty((0, problem.state_size)))
-    for k in range(problem.steps, -1, -1):
-        if k and counts[k - 1]:
-            rows, steps = _joined(rows, wide[k - 1 : k]), np.append(steps, k)
-        yield k, steps, rows
-        if k and len(steps):
-            rows = through_step(setting, rows, k)
 
 
 def _joined(first: Scaled, second: Scaled) -> Scaled:

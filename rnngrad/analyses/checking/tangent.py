@@ -19,6 +19,8 @@ import numpy as np
 
 from rnngrad.algebra.equations import X
 from rnngrad.analyses.checking import experiments
+from rnngrad.analyses.checking.coefficients import Plain
+from rnngrad.analyses.checking.equations import Product
 from rnngrad.analyses.checking.experiments import LayerSetting, Seeds, Setting
 from rnngrad.analyses.checking.slopes import STEP
 from rnngrad.arithmetic.arrays import Array, Integers
@@ -84,6 +86,50 @@ def step(setting: Setting, t: int, before: State, seeds: Seeds | None = None) ->
     return after
 
 
+def plain_step(setting: Setting, t: int, before: list[list[Array]]) -> list[list[Array]] | None:
+    """The same in plain floats, with nothing that enters; None where floats do not do."""
+    after: list[list[Array]] = []
+    for number, (one, rows) in enumerate(zip(setting.layers, before, strict=True)):
+        plain = one.linear.plain
+        if plain is None or not plain.fits[t - 1]:
+            return None
+        at = {f"{part}⁻": row for part, row in zip(setting.problem.cell.parts, rows, strict=True)}
+        if number:
+            at[X] = after[-1][0]
+        _plainly(one, plain, t, at)
+        after.append(
+            [
+                at.get(part, np.zeros(row.shape))
+                for part, row in zip(setting.problem.cell.parts, rows, strict=True)
+            ]
+        )
+    return after
+
+
+def _plainly(one: LayerSetting, plain: Plain, t: int, at: dict[str, Array]) -> None:
+    own, linear = one.layer.own, one.linear
+    for line in linear.lines:
+        if line.key not in linear.pushed:
+            continue
+        terms = [
+            product.sign * (at[product.source] @ _matrix(own, product))
+            for product in line.products
+            if product.source in at
+        ]
+        for source, factor in linear.pushed[line.key]:
+            if source in at:
+                now = None if factor is None else plain.factors[line.key, source]
+                by = None if now is None else now[min(t, len(now)) - 1]
+                terms.append(at[source] if by is None else at[source] * by)
+        if terms:
+            at[line.key] = reduce(add, terms)
+
+
+def _matrix(own: Mapping[str, Array], product: Product) -> Array:
+    """What rows are multiplied by."""
+    return own[product.parameter] if product.transposed else own[product.parameter].T
+
+
 def _through(
     one: LayerSetting, t: int, at: dict[str, Scaled],
     more: Mapping[str, Array], weights: Mapping[str, Array],
@@ -97,7 +143,7 @@ def _through(
             continue
         terms: list[Scaled] = []
         for product in line.products:
-            W = own[product.parameter] if product.transposed else own[product.parameter].T
+            W = _matrix(own, product)
             if product.source in at:
                 if product.source not in aligned:
                     aligned[product.source] = at[product.source].aligned(axis=1)
