@@ -67,12 +67,12 @@ def test_the_paths_are_those_at_any_exponent(
 
 
 def test_rows_that_fall_apart_go_on_entry_by_entry(request: pytest.FixtureRequest) -> None:
-    """Two units that do not meet, one with slopes of e⁻⁴⁰: after a few steps its entry is below
-    2⁻⁶⁰⁰ of the other; then the other's slopes are e⁻⁸⁰⁰, and it is all that is left."""
-    push = np.array([[400.0, 0.0]] * 6 + [[0.0, 20.0]] * 22)
-    net = nets.bare_net(0.9 * np.eye(2), 28, activation="tanh", x=push, W_xh=np.eye(2))
-    problem = replace(nets.problem_of(net), loss_weights=np.ones(28))
-    trace, direct = forward(problem), scaled(np.ones((28, 2)))
+    """Two units that do not meet, one with slopes of 4e⁻⁶⁰: after a few steps its entry is below
+    2⁻⁶⁰⁰ of the other, then beyond floats; then the other has these slopes, and it comes back."""
+    push = np.array([[30.0, 0.0]] * 20 + [[0.0, 30.0]] * 14)
+    net = nets.bare_net(0.9 * np.eye(2), 34, activation="tanh", x=push, W_xh=np.eye(2))
+    problem = replace(nets.problem_of(net), loss_weights=np.ones(34))
+    trace, direct = forward(problem), scaled(np.ones((34, 2)))
     with quietly():
         plain = list(pulled_back(problem, trace, direct))
         request.getfixturevalue("no_floats")
