@@ -61,8 +61,8 @@ class Plan(NamedTuple):
         return (
             f"{why}: each parameter by {seeds.DIRECTIONS} directions of ±1 and "
             f"{seeds.SAMPLED} entries or more, {steps} by a direction and an entry"
-            f"; chance misses a wrong parameter once in {2**seeds.DIRECTIONS} times at most, n wrong "
-            "rows once in 2^n"
+            f"; chance misses a wrong parameter once in {2**seeds.DIRECTIONS} times at most, "
+            "n wrong rows once in 2^n"
         )
 
 
