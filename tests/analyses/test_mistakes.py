@@ -289,7 +289,7 @@ def test_an_error_at_one_step_is_told_to_the_step(kind: str) -> None:
     back = ("dh_next = W_hh.T @ da", "dh_next = (1 + 0.3 * (t == 3)) * W_hh.T @ da")
     found = of(kind, back, per_step=True)
     words = found["dL_dh"]["explanation"]
-    assert "∂L/∂h_t does not follow at step 3 from your own rows before it" in words
+    assert "∂L/∂h_t does not follow at step 3 from what you gave above it" in words
     assert found["dL_dh"]["where"]["steps"] == [0, 1, 2, 3]
     assert found["dL_dh"]["first_wrong_step"] == 3
 
@@ -297,7 +297,7 @@ def test_an_error_at_one_step_is_told_to_the_step(kind: str) -> None:
 def test_a_way_wrong_at_one_step_is_told_by_its_edge() -> None:
     edit = ("dc_next = dc * f", "dc_next = dc * (f if t != 3 else i)")
     words = of("lstm", edit, per_step=True)["dL_dc"]["explanation"]
-    assert "∂L/∂c_t does not follow at step 3 from your own rows before it" in words
+    assert "∂L/∂c_t does not follow at step 3 from what you gave above it" in words
     assert "∂c_t/∂c_{t−1} is f_t" in words
     assert "your numbers are those of i_t" in words
     hidden = of("lstm", edit, per_step=True, hide=True)["dL_dc"]["explanation"]
@@ -479,3 +479,66 @@ def test_a_mistake_in_one_layer_alone_is_told_with_its_layer(cell: str, number: 
             "wrong-partial", number, "1",
         )  # fmt: skip
         assert f"in layer {number} alone" in each["explanation"]
+
+
+# ------------------------------------------------- what a stranger found
+
+
+def test_a_row_that_was_not_filled_in_is_told_as_that() -> None:
+    problem = rnngrad.load(public.spec("lstm", NET))
+    given = answer("lstm", per_step=True)
+    given["dL_dh"][0] = given["dL_dc"][0] = 0.0
+    found = told(problem, given)
+    assert {name: each["bug"] for name, each in found.items()} == {
+        "dL_dh": "dropped-h_0", "dL_dc": "dropped-h_0",
+    }  # fmt: skip
+    assert all("row 0 of your array is 0" in each["explanation"] for each in found.values())
+
+
+@pytest.mark.parametrize(
+    ("start", "bug", "words"),
+    [
+        ("0 * c_0", "dropped-h_0", "you took 0 where c_0 belongs"),
+        ("cs[-1]", "wrapped-index", "you took c_T where c_0 belongs"),
+    ],
+)
+def test_what_stands_for_c_0_is_told_of_c_0(start: str, bug: str, words: str) -> None:
+    found = of("lstm", ("df = dc * c_prev", f"df = dc * (c_prev if t > 0 else {start})"))
+    assert {each["bug"] for each in found.values()} == {bug}
+    assert all(words in each["explanation"] for each in found.values())
+
+
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
+def test_a_sum_of_the_read_out_is_no_mistake_of_the_loss(kind: str) -> None:
+    found = of(kind, ("dW_hy += ", "dW_hy = "), ("db_y += ", "db_y = "))
+    assert {name: each["bug"] for name, each in found.items()} == {
+        "dL_dW_hy": "overwritten", "dL_db_y": "overwritten",
+    }  # fmt: skip
+
+
+def test_where_to_look_when_the_way_back_is_right() -> None:
+    problem = rnngrad.load(public.spec("lstm", NET))
+    given = answer("lstm")
+    noise = np.random.default_rng(0).normal(size=given["dL_dW_hy"].shape)
+    read_out = told(problem, given | {"dL_dW_hy": given["dL_dW_hy"] + noise})
+    assert "what goes back from the read-out is right" in read_out["dL_dW_hy"]["explanation"]
+    dL_dx = np.array(rnngrad.gradients(problem)["dL_dx"])
+    of_x = told(problem, given | {"dL_dx": dL_dx[::-1].copy()})
+    assert set(of_x) == {"dL_dx"}
+    assert "through the matrices that x_t meets" in of_x["dL_dx"]["explanation"]
+
+
+def test_no_gate_is_accused_where_c_0_is_0() -> None:
+    """∂L/∂a_f is exactly 0 at step 1, and what the sums tell of it is rounding."""
+    made = public.spec("lstm", NET)
+    made["c_0"] = np.zeros(NET.hidden)
+    problem = rnngrad.load(made)
+    right = {name: np.array(a) for name, a in rnngrad.gradients(problem).items()}
+    given = {
+        name: right[name]
+        for name in ("dL_dW_xh", "dL_dW_hh", "dL_db_h", "dL_dW_hy", "dL_db_y", "dL_dx")
+    }
+    given["dL_dx"] = given["dL_dx"][::-1].copy() * 1.1
+    found = told(problem, given)
+    assert set(found) == {"dL_dx"}
+    assert "gate f" not in found["dL_dx"]["explanation"]

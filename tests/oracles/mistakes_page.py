@@ -66,7 +66,7 @@ parameters are met alone; the sums over steps, losses and paths and what comes b
 Others of the kind: a neighbour's step (x_{{t+1}} for x_t), 1 − z for z, a term of a sum left out
 or with the wrong sign, a number such as ½ too many, another gate's matrix, the output's or the
 target's neighbouring step at ∂L_t/∂ỹ_t (ỹ_t = W_hy h_t + b_y). In a stack each is looked for in
-all layers alike, and in one layer alone.
+all layers alike, and a wrong partial in one layer alone too.
 
 The mistakes of the table above are made in the same way: each is a wrong pass with some partials,
 terms of sums or losses replaced, so that one engine makes them all.

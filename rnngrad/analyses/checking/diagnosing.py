@@ -30,7 +30,7 @@ from rnngrad.analyses.checking.fitting import (
     fits_read_off,
     numbers_read_off,
 )
-from rnngrad.analyses.checking.variations import Reading
+from rnngrad.analyses.checking.variations import Reading, Variation
 from rnngrad.analyses.checking.verdicts import Diagnosis
 from rnngrad.analyses.checking.wording import Bite
 from rnngrad.analyses.mistakes.localising import located
@@ -50,6 +50,9 @@ LARGEST_PATHS = 10_000
 
 OF_THE_LOSS = ("missing-factor-2", "sign-flipped", "averaged-over-steps")
 """Made before anything else, these are in every gradient or in none."""
+
+AT_THE_READ_OUT = ("last-loss-only", "missing-output-derivative")
+"""Where these alter the gradients of W_hy or b_y alone, it is a mistake of that sum."""
 
 Fits = Mapping[str, Fit]
 """name of an array -> how one mistake fits it."""
@@ -196,10 +199,15 @@ class _Search:
         found = [self.found[mistake.bug][case.name] for case in self.cases]
         if not all(found):
             return []
+        if self._is_refuted(mistake) and mistake.bug in AT_THE_READ_OUT:
+            return []
         common = set.intersection(*({fit.steps for fit in fits} for fits in found))
         ways = []
         for steps in sorted(common, key=lambda k: k or 0):
-            best = [_nearest(fit for fit in fits if fit.steps == steps) for fits in found]
+            best = [
+                _nearest(self._sparing(mistake, [fit for fit in fits if fit.steps == steps]))
+                for fits in found
+            ]
             ways.append({c.name: fit for c, fit in zip(self.cases, best, strict=True)})
         return [min(ways, key=_error)] if ways else []
 
@@ -218,14 +226,27 @@ class _Search:
             if mistake.reads_off:
                 fits = fits_read_off(mistake, [case], None)
             else:
-                fits = self.found[mistake.bug][name]
+                fits = self._sparing(mistake, self.found[mistake.bug][name])
             if fits and not self._is_refuted(mistake):
                 ways.append({name: _nearest(fits)})
         return ways
 
+    def _sparing(self, mistake: Mistake, fits: list[Fit]) -> list[Fit]:
+        """Those whose way of making it spoils the fewest of the right arrays."""
+        if len(fits) < 2 or not self.right:
+            return fits
+        every = list(mistake.vary(self.apart))
+        spoiled = [self._spoils(every[fit.variation]) for fit in fits]
+        return [fit for fit, n in zip(fits, spoiled, strict=True) if n == min(spoiled)]
+
+    def _spoils(self, variation: Variation) -> int:
+        reading = Reading(variation, self.apart)
+        return sum(reading.hits(c.name) and not _reproduced(reading, c) for c in self.right)
+
     def _is_refuted(self, mistake: Mistake) -> bool:
         """Whether it is one of the loss, which every gradient is made of, and one is right."""
-        if mistake.bug not in OF_THE_LOSS:
+        of_the_sums = all(case.name in ("dL_dW_hy", "dL_db_y") for case in self.cases)
+        if mistake.bug not in OF_THE_LOSS and not (mistake.bug in AT_THE_READ_OUT and of_the_sums):
             return False
         return any(case.right.any() and case.name.startswith("dL_d") for case in self.right)
 

@@ -70,8 +70,8 @@ class Variation(NamedTuple):
 
     ``thorough`` is False for one that changes the rule in some of its places only. ``steps`` is k
     where paths are cut. ``changes`` make a wrong array of the right one, where no pass does.
-    ``where`` is "weights" where the change is in the immediate partials alone, or how the gates
-    are ordered.
+    ``where`` is "weights" where the change is in the immediate partials alone, "start" where only
+    ∂L/∂s_0 is, or how the gates are ordered.
     """
 
     wrong: Wrong
@@ -312,7 +312,7 @@ def dropped_h_0(apart: Apart) -> Iterator[Variation]:
     """W_hh's own term at step 1, and ∂L/∂h_0 and ∂L/∂c_0."""
     yield from _other_states(apart, lambda node: Other(node, "none"))
     changes: dict[str, ArrayChange] = dict.fromkeys(OF_THE_STATES, _no_first_row)
-    yield Variation(RIGHT, OF_THE_STATES, thorough=False, changes=changes)
+    yield Variation(RIGHT, OF_THE_STATES, thorough=False, changes=changes, where="start")
 
 
 def _other_states(apart: Apart, change: Callable[[Node], Other]) -> Iterator[Variation]:

@@ -198,6 +198,11 @@ def no_output_slope(b: Bite) -> str:
 
 
 def dropped(b: Bite) -> str:
+    if b.where == "start":
+        return (
+            "row 0 of your array is 0: it is ∂L/∂s_0, what comes back from step 1 to the state "
+            "before it"
+        )
     if b.cell and not b.known:
         return (
             "you left out the start's own term: step 1 meets h_0 as any other step meets its "

@@ -137,7 +137,7 @@ def _single(apart: Apart, saying: Saying) -> Iterator[Element]:
                     continue
                 found = saying.partial(link, way.other, at, way.rank)
                 if way.other.end in STARTS:
-                    found = at_the_start(found, way.other.end, saying)
+                    found = at_the_start(found, way.other, saying)
                 if matrix and way.other.node == Turned("T") and _is_only(apart, link):
                     found = found._replace(bug="transposed-W_hh")
                 usual = way.rank == 0 and (at == BOTH or _is_plain(way))
@@ -171,18 +171,23 @@ def _leads_back(apart: Apart, key: str) -> bool:
     )
 
 
-def at_the_start(found: Found, end: str, saying: Saying) -> Found:
-    """Something else for s_0."""
-    part = saying.cell.parts[0]
-    if end == "none":
-        words = f"at step 1 you took 0 where {part}_0 belongs: its own term is missing"
-        return found._replace(bug="dropped-h_0", where={}, words=words, hint=words, rank=0)
-    used = f"{part}_T" if end == "last" else f"{part}_1"
-    words = f"at step 1 you took {used} where {part}_0 belongs"
+def at_the_start(found: Found, other: Other, saying: Saying) -> Found:
+    """Something else for s_0, or for the parts of it that stand there."""
+    assert not isinstance(other.node, Turned)
+    parts = [part for part in saying.cell.parts
+             if any(key_of(name) == before(part) for name in names_in(other.node))]  # fmt: skip
+    right = " and ".join(f"{part}_0" for part in parts)
+    if other.end == "none":
+        words = f"at step 1 you took 0 where {right} belongs: its own term is missing"
+        where = {} if parts == [saying.cell.parts[0]] else {"used": "0", "right": right}
+        return found._replace(bug="dropped-h_0", where=where, words=words, hint=words, rank=0)
+    used = " and ".join(f"{part}_T" if other.end == "last" else f"{part}_1" for part in parts)
+    words = f"at step 1 you took {used} where {right} belongs"
+    end = other.end
     if end == "last":
-        words += f", as [-1] of a list that does not hold {part}_0 does"
+        words += f": in Python, index -1 of a list without {right} is its last"
     bug = "wrapped-index" if end == "last" else "wrong-partial"
-    where = {"partial": found.where.get("partial", ""), "used": used, "right": f"{part}_0"}
+    where = {"partial": found.where.get("partial", ""), "used": used, "right": right}
     if end == "last":
         where.pop("partial")
     return found._replace(bug=bug, where=where, words=words, hint=words, rank=0)
@@ -496,7 +501,11 @@ def read_out_forms(apart: Apart) -> dict[str, Array]:
         }
     elif output.name == "softmax":
         forms |= {"∂L_t/∂y_t": dL_dy, "(y_t − t_t) ∘ y_t ∘ (1 − y_t)": right * y * (1.0 - y)}
-    return {
-        used: values for used, values in forms.items()
-        if values.shape == right.shape and not np.allclose(values, right, rtol=1e-12, atol=0)
-    }  # fmt: skip
+    kept = dict[str, Array]()
+    for used, values in sorted(forms.items(), key=lambda form: form[0] != "∂L_t/∂y_t"):
+        known = (right, *kept.values())
+        if values.shape == right.shape and not any(
+            np.allclose(values, one, rtol=1e-12, atol=0) for one in known
+        ):
+            kept[used] = values
+    return kept

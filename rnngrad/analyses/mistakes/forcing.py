@@ -44,10 +44,11 @@ MOST_WAYS, MOST_TRIES = 3, 12
 
 class Known(NamedTuple):
     """Rows as they were given (T, n), T+1 rows of a part of the state, and how exactly they are
-    known, relative to the largest of a step."""
+    known, relative to the largest of a step; of those that were found from sums, of all steps."""
 
     rows: Mapping[Place, Array]
     exact: Mapping[Place, float]
+    summed: frozenset[Place]
 
 
 class Forced(NamedTuple):
@@ -79,7 +80,7 @@ def known(cases: Sequence[Case], apart: Apart) -> Known:
             found = _of_the_sums(given, apart, layer.number, key)
             if found is not None:
                 rows[layer.number, key], exact[layer.number, key] = found
-    return Known(rows, exact)
+    return Known(rows, exact, frozenset(place for place in rows if not place[1].endswith("⁻")))
 
 
 def _of_the_sums(
@@ -218,6 +219,8 @@ def _off(told: Known, made: Mapping[Place, Array]) -> dict[Place, Mask]:
     for place, rows in told.rows.items():
         gap = np.abs(made[place] - rows[:, np.newaxis]).max(axis=2)
         scale = np.maximum(np.abs(made[place]).max(axis=2), np.abs(rows).max(axis=1)[:, np.newaxis])
+        if place in told.summed:
+            scale = np.broadcast_to(scale.max(axis=0, keepdims=True), scale.shape)
         found[place] = (gap > SLACK * told.exact[place] * scale + 1e-300).T
     return found
 

@@ -24,7 +24,17 @@ MOST_PLACES = 2
 SAMPLED = "two mistakes at once were looked for in a part of all pairs, as many as time allows"
 AT_THE_READ_OUT = ("h", "y", "losses", "loss", "dL_dy", "dLt_dht", "dL_dW_hy", "dL_db_y")
 READ_OUT = (
-    "what is made before the way back is wrong already: compare your h_t and y_t, then ∂L_t/∂y_t"
+    "what is made before the way back is wrong already: compare your h_t and y_t, then ∂L_t/∂y_t "
+    "and g'"
+)
+OF_THE_READ_OUT = ("dL_dW_hy", "dL_db_y")
+SUM_OF_THE_READ_OUT = (
+    "what goes back from the read-out is right, for other gradients are: look at the sum over the "
+    "steps of this one, and at what it is multiplied by"
+)
+OF_X = (
+    "∂L/∂x_t is what goes from ∂L/∂a_t through the matrices that x_t meets, at each step: the "
+    "gradients of these matrices do not hold it"
 )
 ONE_ENTRY = "one entry alone is wrong, all others are right: a slip of typing or of an index?"
 
@@ -54,6 +64,17 @@ def located(wrong: Sequence[Case], right: Sequence[Case], search: Search) -> dic
     right_blocks = {name for one in blocks for name in one.right}
     wrong_blocks = {name for one in blocks for name in one.wrong}
     before_it = READ_OUT if any(case.name in AT_THE_READ_OUT for case in wrong) else ""
+    through = [one for one in right if one.right.any() and _goes_back(one.name)]
+    if through and all(case.name in OF_THE_READ_OUT for case in wrong):
+        before_it = SUM_OF_THE_READ_OUT
+    elif through and all(case.name == "dL_dx" for case in wrong):
+        before_it = OF_X
+    elif (
+        through
+        and before_it
+        and all(case.name in OF_THE_READ_OUT or _goes_back(case.name) for case in wrong)
+    ):
+        before_it = ""
     look = hidden = ONE_ENTRY if search.is_one_entry else before_it
     if not look:
         look, hidden = _place_by_place(search)
@@ -85,6 +106,11 @@ def located(wrong: Sequence[Case], right: Sequence[Case], search: Search) -> dic
             told, hint = ("; ".join(filter(None, (*words, one))) for one in (look, hidden))
             found[case.name] = Located(where, told, hint, look, hidden)
     return found
+
+
+def _goes_back(name: str) -> bool:
+    """Whether it is made of what goes back from the read-out to the state."""
+    return name.startswith("dL_d") and name not in ("dL_dy", *OF_THE_READ_OUT)
 
 
 # ---------------------------------------------------------------------------- rows and steps
@@ -156,8 +182,8 @@ def _place_by_place(search: Search) -> tuple[str, str]:
         return "", ""
     if not fed.wrong:
         words = (
-            "each ∂L/∂a that your sums tell follows from the one before it: look at the sums over "
-            "the steps, and at what each parameter is multiplied by"
+            "each ∂L/∂a that your sums tell follows from what you gave above it: look at the sums "
+            "over the steps, and at what each parameter is multiplied by"
         )
         return words, words
     found, hidden = list[str](), list[str]()
@@ -167,13 +193,18 @@ def _place_by_place(search: Search) -> tuple[str, str]:
         layer = f" in layer {number}" if search.apart.problem.depth > 1 else ""
         at = [int(row) + first for row in np.flatnonzero(steps)]
         when = "" if len(at) >= len(steps) - 1 else f" at step{_s(at)} {_and(list(map(str, at)))}"
-        words = f"∂L/∂{name}{layer} does not follow{when} from your own rows before it"
+        words = f"∂L/∂{name}{layer} does not follow{when} from what you gave above it"
         one = _only([search.elements[k] for k in fed.there[number, key]])
         found.append(words if one is None else f"{words}: {one.found.words}")
         hidden.append(words if one is None else f"{words}: {one.found.hint}")
-    good = [key for _, key in fed.right if not key.endswith("⁻")]
-    if good and search.apart.problem.cell.gates:
-        names = [saying.of_gate(key).removeprefix(" of gate ") or saying.name(key) for key in good]
+    good = [place for place in fed.right if not place[1].endswith("⁻")]
+    deep = search.apart.problem.depth > 1
+    if good and (search.apart.problem.cell.gates or deep):
+        names = [
+            (saying.of_gate(key).removeprefix(" of gate ") or saying.name(key))
+            + (f" of layer {number}" if deep else "")
+            for number, key in good
+        ]
         both = f"∂L/∂a of {_and(names)} do{'es' if len(names) == 1 else ''}"
         found.append(both)
         hidden.append(both)

@@ -210,7 +210,7 @@ class OwnSums:
                 if used == right.replace("−1", "") and part in self.apart.problem.cell.recurrent:
                     found = found._replace(bug="h_t-for-h_prev", rank=0)
                 if other.end in STARTS:
-                    found = at_the_start(found, other.end, self.saying)
+                    found = at_the_start(found, other, self.saying)
                 summed = term.summed(at[term.target], ndim, v)
                 yield found, np.atleast_1d((summed + base)[0])
 
