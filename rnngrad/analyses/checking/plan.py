@@ -47,6 +47,11 @@ class Plan(NamedTuple):
         """What is done, for the head of the report."""
         how = f"{self.method.title}: {self.method.words}"
         lines = [f"method {self.chosen}: {how}", self._scope()]
+        if not self.every:
+            lines.append(
+                "a row or parameter that is looked at and wrong beyond its tolerance passes by "
+                f"chance with probability 1/2, or 1/{2**seeds.DIRECTIONS}, at most"
+            )
         if self.left_out:
             names = ", ".join(self.left_out)
             lines.append(f"left out, more than {HUGE:,} numbers or paths each: {names}")
