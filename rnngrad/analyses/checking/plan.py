@@ -47,11 +47,6 @@ class Plan(NamedTuple):
         """What is done, for the head of the report."""
         how = f"{self.method.title}: {self.method.words}"
         lines = [f"method {self.chosen}: {how}", self._scope()]
-        if not self.every:
-            lines.append(
-                "a row or parameter that is looked at and wrong beyond its tolerance passes by "
-                f"chance with probability 1/2, or 1/{2**seeds.DIRECTIONS}, at most"
-            )
         if self.left_out:
             names = ", ".join(self.left_out)
             lines.append(f"left out, more than {HUGE:,} numbers or paths each: {names}")
@@ -66,6 +61,8 @@ class Plan(NamedTuple):
         return (
             f"{why}: each parameter by {seeds.DIRECTIONS} directions of ±1 and "
             f"{seeds.SAMPLED} entries or more, {steps} by a direction and an entry"
+            f"; chance misses a wrong parameter once in {2**seeds.DIRECTIONS} times at most, "
+            "what is wrong in n of the steps once in 2^n"
         )
 
 

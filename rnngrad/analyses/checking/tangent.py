@@ -112,7 +112,7 @@ def _plainly(one: LayerSetting, plain: Plain, t: int, at: dict[str, Array]) -> N
         if line.key not in linear.pushed:
             continue
         terms = [
-            product.sign * (at[product.source] @ _matrix(own, product))
+            product.sign * _of_the_nonzero(at[product.source], _matrix(own, product))
             for product in line.products
             if product.source in at
         ]
@@ -123,6 +123,16 @@ def _plainly(one: LayerSetting, plain: Plain, t: int, at: dict[str, Array]) -> N
                 terms.append(at[source] if by is None else at[source] * by)
         if terms:
             at[line.key] = reduce(add, terms)
+
+
+def _of_the_nonzero(rows: Array, W: Array) -> Array:
+    """rows · W; of unit vectors of all layers most are 0 in one layer."""
+    some = rows.any(axis=1)
+    if some.all():
+        return np.asarray(rows @ W)
+    found = np.zeros((len(rows), W.shape[1]))
+    found[some] = rows[some] @ W
+    return found
 
 
 def _matrix(own: Mapping[str, Array], product: Product) -> Array:
