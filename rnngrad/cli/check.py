@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnngrad.cli import options
-from rnngrad.cli.boundary import bounded, say
+from rnngrad.cli.boundary import INTERRUPTED, bounded, say
 from rnngrad.cli.check_options import MEMORY, TIMEOUT, CheckOptions, is_function
 
 if TYPE_CHECKING:
@@ -114,6 +114,9 @@ def check(
         problem = load(spec, overrides=overrides or ())
         report, verdict = _run(problem, against, answers, chosen, student)
     write_text(render(report, screen(no_color, to_file=output is not None)), output)
+    if verdict is None:
+        say("rnngrad: interrupted; the report says what was not checked")
+        return INTERRUPTED
     return {"pass": 0, "fail": 1, "inconclusive": 4}[str(verdict)]
 
 
@@ -162,7 +165,8 @@ def _run(
     answers: str | None,
     chosen: CheckOptions,
     student: Student | None,
-) -> tuple[Report, Verdict]:
+) -> tuple[Report, Verdict | None]:
+    """The report and the verdict on the whole, None where Ctrl-C came before the end."""
     if against is not None:
         from rnngrad.cli.check_against import run as run_against
 
@@ -174,18 +178,22 @@ def _run(
     return _own(problem, chosen)
 
 
-def _own(problem: Problem, chosen: CheckOptions) -> tuple[Report, Verdict]:
+def _own(problem: Problem, chosen: CheckOptions) -> tuple[Report, Verdict | None]:
     from rnngrad.analyses.checking.own import check_own
     from rnngrad.analyses.checking.plan import plan
-    from rnngrad.analyses.checking.verdicts import worst
+    from rnngrad.analyses.checking.verdicts import CutShortError, worst
     from rnngrad.cli.progress import progress_bar
     from rnngrad.views.check import report
 
-    with progress_bar(chosen.quiet) as progress:
-        checked = check_own(problem, method=chosen.method, rtol=chosen.rtol, progress=progress)
+    interrupted = False
+    try:
+        with progress_bar(chosen.quiet) as progress:
+            checked = check_own(problem, method=chosen.method, rtol=chosen.rtol, progress=progress)
+    except CutShortError as cut:
+        checked, interrupted = cut.checked, True
     planned = plan(problem, chosen.method)
     if planned.left_out and not chosen.quiet:
         say(f"note: not checked, because too large: {', '.join(planned.left_out)}")
     heading = (f"{problem.name}: rnngrad's own gradients", *planned.words)
-    verdict = worst(entry.verdict for entry in checked)
+    verdict = None if interrupted else worst(entry.verdict for entry in checked)
     return report(checked, heading=heading, hide_expected=chosen.hide_expected), verdict

@@ -11,7 +11,7 @@ import numpy as np
 
 from rnngrad.analyses.checking.against import METHOD, check_arrays, names_that_do_not_exist
 from rnngrad.analyses.checking.comparing import relative_tolerance
-from rnngrad.analyses.checking.verdicts import Checked, Verdict, worst
+from rnngrad.analyses.checking.verdicts import Checked, CutShortError, Verdict, worst
 from rnngrad.arithmetic.arrays import Numbers, quietly
 from rnngrad.cli.boundary import say
 from rnngrad.cli.check_options import CheckOptions, is_function
@@ -33,19 +33,24 @@ AGAIN = "on a second call with the same arrays"
 
 def run(
     problem: Problem, source: str, options: CheckOptions, student: Student | None = None
-) -> tuple[Report, Verdict]:
-    """The report on the arrays of a file or a function, and the verdict on the whole; ``student``
-    is the function's, where its process has been started already."""
+) -> tuple[Report, Verdict | None]:
+    """The report on the arrays of a file or a function, and the verdict on the whole, None where
+    Ctrl-C came before the end; ``student`` is the function's, where its process has been started
+    already."""
+    interrupted = False
     if is_function(source):
         with student or Student(source, options) as started:
             checked, notes = _of_function(problem, started, options)
     elif options.random:
         raise UsageError("--random needs --against FILE.py:FUNCTION, to run it on other problems")
     else:
-        checked, notes = _of_file(problem, source, options)
+        try:
+            checked, notes = _of_file(problem, source, options)
+        except CutShortError as cut:
+            checked, notes, interrupted = cut.checked, [], True
     heading = (f"{source} against rnngrad's own gradients of {problem.name}", *notes)
     shown = report(checked, heading=heading, hide_expected=options.hide_expected)
-    return shown, worst(entry.verdict for entry in checked)
+    return shown, None if interrupted else worst(entry.verdict for entry in checked)
 
 
 def _of_file(

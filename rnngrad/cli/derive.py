@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rnngrad.cli import options
-from rnngrad.cli.boundary import bounded, say, say_assumed
+from rnngrad.cli.boundary import INTERRUPTED, bounded, say, say_assumed
 from rnngrad.cli.progress import Report, progress_bar, watched
 
 if TYPE_CHECKING:
@@ -77,12 +78,26 @@ def derive(
         arrays = computed(result, selection, every=every, report=report_to)
     if not quiet:
         _warn(result, selection)
+    cut = Event()
     text = watched(render(report(result, selection, arrays), shown), quiet)
+    text = _kept(text, cut) if for_people(render) else text
     keep = None if save is None else _stage(save, {name: arrays[name] for name in selection.names})
     write_text(text, output)
     if keep is not None:
         keep()
+    if cut.is_set():
+        say("rnngrad: interrupted; what comes after the last table shown was not computed")
+        return INTERRUPTED
     return 0
+
+
+def _kept(text: Iterable[str], cut: Event) -> Iterator[str]:
+    """The tables that there are when Ctrl-C comes, and a line that says so."""
+    try:
+        yield from text
+    except KeyboardInterrupt:
+        cut.set()
+        yield "\ninterrupted: what comes after this was not computed\n"
 
 
 def _tell(bar: Report, fraction: float) -> None:

@@ -1,9 +1,10 @@
-"""A progress bar on standard error: only on a terminal, and only for what takes its time."""
+"""What takes its time, on standard error: a note that it will, and on a terminal a bar."""
 
 from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
@@ -14,22 +15,69 @@ if TYPE_CHECKING:
 PATIENCE, AGAIN = 1.0, 0.2
 """Seconds before there is a bar, and between two looks while there is nothing to say."""
 
+LONG = 10.0
+"""Seconds to go from which on one is told, with an estimate."""
+
+PROBE = 0.5
+"""Seconds of the work itself that are measured for it."""
+
 Report = Callable[[float, str], None]
 
 
 @contextmanager
 def progress_bar(quiet: bool) -> Iterator[Report | None]:
-    """``report(fraction, what)`` draws the bar and it is wiped away at the end; None where nobody
-    would see it (``--quiet``, no terminal)."""
-    if quiet or not sys.stderr.isatty():
+    """``report(fraction, what)`` says once what takes long, and draws the bar on a terminal, which
+    is wiped away at the end; None with ``--quiet``."""
+    if quiet or sys.stderr is None:
         yield None
+        return
+    notice = _Notice()
+    if not sys.stderr.isatty():
+        yield notice.report
         return
     with ExitStack() as stack:
         bar = _Bar(stack)
+
+        def report(fraction: float, what: str) -> None:
+            notice.report(fraction, what)
+            bar.report(fraction, what)
+
         try:
-            yield bar.report
+            yield report
         finally:
             bar.close()
+
+
+class _Notice:
+    """How long a piece of work will take, said as soon as its own first half second tells: what
+    goes on as it began. A fraction that falls begins another piece."""
+
+    def __init__(self) -> None:
+        self._begun: tuple[float, float] | None = None
+        self._last, self._said = 0.0, False
+
+    def report(self, fraction: float, what: str) -> None:
+        """``fraction`` done (0 to 1), at work on ``what``."""
+        now = time.monotonic()
+        if self._begun is None or fraction < self._last:
+            self._begun, self._said = (now, fraction), False
+        self._last = fraction
+        since, at = self._begun
+        if self._said or now - since < PROBE or fraction <= at:
+            return
+        left = (now - since) * (1.0 - fraction) / (fraction - at)
+        if left > LONG:
+            from rnngrad.cli.boundary import say
+
+            self._said = True
+            say(f"note: {what}: some {_spoken(left)} to go; Ctrl-C ends it and keeps what is done")
+
+
+def _spoken(seconds: float) -> str:
+    """An estimate in words: ``40 s``, ``3 min``, ``2 h``."""
+    if seconds < 90:
+        return f"{10 * round(seconds / 10)} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{round(seconds / 3600)} h"
 
 
 def watched(chunks: Iterable[str], quiet: bool) -> Iterator[str]:

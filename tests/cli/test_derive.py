@@ -16,6 +16,7 @@ import rnngrad
 from cli.running import ROOT, SHEET, in_a_terminal, run, run_apart
 from rnngrad.analyses.quantities import records
 from rnngrad.analyses.selection import affordable_paths
+from rnngrad.views import derive_data, flow
 
 QUANTITIES = tuple(rnngrad.derive(rnngrad.load(SHEET)))
 """Those of the sheet's net."""
@@ -561,3 +562,41 @@ def test_a_quantity_that_is_one_number_is_a_table_too() -> None:
     done = run("derive", "-", "--quantity", "dL_dalpha", stdin=spec)
     assert (done.returncode, done.stderr) == (0, "")
     assert "dL_dalpha: ∂L/∂alpha" in done.stdout
+
+
+@pytest.mark.parametrize("to_file", [False, True])
+def test_ctrl_c_keeps_the_tables_there_are(
+    to_file: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run("derive", SHEET).stdout
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(flow, "blocks", stop)
+    saved, shown = tmp_path / "a.npz", tmp_path / "shown.txt"
+    words = ("-o", str(shown)) if to_file else ()
+    done = run("derive", SHEET, "--save", str(saved), *words)
+    assert done.returncode == 130
+    assert done.stderr.startswith("rnngrad: interrupted; what comes after the last table")
+    text = shown.read_text() if to_file else done.stdout
+    kept, said, rest = text.partition("\ninterrupted: what comes after this was not computed\n")
+    assert said
+    assert rest == ""
+    assert whole.startswith(kept.rstrip())
+    assert "Forward pass" in kept
+    assert saved.exists()  # the arrays were there before the tables
+
+
+def test_ctrl_c_leaves_no_half_of_a_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(derive_data, "document", stop)
+    target = tmp_path / "a.json"
+    done = run("derive", SHEET, "-o", str(target))
+    assert done.returncode == 130
+    assert done.stderr == "rnngrad: interrupted\n"
+    assert not target.exists()

@@ -54,7 +54,60 @@ def test_a_bar_that_is_closed_never_comes() -> None:
         assert bar._drawn is None
 
 
-def test_without_a_terminal_there_is_none() -> None:
+def test_without_a_terminal_there_is_none(capfd: pytest.CaptureFixture[str]) -> None:
+    before = set(threading.enumerate())
     with progress.progress_bar(quiet=False) as bar:
+        assert bar is not None
+        bar(0.5, "counting")
+        assert set(threading.enumerate()) <= before
+    with progress.progress_bar(quiet=True) as bar:
         assert bar is None
+    assert capfd.readouterr() == ("", "")
     assert list(progress.watched(iter(["a", "b"]), quiet=False)) == ["a", "b"]
+
+
+def test_what_takes_long_is_announced_once(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A second of work is a fortieth of the whole: another 39 s; then 8 s are nothing to tell."""
+    now = 100.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    notice = progress._Notice()
+    for fraction in (0.0, 0.001, 0.025, 0.05, 0.5):
+        now = 100 + 40 * fraction
+        notice.report(fraction, "paths")
+    assert capfd.readouterr().err == (
+        "note: paths: some 40 s to go; Ctrl-C ends it and keeps what is done\n"
+    )
+    for fraction in (0.0, 0.1, 0.2, 0.9):  # the next piece of work
+        now = 200 + 9 * fraction
+        notice.report(fraction, "truncation")
+    assert capfd.readouterr().err == ""
+    for fraction in (0.0, 0.01, 0.02):  # and a third, which takes five minutes
+        now = 300 + 300 * fraction
+        notice.report(fraction, "log10_chain")
+    assert capfd.readouterr().err.startswith("note: log10_chain: some 5 min to go;")
+
+
+def test_work_that_grows_is_announced_when_it_shows(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The i-th of n steps takes i times as long as the first: 60 s in all."""
+    now, told = 0.0, []
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    notice = progress._Notice()
+    for i in range(1001):
+        now = 60 * (i / 1000) ** 2
+        notice.report(i / 1000, "paths")
+        if capfd.readouterr().err:
+            told.append(now)
+    (when,) = told
+    assert when < 5
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(11.0, "10 s"), (44.0, "40 s"), (89.0, "90 s"), (100.0, "2 min"), (7200.0, "2 h")],
+)
+def test_estimates_in_words(seconds: float, words: str) -> None:
+    assert progress._spoken(seconds) == words

@@ -28,7 +28,14 @@ from rnngrad.analyses.checking.diagnosing import diagnose, named_exactly
 from rnngrad.analyses.checking.fitting import Case
 from rnngrad.analyses.checking.places import with_places
 from rnngrad.analyses.checking.spelling import Read, note, read, two_of_one
-from rnngrad.analyses.checking.verdicts import Checked, Diagnosis, Verdict, worst
+from rnngrad.analyses.checking.verdicts import (
+    Checked,
+    CutShortError,
+    Diagnosis,
+    Verdict,
+    not_checked,
+    worst,
+)
 from rnngrad.analyses.quantities import Passes, Quantities, Quantity, of_start, records
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.core.cells import Cell
@@ -87,14 +94,26 @@ def check_arrays(
     first = {name: arrays[keys[0]] for name, keys in written.items()}
     again = {name: (keys[1], arrays[keys[1]]) for name, keys in written.items() if keys[1:]}
     framework |= problem.trained is not None or any(one.of_torch for one in readings.values())
-    checked = {entry.name: entry for entry in _check(problem, first, rtol, there, framework)}
-    for name, (key, other) in {**again, **twice}.items():
-        checked[name] = _worse(checked[name], key, _check(problem, {name: other}, rtol, there)[0])
+    checked: dict[str, Checked] = {}
+    interrupted = False
+    try:
+        for entry in _check(problem, first, rtol, there, framework):
+            checked[entry.name] = entry
+        for name, (key, other) in {**again, **twice}.items():
+            second = _check(problem, {name: other}, rtol, there)[0]
+            checked[name] = _worse(checked[name], key, second)
+    except CutShortError as cut:
+        interrupted = True
+        left = {entry.name: entry for entry in cut.checked if entry.name not in checked}
+        checked |= left or {name: not_checked(name) for name in {**again, **twice}}
     noted = [
         entry._replace(note=", ".join(filter(None, (note(written[name], name), entry.note))))
         for name, entry in checked.items()
     ]
-    return with_places(problem, noted, there)
+    placed = with_places(problem, noted, there)
+    if interrupted:
+        raise CutShortError(placed)
+    return placed
 
 
 def _worse(first: Checked, key: str, again: Checked) -> Checked:
@@ -115,15 +134,36 @@ def _check(
     """The verdicts on arrays by the contract's names."""
     conditioning = Conditioning(Passes(problem))
     records = [record for name, record in there.items() if name in arrays]
-    judged = [_judge(record, arrays[record.name], conditioning, rtol) for record in records]
-    judged = _without_doubt(judged, conditioning)
-    wrong, told = _of(judged, Verdict.FAIL), dict[str, Diagnosis | None]()
-    if wrong:
-        told = diagnose(wrong, _of(judged, Verdict.PASS), conditioning)
-        told = of_a_norm(told, wrong, problem)
+    judged: list[Judged] = []
+    told = dict[str, Diagnosis | None]()
+    try:
+        for record in records:
+            one = _judge(record, arrays[record.name], conditioning, rtol)
+            judged.append(one)
+        judged = _without_doubt(judged, conditioning)
+        wrong = _of(judged, Verdict.FAIL)
+        if wrong:
+            told = diagnose(wrong, _of(judged, Verdict.PASS), conditioning)
+            told = of_a_norm(told, wrong, problem)
+    except KeyboardInterrupt:
+        raise CutShortError(_so_far(judged, records)) from None
     if framework and all(_is_wrong(one.checked) for one in judged) and not all(map(_empty, judged)):
         told = of_a_batch(told)
     return [_with(told.get(one.checked.name), one, problem) for one in judged]
+
+
+UNNAMED = "interrupted before the mistake was looked for"
+
+
+def _so_far(judged: list[Judged], records: list[Quantity]) -> list[Checked]:
+    """The verdicts there are when Ctrl-C comes; no mistake has a name."""
+    found = [one.checked for one in judged]
+    named = [
+        entry._replace(reason="; ".join(filter(None, (entry.reason, UNNAMED))))
+        if _is_wrong(entry) else entry
+        for entry in found
+    ]  # fmt: skip
+    return named + [not_checked(record.name) for record in records[len(found) :]]
 
 
 def _is_wrong(checked: Checked) -> bool:

@@ -30,6 +30,7 @@ COLUMNS = (
     "reason",
     "note",
     "worst_entry",
+    "miss_probability",
 )
 """One row a quantity, for CSV and JSON Lines; the diagnosis is spread out."""
 
@@ -68,6 +69,7 @@ def _quantity(entry: Checked) -> dict[str, object]:
         "reason": entry.reason or None,
         "note": entry.note or None,
         "worst_entry": entry.worst_entry or None,
+        "miss_probability": entry.miss,
     }
 
 

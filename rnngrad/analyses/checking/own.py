@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rnngrad.analyses.checking import local, path_norms, rows
+from rnngrad.analyses.checking import local, path_norms, rows, seeds
 from rnngrad.analyses.checking.checker import Checker, Paths, Progress
 from rnngrad.analyses.checking.conditions import noise_of_states
 from rnngrad.analyses.checking.experiments import setting as set_up
@@ -17,7 +17,13 @@ from rnngrad.analyses.checking.methods import AUTO
 from rnngrad.analyses.checking.places import with_places
 from rnngrad.analyses.checking.plan import PATHS, plan
 from rnngrad.analyses.checking.tolerance import Compared, judged
-from rnngrad.analyses.checking.verdicts import Checked, Verdict, worst
+from rnngrad.analyses.checking.verdicts import (
+    Checked,
+    CutShortError,
+    Verdict,
+    not_checked,
+    worst,
+)
 from rnngrad.analyses.quantities import Passes, Quantities, records
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.core.jacobians import pulled_back
@@ -40,7 +46,8 @@ def check_own(
     ``gradients`` are the arrays under test, by name (rnngrad's own by default; what is absent is
     not checked); ``paths`` yields ∂L_t/∂h_k and ∂L_t/∂a_k as ``core.jacobians.pulled_back`` does.
     The states are taken as rnngrad computes them, and h, y and losses are checked against the
-    equations step by step. Raises UsageError for a method that does not exist.
+    equations step by step. Raises UsageError for a method that does not exist, and at Ctrl-C a
+    CutShortError, which is a KeyboardInterrupt, with what was found by then.
     """
     chosen = plan(problem, method)
     left_out = set(PATHS) & set(chosen.left_out)
@@ -49,7 +56,9 @@ def check_own(
         tested = Quantities(problem) if gradients is None else gradients
         own_paths = paths or _own_paths(problem, gradients is None and not left_out)
         checker = Checker(setting, chosen, tested, own_paths, rtol, progress or _silent)
-        found = _by_name(_every_check(checker))
+        found, interrupted = _by_name(_every_check(checker))
+    if interrupted:
+        found |= {name: not_checked(name) for name in _asked_for(checker) if name not in found}
     order = [
         *(name for name in records(problem) if name in found),
         *(n for n in found if n not in tested),
@@ -58,7 +67,18 @@ def check_own(
     entries = [_kinked(problem, found[name], near) for name in dict.fromkeys(order)]
     if chosen.method.finite:
         entries = [_in_reach(problem, entry) for entry in entries]
-    return with_places(problem, entries)
+    entries = with_places(problem, entries)
+    if interrupted:
+        raise CutShortError(entries)
+    return entries
+
+
+def _asked_for(checker: Checker) -> list[str]:
+    """Whatever a check that nobody interrupts has a verdict on."""
+    names = [n for n in checker.records if n in checker.tested and n not in checker.plan.left_out]
+    if checker.setting.problem.loss is not None and checker.paths is not None:
+        names += PATHS if seeds.places(checker.setting.problem) else PATHS[:1]
+    return names
 
 
 def _in_reach(problem: Problem, entry: Checked) -> Checked:
@@ -68,14 +88,17 @@ def _in_reach(problem: Problem, entry: Checked) -> Checked:
     return entry._replace(verdict=Verdict.INCONCLUSIVE, reason=why)
 
 
-def _by_name(entries: Iterable[Checked]) -> dict[str, Checked]:
-    """name -> the worst that was found of it."""
+def _by_name(entries: Iterable[Checked]) -> tuple[dict[str, Checked], bool]:
+    """name -> the worst that was found of it; and whether Ctrl-C came before the end."""
     found: dict[str, Checked] = {}
-    for entry in entries:
-        before = found.setdefault(entry.name, entry)
-        if worst((before.verdict, entry.verdict)) is not before.verdict:
-            found[entry.name] = entry
-    return found
+    try:
+        for entry in entries:
+            before = found.setdefault(entry.name, entry)
+            if worst((before.verdict, entry.verdict)) is not before.verdict:
+                found[entry.name] = entry
+    except KeyboardInterrupt:
+        return found, True
+    return found, False
 
 
 def _silent(fraction: float, what: str) -> None:
@@ -122,9 +145,10 @@ def _states(checker: Checker) -> Iterator[Checked]:
         if name in checker.tested and record.part == name:
             index = checker.setting.problem.cell.parts.index(name)
             expected = local.part(checker.setting, index)
-            yield checker.array(name, PLAINLY, expected, np.zeros_like(expected), noise)
+            found = [checker.array(name, PLAINLY, expected, np.zeros_like(expected), noise)]
             if name == first:
-                yield from _hidden_parts(checker, name, noise)
+                found += _hidden_parts(checker, name, noise)
+            yield from found  # all at once: Ctrl-C leaves no verdict on a half
 
 
 def _hidden_parts(checker: Checker, name: str, noise: Array) -> Iterator[Checked]:

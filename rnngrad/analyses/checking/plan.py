@@ -62,7 +62,7 @@ class Plan(NamedTuple):
             f"{why}: each parameter by {seeds.DIRECTIONS} directions of ±1 and "
             f"{seeds.SAMPLED} entries or more, {steps} by a direction and an entry"
             f"; chance misses a wrong parameter once in {2**seeds.DIRECTIONS} times at most, "
-            "n wrong rows once in 2^n"
+            "what is wrong in n of the steps once in 2^n"
         )
 
 

@@ -199,7 +199,10 @@ def _totals(
     def same_rows(passes: Passes) -> Array:
         return checker.as_rows(name, record.compute(passes))[probes.rows - first]
 
-    return explained(checker.judged(compared, same_rows), checker)
+    entry = explained(checker.judged(compared, same_rows), checker)
+    if checker.plan.every:
+        return entry
+    return entry._replace(miss=seeds.miss(probes))
 
 
 def _claimed(probes: Probes, rows: Array) -> Array:

@@ -50,6 +50,21 @@ def by_direction(rows: Integers, size: int, stream: int, *, directions: int = 1)
     )
 
 
+def miss(probes: Probes) -> float:
+    """How likely at most a row that is looked at passes, of which an entry is off by more than the
+    tolerance; all rows have as many probes.
+
+    Of an error e with |e_j| = max |e_i|: where the sign of d_j alone is turned, ⟨e, d⟩ moves by
+    2|e_j|, so that of the two at most one lies within |e_j|. Hence 1/2 for a direction of
+    independent signs, and 2⁻ᵐ for m of them, whatever e is; e = (1, 1, 0 …) reaches it.
+    """
+    by_sign = probes.entry[0] < 0
+    seen = np.count_nonzero(probes.direction[0, by_sign], axis=0)  # a layer has its own directions
+    seen[probes.entry[0, ~by_sign]] = -1
+    least = seen[seen >= 0]
+    return float(0.5 ** least.min()) if least.size else 0.0
+
+
 def picked_each(count: int, size: int, stream: int) -> Integers:
     """An entry for each of ``count`` rows."""
     bits = signs((count, 20), stream + 1) > 0

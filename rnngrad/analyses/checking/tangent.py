@@ -19,12 +19,14 @@ import numpy as np
 
 from rnngrad.algebra.equations import X
 from rnngrad.analyses.checking import experiments
-from rnngrad.analyses.checking.coefficients import Plain
+from rnngrad.analyses.checking.coefficients import NEAR, Plain
 from rnngrad.analyses.checking.equations import Product
 from rnngrad.analyses.checking.experiments import LayerSetting, Seeds, Setting
 from rnngrad.analyses.checking.slopes import STEP
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.scaled import Scaled, scaled
+from rnngrad.core.plain_rows import PlainRows
+from rnngrad.core.plain_rows import raised as rows_raised
 from rnngrad.core.telling import heard
 
 State = list[list[Scaled]]
@@ -36,16 +38,18 @@ def tangent(setting: Setting, seeds: Seeds) -> Scaled:
     problem, W = setting.problem, setting.problem.weights
     result = scaled(np.zeros((len(seeds.start), problem.steps)))
     covectors = output_slopes(setting)
-    state = in_parts(setting, scaled(seeds.state))
+    rows, state = _Floats(setting, seeds), in_parts(setting, scaled(np.zeros((0, 0))))
     for t in heard(range(1, problem.steps + 1), problem.steps, "tangents"):
         n = experiments.started(seeds, t)
-        if n:
+        if n and rows.moves and rows.fit and not rows.through(t, n):
+            state = in_parts(setting, rows.exact)
+        if n and rows.moves and not rows.fit:
             before = [[part[:n] for part in parts] for parts in state]
             _replace(state, step(setting, t, before, seeds), n)
         n = experiments.started(seeds, t + 1)
         if not experiments.counts(problem, t):
             continue
-        y_dot = state[-1][0][:n]
+        y_dot = rows.top(n) if rows.fit else state[-1][0][:n]
         if problem.has_readout:
             y_dot = multiplied(y_dot, W["W_hy"].T)
         if "W_hy" in seeds.weights or "b_y" in seeds.weights:
@@ -55,6 +59,42 @@ def tangent(setting: Setting, seeds: Seeds) -> Scaled:
         answer = raised(scaled(values @ covectors[t - 1]), exponent)
         result.mantissa[:n, t - 1], result.exponent[:n, t - 1] = answer.mantissa, answer.exponent
     return result
+
+
+class _Floats:
+    """Tangents in plain floats with an exponent a row (``core.plain_rows``), as long as these do:
+    that is while ``fit``. ``moves``: the state is moved at all, as it is not by the read-out."""
+
+    def __init__(self, setting: Setting, seeds: Seeds) -> None:
+        self.setting, self.seeds, self.fit = setting, seeds, True
+        self.moves = not seeds.weights or not set(seeds.weights) <= {"W_hy", "b_y"}
+        self.values = np.array(seeds.state) if self.moves else seeds.state
+        self.exponents: Integers = np.zeros(len(seeds.start), dtype=np.int64)
+
+    @property
+    def exact(self) -> Scaled:
+        """With an exponent for every entry."""
+        return rows_raised(self.values, self.exponents)
+
+    def through(self, t: int, n: int) -> bool:
+        """The first n through step t; False, and they are as they were, where floats do not do."""
+        setting, values = self.setting, self.values[:n]
+        before = [[values[:, part] for part in one.layer.state] for one in setting.layers]
+        after = plain_step(setting, t, before, self.seeds, self.exponents[:n])
+        if after is None:
+            self.fit = False
+            return False
+        rows = np.concatenate([part for parts in after for part in parts], axis=1)
+        some = rows.any(axis=1) | values.any(axis=1)  # the others are 0 still
+        moved = PlainRows(values[some], self.exponents[:n][some]).moved(rows[some])
+        self.fit = moved is not None
+        if moved is not None:
+            values[some], self.exponents[:n][some] = moved
+        return self.fit
+
+    def top(self, n: int) -> Scaled:
+        """ḣ of the top layer, (n, H)."""
+        return rows_raised(self.values[:n, self.setting.top], self.exponents[:n])
 
 
 def in_parts(setting: Setting, rows: Scaled) -> State:
@@ -86,8 +126,12 @@ def step(setting: Setting, t: int, before: State, seeds: Seeds | None = None) ->
     return after
 
 
-def plain_step(setting: Setting, t: int, before: list[list[Array]]) -> list[list[Array]] | None:
-    """The same in plain floats, with nothing that enters; None where floats do not do."""
+def plain_step(
+    setting: Setting, t: int, before: list[list[Array]], seeds: Seeds | None = None,
+    exponents: Integers | int = 0,
+) -> list[list[Array]] | None:  # fmt: skip
+    """The same in plain floats, times 2^−exponents; None where floats do not do."""
+    n = len(before[0][0])
     after: list[list[Array]] = []
     for number, (one, rows) in enumerate(zip(setting.layers, before, strict=True)):
         plain = one.linear.plain
@@ -96,7 +140,14 @@ def plain_step(setting: Setting, t: int, before: list[list[Array]]) -> list[list
         at = {f"{part}⁻": row for part, row in zip(setting.problem.cell.parts, rows, strict=True)}
         if number:
             at[X] = after[-1][0]
-        _plainly(one, plain, t, at)
+        if seeds is None:
+            _plainly(one, plain, t, at, {}, {})
+        else:
+            more = experiments.entering(setting, seeds, t, number, n)
+            weights = experiments.turned(setting, seeds, number, n)
+            at |= {key: more[key] for key in (X,) if key in more}
+            if not _plainly(one, plain, t, at, more, weights, exponents):
+                return None
         after.append(
             [
                 at.get(part, np.zeros(row.shape))
@@ -106,8 +157,19 @@ def plain_step(setting: Setting, t: int, before: list[list[Array]]) -> list[list
     return after
 
 
-def _plainly(one: LayerSetting, plain: Plain, t: int, at: dict[str, Array]) -> None:
+def _plainly(
+    one: LayerSetting, plain: Plain, t: int, at: dict[str, Array],
+    more: Mapping[str, Array], weights: Mapping[str, Array], exponents: Integers | int = 0,
+) -> bool:  # fmt: skip
+    """As ``_through``; False where what enters is far from the rows or from 1."""
     own, linear = one.layer.own, one.linear
+    unit = np.ones((1, 1))
+    if weights:
+        if np.abs(exponents).max(initial=0) > NEAR:
+            return False
+        unit = np.ldexp(1.0, -np.atleast_1d(exponents).astype(np.intc))[:, np.newaxis]
+        at |= {name: values * unit for name, values in weights.items() if values.ndim < 3}
+    entering = [*more.values(), *(values for values in weights.values() if values.ndim < 3)]
     for line in linear.lines:
         if line.key not in linear.pushed:
             continue
@@ -116,13 +178,28 @@ def _plainly(one: LayerSetting, plain: Plain, t: int, at: dict[str, Array]) -> N
             for product in line.products
             if product.source in at
         ]
+        for product in line.products if weights else ():
+            if product.parameter in weights:
+                beside = linear.values[product.source][t - 1]
+                turned = experiments.applied(weights[product.parameter], product, beside)
+                entering.append(turned)
+                terms.append(turned * unit)
         for source, factor in linear.pushed[line.key]:
             if source in at:
                 now = None if factor is None else plain.factors[line.key, source]
                 by = None if now is None else now[min(t, len(now)) - 1]
                 terms.append(at[source] if by is None else at[source] * by)
+        if line.key in more:
+            terms.append(more[line.key])
         if terms:
             at[line.key] = reduce(add, terms)
+    return all(map(_near_1, entering))
+
+
+def _near_1(values: Array) -> bool:
+    """Whether every entry is exactly 0 or within 2^±NEAR of 1."""
+    exponents = np.frexp(values[values != 0])[1]
+    return bool(np.isfinite(values).all() and np.abs(exponents).max(initial=0) < NEAR)
 
 
 def _of_the_nonzero(rows: Array, W: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -57,7 +57,8 @@ class Checked(NamedTuple):
     ``max_rel_error`` is relative to the largest entry of the quantity, or of its step's row; None
     where there is none (a wrong shape). ``worst_index`` is NumPy's. ``reason`` says why a verdict
     is not a plain one, ``note`` how the array was given where that is not as the contract has it.
-    ``worst_entry`` is the worst index in the net's words.
+    ``worst_entry`` is the worst index in the net's words. ``miss`` is, where rows are looked at by
+    direction, an upper bound on the probability that a wrong one passes (``seeds.miss``).
     """
 
     name: str
@@ -71,3 +72,23 @@ class Checked(NamedTuple):
     reason: str = ""
     note: str = ""
     worst_entry: str = ""
+    miss: float | None = None
+
+
+NOT_CHECKED = "not checked"
+"""The method of what Ctrl-C left undone."""
+
+INTERRUPTED = "interrupted before it was checked"
+
+
+class CutShortError(KeyboardInterrupt):
+    """Ctrl-C in a check: the verdicts that there are, and ``NOT_CHECKED`` for the rest."""
+
+    def __init__(self, checked: Sequence[Checked]) -> None:
+        super().__init__("interrupted")
+        self.checked = list(checked)
+
+
+def not_checked(name: str) -> Checked:
+    """What is said of a quantity that Ctrl-C left undone."""
+    return Checked(name, Verdict.INCONCLUSIVE, NOT_CHECKED, reason=INTERRUPTED)
