@@ -24,9 +24,9 @@ from rnngrad.analyses.mistakes.links import Change, Other, Wrong
 from rnngrad.analyses.mistakes.passes import Apart
 from rnngrad.analyses.mistakes.saying import Found, Saying
 from rnngrad.analyses.mistakes.searching import Search
-from rnngrad.analyses.quantities import Passes
+from rnngrad.analyses.quantities import Passes, Quantities
 from rnngrad.arithmetic.arrays import quietly
-from rnngrad.cells import CELLS
+from rnngrad.cells import CELLS, NAMES
 from rnngrad.core.telling import telling
 
 Arrays = dict[str, np.ndarray]
@@ -466,12 +466,11 @@ def test_a_mistake_in_one_layer_alone_is_told_with_its_layer(cell: str, number: 
             if not isinstance(link.factor, Matrix) and "." in link.source
         )
         made = apart.made([Wrong((Change(slope, Other(ONE), layer=number),))])
-        given = {
-            f"dL_d{name}.{n}": np.array(apart.read(f"dL_d{name}.{n}", made)[0])  # type: ignore[index]
-            for n in (0, 1)
-            for name in problem.cell.parameters
-            if name not in ("W_hy", "b_y")
-        }
+        names = [f"dL_d{name}.{n}" for n in (0, 1) for name in problem.cell.parameters
+                 if name not in ("W_hy", "b_y")]  # fmt: skip
+        arrays = {name: apart.read(name, made) for name in names}
+        given = {name: array[0] for name, array in arrays.items() if array is not None}
+        assert set(given) == set(names)
     found = told(problem, given)
     assert found
     for each in found.values():
@@ -542,3 +541,34 @@ def test_no_gate_is_accused_where_c_0_is_0() -> None:
     found = told(problem, given)
     assert set(found) == {"dL_dx"}
     assert "gate f" not in found["dL_dx"]["explanation"]
+
+
+def test_the_slope_of_one_sum_is_not_told_of_the_way_back() -> None:
+    """T = 1: what is wrong at b_h alone would be right too if the way to h_0 were."""
+    problem = any_cell.problem_of(CELLS["rnn"], seed=2, steps=1, hidden=3)
+    right = {name: np.array(array) for name, array in rnngrad.gradients(problem).items()}
+    given = {name: array for name, array in right.items() if name.startswith("dL_d")}
+    given["dL_db_h"] = right["dL_dh"][1]
+    found = told(problem, given)
+    assert set(found) == {"dL_db_h"}
+    assert found["dL_db_h"]["bug"] == "missing-activation-derivative"
+    assert "way back" not in found["dL_db_h"]["explanation"]
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("cell", NAMES)
+def test_the_entries_that_are_looked_at_first_are_those_of_the_array(
+    cell: str, layers: int
+) -> None:
+    problem = any_cell.problem_of(CELLS[cell], seed=1, layers=layers, steps=4, hidden=3)
+    with quietly():
+        apart = Apart(Passes(problem))
+        made = apart.made([Wrong(), Wrong(clipped=(next(iter(apart.graph.links)), 0.01))])
+        for name in Quantities(problem):
+            whole = apart.read(name, made)
+            if whole is not None:
+                flat = whole.reshape(2, -1)
+                entries = np.arange(flat.shape[1])[::-1]
+                atol = 1e-13 * np.abs(flat).max(initial=0.0)
+                some = apart.some(name, made, entries)
+                np.testing.assert_allclose(some, flat[:, entries], rtol=0, atol=atol)

@@ -11,20 +11,21 @@ line with the other. Every entry keeps its own exponent, so it survives any numb
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import reduce
 from operator import add
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rnngrad.algebra.equations import X
 from rnngrad.analyses.checking import experiments
-from rnngrad.analyses.checking.coefficients import NEAR, Plain
-from rnngrad.analyses.checking.equations import Product
+from rnngrad.analyses.checking.coefficients import NEAR
 from rnngrad.analyses.checking.experiments import LayerSetting, Seeds, Setting
 from rnngrad.analyses.checking.slopes import STEP
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.scaled import Scaled, scaled
+from rnngrad.core.arithmetic import Entries
 from rnngrad.core.plain_rows import PlainRows
 from rnngrad.core.plain_rows import raised as rows_raised
 from rnngrad.core.telling import heard
@@ -102,10 +103,50 @@ def in_parts(setting: Setting, rows: Scaled) -> State:
     return [[rows[:, part] for part in one.layer.state] for one in setting.layers]
 
 
+class _Kind(NamedTuple):
+    """The numbers that a step runs in: what enters in these numbers; rows once ``ready`` ``times``
+    a matrix; ∂line/∂source over all steps, None for 1; and nothing at all."""
+
+    enter: Callable[[Array], Entries]
+    ready: Callable[[Entries], Any]
+    times: Callable[[Any, Array], Entries]
+    factor: Callable[[LayerSetting, str, str, Scaled | None], Entries | None]
+    nothing: Callable[[tuple[int, ...]], Entries]
+
+
 def step(setting: Setting, t: int, before: State, seeds: Seeds | None = None) -> State:
     """ṡ_{t−1} -> ṡ_t, with what enters there."""
+    return _stepped(setting, t, before, seeds, _EXACT)
+
+
+def plain_step(
+    setting: Setting, t: int, before: list[list[Array]], seeds: Seeds | None = None,
+    exponents: Integers | int = 0,
+) -> list[list[Array]] | None:  # fmt: skip
+    """The same in plain floats, times 2^−exponents; None where floats do not do: a factor of the
+    step, or what enters, is far from 1, or a parameter meets rows that are."""
+    if not all(one.linear.plain and one.linear.plain.fits[t - 1] for one in setting.layers):
+        return None
+    met, unit = seeds is not None and bool(seeds.weights), np.ones((1, 1))
+    if met and np.abs(exponents).max(initial=0) > NEAR:
+        return None
+    if met:
+        unit = np.ldexp(1.0, -np.atleast_1d(exponents).astype(np.intc))[:, np.newaxis]
+    entered: list[Array] = []
+
+    def enter(values: Array) -> Array:
+        entered.append(values)
+        return values * unit if values.ndim == 2 else values
+
+    after = _stepped(setting, t, before, seeds, _FLOATS._replace(enter=enter))
+    return after if all(map(_near_1, entered)) else None
+
+
+def _stepped(
+    setting: Setting, t: int, before: list[list[Any]], seeds: Seeds | None, kind: _Kind
+) -> list[list[Any]]:
     n, parts = len(before[0][0]), setting.problem.cell.parts
-    after: State = []
+    after: list[list[Any]] = []
     for number, (one, rows) in enumerate(zip(setting.layers, before, strict=True)):
         at = {f"{part}⁻": row for part, row in zip(parts, rows, strict=True)}
         if number:
@@ -115,85 +156,49 @@ def step(setting: Setting, t: int, before: State, seeds: Seeds | None = None) ->
         if seeds is not None:
             more = experiments.entering(setting, seeds, t, number, n)
             weights = experiments.turned(setting, seeds, number, n)
-        at |= {key: scaled(more[key]) for key in (X,) if key in more}
-        _through(one, t, at, more, weights)
+        at |= {key: kind.enter(more[key]) for key in (X,) if key in more}
+        _through(one, t, at, more, weights, kind)
         after.append(
             [
-                at[part] if part in at else scaled(np.zeros(row.shape))
+                at[part] if part in at else kind.nothing(row.shape)
                 for part, row in zip(parts, rows, strict=True)
             ]
         )
     return after
 
 
-def plain_step(
-    setting: Setting, t: int, before: list[list[Array]], seeds: Seeds | None = None,
-    exponents: Integers | int = 0,
-) -> list[list[Array]] | None:  # fmt: skip
-    """The same in plain floats, times 2^−exponents; None where floats do not do."""
-    n = len(before[0][0])
-    after: list[list[Array]] = []
-    for number, (one, rows) in enumerate(zip(setting.layers, before, strict=True)):
-        plain = one.linear.plain
-        if plain is None or not plain.fits[t - 1]:
-            return None
-        at = {f"{part}⁻": row for part, row in zip(setting.problem.cell.parts, rows, strict=True)}
-        if number:
-            at[X] = after[-1][0]
-        if seeds is None:
-            _plainly(one, plain, t, at, {}, {})
-        else:
-            more = experiments.entering(setting, seeds, t, number, n)
-            weights = experiments.turned(setting, seeds, number, n)
-            at |= {key: more[key] for key in (X,) if key in more}
-            if not _plainly(one, plain, t, at, more, weights, exponents):
-                return None
-        after.append(
-            [
-                at.get(part, np.zeros(row.shape))
-                for part, row in zip(setting.problem.cell.parts, rows, strict=True)
-            ]
-        )
-    return after
-
-
-def _plainly(
-    one: LayerSetting, plain: Plain, t: int, at: dict[str, Array],
-    more: Mapping[str, Array], weights: Mapping[str, Array], exponents: Integers | int = 0,
-) -> bool:  # fmt: skip
-    """As ``_through``; False where what enters is far from the rows or from 1."""
+def _through(
+    one: LayerSetting, t: int, at: dict[str, Entries],
+    more: Mapping[str, Array], weights: Mapping[str, Array], kind: _Kind,
+) -> None:  # fmt: skip
+    """One step of one layer: the tangents ``at`` x_t and s_{t−1}, and then at every line."""
     own, linear = one.layer.own, one.linear
-    unit = np.ones((1, 1))
-    if weights:
-        if np.abs(exponents).max(initial=0) > NEAR:
-            return False
-        unit = np.ldexp(1.0, -np.atleast_1d(exponents).astype(np.intc))[:, np.newaxis]
-        at |= {name: values * unit for name, values in weights.items() if values.ndim < 3}
-    entering = [*more.values(), *(values for values in weights.values() if values.ndim < 3)]
+    at |= {name: kind.enter(values) for name, values in weights.items() if values.ndim < 3}
+    ready: dict[str, Any] = {}
     for line in linear.lines:
         if line.key not in linear.pushed:
             continue
-        terms = [
-            product.sign * _of_the_nonzero(at[product.source], _matrix(own, product))
-            for product in line.products
-            if product.source in at
-        ]
-        for product in line.products if weights else ():
+        terms: list[Entries] = []
+        for product in line.products:
+            if product.source in at:
+                W = own[product.parameter] if product.transposed else own[product.parameter].T
+                if product.source not in ready:
+                    ready[product.source] = kind.ready(at[product.source])
+                term = kind.times(ready[product.source], W)
+                terms.append(-term if product.sign < 0 else term)
             if product.parameter in weights:
                 beside = linear.values[product.source][t - 1]
-                turned = experiments.applied(weights[product.parameter], product, beside)
-                entering.append(turned)
-                terms.append(turned * unit)
-        for source, factor in linear.pushed[line.key]:
+                more_W = experiments.applied(weights[product.parameter], product, beside)
+                terms.append(kind.enter(more_W))
+        for source, exact in linear.pushed[line.key]:
             if source in at:
-                now = None if factor is None else plain.factors[line.key, source]
-                by = None if now is None else now[min(t, len(now)) - 1]
-                terms.append(at[source] if by is None else at[source] * by)
+                factor = kind.factor(one, line.key, source, exact)
+                now = None if factor is None else factor[min(t, len(factor)) - 1]
+                terms.append(at[source] if now is None else at[source] * now)
         if line.key in more:
-            terms.append(more[line.key])
+            terms.append(kind.enter(more[line.key]))
         if terms:
             at[line.key] = reduce(add, terms)
-    return all(map(_near_1, entering))
 
 
 def _near_1(values: Array) -> bool:
@@ -202,52 +207,34 @@ def _near_1(values: Array) -> bool:
     return bool(np.isfinite(values).all() and np.abs(exponents).max(initial=0) < NEAR)
 
 
-def _of_the_nonzero(rows: Array, W: Array) -> Array:
-    """rows · W; of unit vectors of all layers most are 0 in one layer."""
-    some = rows.any(axis=1)
+def _of_some(rows: tuple[Array, Array], W: Array) -> Array:
+    """rows · W for the rows that are not 0: of unit vectors of all layers most are in one layer."""
+    values, some = rows
     if some.all():
-        return np.asarray(rows @ W)
-    found = np.zeros((len(rows), W.shape[1]))
-    found[some] = rows[some] @ W
+        return np.asarray(values @ W)
+    found = np.zeros((len(values), W.shape[1]))
+    found[some] = values[some] @ W
     return found
 
 
-def _matrix(own: Mapping[str, Array], product: Product) -> Array:
-    """What rows are multiplied by."""
-    return own[product.parameter] if product.transposed else own[product.parameter].T
+def _plain_factor(one: LayerSetting, line: str, source: str, exact: Scaled | None) -> Array | None:
+    assert one.linear.plain is not None
+    return None if exact is None else one.linear.plain.factors[line, source]
 
 
-def _through(
-    one: LayerSetting, t: int, at: dict[str, Scaled],
-    more: Mapping[str, Array], weights: Mapping[str, Array],
-) -> None:  # fmt: skip
-    """One step of one layer: the tangents ``at`` x_t and s_{t−1}, and then at every line."""
-    own, linear = one.layer.own, one.linear
-    at |= {name: scaled(values) for name, values in weights.items() if values.ndim < 3}
-    aligned: dict[str, tuple[Array, Integers]] = {}
-    for line in linear.lines:
-        if line.key not in linear.pushed:
-            continue
-        terms: list[Scaled] = []
-        for product in line.products:
-            W = _matrix(own, product)
-            if product.source in at:
-                if product.source not in aligned:
-                    aligned[product.source] = at[product.source].aligned(axis=1)
-                values, exponent = aligned[product.source]
-                terms.append(raised(scaled(product.sign * (values @ W)), exponent[:, np.newaxis]))
-            if product.parameter in weights:
-                beside = linear.values[product.source][t - 1]
-                more_W = experiments.applied(weights[product.parameter], product, beside)
-                terms.append(scaled(more_W))
-        for source, factor in linear.pushed[line.key]:
-            if source in at:
-                now = None if factor is None else factor[min(t, len(factor)) - 1]
-                terms.append(at[source] if now is None else at[source] * now)
-        if line.key in more:
-            terms.append(scaled(more[line.key]))
-        if terms:
-            at[line.key] = reduce(add, terms)
+_EXACT = _Kind(
+    scaled,
+    lambda rows: rows.aligned(axis=1),
+    lambda rows, W: raised(scaled(rows[0] @ W), rows[1][:, np.newaxis]),
+    lambda one, line, source, exact: exact,
+    lambda shape: scaled(np.zeros(shape)),
+)
+"""Every entry at its own exponent."""
+
+_FLOATS = _Kind(
+    lambda values: values, lambda rows: (rows, rows.any(axis=1)), _of_some, _plain_factor, np.zeros
+)
+"""Plain floats."""
 
 
 def raised(entries: Scaled, by: Integers) -> Scaled:

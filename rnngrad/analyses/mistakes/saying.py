@@ -130,17 +130,12 @@ class Saying:
                 f"{partial} is {right}, from {equation}; you left this path out{place}",
                 f"a path is missing{place}: look at {equation}", rank,
             )  # fmt: skip
-        if used == "1":
-            return Found(
-                "wrong-partial", where,
-                f"{partial} is {right}, from {equation}; you took 1 for it{place}",
-                f"look at {partial} again, from {equation}: you took 1 for it{place}", rank,
-            )  # fmt: skip
+        said = "you took 1 for it" if used == "1" else f"your numbers are those of {used}"
         turned = used in (f"−{right}", f"−({right})")
-        wrong = "its sign is wrong" if turned else f"your numbers are those of {used}"
+        wrong = "its sign is wrong" if turned else said
         return Found(
             "wrong-partial", where,
-            f"{partial} is {right}, from {equation}; your numbers are those of {used}{place}",
+            f"{partial} is {right}, from {equation}; {said}{place}",
             f"look at {partial} again, from {equation}: {wrong}{place}",
             rank,
         )  # fmt: skip
