@@ -218,8 +218,6 @@ def pulled_back(problem: Problem, trace: ForwardTrace, direct: Scaled) -> Iterat
             row, steps = _in_state(direct[k - 1], top, size), np.append(steps, k)
             if net is None:
                 plain = plain.added(row)
-                if not row.mantissa.any():  # a loss that moves nothing
-                    net = linear_net(problem, trace, SCALED)
                 rows = plain.exact
             else:
                 rows = _append(rows, row)

@@ -87,3 +87,16 @@ def test_what_vanishes_explodes_or_falls_apart(
         plain, exact = both(setting, moved, monkeypatch)
         assert plain.exponent.tolist() == exact.exponent.tolist()
         np.testing.assert_allclose(plain.mantissa, exact.mantissa, rtol=1e-12)
+
+
+def test_what_enters_may_be_too_small_for_floats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """∂a/∂W_xh = 1e-300 where tanh' is 2⁻⁹⁵: their product is no float."""
+    x = np.array([[1e-300, 33.6]] * 3)
+    net = nets.bare_net([[0.5]], 3, activation="tanh", x=x, W_xh=np.ones((1, 2)))
+    problem = nets.problem_of(net)
+    with quietly():
+        setting = experiments.setting(problem)
+    direction = np.array([[[1.0, 0.0]]])
+    plain, exact = both(setting, seeds.of_weights(problem, "W_xh", direction), monkeypatch)
+    assert plain.exponent.tolist() == exact.exponent.tolist()
+    np.testing.assert_allclose(plain.mantissa, exact.mantissa, rtol=1e-12)

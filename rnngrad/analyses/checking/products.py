@@ -142,7 +142,7 @@ class _Rows:
     def add(self, row: Scaled) -> None:
         """One more, (1, S)."""
         self.exact = _joined(self.exact, row)
-        self.plain = self.plain.added(row[0]) if self.plain and row.mantissa.any() else None
+        self.plain = None if self.plain is None else self.plain.added(row[0])
 
     def through(self, t: int) -> None:
         """Times ∂s_t/∂s_{t−1}."""
