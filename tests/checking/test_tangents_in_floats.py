@@ -80,7 +80,7 @@ def test_what_vanishes_explodes_or_falls_apart(
     """Two units that do not meet, one of them saturated for a while, over 40 steps."""
     x = np.array([[push, 0.0]] * 10 + [[0.0, push / 2]] * 30) + 0.1
     net = nets.bare_net(scale * np.eye(2), 40, activation="tanh", x=x, W_xh=np.eye(2))
-    problem = nets.problem_of(net)
+    problem = nets.problem_of(nets.with_loss(net, 0.3 + np.zeros((40, 2))))
     with quietly():
         setting = experiments.setting(problem)
     for moved in every(problem):
@@ -93,7 +93,7 @@ def test_what_enters_may_be_too_small_for_floats(monkeypatch: pytest.MonkeyPatch
     """∂a/∂W_xh = 1e-300 where tanh' is 2⁻⁹⁵: their product is no float."""
     x = np.array([[1e-300, 33.6]] * 3)
     net = nets.bare_net([[0.5]], 3, activation="tanh", x=x, W_xh=np.ones((1, 2)))
-    problem = nets.problem_of(net)
+    problem = nets.problem_of(nets.with_loss(net, np.zeros((3, 1))))
     with quietly():
         setting = experiments.setting(problem)
     direction = np.array([[[1.0, 0.0]]])
