@@ -79,11 +79,21 @@ def _see_that_it_is_a_scheduler(address: str) -> None:
             return
         what = f"a Dask {answer.get('type')}".lower().replace("dask", "Dask")
         raise UsageError(f"--scheduler {address}: is {what}; give the scheduler's address")
-    if isinstance(answer, OSError) and not isinstance(answer, _closed()):
+    if isinstance(answer, OSError) and not _hung_up(answer):
         raise UsageError(
             f"--scheduler {address}: no Dask scheduler answers there within {PATIENCE:g} s"
         )
     raise UsageError(f"--scheduler {address}: what answers there is no Dask scheduler")
+
+
+def _hung_up(error: OSError) -> bool:
+    """Whether somebody took the connection and closed it. Where he is quick, connecting fails,
+    is tried again and ends as a timeout, whose causes tell."""
+    closed = (_closed(), ConnectionResetError, BrokenPipeError)
+    causes = [error, error.__cause__, getattr(error.__cause__, "__cause__", None)]
+    return any(isinstance(each, closed) for each in causes) and not any(
+        isinstance(each, ConnectionRefusedError) for each in causes
+    )
 
 
 async def _answer(address: str) -> object:
@@ -99,7 +109,7 @@ async def _answer(address: str) -> object:
 async def _asked(address: str) -> object:
     comm = import_module("distributed.comm")
     how = import_module("distributed").Security().get_connection_args("client")
-    channel = await comm.connect(address, timeout=PATIENCE, **how)
+    channel = await comm.connect(address, timeout=0.9 * PATIENCE, **how)  # before _answer gives up
     try:
         await channel.write({"op": "identity", "reply": True})
         return await channel.read()

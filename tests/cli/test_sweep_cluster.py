@@ -164,7 +164,7 @@ def test_what_answers_and_is_no_scheduler(
     words: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What answers is told at once, however busy the machine; silence after the patience."""
+    """What answers is told when it does, however busy the machine; silence after the patience."""
     monkeypatch.setattr("rnngrad.cli.cluster.PATIENCE", patience)
     server = Listening(greet)
     began = time.monotonic()
@@ -175,6 +175,24 @@ def test_what_answers_and_is_no_scheduler(
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"--scheduler {server.address}: {words}\n"
     assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize(("end", "words"), [
+    (ConnectionResetError, "what answers there is no Dask scheduler"),
+    (ConnectionRefusedError, "no Dask scheduler answers there within 0.5 s"),
+])  # fmt: skip
+def test_a_connection_that_never_stands(
+    end: type[OSError], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who closes before connecting is done has answered; Dask tries again, and times out."""
+
+    async def connect(*_: object, **__: object) -> object:
+        raise distributed.comm.CommClosedError("closed") from end()
+
+    monkeypatch.setattr("rnngrad.cli.cluster.PATIENCE", 0.5)
+    monkeypatch.setattr("distributed.comm.tcp.TCPConnector.connect", connect)
+    done = run("sweep", SHEET, "--whh-scale", "1", "--scheduler", "tcp://127.0.0.1:1")
+    assert done.stderr == f"--scheduler tcp://127.0.0.1:1: {words}\n"
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
