@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 import rnngrad
-from rnngrad.analyses.selection import computed, select
+from rnngrad.analyses.derivation.selection import computed, select
 from rnngrad.views import to_rich
 from rnngrad.views.derive import report
 from rnngrad.views.report import Screen

@@ -17,16 +17,22 @@ from typing import TYPE_CHECKING
 from rnngrad.version import __version__
 
 if TYPE_CHECKING:
-    from rnngrad.analyses.derive import Derivation, derive, gradients, log10_chain, log10_paths
-    from rnngrad.analyses.stability import lyapunov_spectrum
-    from rnngrad.analyses.sweep import sweep
+    from rnngrad.analyses.derivation.derive import (
+        Derivation,
+        derive,
+        gradients,
+        log10_chain,
+        log10_paths,
+    )
+    from rnngrad.analyses.flow.stability import lyapunov_spectrum
+    from rnngrad.analyses.sweep.sweep import sweep
     from rnngrad.api import check
-    from rnngrad.core.problem import Problem
     from rnngrad.errors import OutputError, QuantityError, RnngradError, SpecError, UsageError
-    from rnngrad.spec import json_schema, load
+    from rnngrad.files import json_schema, load
+    from rnngrad.net.problem import Problem
 
 _HOMES = {
-    "rnngrad.analyses.derive": (
+    "rnngrad.analyses.derivation.derive": (
         "Derivation",
         "derive",
         "gradients",
@@ -34,11 +40,11 @@ _HOMES = {
         "log10_paths",
     ),
     "rnngrad.api": ("check",),
-    "rnngrad.analyses.stability": ("lyapunov_spectrum",),
-    "rnngrad.analyses.sweep": ("sweep",),
-    "rnngrad.core.problem": ("Problem",),
+    "rnngrad.analyses.flow.stability": ("lyapunov_spectrum",),
+    "rnngrad.analyses.sweep.sweep": ("sweep",),
+    "rnngrad.net.problem": ("Problem",),
     "rnngrad.errors": ("OutputError", "QuantityError", "RnngradError", "SpecError", "UsageError"),
-    "rnngrad.spec": ("json_schema", "load"),
+    "rnngrad.files": ("json_schema", "load"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -7,7 +7,7 @@ from os import PathLike, fspath
 from typing import Any
 
 from rnngrad.analyses.checking.document import document
-from rnngrad.core.problem import Problem
+from rnngrad.net.problem import Problem
 
 
 def check(
@@ -28,14 +28,14 @@ def check(
     UsageError where there is nothing to check, SpecError for a file that cannot be read.
     """
     if against is None:
-        from rnngrad.analyses.checking.own import check_own
+        from rnngrad.analyses.checking.own.own import check_own
 
         return document(check_own(problem))
     from rnngrad.analyses.checking.against import check_arrays
 
     if isinstance(against, Mapping):
         return document(check_arrays(problem, against))
-    from rnngrad.spec.framework_gradients import gradients_of
+    from rnngrad.files.framework_gradients import gradients_of
 
     given = gradients_of(problem, fspath(against))
     return document(check_arrays(problem, given.arrays, given.twice, framework=given.framework))

@@ -19,14 +19,14 @@ from safetensors.numpy import save_file
 import rnngrad
 from cli.running import ROOT, run
 from rnngrad.analyses.checking.spelling import SPELLINGS
-from rnngrad.analyses.quantities import QUANTITIES
+from rnngrad.analyses.derivation.quantities import QUANTITIES
 from rnngrad.cells import CELLS, NAMES
 from rnngrad.cli.app import app
-from rnngrad.core.backward import bptt
-from rnngrad.core.forward import forward
-from rnngrad.core.losses import LOSSES
-from rnngrad.core.outputs import OUTPUTS
-from rnngrad.spec.drawing import INITIALISERS, SEQUENCES
+from rnngrad.files.drawing import INITIALISERS, SEQUENCES
+from rnngrad.net.backward import bptt
+from rnngrad.net.forward import forward
+from rnngrad.net.losses import LOSSES
+from rnngrad.net.outputs import OUTPUTS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])

@@ -9,17 +9,7 @@ from u, never from f(u): 1 − tanh(u)² has lost every digit where tanh(u) is 1
 
 from __future__ import annotations
 
-from rnngrad.algebra.expressions import (
-    Add,
-    Call,
-    Div,
-    Mul,
-    Name,
-    Neg,
-    Node,
-    Number,
-    Power,
-)
+from rnngrad.algebra.expressions import Add, Call, Div, Mul, Name, Neg, Node, Number, Power
 
 ONE = Number("1")
 

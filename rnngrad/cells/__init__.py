@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from rnngrad.algebra.equations import read_cell
-from rnngrad.core.cells import Cell
+from rnngrad.net.cells import Cell
 
 FOLDER = Path(__file__).parent
 _FIRST = ("rnn", "gru", "lstm")

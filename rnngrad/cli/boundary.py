@@ -19,7 +19,7 @@ from rnngrad.cli.main import forget
 from rnngrad.errors import RnngradError
 
 if TYPE_CHECKING:
-    from rnngrad.core.problem import Problem
+    from rnngrad.net.problem import Problem
 
 P = ParamSpec("P")
 

@@ -12,9 +12,9 @@ from rnngrad.cli.boundary import INTERRUPTED, bounded, say
 from rnngrad.cli.check_options import MEMORY, TIMEOUT, CheckOptions, is_function
 
 if TYPE_CHECKING:
-    from rnngrad.analyses.checking.verdicts import Verdict
+    from rnngrad.analyses.checking.comparing.verdicts import Verdict
     from rnngrad.cli.student import Student
-    from rnngrad.core.problem import Problem
+    from rnngrad.net.problem import Problem
     from rnngrad.views.report import Report
 
 
@@ -105,7 +105,7 @@ def check(
     _refuse_for_a_file(against, timeout=timeout, memory=memory, returns=returns)
     with _student(against, chosen) as student:  # its Python starts while ours imports NumPy
         from rnngrad.cli.output import check_writable, screen, write_text
-        from rnngrad.spec import load
+        from rnngrad.files import load
         from rnngrad.views.formats import asked_for, format_named
 
         render = format_named(asked_for(format_name, json, output), "check")
@@ -141,7 +141,7 @@ def _refuse_for_a_file(against: str | None, **given: object) -> None:
 
 def _refuse(chosen: CheckOptions, against: str | None, answers: str | None) -> None:
     """UsageError for options that contradict each other, before anything is computed."""
-    from rnngrad.analyses.checking.methods import method_named
+    from rnngrad.analyses.checking.references.methods import method_named
     from rnngrad.errors import UsageError
 
     if against is not None and answers is not None:
@@ -179,9 +179,9 @@ def _run(
 
 
 def _own(problem: Problem, chosen: CheckOptions) -> tuple[Report, Verdict | None]:
-    from rnngrad.analyses.checking.own import check_own
-    from rnngrad.analyses.checking.plan import plan
-    from rnngrad.analyses.checking.verdicts import CutShortError, worst
+    from rnngrad.analyses.checking.comparing.verdicts import CutShortError, worst
+    from rnngrad.analyses.checking.own.own import check_own
+    from rnngrad.analyses.checking.references.plan import plan
     from rnngrad.cli.progress import progress_bar
     from rnngrad.views.check import report
 

@@ -10,21 +10,21 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnngrad.analyses.checking.against import METHOD, check_arrays, names_that_do_not_exist
-from rnngrad.analyses.checking.comparing import relative_tolerance
-from rnngrad.analyses.checking.verdicts import Checked, CutShortError, Verdict, worst
+from rnngrad.analyses.checking.comparing.comparing import relative_tolerance
+from rnngrad.analyses.checking.comparing.verdicts import Checked, CutShortError, Verdict, worst
 from rnngrad.arithmetic.arrays import Numbers, quietly
 from rnngrad.cli.boundary import say
 from rnngrad.cli.check_options import CheckOptions, is_function
 from rnngrad.cli.progress import progress_bar
 from rnngrad.cli.separate import FaultError
 from rnngrad.cli.student import NoArray, Returned, Student
-from rnngrad.core.given import given
-from rnngrad.core.problem import Problem
-from rnngrad.core.telling import telling
 from rnngrad.errors import SpecError, UsageError
-from rnngrad.spec.framework_gradients import gradients_of
-from rnngrad.spec.text import listed
-from rnngrad.spec.variants import variant
+from rnngrad.files.framework_gradients import gradients_of
+from rnngrad.files.text import listed
+from rnngrad.files.variants import variant
+from rnngrad.net.precision import given
+from rnngrad.net.problem import Problem
+from rnngrad.progress import telling
 from rnngrad.views.check import report
 from rnngrad.views.report import Report
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from rnngrad.cli.boundary import say
 
 if TYPE_CHECKING:
-    from rnngrad.analyses.checking.verdicts import Verdict
+    from rnngrad.analyses.checking.comparing.verdicts import Verdict
     from rnngrad.analyses.grading.grade import Grade, Grader
     from rnngrad.cli.check_options import CheckOptions
-    from rnngrad.core.problem import Problem
-    from rnngrad.spec.answer_files import AnswerFile
+    from rnngrad.files.answer_files import AnswerFile
+    from rnngrad.net.problem import Problem
     from rnngrad.views.grades import Graded
     from rnngrad.views.report import Report
 
@@ -23,10 +23,10 @@ def run(problem: Problem, source: str, options: CheckOptions) -> tuple[Report, V
     several. A formula that cannot be read is said on standard error with a caret, and graded 0.
     Raises SpecError, UsageError.
     """
-    from rnngrad.analyses.checking.verdicts import worst
+    from rnngrad.analyses.checking.comparing.verdicts import worst
     from rnngrad.analyses.grading.grade import Grader
     from rnngrad.analyses.grading.numbers import RTOL
-    from rnngrad.spec.answer_files import is_pattern, matching
+    from rnngrad.files.answer_files import is_pattern, matching
     from rnngrad.views.grades import report_of_many, report_of_one
 
     _refuse(problem)
@@ -57,7 +57,7 @@ def _refuse(problem: Problem) -> None:
 def _one(grader: Grader, path: str, options: CheckOptions) -> Graded:
     """A file on its own: any key that is no subtask is a mistake, exit 2."""
     from rnngrad.errors import SpecError
-    from rnngrad.spec.answer_files import read_answers
+    from rnngrad.files.answer_files import read_answers
 
     file = read_answers(path, grader.tasks)
     if file.unknown:
@@ -72,11 +72,11 @@ def _one(grader: Grader, path: str, options: CheckOptions) -> Graded:
 
 def _one_of_many(grader: Grader, path: str, options: CheckOptions) -> Graded:
     """A file among others: what cannot be read costs its points and stops nothing."""
-    from rnngrad.analyses.checking.verdicts import Verdict
+    from rnngrad.analyses.checking.comparing.verdicts import Verdict
     from rnngrad.analyses.grading.grade import Grade
     from rnngrad.analyses.grading.points import OF
     from rnngrad.errors import SpecError
-    from rnngrad.spec.answer_files import read_answers
+    from rnngrad.files.answer_files import read_answers
     from rnngrad.views.grades import Graded
 
     try:
@@ -132,6 +132,6 @@ def _placed(grade: Grade) -> Grade:
 
 def _clean(text: str) -> str:
     """What a student's file puts into the output: nothing that a terminal would act on."""
-    from rnngrad.spec.text import escaped
+    from rnngrad.files.text import escaped
 
     return escaped(text).replace("\u2026", "..")

@@ -15,8 +15,8 @@ from rnngrad.cli.boundary import INTERRUPTED, bounded, say, say_assumed
 from rnngrad.cli.progress import Report, progress_bar, watched
 
 if TYPE_CHECKING:
-    from rnngrad.analyses.derive import Derivation
-    from rnngrad.analyses.selection import Selection
+    from rnngrad.analyses.derivation.derive import Derivation
+    from rnngrad.analyses.derivation.selection import Selection
     from rnngrad.arithmetic.arrays import Array
 
 
@@ -58,11 +58,11 @@ def derive(
     gradient step by step, the paths it is the sum of, the norms of the chain of Jacobians, and how
     the gradient flows: exponents, horizons, what truncation would cost.
     """
-    from rnngrad.analyses.derive import derive as derive_problem
-    from rnngrad.analyses.selection import computed, select
+    from rnngrad.analyses.derivation.derive import derive as derive_problem
+    from rnngrad.analyses.derivation.selection import computed, select
     from rnngrad.cli.output import check_writable, screen, write_text
-    from rnngrad.core.telling import telling
-    from rnngrad.spec import load
+    from rnngrad.files import load
+    from rnngrad.progress import telling
     from rnngrad.views.derive import report
     from rnngrad.views.formats import asked_for, for_people, format_named
 

@@ -13,7 +13,7 @@ from rnngrad.cli import options
 from rnngrad.cli.boundary import bounded, say
 
 if TYPE_CHECKING:
-    from rnngrad.spec.weights import Contents, Found
+    from rnngrad.files.models import Contents, Found
 
 STARTER = "starter.yaml"
 
@@ -88,8 +88,8 @@ def _function_of(spec: str, output: Path | None) -> str:
     """The file for a student; its second line checks it."""
     from rnngrad.cli.output import STANDARD_OUTPUT
     from rnngrad.errors import UsageError
-    from rnngrad.spec import load
-    from rnngrad.spec.function_file import FILE, function_file
+    from rnngrad.files import load
+    from rnngrad.files.function_file import FILE, function_file
 
     path = FILE if output in (None, STANDARD_OUTPUT) else str(output)
     if not path.endswith(".py"):
@@ -100,20 +100,20 @@ def _function_of(spec: str, output: Path | None) -> str:
 def _schema_address() -> str:
     from importlib.resources import as_file, files
 
-    with as_file(files("rnngrad.spec") / "schema.json") as schema_file:
+    with as_file(files("rnngrad.files") / "schema.json") as schema_file:
         return schema_file.as_uri()
 
 
 def _plain_starter() -> str:
     from importlib.resources import files
 
-    return (files("rnngrad.spec") / STARTER).read_text(encoding="utf-8")
+    return (files("rnngrad.files") / STARTER).read_text(encoding="utf-8")
 
 
 def _of_cell(cell: str, others: Sequence[object]) -> str:
     from rnngrad.cli.cells import checked
     from rnngrad.errors import UsageError
-    from rnngrad.spec.cell_starter import starter
+    from rnngrad.files.cell_starter import starter
 
     if any(other is not None for other in others):
         raise UsageError("--cell writes a spec with weights to draw; it goes with no MODEL")
@@ -130,8 +130,8 @@ def _of_model(
 ) -> str:
     """The spec of one net of a file; the nets that there are go to standard error."""
     from rnngrad.errors import SpecError
-    from rnngrad.spec.weights import ModelFileError, read_model
-    from rnngrad.spec.weights.starter import candidates, read_out, starter, table
+    from rnngrad.files.models import ModelFileError, read_model
+    from rnngrad.files.models.starter import candidates, read_out, starter, table
 
     try:
         contents = read_model(model, layout, str(model))
@@ -151,7 +151,7 @@ def _chosen(
 ) -> Found:
     """The net that is asked for; UsageError with the list where there are several to choose."""
     from rnngrad.errors import UsageError
-    from rnngrad.spec.weights import choose
+    from rnngrad.files.models import choose
 
     keys = list(dict.fromkeys(net.key for net in contents.recurrent))
     if not layer and len(keys) > 1:

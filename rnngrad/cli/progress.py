@@ -83,7 +83,7 @@ def _spoken(seconds: float) -> str:
 def watched(chunks: Iterable[str], quiet: bool) -> Iterator[str]:
     """The same chunks of text, with a bar while one is being made; it is gone when the chunk goes
     out, for both may go to the same terminal."""
-    from rnngrad.core.telling import telling
+    from rnngrad.progress import telling
 
     waiting = iter(chunks)
     while True:

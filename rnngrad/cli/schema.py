@@ -12,7 +12,7 @@ def schema(output: options.Output = None, force: options.Force = False) -> int:
     import json
 
     from rnngrad.cli.output import check_writable, write_text
-    from rnngrad.spec import json_schema
+    from rnngrad.files import json_schema
 
     check_writable(output, force)
     write_text([json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"], output)

@@ -20,7 +20,7 @@ from rnngrad.errors import UsageError
 
 if TYPE_CHECKING:
     from rnngrad.cli.messages import Message
-    from rnngrad.core.problem import Problem
+    from rnngrad.net.problem import Problem
 
 STARTING = 60.0
 """Seconds for Python and NumPy to start in the process, before the function's own time begins."""
@@ -63,7 +63,7 @@ class Student:
         if sys.platform == "win32":
             raise UsageError("--against FILE.py:FUNCTION does not run on Windows")
         if not self.path.is_file():
-            from rnngrad.spec.incoming import why_no_file  # imports NumPy, which may wait
+            from rnngrad.files.incoming import why_no_file  # imports NumPy, which may wait
 
             raise UsageError(f"{file}: {why_no_file(self.path)}")
         for name, value in (("timeout", options.timeout), ("memory", options.memory)):
@@ -192,6 +192,6 @@ def _arrays(problem: Problem, before_weights: str) -> Iterator[tuple[str, Any]]:
 
 def _printable(words: str) -> str:
     """Not too long, each line without what a terminal would act on, or takes no part of."""
-    from rnngrad.spec.text import escaped  # imports NumPy, which may wait
+    from rnngrad.files.text import escaped  # imports NumPy, which may wait
 
     return "\n".join(map(escaped, words[:LONGEST_WORDS].split("\n")))

@@ -23,8 +23,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from rnngrad.cli.messages import MOST_ARRAYS, Arrays, is_name, packed, unpacked
-from rnngrad.core.given import real
 from rnngrad.errors import did_you_mean
+from rnngrad.net.precision import real
 
 MODULE = "rnngrad_student"
 FIRST = "h_0"
@@ -152,7 +152,7 @@ def _loader(path: Path) -> SourceFileLoader | None:
         mark = file.read(4)
     if mark[:2] not in (b"\xff\xfe", b"\xfe\xff") and mark != b"\x00\x00\xfe\xff":
         return None
-    from rnngrad.spec.incoming import PythonLoader  # its imports take 57 ms that few files need
+    from rnngrad.files.incoming import PythonLoader  # its imports take 57 ms that few files need
 
     return PythonLoader(MODULE, str(path.resolve()))
 

@@ -10,8 +10,8 @@ from rnngrad.cli import options
 from rnngrad.cli.boundary import INTERRUPTED, bounded, say, say_assumed
 
 if TYPE_CHECKING:
-    from rnngrad.analyses.sweep import SweepResult
-    from rnngrad.analyses.sweeping_run import Plan
+    from rnngrad.analyses.sweep.sweep import SweepResult
+    from rnngrad.analyses.sweep.tasks import Plan
     from rnngrad.cli.sweep_run import Finished
 
 

@@ -18,12 +18,12 @@ from pathlib import Path
 from types import NoneType, TracebackType
 from typing import Any, BinaryIO
 
-from rnngrad.analyses.stability import regime
-from rnngrad.analyses.sweeping import Row, Setting
+from rnngrad.analyses.flow.stability import regime
+from rnngrad.analyses.sweep.points import Row, Setting
 from rnngrad.cli.locking import locked
 from rnngrad.cli.output import check_writable, staged
-from rnngrad.core.problem import Problem
 from rnngrad.errors import OutputError
+from rnngrad.net.problem import Problem
 from rnngrad.version import __version__
 
 

@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from rnngrad.analyses.scales import points_in, scales_of
-from rnngrad.analyses.sweeping import Setting
-from rnngrad.analyses.sweeping_cost import seconds_a_point, seconds_a_zero
-from rnngrad.analyses.sweeping_run import Plan, bytes_needed, plan
+from rnngrad.analyses.sweep.cost import seconds_a_point, seconds_a_zero
+from rnngrad.analyses.sweep.points import Setting
+from rnngrad.analyses.sweep.scales import points_in, scales_of
+from rnngrad.analyses.sweep.tasks import Plan, bytes_needed, plan
 from rnngrad.arithmetic.functions import ACTIVATIONS
-from rnngrad.core.problem import Problem
 from rnngrad.errors import UsageError
-from rnngrad.spec import load
+from rnngrad.files import load
+from rnngrad.net.problem import Problem
 
 MANY = 100_000
 """Points of a sweep that are not begun without ``--yes``."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rnngrad.analyses.sweeping import Row, Setting
-from rnngrad.analyses.sweeping_cost import RATES_A_ZERO, seconds_a_point, seconds_a_zero
-from rnngrad.analyses.sweeping_run import Plan
-from rnngrad.analyses.sweeping_zeros import Zero, gaps
+from rnngrad.analyses.sweep.cost import RATES_A_ZERO, seconds_a_point, seconds_a_zero
+from rnngrad.analyses.sweep.critical_scales import Zero, gaps
+from rnngrad.analyses.sweep.points import Row, Setting
+from rnngrad.analyses.sweep.tasks import Plan
 from rnngrad.cli.progress import Report
 
 

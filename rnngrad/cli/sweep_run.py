@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from rnngrad.analyses.sweep import SweepResult, cut_short, result
-from rnngrad.analyses.sweeping import Row
-from rnngrad.analyses.sweeping_run import Plan, forget, rows_of, zeros_of
-from rnngrad.analyses.sweeping_zeros import Zero, gaps
+from rnngrad.analyses.sweep.critical_scales import Zero, gaps
+from rnngrad.analyses.sweep.points import Row
+from rnngrad.analyses.sweep.sweep import SweepResult, cut_short, result
+from rnngrad.analyses.sweep.tasks import Plan, forget, rows_of, zeros_of
 from rnngrad.cli.executors import Workers
 from rnngrad.cli.progress import progress_bar
 from rnngrad.cli.sweep_file import RowsFile

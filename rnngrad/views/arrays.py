@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rnngrad.analyses.quantities import Quantity
-from rnngrad.analyses.selection import Selection
+from rnngrad.analyses.derivation.quantities import Quantity
+from rnngrad.analyses.derivation.selection import Selection
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.views.blocks import Column, Table
 from rnngrad.views.numbers import GAP, decades, kept, kept_across, number, times

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from rnngrad.analyses.checking.asking import BATCH, EMPTY, SINGLE
+from rnngrad.analyses.checking.comparing.verdicts import Checked, Diagnosis, Verdict, worst
+from rnngrad.analyses.checking.diagnosing.questions import BATCH, EMPTY, SINGLE
 from rnngrad.analyses.checking.document import COLUMNS, document, rows, shown
-from rnngrad.analyses.checking.verdicts import Checked, Diagnosis, Verdict, worst
 from rnngrad.views.blocks import Block, Column, Lines, Table
 from rnngrad.views.numbers import apart, number
 from rnngrad.views.report import Cell, Report

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rnngrad.analyses.derive import Derivation
-from rnngrad.analyses.selection import Selection
+from rnngrad.analyses.derivation.derive import Derivation
+from rnngrad.analyses.derivation.selection import Selection
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.views import derive_data, derive_tables
 from rnngrad.views.report import Report

@@ -7,13 +7,13 @@ from math import prod
 
 import numpy as np
 
-from rnngrad.analyses.derive import Derivation
-from rnngrad.analyses.flow import GradientFlow
-from rnngrad.analyses.lines import Line
-from rnngrad.analyses.quantities import Quantity
-from rnngrad.analyses.selection import HUGE, LARGE, Selection
+from rnngrad.analyses.derivation.derive import Derivation
+from rnngrad.analyses.derivation.lines import Line
+from rnngrad.analyses.derivation.quantities import Quantity
+from rnngrad.analyses.derivation.selection import HUGE, LARGE, Selection
+from rnngrad.analyses.flow.flow import GradientFlow
 from rnngrad.arithmetic.arrays import Array, frobenius
-from rnngrad.core.problem import Problem
+from rnngrad.net.problem import Problem
 from rnngrad.version import __version__
 from rnngrad.views import flow, lags
 from rnngrad.views.report import Cell

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from rnngrad.analyses.derivation import loss_steps
-from rnngrad.analyses.derive import Derivation
-from rnngrad.analyses.notation import Notation, raised
-from rnngrad.core.problem import Problem
+from rnngrad.analyses.derivation.chain_rules import loss_steps
+from rnngrad.analyses.derivation.derive import Derivation
+from rnngrad.analyses.derivation.notation import Notation, raised
+from rnngrad.net.problem import Problem
 from rnngrad.views.blocks import Lines
 from rnngrad.views.numbers import grouped, number
 from rnngrad.views.plain import one_line

@@ -7,12 +7,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from rnngrad.analyses.derive import Derivation
-from rnngrad.analyses.gates import Gate, gates
-from rnngrad.analyses.notation import raised
-from rnngrad.analyses.selection import Selection
+from rnngrad.analyses.derivation.derive import Derivation
+from rnngrad.analyses.derivation.gates import Gate, gates
+from rnngrad.analyses.derivation.notation import raised
+from rnngrad.analyses.derivation.selection import Selection
 from rnngrad.arithmetic.arrays import Array, quietly
-from rnngrad.core.problem import Problem
+from rnngrad.net.problem import Problem
 from rnngrad.views.blocks import Column, Table
 from rnngrad.views.numbers import GAP, kept, kept_across, length, number
 

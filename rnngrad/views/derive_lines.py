@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import prod
 
-from rnngrad.analyses.derive import Derivation
-from rnngrad.analyses.lines import Line
-from rnngrad.analyses.selection import HUGE, Selection
+from rnngrad.analyses.derivation.derive import Derivation
+from rnngrad.analyses.derivation.lines import Line
+from rnngrad.analyses.derivation.selection import HUGE, Selection
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.core.problem import Problem
+from rnngrad.net.problem import Problem
 from rnngrad.views.blocks import Block, Column, Lines, Table
 from rnngrad.views.numbers import GAP, grouped, times, vector
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnngrad.analyses.derive import Derivation
-from rnngrad.analyses.gates import Gate, gates
-from rnngrad.analyses.notation import raised
-from rnngrad.analyses.selection import HUGE, Selection
+from rnngrad.analyses.derivation.derive import Derivation
+from rnngrad.analyses.derivation.gates import Gate, gates
+from rnngrad.analyses.derivation.notation import raised
+from rnngrad.analyses.derivation.selection import HUGE, Selection
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.core.problem import Layer, Problem
+from rnngrad.net.problem import Layer, Problem
 from rnngrad.views.arrays import array_table
 from rnngrad.views.blocks import Block, Column, Table
 from rnngrad.views.derive_layers import has_gates, in_parts

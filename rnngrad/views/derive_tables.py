@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rnngrad.analyses.derive import Derivation
-from rnngrad.analyses.gates import pre_activations
-from rnngrad.analyses.notation import Notation
-from rnngrad.analyses.paths import PathSum
-from rnngrad.analyses.selection import Selection
+from rnngrad.analyses.derivation.derive import Derivation
+from rnngrad.analyses.derivation.gates import pre_activations
+from rnngrad.analyses.derivation.notation import Notation
+from rnngrad.analyses.derivation.paths import PathSum
+from rnngrad.analyses.derivation.selection import Selection
 from rnngrad.arithmetic.arrays import Array, frobenius
 from rnngrad.views import flow
 from rnngrad.views.arrays import array_table
@@ -39,7 +39,7 @@ from rnngrad.views.numbers import (
     settled,
     times,
     vector,
-)  # fmt: skip
+)
 
 BAR = 16
 """Width of the longest bar of the chain table."""

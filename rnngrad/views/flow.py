@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.analyses.derive import Derivation
-from rnngrad.analyses.flow import EXPONENTS, GradientFlow
-from rnngrad.analyses.horizons import Horizon
-from rnngrad.analyses.notation import Notation
-from rnngrad.analyses.selection import Selection
+from rnngrad.analyses.derivation.derive import Derivation
+from rnngrad.analyses.derivation.notation import Notation
+from rnngrad.analyses.derivation.selection import Selection
+from rnngrad.analyses.flow.flow import EXPONENTS, GradientFlow
+from rnngrad.analyses.flow.horizons import Horizon
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.views import lags
 from rnngrad.views.blocks import Block, Column, Lines, Table

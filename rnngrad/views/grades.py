@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rnngrad.analyses.checking.verdicts import Verdict, worst
+from rnngrad.analyses.checking.comparing.verdicts import Verdict, worst
 from rnngrad.analyses.grading.grade import Grade
 from rnngrad.version import __version__
 from rnngrad.views.blocks import Block, Column, Lines, Table

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rnngrad.analyses.flow import GradientFlow
-from rnngrad.analyses.notation import Notation
-from rnngrad.core.lags import Truncation
-from rnngrad.core.problem import Problem
+from rnngrad.analyses.derivation.notation import Notation
+from rnngrad.analyses.flow.flow import GradientFlow
+from rnngrad.chains.lags import Truncation
+from rnngrad.net.problem import Problem
 from rnngrad.views.blocks import Block, Column, Lines, Table
 from rnngrad.views.numbers import from_log10, grouped, percent
 from rnngrad.views.to_json import finite, nested

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnngrad.analyses.sweep import SweepResult, document
-from rnngrad.analyses.sweeping import Row
+from rnngrad.analyses.sweep.points import Row
+from rnngrad.analyses.sweep.sweep import SweepResult, document
 from rnngrad.views import sweep_tables
 from rnngrad.views.report import Cell, Report
 

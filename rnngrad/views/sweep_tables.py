@@ -8,11 +8,11 @@ from math import isfinite
 from statistics import median
 from typing import NamedTuple
 
-from rnngrad.analyses.scaling import kind_of, what_is_scaled
-from rnngrad.analyses.sweep import Part, SweepResult
-from rnngrad.analyses.sweeping import Row
-from rnngrad.analyses.theory import Statement
-from rnngrad.core.problem import Problem
+from rnngrad.analyses.sweep.points import Row
+from rnngrad.analyses.sweep.scaling import kind_of, what_is_scaled
+from rnngrad.analyses.sweep.sweep import Part, SweepResult
+from rnngrad.analyses.sweep.theory import Statement
+from rnngrad.net.problem import Problem
 from rnngrad.views.blocks import Block, Column, Lines, Table
 from rnngrad.views.numbers import GAP, decades, grouped, kept, number, settled
 from rnngrad.views.sweep_words import words

@@ -8,8 +8,8 @@ from statistics import median
 
 import numpy as np
 
-from rnngrad.analyses.sweep import Part
-from rnngrad.analyses.sweeping import Row
+from rnngrad.analyses.sweep.points import Row
+from rnngrad.analyses.sweep.sweep import Part
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.arithmetic.scaled import LEAST

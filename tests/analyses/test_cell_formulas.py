@@ -21,22 +21,22 @@ from oracles.any_cell import ONE_OR_TWO
 from oracles.one_step import OneStep, rows_of_gate
 from oracles.uneven_nets import any_net
 from rnngrad.algebra import derivatives
-from rnngrad.analyses import cell_partials, cell_text
-from rnngrad.analyses.derivation import first_use, loss_steps
-from rnngrad.analyses.derive import Derivation
-from rnngrad.analyses.formulas import (
+from rnngrad.analyses.derivation import step_partials, step_text
+from rnngrad.analyses.derivation.chain_rules import first_use, loss_steps
+from rnngrad.analyses.derivation.derive import Derivation
+from rnngrad.analyses.derivation.formulas import (
     Path,
     paths_to_state,
     paths_to_weight,
     state_formula,
     weight_formula,
 )
-from rnngrad.analyses.lines import Line
-from rnngrad.analyses.notation import Notation, raised
-from rnngrad.analyses.selection import computed, select
+from rnngrad.analyses.derivation.lines import Line
+from rnngrad.analyses.derivation.notation import Notation, raised
+from rnngrad.analyses.derivation.selection import computed, select
 from rnngrad.arithmetic.functions import FUNCTIONS, sigmoid
 from rnngrad.cells import CELLS
-from rnngrad.core.cells import lengths
+from rnngrad.net.cells import lengths
 from rnngrad.views.derive import report
 from rnngrad.views.formats import FORMATS
 from rnngrad.views.report import Screen
@@ -314,7 +314,7 @@ def test_a_wrong_rule_of_the_algebra_is_seen(rule: str, monkeypatch: pytest.Monk
 
 
 def test_a_slope_of_another_function_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(cell_text._BY_VALUE, "tanh", cell_text._BY_VALUE["σ"])
+    monkeypatch.setitem(step_text._BY_VALUE, "tanh", step_text._BY_VALUE["σ"])
     assert wrong_lines(any_net("lstm", 1)) != []
 
 
@@ -322,7 +322,7 @@ def test_a_way_that_is_forgotten_is_seen(monkeypatch: pytest.MonkeyPatch) -> Non
     """Each link of gru and lstm in turn is not there, in text and value."""
     for name in ("gru", "lstm"):
         problem = any_net(name, 2, steps=1)
-        graph = cell_partials.graph_of(problem.cell)
+        graph = step_partials.graph_of(problem.cell)
         for key, links in graph.links.items():
             for at in range(len(links)):
                 without = {**graph.links, key: [*links[:at], *links[at + 1 :]]}

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import rnngrad
-from rnngrad.analyses.chain_measures import chain_shape, omega_terms
-from rnngrad.analyses.flow import GradientFlow
-from rnngrad.analyses.horizons import horizons, lag_profile, lags_until
-from rnngrad.analyses.selection import select
-from rnngrad.analyses.stability import growth_rate, regime
+from rnngrad.analyses.derivation.selection import select
+from rnngrad.analyses.flow.chain import chain_shape, omega_terms
+from rnngrad.analyses.flow.flow import GradientFlow
+from rnngrad.analyses.flow.horizons import horizons, lag_profile, lags_until
+from rnngrad.analyses.flow.stability import growth_rate, regime
 from rnngrad.views import flow as flow_view
 from rnngrad.views.blocks import Lines
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 
 from oracles.nets import bare_net, nets, problem_of, with_loss
-from rnngrad.analyses.derivation import derivation, first_use, loss_steps
-from rnngrad.analyses.derive import Derivation, derive
-from rnngrad.analyses.formulas import (
+from rnngrad.analyses.derivation.chain_rules import derivation, first_use, loss_steps
+from rnngrad.analyses.derivation.derive import Derivation, derive
+from rnngrad.analyses.derivation.formulas import (
     Partial,
     Path,
     paths_to_state,

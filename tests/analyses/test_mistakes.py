@@ -19,15 +19,15 @@ from rnngrad.algebra.derivatives import ONE
 from rnngrad.algebra.steps import Matrix
 from rnngrad.analyses.checking.against import check_arrays
 from rnngrad.analyses.checking.document import document
+from rnngrad.analyses.derivation.quantities import Passes, Quantities
 from rnngrad.analyses.mistakes import searching
 from rnngrad.analyses.mistakes.links import Change, Other, Wrong
 from rnngrad.analyses.mistakes.passes import Apart
 from rnngrad.analyses.mistakes.saying import Found, Saying
 from rnngrad.analyses.mistakes.searching import Search
-from rnngrad.analyses.quantities import Passes, Quantities
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.cells import CELLS, NAMES
-from rnngrad.core.telling import telling
+from rnngrad.progress import telling
 
 Arrays = dict[str, np.ndarray]
 NET = public.Net(7, 4)

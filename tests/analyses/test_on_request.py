@@ -10,11 +10,11 @@ import pytest
 import rnngrad
 from oracles import any_cell
 from oracles.nets import bare_net, problem_of
-from rnngrad.analyses.flow import GradientFlow
-from rnngrad.analyses.quantities import records
+from rnngrad.analyses.derivation.quantities import records
+from rnngrad.analyses.flow.flow import GradientFlow
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.cells import CELLS
-from rnngrad.core.problem import Problem
+from rnngrad.net.problem import Problem
 
 SEED = {"ctrnn_current": 0}
 """Of 5, the others' seed, its two relus are dead."""
@@ -101,7 +101,7 @@ def test_parts_of_the_flow_are_those_of_the_report() -> None:
 
 
 def test_what_is_asked_for_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rnngrad.analyses.flow.AFFORDABLE", 0)
+    monkeypatch.setattr("rnngrad.analyses.flow.flow.AFFORDABLE", 0)
     result = rnngrad.derive(net("rnn", steps=40))
     whole, sampled = GradientFlow(result, full=True), GradientFlow(result)
     assert whole.lags is not None

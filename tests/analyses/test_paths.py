@@ -11,9 +11,9 @@ from hypothesis import given
 from oracles import any_cell
 from oracles.nets import bare_net, nets, problem_of, with_loss
 from oracles.uneven_nets import any_net
-from rnngrad.analyses.derive import Derivation, derive
-from rnngrad.analyses.paths import SHOWN
-from rnngrad.core.problem import Problem
+from rnngrad.analyses.derivation.derive import Derivation, derive
+from rnngrad.analyses.derivation.paths import SHOWN
+from rnngrad.net.problem import Problem
 
 
 def summand(result: Derivation, weight: str, t: int, k: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from hypothesis import given
 import rnngrad
 from oracles.nets import bare_net, nets, problem_of
 from oracles.uneven_nets import any_net
-from rnngrad.analyses.quantities import QUANTITIES
+from rnngrad.analyses.derivation.quantities import QUANTITIES
 
 CONTRACT = {
     "h", "y", "losses", "dL_dy", "dLt_dht", "dht_dhprev", "dL_dh", "dht_dW_xh", "dht_dW_hh",
@@ -130,7 +130,7 @@ def test_gradients_of_any_cell_are_those_of_derive(name: str, layers: int) -> No
 
 def test_importing_reads_no_cell_but_the_first_three() -> None:
     code = (
-        "import rnngrad.analyses.quantities, rnngrad.cells as c;"
+        "import rnngrad.analyses.derivation.quantities, rnngrad.cells as c;"
         "print(c.shipped.cache_info().currsize)"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

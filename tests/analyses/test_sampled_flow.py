@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 import rnngrad
-from rnngrad.analyses import flow
-from rnngrad.analyses.derive import Derivation
-from rnngrad.analyses.flow import GradientFlow
-from rnngrad.analyses.selection import select
-from rnngrad.core.jacobians import log10_paths_from
-from rnngrad.core.lags import lags
-from rnngrad.core.leading_exponents import leading_exponents
-from rnngrad.core.nested import scattered
-from rnngrad.core.problem import Problem
+from rnngrad.analyses.derivation.derive import Derivation
+from rnngrad.analyses.derivation.selection import select
+from rnngrad.analyses.flow import flow
+from rnngrad.analyses.flow.flow import GradientFlow
+from rnngrad.chains.jacobians import log10_paths_from
+from rnngrad.chains.lags import lags
+from rnngrad.exponents.leading import leading_exponents
+from rnngrad.exponents.volumes import scattered
+from rnngrad.net.problem import Problem
 from rnngrad.views import flow as view
 from rnngrad.views import lags as lags_view
 from rnngrad.views.blocks import Table
@@ -123,7 +123,7 @@ def test_without_a_loss_the_horizon_is_exact() -> None:
 
 
 def test_where_only_the_paths_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rnngrad.analyses.selection.SLOW", 0)
+    monkeypatch.setattr("rnngrad.analyses.derivation.selection.SLOW", 0)
     text = shown(rnngrad.derive(problem()))
     assert "A sample: 24 of 60 losses; --full has all." in text
     assert "horizon in float32" in text

@@ -14,10 +14,10 @@ import pytest
 import rnngrad
 from oracles import jacobian_products, plain
 from oracles.nets import bare_net
-from rnngrad.analyses.mean_field import ensemble, exponent
-from rnngrad.analyses.sweeping import Row, Setting, set_up, shortened
-from rnngrad.analyses.sweeping_run import completed, packed, plan, rows_of, unpacked
-from rnngrad.analyses.sweeping_zeros import Gap, closed_in, gaps
+from rnngrad.analyses.sweep.critical_scales import Gap, closed_in, gaps
+from rnngrad.analyses.sweep.mean_field import ensemble, exponent
+from rnngrad.analyses.sweep.points import Row, Setting, set_up, shortened
+from rnngrad.analyses.sweep.tasks import completed, packed, plan, rows_of, unpacked
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.errors import SpecError, UsageError
 

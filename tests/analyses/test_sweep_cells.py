@@ -16,11 +16,11 @@ import rnngrad
 from oracles import gated_nets, gated_products
 from oracles.gated_nets import Plan
 from oracles.plain import Net
-from rnngrad.analyses import sweeping
-from rnngrad.analyses.scaling import scaled_by
-from rnngrad.analyses.sweeping_parcel import packed, unpacked
-from rnngrad.core.problem import Problem, TrainedIn
+from rnngrad.analyses.sweep import points
+from rnngrad.analyses.sweep.parcels import packed, unpacked
+from rnngrad.analyses.sweep.scaling import scaled_by
 from rnngrad.errors import UsageError
+from rnngrad.net.problem import Problem, TrainedIn
 
 STACKS = [("gru", (3,)), ("lstm", (2,)), ("rnn", (2, 3)), ("gru", (2, 1)), ("lstm", (1, 2))]
 SCALES = [0.3, 1.0, 2.5]
@@ -204,7 +204,7 @@ def test_a_planted_mistake_is_seen(
 ) -> None:
     net = drawn("lstm", (2, 2), 10)
     assert_rows(net, 1, gate="f")
-    monkeypatch.setattr(sweeping, "scaled_by", mistake)
+    monkeypatch.setattr(points, "scaled_by", mistake)
     with pytest.raises(AssertionError):
         assert_rows(net, 1, gate="f")
 

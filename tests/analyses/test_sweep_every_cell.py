@@ -13,11 +13,11 @@ import pytest
 import rnngrad
 from cli.running import run
 from oracles import any_cell
-from rnngrad.analyses.scaling import kind_of, what_is_scaled
+from rnngrad.analyses.sweep.scaling import kind_of, what_is_scaled
 from rnngrad.cells import CELLS, NAMES
-from rnngrad.core.cells import Cell
-from rnngrad.core.problem import Problem
 from rnngrad.errors import UsageError
+from rnngrad.net.cells import Cell
+from rnngrad.net.problem import Problem
 
 NO_MATRIX = ("mingru", "minlstm", "qrnn", "elstm", "lru", "rg_lru", "tgru", "tlstm", "trnn")
 """Where no matrix or vector stands on a path, or the data file says which count."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rnngrad.analyses.scales import points_in, scales_of
+from rnngrad.analyses.sweep.scales import points_in, scales_of
 from rnngrad.errors import UsageError
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from speed import HERE, ONE_THREAD
 
 if TYPE_CHECKING:
-    from rnngrad.core.problem import Problem
+    from rnngrad.net.problem import Problem
 
 ROOT = HERE.parents[1]
 START, END = "<!-- growth: start -->", "<!-- growth: end -->"

@@ -19,7 +19,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import rnngrad
-from rnngrad.core.problem import Problem
+from rnngrad.net.problem import Problem
 
 SIZES = ((30, 16), (200, 64))
 CELLS = {"rnn": (1, ("b_h",)), "gru": (3, ("b_xh", "b_hh")), "lstm": (4, ("b_h",))}

@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 import rnngrad
-from rnngrad.analyses.sweeping import Net, Setting
-from rnngrad.analyses.sweeping_cost import seconds_a_point, seconds_a_rate
+from rnngrad.analyses.sweep.cost import seconds_a_point, seconds_a_rate
+from rnngrad.analyses.sweep.points import Net, Setting
 
 MOST, LEAST = 40, 4
 

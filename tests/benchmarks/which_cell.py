@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 import rnngrad
-from rnngrad.analyses.horizons import horizons_of_the_state
+from rnngrad.analyses.flow.horizons import horizons_of_the_state
 from rnngrad.cells import NAMES, shipped
-from rnngrad.core.problem import Problem
+from rnngrad.net.problem import Problem
 
 PAGE = Path(__file__).parents[2] / "docs" / "which_cell.md"
 BEGIN, END = "<!-- written by which_cell.py -->", "<!-- its end -->"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import rnngrad
-from rnngrad.core.problem import Problem
+from rnngrad.net.problem import Problem
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 KINDS = (("gru", 1), ("lstm", 1), ("rnn", 2), ("gru", 2), ("lstm", 2), ("rnn", 3), ("lstm", 3))

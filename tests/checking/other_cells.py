@@ -6,7 +6,7 @@ import numpy as np
 
 import rnngrad
 from rnngrad.cells import CELLS
-from rnngrad.core.problem import Problem
+from rnngrad.net.problem import Problem
 
 OWN = {
     "name": "mine",

@@ -10,10 +10,10 @@ import numpy as np
 
 from oracles import nets
 from oracles.plain import Net
-from rnngrad.analyses.quantities import Passes, Quantities
+from rnngrad.analyses.derivation.quantities import Passes, Quantities
 from rnngrad.arithmetic.scaled import Scaled
-from rnngrad.core.jacobians import PulledBack, pulled_back
-from rnngrad.core.problem import Problem
+from rnngrad.chains.jacobians import PulledBack, pulled_back
+from rnngrad.net.problem import Problem
 
 Paths = Callable[[], Iterator[PulledBack]]
 

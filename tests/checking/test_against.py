@@ -11,10 +11,10 @@ import rnngrad
 from oracles import nets, typing_by_hand, wrong_bptt
 from oracles.plain import Net
 from rnngrad.analyses.checking.against import check_arrays
-from rnngrad.analyses.checking.verdicts import Checked, Verdict
-from rnngrad.core.given import EXACT, GivenArray
+from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict
 from rnngrad.errors import QuantityError, SpecError, UsageError
-from rnngrad.spec.gradient_files import read_gradients
+from rnngrad.files.gradient_files import read_gradients
+from rnngrad.net.precision import EXACT, GivenArray
 
 SHEET = Path(__file__).parents[2] / "sample_configs" / "exercise_sheet_7.yaml"
 PROBLEM = rnngrad.load(SHEET)

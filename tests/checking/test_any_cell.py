@@ -15,19 +15,19 @@ from oracles.any_cell import ONE_OR_TWO, STACKED
 from rnngrad.algebra import derivatives, steps
 from rnngrad.algebra.equations import read_cell
 from rnngrad.algebra.expressions import Add, Call, Div, Mul, Name, Node, Power
-from rnngrad.analyses.checking import variations
 from rnngrad.analyses.checking.against import check_arrays
-from rnngrad.analyses.checking.own import check_own
-from rnngrad.analyses.checking.variations import Reading, Variation
-from rnngrad.analyses.checking.verdicts import Checked, Verdict
+from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict
+from rnngrad.analyses.checking.diagnosing import variations
+from rnngrad.analyses.checking.diagnosing.variations import Reading, Variation
+from rnngrad.analyses.checking.own.own import check_own
+from rnngrad.analyses.derivation.quantities import Passes, Quantities, records
 from rnngrad.analyses.mistakes.links import Wrong
 from rnngrad.analyses.mistakes.passes import Apart
-from rnngrad.analyses.quantities import Passes, Quantities, records
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.cells import CELLS, NAMES
-from rnngrad.core.cells import Cell
-from rnngrad.core.jacobians import pulled_back
-from rnngrad.core.problem import Problem
+from rnngrad.chains.jacobians import pulled_back
+from rnngrad.net.cells import Cell
+from rnngrad.net.problem import Problem
 
 PATHS = {"dLt_dhk", "dLt_dak"}
 

@@ -16,10 +16,10 @@ from checking import cells
 from checking.other_cells import own, shipped
 from cli.running import run
 from rnngrad.analyses.checking.against import check_arrays
+from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict
 from rnngrad.analyses.checking.document import document
-from rnngrad.analyses.checking.own import check_own
-from rnngrad.analyses.checking.verdicts import Checked, Verdict
-from rnngrad.core.problem import Problem
+from rnngrad.analyses.checking.own.own import check_own
+from rnngrad.net.problem import Problem
 from rnngrad.views.check import report
 from rnngrad.views.report import Screen
 from rnngrad.views.to_rich import render

@@ -15,8 +15,8 @@ import rnngrad
 from oracles import nets, wrong_bptt
 from oracles.plain import Net
 from rnngrad.analyses.checking.against import check_arrays
-from rnngrad.analyses.checking.catalogue import CATALOGUE
-from rnngrad.analyses.checking.verdicts import Checked, Diagnosis, Verdict
+from rnngrad.analyses.checking.comparing.verdicts import Checked, Diagnosis, Verdict
+from rnngrad.analyses.checking.diagnosing.catalogue import CATALOGUE
 
 SEEDS = [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 6))]
 """Every mistake in every way in two nets; in four more where there is time."""

@@ -14,9 +14,9 @@ import rnngrad
 from checking import cells
 from oracles import cut_paths, wrong_gated
 from rnngrad.analyses.checking.against import check_arrays
-from rnngrad.analyses.checking.catalogue import CATALOGUE
+from rnngrad.analyses.checking.comparing.verdicts import Checked, Diagnosis, Verdict
+from rnngrad.analyses.checking.diagnosing.catalogue import CATALOGUE
 from rnngrad.analyses.checking.document import document
-from rnngrad.analyses.checking.verdicts import Checked, Diagnosis, Verdict
 from rnngrad.errors import QuantityError
 
 WAYS = [(bug, i) for bug, ways in wrong_gated.MISTAKES.items() for i in range(len(ways))]

@@ -13,18 +13,18 @@ import rnngrad
 from checking import cells
 from rnngrad.algebra.expressions import Add, Mul, Number
 from rnngrad.algebra.steps import Diagonal, Matrix, Step
-from rnngrad.analyses.checking import seeds
-from rnngrad.analyses.checking.coefficients import linear
-from rnngrad.analyses.checking.experiments import setting
-from rnngrad.analyses.checking.methods import METHODS
-from rnngrad.analyses.checking.own import check_own
-from rnngrad.analyses.checking.verdicts import Checked, Verdict, worst
-from rnngrad.analyses.quantities import Passes, records
+from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict, worst
+from rnngrad.analyses.checking.own.own import check_own
+from rnngrad.analyses.checking.references import perturbations
+from rnngrad.analyses.checking.references.coefficients import linear
+from rnngrad.analyses.checking.references.experiments import setting
+from rnngrad.analyses.checking.references.methods import METHODS
+from rnngrad.analyses.derivation.quantities import Passes, records
 from rnngrad.arithmetic.arrays import frozen
 from rnngrad.arithmetic.scaled import Scaled
-from rnngrad.core.cells import Group
-from rnngrad.core.jacobians import PulledBack, pulled_back
-from rnngrad.core.problem import Problem
+from rnngrad.chains.jacobians import PulledBack, pulled_back
+from rnngrad.net.cells import Group
+from rnngrad.net.problem import Problem
 
 PATHS = ("dLt_dhk", "dLt_dak")
 KINDS = [("gru", 1), ("lstm", 1), ("rnn", 2), ("gru", 2), ("lstm", 2)]
@@ -86,7 +86,7 @@ def every_path(kind: tuple[str, int]) -> Iterator[tuple[str, int, str]]:
     problem = SMALL[kind]
     for part in range(problem.depth * len(problem.cell.parts)):
         yield "dLt_dhk", part, ""
-    for layer, key in seeds.places(problem):
+    for layer, key in perturbations.places(problem):
         yield "dLt_dak", layer, key
 
 

@@ -12,10 +12,11 @@ import rnngrad
 from checking import planted
 from cli.running import SHEET, run
 from oracles import any_cell
-from rnngrad.analyses.checking import against, own, rows
+from rnngrad.analyses.checking import against
 from rnngrad.analyses.checking.against import UNNAMED, check_arrays
-from rnngrad.analyses.checking.own import check_own
-from rnngrad.analyses.checking.verdicts import INTERRUPTED, CutShortError, Verdict
+from rnngrad.analyses.checking.comparing.verdicts import INTERRUPTED, CutShortError, Verdict
+from rnngrad.analyses.checking.own import own, rows
+from rnngrad.analyses.checking.own.own import check_own
 from rnngrad.cells import CELLS, NAMES
 
 

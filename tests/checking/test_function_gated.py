@@ -13,8 +13,8 @@ from checking import cells
 from cli.running import run as command
 from rnngrad.cli import check_against, check_answers
 from rnngrad.cli.check_options import CheckOptions
-from rnngrad.core.problem import Problem
 from rnngrad.errors import UsageError
+from rnngrad.net.problem import Problem
 
 LSTM = """
 import numpy as np

@@ -13,9 +13,9 @@ from oracles import wrong_bptt
 from oracles.nets import drawn_net, problem_of
 from oracles.plain import Net
 from rnngrad.analyses.checking.against import check_arrays
-from rnngrad.analyses.checking.catalogue import CATALOGUE
+from rnngrad.analyses.checking.diagnosing.catalogue import CATALOGUE
 from rnngrad.analyses.checking.document import document
-from rnngrad.core.problem import Problem
+from rnngrad.net.problem import Problem
 
 PROBLEM = rnngrad.load(Path(__file__).parents[2] / "sample_configs" / "exercise_sheet_7.yaml")
 RIGHT = dict(rnngrad.derive(PROBLEM))

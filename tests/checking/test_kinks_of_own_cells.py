@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 import rnngrad
-from rnngrad.analyses.checking import own
-from rnngrad.analyses.checking.kinks import Kinks
-from rnngrad.analyses.checking.own import check_own
-from rnngrad.analyses.checking.verdicts import Checked, Verdict
+from rnngrad.analyses.checking.comparing.kinks import Kinks
+from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict
+from rnngrad.analyses.checking.own import own
+from rnngrad.analyses.checking.own.own import check_own
 from rnngrad.arithmetic.functions import FUNCTIONS
-from rnngrad.core.forward import forward
-from rnngrad.core.problem import Problem
+from rnngrad.net.forward import forward
+from rnngrad.net.problem import Problem
 
 KINKED = {name: record.kinks for name, record in FUNCTIONS.items() if record.kinks}
 EQUATIONS: dict[str, Callable[[str], list[str]]] = {

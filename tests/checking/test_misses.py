@@ -11,10 +11,10 @@ import pytest
 
 from checking import planted
 from cli.running import run
-from rnngrad.analyses.checking import plan, seeds
-from rnngrad.analyses.checking.directions import signs
-from rnngrad.analyses.checking.own import check_own
-from rnngrad.analyses.checking.verdicts import Verdict
+from rnngrad.analyses.checking.comparing.verdicts import Verdict
+from rnngrad.analyses.checking.own.own import check_own
+from rnngrad.analyses.checking.references import perturbations, plan
+from rnngrad.analyses.checking.references.directions import signs
 from rnngrad.arithmetic.arrays import Array
 
 
@@ -50,13 +50,13 @@ def test_the_directions_are_as_good_as_random_ones() -> None:
 
 def test_what_is_looked_at_entry_by_entry_is_not_missed() -> None:
     rows = np.arange(4)
-    assert seeds.miss(seeds.all_entries(rows, 5)) == 0.0
-    assert seeds.miss(seeds.by_direction(rows, 1, 7)) == 0.0
-    one = seeds.by_direction(rows, 5, 7)
-    assert seeds.miss(one) == 0.5
-    assert seeds.miss(seeds.by_direction(rows, 5, 7, directions=4)) == 1 / 16
-    beside = seeds.side_by_side([(one, slice(0, 5)), (one, slice(5, 10))], 10)
-    assert seeds.miss(beside) == 0.5  # a direction a layer, not two
+    assert perturbations.miss(perturbations.all_entries(rows, 5)) == 0.0
+    assert perturbations.miss(perturbations.by_direction(rows, 1, 7)) == 0.0
+    one = perturbations.by_direction(rows, 5, 7)
+    assert perturbations.miss(one) == 0.5
+    assert perturbations.miss(perturbations.by_direction(rows, 5, 7, directions=4)) == 1 / 16
+    beside = perturbations.side_by_side([(one, slice(0, 5)), (one, slice(5, 10))], 10)
+    assert perturbations.miss(beside) == 0.5  # a direction a layer, not two
 
 
 @pytest.fixture

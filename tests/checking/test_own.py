@@ -9,10 +9,10 @@ import pytest
 
 from checking import planted
 from oracles import nets
-from rnngrad.analyses.checking.methods import METHODS
-from rnngrad.analyses.checking.own import check_own
-from rnngrad.analyses.checking.verdicts import Checked, Verdict, worst
-from rnngrad.analyses.quantities import Quantities
+from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict, worst
+from rnngrad.analyses.checking.own.own import check_own
+from rnngrad.analyses.checking.references.methods import METHODS
+from rnngrad.analyses.derivation.quantities import Quantities
 from rnngrad.arithmetic.arrays import frozen
 from rnngrad.errors import UsageError
 

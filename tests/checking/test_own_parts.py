@@ -10,14 +10,15 @@ import pytest
 
 from checking import planted
 from oracles import nets
-from rnngrad.analyses.checking import estimates, kinks, plain, products
-from rnngrad.analyses.checking.checker import Checker
-from rnngrad.analyses.checking.directions import picked, signs
-from rnngrad.analyses.checking.experiments import setting
-from rnngrad.analyses.checking.slopes import complex_step, slopes
+from rnngrad.analyses.checking.comparing import kinks
+from rnngrad.analyses.checking.own.checker import Checker
+from rnngrad.analyses.checking.references import estimates, loss_values, products
+from rnngrad.analyses.checking.references.directions import picked, signs
+from rnngrad.analyses.checking.references.experiments import setting
+from rnngrad.analyses.checking.references.slopes import complex_step, slopes
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.arithmetic.scaled import Scaled, scaled
-from rnngrad.core.forward import forward
+from rnngrad.net.forward import forward
 
 
 @pytest.mark.parametrize("estimator", [estimates.central, estimates.one_sided])
@@ -91,7 +92,7 @@ def test_a_product_keeps_entries_that_lie_a_thousand_decades_apart() -> None:
 def test_a_gap_that_cancels_keeps_its_digits() -> None:
     net = planted.net() | {"output": "sigmoid", "W_hy": np.zeros((2, 3)), "b_y": np.full(2, 40.0)}
     problem = nets.problem_of(net | {"targets": np.ones_like(net["targets"])})
-    found = plain.gaps(problem, forward(problem))
+    found = loss_values.gaps(problem, forward(problem))
     assert found == pytest.approx(np.exp(-40.0) / (1 + np.exp(-40.0)), rel=1e-15)
 
 

@@ -14,12 +14,12 @@ import rnngrad
 from checking import cells
 from checking.other_cells import own, shipped
 from rnngrad.analyses.checking.against import check_arrays
-from rnngrad.analyses.checking.own import check_own
-from rnngrad.analyses.checking.places import place
-from rnngrad.analyses.quantities import records
+from rnngrad.analyses.checking.comparing.places import place
+from rnngrad.analyses.checking.own.own import check_own
+from rnngrad.analyses.derivation.quantities import records
 from rnngrad.cells import CELLS
-from rnngrad.core.cells import multiple
-from rnngrad.core.problem import Problem
+from rnngrad.net.cells import multiple
+from rnngrad.net.problem import Problem
 from rnngrad.views.check import report
 from rnngrad.views.formats import FORMATS
 from rnngrad.views.report import Screen

@@ -13,10 +13,10 @@ import pytest
 import rnngrad
 from cli.running import run
 from rnngrad.analyses.checking.against import check_arrays, names_that_do_not_exist
+from rnngrad.analyses.checking.comparing.verdicts import Verdict
 from rnngrad.analyses.checking.spelling import SPELLINGS
-from rnngrad.analyses.checking.verdicts import Verdict
-from rnngrad.core.problem import Problem
 from rnngrad.errors import QuantityError
+from rnngrad.net.problem import Problem
 
 LSTM = "lstm"
 

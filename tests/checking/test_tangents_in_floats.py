@@ -8,24 +8,24 @@ import numpy as np
 import pytest
 
 from oracles import any_cell, nets
-from rnngrad.analyses.checking import experiments, seeds, tangent
-from rnngrad.analyses.checking.experiments import Seeds, Setting
+from rnngrad.analyses.checking.references import experiments, perturbations, tangent
+from rnngrad.analyses.checking.references.experiments import Seeds, Setting
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.cells import CELLS, NAMES
-from rnngrad.core.problem import Problem
+from rnngrad.net.problem import Problem
 
 
 def every(problem: Problem) -> Iterator[Seeds]:
     """The state, what a step keeps, and each parameter moved, entry by entry."""
     steps = np.arange(problem.steps + 1)
-    yield seeds.of_states(problem, seeds.all_entries(steps, problem.state_size))
-    columns = seeds.places(problem)
+    yield perturbations.of_states(problem, perturbations.all_entries(steps, problem.state_size))
+    columns = perturbations.places(problem)
     width = max((mine.stop for mine in columns.values()), default=0)
     if width:
-        yield seeds.of_places(problem, seeds.all_entries(steps[1:], width), columns)
+        yield perturbations.of_places(problem, perturbations.all_entries(steps[1:], width), columns)
     for name, W in problem.weights.items():
-        yield seeds.of_weights(problem, name, np.eye(W.size).reshape(W.size, *W.shape))
+        yield perturbations.of_weights(problem, name, np.eye(W.size).reshape(W.size, *W.shape))
 
 
 def both(setting: Setting, moved: Seeds, monkeypatch: pytest.MonkeyPatch) -> tuple[Scaled, Scaled]:
@@ -97,6 +97,6 @@ def test_what_enters_may_be_too_small_for_floats(monkeypatch: pytest.MonkeyPatch
     with quietly():
         setting = experiments.setting(problem)
     direction = np.array([[[1.0, 0.0]]])
-    plain, exact = both(setting, seeds.of_weights(problem, "W_xh", direction), monkeypatch)
+    plain, exact = both(setting, perturbations.of_weights(problem, "W_xh", direction), monkeypatch)
     assert plain.exponent.tolist() == exact.exponent.tolist()
     np.testing.assert_allclose(plain.mantissa, exact.mantissa, rtol=1e-12)

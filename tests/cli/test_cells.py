@@ -11,11 +11,11 @@ import yaml
 
 from cli.running import run
 from rnngrad.cells import NAMES, shipped
-from rnngrad.core.backward import bptt
-from rnngrad.core.forward import forward
-from rnngrad.spec import load
-from rnngrad.spec.cell_starter import as_spec, starter
-from rnngrad.spec.reading import parse
+from rnngrad.files import load
+from rnngrad.files.cell_starter import as_spec, starter
+from rnngrad.files.reading import parse
+from rnngrad.net.backward import bptt
+from rnngrad.net.forward import forward
 
 
 def test_the_table_has_every_cell_with_its_source() -> None:

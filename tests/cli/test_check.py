@@ -11,8 +11,8 @@ import pytest
 
 import rnngrad
 from cli.running import SHEET, in_a_terminal, run
+from rnngrad.analyses.checking.comparing.verdicts import Checked, Diagnosis, Verdict
 from rnngrad.analyses.checking.document import COLUMNS, document
-from rnngrad.analyses.checking.verdicts import Checked, Diagnosis, Verdict
 from rnngrad.views.check import report
 from rnngrad.views.formats import FORMATS
 from rnngrad.views.report import Screen

@@ -14,8 +14,8 @@ import pytest
 
 import rnngrad
 from cli.running import ROOT, SHEET, in_a_terminal, run, run_apart
-from rnngrad.analyses.quantities import records
-from rnngrad.analyses.selection import affordable_paths
+from rnngrad.analyses.derivation.quantities import records
+from rnngrad.analyses.derivation.selection import affordable_paths
 from rnngrad.views import derive_data, flow
 
 QUANTITIES = tuple(rnngrad.derive(rnngrad.load(SHEET)))

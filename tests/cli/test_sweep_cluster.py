@@ -16,8 +16,8 @@ import pytest
 
 import rnngrad
 from cli.running import SHEET, run, run_apart
-from rnngrad.analyses import sweeping_run
-from rnngrad.analyses.scales import scales_of
+from rnngrad.analyses.sweep import tasks
+from rnngrad.analyses.sweep.scales import scales_of
 from rnngrad.cli.cluster import version_here
 from rnngrad.cli.executors import workers
 from rnngrad.errors import RnngradError, UsageError
@@ -79,13 +79,13 @@ def mortal() -> Iterator[Cluster]:
 def test_a_killed_worker_loses_no_row_and_doubles_none(
     mortal: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeping_run, "TASK_SECONDS", 0.02)
+    monkeypatch.setattr(tasks, "TASK_SECONDS", 0.02)
     problem = rnngrad.load(NET)
-    whole = sweeping_run.plan(problem, scales_of("0.2:4:25"), 4)
-    expected = [row for task in sweeping_run.rows_of(whole) for row in task]
+    whole = tasks.plan(problem, scales_of("0.2:4:25"), 4)
+    expected = [row for task in tasks.rows_of(whole) for row in task]
     rows, killed = [], False
     with workers(1, mortal.address) as found:
-        for task in sweeping_run.rows_of(whole, found.executor, found.at_once):
+        for task in tasks.rows_of(whole, found.executor, found.at_once):
             rows += task
             if len(rows) > 20 and not killed:
                 mortal.workers[0].kill()
@@ -199,12 +199,12 @@ def test_a_connection_that_never_stands(
 def test_a_scheduler_that_dies_is_said_in_words(
     mortal: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeping_run, "TASK_SECONDS", 0.02)
-    whole = sweeping_run.plan(rnngrad.load(NET), scales_of("0.2:4:400"), 4)
+    monkeypatch.setattr(tasks, "TASK_SECONDS", 0.02)
+    whole = tasks.plan(rnngrad.load(NET), scales_of("0.2:4:400"), 4)
 
     def sweep_it() -> None:
         with workers(1, mortal.address) as found:
-            for task in sweeping_run.rows_of(whole, found.executor, found.at_once):
+            for task in tasks.rows_of(whole, found.executor, found.at_once):
                 assert task
                 mortal.processes[0].kill()
 

@@ -6,11 +6,11 @@ import pytest
 
 import rnngrad
 from cli.running import run
-from rnngrad.analyses.sweep import result
-from rnngrad.analyses.sweeping import Setting
-from rnngrad.analyses.sweeping_cost import seconds_a_point, seconds_a_rate, seconds_a_zero
-from rnngrad.analyses.sweeping_run import plan, rows_of, zeros_of
-from rnngrad.analyses.sweeping_zeros import gaps
+from rnngrad.analyses.sweep.cost import seconds_a_point, seconds_a_rate, seconds_a_zero
+from rnngrad.analyses.sweep.critical_scales import gaps
+from rnngrad.analyses.sweep.points import Setting
+from rnngrad.analyses.sweep.sweep import result
+from rnngrad.analyses.sweep.tasks import plan, rows_of, zeros_of
 from rnngrad.cli.executors import Workers
 from rnngrad.cli.sweep_progress import Work
 from rnngrad.cli.sweep_run import run as run_sweep

@@ -10,7 +10,7 @@ import pytest
 
 import rnngrad
 from rnngrad.analyses.grading.grade import Grade, Grader
-from rnngrad.core.problem import Problem
+from rnngrad.net.problem import Problem
 
 ROOT = Path(__file__).parents[2]
 SHEET = ROOT / "sample_configs" / "exercise_sheet_7.yaml"

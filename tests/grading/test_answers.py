@@ -11,8 +11,8 @@ import rnngrad
 from grading.conftest import ANSWERS, SHEET
 from rnngrad.cli.check_answers import run
 from rnngrad.cli.check_options import CheckOptions
-from rnngrad.core.problem import Problem
 from rnngrad.errors import SpecError, UsageError
+from rnngrad.net.problem import Problem
 from rnngrad.views.formats import FORMATS
 from rnngrad.views.report import Report, Screen
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rnngrad.algebra.grammar import parse, parse_one
 from rnngrad.algebra.numbering import without_number
 from rnngrad.algebra.writing import written
-from rnngrad.analyses.checking.verdicts import Verdict
+from rnngrad.analyses.checking.comparing.verdicts import Verdict
 from rnngrad.analyses.grading.grade import Grade
 
 Graded = Callable[[str, Any], Grade]

@@ -11,10 +11,10 @@ import pytest
 
 import rnngrad
 from oracles import nets
-from rnngrad.analyses.derivation import derivation
+from rnngrad.analyses.derivation.chain_rules import derivation
 from rnngrad.analyses.grading.grade import Grade, Grader
 from rnngrad.analyses.grading.points import constant_factor, for_paths
-from rnngrad.core.problem import Problem
+from rnngrad.net.problem import Problem
 
 Graded = Callable[[str, Any], Grade]
 

@@ -10,7 +10,7 @@ import yaml
 
 from grading.conftest import ANSWERS
 from rnngrad.analyses.grading.grade import Grade, Grader
-from rnngrad.core.problem import Problem
+from rnngrad.net.problem import Problem
 
 A_T = "W_xh*x_t + W_hh*h_{t-1} + b_h"
 PRINTED = {

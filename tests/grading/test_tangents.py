@@ -11,7 +11,7 @@ import rnngrad
 from oracles import cut_graph
 from rnngrad.analyses.grading.nets import Nets, nets
 from rnngrad.analyses.grading.tangents import tangent
-from rnngrad.core.problem import Problem
+from rnngrad.net.problem import Problem
 
 STEPS = 3
 TOPS = [(head, t) for head in ("a", "h", "o", "y", "L") for t in range(1, STEPS + 1)] + [("L", 0)]

@@ -16,7 +16,7 @@ import pytest
 
 from models.test_torch import FIXTURES, contents, distance, expected, saved, state
 from oracles.cells import run
-from rnngrad.spec.weights import Found, ModelFileError, choose, read_model
+from rnngrad.files.models import Found, ModelFileError, choose, read_model
 
 
 def own(net: Found, x: np.ndarray) -> np.ndarray:

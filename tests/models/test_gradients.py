@@ -10,7 +10,7 @@ import pytest
 
 from models.test_torch import FIXTURES, RUNNABLE, expected, fixture
 from oracles.cells import run
-from rnngrad.spec.weights import (
+from rnngrad.files.models import (
     Asked,
     ModelFileError,
     choose,

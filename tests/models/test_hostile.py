@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnngrad.spec.weights import (
+from rnngrad.files.models import (
     ModelFileError,
     choose,
     hdf5_rehearsal,
@@ -292,7 +292,7 @@ def test_a_missing_package_is_named(
 def test_pytorchs_files_need_no_package() -> None:
     code = (
         "import sys; sys.modules.update(dict.fromkeys(('h5py', 'onnx', 'torch', 'safetensors')));"
-        "from pathlib import Path; from rnngrad.spec.weights import read_model;"
+        "from pathlib import Path; from rnngrad.files.models import read_model;"
         f"assert read_model(Path({str(FIXTURES / 'lstm.safetensors')!r})).recurrent"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

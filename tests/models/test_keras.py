@@ -23,7 +23,7 @@ import pytest
 import rnngrad
 from oracles.cells import gru as oracle_gru
 from oracles.cells import run
-from rnngrad.spec.weights import Found, ModelFileError, choose, load_model_array, read_model
+from rnngrad.files.models import Found, ModelFileError, choose, load_model_array, read_model
 
 os.environ["KERAS_BACKEND"] = "jax"
 with warnings.catch_warnings():

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from oracles.cells import run
-from rnngrad.spec.weights import Found, ModelFileError, choose, load_model_array, read_model
+from rnngrad.files.models import Found, ModelFileError, choose, load_model_array, read_model
 
 T, INPUTS, HIDDEN, OUTPUTS = 7, 3, 4, 2
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}

@@ -13,7 +13,7 @@ import yaml
 import rnngrad
 from cli.running import run
 from models.test_torch import FIXTURES, saved, state
-from rnngrad.spec.weights import ModelFileError, choose, read_model
+from rnngrad.files.models import ModelFileError, choose, read_model
 
 PROJECTED = FIXTURES / "lstm_projected.safetensors"
 

@@ -15,7 +15,7 @@ import pytest
 import rnngrad
 from models.test_keras import HIDDEN, SUFFIXES, T, built, inputs, jax, keras, layers, saved, seeded
 from models.test_other_cells import close, starter_of
-from rnngrad.spec.weights import ModelFileError, choose, read_model
+from rnngrad.files.models import ModelFileError, choose, read_model
 
 __all__ = ["seeded"]
 

@@ -26,7 +26,7 @@ from models.test_onnx import (
     written,
 )
 from models.test_other_cells import close, starter_of
-from rnngrad.spec.weights import choose, read_model
+from rnngrad.files.models import choose, read_model
 
 ORDERS = {"RNN": "h", "GRU": "zrn", "LSTM": "iofg"}
 Function = Callable[[Any], Any]

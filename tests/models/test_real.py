@@ -14,7 +14,7 @@ import pytest
 
 from oracles.cells import gru, lstm
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.spec.weights import choose, load_model_array, read_model
+from rnngrad.files.models import choose, load_model_array, read_model
 
 pytestmark = pytest.mark.network
 LETTERS = ["<pad>", "<unk>", "</s>", *"abcdefghijklmnopqrstuvwxyz"]

@@ -44,7 +44,7 @@ def test_the_figures_of_the_docs(spec: str, net: str) -> None:
     assert problem.steps == 200
     chain = rnngrad.log10_chain(problem)
     assert f"{chain[0] * 2.302585092994046 / 200:.4f}" == rate
-    from rnngrad.analyses.horizons import horizons_of_the_state
+    from rnngrad.analyses.flow.horizons import horizons_of_the_state
 
     lags = [h.median for h in horizons_of_the_state(chain)]
     assert ", ".join("> T" if lag == float("inf") else f"{lag:g}" for lag in lags) == horizons

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from models.test_torch import contents, fixture, saved, state
 from rnngrad.arithmetic.arrays import frozen
-from rnngrad.spec.reading import parse
-from rnngrad.spec.weights import Contents, Dense, choose, load_model_array, read_model
-from rnngrad.spec.weights.starter import candidates, fits, read_out, starter, table
+from rnngrad.files.models import Contents, Dense, choose, load_model_array, read_model
+from rnngrad.files.models.starter import candidates, fits, read_out, starter, table
+from rnngrad.files.reading import parse
 
 
 def written(found: Contents, path: str, prefix: str | None = None, way: str | None = None) -> str:

@@ -13,7 +13,7 @@ import yaml
 import rnngrad
 from cli.running import run
 from models.test_torch import FIXTURES, RUNNABLE, expected, fixture
-from rnngrad.spec.weights import read_model
+from rnngrad.files.models import read_model
 
 
 def spec_of(name: str, folder: Path, **more: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from oracles.cells import run
-from rnngrad.spec.weights import Contents, ModelFileError, choose, load_model_array, read_model
+from rnngrad.files.models import Contents, ModelFileError, choose, load_model_array, read_model
 
 FIXTURES = Path(__file__).parent / "fixtures"
 RUNNABLE = {

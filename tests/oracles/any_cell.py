@@ -27,10 +27,10 @@ from rnngrad.algebra.expressions import (
 )
 from rnngrad.arithmetic.functions import ACTIVATIONS, FUNCTIONS
 from rnngrad.cells import NAMES
-from rnngrad.core.cells import Cell, lengths, multiple, stacked
-from rnngrad.core.losses import LOSSES
-from rnngrad.core.outputs import OUTPUTS
-from rnngrad.core.problem import Problem
+from rnngrad.net.cells import Cell, lengths, multiple, stacked
+from rnngrad.net.losses import LOSSES
+from rnngrad.net.outputs import OUTPUTS
+from rnngrad.net.problem import Problem
 
 STEP = 1e-30
 STACKED = (

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.arithmetic.functions import ACTIVATIONS
-from rnngrad.core.cells import Cell, lengths, multiple, stacked
-from rnngrad.core.losses import LOSSES
-from rnngrad.core.outputs import OUTPUTS
-from rnngrad.core.problem import Problem
+from rnngrad.net.cells import Cell, lengths, multiple, stacked
+from rnngrad.net.losses import LOSSES
+from rnngrad.net.outputs import OUTPUTS
+from rnngrad.net.problem import Problem
 
 
 class Sizes(NamedTuple):

@@ -14,9 +14,9 @@ from oracles.plain import COMPLEX, Net
 from rnngrad.arithmetic.arrays import frozen
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.cells import CELLS
-from rnngrad.core.losses import LOSSES
-from rnngrad.core.outputs import OUTPUTS
-from rnngrad.core.problem import Problem
+from rnngrad.net.losses import LOSSES
+from rnngrad.net.outputs import OUTPUTS
+from rnngrad.net.problem import Problem
 
 LARGEST_STEPS, LARGEST_SIZE, LARGEST_DEPTH = 7, 4, 3
 SCALES = (0.05, 0.3, 1.0, 3.0)

@@ -1,10 +1,11 @@
 """Which directions are alive after so many steps, exactly.
 
 However many digits it has, a number that is next to nothing looks like one that is nothing. But a
-number m·2^e has an image modulo a prime p, as in ``core.exact_rank``, and so has the whole product
-of a net's factors: column i of J_T ⋯ J_1 is dead where it lies in the span of those before it, and
-modulo p it does so as well. The other way round fails where p divides a minor that is not 0: for
-p = 2⁶¹ − 1 about one net in 10¹⁷. The terms of the net, right to rounding, count as they are.
+number m·2^e has an image modulo a prime p, as in ``exponents.exact_rank``, and so has the whole
+product of a net's factors: column i of J_T ⋯ J_1 is dead where it lies in the span of those before
+it, and modulo p it does so as well. The other way round fails where p divides a minor that is not
+0: for p = 2⁶¹ − 1 about one net in 10¹⁷. The terms of the net, right to rounding, count as they
+are.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from __future__ import annotations
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Numbers
+from rnngrad.arithmetic.kinds import FLOATS
 from rnngrad.arithmetic.scaled import Scaled, scaled
-from rnngrad.core.arithmetic import FLOATS
-from rnngrad.core.linear import LinearNet, stacked_matrix
+from rnngrad.net.linear import LinearNet, stacked_matrix
 
 PRIME = 2**61 - 1
 

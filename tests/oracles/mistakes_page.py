@@ -6,14 +6,14 @@ from __future__ import annotations
 import numpy as np
 
 import rnngrad
-from rnngrad.analyses.checking.catalogue import CATALOGUE, Mistake
-from rnngrad.analyses.checking.diagnosing import ENOUGH
-from rnngrad.analyses.checking.wording import Bite
+from rnngrad.analyses.checking.diagnosing.catalogue import CATALOGUE, Mistake
+from rnngrad.analyses.checking.diagnosing.diagnosing import ENOUGH
+from rnngrad.analyses.checking.diagnosing.wording import Bite
+from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.analyses.mistakes.agreeing import MARGIN
 from rnngrad.analyses.mistakes.own_sums import of_steps
 from rnngrad.analyses.mistakes.saying import Found
 from rnngrad.analyses.mistakes.searching import SECONDS, Search
-from rnngrad.analyses.quantities import Passes
 
 HEAD = """\
 # The mistakes that `check` knows

@@ -17,8 +17,8 @@ import numpy as np
 
 from oracles import plain
 from oracles.any_cell import value as computed
-from rnngrad.analyses.notation import raised
-from rnngrad.core.problem import Problem
+from rnngrad.analyses.derivation.notation import raised
+from rnngrad.net.problem import Problem
 
 STEP = 1e-30
 Variables = dict[str, np.ndarray]

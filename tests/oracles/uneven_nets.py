@@ -8,10 +8,10 @@ import numpy as np
 
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.cells import CELLS
-from rnngrad.core.cells import lengths, multiple, stacked
-from rnngrad.core.losses import LOSSES
-from rnngrad.core.outputs import OUTPUTS
-from rnngrad.core.problem import Problem
+from rnngrad.net.cells import lengths, multiple, stacked
+from rnngrad.net.losses import LOSSES
+from rnngrad.net.outputs import OUTPUTS
+from rnngrad.net.problem import Problem
 
 SIZES = {"H": 3, "P": 2, "N": 4, "Q": 2, "F": 4}
 

@@ -7,9 +7,9 @@ import pytest
 
 import rnngrad
 from oracles import any_cell
-from rnngrad.analyses.flow import GradientFlow
+from rnngrad.analyses.flow.flow import GradientFlow
 from rnngrad.cells import CELLS
-from rnngrad.core.problem import Problem
+from rnngrad.net.problem import Problem
 from rnngrad.views import lags
 from rnngrad.views.blocks import Lines, Table
 

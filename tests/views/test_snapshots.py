@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import rnngrad
-from rnngrad.analyses.selection import computed, select
+from rnngrad.analyses.derivation.selection import computed, select
 from rnngrad.views.derive import report
 from rnngrad.views.formats import FORMATS
 from rnngrad.views.report import Screen

@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnngrad.analyses.checking.asking import IN_FLOAT64, of_a_batch, of_a_norm, of_zeros
-from rnngrad.analyses.checking.comparing import (
+from rnngrad.analyses.checking.comparing.comparing import (
     EPS,
     Compared,
     arithmetic,
@@ -23,12 +22,9 @@ from rnngrad.analyses.checking.comparing import (
     narrow,
     scales,
 )
-from rnngrad.analyses.checking.conditioning import Conditioning
-from rnngrad.analyses.checking.diagnosing import diagnose, named_exactly
-from rnngrad.analyses.checking.fitting import Case
-from rnngrad.analyses.checking.places import with_places
-from rnngrad.analyses.checking.spelling import Read, note, read, two_of_one
-from rnngrad.analyses.checking.verdicts import (
+from rnngrad.analyses.checking.comparing.conditioning import Conditioning
+from rnngrad.analyses.checking.comparing.places import with_places
+from rnngrad.analyses.checking.comparing.verdicts import (
     Checked,
     CutShortError,
     Diagnosis,
@@ -36,12 +32,21 @@ from rnngrad.analyses.checking.verdicts import (
     not_checked,
     worst,
 )
-from rnngrad.analyses.quantities import Passes, Quantities, Quantity, of_start, records
+from rnngrad.analyses.checking.diagnosing.diagnosing import diagnose, named_exactly
+from rnngrad.analyses.checking.diagnosing.fitting import Case
+from rnngrad.analyses.checking.diagnosing.questions import (
+    IN_FLOAT64,
+    of_a_batch,
+    of_a_norm,
+    of_zeros,
+)
+from rnngrad.analyses.checking.spelling import Read, note, read, two_of_one
+from rnngrad.analyses.derivation.quantities import Passes, Quantities, Quantity, of_start, records
 from rnngrad.arithmetic.arrays import Array, quietly
-from rnngrad.core.cells import Cell
-from rnngrad.core.given import GivenArray, Mask, given, reshaped
-from rnngrad.core.problem import Problem
 from rnngrad.errors import QuantityError, UsageError
+from rnngrad.net.cells import Cell
+from rnngrad.net.precision import GivenArray, Mask, given, reshaped
+from rnngrad.net.problem import Problem
 
 METHOD = "bptt"
 WIDEST, WIDEST_SINGLE = 1e-4, 1e-2

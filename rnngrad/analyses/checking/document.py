@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from rnngrad.analyses.checking.asking import UNKNOWN
-from rnngrad.analyses.checking.catalogue import CATALOGUE
-from rnngrad.analyses.checking.diagnosing import alike
-from rnngrad.analyses.checking.verdicts import Checked, Diagnosis, Verdict, worst
+from rnngrad.analyses.checking.comparing.verdicts import Checked, Diagnosis, Verdict, worst
+from rnngrad.analyses.checking.diagnosing.catalogue import CATALOGUE
+from rnngrad.analyses.checking.diagnosing.diagnosing import alike
+from rnngrad.analyses.checking.diagnosing.questions import UNKNOWN
 
 COLUMNS = (
     "name",

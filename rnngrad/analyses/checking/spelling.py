@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from rnngrad.core.problem import Problem
+from rnngrad.net.problem import Problem
 
 
 class Spelling(NamedTuple):

@@ -39,7 +39,7 @@ from rnngrad.analyses.grading.hints import Known, catalogue
 from rnngrad.analyses.grading.reference import Task
 from rnngrad.analyses.grading.sampling import Sample
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.core.problem import Problem
+from rnngrad.net.problem import Problem
 
 FIT = 1e-8
 """The largest residual of a fit, relative to what is fitted."""

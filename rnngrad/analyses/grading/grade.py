@@ -12,7 +12,7 @@ from rnngrad.algebra.expressions import Derivative, Div, FormulaError, Name, Nod
 from rnngrad.algebra.grammar import parse
 from rnngrad.algebra.numbering import without_number
 from rnngrad.algebra.writing import written
-from rnngrad.analyses.checking.verdicts import Verdict
+from rnngrad.analyses.checking.comparing.verdicts import Verdict
 from rnngrad.analyses.grading import numbers
 from rnngrad.analyses.grading.evaluation import MOST_WORK, OrderError, UnreadError, Work
 from rnngrad.analyses.grading.explaining import Explainer
@@ -28,7 +28,7 @@ from rnngrad.analyses.grading.sampling import (
 )
 from rnngrad.analyses.grading.wording import hint
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.core.problem import Problem
+from rnngrad.net.problem import Problem
 
 Answer: TypeAlias = "str | Sequence[Answer]"
 """A formula or a number as it was typed, or nested lists of numbers."""

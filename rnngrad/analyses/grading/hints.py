@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from rnngrad.analyses.grading.reference import Task, Way
-from rnngrad.core.problem import Problem
+from rnngrad.net.problem import Problem
 
 
 class Known(NamedTuple):

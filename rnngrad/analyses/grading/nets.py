@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array, quietly
-from rnngrad.core.problem import Problem
+from rnngrad.net.problem import Problem
 
 Key = tuple[str, int]
 """A quantity and its step; step 0 where it has none."""

@@ -17,13 +17,13 @@ import numpy as np
 
 from rnngrad.algebra.latex import undressed
 from rnngrad.algebra.numbering import without_number
-from rnngrad.analyses.checking.verdicts import Verdict, worst
-from rnngrad.analyses.derivation import derivation
+from rnngrad.analyses.checking.comparing.verdicts import Verdict, worst
+from rnngrad.analyses.derivation.chain_rules import derivation
+from rnngrad.analyses.derivation.lines import Line
+from rnngrad.analyses.derivation.quantities import Quantities
 from rnngrad.analyses.grading.points import OF
-from rnngrad.analyses.lines import Line
-from rnngrad.analyses.quantities import Quantities
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.core.problem import Problem
+from rnngrad.net.problem import Problem
 
 if TYPE_CHECKING:
     from rnngrad.analyses.grading.grade import Answer

@@ -1,7 +1,7 @@
 """The right answers: for each subtask what is asked, and the paths that it is the sum of.
 
 What is asked is a derivative, and its value is that of ``tangents``. The paths are those of
-``analyses.formulas``, as text, read by the same grammar as an answer.
+``analyses.derivation.formulas``, as text, read by the same grammar as an answer.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from rnngrad.algebra.expressions import Derivative, Node
 from rnngrad.algebra.grammar import parse_one
-from rnngrad.analyses.derivation import derivation, first_use, loss_steps
-from rnngrad.analyses.formulas import Path, paths_to_state, paths_to_weight, product_text
-from rnngrad.core.problem import Problem
+from rnngrad.analyses.derivation.chain_rules import derivation, first_use, loss_steps
+from rnngrad.analyses.derivation.formulas import Path, paths_to_state, paths_to_weight, product_text
+from rnngrad.net.problem import Problem
 
 MOST_PATHS = 500
 """A sum of more paths (T > 31) is graded as a whole."""

@@ -11,7 +11,7 @@ from rnngrad.analyses.grading.evaluation import Binding, Evaluator, OrderError, 
 from rnngrad.analyses.grading.nets import Nets, nets
 from rnngrad.analyses.grading.reference import Task
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.core.problem import Problem
+from rnngrad.net.problem import Problem
 
 RTOL = 1e-9
 """Of the sum of the sizes of the paths: evaluation in another order, and nothing more."""

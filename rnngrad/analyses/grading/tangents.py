@@ -6,7 +6,7 @@ up (Griewank, Walther, *Evaluating Derivatives* (2008), chapter 3):
     ∂a_t = ∂⁺a_t + W_hh ∂h_{t−1}    ∂h_t = σ'(a_t) ∘ ∂a_t    ∂ỹ_t = ∂⁺ỹ_t + W_hy ∂h_t
     ∂y_t = g'(ỹ_t) ∂ỹ_t             ∂L_t = ∂L_t/∂y_t · ∂y_t   ∂L = Σ_t ∂L_t
 
-A quantity's derivative by itself is 1. It shares nothing with ``core.backward``, which goes the
+A quantity's derivative by itself is 1. It shares nothing with ``net.backward``, which goes the
 other way. Immediate partials ∂⁺ (25–28 of the sheet) hold h_{t−1} fixed: no second term above.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from rnngrad.analyses.grading.nets import Key, Nets
 from rnngrad.arithmetic.arrays import Array, quietly
-from rnngrad.core import losses
+from rnngrad.net import losses
 
 PARAMETERS = ("W_xh", "W_hh", "b_h", "W_hy", "b_y")
 

@@ -10,7 +10,7 @@ from rnngrad.algebra.writing import written
 from rnngrad.analyses.grading.explaining import Explanation, Mistake
 from rnngrad.analyses.grading.points import constant_factor
 from rnngrad.analyses.grading.reference import Task, Way
-from rnngrad.core.problem import Problem
+from rnngrad.net.problem import Problem
 
 SHOWN = 3
 """Mistakes named in one hint."""

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.analyses.checking.comparing import compare, relative_tolerance, scales
-from rnngrad.analyses.checking.fitting import Case, digits
+from rnngrad.analyses.checking.comparing.comparing import compare, relative_tolerance, scales
+from rnngrad.analyses.checking.diagnosing.fitting import Case, digits
 from rnngrad.analyses.mistakes.passes import Apart, Made
 from rnngrad.analyses.mistakes.saying import Found
 from rnngrad.arithmetic.arrays import Array, Integers
-from rnngrad.core.given import Mask
+from rnngrad.net.precision import Mask
 
 ENTRIES = 48
 """Numbers of an array that are looked at first."""

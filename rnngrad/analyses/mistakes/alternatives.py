@@ -36,8 +36,8 @@ from rnngrad.algebra.expressions import (
 )
 from rnngrad.algebra.functions import WRITTEN
 from rnngrad.algebra.steps import BEFORE, NOW, Matrix, key_of
-from rnngrad.analyses.cell_partials import inside
-from rnngrad.analyses.cell_text import name_of, rebuilt_names
+from rnngrad.analyses.derivation.step_partials import inside
+from rnngrad.analyses.derivation.step_text import name_of, rebuilt_names
 from rnngrad.analyses.mistakes.links import ENDS, STARTS, Edge, LayerApart, Other, Turned, bare
 from rnngrad.arithmetic.evaluation import Functions
 from rnngrad.arithmetic.functions import FUNCTIONS

@@ -22,14 +22,14 @@ from rnngrad.algebra.expressions import Call, Name, Node, nodes, rebuilt
 from rnngrad.algebra.functions import WRITTEN
 from rnngrad.algebra.steps import NOW, Matrix, key_of
 from rnngrad.algebra.tape import tape_of
-from rnngrad.analyses.cell_partials import Link, graph_of, inside
-from rnngrad.analyses.cell_text import name_of, rebuilt_names
-from rnngrad.analyses.quantities import Passes
+from rnngrad.analyses.derivation.quantities import Passes
+from rnngrad.analyses.derivation.step_partials import Link, graph_of, inside
+from rnngrad.analyses.derivation.step_text import name_of, rebuilt_names
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.evaluation import run
 from rnngrad.arithmetic.functions import FUNCTIONS
-from rnngrad.core.problem import Layer
-from rnngrad.core.terms import evaluated
+from rnngrad.net.problem import Layer
+from rnngrad.net.terms import evaluated
 
 K = TypeVar("K")
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnngrad.analyses.checking.fitting import Case
+from rnngrad.analyses.checking.diagnosing.fitting import Case
 from rnngrad.analyses.mistakes.elements import Element
 from rnngrad.analyses.mistakes.passes import Apart
 from rnngrad.analyses.mistakes.saying import Saying

@@ -13,7 +13,7 @@ import numpy as np
 from rnngrad.algebra.equations import X
 from rnngrad.algebra.expressions import Name
 from rnngrad.algebra.steps import NOW
-from rnngrad.analyses.checking.fitting import Case, digits
+from rnngrad.analyses.checking.diagnosing.fitting import Case, digits
 from rnngrad.analyses.mistakes.agreeing import Explained, agrees, best, read
 from rnngrad.analyses.mistakes.alternatives import besides
 from rnngrad.analyses.mistakes.elements import at_the_start, read_out_forms

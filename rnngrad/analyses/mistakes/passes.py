@@ -19,13 +19,13 @@ import numpy as np
 
 from rnngrad.algebra.equations import X
 from rnngrad.algebra.steps import before
-from rnngrad.analyses.cell_partials import Graph, graph_of
+from rnngrad.analyses.derivation.quantities import Passes
+from rnngrad.analyses.derivation.step_partials import Graph, graph_of
 from rnngrad.analyses.mistakes.links import BACK, HERE, Carry, LayerApart, Met, Plan, Wrong
-from rnngrad.analyses.quantities import Passes
 from rnngrad.arithmetic.arrays import Array, Integers
+from rnngrad.arithmetic.kinds import SCALED
 from rnngrad.arithmetic.scaled import Scaled, log10_lengths, log10_spectral_norms, scaled
-from rnngrad.core.arithmetic import SCALED
-from rnngrad.core.cells import READOUT
+from rnngrad.net.cells import READOUT
 
 AT_ONCE = 2**22
 """Numbers in the rows of one key of all passes side by side."""

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from rnngrad.algebra.expressions import Name, Neg, Node, Number, Transpose
 from rnngrad.algebra.steps import NOW, Matrix
 from rnngrad.algebra.writing import written_in_cell
-from rnngrad.analyses.cell_partials import Link, inside
-from rnngrad.analyses.cell_text import CellText, name_of, rebuilt_names
+from rnngrad.analyses.derivation.step_partials import Link, inside
+from rnngrad.analyses.derivation.step_text import CellText, name_of, rebuilt_names
 from rnngrad.analyses.mistakes.links import BACK, HERE, Other, Turned
 from rnngrad.analyses.mistakes.passes import Apart
 

@@ -19,8 +19,9 @@ from itertools import combinations, product
 
 import numpy as np
 
-from rnngrad.analyses.checking.comparing import logarithmic
-from rnngrad.analyses.checking.fitting import Case
+from rnngrad.analyses.checking.comparing.comparing import logarithmic
+from rnngrad.analyses.checking.diagnosing.fitting import Case
+from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.analyses.mistakes.agreeing import (
     Explained,
     Some,
@@ -43,9 +44,8 @@ from rnngrad.analyses.mistakes.own_sums import OwnSums, of_steps, step_by_step
 from rnngrad.analyses.mistakes.passes import Apart, Made
 from rnngrad.analyses.mistakes.saying import Found, Saying
 from rnngrad.analyses.mistakes.sums import fitted, habits
-from rnngrad.analyses.quantities import Passes
 from rnngrad.arithmetic.arrays import Array, Integers
-from rnngrad.core.telling import tell
+from rnngrad.progress import tell
 
 MOST_PATHS = 500
 FEW_ENTRIES = 4

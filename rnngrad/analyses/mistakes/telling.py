@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rnngrad.analyses.checking.catalogue import CATALOGUE
-from rnngrad.analyses.checking.fitting import Case
-from rnngrad.analyses.checking.verdicts import Diagnosis
+from rnngrad.analyses.checking.comparing.verdicts import Diagnosis
+from rnngrad.analyses.checking.diagnosing.catalogue import CATALOGUE
+from rnngrad.analyses.checking.diagnosing.fitting import Case
 from rnngrad.analyses.mistakes.agreeing import Explained
 from rnngrad.analyses.mistakes.saying import Found
 

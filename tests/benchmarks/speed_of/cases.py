@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import rnngrad
-from rnngrad.core.problem import Problem
+from rnngrad.net.problem import Problem
 
 Weights = dict[str, np.ndarray]
 

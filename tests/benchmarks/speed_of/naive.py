@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 import rnngrad
-from rnngrad.core.problem import Problem
+from rnngrad.net.problem import Problem
 from speed_of.cases import Case
 
 Result = dict[str, np.ndarray]

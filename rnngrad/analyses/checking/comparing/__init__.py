@@ -1,0 +1,1 @@
+"""When two arrays agree: tolerances, conditioning, and where a wrong entry lies."""

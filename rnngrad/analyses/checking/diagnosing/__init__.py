@@ -1,0 +1,1 @@
+"""From wrong arrays to the mistake behind them: the known mistakes, and questions."""

@@ -1,0 +1,1 @@
+"""rnngrad's own gradients against the references, quantity by quantity."""

@@ -1,0 +1,1 @@
+"""Right values without BPTT: complex step, differences, tangents, explicit Jacobians."""

@@ -1,0 +1,1 @@
+"""Quantities by name, and the derivation: symbols, chain rules, numbers, paths."""

@@ -1,0 +1,163 @@
+"""Each derivative of the exercise sheet, for any net: symbol, chain rule, numbers.
+
+The sheet's ten subtasks a1 … a6, b1 … b4 with its 3 read as T and its 2 as T − 1. For nets that are
+more than one layer of rnn the recurrence runs through s_t, and further lines are added: c5, c6 are
+a5, a6 for c_t (c7, c8 for a third part of the state), and g1, g2, … what is inside a step
+(``cell_lines``). A cell of n weights has the lines b1 … bn and b(n+1) … b(2n); in a stack the
+latter are a line a layer: b3.0, b3.1, …
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from rnngrad.algebra.expressions import Add, Call, Div, Mul, Name, Neg, Node, Power, parts
+from rnngrad.algebra.steps import before, key_of
+from rnngrad.algebra.writing import at
+from rnngrad.analyses.derivation.formulas import (
+    Partial,
+    product_text,
+    state_formula,
+    weight_formula,
+)
+from rnngrad.analyses.derivation.lines import Line
+from rnngrad.analyses.derivation.notation import Notation
+from rnngrad.analyses.derivation.step_lines import cell_lines, immediate_lines, one_step_formula
+from rnngrad.net.problem import Problem
+
+
+def derivation(problem: Problem) -> tuple[Line, ...]:
+    """The lines that exist for this problem: those of a step before 1 are left out, and without
+    targets so is everything that needs a loss."""
+    lines = [*_one_step(problem), *_immediate(problem)]
+    if problem.loss is not None:
+        lines += [*_outputs(problem), *_states(problem), *_weights(problem)]
+    if not problem.single_rnn:
+        lines = [line._replace(equations="") for line in lines]
+    return (*sorted(lines, key=_place), *cell_lines(problem))
+
+
+def _place(line: Line) -> tuple[str, int, int]:
+    """a1 before b3.0 before b3.1 before b3.10 before b10."""
+    name, _, layer = line.id.partition(".")
+    return name[0], int(name[1:]), int(layer or 0)
+
+
+def loss_steps(problem: Problem) -> list[int]:
+    """The steps t whose L_t counts."""
+    if problem.loss_weights is None:
+        return []
+    return [int(t) + 1 for t in np.flatnonzero(problem.loss_weights)]
+
+
+def first_use(problem: Problem, weight: str) -> int:
+    """The first step at which ∂⁺s_t/∂W is not zero by itself: 2 where W meets nothing but what is 0
+    when the layer's state is, such as W_hh h_{t−1}, and it begins with 0; else 1."""
+    name, _, layer = weight.partition(".")
+    cell, own = problem.cell, problem.layers[int(layer or 0)]
+    zeros = {
+        before(part)
+        for index, part in enumerate(cell.parts)
+        if not problem.start(index)[own.parts[index]].any()
+    }
+    for one in cell.step.definitions:
+        if all(m.source in zeros for m in one.matrices) and _is_zero(one.rest, zeros, problem):
+            zeros.add(one.key)
+    parameters = cell.blocks.get(name, (name,))
+    met = [m.source in zeros for m in cell.step.matrices if m.parameter in parameters]
+    met += [_is_zero(u.factor, zeros, problem) for u in cell.step.uses if u.parameter in parameters]
+    return 2 if met and all(met) else 1
+
+
+def _is_zero(node: Node | None, zeros: set[str], problem: Problem) -> bool:
+    """Whether an expression is 0 where those names are."""
+    if node is None:
+        return True
+    below = [_is_zero(one, zeros, problem) for one in parts(node)]
+    if isinstance(node, Name):
+        return node.step is not None and key_of(node) in zeros
+    if isinstance(node, Call):
+        f = problem.functions[node.function]
+        return below[0] and not node.prime and bool(f.f(np.zeros(1))[0] == 0)
+    if isinstance(node, Div | Power):
+        return below[0] and not (isinstance(node, Power) and node.exponent <= 0)
+    return any(below) if isinstance(node, Mul) else all(below) and isinstance(node, Neg | Add)
+
+
+def _outputs(problem: Problem) -> Iterator[Line]:
+    """a1, a2, a3: ∂L/∂y_T, ∂L/∂y_{T−1} and ∂L_T/∂h_T."""
+    counting, T, notation = set(loss_steps(problem)), problem.steps, Notation(problem)
+
+    def counted(t: int, formula: str) -> str:
+        return formula if t in counting else f"0, because {at('L', t)} does not count"
+
+    for name, t, equations in (("a1", T, "7–9"), ("a2", T - 1, "10–12")):
+        if t >= 1:
+            chain = product_text((Partial("L", at("L", t)), Partial(at("L", t), at("y", t))))
+            formula = counted(t, f"{chain} = {notation.loss_slope(t)}")
+            yield Line(name, f"∂L/∂{at('y', t)}", formula, "dL_dy", t - 1, equations)
+    h, towards_y = at(notation.first, T), Partial(at("L", T), at("y", T))
+    chain = product_text((towards_y, Partial(towards_y.bottom, h)))
+    formula = counted(T, f"{chain} = {towards_y} · {notation.readout_slope(T)}")
+    yield Line("a3", f"∂{towards_y.top}/∂{h}", formula, "dLt_dht", T - 1, "13–15")
+
+
+def _one_step(problem: Problem) -> Iterator[Line]:
+    """a4: ∂h_t/∂h_{t−1}, for every t."""
+    notation = Notation(problem)
+    formula = notation.one_step() if problem.single_rnn else one_step_formula(problem)
+    symbol = f"∂{notation.state}_t/∂{notation.state}_{{t−1}}"
+    yield Line("a4", symbol, formula, "dht_dhprev", None, "16–17")
+
+
+def _states(problem: Problem) -> Iterator[Line]:
+    """a5, a6: ∂L/∂h_{T−1} and ∂L/∂h_1; c5, c6: the same for c, and so on."""
+    counting, notation = loss_steps(problem), Notation(problem)
+    for index, part in enumerate(problem.cell.parts):
+        first, number = ("c", 3 + 2 * index) if index else ("a", 5)
+        ends = ((number, problem.steps - 1, "18–20"), (number + 1, 1, "21–24"))
+        for number, k, equations in ends:
+            if k >= 1:
+                way = {"state": notation.state, "end": part, "seen": notation.first}
+                name, formula = f"{first}{number}", state_formula(k, counting, **way)
+                yield Line(name, f"∂L/∂{at(part, k)}", formula, f"dL_d{part}", k, equations)
+
+
+def _immediate(problem: Problem) -> Iterator[Line]:
+    """b1, b2: ∂⁺h_t/∂W_xh and ∂⁺h_t/∂W_hh, for every t; none in a stack."""
+    if not problem.single_rnn:
+        yield from immediate_lines(problem) if problem.depth == 1 else ()
+        return
+    notation = Notation(problem)
+    yield Line("b1", "∂⁺h_t/∂W_xh", notation.immediate("x_t"), "dht_dW_xh", None, "25–26")
+    yield Line("b2", "∂⁺h_t/∂W_hh", notation.immediate("h_{t−1}"), "dht_dW_hh", None, "27–28")
+
+
+def _weights(problem: Problem) -> Iterator[Line]:
+    """b3, b4: ∂L/∂W_xh and ∂L/∂W_hh; of other cells every weight's."""
+    counting, state = loss_steps(problem), Notation(problem).state
+    names = list(problem.cell.weights)
+    for number, name in enumerate(names, start=len(names) + 1):
+        for layer in problem.layers:
+            weight = name + layer.suffix
+            formula = weight_formula(weight, counting, first_use(problem, weight), state=state)
+            equations = {"W_xh": "29–32", "W_hh": "33–35"}.get(name, "")
+            yield Line(f"b{number}{layer.suffix}", f"∂L/∂{weight}", formula, f"dL_d{weight}",
+                       None, equations)  # fmt: skip
+
+
+def remarks(problem: Problem) -> tuple[str, ...]:
+    """What the sheet leaves out, one line each; of the sheet's own net, one layer of rnn."""
+    if not problem.single_rnn:
+        return ()
+    immediate = "∂⁺ (25–28) is the immediate partial, h_{t−1} fixed; (29–35) sum the paths."
+    if problem.loss is None:
+        return (immediate,)
+    here = "; b4 has them" if problem.h_0.any() else ", as here"
+    return (
+        immediate,
+        f"(33–35) leave out L_1 and ∂⁺h_1/∂W_hh: right only for h_0 = 0{here}.",
+        "(32) is misprinted: its last factor must be ∂h_1/∂W_xh, not ∂h_2/∂W_xh.",
+    )

@@ -1,0 +1,173 @@
+"""The verbs of the Python API that look at one problem: gradients, derive, chain and paths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from rnngrad.analyses.derivation.chain_rules import derivation, remarks
+from rnngrad.analyses.derivation.lines import Line
+from rnngrad.analyses.derivation.paths import PathSum, path_sums
+from rnngrad.analyses.derivation.quantities import Quantities, Quantity, of_parts
+from rnngrad.arithmetic.arrays import Array, quietly
+from rnngrad.chains import jacobians, segments
+from rnngrad.chains.segments import Report, Summary
+from rnngrad.net.backward import bptt_within
+from rnngrad.net.cells import Cell
+from rnngrad.net.forward import forward_within
+from rnngrad.net.problem import Problem
+from rnngrad.progress import tell
+
+
+class Derivation(Quantities):
+    """Everything that ``rnngrad derive`` shows of one problem.
+
+    A mapping from the names of the quantities to arrays, each computed when it is asked for
+    (``result["log10_paths"]``, (T, T+1)), and from those of ``on_request``, which it does not list
+    (``result["dL_da"]``, ``result["truncation"]``); ``loss`` is L, or None without targets;
+    ``lines`` are the sheet's subtasks, ``path_sums`` the summands of ∂L/∂W_hh and ∂L/∂W_xh.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        self._summary: Summary | None = None
+
+    @cached_property
+    def on_request(self) -> Mapping[str, Quantity]:
+        """What ``--quantity`` knows besides: ∂L/∂a_t, ∂L/∂W by step, the flow's parts."""
+        from rnngrad.analyses.derivation.on_request import (
+            on_request,  # ``gradients`` does without all of it
+        )
+
+        return on_request(self.problem)
+
+    def together(self, names: Iterable[str], report: Report | None = None) -> dict[str, Array]:
+        """Several quantities at once. Where the passes would take much memory and none of the
+        quantities has a row a step, they are computed by segments of time (``chains.segments``);
+        ``report(fraction)`` is then told how far it is."""
+        wanted = list(names)
+        if not segments.worthwhile(self.problem, wanted):
+            return {name: self._told(name, i / len(wanted)) for i, name in enumerate(wanted)}
+        self._summary = segments.run(self.problem, wanted, report)
+        return {name: self._summary.arrays[name] for name in wanted}
+
+    def _told(self, name: str, done: float) -> Array:
+        tell(done, name)
+        return self[name]
+
+    @property
+    def loss(self) -> float | None:
+        """L = Σ_t L_t; None without targets."""
+        if self.problem.loss is None:
+            return None
+        return self.passes.forward.loss if self._summary is None else self._summary.loss
+
+    @property
+    def first_nonfinite_step(self) -> int | None:
+        """The first step at which the forward pass holds an inf or nan, or None."""
+        summary = self._summary or self.passes.forward
+        return summary.first_nonfinite_step
+
+    @cached_property
+    def lines(self) -> tuple[Line, ...]:
+        """a1 … a6, b1 … b4 and the cell's own: symbol, chain rule, which numbers are the value."""
+        return derivation(self.problem)
+
+    def value(self, line: Line) -> Array:
+        """The numbers of a line, computed now."""
+        if line.own is not None:
+            return line.own.compute(self.passes)
+        return line.value(self[line.quantity])
+
+    def value_shape(self, line: Line) -> tuple[int, ...]:
+        """Their shape, without computing anything."""
+        if line.own is not None:
+            return line.own.shape
+        return line.shape(self.record(line.quantity).shape(self.problem))
+
+    @cached_property
+    def remarks(self) -> tuple[str, ...]:
+        """What the exercise sheet leaves out, one line each."""
+        return remarks(self.problem)
+
+    @cached_property
+    def path_sums(self) -> tuple[PathSum, ...]:
+        """∂L/∂W_hh and ∂L/∂W_xh path by path; time grows with T²H²."""
+        return path_sums(self.passes)
+
+    @cached_property
+    def log10_step_norms(self) -> Array:
+        """log10 ‖∂s_t/∂s_{t−1}‖₂ for t = 1 … T, (T,)."""
+        return jacobians.log10_step_norms(self.problem, self.passes.forward)
+
+    def log10_step_norms_at(self, steps: Sequence[int]) -> dict[int, float]:
+        """log10 ‖∂s_t/∂s_{t−1}‖₂ of some steps, without the work of all."""
+        norms = jacobians.log10_step_norms(self.problem, self.passes.forward, steps)
+        return dict(zip(steps, norms.tolist(), strict=True))
+
+
+def derive(problem: Problem) -> Derivation:
+    """Every quantity of ``problem`` by name, each computed when it is asked for.
+
+    >>> import rnngrad
+    >>> net = {"weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1, 1], "targets": [0, 0]}
+    >>> rnngrad.derive(rnngrad.load(net))["dL_dh"].shape
+    (3, 1)
+
+    Raises QuantityError for a name that does not exist, or not for this net.
+    """
+    return Derivation(problem)
+
+
+def gradients(problem: Problem) -> dict[str, Array | np.float64]:
+    """The forward pass and BPTT alone, eagerly: no Jacobians, no chain, no paths.
+
+    ``loss`` (a float), ``losses`` (T,), ``h`` (T+1, H), ``y`` (T, O), ``dL_dy`` (T, O), ``dLt_dht``
+    (T, H), ``dL_dh`` (T+1, H), for lstm ``dL_dc``, ``dL_dx`` (T, I), and ``dL_dW_xh``,
+    ``dL_dW_hh``, … shaped as the parameters. Without targets there is no loss: then only ``h``
+    and ``y``. Other cells have their own parts of the state and parameters. Every array is the
+    caller's own; O(T·H²) time, O(T·H) memory.
+    """
+    with quietly():
+        forward = forward_within(problem)
+        states, gradients = _places(problem.cell)
+        at_states = {name: forward.part(part) for name, part in states.items()}
+        if problem.loss is None:
+            return {**at_states, "y": forward.y}
+        backward = bptt_within(problem, forward)
+    return {
+        "loss": np.add.reduce(forward.losses),
+        "losses": forward.losses,
+        **at_states,
+        "y": forward.y,
+        "dL_dy": backward.dL_dy,
+        "dLt_dht": backward.dLt_dht,
+        **{name: backward.dL_ds[part] for name, part in gradients.items()},
+        "dL_dx": backward.dL_dx,
+        **{f"dL_d{name}": gradient for name, gradient in backward.weights.items()},
+    }
+
+
+@lru_cache(maxsize=64)
+def _places(cell: Cell) -> tuple[dict[str, str], dict[str, str]]:
+    """name -> which part of the state, and of which the ∂L/∂; once a cell."""
+    states, gradients = ({one.name: one.part or "" for one in some} for some in of_parts(cell))
+    return states, gradients
+
+
+def log10_chain(problem: Problem) -> Array:
+    """log10 ‖∂s_T/∂s_k‖₂ for k = 0 … T, (T+1,); entry T is 0, −inf only for an exact zero.
+
+    Exact at any T: nothing under- or overflows. See ``rnngrad.chains.jacobians.log10_chain``.
+    """
+    return Quantities(problem)["log10_chain"]
+
+
+def log10_paths(problem: Problem) -> Array:
+    """log10 ‖∂L_t/∂s_k‖₂, (T, T+1), row t−1, column k; nan for k > t, −inf for an exact zero.
+
+    Raises QuantityError where the problem has no targets. O(T²·H²) time.
+    """
+    return Quantities(problem)["log10_paths"]

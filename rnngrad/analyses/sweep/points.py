@@ -1,0 +1,232 @@
+"""The points of a sweep, and what is measured at each.
+
+A point is one net: a spec's, with W_hh scaled, its random numbers drawn from ``seed``, over so
+many ``steps``, with one ``activation``. Where the net is one layer of rnn the points of one seed,
+activation and length share W_hh up to its factor, so the ends of their chains are had in one go
+(``chains.ends``); of any other net one by one (``chains.jacobians``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from rnngrad.analyses.derivation.quantities import Passes
+from rnngrad.analyses.flow.stability import LN_10, growth_rate, regime
+from rnngrad.analyses.sweep.scaling import scaled_by
+from rnngrad.analyses.sweep.sizes import finite, gradient_norms, mean_slope
+from rnngrad.arithmetic.arrays import Array, frozen, quietly
+from rnngrad.arithmetic.functions import ACTIVATIONS
+from rnngrad.chains.ends import ChainEnds, chain_ends
+from rnngrad.chains.jacobians import chain_end
+from rnngrad.chains.spectra import sigma_max, spectral_radius
+from rnngrad.errors import UsageError
+from rnngrad.exponents.lyapunov import lyapunov
+from rnngrad.net.problem import Problem
+from rnngrad.net.walks.rnn import sure_slopes
+
+TOGETHER = 2**23
+"""Numbers of the passes of the points that are looked at together (64 MiB)."""
+
+
+class Setting(NamedTuple):
+    """All of a point but its scale; ``spec``: the name of its spec."""
+
+    seed: int
+    steps: int
+    activation: str
+    spec: str = ""
+
+
+class Row(NamedTuple):
+    """One point of a sweep; None where a number does not exist.
+
+    ``rate``, ``lyapunov_max`` natural log per step; ``log10_bound`` = T log10(γ σ_max); ``factor``
+    is what the spec's W_hh was multiplied by, or the rows of its ``gate``; ``mean_slope`` the mean
+    of σ'(a_t) over units, gates and steps, σ being each gate's own; ``norm_…`` Frobenius norms,
+    over all layers and biases together.
+    """
+
+    scale: float
+    seed: int
+    spectral_radius: float | None
+    sigma_max: float | None
+    log10_chain_norm: float | None
+    rate: float | None
+    lyapunov_max: float | None
+    log10_bound: float | None
+    loss: float | None
+    regime: str | None
+    steps: int
+    activation: str
+    factor: float
+    mean_slope: float | None
+    norm_dL_dW_xh: float | None
+    norm_dL_dW_hh: float | None
+    norm_dL_db_h: float | None
+    norm_dL_dh_0: float | None
+    first_nonfinite_step: int | None
+    spec: str
+    gate: str | None
+
+    @property
+    def setting(self) -> Setting:
+        """All of the point but its scale."""
+        return Setting(self.seed, self.steps, self.activation, self.spec)
+
+
+def set_up(problem: Problem, setting: Setting) -> Problem:
+    """The problem of a setting, its W_hh not yet scaled."""
+    if setting.seed != problem.seed:
+        problem = problem.redraw(setting.seed)
+    if setting.activation != problem.activation.name:
+        problem = replace(problem, activation=ACTIVATIONS[setting.activation])
+    return shortened(problem, setting.steps) if setting.steps != problem.steps else problem
+
+
+def shortened(problem: Problem, steps: int) -> Problem:
+    """The first ``steps`` steps. A loss of the last step alone stays one of the last step; a mean
+    stays a mean over the steps that are left."""
+    if not 1 <= steps <= problem.steps:
+        raise UsageError(f"steps {steps}: the inputs of '{problem.name}' have 1 to {problem.steps}")
+    weights = problem.loss_weights
+    if problem.targets is None or weights is None:
+        return replace(problem, x=frozen(problem.x[:steps]))
+    return replace(
+        problem,
+        x=frozen(problem.x[:steps]),
+        targets=frozen(problem.targets[:steps]),
+        loss_weights=frozen(_shortened_weights(weights, steps)),
+    )
+
+
+def _shortened_weights(weights: Array, steps: int) -> Array:
+    counting = np.flatnonzero(weights)
+    kept = weights[:steps].copy()
+    if len(counting) == 1 and counting[0] == len(weights) - 1:
+        kept[-1] = weights[-1]
+    elif math.isclose(weights.sum(), 1.0) and kept.any():
+        kept /= kept.sum()
+    return kept
+
+
+class Net:
+    """The net of one setting, to be looked at under many scales."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        setting: Setting,
+        relative_to: str = "weights",
+        gate: str | None = None,
+    ) -> None:
+        self.problem, self.setting = set_up(problem, setting), setting
+        self.gate, self.unit = gate, 1.0
+        self.radius: float | None = None
+        self.sigma: float | None = None
+        if self.problem.single_rnn:
+            self._measure(self.problem.weights["W_hh"], relative_to)
+
+    def _measure(self, W: Array, relative_to: str) -> None:
+        self.radius, self.sigma = spectral_radius(W), sigma_max(W)
+        sizes = {"weights": 1.0, "spectral-radius": self.radius, "sigma-max": self.sigma}
+        self.unit = sizes[relative_to]
+        if self.unit == 0:
+            what = relative_to.replace("-", " ")
+            raise UsageError(f"--relative-to {relative_to}: the {what} of W_hh is 0")
+
+    def factor(self, scale: float) -> float:
+        """What the spec's W_hh is multiplied by at this scale."""
+        return scale / self.unit
+
+    def rates(self, scales: Sequence[float]) -> Array:
+        """The growth rate at each scale, (n,); −inf for an exact zero, nan where undefined."""
+        norms = [self._chains(part)[1].norm for part in self._parts(scales)]
+        return np.concatenate(norms) * (LN_10 / self.setting.steps)
+
+    def rows(self, scales: Sequence[float], steady: float) -> list[Row]:
+        """Every column at each scale."""
+        rows = []
+        for part in self._parts(scales):
+            nets, ends = self._chains(part)
+            for i, (scale, passes) in enumerate(zip(part, nets, strict=True)):
+                end = _End(*(float(size[i]) for size in ends))
+                rows.append(self._row(scale, passes, end, steady))
+        return rows
+
+    def _parts(self, scales: Sequence[float]) -> list[Sequence[float]]:
+        S, gates = self.problem.state_size, len(self.problem.cell.step.kept)
+        numbers = 8 * S * gates * self.setting.steps
+        size = max(1, TOGETHER // numbers)
+        return [scales[i : i + size] for i in range(0, len(scales), size)]
+
+    def _chains(self, scales: Sequence[float]) -> tuple[list[Passes], ChainEnds]:
+        factors = np.array([self.factor(scale) for scale in scales])
+        nets = [Passes(scaled_by(self.problem, float(factor), self.gate)) for factor in factors]
+        if not self.problem.single_rnn:
+            ends = np.array([chain_end(net.problem, net.forward) for net in nets])
+            return nets, ChainEnds(ends[:, 0], ends[:, 1])
+        with quietly():
+            slopes = [sure_slopes(net.problem.activation, net.forward.a) for net in nets]
+        return nets, chain_ends(self.problem.weights["W_hh"], slopes, factors)
+
+    def _row(self, scale: float, net: Passes, end: _End, steady: float) -> Row:
+        factor, steps, problem = self.factor(scale), self.setting.steps, net.problem
+        with quietly():
+            rate = growth_rate(end.norm, steps)
+            norms = gradient_norms(net) if problem.loss is not None else (None,) * 4
+        return Row(
+            scale=scale,
+            seed=self.setting.seed,
+            spectral_radius=_times(factor, self.radius),
+            sigma_max=_times(factor, self.sigma),
+            log10_chain_norm=finite(end.norm),
+            rate=finite(rate),
+            lyapunov_max=finite(_largest_exponent(net, end)),
+            log10_bound=self._bound(factor),
+            loss=None if problem.loss is None else finite(net.forward.loss),
+            regime=regime(rate, steady),
+            steps=steps,
+            activation=self.setting.activation,
+            factor=factor,
+            mean_slope=finite(mean_slope(net)),
+            norm_dL_dW_xh=norms[0],
+            norm_dL_dW_hh=norms[1],
+            norm_dL_db_h=norms[2],
+            norm_dL_dh_0=norms[3],
+            first_nonfinite_step=net.forward.first_nonfinite_step,
+            spec=self.setting.spec or problem.name,
+            gate=self.gate,
+        )
+
+    def _bound(self, factor: float) -> float | None:
+        """T log10(γ σ_max), where there is such a bound."""
+        if self.sigma is None:
+            return None
+        with quietly():
+            a_step = np.log10(self.problem.activation.steepest * abs(factor) * self.sigma)
+        return finite(self.setting.steps * a_step)
+
+
+class _End(NamedTuple):
+    """The chain of one point: see ``ChainEnds``."""
+
+    norm: float
+    growth: float
+
+
+def _largest_exponent(net: Passes, end: _End) -> float:
+    """The largest Lyapunov exponent: the largest |R[i, i]| of P = Q R, where that is certain."""
+    if not np.isfinite(end.norm):
+        return end.norm
+    if np.isfinite(end.growth):
+        return growth_rate(end.growth, net.problem.steps)
+    return float(lyapunov(net.problem, net.forward).exponents[0])
+
+
+def _times(factor: float, size: float | None) -> float | None:
+    return None if size is None else finite(abs(factor) * size)

@@ -1,0 +1,177 @@
+"""The verb ``sweep``: where gradients vanish and explode as W_hh grows, and what theory says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
+from typing import NamedTuple
+
+from rnngrad.analyses.flow.stability import STEADY
+from rnngrad.analyses.sweep.critical_scales import WIDTH, Critical, Zero, critical, gaps
+from rnngrad.analyses.sweep.points import Net, Row, Setting
+from rnngrad.analyses.sweep.scales import scales_of
+from rnngrad.analyses.sweep.scaling import what_is_scaled
+from rnngrad.analyses.sweep.tasks import Plan, forget, plan, rows_of, zeros_of
+from rnngrad.analyses.sweep.theory import Measured, Statement, statements
+from rnngrad.errors import UsageError
+from rnngrad.net.problem import Problem
+
+
+class Part(NamedTuple):
+    """One spec, activation and length: its rows, its critical scale, what theory says."""
+
+    steps: int
+    activation: str
+    rows: tuple[Row, ...]
+    critical: Critical | None
+    theory: tuple[Statement, ...]
+    interrupted: bool = False
+    spec: str = ""
+
+
+class SweepResult(NamedTuple):
+    """A sweep, in the order of the plan; ``parts`` by spec, activation and length."""
+
+    plan: Plan
+    rows: tuple[Row, ...]
+    zeros: tuple[Zero, ...]
+    parts: tuple[Part, ...]
+    interrupted: bool = False
+
+
+def cut_short(done: SweepResult) -> SweepResult:
+    """The same without a critical scale: its zeros were not looked for to the end."""
+    parts = tuple(part._replace(critical=None, interrupted=True) for part in done.parts)
+    return done._replace(zeros=(), parts=parts, interrupted=True)
+
+
+def sweep(
+    problem: Problem | Sequence[Problem],
+    scales: str | float | Iterable[float],
+    seeds: int = 1,
+    *,
+    steps: Iterable[int] = (),
+    activations: Iterable[str] = (),
+    relative_to: str = "weights",
+    steady: float = STEADY,
+    bracket: float = WIDTH,
+    gate: str | None = None,
+    executor: Executor | None = None,
+    workers: int = 1,
+) -> dict[str, object]:
+    """Norms, rates, exponents and the critical scale as W_hh is scaled, for so many seeds.
+
+    Returns what ``rnngrad sweep --json`` prints. Several problems are told apart by their names.
+    ``gate``: only its rows of W_hh are scaled. ``scales``: numbers, or a text such as
+    ``"0.1:4:40"``. ``relative_to``: ``"weights"``, ``"spectral-radius"`` or ``"sigma-max"``.
+    ``steady``: |rate| up to which the regime is steady. ``bracket``: width of a bracket relative to
+    its scale. ``executor``: any ``concurrent.futures.Executor``, with so many ``workers``. Raises
+    UsageError for what cannot be swept.
+
+    >>> import rnngrad
+    >>> net = {"activation": "identity", "weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1, 0, 0]}
+    >>> report = rnngrad.sweep(rnngrad.load(net), [1, 2, 4])
+    >>> [row["regime"] for row in report["rows"]]
+    ['vanishing', 'steady', 'exploding']
+    """
+    whole = plan(
+        _by_name(problem), scales_of(scales), seeds, steps=steps, activations=activations,
+        relative_to=relative_to, steady=steady, width=bracket, gate=gate,
+    )  # fmt: skip
+    try:
+        rows = [row for task in rows_of(whole, executor, workers) for row in task]
+        zeros = list(zeros_of(whole, gaps(rows), executor, workers))
+        return document(result(whole, rows, zeros))
+    finally:
+        forget()
+
+
+def _by_name(problem: Problem | Sequence[Problem]) -> dict[str, Problem]:
+    problems = [problem] if isinstance(problem, Problem) else list(problem)
+    named = {one.name: one for one in problems}
+    if len(named) < len(problems):
+        raise UsageError("sweep: two problems have the same name; set the key 'name' of one")
+    if not named:
+        raise UsageError("sweep: no problem is given")
+    return named
+
+
+def result(whole: Plan, rows: Iterable[Row], zeros: Iterable[Zero]) -> SweepResult:
+    """Rows and zeros, in whatever order they came, as the result of the plan."""
+    order = {setting: i for i, setting in enumerate(whole.settings)}
+    places = {scale: i for i, scale in enumerate(whole.scales)}
+
+    def place(row: Row) -> tuple[int, int]:
+        return order[row.setting], places[row.scale]
+
+    ordered = tuple(sorted(rows, key=place))
+    found = tuple(sorted(zeros, key=lambda zero: (order[zero.setting], zero.low)))
+    kinds = dict.fromkeys((s.spec, s.activation, s.steps) for s in whole.settings)
+    parts = (_part(whole, ordered, found, *kind) for kind in kinds)
+    return SweepResult(whole, ordered, found, tuple(part for part in parts if part.rows))
+
+
+def _part(
+    whole: Plan,
+    rows: Sequence[Row],
+    zeros: Sequence[Zero],
+    spec: str,
+    activation: str,
+    steps: int,
+) -> Part:
+    kind = (spec, activation, steps)
+    ours = tuple(row for row in rows if (row.spec, row.activation, row.steps) == kind)
+    seeds = len({row.seed for row in ours})
+    found = critical([z for z in zeros if z.setting.spec == spec], steps, activation, seeds)
+    settings = [s for s in whole.settings if (s.spec, s.activation, s.steps) == kind]
+    said = statements(Measured(ours, found, _nets(whole, settings))) if ours else ()
+    return Part(steps, activation, ours, found, said, spec=spec)
+
+
+def _nets(whole: Plan, settings: Sequence[Setting]) -> Callable[[], Iterable[Net]]:
+    return lambda: (Net(whole.base(s), s, whole.relative_to, whole.gate) for s in settings)
+
+
+def document(done: SweepResult) -> dict[str, object]:
+    """The document of the contract, None for what is not finite. With several specs,
+    lengths or activations ``steps`` lists the lengths, and ``critical_scale`` is that of the first
+    part."""
+    steps = list(dict.fromkeys(setting.steps for setting in done.plan.settings))
+    return {
+        "command": "sweep",
+        "steps": steps[0] if len(steps) == 1 else steps,
+        "relative_to": done.plan.relative_to,
+        "gate": done.plan.gate,
+        "steady": done.plan.steady,
+        "interrupted": done.interrupted,
+        "rows": [row._asdict() for row in done.rows],
+        "critical_scale": _critical(done.parts[0].critical) if done.parts else None,
+        "zeros": [
+            {**zero.setting._asdict(), "low": zero.low, "high": zero.high, "upward": zero.upward}
+            for zero in done.zeros
+        ],
+        "parts": [
+            {
+                "spec": part.spec,
+                "steps": part.steps,
+                "activation": part.activation,
+                "scaled": what_is_scaled(done.plan.specs[part.spec].cell, done.plan.gate),
+                "critical_scale": _critical(part.critical),
+                "theory": [statement._asdict() for statement in part.theory],
+            }
+            for part in done.parts
+        ],
+    }
+
+
+def _critical(found: Critical | None) -> dict[str, object] | None:
+    if found is None:
+        return None
+    return {
+        "value": found.value,
+        "low": found.low,
+        "high": found.high,
+        "crossings": list(found.crossings),
+        "seeds_with_one": found.seeds,
+        "seeds": found.of,
+    }

@@ -1,0 +1,142 @@
+"""log10 ‖∂L_t/∂h_k‖₂ for every t and k: one row a loss, all rows pulled back together.
+
+    ∂L_t/∂h_t = the direct term        ∂L_t/∂h_{k−1} = (∂L_t/∂h_k ∘ σ'(a_k)) W
+
+Rows are plain floats with one exponent each, and a step of all of them is one matrix product. That
+is right as long as no entry of a row comes near underflow, which is looked at every step. A row
+where one does though its largest is 1 (an exact zero, blocks that do not feed one another) goes on,
+from the step before, entry by entry (``arithmetic.scaled``). Error: that of a product whose factors
+have entries right to rounding.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnngrad.arithmetic.arrays import Array, Integers
+from rnngrad.arithmetic.scaled import LOG10_2, Bands, Scaled, log10_lengths, scaled, times
+from rnngrad.chains.blocks import LARGEST_PLAIN
+from rnngrad.progress import heard
+
+LOW, HIGH = 2.0**-450, 2.0**200
+"""Entries between them are in no danger, nor are their squares."""
+
+LOST = 2.0**-700
+"""A term that underflows is below 2⁻⁹⁰⁰, so an entry above this is right."""
+
+Which = np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+
+def log10_path_norms(slopes: Scaled, W: Array, direct: Scaled, counts: Which) -> Array:
+    """(T, T+1), row t−1, column k; nan for k > t, −inf for an exact zero.
+
+    ``slopes`` are σ'(a_t), (T, S), ``direct`` ∂L_t/∂h_t, (T, S), and ``counts`` (T,) says which
+    losses count; the others' rows are −inf. To be run within ``quietly()``.
+    """
+    steps = len(counts)
+    paths = np.where(np.arange(steps + 1) > np.arange(1, steps + 1)[:, None], np.nan, -np.inf)
+    plain, exact = _PlainRows(W, steps), _ExactRows(W)
+    for k in heard(range(steps, 0, -1), steps, "paths"):
+        if counts[k - 1] and not plain.take(k, direct[k - 1]):
+            exact.take(k, direct[k - 1])
+        _write(paths, k, plain, exact)
+        exact.pull(slopes[k - 1])
+        for step, row in plain.pull(slopes[k - 1]):
+            exact.take(step, row)
+    _write(paths, 0, plain, exact)
+    return paths
+
+
+def _write(paths: Array, k: int, plain: _PlainRows, exact: _ExactRows) -> None:
+    if plain.count:
+        paths[plain.steps[: plain.count] - 1, k] = plain.log10_lengths()
+    if exact.steps.size:
+        paths[exact.steps - 1, k] = log10_lengths(exact.rows)
+
+
+class _PlainRows:
+    """The first ``count`` of ``rows`` · 2^``exponents``; ``steps`` says whose L_t each is."""
+
+    def __init__(self, W: Array, most: int) -> None:
+        size = len(W)
+        entries = np.abs(W)
+        self.usable = bool(1 / LARGEST_PLAIN < entries.min() <= entries.max() < LARGEST_PLAIN)
+        self.W, self.count = W, 0
+        self.rows, self.spare, self.pushed = np.empty((3, most, size))
+        self.exponents, self.steps = np.empty((2, most), dtype=np.int64)
+
+    def take(self, step: int, row: Scaled) -> bool:
+        """Add a row, unless it is one for ``_ExactRows``."""
+        values, exponent = row.aligned(axis=0)
+        sizes = np.abs(values)
+        if not (self.usable and sizes.min() > LOW and np.isfinite(sizes.max())):
+            return False
+        i = self.count
+        self.rows[i], self.exponents[i], self.steps[i] = values, exponent, step
+        self.count += 1
+        return True
+
+    def log10_lengths(self) -> Array:
+        rows, exponents = self.rows[: self.count], self.exponents[: self.count]
+        squares = np.einsum("ns,ns->n", rows, rows)
+        return np.asarray(0.5 * np.log10(squares) + exponents * LOG10_2)
+
+    def pull(self, slopes: Scaled) -> list[tuple[int, Scaled]]:
+        """One step back; the rows that plain floats would not hold, with that step taken."""
+        if not self.count:
+            return []
+        values, top = slopes.aligned(axis=0)
+        now, then = self.rows[: self.count], self.spare[: self.count]
+        np.multiply(now, values, out=self.pushed[: self.count])
+        np.dot(self.pushed[: self.count], self.W, out=then)
+        sizes = np.abs(then, out=self.pushed[: self.count])
+        lost = []
+        if not (sizes.min() > LOW and sizes.max() < HIGH):
+            lost = self._sorted_out(now, then, sizes, slopes)
+        self.rows, self.spare = self.spare, self.rows
+        self.exponents[: self.count] += int(top)
+        return lost
+
+    def _sorted_out(
+        self, before: Array, after: Array, sizes: Array, slopes: Scaled
+    ) -> list[tuple[int, Scaled]]:
+        """Bring every row's largest entry to 1, and give away the rows that lost an entry."""
+        largest = sizes.max(axis=1)
+        kept = (sizes.min(axis=1) > LOST) & np.isfinite(largest)
+        lost = []
+        if not kept.all():
+            rows = _raised(scaled(before[~kept]), self.exponents[: self.count][~kept])
+            pulled = times(rows * slopes, Bands(self.W))
+            lost = [(int(t), pulled[i]) for i, t in enumerate(self.steps[: self.count][~kept])]
+        shift = np.frexp(largest[kept])[1]
+        n = len(shift)
+        self.spare[:n] = np.ldexp(after[kept], -shift[:, None])
+        self.exponents[:n] = self.exponents[: self.count][kept] + shift
+        self.steps[:n] = self.steps[: self.count][kept]
+        self.count = n
+        return lost
+
+
+class _ExactRows:
+    """Rows of which every entry has its own exponent."""
+
+    def __init__(self, W: Array) -> None:
+        self.W, self.steps = Bands(W), np.empty(0, dtype=np.int64)
+        self.rows = Scaled(np.empty((0, len(W))), np.empty((0, len(W)), dtype=np.int64))
+
+    def take(self, step: int, row: Scaled) -> None:
+        """Add a row."""
+        mantissa = np.vstack([self.rows.mantissa, row.mantissa])
+        self.rows = Scaled(mantissa, np.vstack([self.rows.exponent, row.exponent]))
+        self.steps = np.append(self.steps, step)
+
+    def pull(self, slopes: Scaled) -> None:
+        """One step back."""
+        if self.steps.size:
+            self.rows = times(self.rows * slopes, self.W)
+
+
+def _raised(rows: Scaled, by: Integers) -> Scaled:
+    """Each row times 2^by."""
+    raised = rows.exponent + by[:, None]
+    return Scaled(rows.mantissa, np.where(rows.mantissa == 0, rows.exponent, raised))

@@ -1,0 +1,49 @@
+"""Rows whose entries are near each other: plain floats with one exponent a row.
+
+What every product of a step loses against entries at exponents of their own (``arithmetic.scaled``)
+is nothing, as long as the entries of a row that are not exactly 0 stay within 2⁻⁶⁰⁰ of its largest,
+which is looked at after each step; and it takes a tenth of the time.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from rnngrad.arithmetic.arrays import Array, Integers
+from rnngrad.arithmetic.scaled import Scaled, normal
+from rnngrad.chains.blocks import NARROW
+
+
+class PlainRows(NamedTuple):
+    """Rows in plain floats, (n, S), with an exponent each, (n,): their largest entry is near 1."""
+
+    values: Array
+    exponents: Integers
+
+    @property
+    def exact(self) -> Scaled:
+        """The same with an exponent for every entry."""
+        return raised(self.values, self.exponents)
+
+    def moved(self, values: Array) -> PlainRows | None:
+        """Other rows in their place; None where an entry comes near the ends of floats."""
+        sizes = np.abs(values)
+        largest = sizes.max(axis=1)
+        least = np.min(sizes, axis=1, where=sizes > 0, initial=np.inf)
+        if not ((largest > 0) & (largest < np.inf) & (least > NARROW * largest)).all():
+            return None
+        shift = np.frexp(largest)[1]
+        return PlainRows(np.ldexp(values, -shift[:, np.newaxis]), self.exponents + shift)
+
+    def added(self, row: Scaled) -> PlainRows:
+        """And one row more, (S,)."""
+        values, exponent = row[np.newaxis].aligned(axis=1)
+        return PlainRows(
+            np.concatenate([self.values, values]), np.concatenate([self.exponents, exponent])
+        )
+
+
+def raised(values: Array, exponents: Integers) -> Scaled:
+    return normal(values, np.broadcast_to(exponents[:, np.newaxis], values.shape))

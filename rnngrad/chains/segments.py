@@ -1,0 +1,124 @@
+"""Both passes by segments of time, for long sequences: memory grows with T·(I + O), not with T·H.
+
+The forward pass keeps h at the start of every segment alone. Backward, segment by segment from the
+last, each is run forward again, and then back from what the later one hands it:
+
+    ∂L/∂h_T of a segment = its own direct term + ∂L/∂a_{T+1} W_hh        ∂L/∂W = Σ over segments
+
+and J_T ⋯ J_{k+1} goes on where the later segment left it (``chains.chain_norms``). It costs a
+second forward pass. For one layer of rnn, and for what has no row a step: the gradients of
+parameters, and ``log10_chain``. Where plain floats will not do for the chain, it is computed the
+ordinary way, in T·H memory. Error: that of the ordinary way; sums over T are rounded in another
+order. Source: Griewank, Walther, *Evaluating Derivatives* (2008), chapter 12.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from rnngrad.arithmetic.arrays import Array, quietly
+from rnngrad.chains import jacobians
+from rnngrad.chains.chain_norms import Chain
+from rnngrad.net.backward import bptt_within
+from rnngrad.net.forward import forward, forward_within
+from rnngrad.net.problem import Problem
+from rnngrad.net.walks.rnn import sure_slopes
+
+Report = Callable[[float], None]
+
+LARGE = 2**22
+"""Numbers of T·H below which the ordinary way is as well."""
+
+TOGETHER = 2**19
+"""Numbers of h in a segment (4 MiB): long enough to go in chunks."""
+
+CHAIN = "log10_chain"
+
+
+class Summary(NamedTuple):
+    """What is left of a net too long to keep: L, the first step with an inf or nan, the arrays."""
+
+    loss: float
+    first_nonfinite_step: int | None
+    arrays: dict[str, Array]
+
+
+def worthwhile(problem: Problem, names: Collection[str]) -> bool:
+    """Whether these quantities can be had by segments, and T·H is large."""
+    possible = {CHAIN} | ({f"dL_d{name}" for name in problem.weights} if problem.loss else set())
+    large = problem.steps * problem.hidden >= LARGE
+    return problem.single_rnn and large and bool(names) and possible.issuperset(names)
+
+
+def run(problem: Problem, names: Collection[str], report: Report | None = None) -> Summary:
+    """The quantities, each as the ordinary way has it to rounding; ``report`` is called with the
+    share of the work that is done."""
+    told = report or (lambda fraction: None)
+    length = max(1, TOGETHER // problem.hidden)
+    starts = range(0, problem.steps, length)
+    with quietly():
+        loss, bad, states = 0.0, None, [problem.h_0]
+        for i, start in enumerate(starts):
+            trace = forward_within(_segment(problem, start, length, states[-1]))
+            states.append(trace.h[-1].copy())
+            loss += trace.loss
+            found = trace.first_nonfinite_step if bad is None else None
+            bad = bad if found is None else start + found
+            told((i + 1) / (3 * len(starts)))
+        back = _Back(problem, names)
+        for i, start in reversed(list(enumerate(starts))):
+            back.take(_segment(problem, start, length, states[i]), start)
+            told(1 - 2 * i / (3 * len(starts)))
+        return Summary(loss, bad, dict(back.arrays()))
+
+
+def _segment(problem: Problem, start: int, length: int, h_0: Array) -> Problem:
+    """Steps start + 1 … start + length as a problem of their own."""
+    span = slice(start, start + length)
+    targets = None if problem.targets is None else problem.targets[span]
+    weights = None if problem.loss_weights is None else problem.loss_weights[span]
+    return replace(problem, x=problem.x[span], h_0=h_0, targets=targets, loss_weights=weights)
+
+
+class _Back:
+    """The backward pass so far, from T down."""
+
+    def __init__(self, problem: Problem, names: Collection[str]) -> None:
+        self.problem, self.names = problem, names
+        self.enters: Array | None = None
+        self.weights = {name: np.zeros_like(problem.weights[name]) for name in self._parameters()}
+        self.chain = Chain(problem.weights["W_hh"]) if CHAIN in names else None
+        self.norms = np.zeros(problem.steps + 1)
+
+    def _parameters(self) -> list[str]:
+        return [name for name in self.problem.weights if f"dL_d{name}" in self.names]
+
+    def take(self, part: Problem, start: int) -> None:
+        """One more segment, which begins after step ``start``."""
+        reached = self.enters is not None or part.last_step_with_loss > 0
+        if not (self.weights and reached) and self.chain is None:
+            return
+        trace = forward_within(part)
+        if self.chain is not None:
+            norms = self.chain.extend(sure_slopes(part.activation, trace.a))
+            if norms is None:
+                self.chain = None
+            else:
+                self.norms[start : start + len(norms)] = norms
+        if self.weights and reached:
+            back = bptt_within(part, trace, self.enters)
+            self.enters = back.dL_dh[0].copy()
+            for name, so_far in self.weights.items():
+                so_far += back.weights[name]
+
+    def arrays(self) -> Iterator[tuple[str, Array]]:
+        """Name and array of everything that was asked for."""
+        yield from ((f"dL_d{name}", value) for name, value in self.weights.items())
+        if CHAIN in self.names and self.chain is not None:
+            yield CHAIN, self.norms
+        elif CHAIN in self.names:
+            yield CHAIN, jacobians.log10_chain(self.problem, forward(self.problem))

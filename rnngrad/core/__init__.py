@@ -1,1 +1,0 @@
-"""The mathematics: pure NumPy, no files, no printing, no spec."""

@@ -1,0 +1,1 @@
+"""Lyapunov exponents, from floats or at any exponent."""

@@ -1,0 +1,357 @@
+"""Checked spec -> Problem: arrays read, sizes settled, random numbers drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rnngrad.algebra.expressions import Call, nodes
+from rnngrad.arithmetic.arrays import Array, frozen
+from rnngrad.arithmetic.functions import ACTIVATIONS
+from rnngrad.files.cells import cell_in
+from rnngrad.files.drawing import Draw, DrawingError, drawn, too_large
+from rnngrad.files.mistakes import Mistakes
+from rnngrad.files.parameters import Parameters, top
+from rnngrad.files.parameters import check as check_parameters
+from rnngrad.files.pieces import draws, fitted
+from rnngrad.files.pieces import pieces as all_pieces
+from rnngrad.files.reading import Steps
+from rnngrad.files.schema import SPEC, Filled, spec_with
+from rnngrad.files.schema import sizes as sizes_group
+from rnngrad.files.sizing import WORDS, Piece, Stated, in_all, report, settle, unfixed
+from rnngrad.files.text import counted, cut, listed, shown
+from rnngrad.files.trained import activation_of, is_trained, origin_of, told_cell, trained
+from rnngrad.net.cells import Cell, letter_in, multiple
+from rnngrad.net.losses import LOSSES
+from rnngrad.net.outputs import OUTPUTS
+from rnngrad.net.problem import Problem, TrainedIn
+
+
+class Blueprint(NamedTuple):
+    """A spec that is right, everything but the seed: the cell, names of records, arrays, and draws
+    to come.
+
+    Picklable; ``arrays`` and ``draws`` hold every weight, the starts, ``inputs`` and, where there
+    are any, ``targets``. ``weights`` are the names of the weights in their order; ``trained``
+    tells of the model's file that they came from.
+    """
+
+    name: str
+    cell: Cell
+    activation: str
+    output: str
+    loss: str
+    weights: tuple[str, ...]
+    arrays: Mapping[str, Array]
+    draws: Mapping[str, Draw]
+    loss_steps: Any
+    loss_reduction: str
+    trained: TrainedIn | None = None
+
+    @property
+    def random(self) -> bool:
+        """Whether another seed makes another problem."""
+        return any(draw.filling.random for draw in self.draws.values())
+
+    @property
+    def steps(self) -> int:
+        """T"""
+        drawn = self.draws.get("inputs")
+        return int(self.arrays["inputs"].shape[0]) if drawn is None else drawn.shape[0]
+
+    @property
+    def any_length(self) -> bool:
+        """Whether no sequence is given number by number."""
+        return not {"inputs", "targets"} & self.arrays.keys()
+
+
+def assemble(blueprint: Blueprint, seed: int) -> Problem:
+    """The problem under ``seed``; raises DrawingError where an array cannot be drawn."""
+    arrays = {name: frozen(array) for name, array in blueprint.arrays.items()}
+    for name, draw in blueprint.draws.items():
+        arrays[name] = frozen(_read_only(drawn(name, draw, seed)))
+    targets, cell = arrays.get("targets"), blueprint.cell
+    return Problem(
+        name=blueprint.name,
+        cell=cell,
+        activation=ACTIVATIONS[blueprint.activation],
+        output=OUTPUTS[blueprint.output],
+        weights=MappingProxyType({name: arrays[name] for name in blueprint.weights}),
+        x=arrays["inputs"],
+        h_0=arrays[f"{cell.parts[0]}_0"],
+        starts={part: arrays[f"{part}_0"] for part in cell.parts[1:]},
+        loss=None if targets is None else LOSSES[blueprint.loss],
+        targets=targets,
+        loss_weights=None if targets is None else _loss_weights(blueprint),
+        seed=seed,
+        draw=partial(assemble, blueprint) if blueprint.random else None,
+        trained=blueprint.trained,
+        lengthen=partial(_lengthened, blueprint, seed) if blueprint.any_length else None,
+    )
+
+
+def _lengthened(blueprint: Blueprint, seed: int, steps: int) -> Problem:
+    """The problem as the spec with so many steps gives it; DrawingError where that is too large."""
+    draws = dict(blueprint.draws)
+    for name in ("inputs", "targets"):
+        if name not in draws:
+            continue
+        shape = (steps, *draws[name].shape[1:])
+        draws[name] = draws[name]._replace(shape=shape)
+        if too_large(shape):
+            raise DrawingError(name, too_large(shape))
+    return assemble(blueprint._replace(draws=draws), seed)
+
+
+def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> Problem | None:
+    """The problem that ``data`` describes; None where ``mistakes`` holds any in the end.
+
+    File references are relative to ``folder``; ``name`` is the default of ``name``.
+    """
+    cell = cell_in(data, name, mistakes)
+    starts = [key[:-2] for key in data if key.endswith("_0")] if cell is None else cell.parts
+    checked = spec_with(starts).check(data, (), mistakes)
+    spec = {"name": name, **_DEFAULTS, **(checked or {})}
+    if cell is None:
+        return None
+    weights, net, origin = spec.get("weights", {}), None, None
+    if is_trained(weights):
+        net = trained(weights, folder, mistakes)
+        if net is None:
+            return None
+        cell = told_cell(data, cell, net, mistakes)
+        spec["activation"] = activation_of(data, net, mistakes) or spec["activation"]
+        origin = origin_of(data, net)
+    _check_cell(cell, spec, data, mistakes)
+    parameters = check_parameters(cell, weights, net, mistakes)
+    pieces = all_pieces(spec, cell, parameters, folder, mistakes)
+    sizes = settle(pieces, _stated(spec, cell, parameters, mistakes))
+    for letter in dict.fromkeys(cell.letters) if parameters.depth > 1 else ():
+        layers = [letter_in(cell, letter, at, parameters.depth) for at in range(parameters.depth)]
+        sizes |= in_all(letter, layers, sizes)
+    report(pieces, sizes, mistakes)
+    unfixed(pieces, sizes, mistakes)
+    steps = _steps(pieces, mistakes)
+    _check_loss_steps(spec, steps, mistakes)
+    _check_loss(spec, data, pieces, mistakes)
+    lengths = {letter: size.value for letter, size in sizes.items()}
+    lengths |= {"T": steps} if steps else {}
+    to_draw = draws(pieces, lengths, top(cell, parameters.depth), mistakes)
+    if mistakes.found:
+        return None
+    arrays = {
+        p.name: fitted(p.value, p, lengths) for p in pieces if isinstance(p.value, np.ndarray)
+    }
+    blueprint = _blueprint(spec, cell, tuple(parameters.letters), arrays, to_draw)
+    blueprint = blueprint._replace(trained=origin)
+    return _assembled(blueprint, spec["seed"], pieces, mistakes)
+
+
+def _check_cell(
+    cell: Cell, spec: Mapping[str, Any], data: Mapping[str, Any], mistakes: Mistakes
+) -> None:
+    """σ and starts only where the cell has them."""
+    if cell.activation is not None and data.get("activation", cell.activation) != cell.activation:
+        trees = (node for one in cell.equations.equations for node in nodes(one.right))
+        has = sorted({node.function for node in trees if isinstance(node, Call)})
+        words = f"activation is for rnn; {cut(cell.name)} has {listed(has) or 'its functions'}"
+        mistakes.add(("activation",), f"{words} by its equations", at_key=True)
+    for name in spec:
+        if name.endswith("_0") and name[:-2] not in cell.parts:
+            parts = listed(f"{part}_0" for part in cell.parts)
+            words = f"{name}: {cut(cell.name)} has no {name[:-2]} in its state"
+            there = "are" if len(cell.parts) > 1 else "is"
+            mistakes.add((name,), f"{words}; there {there} {parts}", at_key=True)
+
+
+_DEFAULTS = {name: key.default for name, key in SPEC.keys.items() if key.default is not None}
+
+
+def _assembled(
+    blueprint: Blueprint, seed: int, pieces: list[Piece], mistakes: Mistakes
+) -> Problem | None:
+    try:
+        return assemble(blueprint, seed)
+    except DrawingError as error:
+        path = next(piece.path for piece in pieces if piece.name == error.name)
+        mistakes.add(path, f"{error.name} {error.reason}")
+        return None
+
+
+def _blueprint(
+    spec: Mapping[str, Any],
+    cell: Cell,
+    weights: tuple[str, ...],
+    arrays: Mapping[str, Array],
+    draws: Mapping[str, Draw],
+) -> Blueprint:
+    return Blueprint(
+        name=spec["name"],
+        cell=cell,
+        activation=cell.activation or spec["activation"],
+        output=spec["output_activation"],
+        loss=spec["loss"],
+        weights=weights,
+        arrays={name: frozen(_read_only(array)) for name, array in arrays.items()},
+        draws=dict(draws),
+        loss_steps=spec["loss_steps"],
+        loss_reduction=spec["loss_reduction"],
+    )
+
+
+def _read_only(array: Array) -> Array:
+    """The same array, so that ``frozen`` need not copy it."""
+    array.flags.writeable = False
+    return array
+
+
+# ---------------------------------------------------------------------------- sizes and steps
+
+
+def _stated(
+    spec: Mapping[str, Any], cell: Cell, parameters: Parameters, mistakes: Mistakes
+) -> dict[str, Stated]:
+    """letter -> what ``sizes`` gives; outputs are the hidden units where there is no W_hy."""
+    stated = _by_letter(spec, cell, mistakes)
+    depth = parameters.depth
+    for letter in [n for n in stated if depth > 1 and n not in ("I", "O")]:
+        every = stated.pop(letter)
+        stated |= {letter_in(cell, letter, at, depth): every for at in range(depth)}
+    if "O" in stated and "W_hy" not in parameters.letters and "O" not in _letters(cell):
+        outputs = stated.pop("O")
+        hidden = stated.setdefault(top(cell, depth), outputs)
+        if hidden[0] != outputs[0] and not mistakes.spoils(("weights", "W_hy")):
+            words = f"{outputs[1]}, must be {hidden[0]}: without W_hy y_t = g(h_t)"
+            mistakes.add(("sizes", "outputs"), words)
+    return stated
+
+
+def _letters(cell: Cell) -> list[str]:
+    """The letters of the cell's sizes."""
+    shapes = [cell.letters, *cell.parameters.values()]
+    return list(dict.fromkeys(multiple(letter)[1] for shape in shapes for letter in shape))
+
+
+def _by_letter(spec: Mapping[str, Any], cell: Cell, mistakes: Mistakes) -> dict[str, Stated]:
+    """``sizes`` by letter: hidden is H, or in a cell without H the first part of the state."""
+    letters = _letters(cell)
+    if "sizes" not in spec:
+        return {}
+    written = spec["sizes"] if isinstance(spec["sizes"], dict) else {}
+    keys = [n for n in ("I", "H", "O", *letters) if n in written or n not in WORDS]
+    given = sizes_group(keys).check(spec["sizes"], ("sizes",), mistakes) or {}
+    hidden = "H" if "H" in letters else cell.letters[0]
+    meant = {"inputs": cell.input_letter, "hidden": hidden, "outputs": "O"}
+    meant |= {"I": meant["inputs"], "H": hidden}
+    stated: dict[str, Stated] = {}
+    for word, number in given.items():
+        letter = meant.get(word, word)
+        first = stated.setdefault(letter, (number, f"sizes gives {word}: {number}"))
+        if first[0] != number:
+            words = f"sizes gives {word}: {number}, but {first[1].removeprefix('sizes gives ')}"
+            mistakes.add(("sizes", word), f"{words}; in {cut(cell.name)} both are {letter}")
+    return stated
+
+
+def _steps(pieces: list[Piece], mistakes: Mistakes) -> int | None:
+    """T, from the inputs; the targets must have as many."""
+    by_name = {piece.name: piece for piece in pieces}
+    steps = _length(by_name["inputs"])
+    targets = _length(by_name["targets"]) if "targets" in by_name else None
+    if steps and targets and steps != targets:
+        found = f"targets has {counted(targets, 'step')}, must have {steps}"
+        mistakes.add(("targets",), f"{found}, one for each of the inputs")
+    return steps
+
+
+def _length(piece: Piece) -> int | None:
+    if isinstance(piece.value, Filled):
+        return piece.value.steps
+    return piece.shape[0] if piece.shape else None
+
+
+def _loss_weights(blueprint: Blueprint) -> Array:
+    """(T,): 0 where a step does not count, else 1, or 1/n for a mean over n."""
+    counting = blueprint.loss_steps
+    rows = slice(None) if counting == "all" else [-1]
+    if isinstance(counting, list):
+        rows = [step - 1 for step in counting]
+    weights = np.zeros(blueprint.steps)
+    weights[rows] = 1.0
+    if blueprint.loss_reduction == "mean":
+        weights /= weights.sum()
+    return frozen(_read_only(weights))
+
+
+def _check_loss_steps(spec: Mapping[str, Any], steps: int | None, mistakes: Mistakes) -> None:
+    """T is an upper bound only where there are targets; without them the list is left aside."""
+    if isinstance(spec["loss_steps"], list):
+        _check_counting(spec["loss_steps"], steps if "targets" in spec else None, mistakes)
+
+
+def _check_counting(counting: list[Any], steps: int | None, mistakes: Mistakes) -> None:
+    """Distinct steps from 1 to T, at least one."""
+    last = steps or "T"
+    if not counting:
+        mistakes.add(("loss_steps",), f"loss_steps is empty, must hold steps from 1 to {last}")
+    seen = set()
+    for index, step in enumerate(counting):
+        whole = type(step) is int and 1 <= step <= (steps or step)
+        if not whole:
+            words = f"loss_steps holds {shown(step)}, must be a step from 1 to {last}"
+            mistakes.add(("loss_steps", index), words)
+        elif step in seen:
+            mistakes.add(("loss_steps", index), f"loss_steps holds step {step} twice")
+        else:
+            seen.add(step)
+
+
+# ---------------------------------------------------------------------------- loss and targets
+
+
+_RANGES = {
+    "sigmoid": (0.0, 1.0, "from 0 to 1", "bernoulli"),
+    "softmax": (0.0, np.inf, "of at least 0", "one_hot"),
+}
+"""Output activation that a loss needs -> the targets it takes, and random ones that will do."""
+
+
+def _check_loss(
+    spec: Mapping[str, Any], data: Mapping[str, Any], pieces: list[Piece], mistakes: Mistakes
+) -> None:
+    """The output activation and the targets that the loss needs."""
+    needs, output = LOSSES[spec["loss"]].needs, spec["output_activation"]
+    if needs is None or "targets" not in spec or mistakes.spoils(("loss",)):
+        return
+    if needs != output and not mistakes.spoils(("output_activation",)):
+        found = f"{output}, the default" if "output_activation" not in data else output
+        words = f"loss: {spec['loss']} needs output_activation: {needs}, not {found}"
+        mistakes.add(("output_activation" if "output_activation" in data else "loss",), words)
+    targets = next(piece for piece in pieces if piece.name == "targets")
+    if isinstance(targets.value, Filled):
+        _check_random_targets(spec["loss"], targets.value.draw, needs, mistakes)
+    elif targets.value is not None:
+        _check_targets(spec["loss"], targets.value, needs, data["targets"], mistakes)
+
+
+def _check_random_targets(loss: str, draw: Draw, needs: str, mistakes: Mistakes) -> None:
+    *_, words, instead = _RANGES[needs]
+    if draw.of == "random" and "scale" in draw.options:
+        found = f"random: {draw.kind} gives negative targets; {loss} needs targets {words}"
+        mistakes.add(("targets", "random"), f"{found}; use random: {instead}")
+
+
+def _check_targets(loss: str, targets: Array, needs: str, source: Any, mistakes: Mistakes) -> None:
+    low, high, words, _ = _RANGES[needs]
+    outside = np.argwhere((targets < low) | (targets > high))
+    if len(outside):
+        first = tuple(int(index) for index in outside[0])
+        more = f" (and {len(outside) - 1} more)" if len(outside) > 1 else ""
+        found = f"the target of step {first[0] + 1 if first else 1} is {targets[first]:g}"
+        path: Steps = ("targets", *first) if isinstance(source, list) else ("targets",)
+        mistakes.add(path, f"{found}; {loss} needs targets {words}{more}")
