@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from rnngrad.analyses.checking.comparing.verdicts import Verdict
 from rnngrad.analyses.grading import numbers
 from rnngrad.analyses.grading.evaluation import MOST_WORK, OrderError, UnreadError, Work
 from rnngrad.analyses.grading.explaining import Explainer
-from rnngrad.analyses.grading.points import HALF, OF, for_paths
+from rnngrad.analyses.grading.points import HALF, OF, Answer, for_paths
 from rnngrad.analyses.grading.reference import Task, tasks
 from rnngrad.analyses.grading.sampling import (
     RTOL,
@@ -29,9 +29,6 @@ from rnngrad.analyses.grading.sampling import (
 from rnngrad.analyses.grading.wording import hint
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.net.problem import Problem
-
-Answer: TypeAlias = "str | Sequence[Answer]"
-"""A formula or a number as it was typed, or nested lists of numbers."""
 
 
 class Grade(NamedTuple):

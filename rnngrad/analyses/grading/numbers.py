@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,12 +20,9 @@ from rnngrad.analyses.checking.comparing.verdicts import Verdict, worst
 from rnngrad.analyses.derivation.chain_rules import derivation
 from rnngrad.analyses.derivation.lines import Line
 from rnngrad.analyses.derivation.quantities import Quantities
-from rnngrad.analyses.grading.points import OF
+from rnngrad.analyses.grading.points import OF, Answer
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.net.problem import Problem
-
-if TYPE_CHECKING:
-    from rnngrad.analyses.grading.grade import Answer
 
 RTOL = 1e-9
 FEWEST_DIGITS = 3

@@ -1,4 +1,4 @@
-"""Points: five a subtask, in halves.
+"""What is graded, and the points for it: five a subtask, in halves.
 
     all right                                             5
     n paths, m of them not there once and right           5 (n − max(m, w)) / n, down to a half;
@@ -14,10 +14,15 @@ A path tried and missed is one mistake, not two: hence the maximum, not the sum.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
+
+Answer: TypeAlias = "str | Sequence[Answer]"
+"""A formula or a number as it was typed, or nested lists of numbers."""
 
 OF = 5.0
 HALF = 2.5
