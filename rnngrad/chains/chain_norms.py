@@ -6,7 +6,7 @@ So only M is kept, in plain floats with one exponent, and now and then M = Q R d
 that no longer count: soon there are few, and in the end one. What is looked at on the way:
 
 - no entry of M falls below 2⁻⁶⁰⁰ of the largest (an exact zero does): nothing has underflowed;
-- rows are dropped only while every column of M is well above rounding (``chains.compression``);
+- rows are dropped only while every column of M is well above rounding (``chains.norms``);
   where W is reducible, or a unit all but cut off, every row stays;
 - no step shrinks M by more than ``CANCELLED``, as an exact zero of the product would.
 
@@ -22,9 +22,8 @@ import numpy as np
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.scaled import LOG10_2, Scaled, log10_spectral_norms, scaled
 from rnngrad.chains.blocks import NARROW
-from rnngrad.chains.compression import compressed
 from rnngrad.chains.ends import products
-from rnngrad.chains.spectral_norms import ln_largest
+from rnngrad.chains.norms import compressed, ln_largest
 from rnngrad.progress import heard
 
 TOGETHER = 2**21

@@ -21,9 +21,9 @@ from rnngrad.chains.chain_norms import log10_norms
 from rnngrad.chains.ends import products, sizes_of
 from rnngrad.chains.explicit import Aligned, aligned_chain, plain_net
 from rnngrad.chains.leading import log10_leading_norms
+from rnngrad.chains.norms import ln_largest
 from rnngrad.chains.path_norms import log10_path_norms
 from rnngrad.chains.plain_rows import PlainRows, raised
-from rnngrad.chains.spectral_norms import ln_largest
 from rnngrad.net.linear import LinearNet, Rows, linear_net
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import ForwardTrace
@@ -128,7 +128,7 @@ def chain_end(problem: Problem, trace: ForwardTrace) -> tuple[float, float]:
 
 class _Norms:
     """log10 spectral norms of matrices handed in one by one, taken by batched SVDs, from ``LARGE``
-    on as √λ₁(M Mᵀ), which is right to S roundings all the same (``chains.spectral_norms``)."""
+    on as √λ₁(M Mᵀ), which is right to S roundings all the same (``chains.norms``)."""
 
     def __init__(self, count: int, size: int) -> None:
         self._batch = max(1, min(count, CHUNK // (size * size)))
@@ -195,7 +195,7 @@ def pulled_back(problem: Problem, trace: ForwardTrace, direct: Scaled) -> Iterat
 
         ∂L_t/∂s_t = the direct term        ∂L_t/∂s_{k−1} = ∂L_t/∂s_k · ∂s_k/∂s_{k−1}
 
-    ``direct`` is ∂L_t/∂h_t of the top layer, (T, H) (``chains.loss_rows``). Steps without a loss
+    ``direct`` is ∂L_t/∂h_t of the top layer, (T, H) (``chains.path_norms``). Steps without a loss
     (``loss_weights`` 0) have no row. In plain floats with an exponent a row as long as no entry
     comes near their ends, then entry by entry. To be run within ``quietly()``.
     """

@@ -92,7 +92,7 @@ def lags_and_paths(
     problem: Problem, trace: ForwardTrace, back: BackwardTrace, direct: Scaled, steps: Integers
 ) -> tuple[Lags | None, Array]:
     """The same, and log10 ‖∂L_t/∂s_k‖ of the same losses, (n, T+1), with one walk for both.
-    ``direct`` is ∂L_t/∂h_t of the top layer, (T, H) (``chains.loss_rows``)."""
+    ``direct`` is ∂L_t/∂h_t of the top layer, (T, H) (``chains.path_norms``)."""
     if not problem.cell.scaled:
         return None, log10_paths_from(problem, trace, direct, steps)
     with quietly():

@@ -35,7 +35,7 @@ import numpy as np
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.arithmetic.scaled import LOG10_2
 from rnngrad.chains.blocks import NARROW, Which
-from rnngrad.chains.spectral_norms import ln_largest
+from rnngrad.chains.norms import ln_largest
 from rnngrad.net.linear import LinearNet
 from rnngrad.progress import tell
 

@@ -7,15 +7,22 @@ is right as long as no entry of a row comes near underflow, which is looked at e
 where one does though its largest is 1 (an exact zero, blocks that do not feed one another) goes on,
 from the step before, entry by entry (``arithmetic.scaled``). Error: that of a product whose factors
 have entries right to rounding.
-"""
+
+A path begins at its direct term ∂L_t/∂h_t, a number beyond the range of floats. A saturated output
+has a gradient of 1e-347, say: 0 as a float, a number all the same. Steps whose gradient at the
+output is small enough to be doubted are computed again in logarithms."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array, Integers
+from rnngrad.arithmetic.evaluation import SMALLEST_SURE
 from rnngrad.arithmetic.scaled import LOG10_2, Bands, Scaled, log10_lengths, scaled, times
 from rnngrad.chains.blocks import LARGEST_PLAIN
+from rnngrad.net.outputs import scaled_gap
+from rnngrad.net.problem import Problem
+from rnngrad.net.traces import BackwardTrace, ForwardTrace
 from rnngrad.progress import heard
 
 LOW, HIGH = 2.0**-450, 2.0**200
@@ -140,3 +147,36 @@ def _raised(rows: Scaled, by: Integers) -> Scaled:
     """Each row times 2^by."""
     raised = rows.exponent + by[:, None]
     return Scaled(rows.mantissa, np.where(rows.mantissa == 0, rows.exponent, raised))
+
+
+# ---------------------------------------------------------------------------- where a path begins
+
+
+def scaled_direct(problem: Problem, trace: ForwardTrace, back: BackwardTrace) -> Scaled:
+    """∂L_t/∂h_t of the top layer for every step, (T, H), right to rounding at any exponent.
+
+    ∂L_t/∂(W_hy h_t + b_y) · W_hy; without W_hy the first factor alone.
+    """
+    at_output = scaled(back.dL_da_y)
+    if problem.loss_weights is not None:
+        small = (np.abs(back.dL_da_y) < SMALLEST_SURE).any(axis=1)
+        for t in np.flatnonzero(small & (problem.loss_weights != 0)):
+            row = _at_the_output(problem, trace, slice(t, t + 1), problem.loss_weights[t])
+            at_output.mantissa[t], at_output.exponent[t] = row.mantissa[0], row.exponent[0]
+    if not problem.has_readout:
+        return at_output
+    return times(at_output, Bands(problem.weights["W_hy"]))
+
+
+def _at_the_output(problem: Problem, trace: ForwardTrace, step: slice, weight: Array) -> Scaled:
+    """∂L_t/∂(W_hy h_t + b_y) of one step, (1, O), without an intermediate float."""
+    assert problem.loss is not None
+    assert problem.targets is not None
+    target, a, y = problem.targets[step], trace.a_y[step], trace.y[step]
+    scale = scaled(np.asarray(weight))
+    if problem.loss.scaled_fused is not None:
+        return scale * problem.loss.scaled_fused(target, a)
+    assert problem.loss.of_the_gap is not None
+    slope = scaled(np.asarray(problem.loss.of_the_gap(problem.outputs)))
+    dL_dy = scale * slope * scaled_gap(problem.output, target, a, y)
+    return problem.output.scaled_pull_back(a, dL_dy)

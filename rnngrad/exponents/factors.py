@@ -26,7 +26,7 @@ import numpy as np
 from rnngrad.algebra.steps import before
 from rnngrad.arithmetic.kinds import SCALED
 from rnngrad.arithmetic.scaled import Bands, Scaled, scaled
-from rnngrad.exponents.exact_rank import exact_rank
+from rnngrad.exponents.rank import exact_rank
 from rnngrad.net.linear import LinearLayer, LinearNet, push_layer
 
 Stage = Callable[[Scaled, int], Scaled]

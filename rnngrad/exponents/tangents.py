@@ -15,8 +15,7 @@ from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.kinds import SCALED
 from rnngrad.chains.explicit import terms_fit
 from rnngrad.chains.jacobians import scaled_slopes
-from rnngrad.exponents.exact_rank import exact_rank
-from rnngrad.exponents.rank import by_structure
+from rnngrad.exponents.rank import by_structure, exact_rank
 from rnngrad.net.linear import LinearLayer, LinearNet, in_floats, linear_net
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import ForwardTrace

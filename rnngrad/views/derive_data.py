@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from rnngrad.analyses.derivation.derive import Derivation
-from rnngrad.analyses.derivation.lines import Line
+from rnngrad.analyses.derivation.formulas import Line
 from rnngrad.analyses.derivation.quantities import Quantity
 from rnngrad.analyses.derivation.selection import HUGE, LARGE, Selection
 from rnngrad.analyses.flow.flow import GradientFlow

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from math import prod
 
 from rnngrad.analyses.derivation.derive import Derivation
-from rnngrad.analyses.derivation.lines import Line
+from rnngrad.analyses.derivation.formulas import Line
 from rnngrad.analyses.derivation.selection import HUGE, Selection
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.net.problem import Problem

@@ -25,13 +25,13 @@ from rnngrad.analyses.derivation import step_partials, step_text
 from rnngrad.analyses.derivation.chain_rules import first_use, loss_steps
 from rnngrad.analyses.derivation.derive import Derivation
 from rnngrad.analyses.derivation.formulas import (
+    Line,
     Path,
     paths_to_state,
     paths_to_weight,
     state_formula,
     weight_formula,
 )
-from rnngrad.analyses.derivation.lines import Line
 from rnngrad.analyses.derivation.notation import Notation, raised
 from rnngrad.analyses.derivation.selection import computed, select
 from rnngrad.arithmetic.functions import FUNCTIONS, sigmoid

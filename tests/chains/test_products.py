@@ -10,7 +10,7 @@ from oracles.nets import bare_net
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.chains.ends import ChainEnds, chain_ends
 from rnngrad.chains.jacobians import scaled_slopes
-from rnngrad.chains.spectra import eigenvector_condition, nilpotent, sigma_max, spectral_radius
+from rnngrad.chains.norms import eigenvector_condition, nilpotent, sigma_max, spectral_radius
 from rnngrad.net.forward import forward
 
 rng = np.random.default_rng(5)

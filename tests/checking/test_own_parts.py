@@ -13,9 +13,9 @@ from oracles import nets
 from rnngrad.analyses.checking.comparing import kinks
 from rnngrad.analyses.checking.own.checker import Checker
 from rnngrad.analyses.checking.references import estimates, loss_values, products
+from rnngrad.analyses.checking.references.coefficients import complex_step, slopes
 from rnngrad.analyses.checking.references.directions import picked, signs
 from rnngrad.analyses.checking.references.experiments import setting
-from rnngrad.analyses.checking.references.slopes import complex_step, slopes
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.arithmetic.scaled import Scaled, scaled
 from rnngrad.net.forward import forward

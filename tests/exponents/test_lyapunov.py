@@ -10,8 +10,8 @@ from oracles.nets import bare_net
 from oracles.plain import Net
 from oracles.spectrum import lyapunov_spectrum
 from rnngrad.errors import UsageError
-from rnngrad.exponents.exact_rank import exact_rank
 from rnngrad.exponents.lyapunov import Lyapunov, lyapunov
+from rnngrad.exponents.rank import exact_rank
 from rnngrad.net.forward import forward
 
 ATOL = 1e-10

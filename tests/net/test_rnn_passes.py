@@ -10,7 +10,7 @@ from rnngrad.arithmetic.arrays import quietly
 from rnngrad.arithmetic.functions import ACTIVATIONS, Activation
 from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.net.walks import chunks
-from rnngrad.net.walks.chunk_plans import Recurrence
+from rnngrad.net.walks.chunks import Recurrence
 from rnngrad.net.walks.rnn import run_backward, run_forward, slopes_of, sure_slopes
 
 Net = dict[str, np.ndarray]

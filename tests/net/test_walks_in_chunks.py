@@ -14,7 +14,7 @@ from rnngrad.cells import CELLS, NAMES
 from rnngrad.net import forward
 from rnngrad.net.problem import Problem
 from rnngrad.net.walks import back_walk, chunks, forward_walk
-from rnngrad.net.walks.chunk_plans import Recurrence
+from rnngrad.net.walks.chunks import Recurrence
 
 MEMORY = {"gru": ("b_xh", 1), "lstm": ("b_h", 1)}
 """The bias, and its gate, that say how long a cell remembers."""

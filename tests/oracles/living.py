@@ -1,7 +1,7 @@
 """Which directions are alive after so many steps, exactly.
 
 However many digits it has, a number that is next to nothing looks like one that is nothing. But a
-number m·2^e has an image modulo a prime p, as in ``exponents.exact_rank``, and so has the whole
+number m·2^e has an image modulo a prime p, as in ``exponents.rank``, and so has the whole
 product of a net's factors: column i of J_T ⋯ J_1 is dead where it lies in the span of those before
 it, and modulo p it does so as well. The other way round fails where p divides a minor that is not
 0: for p = 2⁶¹ − 1 about one net in 10¹⁷. The terms of the net, right to rounding, count as they

@@ -17,12 +17,12 @@ from rnngrad.algebra.expressions import Add, Call, Div, Mul, Name, Neg, Node, Po
 from rnngrad.algebra.steps import before, key_of
 from rnngrad.algebra.writing import at
 from rnngrad.analyses.derivation.formulas import (
+    Line,
     Partial,
     product_text,
     state_formula,
     weight_formula,
 )
-from rnngrad.analyses.derivation.lines import Line
 from rnngrad.analyses.derivation.notation import Notation
 from rnngrad.analyses.derivation.step_lines import cell_lines, immediate_lines, one_step_formula
 from rnngrad.net.problem import Problem

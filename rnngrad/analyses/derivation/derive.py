@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from rnngrad.analyses.derivation.chain_rules import derivation, remarks
-from rnngrad.analyses.derivation.lines import Line
+from rnngrad.analyses.derivation.formulas import Line
 from rnngrad.analyses.derivation.paths import PathSum, path_sums
 from rnngrad.analyses.derivation.quantities import Quantities, Quantity, of_parts
 from rnngrad.arithmetic.arrays import Array, quietly

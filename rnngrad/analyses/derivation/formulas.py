@@ -1,18 +1,21 @@
-"""The chain rule as data: which partial derivatives, along which paths.
+"""The chain rule as data: the lines of a derivation, their partial derivatives and paths.
 
 A path is a product of partials from a loss L_t back to what it is differentiated by; a derivative
 is the sum of the paths that exist. Text is made from the paths at the end, so a formula that is
 shown is one that can be evaluated (the tests do). The recurrence runs through ``state``: h, or s
-where the state is more than one h; a path may end in a part of it.
+where the state is more than one h; a path may end in a part of it. A line is a symbol, its chain
+rule, and where its numbers come from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
 from rnngrad.algebra.writing import at
+from rnngrad.analyses.derivation.quantities import Passes
+from rnngrad.arithmetic.arrays import Array
 
 SPELLED = 30
 """A sum of up to so many partials is spelled out; a longer one is written with Σ and ∏."""
@@ -157,3 +160,41 @@ def steps_text(steps: Sequence[int]) -> str:
         return f"t={steps[0]}..{steps[-1]}"
     shown = [*map(str, steps)] if len(steps) <= 6 else [*map(str, steps[:4]), "..", str(steps[-1])]
     return f"t∈{{{', '.join(shown)}}}"
+
+
+class Own(NamedTuple):
+    """Numbers that no quantity holds, computed when asked for: one entry a step."""
+
+    shape: tuple[int, ...]
+    compute: Callable[[Passes], Array]
+
+
+class Line(NamedTuple):
+    """One derivative: ``formula`` is its chain rule; its numbers are ``quantity``, or row ``row``.
+
+    ``id`` is the sheet's subtask, ``equations`` the sheet's numbers for it, if it is about this
+    net. ``quantity`` is empty where ``own`` has the numbers.
+    """
+
+    id: str
+    symbol: str
+    formula: str
+    quantity: str
+    row: int | None
+    equations: str
+    own: Own | None = None
+
+    def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the value, given the quantity's."""
+        return shape if self.row is None else shape[1:]
+
+    def value(self, quantity: Array) -> Array:
+        """The value, given the quantity; one entry a step where it holds for every t."""
+        return quantity if self.row is None else quantity[self.row]
+
+
+def own_line(
+    symbol: str, formula: str, shape: tuple[int, ...], compute: Callable[[Passes], Array]
+) -> Line:
+    """One with numbers of its own, whose id is given to it in its place."""
+    return Line("", symbol, formula, "", None, "", Own(shape, compute))

@@ -16,7 +16,7 @@ import numpy as np
 
 from rnngrad.algebra.derivatives import ONE
 from rnngrad.algebra.steps import Matrix, Use
-from rnngrad.analyses.derivation.lines import Line, own_line
+from rnngrad.analyses.derivation.formulas import Line, own_line
 from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.analyses.derivation.step_partials import (
     Measure,

@@ -14,7 +14,7 @@ from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.cells import CELLS
 from rnngrad.chains import jacobians
-from rnngrad.chains.loss_rows import scaled_direct
+from rnngrad.chains.path_norms import scaled_direct
 from rnngrad.errors import QuantityError, did_you_mean
 from rnngrad.net.backward import bptt
 from rnngrad.net.cells import READOUT, Cell, stacked

@@ -15,9 +15,8 @@ import numpy as np
 
 from rnngrad.algebra.equations import X
 from rnngrad.algebra.steps import before
-from rnngrad.analyses.derivation.formulas import SPELLED
+from rnngrad.analyses.derivation.formulas import SPELLED, Line, own_line
 from rnngrad.analyses.derivation.immediate_partials import immediate
-from rnngrad.analyses.derivation.lines import Line, own_line
 from rnngrad.analyses.derivation.notation import Notation, raised
 from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.analyses.derivation.step_partials import Values, full, graph_of

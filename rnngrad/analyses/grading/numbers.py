@@ -18,7 +18,7 @@ from rnngrad.algebra.latex import undressed
 from rnngrad.algebra.numbering import without_number
 from rnngrad.analyses.checking.comparing.verdicts import Verdict, worst
 from rnngrad.analyses.derivation.chain_rules import derivation
-from rnngrad.analyses.derivation.lines import Line
+from rnngrad.analyses.derivation.formulas import Line
 from rnngrad.analyses.derivation.quantities import Quantities
 from rnngrad.analyses.grading.points import OF, Answer
 from rnngrad.arithmetic.arrays import Array

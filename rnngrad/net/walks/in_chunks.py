@@ -12,7 +12,7 @@ import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.net.walks.by_line import function_of
-from rnngrad.net.walks.chunk_plans import Costs, Recurrence, State, Step
+from rnngrad.net.walks.chunks import Costs, Recurrence, State, Step
 from rnngrad.net.walks.loop import Loop, memory_of
 
 

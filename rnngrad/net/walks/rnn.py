@@ -22,8 +22,7 @@ from rnngrad.arithmetic.arrays import Array
 from rnngrad.arithmetic.evaluation import SMALLEST_SURE, scaled_slope
 from rnngrad.arithmetic.functions import Activation
 from rnngrad.arithmetic.scaled import Scaled
-from rnngrad.net.walks.chunk_plans import Costs, Prepare, Recurrence, State, Step
-from rnngrad.net.walks.chunks import advance
+from rnngrad.net.walks.chunks import Costs, Prepare, Recurrence, State, Step, advance
 
 InPlace = Callable[[Array, Array], object]
 """f(a, h): h ← σ(a)"""

@@ -19,9 +19,8 @@ import numpy as np
 
 from rnngrad.algebra.equations import X
 from rnngrad.analyses.checking.references import equations, loss_values
-from rnngrad.analyses.checking.references.coefficients import Linear, linear
+from rnngrad.analyses.checking.references.coefficients import FAINT, Linear, linear
 from rnngrad.analyses.checking.references.equations import Product
-from rnngrad.analyses.checking.references.slopes import FAINT
 from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.arithmetic.arrays import Array, Integers, Numbers
 from rnngrad.arithmetic.scaled import Scaled

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.analyses.checking.references import estimates
+from rnngrad.analyses.checking.references.coefficients import complex_step
 from rnngrad.analyses.checking.references.estimates import Estimate
 from rnngrad.analyses.checking.references.experiments import Seeds, Setting, moved
-from rnngrad.analyses.checking.references.slopes import complex_step
 from rnngrad.analyses.checking.references.tangent import tangent
 from rnngrad.arithmetic.arrays import Array, Numbers
 from rnngrad.arithmetic.scaled import Scaled, scaled

@@ -20,9 +20,8 @@ import numpy as np
 
 from rnngrad.algebra.equations import X
 from rnngrad.analyses.checking.references import experiments
-from rnngrad.analyses.checking.references.coefficients import NEAR
+from rnngrad.analyses.checking.references.coefficients import NEAR, STEP
 from rnngrad.analyses.checking.references.experiments import LayerSetting, Seeds, Setting
-from rnngrad.analyses.checking.references.slopes import STEP
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.kinds import Entries
 from rnngrad.arithmetic.scaled import Scaled, scaled
