@@ -24,8 +24,8 @@ Item = TypeVar("Item")
 
 
 @contextmanager
-def telling(listener: Listener | None) -> Iterator[None]:
-    """Loops within are ``heard`` by ``listener``."""
+def reporting_to(listener: Listener | None) -> Iterator[None]:
+    """Loops within are ``reported`` by ``listener``."""
     token = _listener.set(listener)
     try:
         yield
@@ -33,14 +33,14 @@ def telling(listener: Listener | None) -> Iterator[None]:
         _listener.reset(token)
 
 
-def tell(share: float, what: str) -> None:
+def announce(share: float, what: str) -> None:
     """One word: at work on ``what`` from now on."""
     listener = _listener.get()
     if listener is not None:
         listener(share, what)
 
 
-def heard(items: Iterable[Item], count: int, what: str) -> Iterable[Item]:
+def reported(items: Iterable[Item], count: int, what: str) -> Iterable[Item]:
     """The same ``count`` items, with the listener told how many are done."""
     listener = _listener.get()
     return items if listener is None else _told(items, count, what, listener)

@@ -24,7 +24,7 @@ from rnngrad.arithmetic.scaled import LOG10_2, Scaled, log10_spectral_norms, sca
 from rnngrad.chains.blocks import NARROW
 from rnngrad.chains.ends import products
 from rnngrad.chains.norms import compressed, ln_largest
-from rnngrad.progress import heard
+from rnngrad.progress import reported
 
 TOGETHER = 2**21
 """Numbers held back for one batched SVD (16 MiB)."""
@@ -70,7 +70,7 @@ def exact_log10_norms(slopes: Scaled, W: Array) -> Array:
     batch = max(1, min(count, TOGETHER // size**2))
     values, exponents = np.empty((batch, size, size)), np.empty(batch, dtype=np.int64)
     found, filled = np.empty(count), 0
-    matrices = heard(products(slopes, W), count, "log10_chain, entry by entry")
+    matrices = reported(products(slopes, W), count, "log10_chain, entry by entry")
     for k, matrix in zip(range(count - 1, -1, -1), matrices, strict=True):
         values[filled], exponents[filled] = matrix.aligned(axis=(0, 1))
         filled += 1

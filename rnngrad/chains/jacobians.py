@@ -28,7 +28,7 @@ from rnngrad.net.linear import LinearNet, Rows, linear_net
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import ForwardTrace
 from rnngrad.net.walks.rnn import sure_slopes
-from rnngrad.progress import heard
+from rnngrad.progress import reported
 
 CHUNK = 2**21
 """Numbers held back for one batched SVD (16 MiB)."""
@@ -58,7 +58,7 @@ def log10_step_norms(
     with quietly():
         norms = _Norms(len(chosen), problem.state_size)
         jacobians = scaled_jacobians(problem, trace, chosen)
-        for jacobian in heard(jacobians, len(chosen), "norms of the steps"):
+        for jacobian in reported(jacobians, len(chosen), "norms of the steps"):
             values, exponent = jacobian.aligned(axis=(0, 1))
             norms.add(Aligned(values, int(exponent)))
         return norms.values()
@@ -101,7 +101,7 @@ def log10_chain(problem: Problem, trace: ForwardTrace) -> Array:
         if problem.single_rnn:
             return log10_norms(sure_slopes(problem.activation, trace.a), problem.weights["W_hh"])
         norms = _Norms(problem.steps + 1, problem.state_size)
-        for product in heard(aligned_chain(problem, trace), problem.steps + 1, "log10_chain"):
+        for product in reported(aligned_chain(problem, trace), problem.steps + 1, "log10_chain"):
             norms.add(product)
         return norms.values()[::-1].copy()
 
@@ -121,7 +121,7 @@ def chain_end(problem: Problem, trace: ForwardTrace) -> tuple[float, float]:
     """log10 of ‖P‖₂ and of the largest |R[i, i]| of P = Q R, P = ∂s_T/∂s_0, for any net; −inf for
     an exact zero, nan for undefined, the second nan also where it is not certain."""
     with quietly():
-        for product in heard(chain(problem, trace), problem.steps + 1, "the chain"):
+        for product in reported(chain(problem, trace), problem.steps + 1, "the chain"):
             end = product
         return sizes_of(*end)
 
@@ -207,7 +207,7 @@ def pulled_back(problem: Problem, trace: ForwardTrace, direct: Scaled) -> Iterat
     plain = PlainRows(np.empty((0, size)), steps)
     net = linear_net(problem, trace, SCALED) if floats is None else None
     rows = plain.exact
-    for k in heard(range(problem.steps, 0, -1), problem.steps, "paths"):
+    for k in reported(range(problem.steps, 0, -1), problem.steps, "paths"):
         if counts[k - 1]:
             row, steps = _in_state(direct[k - 1], top, size), np.append(steps, k)
             if net is None:
@@ -309,7 +309,7 @@ def _plain_paths(
     paths = np.full((n, problem.steps + 1), np.nan)
     rows, low = np.zeros((n, size)), n
     rows[:, top] = values
-    for k in heard(range(problem.steps, -1, -1), problem.steps + 1, "paths"):
+    for k in reported(range(problem.steps, -1, -1), problem.steps + 1, "paths"):
         low = int(np.searchsorted(steps, k))  # steps[low:] are k or later
         squares = np.einsum("ns,ns->n", rows[low:], rows[low:])  # the largest entry is 1, or 0
         paths[low:, k] = 0.5 * np.log10(squares) + exponents[low:] * LOG10_2

@@ -37,7 +37,7 @@ from rnngrad.arithmetic.scaled import LOG10_2
 from rnngrad.chains.blocks import NARROW, Which
 from rnngrad.chains.norms import ln_largest
 from rnngrad.net.linear import LinearNet
-from rnngrad.progress import tell
+from rnngrad.progress import announce
 
 TESTS, MARGIN = 12, 10.0
 """r, and see above."""
@@ -98,7 +98,7 @@ def log10_leading_norms(net: LinearNet, steps: int) -> Array | None:
             continue
         found[span] = (norms / np.log(10.0) + exponents * LOG10_2)[::-1]
         now = after
-        tell(1.0 - now.t / steps, "log10_chain")
+        announce(1.0 - now.t / steps, "log10_chain")
         if now.t <= turn_at:
             fewer = _turned(now, grams[-1], dropped)
             if fewer is not now:

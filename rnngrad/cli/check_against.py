@@ -24,7 +24,7 @@ from rnngrad.files.text import listed
 from rnngrad.files.variants import variant
 from rnngrad.net.precision import given
 from rnngrad.net.problem import Problem
-from rnngrad.progress import telling
+from rnngrad.progress import reporting_to
 from rnngrad.views.check import report
 from rnngrad.views.report import Report
 
@@ -65,7 +65,7 @@ def _of_file(
         )
     if not given.arrays:
         raise UsageError(f"{source}: there is nothing to check: it holds no array")
-    with progress_bar(options.quiet) as bar, telling(bar):
+    with progress_bar(options.quiet) as bar, reporting_to(bar):
         checked = check_arrays(
             problem, given.arrays, given.twice, rtol=options.rtol, framework=given.framework
         )
@@ -212,7 +212,7 @@ def _judged(
             name, net = f"{part}_0", problem.name
             say(f"note: {student.name} has no parameter {name}, and {name} of {net} is not 0")
     _refuse_names(student, problem, arrays)
-    with progress_bar(options.quiet) as bar, telling(bar):
+    with progress_bar(options.quiet) as bar, reporting_to(bar):
         return check_arrays(problem, arrays, rtol=options.rtol)
 
 

@@ -62,7 +62,7 @@ def derive(
     from rnngrad.analyses.derivation.selection import computed, select
     from rnngrad.cli.output import check_writable, screen, write_text
     from rnngrad.files import load
-    from rnngrad.progress import telling
+    from rnngrad.progress import reporting_to
     from rnngrad.views.derive import report
     from rnngrad.views.formats import asked_for, for_people, format_named
 
@@ -73,7 +73,7 @@ def derive(
     selection = select(result, quantity or (), step, full, exponents)
     every = save is not None or not for_people(render)
     shown = screen(no_color, to_file=output is not None)
-    with progress_bar(quiet) as bar, telling(bar):
+    with progress_bar(quiet) as bar, reporting_to(bar):
         report_to = None if bar is None else partial(_tell, bar)
         arrays = computed(result, selection, every=every, report=report_to)
     if not quiet:

@@ -83,11 +83,11 @@ def _spoken(seconds: float) -> str:
 def watched(chunks: Iterable[str], quiet: bool) -> Iterator[str]:
     """The same chunks of text, with a bar while one is being made; it is gone when the chunk goes
     out, for both may go to the same terminal."""
-    from rnngrad.progress import telling
+    from rnngrad.progress import reporting_to
 
     waiting = iter(chunks)
     while True:
-        with progress_bar(quiet) as bar, telling(bar):
+        with progress_bar(quiet) as bar, reporting_to(bar):
             chunk = next(waiting, None)
         if chunk is None:
             return

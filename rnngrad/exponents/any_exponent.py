@@ -20,11 +20,11 @@ import numpy.typing as npt
 
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.scaled import LN_2, Scaled, normal, scaled
-from rnngrad.exponents.factors import Stages, missing_ranks, sizes_of
+from rnngrad.exponents.factors import StepFactors, missing_ranks, sizes_of
 from rnngrad.exponents.rank import by_structure
-from rnngrad.exponents.volumes import nested, scattered, volumes
+from rnngrad.exponents.volumes import echelon, scattered, volumes
 from rnngrad.net.linear import LinearNet
-from rnngrad.progress import heard
+from rnngrad.progress import reported
 
 NUDGE = 2.0**-44
 """How much an entry is moved in the second run, at most: 512 units of rounding, so that two hardly
@@ -99,8 +99,10 @@ class _Run:
     """The echelon, where it is, and ln of the pivots so far."""
 
     def __init__(self, net: LinearNet, may_die: bool, nudge: float, columns: Integers) -> None:
-        self.stages = Stages(net).each()
-        self.size_stages = Stages(sizes_of(net)).each() if may_die else [None] * len(self.stages)
+        self.stages = StepFactors(net).each()
+        self.size_stages = (
+            StepFactors(sizes_of(net)).each() if may_die else [None] * len(self.stages)
+        )
         self.nudge, self.calls = nudge, 0
         self.ranks = [net.size - missing_ranks(net)]
         if may_die:
@@ -111,7 +113,7 @@ class _Run:
     def to(self, ends: Sequence[int]) -> Array:
         """See ``carefully``."""
         found, done = [], 0
-        for end in heard(ends, len(ends), "Lyapunov exponents, entry by entry"):
+        for end in reported(ends, len(ends), "Lyapunov exponents, entry by entry"):
             for t in range(done, end):
                 self._step(t + 1)
             found.append(self._logs())
@@ -128,11 +130,11 @@ class _Run:
                 noise = sizes(abs(before), t)
                 noise = normal(max(NOISE, 8 * self.nudge) * noise.mantissa, noise.exponent)
             rows = self._nudged(stage(before, t))
-            after = nested(rows, noise, self._factors(len(rows), 2 * rows.shape[1]))
-            died = np.delete(self.alive, after.living)
+            after = echelon(rows, noise, self._factors(len(rows), 2 * rows.shape[1]))
+            died = np.delete(self.alive, after.alive)
             certain = len(died) <= len(rows) - self._rank_at_most(rows, t)
             self.logs[died] = -np.inf if certain else np.nan
-            self.alive = self.alive[after.living]
+            self.alive = self.alive[after.alive]
             self.rows = after.rows
             self.logs[self.alive] += after.logs
 

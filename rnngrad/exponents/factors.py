@@ -33,7 +33,7 @@ Stage = Callable[[Scaled, int], Scaled]
 """Tangents, a row each, (k, S), through a factor of step t (from 1)."""
 
 
-class Stages(NamedTuple):
+class StepFactors(NamedTuple):
     """The factors of every step of a net in ``SCALED`` arithmetic."""
 
     net: LinearNet

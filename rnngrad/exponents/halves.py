@@ -24,9 +24,9 @@ import numpy as np
 
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.scaled import LN_2, Scaled
-from rnngrad.exponents.order import Switches
+from rnngrad.exponents.order_kept import OrderKept
 from rnngrad.exponents.tangents import INVERTIBLE
-from rnngrad.progress import heard
+from rnngrad.progress import reported
 
 LIMIT = 2e6
 """How ill-conditioned R may become before the next QR."""
@@ -66,14 +66,14 @@ def by_halves(W: Array, slopes: Scaled, ends: Integers, limit: float) -> Halves 
     """The sums over the stretches of steps that end at ``ends``, the last of them T.
 
     None where a half would not do, or rounding in Q grew by ``limit`` within one or
-    where they meet (``exponents.order``).
+    where they meet (``exponents.order_kept``).
     """
     forward = _Half(W, slopes, limit)
     inverse = np.asarray(np.linalg.inv(W), dtype=np.float64)
     backward = _Half(inverse.T, Scaled(1.0 / slopes.mantissa, -slopes.exponent), limit)
     Q_T, large = np.eye(len(W)), len(W) // 2
     logs, across = np.empty((len(ends), len(W))), 0.0
-    for i, end in heard(list(enumerate(ends)), len(ends), "Lyapunov exponents"):
+    for i, end in reported(list(enumerate(ends)), len(ends), "Lyapunov exponents"):
         forward.V, backward.V = Q_T[:large], Q_T[: large - 1 : -1]
         if not (forward.run(int(end)) and backward.run(int(end))):
             return None
@@ -123,7 +123,7 @@ class _Half:
         self.M_T = np.ascontiguousarray(M.T)
         self.t, self.interval, self.decompositions = 0, 1, 0
         self.logs: Array | float = 0.0
-        self.switches, self.edge = Switches(0, limit), [(0, 0.0)]
+        self.switches, self.edge = OrderKept(0, limit), [(0, 0.0)]
 
     def taken(self) -> Array:
         """The sums since they were last asked for."""
@@ -168,7 +168,7 @@ class _Half:
 
     def _watch(self, R: Array) -> None:
         if len(self.switches.grown) != len(R) and self.switches.look():
-            self.switches = Switches(len(R), self.switches.limit)
+            self.switches = OrderKept(len(R), self.switches.limit)
         if self.switches.held:
             self.switches.add(R)
 

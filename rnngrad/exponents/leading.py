@@ -19,7 +19,7 @@ from rnngrad.exponents.volumes import scattered
 from rnngrad.net.linear import linear_net
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import ForwardTrace
-from rnngrad.progress import heard
+from rnngrad.progress import reported
 
 LOST = 1e-12
 """R[i, i] below that of R[0, 0] is rounding: that exponent is not known."""
@@ -35,7 +35,7 @@ def leading_exponents(problem: Problem, trace: ForwardTrace, count: int) -> Lyap
     with quietly():
         net = linear_net(problem, trace, FLOATS)
         Q = np.linalg.qr(scattered(size * count, 1).reshape(size, count))[0]
-        for t in heard(range(1, steps + 1), steps, "leading exponents"):
+        for t in reported(range(1, steps + 1), steps, "leading exponents"):
             columns = net.push(np.ascontiguousarray(Q.T), t).T
             if not np.isfinite(columns).all():
                 logs[t - 1 :] = np.nan

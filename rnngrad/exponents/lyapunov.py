@@ -9,10 +9,10 @@ are then right row by row, and a slope of 1e-40 keeps its digits beside one of 1
 
 Where units die and come back, or blocks that do not feed one another take turns, what is left of a
 tangent besides its largest entries comes to count later, and Q has lost it in rounding. How much
-rounding can have done is kept (``exponents.order``); if it is too much, all is done again entry by
-entry (``exponents.any_exponent``). So it is from the start where a direction is sent to exactly 0,
-as an exact 0 of a slope or a determinant does: it dies, λ_i = −inf, and takes no part from then on.
-What dies whatever the numbers (``exponents.rank.by_structure``) is left out of Q_0.
+rounding can have done is kept (``exponents.order_kept``); if it is too much, all is done again
+entry by entry (``exponents.any_exponent``). So it is from the start where a direction is sent to
+exactly 0, as an exact 0 of a slope or a determinant does: it dies, λ_i = −inf, and takes no part
+from then on. What dies whatever the numbers (``exponents.rank.by_structure``) is left out of Q_0.
 
 Error: about S·LIMIT·2⁻⁵³ in each R[i, i], or what ``exponents.any_exponent`` says; nan if rounding
 decides.
@@ -33,11 +33,11 @@ from rnngrad.chains.jacobians import chain_end
 from rnngrad.errors import UsageError
 from rnngrad.exponents import halves
 from rnngrad.exponents.any_exponent import ROUNDING, carefully, excluded
-from rnngrad.exponents.order import Switches
+from rnngrad.exponents.order_kept import OrderKept
 from rnngrad.exponents.tangents import OfRnn, Tangents, irreducible, tangents
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import ForwardTrace
-from rnngrad.progress import heard
+from rnngrad.progress import reported
 
 LIMIT = 1e5
 """How ill-conditioned R may become before the next QR."""
@@ -177,14 +177,14 @@ class _Run:
     def __init__(self, net: Tangents, warmup: int) -> None:
         self.net, self.ends = net, _ends(net, warmup)
         self.Q, self.logs = np.eye(net.size)[:, net.alive], np.zeros(len(net.alive))
-        self.switches = Switches(len(net.alive), SWITCHED * net.steps)
+        self.switches = OrderKept(len(net.alive), SWITCHED * net.steps)
         self.t, self.interval, self.decompositions = 0, 1, 0
         self.steepest = np.inf if net.by_rows and not net.may_die else STEEPEST
 
     def sums(self) -> _Sums | None:
         """Over all steps; None where a step is too ill-conditioned, or directions switched."""
         found = []
-        for end in heard(self.ends.tolist(), len(self.ends), "Lyapunov exponents"):
+        for end in reported(self.ends.tolist(), len(self.ends), "Lyapunov exponents"):
             while self.t < end:
                 if not self._advance(end):
                     return None

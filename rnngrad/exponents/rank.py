@@ -34,14 +34,15 @@ def by_structure(net: LinearNet) -> list[Integers]:
     """
     steps, calls = sum(len(one.cell.parts) for one in net.layers), count()
 
-    def wild(*shape: int) -> Array:
+    def random_numbers(*shape: int) -> Array:
         return scattered(math.prod(shape), next(calls)).reshape(shape)
 
     layers = tuple(
         one._replace(
-            terms=tuple(1.0 + 0.5 * wild(steps, *term[0].shape) for term in one.terms),
+            terms=tuple(1.0 + 0.5 * random_numbers(steps, *term[0].shape) for term in one.terms),
             forth=tuple(
-                wild(*stacked_matrix(one.layer.own, group).T.shape) for group in one.cell.groups
+                random_numbers(*stacked_matrix(one.layer.own, group).T.shape)
+                for group in one.cell.groups
             ),
         )
         for one in net.layers

@@ -101,8 +101,8 @@ class OfAny:
         self.steps, self.size = problem.steps, problem.state_size
         self.exact = linear_net(problem, trace, SCALED)
         self.net = in_floats(self.exact)
-        living = by_structure(self.net)
-        self.alive = living[min(self.steps, len(living)) - 1]
+        alive = by_structure(self.net)
+        self.alive = alive[min(self.steps, len(alive)) - 1]
         self.may_die = not self.alive.size or any(map(_singular, self.exact.layers))
         self.undefined = not all(
             np.isfinite(term.mantissa).all() for one in self.exact.layers for term in one.terms

@@ -28,15 +28,15 @@ PLAIN = 200
 """Bits from 1 within which entries are eliminated as plain floats."""
 
 
-class Nested(NamedTuple):
+class Echelon(NamedTuple):
     """The echelon (living, S), ln |pivot| of each of its rows, and which rows those were."""
 
     rows: Scaled
     logs: Array
-    living: Integers
+    alive: Integers
 
 
-def nested(rows: Scaled, noise: Scaled | None = None, moved: Array | None = None) -> Nested:
+def echelon(rows: Scaled, noise: Scaled | None = None, moved: Array | None = None) -> Echelon:
     """The echelon of rows (k, S), in their order; one that has nothing left is dropped.
 
     ``noise`` (k, S): how large an entry may be and still be nothing. ``moved`` (k, 2S): factors
@@ -46,14 +46,14 @@ def nested(rows: Scaled, noise: Scaled | None = None, moved: Array | None = None
     if (plain := _plain(rows, noise, moved)) is not None:
         return plain
     left = _Left(rows, noise, moved)
-    logs, living = np.full(len(rows), -np.inf), []
+    logs, alive = np.full(len(rows), -np.inf), []
     for j in range(len(rows)):
         pivot = left.pivot(j)
         if pivot is not None:
-            living.append(j)
+            alive.append(j)
             logs[j] = left.eliminate(j, pivot)
-    kept = np.array(living, dtype=np.int64)
-    return Nested(left[kept], logs[kept], kept)
+    kept = np.array(alive, dtype=np.int64)
+    return Echelon(left[kept], logs[kept], kept)
 
 
 class _Left:
@@ -117,8 +117,8 @@ def scattered(count: int, call: int) -> Array:
 
     They must not be linear in their place: minors would not move.
     """
-    wild = 43758.5453 * np.sin(12.9898 * np.arange(1.0, count + 1.0) + 78.233 * call)
-    scattered: Array = 2.0 * (wild - np.floor(wild)) - 1.0
+    random_numbers = 43758.5453 * np.sin(12.9898 * np.arange(1.0, count + 1.0) + 78.233 * call)
+    scattered: Array = 2.0 * (random_numbers - np.floor(random_numbers)) - 1.0
     return scattered
 
 
@@ -128,7 +128,7 @@ def after(moved: Numbers, j: int) -> Numbers:
     return moved[j + 1 :, j % size : j % size + size]
 
 
-def _plain(rows: Scaled, noise: Scaled | None, moved: Array | None) -> Nested | None:
+def _plain(rows: Scaled, noise: Scaled | None, moved: Array | None) -> Echelon | None:
     """The same in plain floats; None where one would underflow."""
     tops = rows.exponent.max(axis=1)
     depth = np.where(rows.mantissa == 0, 0, tops[:, None] - rows.exponent)
@@ -136,7 +136,7 @@ def _plain(rows: Scaled, noise: Scaled | None, moved: Array | None) -> Nested | 
         return None
     values = np.ldexp(rows.mantissa, -depth.astype(np.intc))
     silent = None if noise is None else _floats(noise, tops)
-    sizes, living = np.empty(len(values)), []
+    sizes, alive = np.empty(len(values)), []
     try:
         with np.errstate(under="raise"):
             for j, row in enumerate(values):
@@ -146,7 +146,7 @@ def _plain(rows: Scaled, noise: Scaled | None, moved: Array | None) -> Nested | 
                 sizes[j] = size = abs(row[pivot])
                 if size == 0:
                     continue
-                living.append(j)
+                alive.append(j)
                 row /= row[pivot]
                 later = values[j + 1 :]
                 factors = later[:, pivot].copy()
@@ -158,10 +158,10 @@ def _plain(rows: Scaled, noise: Scaled | None, moved: Array | None) -> Nested | 
                     silent[j + 1 :] += np.multiply.outer(np.abs(factors) / size, silent[j])
     except FloatingPointError:
         return None
-    kept = np.array(living, dtype=np.int64)
+    kept = np.array(alive, dtype=np.int64)
     if noise is None and len(kept) < len(values):
         return None
-    return Nested(scaled(values[kept]), np.log(sizes[kept]) + tops[kept] * LN_2, kept)
+    return Echelon(scaled(values[kept]), np.log(sizes[kept]) + tops[kept] * LN_2, kept)
 
 
 def _floats(noise: Scaled, tops: Integers) -> Array:

@@ -23,11 +23,11 @@ from rnngrad.analyses.derivation.quantities import Passes, Quantities
 from rnngrad.analyses.mistakes import searching
 from rnngrad.analyses.mistakes.links import Change, Other, Wrong
 from rnngrad.analyses.mistakes.passes import Apart
-from rnngrad.analyses.mistakes.saying import Found, Saying
 from rnngrad.analyses.mistakes.searching import Search
+from rnngrad.analyses.mistakes.words import Found, Saying
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.cells import CELLS, NAMES
-from rnngrad.progress import telling
+from rnngrad.progress import reporting_to
 
 Arrays = dict[str, np.ndarray]
 NET = public.Net(7, 4)
@@ -328,10 +328,10 @@ def test_one_wrong_entry_is_said_to_be_one() -> None:
 def test_a_long_search_says_how_far_it_is() -> None:
     given = answer("rnn", ("dh * (1 - h[t] ** 2)", "dh + (1 - h[t] ** 2)"))
     problem = rnngrad.load(public.spec("rnn", NET))
-    heard: list[str] = []
-    with telling(lambda share, what: heard.append(what)):
+    reported: list[str] = []
+    with reporting_to(lambda share, what: reported.append(what)):
         told(problem, given)
-    assert {"looking for the mistake", "looking for two mistakes at once"} <= set(heard)
+    assert {"looking for the mistake", "looking for two mistakes at once"} <= set(reported)
 
 
 def test_pairs_that_were_not_tried_are_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,14 +9,14 @@ import pytest
 
 from oracles import any_cell, nets
 from rnngrad.analyses.checking.references import experiments, perturbations, tangent
-from rnngrad.analyses.checking.references.experiments import Seeds, Setting
+from rnngrad.analyses.checking.references.experiments import Perturbations, Setting
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.cells import CELLS, NAMES
 from rnngrad.net.problem import Problem
 
 
-def every(problem: Problem) -> Iterator[Seeds]:
+def every(problem: Problem) -> Iterator[Perturbations]:
     """The state, what a step keeps, and each parameter moved, entry by entry."""
     steps = np.arange(problem.steps + 1)
     yield perturbations.of_states(problem, perturbations.all_entries(steps, problem.state_size))
@@ -28,7 +28,9 @@ def every(problem: Problem) -> Iterator[Seeds]:
         yield perturbations.of_weights(problem, name, np.eye(W.size).reshape(W.size, *W.shape))
 
 
-def both(setting: Setting, moved: Seeds, monkeypatch: pytest.MonkeyPatch) -> tuple[Scaled, Scaled]:
+def both(
+    setting: Setting, moved: Perturbations, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Scaled, Scaled]:
     def unfit(self: tangent._Floats, t: int, n: int) -> bool:
         self.fit = False
         return False

@@ -11,7 +11,6 @@ import pytest
 
 from oracles import gated_nets, gated_products, jacobian_products, nets
 from oracles.gated_nets import bare_net
-from oracles.living import living
 from oracles.plain import Net
 from oracles.spectrum import lyapunov_spectrum, spectrum_of
 from rnngrad.arithmetic.arrays import quietly
@@ -20,8 +19,8 @@ from rnngrad.arithmetic.functions import FUNCTIONS
 from rnngrad.arithmetic.kinds import SCALED
 from rnngrad.arithmetic.scaled import Scaled, normal, scaled
 from rnngrad.exponents import any_exponent, lyapunov
-from rnngrad.exponents.order import Switches
-from rnngrad.exponents.volumes import nested, scattered
+from rnngrad.exponents.order_kept import OrderKept
+from rnngrad.exponents.volumes import echelon, scattered
 from rnngrad.net.forward import forward
 from rnngrad.net.linear import LinearNet, linear_net
 
@@ -124,7 +123,7 @@ def test_an_echelon_has_the_volumes_of_its_rows() -> None:
     exponents = rng.integers(-3000, 3000, size=(5, 7))
     rows = normal(rng.normal(size=(5, 7)), exponents)
     with quietly():
-        result = nested(rows)
+        result = echelon(rows)
         R = np.linalg.qr(result.rows.floats().T, mode="r")
     with mpmath.workprec(20_000):
         exact = np.frompyfunc(lambda m, e: mpmath.ldexp(mpmath.mpf(m), int(e)), 2, 1)
@@ -149,7 +148,7 @@ def test_zeros_of_an_echelon_stay_zeros(spread: int) -> None:
     order = np.array([2, 0, 3, 1])
     rows = normal(values[order], rng.integers(-spread, spread + 1, size=(4, 6)))
     with quietly():
-        found = nested(
+        found = echelon(
             Scaled(rows.mantissa, np.where(values[order] == 0, rows.exponent, rows.exponent))
         )
     np.testing.assert_array_equal(found.rows.mantissa[[0, 2], :3], 0.0)
@@ -159,8 +158,8 @@ def test_zeros_of_an_echelon_stay_zeros(spread: int) -> None:
 def test_a_row_in_the_span_of_others_goes() -> None:
     rows = np.array([[1.0, 2, 3], [2, 4, 6], [0, 0, 1]])
     with quietly():
-        found = nested(scaled(rows), normal(2.0**-50 * np.abs(rows), np.zeros((3, 3), dtype=int)))
-    assert found.living.tolist() == [0, 2]
+        found = echelon(scaled(rows), normal(2.0**-50 * np.abs(rows), np.zeros((3, 3), dtype=int)))
+    assert found.alive.tolist() == [0, 2]
     np.testing.assert_allclose(found.logs, np.log([3, 2 / 3]))
 
 
@@ -169,7 +168,7 @@ def test_switches_are_the_growth_of_a_mixture(apart: int) -> None:
     """q_2 outgrows q_1 by 1e3, then q_1 q_2 by 10; 3 times as much of it enters R[1, 1] then."""
     first, second = np.array([[1.0, 2.0], [0.0, 1e3]]), np.array([[10.0, 3.0], [0.0, 1.0]])
     for limit in (1e3 * 0.3 * 1.01, 1e3 * 0.3 * 0.99):
-        switches = Switches(2, limit)
+        switches = OrderKept(2, limit)
         switches.add(first)
         for _ in range(apart):
             switches.add(np.diag([1.0, 1.0]))
@@ -205,10 +204,10 @@ def test_noise_of_a_row_goes_where_the_row_goes() -> None:
     for spread in (0, 900):  # in plain floats, and beyond their range
         apart = np.array([[0, 0], [-spread, -spread]])
         with quietly():
-            found = nested(normal(rows, apart), normal(noise, apart))
-            alive = nested(normal(rows, apart), normal(1e-3 * noise, apart))
-        assert found.living.tolist() == [0]
-        assert alive.living.tolist() == [0, 1]
+            found = echelon(normal(rows, apart), normal(noise, apart))
+            alive = echelon(normal(rows, apart), normal(1e-3 * noise, apart))
+        assert found.alive.tolist() == [0]
+        assert alive.alive.tolist() == [0, 1]
 
 
 def test_the_largest_comes_from_the_product_where_it_is_not_known(
@@ -368,7 +367,7 @@ def test_what_is_left_is_moved_after_a_subtraction(spread: int) -> None:
     moved[1, 1] = 1.5
     exponents = np.array([[0, 0, 0], [-spread, -spread, 0]])
     with quietly():
-        got = nested(normal(rows, exponents), None, moved).logs
+        got = echelon(normal(rows, exponents), None, moved).logs
     np.testing.assert_allclose(got, np.log([4.0, 3.75]) - [0, spread * np.log(2)])
 
 
@@ -423,4 +422,4 @@ def test_who_is_alive(W_hh: object, steps: int, alive: list[int]) -> None:
     W = np.array(W_hh, dtype=float)
     net = bare_net("rnn", [len(W)], steps, W_hh=W)
     net["activation"] = "identity"
-    assert living(exact_net(net), steps) == alive
+    assert alive(exact_net(net), steps) == alive

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from oracles import any_cell
-from oracles.living import living
 from oracles.spectrum import spectrum_of
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.arithmetic.kinds import SCALED
@@ -53,7 +52,7 @@ def test_no_numbers_leave_more_alive(name: str) -> None:
     with quietly():
         net = linear_net(problem, forward(problem), SCALED)
         for t, alive in enumerate(by_structure(net), 1):
-            exact = living(net, t)
+            exact = alive(net, t)
             assert len(exact) <= len(alive)
             if name in LIVING and name not in ("intersection_rnn", "ctrnn_current"):  # relu
                 assert exact == alive.tolist()

@@ -119,7 +119,7 @@ def test_rows_that_a_function_hands_on_are_not_written_over(f: str) -> None:
     called, of_v = program.op(f"f:{f}", both), program.op(f"f:{f}", v)
     of_v = program.op("multiply", u, of_v)
     whole = program.op("add", program.op("multiply", called, both), of_v)
-    code = by_line.Plain(program)
+    code = by_line.Lines(program)
     code.into([(whole, "B[0]"), (called, "B[1]"), (whole, "B[2]"), (u, "B[3]")])
     fill = by_line.function_of(f"fill(B, k{u}, k{v})", code.lines, code.functions)
     x, y = np.random.default_rng(0).normal(size=(2, 6, 3))

@@ -8,12 +8,12 @@ import numpy as np
 import rnngrad
 from rnngrad.analyses.checking.diagnosing.catalogue import CATALOGUE, Mistake
 from rnngrad.analyses.checking.diagnosing.diagnosing import ENOUGH
-from rnngrad.analyses.checking.diagnosing.wording import Bite
+from rnngrad.analyses.checking.diagnosing.wording import Location
 from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.analyses.mistakes.agreeing import MARGIN
 from rnngrad.analyses.mistakes.own_sums import of_steps
-from rnngrad.analyses.mistakes.saying import Found
 from rnngrad.analyses.mistakes.searching import SECONDS, Search
+from rnngrad.analyses.mistakes.words import Found
 
 HEAD = """\
 # The mistakes that `check` knows
@@ -174,7 +174,7 @@ def _lstm() -> dict[str, object]:
 
 
 def _row(mistake: Mistake) -> str:
-    bite = Bite(3, 3, True, 2, "")
+    bite = Location(3, 3, True, 2, "")
     cells = (
         f"`{mistake.bug}`", mistake.looks_like, mistake.equation or "none", mistake.explain(bite)
     )  # fmt: skip

@@ -18,7 +18,7 @@ from rnngrad.net.backward import bptt_within
 from rnngrad.net.cells import Cell
 from rnngrad.net.forward import forward_within
 from rnngrad.net.problem import Problem
-from rnngrad.progress import tell
+from rnngrad.progress import announce
 
 
 class Derivation(Quantities):
@@ -54,7 +54,7 @@ class Derivation(Quantities):
         return {name: self._summary.arrays[name] for name in wanted}
 
     def _told(self, name: str, done: float) -> Array:
-        tell(done, name)
+        announce(done, name)
         return self[name]
 
     @property

@@ -21,7 +21,7 @@ from rnngrad.net.cells import READOUT, Cell, stacked
 from rnngrad.net.forward import forward
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import BackwardTrace, ForwardTrace
-from rnngrad.progress import tell
+from rnngrad.progress import announce
 
 
 class Passes:
@@ -32,13 +32,13 @@ class Passes:
 
     @cached_property
     def forward(self) -> ForwardTrace:
-        tell(0.0, "forward pass")
+        announce(0.0, "forward pass")
         return forward(self.problem)
 
     @cached_property
     def backward(self) -> BackwardTrace:
         trace = self.forward
-        tell(0.0, "backward pass")
+        announce(0.0, "backward pass")
         return bptt(self.problem, trace)
 
     @cached_property

@@ -16,7 +16,7 @@ from rnngrad.chains.jacobians import chain, one_step_jacobians, scaled_slopes
 from rnngrad.net.linear import linear_net, state_columns
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import ForwardTrace
-from rnngrad.progress import heard
+from rnngrad.progress import reported
 
 WORST = 1e12
 """Condition of a matrix beyond which its inverse is not trusted."""
@@ -48,7 +48,7 @@ def omega_terms(passes: Passes) -> Array:
         net, reached = linear_net(problem, trace, FLOATS), _dL_ds(passes)[1:]
         unit = reached / np.abs(reached).max(axis=1, keepdims=True)
         unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-        steps = heard(range(1, problem.steps + 1), problem.steps, "Ω")
+        steps = reported(range(1, problem.steps + 1), problem.steps, "Ω")
         pulled = (net.pull(unit[t - 1], t).rows for t in steps)
         terms: Array = (np.array([np.linalg.norm(row) for row in pulled]) - 1.0) ** 2
         return terms
@@ -86,7 +86,7 @@ def chain_shape(passes: Passes, whole: bool = True) -> Shape:
 def _singular_values(passes: Passes, whole: bool) -> tuple[Array, Array]:
     """Of ∂s_T/∂s_k, (T+1, S), without 2^exponent, (T+1,); of ∂s_T/∂s_0 unless ``whole``."""
     products = chain(passes.problem, passes.forward)
-    counted = heard(products, passes.problem.steps + 1, "shape of the chain")
+    counted = reported(products, passes.problem.steps + 1, "shape of the chain")
     found = [_sigmas(*p) for p in (counted if whole else deque(counted, maxlen=1))][::-1]
     return np.array([sigmas for sigmas, _ in found]), np.array([top for _, top in found])
 

@@ -61,7 +61,7 @@ class Grader:
         """The grade of one subtask; a formula that cannot be read is a grade too."""
         if answer is None or answer == "":
             return Grade(name, 0.0, OF, Verdict.FAIL, "not answered")
-        number = numbers.bare(answer)
+        number = numbers.number_in(answer)
         if number is not None:
             points, verdict, said = self.numbers.judge(name, number, hide=self.hide)
             return Grade(name, points, OF, verdict, _noted(answer, points, said))

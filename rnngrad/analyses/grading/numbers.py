@@ -35,7 +35,7 @@ def is_number(text: str) -> bool:
     return len(text) < 400 and _NUMBER.fullmatch(text) is not None
 
 
-def bare(answer: Answer) -> Answer | None:
+def number_in(answer: Answer) -> Answer | None:
     """A list, or a number without the dollars, box or full stop around it; None: a formula."""
     if not isinstance(answer, str):
         return answer

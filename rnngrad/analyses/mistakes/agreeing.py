@@ -11,7 +11,7 @@ import numpy as np
 from rnngrad.analyses.checking.comparing.comparing import compare, relative_tolerance, scales
 from rnngrad.analyses.checking.diagnosing.fitting import Case, digits
 from rnngrad.analyses.mistakes.passes import Apart, Made
-from rnngrad.analyses.mistakes.saying import Found
+from rnngrad.analyses.mistakes.words import Found
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.net.precision import Mask
 

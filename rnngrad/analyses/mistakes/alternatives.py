@@ -38,7 +38,15 @@ from rnngrad.algebra.functions import WRITTEN
 from rnngrad.algebra.steps import BEFORE, NOW, Matrix, key_of
 from rnngrad.analyses.derivation.step_partials import inside
 from rnngrad.analyses.derivation.step_text import name_of, rebuilt_names
-from rnngrad.analyses.mistakes.links import ENDS, STARTS, Edge, LayerApart, Other, Turned, bare
+from rnngrad.analyses.mistakes.links import (
+    ENDS,
+    STARTS,
+    Edge,
+    LayerApart,
+    Other,
+    Turned,
+    without_positions,
+)
 from rnngrad.arithmetic.evaluation import Functions
 from rnngrad.arithmetic.functions import FUNCTIONS
 
@@ -81,16 +89,16 @@ def by_name(layer: LayerApart, node: Node) -> Node:
         node = product(node.factors)
     inner = _opposite(node)
     node = node if inner is None else _opposite(inner) or node
-    found = layer.named_values.get(repr(bare(node)))
+    found = layer.named_values.get(repr(without_positions(node)))
     return node if found is None else name_of(found)
 
 
 def _once(found: Sequence[Way], right: Node) -> list[Way]:
     """Without what is written twice, or is written as the right one."""
-    seen, kept = {(repr(bare(right)), "")}, []
+    seen, kept = {(repr(without_positions(right)), "")}, []
     for way in found:
         assert not isinstance(way.other.node, Turned)
-        key = (repr(bare(way.other.node)), way.other.end)
+        key = (repr(without_positions(way.other.node)), way.other.end)
         if key not in seen:
             seen.add(key)
             kept.append(way)
@@ -147,7 +155,7 @@ def moved(node: Node, by: int) -> Iterator[Other]:
         lambda name: name if name.step is None
         else name._replace(step=Index("t", name.step.offset + by)),
     )  # fmt: skip
-    if repr(bare(other)) != repr(bare(node)):
+    if repr(without_positions(other)) != repr(without_positions(node)):
         yield from (Other(other, end) for end in ENDS)
 
 
@@ -232,7 +240,7 @@ def _slopes(functions: Functions, call: Call) -> dict[str, Node]:
             found[f"that of {name}, taken at the output"] = again._replace(function=other)
     seen: dict[str, str] = {}
     for how, form in found.items():
-        seen.setdefault(repr(bare(form)), how)
+        seen.setdefault(repr(without_positions(form)), how)
     return {how: found[how] for how in seen.values()}
 
 

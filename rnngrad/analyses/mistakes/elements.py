@@ -29,12 +29,12 @@ from rnngrad.analyses.mistakes.links import (
     Other,
     Turned,
     Wrong,
-    bare,
     shifted,
+    without_positions,
 )
 from rnngrad.analyses.mistakes.passes import Apart
-from rnngrad.analyses.mistakes.saying import PLACES, Found, Saying
 from rnngrad.analyses.mistakes.sums import habits, limits, listed
+from rnngrad.analyses.mistakes.words import PLACES, Found, Saying
 from rnngrad.arithmetic.arrays import Array
 
 SLOPES = {
@@ -157,7 +157,9 @@ def _is_another(apart: Apart, link: Link, way: Way, at: str) -> bool:
     if isinstance(node, Turned) or isinstance(link.factor, Matrix):
         return cut and sum(_leads_back(apart, one.source) for _, one in _links(apart)
                            if one.source in apart.graph.before) == 1  # fmt: skip
-    turns = isinstance(node, Neg) and bare(node.operand) == bare(link.factor)
+    turns = isinstance(node, Neg) and without_positions(node.operand) == without_positions(
+        link.factor
+    )
     if at != BACK or not (cut or turns):
         return False
     below = apart.graph.links.get(link.source, [])

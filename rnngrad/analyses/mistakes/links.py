@@ -160,7 +160,7 @@ class LayerApart:
         found: dict[str, str] = {}
         for one in self.cell.step.definitions:
             if not one.matrices and one.rest is not None and not inside(one.key):
-                found.setdefault(repr(bare(one.rest)), one.key)
+                found.setdefault(repr(without_positions(one.rest)), one.key)
         return found
 
     @cached_property
@@ -427,8 +427,8 @@ def _heads(node: Node) -> Iterator[str]:
             yield key_of(one)
 
 
-def bare(node: Node) -> Node:
+def without_positions(node: Node) -> Node:
     """Without the characters at which its names stand."""
     if isinstance(node, Name | Call):
         node = node._replace(at=0)
-    return rebuilt(node, bare)
+    return rebuilt(node, without_positions)

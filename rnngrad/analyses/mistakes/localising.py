@@ -16,8 +16,8 @@ import numpy as np
 from rnngrad.analyses.checking.diagnosing.fitting import Case
 from rnngrad.analyses.mistakes.elements import Element
 from rnngrad.analyses.mistakes.passes import Apart
-from rnngrad.analyses.mistakes.saying import Saying
 from rnngrad.analyses.mistakes.searching import Search
+from rnngrad.analyses.mistakes.words import Saying
 
 MOST_NAMES = 6
 MOST_PLACES = 2

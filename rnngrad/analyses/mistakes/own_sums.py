@@ -19,8 +19,8 @@ from rnngrad.analyses.mistakes.alternatives import besides
 from rnngrad.analyses.mistakes.elements import at_the_start, read_out_forms
 from rnngrad.analyses.mistakes.links import STARTS, LayerApart
 from rnngrad.analyses.mistakes.passes import Apart, Made
-from rnngrad.analyses.mistakes.saying import Found, Saying
 from rnngrad.analyses.mistakes.sums import clipped_on_the_way, fitted, habits, limits, listed
+from rnngrad.analyses.mistakes.words import Found, Saying
 from rnngrad.arithmetic.arrays import Array, Integers
 
 Tried = Iterator[tuple[Found, Array, float]]

@@ -42,10 +42,10 @@ from rnngrad.analyses.mistakes.forcing import Forced, Known, forced, known, prop
 from rnngrad.analyses.mistakes.links import Wrong
 from rnngrad.analyses.mistakes.own_sums import OwnSums, of_steps, step_by_step
 from rnngrad.analyses.mistakes.passes import Apart, Made
-from rnngrad.analyses.mistakes.saying import Found, Saying
 from rnngrad.analyses.mistakes.sums import fitted, habits
+from rnngrad.analyses.mistakes.words import Found, Saying
 from rnngrad.arithmetic.arrays import Array, Integers
-from rnngrad.progress import tell
+from rnngrad.progress import announce
 
 MOST_PATHS = 500
 FEW_ENTRIES = 4
@@ -145,7 +145,7 @@ class Search:
         """One wrong pass that makes all arrays; what makes some of them is kept for the pairs."""
         found: list[tuple[Found, dict[str, tuple[float, float]]]] = []
         for start, made in self.apart.chunks([one.wrong for one in self.elements]):
-            tell(start / len(self.elements), "looking for the mistake")
+            announce(start / len(self.elements), "looking for the mistake")
             entries = {case.name: self._some(case, made) for case in self.cases}
             near = {name: self.some[name].may_agree(made) for name, made in entries.items()}
             for k in np.flatnonzero(np.any([near[case.name] for case in self.wrong], axis=0)):
@@ -425,7 +425,7 @@ class Search:
         began, limit = time.monotonic(), SECONDS * (1 if self.apart.steps <= 50 else 3)
         joined = [together(one.wrong, other.wrong) for one, other in every]
         for start, made in self.apart.chunks(joined):
-            tell(start / len(joined), "looking for two mistakes at once")
+            announce(start / len(joined), "looking for two mistakes at once")
             if time.monotonic() - began > limit:
                 self.sampled = True
                 return

@@ -23,11 +23,11 @@ from rnngrad.arithmetic.arrays import Array
 from rnngrad.net.cells import Cell
 from rnngrad.net.problem import Layer
 from rnngrad.net.traces import Back, LayerTrace
-from rnngrad.net.walks.by_line import Block, Plain, function_of
+from rnngrad.net.walks.by_line import Block, Lines, function_of
 from rnngrad.net.walks.chunks import advance
 from rnngrad.net.walks.forward_walk import BLOCK, FEWEST, LARGEST, Forward, blocks
 from rnngrad.net.walks.in_chunks import InChunks
-from rnngrad.net.walks.loop import Layout, Loop, Slot, early_lines, memory_of, scheduled
+from rnngrad.net.walks.loop import Layout, Loop, Slot, buffers_of, early_lines, scheduled
 from rnngrad.net.walks.operations import Lowering, Program
 
 IN_CACHE = 2**13
@@ -175,7 +175,7 @@ class Backward:
         kept = self._kept(groups, stored)
         self.layout = Layout(program, groups, kept, self.states)
         self.code = Loop(self.layout)
-        self.early = Plain(program)
+        self.early = Lines(program)
         fill = early_lines(self.early, self.code)
         self.begin = function_of("begin(p, n, B)", [*self.early.lines, *fill], self.early.functions)
         self.wide = list(self._side_by_side())
@@ -222,7 +222,7 @@ class Backward:
         }
         for rows in (*kept.values(), *states.values()):
             rows[last:] = 0.0
-        p, memory = self.early.arguments(layer.own), memory_of(self.layout, sizes)
+        p, memory = self.early.arguments(layer.own), buffers_of(self.layout, sizes)
         for part in reversed(blocks(last, BLOCK)):
             B: dict[str, Any] = dict(memory)
             for buffer, rows in self.terms.run(layer, trace, sizes, part).items():
@@ -378,7 +378,7 @@ class Diagonals:
         tape = tape_of(nodes, self.cell.given, self.cell.defined)
         self.keys: dict[str, int] = {}
         lowering = Lowering(self.program, tape, self._named, walk.sigma, whole=True)
-        self.plain = Plain(self.program)
+        self.plain = Lines(self.program)
         places = (slots[leaf] for leaf in leaves)
         rows = [f"B[{buffer!r}][:, {at}]" for buffer, at in places]
         self.plain.into(zip(map(lowering.value, tape.outputs), rows, strict=True))

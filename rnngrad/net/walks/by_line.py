@@ -59,7 +59,7 @@ def function_of(
     return compiled(text, functions)[head.partition("(")[0]]
 
 
-class Plain:
+class Lines:
     """Lines for values; a row that is given is ``k`` and its number."""
 
     def __init__(self, program: Program) -> None:

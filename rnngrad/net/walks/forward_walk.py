@@ -22,10 +22,10 @@ from rnngrad.arithmetic.arrays import Array
 from rnngrad.net.cells import Cell
 from rnngrad.net.problem import Layer
 from rnngrad.net.traces import LayerTrace
-from rnngrad.net.walks.by_line import Block, Plain, function_of
+from rnngrad.net.walks.by_line import Block, Lines, function_of
 from rnngrad.net.walks.chunks import advance
 from rnngrad.net.walks.in_chunks import InChunks
-from rnngrad.net.walks.loop import Layout, Loop, early_lines, memory_of, scheduled
+from rnngrad.net.walks.loop import Layout, Loop, buffers_of, early_lines, scheduled
 from rnngrad.net.walks.operations import Lowering, Program
 
 LARGEST = 700.0
@@ -142,7 +142,7 @@ class Forward:
     def _prepare(self) -> None:
         """What the loop needs of parameters and x."""
         program, fill = self.program, []
-        self.early = early = Plain(program)
+        self.early = early = Lines(program)
         self.alone: dict[str, str] = {}
         for key in self.step.stored:
             value = self.values[key]
@@ -186,7 +186,7 @@ class Forward:
         for part, start in starts.items():
             states[part] = np.empty((T + 1, len(start)))
             states[part][0] = start
-        memory = memory_of(self.layout, sizes)
+        memory = buffers_of(self.layout, sizes)
         for block in blocks(T, BLOCK):
             B: dict[str, Any] = dict(memory)
             for name, rows in (*kept.items(), *alone.items()):

@@ -13,7 +13,7 @@ import numpy as np
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.net.walks.by_line import function_of
 from rnngrad.net.walks.chunks import Costs, Recurrence, State, Step
-from rnngrad.net.walks.loop import Loop, memory_of
+from rnngrad.net.walks.loop import Loop, buffers_of
 
 
 class InChunks:
@@ -51,7 +51,7 @@ class InChunks:
         inner = [_times(products[i or 0].__self__.T) for i in self.inner]
 
         def prepare(P: Array, s: State) -> Step:
-            room = memory_of(self.code.layout, sizes, len(s[0]))
+            room = buffers_of(self.code.layout, sizes, len(s[0]))
             buffers = fixed | {b: rows.swapaxes(0, 1) for b, rows in room.items()}
             for name, rows in zip(parts, s, strict=True):
                 slots = B[name].shape[1] if name[0] == "A" else 1

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.net.walks.by_line import Block, Plain, function_of
+from rnngrad.net.walks.by_line import Block, Lines, function_of
 from rnngrad.net.walks.operations import GIVEN, Program
 
 Slot = tuple[str, int]
@@ -153,7 +153,7 @@ def _distances(last: Sequence[Slot], row: Sequence[Slot]) -> list[int] | None:
     return steps if fits and steps[0] > 0 and min(steps) >= 0 else None
 
 
-class Reach(NamedTuple):
+class SlotRange(NamedTuple):
     """Slots of a buffer, and whether these are one row."""
 
     buffer: str
@@ -175,8 +175,8 @@ class Loop:
     def __init__(self, layout: Layout) -> None:
         self.layout, self.program = layout, layout.program
         self.setup: dict[str, str] = {}
-        self.memory: dict[Reach, str] = {}
-        self.rows: dict[Reach, str] = {}
+        self.memory: dict[SlotRange, str] = {}
+        self.rows: dict[SlotRange, str] = {}
         self.body: list[str] = []
         self.functions: list[str] = []
         self.scalars: list[int] = []
@@ -249,7 +249,7 @@ class Loop:
         if buffer[0] == "B":
             return f"b{buffer[1:]}"
         stop = first + ((count - 1) * distance if distance else 0) + 1
-        reach = Reach(buffer, first, stop, max(distance, 1), flat)
+        reach = SlotRange(buffer, first, stop, max(distance, 1), flat)
         if buffer[0] in "WCP":
             return self.memory.setdefault(reach, f"m{len(self.memory)}")
         return self.rows.setdefault(reach, f"r{len(self.rows)}")
@@ -279,7 +279,7 @@ class Loop:
         return lines + [f"{name} = {expression}" for expression, name in self.setup.items()]
 
 
-def early_lines(plain: Plain, loop: Loop) -> list[str]:
+def early_lines(plain: Lines, loop: Loop) -> list[str]:
     """Lines that leave in B what a loop takes of parameters and x, and return its products."""
     layout, found = loop.layout, dict[str, list[int]]()
     for i, (buffer, _) in layout.slots.items():
@@ -303,7 +303,7 @@ def early_lines(plain: Plain, loop: Loop) -> list[str]:
     return [*lines, f"return ({''.join(f'{text}.dot, ' for text in products)})"]
 
 
-def _ahead(plain: Plain, leaves: Sequence[int], n: str) -> list[str]:
+def _ahead(plain: Lines, leaves: Sequence[int], n: str) -> list[str]:
     """Lines that fill rows (T, slots, n), slot by slot; where all are sums with a product of x,
     it is one product."""
     program, count = plain.program, len(leaves)
@@ -334,7 +334,7 @@ def _ahead(plain: Plain, leaves: Sequence[int], n: str) -> list[str]:
     return lines + others
 
 
-def memory_of(layout: Layout, sizes: Mapping[str, int], *rows: int) -> dict[str, Array]:
+def buffers_of(layout: Layout, sizes: Mapping[str, int], *rows: int) -> dict[str, Array]:
     """Room for what is not kept."""
     return {
         buffer: np.empty((count, *rows, sizes[buffer.partition("_")[2]]))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from rnngrad.analyses.checking.diagnosing import array_variations, variations, wording
 from rnngrad.analyses.checking.diagnosing.variations import Variation
-from rnngrad.analyses.checking.diagnosing.wording import Bite
+from rnngrad.analyses.checking.diagnosing.wording import Location
 from rnngrad.analyses.mistakes.passes import Apart
 from rnngrad.net.problem import Problem
 
@@ -30,7 +30,7 @@ class Mistake(NamedTuple):
     bug: str
     looks_like: str
     equation: str
-    explain: Callable[[Bite], str]
+    explain: Callable[[Location], str]
     vary: Vary
     hint: str
     rank: int = 0

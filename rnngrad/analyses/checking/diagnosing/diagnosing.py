@@ -38,12 +38,12 @@ from rnngrad.analyses.checking.diagnosing.questions import (
     of_float32,
 )
 from rnngrad.analyses.checking.diagnosing.variations import Reading, Variation
-from rnngrad.analyses.checking.diagnosing.wording import Bite
+from rnngrad.analyses.checking.diagnosing.wording import Location
 from rnngrad.analyses.derivation.quantities import Passes
+from rnngrad.analyses.mistakes.as_diagnosis import as_diagnosis as of_the_search
 from rnngrad.analyses.mistakes.localising import located
 from rnngrad.analyses.mistakes.passes import Apart
 from rnngrad.analyses.mistakes.searching import Search
-from rnngrad.analyses.mistakes.telling import told as of_the_search
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.net.problem import Problem
 
@@ -322,7 +322,7 @@ def _told(
         return Diagnosis(None, words, fits[0].error, step, (fits[0].bug,), hint=hint)
     if len(fits) == 1 and fits[0].rank < UNPROVEN:
         fit, mistake = fits[0], CATALOGUE[fits[0].bug]
-        words = mistake.explain(_bite(case, fit, step, problem)) + _cited(mistake, problem)
+        words = mistake.explain(_location(case, fit, step, problem)) + _cited(mistake, problem)
         if fit.factor is not None and fit.factor > 0:
             words += of_a_factor(fit.factor, problem, 4.0 * case.tolerance)
         number = (fit.steps, fit.limit, fit.factor)
@@ -370,7 +370,7 @@ def first_wrong_step(case: Case) -> int | None:
     return int(row) + case.record.first_step
 
 
-def _bite(case: Case, fit: Fit, step: int | None, problem: Problem) -> Bite:
+def _location(case: Case, fit: Fit, step: int | None, problem: Problem) -> Location:
     """The pass from s back to s − 1 that the explanation names: where it first shows."""
     if step is None:
         s = problem.steps
@@ -381,4 +381,4 @@ def _bite(case: Case, fit: Fit, step: int | None, problem: Problem) -> Bite:
     s = min(max(s, 1), problem.steps)
     cell = "" if problem.single_rnn else problem.cell.name
     matrices = "W_hh" if problem.cell.blocks else ", ".join(problem.cell.recurrent)
-    return Bite(s, problem.steps, problem.hidden == 1, fit.steps, fit.where, cell, matrices)
+    return Location(s, problem.steps, problem.hidden == 1, fit.steps, fit.where, cell, matrices)

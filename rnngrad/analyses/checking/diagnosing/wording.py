@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Bite(NamedTuple):
+class Location(NamedTuple):
     """Where a mistake shows: in the pass from step ``s`` back to step ``p`` = s − 1 of T steps.
 
     ``cell`` is the cell's name where σ'(a_s) W_hh is not the whole of ∂h_s/∂h_p: any but rnn, and
@@ -52,7 +52,7 @@ _ON_THE_WAY = {
 _ANY_WAY = "the sum over all paths through the equations, each with the slopes and matrices on it"
 
 
-def missing_slope(b: Bite) -> str:
+def missing_slope(b: Location) -> str:
     if b.cell:
         place = f"where step {b.s} meets its weights" if b.where == "weights" else f"at step {b.s}"
         if not b.known:
@@ -75,7 +75,7 @@ def missing_slope(b: Bite) -> str:
     )
 
 
-def slope_of_output(b: Bite) -> str:
+def slope_of_output(b: Location) -> str:
     if b.cell and not b.known:
         return (
             f"you took the derivatives at the functions' values of step {b.s}; they belong at what "
@@ -92,7 +92,7 @@ def slope_of_output(b: Bite) -> str:
     )
 
 
-def wrong_step(b: Bite) -> str:
+def wrong_step(b: Location) -> str:
     if b.cell and not b.known:
         return (
             "you took the functions' derivatives at a neighbouring step: those of step "
@@ -109,7 +109,7 @@ def wrong_step(b: Bite) -> str:
     )
 
 
-def immediate_only(b: Bite) -> str:
+def immediate_only(b: Location) -> str:
     if b.cell:
         return (
             f"you kept no path through earlier states: L_{b.s} depends on the state of step {b.p} "
@@ -123,7 +123,7 @@ def immediate_only(b: Bite) -> str:
     )
 
 
-def truncated(b: Bite) -> str:
+def truncated(b: Location) -> str:
     cut = b.cut or 2
     reached = max(1, b.steps - cut + 1)
     return (
@@ -132,7 +132,7 @@ def truncated(b: Bite) -> str:
     )
 
 
-def transposed_W_hh(b: Bite) -> str:
+def transposed_W_hh(b: Location) -> str:
     if b.cell and not b.known:
         return (
             f"you multiplied by the transpose of a recurrent matrix on the way back from step "
@@ -152,7 +152,7 @@ def transposed_W_hh(b: Bite) -> str:
     )
 
 
-def h_t(b: Bite) -> str:
+def h_t(b: Location) -> str:
     if b.cell and not b.known:
         return (
             f"you multiplied by h_{b.s} where a parameter meets h_{b.p}: of a = W h_{b.p}, ∂L/∂W "
@@ -168,36 +168,36 @@ def h_t(b: Bite) -> str:
     )
 
 
-def half(b: Bite) -> str:
+def half(b: Location) -> str:
     return f"the square's 2 is missing: ∂L_{b.s}/∂y_{b.s} = −2 (t_{b.s} − y_{b.s})"
 
 
-def sign(b: Bite) -> str:
+def sign(b: Location) -> str:
     return (
         "every sign is the wrong way round, as without the inner derivative −1 of "
         f"t_{b.s} − y_{b.s}: this points where L falls, and descent would climb"
     )
 
 
-def averaged(b: Bite) -> str:
+def averaged(b: Location) -> str:
     return "you divided by the number of steps: L is defined without that division here"
 
 
-def last_loss(b: Bite) -> str:
+def last_loss(b: Location) -> str:
     return (
         "you back-propagated the last loss alone, but earlier ones count as well: ∂L/∂h_t holds "
         "∂L_t/∂h_t at each of their steps, besides what comes back from step t + 1"
     )
 
 
-def no_output_slope(b: Bite) -> str:
+def no_output_slope(b: Location) -> str:
     return (
         f"you went from y_{b.s} to h_{b.s} without the output's derivative: "
         f"∂L_{b.s}/∂h_{b.s} = ∂L_{b.s}/∂y_{b.s} · g'(W_hy h_{b.s} + b_y) W_hy"
     )
 
 
-def dropped(b: Bite) -> str:
+def dropped(b: Location) -> str:
     if b.where == "start":
         return (
             "row 0 of your array is 0: it is ∂L/∂s_0, what comes back from step 1 to the state "
@@ -219,21 +219,21 @@ def dropped(b: Bite) -> str:
     )
 
 
-def clipped(b: Bite) -> str:
+def clipped(b: Location) -> str:
     return (
         "you clipped the gradient element by element: that is a step of training, after the "
         "gradient, and its entries are no derivatives of L any more"
     )
 
 
-def eq_32(b: Bite) -> str:
+def eq_32(b: Location) -> str:
     return (
         "you multiplied the path ∂h_3/∂h_2 · ∂h_2/∂h_1 by ∂h_2/∂W_xh, as (32) is misprinted: it "
         "has reached h_1, so its last factor is ∂h_1/∂W_xh"
     )
 
 
-def gate_order(b: Bite) -> str:
+def gate_order(b: Location) -> str:
     gates = b.where or "i, f, o, g"
     right = {"gru": "r, z, n", "lstm": "i, f, g, o"}.get(b.cell, "i, f, g, o of lstm")
     return (
@@ -242,12 +242,12 @@ def gate_order(b: Bite) -> str:
     )
 
 
-def turned(b: Bite) -> str:
+def turned(b: Location) -> str:
     return (
         "you gave the transpose of the array: a gradient has the shape of its parameter, with row "
         "i for unit i, and a Jacobian's rows are the outputs"
     )
 
 
-def scaled(b: Bite) -> str:
+def scaled(b: Location) -> str:
     return "every number is the same multiple of the right one: a factor too many or too few"

@@ -12,7 +12,12 @@ import numpy as np
 from rnngrad.analyses.checking.comparing.conditions import noise as measured_noise
 from rnngrad.analyses.checking.comparing.tolerance import EPS, LOG10_ATOL, RTOL, Compared, judged
 from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict
-from rnngrad.analyses.checking.references.experiments import Seeds, Setting, faint, some
+from rnngrad.analyses.checking.references.experiments import (
+    Perturbations,
+    Setting,
+    some,
+    too_saturated,
+)
 from rnngrad.analyses.checking.references.methods import Answer
 from rnngrad.analyses.checking.references.plan import Plan, steps_chosen
 from rnngrad.analyses.checking.references.products import Explicit
@@ -21,7 +26,7 @@ from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.chains.jacobians import PulledBack
 from rnngrad.net.precision import Mask
-from rnngrad.progress import telling
+from rnngrad.progress import reporting_to
 
 Progress = Callable[[float, str], None]
 Paths = Callable[[], Iterator[PulledBack]]
@@ -41,7 +46,7 @@ class Checker:
         rtol: float | None, progress: Progress,
     ) -> None:  # fmt: skip
         self.setting = setting
-        self.faint = faint(setting)
+        self.too_saturated = too_saturated(setting)
         self.blind = setting.blind
         self.plan = plan
         self.tested = tested
@@ -111,11 +116,11 @@ class Checker:
             furthest = max(furthest, fraction)  # several passes make one answer
             self.progress(start + share * furthest, what)
 
-        return telling(listener)
+        return reporting_to(listener)
 
     def unseen(self, k: int, steps: Integers) -> Mask:
         """Which of the paths from L_t back to step k pass what no complex step sees."""
-        return np.logical_or(self.faint[steps - 1], self.blindly(k, steps))
+        return np.logical_or(self.too_saturated[steps - 1], self.blindly(k, steps))
 
     def blindly(self, k: Integers | int, steps: Integers | int) -> Mask:
         """Which of the Jacobians ∂s_t/∂s_k do, a gate of step k told as well."""
@@ -154,7 +159,7 @@ class Checker:
         excuse = rows and measured_noise(self.setting.problem, rows, size)
         return judged(compared, limit, excuse)
 
-    def answers(self, seeds: Seeds, what: str) -> Answer:
+    def answers(self, seeds: Perturbations, what: str) -> Answer:
         """The method's answers to all the perturbations, batch by batch."""
         first, share = self._next_share()
         count, steps = len(seeds.start), self.setting.problem.steps

@@ -62,7 +62,7 @@ def explained(entry: Checked, checker: Checker, *, of_loss: bool = True) -> Chec
     """An undecided entry with the reason, where it is beyond the range of floats."""
     if entry.verdict is not Verdict.INCONCLUSIVE:
         return entry
-    beyond, blind = np.flatnonzero(checker.faint), np.flatnonzero(checker.blind)
+    beyond, blind = np.flatnonzero(checker.too_saturated), np.flatnonzero(checker.blind)
     if len(beyond) and of_loss:
         reason = (
             f"the read-out of step {beyond[0] + 1} is saturated: ∂L_t/∂h_t is below the range of "

@@ -13,7 +13,7 @@ from rnngrad.analyses.checking.own.checker import Checker
 from rnngrad.analyses.checking.own.path_norms import explained, log10_paths
 from rnngrad.analyses.checking.own.paths import check_paths
 from rnngrad.analyses.checking.references import estimates, experiments, perturbations
-from rnngrad.analyses.checking.references.experiments import Seeds, some
+from rnngrad.analyses.checking.references.experiments import Perturbations, some
 from rnngrad.analyses.checking.references.perturbations import Probes
 from rnngrad.analyses.checking.references.state import (
     at_places,
@@ -141,7 +141,7 @@ def _of_parameters(checker: Checker) -> Iterator[Checked]:
 
 
 def _with_rate(
-    checker: Checker, entry: Checked, seed: Seeds, probes: Probes, got: Array
+    checker: Checker, entry: Checked, seed: Perturbations, probes: Probes, got: Array
 ) -> Checked:
     """The measured rate of the first direction's remainder, for the method that is about it."""
     if not checker.plan.method.remainder:
@@ -175,7 +175,7 @@ def _totals(
         return _wrong_shape(checker, name, got, shape)
     mine = checker.as_rows(name, got)[probes.rows - first]
     claimed = _claimed(probes, mine)
-    if checker.faint.any() or checker.blind.any():
+    if checker.too_saturated.any() or checker.blind.any():
         apart = np.abs(claimed - expected)
         error = np.where((apart > 0) & (apart < BEYOND), BEYOND, error)
     size = np.max(np.abs(expected), axis=1, initial=0.0)

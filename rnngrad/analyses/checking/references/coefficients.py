@@ -37,10 +37,10 @@ _SAMPLES = (100.0, 200.0, 300.0)
 def complex_step(function: Callable[[complex], Numbers]) -> Array:
     """function'(0) = Im function(ih)/h, array by array."""
     value = np.imag(function(1j * STEP)) / STEP
-    faint = np.abs(value) < FAINT
-    if not faint.any():
+    tiny = np.abs(value) < FAINT
+    if not tiny.any():
         return np.asarray(value)
-    return np.where(faint, np.imag(function(1j * LONGER)) / LONGER, value)
+    return np.where(tiny, np.imag(function(1j * LONGER)) / LONGER, value)
 
 
 def slopes(activation: Activation, a: Array) -> Scaled:
@@ -90,10 +90,10 @@ class Linear(NamedTuple):
     edges: Edges
     pushed: Edges
     blind: Mask
-    plain: Plain | None
+    plain: FloatFactors | None
 
 
-class Plain(NamedTuple):
+class FloatFactors(NamedTuple):
     """``pushed`` in floats, by (line, source), and at which steps these do: every weight and every
     factor is exactly 0 or within 2^±NEAR of 1, so that no product of a step leaves float64."""
 
@@ -112,7 +112,7 @@ def linear(problem: Problem, layer: Layer, trace: LayerTrace) -> Linear:
     return Linear(lines, values, edges, pushed, blind, _plain(layer, pushed, len(trace.x)))
 
 
-def _plain(layer: Layer, pushed: Edges, steps: int) -> Plain | None:
+def _plain(layer: Layer, pushed: Edges, steps: int) -> FloatFactors | None:
     """None where a weight is far from 1."""
     if not all(_near(scaled(np.atleast_1d(W))).all() for W in layer.own.values()):
         return None
@@ -125,7 +125,7 @@ def _plain(layer: Layer, pushed: Edges, steps: int) -> Plain | None:
     fits = np.ones(steps, dtype=bool)
     for factor in known.values():
         fits &= _near(factor).all(axis=1)
-    return Plain({place: factor.floats() for place, factor in known.items()}, fits)
+    return FloatFactors({place: factor.floats() for place, factor in known.items()}, fits)
 
 
 def _near(entries: Scaled) -> Mask:

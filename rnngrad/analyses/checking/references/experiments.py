@@ -27,13 +27,13 @@ from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.net.precision import Mask
 from rnngrad.net.problem import Layer, Problem
 from rnngrad.net.traces import ForwardTrace
-from rnngrad.progress import heard
+from rnngrad.progress import reported
 
 Place = tuple[int, str]
 """A layer and a key of its graph."""
 
 
-class Seeds(NamedTuple):
+class Perturbations(NamedTuple):
     """B perturbations: ``start`` (B,), ascending; ``state`` (B, S); ``at`` (B, n) by place;
     ``weights`` (B, …) by name."""
 
@@ -90,26 +90,26 @@ def setting(problem: Problem) -> Setting:
     return Setting(problem, trace, gap, np.concatenate(states, axis=1), layers)
 
 
-def faint(setting: Setting) -> Array:
+def too_saturated(setting: Setting) -> Array:
     """Which L_t have a read-out so saturated that part of ∂L_t/∂h_t is beyond the range of floats,
     (T,): a complex step sees nothing of it, and what it disagrees with is undecided."""
     direct, tail = Passes(setting.problem).direct, np.log2(FAINT)
     return np.asarray(((direct.mantissa != 0) & (direct.exponent < tail)).any(axis=1))
 
 
-def some(seeds: Seeds, rows: slice) -> Seeds:
+def some(seeds: Perturbations, rows: slice) -> Perturbations:
     """Some of the perturbations."""
     at = {place: part[rows] for place, part in seeds.at.items()}
     weights = {name: part[rows] for name, part in seeds.weights.items()}
-    return Seeds(seeds.start[rows], seeds.state[rows], at, weights)
+    return Perturbations(seeds.start[rows], seeds.state[rows], at, weights)
 
 
-def moved(setting: Setting, seeds: Seeds, size: float) -> Array:
+def moved(setting: Setting, seeds: Perturbations, size: float) -> Array:
     """L_t, (B, T), with ε = ``size``; 0 for the steps before the perturbation."""
     problem = setting.problem
     losses = np.zeros((len(seeds.start), problem.steps))
     states = setting.states[seeds.start] + size * seeds.state
-    for t in heard(range(1, problem.steps + 1), problem.steps, "perturbed passes"):
+    for t in reported(range(1, problem.steps + 1), problem.steps, "perturbed passes"):
         n = started(seeds, t)
         if n:
             states[:n] = _moved_step(setting, seeds, t, states[:n], size)
@@ -121,7 +121,9 @@ def moved(setting: Setting, seeds: Seeds, size: float) -> Array:
     return losses
 
 
-def _moved_step(setting: Setting, seeds: Seeds, t: int, states: Array, size: float) -> Array:
+def _moved_step(
+    setting: Setting, seeds: Perturbations, t: int, states: Array, size: float
+) -> Array:
     """s_t of every perturbation, (n, S), from its s_{t−1}."""
     n, x = len(states), setting.problem.x[t - 1]
     after = np.empty_like(states)
@@ -166,12 +168,14 @@ def stepped(
     return equations.along(one.linear.lines, given, own, call, multiply, enter)
 
 
-def started(seeds: Seeds, t: int) -> int:
+def started(seeds: Perturbations, t: int) -> int:
     """How many of the perturbations have entered before step t, at s_{t−1} or earlier."""
     return int(np.searchsorted(seeds.start, t - 1, side="right"))
 
 
-def entering(setting: Setting, seeds: Seeds, t: int, layer: int, n: int) -> dict[str, Array]:
+def entering(
+    setting: Setting, seeds: Perturbations, t: int, layer: int, n: int
+) -> dict[str, Array]:
     """What the perturbations add in step t at each key of a layer, per unit of ε, (n, ·)."""
     first = int(np.searchsorted(seeds.start[:n], t - 1))
     found = {}
@@ -182,7 +186,7 @@ def entering(setting: Setting, seeds: Seeds, t: int, layer: int, n: int) -> dict
     return found
 
 
-def turned(setting: Setting, seeds: Seeds, layer: int, n: int) -> dict[str, Array]:
+def turned(setting: Setting, seeds: Perturbations, layer: int, n: int) -> dict[str, Array]:
     """How the parameters of a layer's equations are moved, per unit of ε, (n, …); a number as
     (n, 1)."""
     one, cell = setting.layers[layer].layer, setting.problem.cell
@@ -205,7 +209,7 @@ def applied(matrices: Array, product: Product, rows: Array) -> Array:
     return np.asarray(-values if product.sign < 0 else values)
 
 
-def entering_output(setting: Setting, seeds: Seeds, n: int, h: Array) -> Array:
+def entering_output(setting: Setting, seeds: Perturbations, n: int, h: Array) -> Array:
     """What a perturbation adds to W_hy h_t + b_y, per unit of ε, (n, O)."""
     added = np.zeros((n, setting.problem.outputs))
     if "W_hy" in seeds.weights:

@@ -11,7 +11,7 @@ import numpy as np
 from rnngrad.analyses.checking.references import estimates
 from rnngrad.analyses.checking.references.coefficients import complex_step
 from rnngrad.analyses.checking.references.estimates import Estimate
-from rnngrad.analyses.checking.references.experiments import Seeds, Setting, moved
+from rnngrad.analyses.checking.references.experiments import Perturbations, Setting, moved
 from rnngrad.analyses.checking.references.tangent import tangent
 from rnngrad.arithmetic.arrays import Array, Numbers
 from rnngrad.arithmetic.scaled import Scaled, scaled
@@ -38,7 +38,7 @@ class Method(NamedTuple):
     name: str
     title: str
     local: Callable[[Local], Estimate]
-    losses: Callable[[Setting, Seeds], Answer]
+    losses: Callable[[Setting, Perturbations], Answer]
     words: str
     source: str
     by_direction: bool = False
@@ -51,7 +51,7 @@ def _exactly(function: Local) -> Estimate:
     return Estimate(value, np.zeros_like(value))
 
 
-def _tangent(setting: Setting, seeds: Seeds) -> Answer:
+def _tangent(setting: Setting, seeds: Perturbations) -> Answer:
     value = tangent(setting, seeds)
     return Answer(value, np.zeros_like(value.mantissa))
 
@@ -63,8 +63,8 @@ def _real(function: Local) -> estimates.Function:
 Estimator = Callable[[estimates.Function, Array], Estimate]
 
 
-def _losses_by(estimator: Estimator) -> Callable[[Setting, Seeds], Answer]:
-    def losses(setting: Setting, seeds: Seeds) -> Answer:
+def _losses_by(estimator: Estimator) -> Callable[[Setting, Perturbations], Answer]:
+    def losses(setting: Setting, seeds: Perturbations) -> Answer:
         def function(size: float) -> Array:
             return moved(setting, seeds, size)
 

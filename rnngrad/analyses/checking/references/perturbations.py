@@ -14,7 +14,7 @@ import numpy as np
 
 from rnngrad.analyses.checking.references.directions import picked, signs
 from rnngrad.analyses.checking.references.equations import lines_of
-from rnngrad.analyses.checking.references.experiments import Place, Seeds
+from rnngrad.analyses.checking.references.experiments import Perturbations, Place
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.net.problem import Problem
 
@@ -83,19 +83,19 @@ def side_by_side(parts: Sequence[tuple[Probes, slice]], size: int) -> Probes:
     return Probes(rows, np.concatenate(directions, axis=1), np.concatenate(entries, axis=1))
 
 
-def of_states(problem: Problem, probes: Probes) -> Seeds:
+def of_states(problem: Problem, probes: Probes) -> Perturbations:
     """s_k moved, k = 0 … T."""
     start = np.repeat(probes.rows, probes.direction.shape[1])
     state = probes.direction.reshape(len(start), problem.state_size)
-    return Seeds(start, state, NOTHING, NOTHING)
+    return Perturbations(start, state, NOTHING, NOTHING)
 
 
-def of_places(problem: Problem, probes: Probes, columns: Mapping[Place, slice]) -> Seeds:
+def of_places(problem: Problem, probes: Probes, columns: Mapping[Place, slice]) -> Perturbations:
     """What a step keeps moved in step k = 1 … T, each place by its columns of the rows."""
     start = np.repeat(probes.rows - 1, probes.direction.shape[1])
     flat = probes.direction.reshape(len(start), -1)
     at = {place: flat[:, mine] for place, mine in columns.items()}
-    return Seeds(start, _nothing(len(start), problem.state_size), at, NOTHING)
+    return Perturbations(start, _nothing(len(start), problem.state_size), at, NOTHING)
 
 
 def places(problem: Problem) -> dict[Place, slice]:
@@ -133,11 +133,11 @@ def groups(problem: Problem) -> list[list[Place]]:
     return found
 
 
-def of_weights(problem: Problem, name: str, direction: Array) -> Seeds:
+def of_weights(problem: Problem, name: str, direction: Array) -> Perturbations:
     """A parameter moved at every step, ``direction`` (B, *shape)."""
     count = len(direction)
     state = _nothing(count, problem.state_size)
-    return Seeds(np.zeros(count, dtype=np.int64), state, NOTHING, {name: direction})
+    return Perturbations(np.zeros(count, dtype=np.int64), state, NOTHING, {name: direction})
 
 
 def _nothing(count: int, size: int) -> Array:

@@ -17,7 +17,7 @@ from rnngrad.analyses.checking.references.tangent import in_parts, plain_step, r
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.arithmetic.scaled import LOG10_2, Scaled, scaled, total
 from rnngrad.chains.plain_rows import PlainRows
-from rnngrad.progress import heard
+from rnngrad.progress import reported
 
 TITLE = "explicit Jacobians"
 """Their product, each of them by complex step."""
@@ -118,7 +118,7 @@ def explicit(setting: Setting, stride: int | None, direct: Scaled | None) -> Exp
     paths = np.where(later, np.nan, -np.inf) if direct is not None else np.empty((0, 0))
     weights = problem.loss_weights
     counts = np.zeros(steps, bool) if weights is None or direct is None else weights != 0
-    for k in heard(range(steps, -1, -1), steps + 1, TITLE):
+    for k in reported(range(steps, -1, -1), steps + 1, TITLE):
         if k and counts[k - 1] and direct is not None:
             rows.add(_wide(setting, direct[k - 1 : k]))
             reached = np.append(reached, k)

@@ -21,25 +21,25 @@ import numpy as np
 from rnngrad.algebra.equations import X
 from rnngrad.analyses.checking.references import experiments
 from rnngrad.analyses.checking.references.coefficients import NEAR, STEP
-from rnngrad.analyses.checking.references.experiments import LayerSetting, Seeds, Setting
+from rnngrad.analyses.checking.references.experiments import LayerSetting, Perturbations, Setting
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.kinds import Entries
 from rnngrad.arithmetic.scaled import Scaled, scaled
 from rnngrad.chains.plain_rows import PlainRows
 from rnngrad.chains.plain_rows import raised as rows_raised
-from rnngrad.progress import heard
+from rnngrad.progress import reported
 
 State = list[list[Scaled]]
 """ṡ layer by layer, part by part, (n, ·) each."""
 
 
-def tangent(setting: Setting, seeds: Seeds) -> Scaled:
+def tangent(setting: Setting, seeds: Perturbations) -> Scaled:
     """∂L_t/∂ε at ε = 0, (B, T)."""
     problem, W = setting.problem, setting.problem.weights
     result = scaled(np.zeros((len(seeds.start), problem.steps)))
     covectors = output_slopes(setting)
     rows, state = _Floats(setting, seeds), in_parts(setting, scaled(np.zeros((0, 0))))
-    for t in heard(range(1, problem.steps + 1), problem.steps, "tangents"):
+    for t in reported(range(1, problem.steps + 1), problem.steps, "tangents"):
         n = experiments.started(seeds, t)
         if n and rows.moves and rows.fit and not rows.through(t, n):
             state = in_parts(setting, rows.exact)
@@ -65,7 +65,7 @@ class _Floats:
     """Tangents in plain floats with an exponent a row (``chains.plain_rows``), as long as these do:
     that is while ``fit``. ``moves``: the state is moved at all, as it is not by the read-out."""
 
-    def __init__(self, setting: Setting, seeds: Seeds) -> None:
+    def __init__(self, setting: Setting, seeds: Perturbations) -> None:
         self.setting, self.seeds, self.fit = setting, seeds, True
         self.moves = not seeds.weights or not set(seeds.weights) <= {"W_hy", "b_y"}
         self.values = np.array(seeds.state) if self.moves else seeds.state
@@ -113,13 +113,13 @@ class _Kind(NamedTuple):
     nothing: Callable[[tuple[int, ...]], Entries]
 
 
-def step(setting: Setting, t: int, before: State, seeds: Seeds | None = None) -> State:
+def step(setting: Setting, t: int, before: State, seeds: Perturbations | None = None) -> State:
     """ṡ_{t−1} -> ṡ_t, with what enters there."""
     return _stepped(setting, t, before, seeds, _EXACT)
 
 
 def plain_step(
-    setting: Setting, t: int, before: list[list[Array]], seeds: Seeds | None = None,
+    setting: Setting, t: int, before: list[list[Array]], seeds: Perturbations | None = None,
     exponents: Integers | int = 0,
 ) -> list[list[Array]] | None:  # fmt: skip
     """The same in plain floats, times 2^−exponents; None where floats do not do: a factor of the
@@ -142,7 +142,7 @@ def plain_step(
 
 
 def _stepped(
-    setting: Setting, t: int, before: list[list[Any]], seeds: Seeds | None, kind: _Kind
+    setting: Setting, t: int, before: list[list[Any]], seeds: Perturbations | None, kind: _Kind
 ) -> list[list[Any]]:
     n, parts = len(before[0][0]), setting.problem.cell.parts
     after: list[list[Any]] = []

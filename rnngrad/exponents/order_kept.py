@@ -18,7 +18,7 @@ TOGETHER = 64
 """QRs that are looked at together."""
 
 
-class Switches:
+class OrderKept:
     """Whether R[i, k] E[k, i] / R[i, i] has stayed below ``limit``, for E = 1 where it began."""
 
     def __init__(self, size: int, limit: float) -> None:

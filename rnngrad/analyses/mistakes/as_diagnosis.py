@@ -8,14 +8,14 @@ from rnngrad.analyses.checking.comparing.verdicts import Diagnosis
 from rnngrad.analyses.checking.diagnosing.catalogue import CATALOGUE
 from rnngrad.analyses.checking.diagnosing.fitting import Case
 from rnngrad.analyses.mistakes.agreeing import Explained
-from rnngrad.analyses.mistakes.saying import Found
+from rnngrad.analyses.mistakes.words import Found
 
 FEW = "too few digits are wrong to name one mistake among so many; these numbers would be those of"
 EQUALS = "here these mistakes give the same numbers"
 MOST_CANDIDATES = 4
 
 
-def told(case: Case, found: Sequence[Explained], step: int | None) -> Diagnosis | None:
+def as_diagnosis(case: Case, found: Sequence[Explained], step: int | None) -> Diagnosis | None:
     """The diagnosis of one array; None where nothing was found."""
     if not found:
         return None
