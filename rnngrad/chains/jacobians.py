@@ -161,7 +161,7 @@ class _Norms:
 
 
 class PulledBack(NamedTuple):
-    """What reaches step k: row i of ``at_s`` is ∂L_t/∂s_k for t = ``steps[i]``, largest t first.
+    """What reaches step k: row i of ``rows`` is ∂L_t/∂s_k for t = ``steps[i]``, largest t first.
 
     ``at`` is what the same rows are at what the graph of step k keeps, layer by layer: for rnn
     ``a.h`` is ∂L_t/∂a_k = ∂L_t/∂h_k ∘ σ'(a_k). None for k = 0.
@@ -169,8 +169,18 @@ class PulledBack(NamedTuple):
 
     k: int
     steps: Integers
-    at_s: Scaled
+    rows: PlainRows | Scaled
     at: tuple[Rows, ...] | None
+
+    @property
+    def at_s(self) -> Scaled:
+        """The rows with an exponent for every entry."""
+        return _exact(self.rows)
+
+    @property
+    def in_floats(self) -> PlainRows:
+        """The rows with an exponent each; an entry far below its row's largest is 0."""
+        return self.rows if isinstance(self.rows, PlainRows) else PlainRows(*self.rows.aligned(1))
 
 
 class _AtExactly(Mapping[str, Entries]):
@@ -206,15 +216,14 @@ def pulled_back(problem: Problem, trace: ForwardTrace, direct: Scaled) -> Iterat
     floats = plain_net(problem, trace)
     plain = PlainRows(np.empty((0, size)), steps)
     net = linear_net(problem, trace, SCALED) if floats is None else None
-    rows = plain.exact
+    rows: PlainRows | Scaled = plain
     for k in reported(range(problem.steps, 0, -1), problem.steps, "paths"):
         if counts[k - 1]:
             row, steps = _in_state(direct[k - 1], top, size), np.append(steps, k)
             if net is None:
-                plain = plain.added(row)
-                rows = plain.exact
+                rows = plain = plain.added(row)
             else:
-                rows = _append(rows, row)
+                rows = _append(_exact(rows), row)
         if not len(steps):
             continue
         if net is None and floats is not None:
@@ -223,16 +232,20 @@ def pulled_back(problem: Problem, trace: ForwardTrace, direct: Scaled) -> Iterat
             yield PulledBack(k, steps, rows, at)
             after = plain.moved(pulled.rows)
             if after is not None:
-                plain, rows = after, after.exact
+                rows = plain = after
                 continue
             net = linear_net(problem, trace, SCALED)
-            rows = net.pull(rows, k).rows
+            rows = net.pull(plain.exact, k).rows
             continue
         assert net is not None
-        pulled = net.pull(rows, k)
+        pulled = net.pull(_exact(rows), k)
         yield PulledBack(k, steps, rows, pulled.at)
         rows = pulled.rows
     yield PulledBack(0, steps, rows, None)
+
+
+def _exact(rows: PlainRows | Scaled) -> Scaled:
+    return rows.exact if isinstance(rows, PlainRows) else rows
 
 
 def _in_state(row: Scaled, top: slice, size: int) -> Scaled:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array, Integers
-from rnngrad.arithmetic.scaled import Scaled, normal
+from rnngrad.arithmetic.scaled import LOG10_2, Scaled, normal
 from rnngrad.chains.blocks import NARROW
 
 
@@ -26,6 +26,11 @@ class PlainRows(NamedTuple):
     def exact(self) -> Scaled:
         """The same with an exponent for every entry."""
         return raised(self.values, self.exponents)
+
+    def log10_lengths(self) -> Array:
+        """log10 ‖row‖₂, (n,)."""
+        lengths: Array = np.log10(np.linalg.norm(self.values, axis=1)) + self.exponents * LOG10_2
+        return lengths
 
     def moved(self, values: Array) -> PlainRows | None:
         """Other rows in their place; None where an entry comes near the ends of floats."""

@@ -57,7 +57,7 @@ def nudged_paths(of: Problem, which: str, k: int, t: int, factor: float) -> Path
         mantissa[reached.steps == t] *= factor
         moved = Scaled(mantissa, rows.exponent)
         if which == "at_s":
-            return reached._replace(at_s=moved)
+            return reached._replace(rows=moved)
         return reached._replace(at=({**reached.at[0], "a.h": moved},))
 
     return lambda: (nudged(reached) for reached in paths(of)())

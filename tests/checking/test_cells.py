@@ -112,7 +112,7 @@ def test_a_single_path_fails_on_its_own(kind: tuple[str, int], where: tuple[str,
 def _nudged(reached: PulledBack, name: str, number: int, key: str) -> PulledBack:
     at = int(np.flatnonzero(reached.steps == 4)[0])
     if name == "dLt_dhk":
-        return reached._replace(at_s=_off(reached.at_s, at, 3 * number + 1))
+        return reached._replace(rows=_off(reached.at_s, at, 3 * number + 1))
     assert reached.at is not None
     layers = [dict(layer) for layer in reached.at]
     layers[number][key] = _off(layers[number][key], at, 1)

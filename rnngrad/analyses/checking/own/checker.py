@@ -12,6 +12,7 @@ import numpy as np
 from rnngrad.analyses.checking.comparing.conditions import noise as measured_noise
 from rnngrad.analyses.checking.comparing.tolerance import EPS, LOG10_ATOL, RTOL, Compared, judged
 from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict
+from rnngrad.analyses.checking.own.every_row import EveryRow
 from rnngrad.analyses.checking.references.experiments import (
     Perturbations,
     Setting,
@@ -55,20 +56,27 @@ class Checker:
         self.rtol = RTOL if rtol is None else rtol
         self.progress, self._answered = progress, 0
         self.explicit: Explicit | None = None
+        self.every_row = None if plan.every else EveryRow(setting, self.unseen, self.rtol)
         self._kept: list[PulledBack] | None = None
 
     def paths_at(self) -> Iterable[PulledBack]:
         """The paths at the steps that are looked at. Walked along once, and kept where these are
         few."""
-        assert self.paths is not None
         if self._kept is not None:
             return self._kept
         problem, stride = self.setting.problem, self.plan.stride
         chosen = {int(k) for first in (0, 1) for k in steps_chosen(problem, first, stride)}
         if problem.steps * len(chosen) * problem.state_size > MOST_KEPT:
-            return self.paths()
-        self._kept = [reached for reached in self.paths() if reached.k in chosen]
+            return self._walk()
+        self._kept = [reached for reached in self._walk() if reached.k in chosen]
         return self._kept
+
+    def _walk(self) -> Iterator[PulledBack]:
+        """Along all paths; the first time every row is compared with the one after it."""
+        assert self.paths is not None
+        if self.every_row is None or self.every_row.found:
+            return self.paths()
+        return self.every_row.along(self.paths())
 
     def array(
         self, name: str, method: str, expected: Array, error: Array, noise: Array | None = None,

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.analyses.checking.comparing.tolerance import Compared
-from rnngrad.analyses.checking.comparing.verdicts import Checked
+from rnngrad.analyses.checking.comparing.verdicts import Checked, worst
 from rnngrad.analyses.checking.own.checker import Checker
+from rnngrad.analyses.checking.own.every_row import MISS, EveryRow
 from rnngrad.analyses.checking.references import perturbations
 from rnngrad.analyses.checking.references.state import Group
 from rnngrad.analyses.derivation.quantities import Passes
@@ -66,7 +67,19 @@ def check_paths(
     found = checker.judged(compared, rows, 1.0)
     if checker.plan.every:
         return found
+    if name == "dLt_dhk" and checker.every_row is not None:
+        return _with_every_row(checker, checker.every_row, found)
     return found._replace(miss=max(perturbations.miss(group.probes) for group in groups))
+
+
+def _with_every_row(checker: Checker, every_row: EveryRow, sampled: Checked) -> Checked:
+    """The verdict on the rows that were sampled and that on all of them, as one."""
+    title = f"{checker.plan.title(per_step=True)}; every row by {perturbations.OF_A_ROW}"
+    found = checker.judged(every_row.compared(sampled.name, title), None)
+    if worst((sampled.verdict, found.verdict)) is not found.verdict:
+        found = sampled._replace(method=title)
+    error = max(found.max_rel_error or 0.0, sampled.max_rel_error or 0.0)
+    return found._replace(miss=MISS, max_rel_error=error)
 
 
 def _stack(parts: list[Array]) -> Array:

@@ -164,3 +164,6 @@ def weight_probes(gradient: Array, every: bool, stream: int) -> tuple[Array, Int
 DIRECTIONS = 4
 SAMPLED = 12
 """Directions and sampled entries of a parameter that is not checked entry by entry."""
+
+OF_A_ROW = 20
+"""Directions in which each ∂L_t/∂s_k is compared with that of the step after it."""

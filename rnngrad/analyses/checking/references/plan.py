@@ -57,10 +57,14 @@ class Plan(NamedTuple):
             paths = f"each ∂L_t/∂{self.state}_k and each summand of ∂L/∂W"
             return f"every entry of every quantity, {paths}"
         steps = "every step" if self.stride == 1 else f"one step in {self.stride}"
+        rows = ""
+        if not set(PATHS) & set(self.left_out):
+            state, count = self.state, perturbations.OF_A_ROW
+            rows = f", every ∂L_t/∂{state}_k from the row of step k + 1 by {count} directions"
         why = "by direction" if self.method.by_direction else "too large for every entry"
         return (
             f"{why}: each parameter by {perturbations.DIRECTIONS} directions of ±1 and "
-            f"{perturbations.SAMPLED} entries or more, {steps} by a direction and an entry"
+            f"{perturbations.SAMPLED} entries or more, {steps} by a direction and an entry{rows}"
             f"; chance misses a wrong parameter once in {2**perturbations.DIRECTIONS} times at "
             "most, what is wrong in n of the steps once in 2^n"
         )

@@ -29,14 +29,14 @@ CHUNK = 2**22
 
 def pulled(rows: Scaled, slopes: Scaled, matrix: Array) -> Scaled:
     """rows (n, S) times diag(slopes) (S,) times ``matrix`` (S, S)."""
-    return _times(rows * slopes, scaled(matrix))
+    return times(rows * slopes, scaled(matrix))
 
 
 def through_step(setting: Setting, rows: Scaled, t: int) -> Scaled:
     """rows (n, S) times ∂s_t/∂s_{t−1}."""
     if setting.problem.single_rnn:
         return pulled(rows, setting.slopes[t - 1], setting.problem.weights["W_hh"])
-    return _times(rows, jacobian(setting, t))
+    return times(rows, jacobian(setting, t))
 
 
 def jacobian(setting: Setting, t: int) -> Scaled:
@@ -60,7 +60,8 @@ def plain_jacobian(setting: Setting, t: int) -> Array | None:
     return np.concatenate([part for parts in plain for part in parts], axis=1).T
 
 
-def _times(rows: Scaled, matrix: Scaled) -> Scaled:
+def times(rows: Scaled, matrix: Scaled) -> Scaled:
+    """rows (n, S) · matrix (S, ·)."""
     if _narrow(rows, axis=1) and _narrow(matrix, axis=None):
         values, exponent = rows.aligned(axis=1)
         plain, top = matrix.aligned(axis=(0, 1))
@@ -123,10 +124,10 @@ def explicit(setting: Setting, stride: int | None, direct: Scaled | None) -> Exp
             rows.add(_wide(setting, direct[k - 1 : k]))
             reached = np.append(reached, k)
         if len(reached):
-            paths[reached - 1, k] = log10_lengths(rows.exact[size:])
+            paths[reached - 1, k] = rows.log10_lengths()[size:]
         if k < steps and stride is not None and k % stride == 0:
             chain[k] = _log10_norm(rows.exact[:size])
-        if k and len(rows.exact):
+        if k:
             rows.through(k)
     return Explicit(chain, paths)
 
@@ -136,25 +137,36 @@ class _Rows:
 
     def __init__(self, setting: Setting, start: Array) -> None:
         self.setting = setting
-        self.plain: PlainRows | None = PlainRows(start, np.zeros(len(start), dtype=np.int64))
-        self.exact = scaled(start)
+        self.rows: PlainRows | Scaled = PlainRows(start, np.zeros(len(start), dtype=np.int64))
+
+    @property
+    def exact(self) -> Scaled:
+        """With an exponent for every entry."""
+        return self.rows.exact if isinstance(self.rows, PlainRows) else self.rows
+
+    def log10_lengths(self) -> Array:
+        """log10 ‖row‖₂ of each."""
+        if isinstance(self.rows, PlainRows):
+            return self.rows.log10_lengths()
+        return log10_lengths(self.rows)
 
     def add(self, row: Scaled) -> None:
         """One more, (1, S)."""
-        self.exact = _joined(self.exact, row)
-        self.plain = None if self.plain is None else self.plain.added(row[0])
+        if isinstance(self.rows, PlainRows):
+            self.rows = self.rows.added(row[0])
+        else:
+            self.rows = _joined(self.rows, row)
 
     def through(self, t: int) -> None:
         """Times ∂s_t/∂s_{t−1}."""
-        one_rnn = self.setting.problem.single_rnn
-        J = None if one_rnn or self.plain is None else plain_jacobian(self.setting, t)
-        self.plain = None if J is None or self.plain is None else self.plain.moved(
-            self.plain.values @ J
-        )  # fmt: skip
-        if self.plain is None:
-            self.exact = through_step(self.setting, self.exact, t)
-        else:
-            self.exact = self.plain.exact
+        moved: PlainRows | None = None
+        if isinstance(self.rows, PlainRows) and not self.setting.problem.single_rnn:
+            J = plain_jacobian(self.setting, t) if len(self.rows.values) else None
+            moved = None if J is None else self.rows.moved(self.rows.values @ J)
+        if moved is not None:
+            self.rows = moved
+        elif len(self.exact):
+            self.rows = through_step(self.setting, self.exact, t)
 
 
 def _wide(setting: Setting, row: Scaled) -> Scaled:

@@ -1,0 +1,164 @@
+"""Every ∂L_t/∂s_k against the row of the step after it, by random directions.
+
+    ⟨∂L_t/∂s_k, d⟩ = ⟨∂L_t/∂s_{k+1}, (∂s_{k+1}/∂s_k) d⟩  t > k        ∂L_t/∂s_t = ∂L_t/∂h_t
+
+What stands right of a row is one step of the tangent pass, which knows nothing of BPTT, and the
+first row of a path is had from the read-out alone by a complex step. So a path is right if every
+link of it is. Each part of each layer's state has ``OF_A_ROW`` directions of ±1 of its own,
+others at every step: a row with an entry off by more than the tolerance, while the row after it is
+right, passes them all once in 2^``OF_A_ROW`` times at most (``perturbations.miss``). Error:
+rounding, at most 8 S 2⁻⁵² |∂L_t/∂s_{k+1}| · max_d |(∂s_{k+1}/∂s_k) d|. Nothing is amplified
+from one step to the next, since each link begins with the row under test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from rnngrad.analyses.checking.comparing.tolerance import EPS, Compared
+from rnngrad.analyses.checking.references.directions import signs
+from rnngrad.analyses.checking.references.experiments import Setting
+from rnngrad.analyses.checking.references.perturbations import OF_A_ROW as DIRECTIONS
+from rnngrad.analyses.checking.references.products import times
+from rnngrad.analyses.checking.references.tangent import (
+    in_parts,
+    output_slopes,
+    plain_step,
+    step,
+)
+from rnngrad.arithmetic.arrays import Array, Integers
+from rnngrad.arithmetic.kinds import SCALED
+from rnngrad.arithmetic.scaled import Scaled, scaled
+from rnngrad.chains.jacobians import PulledBack
+from rnngrad.chains.plain_rows import PlainRows
+from rnngrad.net.precision import Mask
+
+MISS = 0.5**DIRECTIONS
+STREAM = 100_000
+"""Of directions; that of step k is this and k."""
+
+Unseen = Callable[[int, Integers], Mask]
+"""Which paths from L_t back to step k pass what no complex step sees."""
+
+
+class _Links(NamedTuple):
+    """The rows of one step, (n, G) a group: what the direction that is furthest off has and should
+    have, how far rounding may move that, and the row's largest entry; all times 2^−exponent."""
+
+    k: int
+    steps: Integers
+    got: Array
+    expected: Array
+    error: Array
+    size: Array
+
+
+class EveryRow:
+    """Looks at all rows of a walk along the paths while somebody else walks."""
+
+    def __init__(self, setting: Setting, unseen: Unseen, rtol: float) -> None:
+        self.setting, self.unseen, self.rtol = setting, unseen, rtol
+        self.groups = [part for layer in setting.problem.layers for part in layer.state]
+        self.rounding = 8.0 * EPS * setting.problem.state_size
+        self.found: list[_Links] = []
+
+    def along(self, paths: Iterable[PulledBack]) -> Iterator[PulledBack]:
+        """The same paths, each row compared with the one that it came from."""
+        slopes, problem = output_slopes(self.setting), self.setting.problem
+        direct = slopes @ problem.weights["W_hy"] if problem.has_readout else slopes
+        self.found, before = [], None
+        for reached in paths:
+            if len(reached.steps):
+                self.found.append(self._links(reached, before, direct))
+                before = reached
+            yield reached
+
+    def compared(self, name: str, method: str) -> Compared:
+        """All rows, each part of each layer's state a row of its own."""
+        where = [(links.k, int(t)) for links in self.found for t in links.steps]
+
+        def place(row: int, column: int) -> tuple[int, ...]:
+            k, t = where[row // len(self.groups)]
+            return (t - 1, k)
+
+        parts = [links[2:] for links in self.found] or [(np.empty((0, 1)),) * 4]
+        got, expected, error, size = map(np.concatenate, zip(*parts, strict=True))
+        got, expected, error = (values.reshape(-1, 1) for values in (got, expected, error))
+        return Compared(name, method, got, expected, error, size.ravel(), place, axes=3)
+
+    def _links(self, reached: PulledBack, before: PulledBack | None, direct: Array) -> _Links:
+        k, n = reached.k, len(reached.steps)
+        old = 0 if before is None else len(before.steps)
+        d = signs((DIRECTIONS, self.setting.problem.state_size), STREAM + k)
+        shape = (n, len(self.groups), DIRECTIONS)
+        got, expected, error = np.empty(shape), np.empty(shape), np.zeros((*shape[:2], 1))
+        size = np.empty(shape[:2])
+        pushed = None if before is None else self._pushed(d, k + 1)
+        for g, columns in enumerate(self.groups):
+            mine = _part(reached.rows, columns)
+            got[:, g], top, size[:, g] = _seen(mine, d[:, columns].T)
+            if before is not None and pushed is not None:
+                own = slice(g * DIRECTIONS, (g + 1) * DIRECTIONS)
+                come, bound = self._before(before.rows, pushed, own, top[:old])
+                expected[:old, g], error[:old, g] = come, self.rounding * bound
+            if n > old:  # ∂L_k/∂s_k begins here
+                row = direct[k - 1] @ d[:, columns].T if columns == self.setting.top else 0.0
+                expected[old:, g] = np.ldexp(row, np.clip(-top[old:, np.newaxis], -2000, 2000))
+        gap = np.abs(got - expected)
+        worst = np.argmax(np.where(np.isnan(gap), np.inf, gap), axis=2)[:, :, np.newaxis]
+        got, expected = (np.take_along_axis(a, worst, 2)[:, :, 0] for a in (got, expected))
+        apart = ~(np.abs(got - expected) <= self.rtol * size)
+        unseen = self.unseen(k, reached.steps)[:, np.newaxis]
+        error = np.where(apart, np.where(unseen, np.nan, error[:, :, 0]), 0.0)
+        return _Links(k, reached.steps, got, expected, error, size)
+
+    def _pushed(self, d: Array, t: int) -> Array | Scaled:
+        """(∂s_t/∂s_{t−1}) d for the directions of each group, (S, G·m)."""
+        wide = np.zeros((len(self.groups), *d.shape))
+        for g, columns in enumerate(self.groups):
+            wide[g][:, columns] = d[:, columns]
+        rows = wide.reshape(-1, d.shape[1])
+        layers = self.setting.layers
+        before = [[rows[:, part] for part in one.layer.state] for one in layers]
+        plain = plain_step(self.setting, t, before)
+        if plain is not None:
+            return np.concatenate([part for parts in plain for part in parts], axis=1).T
+        state = step(self.setting, t, in_parts(self.setting, scaled(rows)))
+        parts = [part for layer in state for part in layer]
+        joined: Scaled = SCALED.join(parts)
+        return joined.T
+
+    def _before(
+        self, rows: PlainRows | Scaled, pushed: Array | Scaled, own: slice, top: Integers
+    ) -> tuple[Array, Array]:
+        """rows · the ``own`` columns of ``pushed``, (n, m), and |rows| · the largest of all its
+        columns, (n, 1), times 2^−top."""
+        if isinstance(rows, PlainRows) and not isinstance(pushed, Scaled):
+            by = np.clip(rows.exponents - top, -2000, 2000)[:, np.newaxis]
+            bound = np.abs(rows.values) @ np.abs(pushed).max(axis=1, keepdims=True)
+            return np.ldexp(rows.values @ pushed[:, own], by), np.ldexp(bound, by)
+        exact = rows.exact if isinstance(rows, PlainRows) else rows
+        matrix = pushed if isinstance(pushed, Scaled) else scaled(pushed)
+        bound = _lowered(times(abs(exact), abs(matrix)), top).max(axis=1, keepdims=True)
+        return _lowered(times(exact, matrix[:, own]), top), bound
+
+
+def _part(rows: PlainRows | Scaled, columns: slice) -> PlainRows | Scaled:
+    if isinstance(rows, PlainRows):
+        return PlainRows(rows.values[:, columns], rows.exponents)
+    return rows[:, columns]
+
+
+def _seen(rows: PlainRows | Scaled, directions: Array) -> tuple[Array, Integers, Array]:
+    """⟨row, d⟩ (n, m) and the largest entry (n,), both times 2^−top, and top (n,)."""
+    values, top = (rows.values, rows.exponents) if isinstance(rows, PlainRows) else rows.aligned(1)
+    return values @ directions, top, np.abs(values).max(axis=1)
+
+
+def _lowered(entries: Scaled, top: Integers) -> Array:
+    by = np.clip(entries.exponent - top[:, np.newaxis], -2000, 2000)
+    lowered: Array = np.ldexp(entries.mantissa, by.astype(np.intc))
+    return lowered
