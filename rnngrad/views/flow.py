@@ -19,8 +19,8 @@ from rnngrad.views.derive_view import View
 from rnngrad.views.numbers import decades, from_log10, grouped, number, settled
 from rnngrad.views.to_json import finite, nested
 
-TITLE = "Gradient flow"
-COLUMNS = (Column("gradient flow", right=False), Column("is"), Column("which is", words=True))
+TITLE = "Gradient flow: growth rate, exponents, horizons"
+COLUMNS = (Column("measure", right=False), Column("value"), Column("meaning", words=True))
 
 ACROSS, DOWN = 64, 24
 """Signs a line and lines of the credit map."""
@@ -206,7 +206,7 @@ def _notes(flow: GradientFlow) -> tuple[str, ...]:
     if unknown:
         notes.append(
             f"{unknown} of {len(found.exponents)} are not known: units die and come back, and "
-            f"rounding decides what is left of them."
+            f"what is left of them is below rounding."
         )
     steps = f"{found.interval:.3g}"
     notes.append("One QR a step." if steps == "1" else f"One QR for {steps} steps on average.")
