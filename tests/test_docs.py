@@ -27,6 +27,7 @@ from rnngrad.net.backward import bptt
 from rnngrad.net.forward import forward
 from rnngrad.net.losses import LOSSES
 from rnngrad.net.outputs import OUTPUTS
+from rnngrad.views.derive_sections import LONG, SECTIONS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
@@ -212,6 +213,18 @@ def test_the_spec_page_knows_every_key_and_choice() -> None:
     for table in (("rnn", "gru", "lstm"), OUTPUTS, LOSSES):
         for name in table:
             assert f"`{name}`" in page
+
+
+def test_every_section_of_derive_is_documented() -> None:
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    table = text.split("| section | shows |")[1].split("\n\n")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", table, re.M)
+    assert rows == [(section.name, section.shows) for section in SECTIONS.values()]
+    listed = re.search(r"^The sections (.*?) have a row for each step", text, re.M)
+    assert listed is not None
+    by_step = [section.name for section in SECTIONS.values() if section.by_step]
+    assert re.findall(r"`(\w+)`", listed[1]) == by_step
+    assert f"For T > {LONG} they" in text
 
 
 def test_the_stack_on_the_spec_page_runs() -> None:

@@ -13,6 +13,7 @@ import typer
 from rnngrad.cli import options
 from rnngrad.cli.boundary import INTERRUPTED, bounded, say, say_assumed
 from rnngrad.cli.progress import Report, progress_bar, watched
+from rnngrad.views.derive_sections import SECTIONS, chosen, completions
 
 if TYPE_CHECKING:
     from rnngrad.analyses.derivation.derive import Derivation
@@ -32,6 +33,16 @@ def derive(
     ] = None,
     step: Annotated[
         int | None, typer.Option("--step", metavar="t", help="Just step t, in full detail.")
+    ] = None,
+    section: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--section",
+            metavar="NAME",
+            autocompletion=completions,
+            help=f"Just this part of the tables, after the summary; repeatable: "
+            f"{', '.join(SECTIONS)}.",
+        ),
     ] = None,
     full: Annotated[
         bool, typer.Option("--full", metavar="", help="Shorten nothing, leave nothing out.")
@@ -54,9 +65,10 @@ def derive(
 ) -> int:
     """Forward, back-propagation through time, and where every gradient comes from.
 
-    Shows the forward pass, the derivatives of the exercise sheet with chain rule and value, every
-    gradient step by step, the paths it is the sum of, the norms of the chain of Jacobians, and how
-    the gradient flows: exponents, horizons, what truncation would cost.
+    Shows a summary first, then the tables: the forward pass, the derivatives of the exercise sheet
+    with chain rule and value, every gradient step by step, the paths it is the sum of, the norms of
+    the chain of Jacobians, and how the gradient flows: exponents, horizons, what truncation would
+    cost. Of more than 50 steps, the tables with a row a step are shown with --section or --full.
     """
     from rnngrad.analyses.derivation.derive import derive as derive_problem
     from rnngrad.analyses.derivation.selection import computed, select
@@ -66,16 +78,19 @@ def derive(
     from rnngrad.views.derive import report
     from rnngrad.views.formats import asked_for, for_people, format_named
 
-    render = format_named(asked_for(format_name, json, output), "derive")
+    name = asked_for(format_name, json, output)
+    render = format_named(name, "derive")
+    _check_sections(section, name, for_people(render))
     check_writable(output, force, spec)
     _check_save(save, force, spec, output)
     result = derive_problem(load(spec, overrides=overrides or ()))
-    selection = select(result, quantity or (), step, full, exponents)
+    selection = select(result, quantity or (), step, full, exponents, section or ())
     every = save is not None or not for_people(render)
     shown = screen(no_color, to_file=output is not None)
     with progress_bar(quiet) as bar, reporting_to(bar):
         report_to = None if bar is None else partial(_tell, bar)
         arrays = computed(result, selection, every=every, report=report_to)
+        _ = result.first_nonfinite_step  # the forward pass, with the bar
     if not quiet:
         _warn(result, selection)
     cut = Event()
@@ -102,6 +117,17 @@ def _kept(text: Iterable[str], cut: Event) -> Iterator[str]:
 
 def _tell(bar: Report, fraction: float) -> None:
     bar(fraction, "forward" if fraction < 1 / 3 else "backward")
+
+
+def _check_sections(names: list[str] | None, format_name: str, tables: bool) -> None:
+    from rnngrad.errors import UsageError
+
+    chosen(names or ())
+    if names and not tables:
+        raise UsageError(
+            f"--section is for the formats table and markdown, and the format is {format_name}; "
+            "--quantity chooses there"
+        )
 
 
 def _check_save(save: Path | None, force: bool, spec: str, output: Path | None) -> None:

@@ -1,32 +1,48 @@
-"""The first lines of a derivation: the net, its equations, its loss."""
+"""What a derivation is of: the net, its equations, its loss."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from rnngrad.analyses.derivation.chain_rules import loss_steps
 from rnngrad.analyses.derivation.derive import Derivation
 from rnngrad.analyses.derivation.notation import Notation, raised
 from rnngrad.net.problem import Problem
 from rnngrad.views.blocks import Lines
+from rnngrad.views.derive_view import View
 from rnngrad.views.numbers import grouped, number
 from rnngrad.views.plain import one_line
 
 
-def heading(result: Derivation) -> Lines:
-    """Name, cell and sizes; the equations; L and what it is the sum of."""
+def title(result: Derivation) -> Lines:
+    """Name, cell and sizes."""
     problem = result.problem
     hidden = " + ".join(str(layer.hidden) for layer in problem.layers)
     sizes = f"T = {grouped(problem.steps)}, I = {problem.inputs}, H = {hidden}"
-    lines = [
-        f"{one_line(problem.name)}: {problem.cell.name}, {sizes}, O = {problem.outputs}",
-        *_equations(problem),
-    ]
+    line = f"{one_line(problem.name)}: {problem.cell.name}, {sizes}, O = {problem.outputs}"
+    return Lines((line,), titled=True)
+
+
+def equations(view: View) -> Iterator[Lines]:
+    """The equations of the net; L and what it is the sum of."""
+    yield Lines(_written(view.result))
+
+
+def heading(result: Derivation) -> Lines:
+    """Both at once, where there is no summary."""
+    return Lines((*title(result).lines, *_written(result)), titled=True)
+
+
+def _written(result: Derivation) -> tuple[str, ...]:
+    problem = result.problem
+    lines = _equations(problem)
     if problem.loss is None or result.loss is None:
         lines.append("no targets, so no loss: only the recurrence is analysed")
     else:
         lines.append(
             f"L = Σ L_t over {_counting(problem)} = {number(result.loss)},  {_L_t(problem)}"
         )
-    return Lines(tuple(lines), titled=True)
+    return tuple(lines)
 
 
 def _equations(problem: Problem) -> list[str]:

@@ -14,6 +14,7 @@ from rnngrad.analyses.derivation.selection import Selection
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.net.problem import Problem
 from rnngrad.views.blocks import Column, Table
+from rnngrad.views.derive_view import View
 from rnngrad.views.numbers import GAP, kept, kept_across, length, number
 
 
@@ -49,9 +50,9 @@ def in_parts(count: int, most: int) -> Iterator[slice]:
     return (slice(low, high) for low, high in pairwise(edges))
 
 
-def layer_tables(result: Derivation, selection: Selection) -> Iterator[Table]:
+def layer_tables(view: View) -> Iterator[Table]:
     """Gates of each layer, in a stack its state as well; of one layer of rnn there are none."""
-    problem, trace = result.problem, result.passes.forward
+    problem, trace, selection = view.result.problem, view.result.passes.forward, view.selection
     if problem.single_rnn:
         return
     for at, (layer, share) in enumerate(zip(problem.layers, trace.layers, strict=True)):

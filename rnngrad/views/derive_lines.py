@@ -5,45 +5,46 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import prod
 
-from rnngrad.analyses.derivation.derive import Derivation
 from rnngrad.analyses.derivation.formulas import Line
-from rnngrad.analyses.derivation.selection import HUGE, Selection
+from rnngrad.analyses.derivation.selection import HUGE
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.net.problem import Problem
 from rnngrad.views.blocks import Block, Column, Lines, Table
+from rnngrad.views.derive_view import View
 from rnngrad.views.numbers import GAP, grouped, times, vector
 
 LAYERS_SHOWN = 2
 """Layers whose inside is shown unasked: the ones above differ in nothing but their names."""
 
 
-def line_blocks(
-    result: Derivation, arrays: dict[str, Array], selection: Selection
-) -> Iterator[Block]:
-    """The sheet's subtasks; then what is inside a step, layer by layer; then the remarks."""
-    subtasks = [line for line in result.lines if line.quantity or not line.id.startswith("g")]
-    yield _table(_title(result.problem), result, subtasks, arrays)
-    layers = result.problem.layers
-    for at, layer in enumerate(layers):
-        inside = [x for x in result.lines if x.id.startswith("g") and x.id.endswith(layer.suffix)]
-        if inside and (at < LAYERS_SHOWN or selection.full):
-            yield _table(_inside_title(result.problem, at), result, inside, arrays)
-    if len(layers) > LAYERS_SHOWN and not selection.full:
-        yield Lines((f"Layers above {LAYERS_SHOWN} likewise; --full and JSON have them.",))
+def subtasks(view: View) -> Iterator[Block]:
+    """The sheet's subtasks, and what there is to say about the sheet."""
+    result = view.result
+    lines = [line for line in result.lines if line.quantity or not line.id.startswith("g")]
+    yield _table(_title(result.problem), view, lines)
     if result.remarks:
         yield Lines(tuple(f"* {remark}" for remark in result.remarks))
 
 
-def _table(
-    title: str, result: Derivation, lines: Sequence[Line], arrays: dict[str, Array]
-) -> Table:
+def inside(view: View) -> Iterator[Block]:
+    """What is inside a step, layer by layer."""
+    lines, layers, full = view.result.lines, view.result.problem.layers, view.selection.full
+    for at, layer in enumerate(layers):
+        own = [line for line in lines if line.id.startswith("g") and line.id.endswith(layer.suffix)]
+        if own and (at < LAYERS_SHOWN or full):
+            yield _table(_inside_title(view.result.problem, at), view, own)
+    if len(layers) > LAYERS_SHOWN and not full:
+        yield Lines((f"Layers above {LAYERS_SHOWN} likewise; --full and JSON have them.",))
+
+
+def _table(title: str, view: View, lines: Sequence[Line]) -> Table:
     columns = (
         Column("", right=False),
         Column("derivative", right=False),
         Column("chain rule", words=True),
         Column("value"),
     )
-    rows = tuple(_row(result, line, arrays) for line in lines)
+    rows = tuple(_row(view, line) for line in lines)
     return Table(title, columns, rows, ruled=True)
 
 
@@ -64,19 +65,22 @@ def _inside_title(problem: Problem, at: int) -> str:
     return f"Inside a step{layer}: the partials of {whose} itself"
 
 
-def _row(result: Derivation, line: Line, arrays: dict[str, Array]) -> tuple[str, ...]:
+def _row(view: View, line: Line) -> tuple[str, ...]:
     symbol = f"{line.symbol}\n({line.equations})" if line.equations else line.symbol
-    return line.id, symbol, _a_line_each(line.formula), _value(result, line, arrays)
+    return line.id, symbol, _a_line_each(line.formula), _value(view, line)
 
 
-def _value(result: Derivation, line: Line, arrays: dict[str, Array]) -> str:
-    shape = result.value_shape(line)
+def _value(view: View, line: Line) -> str:
+    result, shape = view.result, view.result.value_shape(line)
     if line.own is not None:
         return _both_ends(result.value(line)) if prod(shape) <= HUGE else times(shape)
-    known = arrays.get(line.quantity)
+    record = result.record(line.quantity)
+    known = view.arrays.get(line.quantity)
     if known is None:
-        return times(result.record(line.quantity).shape(result.problem))
-    if line.row is not None or result.record(line.quantity).first_step is None:
+        if record.size(result.problem) > HUGE:
+            return times(record.shape(result.problem))
+        known = result[line.quantity]
+    if line.row is not None or record.first_step is None:
         written = vector(line.value(known))
         return written if result.problem.single_rnn else written.replace(", ", ",\n")
     return _for_every_t(known)

@@ -12,7 +12,6 @@ from rnngrad.analyses.derivation.notation import Notation
 from rnngrad.analyses.derivation.paths import PathSum
 from rnngrad.analyses.derivation.selection import Selection
 from rnngrad.arithmetic.arrays import Array, frobenius
-from rnngrad.views import flow
 from rnngrad.views.arrays import array_table
 from rnngrad.views.blocks import Block, Column, Lines, Table
 from rnngrad.views.derive_heading import heading
@@ -21,12 +20,11 @@ from rnngrad.views.derive_layers import (
     gradients_by_layer,
     headers,
     in_parts,
-    layer_tables,
     lengths,
     stepwise,
 )
-from rnngrad.views.derive_lines import line_blocks
 from rnngrad.views.derive_step import step_blocks
+from rnngrad.views.derive_view import View, view_of
 from rnngrad.views.numbers import (
     GAP,
     decades,
@@ -54,24 +52,23 @@ def blocks(result: Derivation, selection: Selection, arrays: dict[str, Array]) -
         for name in selection.names:
             yield array_table(result.record(name), arrays[name], selection)
         return
-    yield heading(result)
     if selection.step is not None:
+        yield heading(result)
         yield from step_blocks(result, selection)
         return
-    yield from _forward(result, selection)
-    yield from layer_tables(result, selection)
-    yield from line_blocks(result, arrays, selection)
-    if result.problem.loss is not None:
-        yield _parameters(result)
-        yield from _per_step(result, selection)
-        if result.problem.depth > 1:
-            yield gradients_by_layer(result, selection)
-        yield from _paths(result, selection)
-    yield _chain(result, selection, arrays)
-    yield from flow.blocks(result, selection)
+    view = view_of(result, selection, arrays)
+    for section in view.sections:
+        empty = True
+        for block in section.blocks(view) if section.exists(result.problem) else ():
+            empty = False
+            yield block
+        if empty and selection.sections:
+            yield Lines((f"Section {section.name} is empty for this net.",))
 
 
-def _forward(result: Derivation, selection: Selection) -> Iterator[Table]:
+def forward(view: View) -> Iterator[Table]:
+    """Inputs, states, outputs, targets and losses, a row a step."""
+    result, selection = view.result, view.selection
     problem, trace = result.problem, result.passes.forward
     shown = {"x_t": problem.x}
     if problem.single_rnn:
@@ -103,8 +100,9 @@ def _from_0(
         yield table._replace(notes=notes) if last else table
 
 
-def _parameters(result: Derivation) -> Table:
-    problem, gradients = result.problem, result.passes.backward.weights
+def parameters(view: View) -> Iterator[Table]:
+    """∂L/∂W of every parameter, a row each."""
+    problem, gradients = view.result.problem, view.result.passes.backward.weights
     columns = [Column("parameter", right=False), Column("shape"), Column("norm of ∂L/∂W")]
     largest = any(gradient.size > 1 for gradient in gradients.values())
     if largest:
@@ -116,7 +114,7 @@ def _parameters(result: Derivation) -> Table:
         rows.append((*row, *_largest(gradient)) if largest else (*row[:2], vector(gradient)))
     if not largest:
         columns[2] = Column("∂L/∂W")
-    return Table("Gradients of the parameters", tuple(columns), tuple(rows))
+    yield Table("Gradients of the parameters", tuple(columns), tuple(rows))
 
 
 def _largest(gradient: Array) -> tuple[str, str]:
@@ -124,7 +122,9 @@ def _largest(gradient: Array) -> tuple[str, str]:
     return number(float(gradient[index])), f"[{', '.join(str(int(i)) for i in index)}]"
 
 
-def _per_step(result: Derivation, selection: Selection) -> Iterator[Table]:
+def per_step(view: View) -> Iterator[Table]:
+    """The gradients of outputs, states and inputs, a row a step; of a stack layer by layer too."""
+    result, selection = view.result, view.selection
     problem, back = result.problem, result.passes.backward
     h, *others = (f"{part}_t" for part in problem.cell.parts)
     shown = {"∂L/∂y_t": back.dL_dy, f"∂L_t/∂{h}": back.dLt_dht}
@@ -140,13 +140,17 @@ def _per_step(result: Derivation, selection: Selection) -> Iterator[Table]:
     yield from _from_0(
         "Gradients step by step", columns, cells, start, result, selection, 5, (note,)
     )
+    if problem.depth > 1:
+        yield gradients_by_layer(result, selection)
 
 
-def _paths(result: Derivation, selection: Selection) -> Iterator[Block]:
-    if not selection.paths:
+def paths(view: View) -> Iterator[Block]:
+    """The largest summands of ∂L/∂W, matrix by matrix."""
+    result = view.result
+    if not view.selection.paths:
         pairs = result.problem.steps * (result.problem.steps + 1) // 2
-        text = f"Paths: {grouped(pairs)} pairs (t, k) are not computed unasked; --full does."
-        yield Lines((text,))
+        text = f"{grouped(pairs)} pairs (t, k) are not computed unasked; --section paths does."
+        yield Lines((f"Paths: {text}",))
         return
     state = Notation(result.problem).state
     for path_sum in result.path_sums:
@@ -193,9 +197,10 @@ def _summand_text(t: int, k: int, weight: str, h: str) -> str:
     return f"∂L_{t}/∂{h}_{t}{back} · ∂⁺{h}_{k}/∂{weight}"
 
 
-def _chain(result: Derivation, selection: Selection, arrays: dict[str, Array]) -> Table:
-    chain = arrays["log10_chain"]
-    shown = kept(len(chain), selection.full)
+def chain(view: View) -> Iterator[Table]:
+    """‖∂s_t/∂s_{t−1}‖ and ‖∂s_T/∂s_t‖, a row a step."""
+    result, chain = view.result, view.result["log10_chain"]
+    shown = kept(len(chain), view.selection.full)
     steps = result.log10_step_norms_at([t for t in shown if t])
     h = Notation(result.problem).state
     columns = (
@@ -222,7 +227,7 @@ def _chain(result: Derivation, selection: Selection, arrays: dict[str, Array]) -
             f"(growth rate {number(settled(rate * np.log(10.0)))})."
         )
     title = f"Norms of the chain of ∂{h}_t/∂{h}_{{t−1}}"
-    return Table(title, columns, tuple(rows), tuple(notes))
+    yield Table(title, columns, tuple(rows), tuple(notes))
 
 
 def _bar(log10: float, longest: float) -> str:

@@ -1,27 +1,26 @@
-"""How the gradient flows: the section of that name in ``derive``, as blocks and as data."""
+"""How the gradient flows: four sections of ``derive`` as blocks, and all of it as data."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from math import isfinite, isnan
 from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.analyses.derivation.derive import Derivation
 from rnngrad.analyses.derivation.notation import Notation
-from rnngrad.analyses.derivation.selection import Selection
 from rnngrad.analyses.flow.flow import EXPONENTS, GradientFlow
 from rnngrad.analyses.flow.horizons import Horizon
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.views import lags
 from rnngrad.views.blocks import Block, Column, Lines, Table
+from rnngrad.views.derive_view import View
 from rnngrad.views.numbers import decades, from_log10, grouped, number, settled
 from rnngrad.views.to_json import finite, nested
 
-TITLE = "Gradient flow"
-COLUMNS = (Column("gradient flow", right=False), Column("is"), Column("which is", words=True))
+TITLE = "Gradient flow: growth rate, exponents, horizons"
+COLUMNS = (Column("measure", right=False), Column("value"), Column("meaning", words=True))
 
 ACROSS, DOWN = 64, 24
 """Signs a line and lines of the credit map."""
@@ -30,25 +29,55 @@ SHADES = ((-1.0, "█"), (-3.0, "▓"), (-8.0, "▒"), (-16.0, "░"), (-np.inf,
 """(log10 from the largest on, sign)"""
 
 
-def blocks(result: Derivation, selection: Selection) -> Iterator[Block]:
-    """Measures, what clipping would do, the spectrum, lags and truncation, and the credit map."""
-    flow = GradientFlow(result, selection.full, selection.exponents)
+def measures(view: View) -> Iterator[Block]:
+    """Growth rate, exponents, condition, horizons, Ω; and what clipping would do."""
+    flow = view.flow
     if isnan(flow.rate):
-        yield Lines(("Gradient flow is undefined: the chain holds what is not a number.",))
+        yield from _missing(flow)
         return
     yield _measures(flow) if flow.affordable else Table(TITLE, COLUMNS, (_rate(flow),))
     yield from _clipping(flow)
     if not flow.affordable:
-        sizes = f"T = {grouped(flow.problem.steps)}, H = {flow.problem.hidden}"
-        yield Lines((f"The rest of the flow is not computed unasked for {sizes}; --full does.",))
-        return
-    if flow.sampled_exponents or flow.sampled_lags:
+        yield from _missing(flow)
+    elif flow.sampled_exponents or flow.sampled_lags:
         yield Lines((_sample(flow),))
-    if flow.problem.state_size > 1:
-        yield _spectrum(flow)
-    yield from lags.blocks(flow)
-    if flow.problem.loss is not None and flow.problem.steps > 3:
-        yield _credit_map(flow)
+
+
+def spectrum(view: View) -> Iterator[Block]:
+    """The largest Lyapunov exponents."""
+    return _part(view, lambda flow: [_spectrum(flow)] if flow.problem.state_size > 1 else [])
+
+
+def truncation(view: View) -> Iterator[Block]:
+    """What truncation to the last k steps would cost, and the shares by lag."""
+    return _part(view, lags.blocks)
+
+
+def credit_map(view: View) -> Iterator[Block]:
+    """‖∂L_t/∂s_k‖ as a picture."""
+
+    def drawn(flow: GradientFlow) -> list[Block]:
+        return [_credit_map(flow)] if flow.problem.steps > 3 else []
+
+    return _part(view, drawn)
+
+
+def _part(view: View, made: Callable[[GradientFlow], Iterable[Block]]) -> Iterator[Block]:
+    """The blocks of one section; where the chain does not allow them or they would take too long,
+    the reason, unless the section of the measures has said it."""
+    flow = view.flow
+    if flow.affordable and not isnan(flow.rate):
+        yield from made(flow)
+    elif not view.shows("flow"):
+        yield from _missing(flow)
+
+
+def _missing(flow: GradientFlow) -> Iterator[Lines]:
+    if isnan(flow.rate):
+        yield Lines(("Gradient flow is undefined: the chain holds what is not a number.",))
+        return
+    sizes = f"T = {grouped(flow.problem.steps)}, H = {flow.problem.hidden}"
+    yield Lines((f"The rest of the flow is not computed unasked for {sizes}; --full does.",))
 
 
 def _sample(flow: GradientFlow) -> str:
@@ -177,7 +206,7 @@ def _notes(flow: GradientFlow) -> tuple[str, ...]:
     if unknown:
         notes.append(
             f"{unknown} of {len(found.exponents)} are not known: units die and come back, and "
-            f"rounding decides what is left of them."
+            f"what is left of them is below rounding."
         )
     steps = f"{found.interval:.3g}"
     notes.append("One QR a step." if steps == "1" else f"One QR for {steps} steps on average.")

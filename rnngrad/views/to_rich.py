@@ -70,7 +70,7 @@ def _table(block: Table, screen: Screen) -> str:
     a cell at a time, which looks the same and takes a tenth of the time."""
     table = RichTable(
         box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False,
-        header_style="bold",
+        header_style="bold", show_header=any(column.header for column in block.columns),
     )  # fmt: skip
     columns = laid(block, screen)
     for column in columns:
@@ -121,12 +121,13 @@ def total_width(columns: list[Laid]) -> int:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """The text's lines, each broken between words where it is too long."""
+    """The text's lines, each broken between words where it is too long; not at a no-break space,
+    which is written as a blank."""
     lines = text.split("\n")
-    if all(len(line) <= width for line in lines):
-        return lines
-    broken = (wrap(line, width, break_long_words=False, break_on_hyphens=False) for line in lines)
-    return [part for parts in broken for part in parts or [""]]
+    if any(len(line) > width for line in lines):
+        broken = (wrap(x, width, break_long_words=False, break_on_hyphens=False) for x in lines)
+        lines = [part for parts in broken for part in parts or [""]]
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
 
 def _widest(cells: tuple[str, ...]) -> int:

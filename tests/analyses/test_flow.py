@@ -16,6 +16,7 @@ from rnngrad.analyses.flow.horizons import horizons, lag_profile, lags_until
 from rnngrad.analyses.flow.stability import growth_rate, regime
 from rnngrad.views import flow as flow_view
 from rnngrad.views.blocks import Lines
+from rnngrad.views.derive_view import view_of
 
 NET = {
     "seed": 2,
@@ -179,7 +180,8 @@ def test_clipping_in_a_line(target: float, words: str) -> None:
     """h = 0 · 1, L = (target − h)²: ∂L/∂W_xh = ∂L/∂b_h = −2 target, ∂L/∂W_hh = 0."""
     spec = {"activation": "identity", "weights": {"W_xh": 0, "W_hh": 0}, "inputs": [1]}
     derived = rnngrad.derive(rnngrad.load(spec | {"targets": [target]}))
-    assert Lines((words,)) in list(flow_view.blocks(derived, select(derived, (), None, False)))
+    view = view_of(derived, select(derived, (), None, False))
+    assert Lines((words,)) in list(flow_view.measures(view))
     norm = 2 * target * np.sqrt(2)
     assert GradientFlow(derived).gradient_norm == pytest.approx(norm)
     assert GradientFlow(derived).clipped == pytest.approx(
@@ -249,5 +251,8 @@ def test_an_undefined_chain_is_said_in_a_line() -> None:
         "inputs": {"random": "normal", "steps": 400},
     }
     result = rnngrad.derive(rnngrad.load(spec))
-    shown = list(flow_view.blocks(result, select(result, (), None, False)))
-    assert shown == [Lines(("Gradient flow is undefined: the chain holds what is not a number.",))]
+    said = Lines(("Gradient flow is undefined: the chain holds what is not a number.",))
+    view = view_of(result, select(result, (), None, False))
+    assert [*flow_view.measures(view), *flow_view.spectrum(view)] == [said]
+    alone = view_of(result, select(result, (), None, False, sections=["spectrum"]))
+    assert list(flow_view.spectrum(alone)) == [said]

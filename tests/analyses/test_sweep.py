@@ -337,12 +337,12 @@ def test_mean_field_speaks_of_normal_weights_only() -> None:
 
     assert verdict("gaussian", 80)[0] == "holds"
     assert verdict("gaussian", 8) == (
-        "says nothing here", "H = 8 units are too few for a mean field"
+        "does not apply", "H = 8 units are too few for a mean field"
     )  # fmt: skip
     assert "does not look like" in verdict("uniform", 80)[1]
     assert "does not look like" in verdict("identity", 80)[1]
     assert verdict("orthogonal", 80) == (
-        "says nothing here",
+        "does not apply",
         "W_hh does not look like independent normal numbers: its singular values are more alike",
     )
 
@@ -381,7 +381,7 @@ def test_the_counterexample_explodes_below_nothing() -> None:
     chain = 10 ** rnngrad.log10_chain(problem)[0]
     assert chain == pytest.approx(14.1 * 2 ** (problem.steps - 1), rel=0.01)
     verdicts = {s["id"]: s["verdict"] for s in report["parts"][0]["theory"]}
-    assert verdicts["eigenvalues"] == "says nothing here"
+    assert verdicts["eigenvalues"] == "does not apply"
 
 
 # --- one loop for every executor

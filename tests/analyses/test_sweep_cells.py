@@ -144,7 +144,7 @@ def test_what_only_one_layer_of_rnn_has_is_null(cell: str, hidden: tuple[int, ..
     assert all(row[name] is None for row in report["rows"] for name in OF_ONE_RNN)
     said = report["parts"][0]["theory"]
     assert [s["id"] for s in said] == ["bound", "eigenvalues", "mean field"]
-    assert {s["verdict"] for s in said} == {"says nothing here"}
+    assert {s["verdict"] for s in said} == {"does not apply"}
     kind = f"a stack of 2 {cell} layers" if len(hidden) > 1 else cell
     assert all(kind in s["why"] and s["scale"] is None for s in said)
 

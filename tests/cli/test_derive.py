@@ -573,7 +573,7 @@ def test_ctrl_c_keeps_the_tables_there_are(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(flow, "blocks", stop)
+    monkeypatch.setattr(flow, "measures", stop)
     saved, shown = tmp_path / "a.npz", tmp_path / "shown.txt"
     words = ("-o", str(shown)) if to_file else ()
     done = run("derive", SHEET, "--save", str(saved), *words)

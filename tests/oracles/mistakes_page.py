@@ -27,18 +27,18 @@ because you name it ([check.md](check.md)).
 it fails.
 
 A number typed by hand is right to half a unit of its last digit, `0.0213` from 0.02125 to 0.02135;
-integers and zeros are exact, and fewer than three significant digits decide nothing in your favour.
+integers and zeros are exact, and a number with fewer than three significant digits never passes.
 Other arrays are right to 1e-9 of the largest entry of their step's row, float32 to 1e-4, or to
 `--rtol`. Where the net itself makes more of rounding than that, the report says so.
 
-A wrong array is fitted against the mistakes of the table first, then against those that are
-[found in the equations](#mistakes-found-in-the-equations), and the one is named that gives just
-these numbers. "Sheet" is the equation of exercise sheet 7 that the mistake breaks. The numbers in
+A wrong array is compared with the mistakes of the table first, then with those that are [found in
+the equations](#mistakes-found-in-the-equations). A mistake is named if it gives exactly your
+numbers. "Sheet" is the equation of exercise sheet 7 that the mistake breaks. The numbers in
 the last column are steps, filled in for T = 3.
 
-One mistake that explains all the wrong arrays goes before one for each; the specific before the
-general (`truncated` and `clipped` after the others, `scaled` last). Where two still give the same
-numbers, both are listed as candidates and none is named; nothing is named where none fits.
+If one mistake explains all the wrong arrays, it is named, and not one for each array. A specific
+mistake is preferred to a general one (`truncated` and `clipped` come after the others, `scaled` is
+last). If two give the same numbers, both are listed as candidates and none is named.
 
 In gru, lstm and stacks a mistake is made at every layer and gate alike: σ' stands for all the
 cell's derivatives (σ' of the gates, tanh' of the candidate and of c_t), W_hhᵀ for each gate's block

@@ -12,7 +12,7 @@ Source: Pascanu, Mikolov, Bengio, *On the difficulty of training recurrent neura
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -55,6 +55,23 @@ class PathSum(NamedTuple):
     total: int
     left_out: int
     left_out_share: float
+
+
+class LargestPath(NamedTuple):
+    """The summand S(t, k) of the sum of one matrix."""
+
+    weight: str
+    t: int
+    k: int
+    log10_norm: float
+    share: float
+
+
+def largest_path(sums: Iterable[PathSum]) -> LargestPath | None:
+    """The summand with the largest norm of all the sums; None where all are 0 or not finite."""
+    every = [LargestPath(one.weight, *summand[:4]) for one in sums for summand in one.summands]
+    finite = [path for path in every if np.isfinite(path.log10_norm)]
+    return max(finite, key=lambda path: path.log10_norm, default=None)
 
 
 def path_sums(passes: Passes) -> tuple[PathSum, ...]:

@@ -22,6 +22,10 @@ HUGE = 10_000_000
 SLOW = 8_000_000_000
 """T² times the sizes of the matrices that every path goes through: some five seconds."""
 
+QUICK = 1_000_000_000
+"""The same with 2,000 more for each path's own work, up to which the path sums of any net take a
+second or two."""
+
 SLOW_SUMS = 40_000_000_000
 """The same for the path sums of one layer of rnn."""
 
@@ -31,7 +35,7 @@ class Selection(NamedTuple):
 
     ``named``: the user chose them. ``step``: only what belongs to that step. ``full``: nothing is
     shortened. ``paths``: the path sums are affordable. ``exponents``: so many Lyapunov exponents
-    were asked for.
+    were asked for. ``sections``: just these parts of the tables.
     """
 
     names: tuple[str, ...]
@@ -41,6 +45,7 @@ class Selection(NamedTuple):
     full: bool = False
     paths: bool = True
     exponents: int | None = None
+    sections: tuple[str, ...] = ()
 
 
 def select(
@@ -49,11 +54,15 @@ def select(
     step: int | None,
     full: bool,
     exponents: str | None = None,
+    sections: Sequence[str] = (),
 ) -> Selection:
     """The selection that the options ask for; QuantityError or UsageError where they cannot."""
     steps = result.problem.steps
     if step is not None and not 1 <= step <= steps:
         raise UsageError(f"--step {step}: the steps are 1 to {steps}")
+    if sections and (quantities or step is not None):
+        other = "--quantity" if quantities else "--step"
+        raise UsageError(f"--section and {other} cannot stand together: each chooses what is shown")
     names = tuple(dict.fromkeys(quantities)) or result.names()
     records = [result.record(name) for name in names]
     if step is not None and quantities:
@@ -64,9 +73,9 @@ def select(
     shown = tuple(name for name in names if name not in left_out)
     if step is not None:
         shown = tuple(name for name in shown if result.record(name).first_step is not None)
-    paths = full or affordable_sums(result.problem)
+    paths = full or "paths" in sections or affordable_sums(result.problem)
     count = None if exponents is None else _count(exponents, result.problem.state_size)
-    return Selection(shown, left_out, bool(quantities), step, full, paths, count)
+    return Selection(shown, left_out, bool(quantities), step, full, paths, count, tuple(sections))
 
 
 def _count(exponents: str, size: int) -> int:
@@ -89,15 +98,22 @@ def affordable_paths(problem: Problem) -> bool:
     """Whether all paths take some seconds at most: no more than HUGE pairs (t, k), and for what
     is more than one layer of rnn no more than SLOW products of numbers."""
     pairs = problem.steps**2
-    if problem.single_rnn:
-        return pairs <= HUGE
-    sizes = [
+    return pairs <= HUGE and (problem.single_rnn or pairs * _numbers_on_the_way(problem) <= SLOW)
+
+
+def quick_paths(problem: Problem) -> bool:
+    """Whether the path sums take no more than a second or two."""
+    return problem.steps**2 * (_numbers_on_the_way(problem) + 2_000) <= QUICK
+
+
+def _numbers_on_the_way(problem: Problem) -> int:
+    """The sizes of the matrices that every path goes through, together."""
+    return sum(
         layer.own[matrix.parameter].size
         for at, layer in enumerate(problem.layers)
         for matrix in problem.cell.step.matrices
         if at or matrix.source != X
-    ]
-    return pairs <= HUGE and pairs * sum(sizes) <= SLOW
+    )
 
 
 def _refuse_stepless(records: Sequence[Quantity], steps: int) -> None:
@@ -106,18 +122,9 @@ def _refuse_stepless(records: Sequence[Quantity], steps: int) -> None:
             raise UsageError(f"--step: '{record.name}' is one array for all {steps} steps")
 
 
-TABLES_NEED = ("log10_chain",)
-"""What the tables show of the quantities besides the values of the derivation."""
-
-
 def computed(
     result: Derivation, selection: Selection, *, every: bool, report: Report | None = None
 ) -> dict[str, Array]:
-    """The arrays that a report needs: all that the selection names if ``every``, or if the user
-    named them; else only what the tables show of them. ``report`` as in ``Derivation.together``."""
-    names = dict.fromkeys(selection.names if every or selection.named else ())
-    if not selection.named and selection.step is None:
-        needed = (*TABLES_NEED, *(line.quantity for line in result.lines if line.quantity))
-        sizes = {name: result.record(name).size(result.problem) for name in needed}
-        names |= dict.fromkeys(name for name in needed if sizes[name] <= HUGE)
-    return result.together(names, report)
+    """The arrays that the selection names, if ``every`` or if the user named them; else none, for
+    each section of the tables computes what it shows. ``report`` as in ``Derivation.together``."""
+    return result.together(selection.names if every or selection.named else (), report)

@@ -16,7 +16,7 @@ from rnngrad.analyses.sweep.scaling import kind_of
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.chains.norms import eigenvector_condition
 
-HOLDS, NOT_VIOLATED, SAYS_NOTHING = "holds", "not violated", "says nothing here"
+HOLDS, NOT_VIOLATED, DOES_NOT_APPLY = "holds", "not violated", "does not apply"
 
 
 SEEDS = 5
@@ -59,7 +59,7 @@ def _nothing(kind: str) -> tuple[Statement, ...]:
     """All three are about one layer whose Jacobian is diag(σ'(a_t)) W_hh."""
     why = f"it is about ∂h_t/∂h_{{t−1}} = diag(σ'(a_t)) W_hh, which {kind} does not have"
     claims = (("bound", BOUND), ("eigenvalues", EIGENVALUES), ("mean field", MEAN_FIELD))
-    return tuple(Statement(id_, claim, None, SAYS_NOTHING, why) for id_, claim in claims)
+    return tuple(Statement(id_, claim, None, DOES_NOT_APPLY, why) for id_, claim in claims)
 
 
 def _bound(measured: Measured) -> Statement:
@@ -68,7 +68,7 @@ def _bound(measured: Measured) -> Statement:
     units = [r.sigma_max / abs(r.scale) for r in measured.rows if r.sigma_max and r.scale]
     claim = BOUND
     if not units:
-        return Statement("bound", claim, None, SAYS_NOTHING, "W_hh is 0 at every scale")
+        return Statement("bound", claim, None, DOES_NOT_APPLY, "W_hh is 0 at every scale")
     scale = 1.0 / (steepest * median(units))
     sure = [r for r in measured.rows if r.sigma_max is not None and steepest * r.sigma_max < 1]
     if not sure:
@@ -88,12 +88,12 @@ def _eigenvalues(measured: Measured, nets: list[Net]) -> Statement:
         r.spectral_radius / abs(r.scale) for r in measured.rows if r.spectral_radius and r.scale
     ]
     if not radii:
-        return Statement("eigenvalues", claim, None, SAYS_NOTHING, "ρ(W_hh) is 0")
+        return Statement("eigenvalues", claim, None, DOES_NOT_APPLY, "ρ(W_hh) is 0")
     scale, found = 1.0 / median(radii), measured.critical
     slopes = {row.mean_slope for row in measured.rows}
     if slopes != {1.0}:
         why = "σ' is not 1 throughout, and with σ' eigenvalues bound nothing"
-        return Statement("eigenvalues", claim, scale, SAYS_NOTHING, why)
+        return Statement("eigenvalues", claim, scale, DOES_NOT_APPLY, why)
     if found is None:
         return Statement("eigenvalues", claim, scale, NOT_VIOLATED, "no zero in the swept range")
     worst = max(eigenvector_condition(net.problem.weights["W_hh"]) for net in nets)
@@ -110,7 +110,7 @@ def _mean_field(measured: Measured, nets: list[Net]) -> Statement:
     ensembles = [mean_field.ensemble(net.problem) for net in nets]
     reasons = [one.why_not for one in ensembles if one.why_not]
     if reasons:
-        return Statement("mean field", claim, None, SAYS_NOTHING, reasons[0])
+        return Statement("mean field", claim, None, DOES_NOT_APPLY, reasons[0])
     gain = median(one.gain / net.unit for one, net in zip(ensembles, nets, strict=True))
     drive = median(one.drive for one in ensembles)
     activation, first = ACTIVATIONS[measured.rows[0].activation], measured.rows[0]
@@ -121,7 +121,7 @@ def _mean_field(measured: Measured, nets: list[Net]) -> Statement:
         if scale
     }
     if not off:
-        return Statement("mean field", claim, None, SAYS_NOTHING, "no exponent is finite")
+        return Statement("mean field", claim, None, DOES_NOT_APPLY, "no exponent is finite")
     worst = max(off, key=lambda scale: off[scale])
     size = nets[0].problem.hidden
     where = f"at scale {worst:g} (H = {size}, T = {first.steps:,})"
