@@ -54,19 +54,21 @@ def sweep(
     activations: Iterable[str] = (),
     relative_to: str = "weights",
     steady: float = STEADY,
-    bracket: float = WIDTH,
+    critical_rtol: float = WIDTH,
     gate: str | None = None,
     executor: Executor | None = None,
     workers: int = 1,
+    bracket: float | None = None,
 ) -> dict[str, object]:
     """Norms, rates, exponents and the critical scale as W_hh is scaled, for so many seeds.
 
     Returns what ``rnngrad sweep --json`` prints. Several problems are told apart by their names.
     ``gate``: only its rows of W_hh are scaled. ``scales``: numbers, or a text such as
     ``"0.1:4:40"``. ``relative_to``: ``"weights"``, ``"spectral-radius"`` or ``"sigma-max"``.
-    ``steady``: |rate| up to which the regime is steady. ``bracket``: width of a bracket relative to
-    its scale. ``executor``: any ``concurrent.futures.Executor``, with so many ``workers``. Raises
-    UsageError for what cannot be swept.
+    ``steady``: |rate| up to which the regime is steady. ``critical_rtol``: width of a critical
+    scale's bracket, relative to it (``bracket`` is its old name). ``executor``: any
+    ``concurrent.futures.Executor``, with so many ``workers``. Raises UsageError for what cannot be
+    swept.
 
     >>> import rnngrad
     >>> net = {"activation": "identity", "weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1, 0, 0]}
@@ -76,7 +78,8 @@ def sweep(
     """
     whole = plan(
         _by_name(problem), scales_of(scales), seeds, steps=steps, activations=activations,
-        relative_to=relative_to, steady=steady, width=bracket, gate=gate,
+        relative_to=relative_to, steady=steady, gate=gate,
+        width=critical_rtol if bracket is None else bracket,
     )  # fmt: skip
     try:
         rows = [row for task in rows_of(whole, executor, workers) for row in task]

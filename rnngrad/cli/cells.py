@@ -6,20 +6,26 @@ from typing import Annotated
 
 import typer
 
-from rnngrad.cli import options
+from rnngrad.cli import completion, options
 from rnngrad.cli.boundary import bounded
 
 
 @bounded
 def cells(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="One cell: its equations as YAML.")
+        str | None,
+        typer.Argument(
+            metavar="NAME",
+            help="One cell: its equations as YAML.",
+            autocompletion=completion.cells,
+        ),
     ] = None,
     format_name: options.Format = None,
     json: options.Json = False,
     output: options.Output = None,
     force: options.Force = False,
     no_color: options.NoColor = False,
+    debug: options.Debug = False,
 ) -> int:
     """List the cells that come with rnngrad, or print one as a spec's cell:.
 

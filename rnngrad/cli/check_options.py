@@ -8,7 +8,7 @@ TIMEOUT, MEMORY = 60.0, 4.0
 
 
 class CheckOptions(NamedTuple):
-    """``rtol`` is None for the contract's own; ``random`` is N of ``--random N`` (0: none);
+    """``rtol`` is None for the contract's own; ``random`` is N of ``--trials N`` (0: none);
     ``method`` is ``auto`` or a name in ``METHODS``; ``spec`` is SPEC as it was typed; ``layout`` is
     that of a framework's gradients, None for the contract's names. For a function: ``timeout`` in
     seconds, ``memory`` in GiB, and what ``returns`` calls the parts of a tuple."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rnngrad.cli import options
+from rnngrad.cli import completion, options
 from rnngrad.cli.boundary import INTERRUPTED, bounded, say, say_assumed
 from rnngrad.cli.progress import Report, progress_bar, watched
 
@@ -27,7 +27,10 @@ def derive(
     quantity: Annotated[
         list[str] | None,
         typer.Option(
-            "--quantity", metavar="NAME", help="Just this, as dL_dW_hh, dL_da, shares; repeatable."
+            "--quantity",
+            metavar="NAME",
+            help="Just this, as dL_dW_hh, dL_da, shares; repeatable.",
+            autocompletion=completion.quantities,
         ),
     ] = None,
     step: Annotated[
@@ -39,11 +42,20 @@ def derive(
     exponents: Annotated[
         str | None,
         typer.Option(
-            "--exponents", metavar="K|all", help="So many Lyapunov exponents; 8 by default."
+            "--exponents",
+            metavar="K|all",
+            help="So many Lyapunov exponents; 8 by default.",
+            autocompletion=completion.one_of("all"),
         ),
     ] = None,
     save: Annotated[
-        Path | None, typer.Option("--save", metavar="FILE.npz", help="Save the arrays as well.")
+        Path | None,
+        typer.Option(
+            "--save",
+            metavar="FILE.npz",
+            help="Save the arrays as well.",
+            rich_help_panel=options.OUTPUT,
+        ),
     ] = None,
     format_name: options.Format = None,
     json: options.Json = False,
@@ -51,6 +63,7 @@ def derive(
     force: options.Force = False,
     quiet: options.Quiet = False,
     no_color: options.NoColor = False,
+    debug: options.Debug = False,
 ) -> int:
     """Forward, back-propagation through time, and where every gradient comes from.
 

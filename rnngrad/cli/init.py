@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rnngrad.cli import options
+from rnngrad.cli import completion, options
 from rnngrad.cli.boundary import bounded, say
 
 if TYPE_CHECKING:
     from rnngrad.spec.weights import Contents, Found
 
 STARTER = "starter.yaml"
+MODEL = "With MODEL"
 
 
 @bounded
@@ -24,27 +25,44 @@ def init(
         Path | None,
         typer.Argument(metavar="MODEL", help="A trained model's file: .safetensors, .h5, .onnx."),
     ] = None,
-    layer: Annotated[
+    prefix: Annotated[
         list[str] | None,
         typer.Option(
-            "--layer",
+            "--prefix",
             metavar="KEY",
             help="Which recurrent net of the file. Several times: a stack, lowest first.",
+            autocompletion=completion.prefixes,
+            rich_help_panel=MODEL,
         ),
     ] = None,
     direction: Annotated[
         str | None,
         typer.Option(
-            "--direction", metavar="WAY", help="forward or reverse, of a bidirectional net."
+            "--direction",
+            metavar="WAY",
+            help=f"{completion.listed(completion.DIRECTIONS)}, of a bidirectional net.",
+            autocompletion=completion.one_of(*completion.DIRECTIONS),
+            rich_help_panel=MODEL,
         ),
     ] = None,
     layout: Annotated[
         str | None,
-        typer.Option("--layout", metavar="LAYOUT", help="torch, keras or onnx, if it is not told."),
+        typer.Option(
+            "--layout",
+            metavar="LAYOUT",
+            help=f"{completion.listed(completion.LAYOUTS)}, if it is not told.",
+            autocompletion=completion.one_of(*completion.LAYOUTS),
+            rich_help_panel=MODEL,
+        ),
     ] = None,
     cell: Annotated[
         str | None,
-        typer.Option("--cell", metavar="NAME", help="A spec of that cell; see rnngrad cells."),
+        typer.Option(
+            "--cell",
+            metavar="NAME",
+            help="A spec of that cell; see rnngrad cells.",
+            autocompletion=completion.cells,
+        ),
     ] = None,
     function: Annotated[
         str | None,
@@ -55,6 +73,7 @@ def init(
     output: options.Output = None,
     force: options.Force = False,
     quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> int:
     """Write a commented starter spec, for a trained model's file, of a cell, or to fill in.
 
@@ -66,20 +85,21 @@ def init(
     from rnngrad.errors import UsageError
 
     if function is not None:
-        if model is not None or layer or direction or layout or cell:
+        if model is not None or prefix or direction or layout or cell:
             raise UsageError("--function needs SPEC alone, no MODEL and none of its options")
         check_writable(output, force, function)
         write_text([_function_of(function, output)], output)
         return 0
     check_writable(output, force, "" if model is None else str(model))
     if cell is not None:
-        text = _of_cell(cell, [model, layer, direction, layout])
+        text = _of_cell(cell, [model, prefix, direction, layout])
     elif model is None:
-        if layer or direction or layout:
-            raise UsageError("--layer, --direction and --layout need MODEL, a trained model's file")
+        if prefix or direction or layout:
+            words = "--prefix, --direction and --layout need MODEL, a trained model's file"
+            raise UsageError(words)
         text = _plain_starter()
     else:
-        text = _of_model(model, layer, direction, layout, output, quiet)
+        text = _of_model(model, prefix, direction, layout, output, quiet)
     write_text([f"# yaml-language-server: $schema={_schema_address()}\n{text}"], output)
     return 0
 
@@ -122,7 +142,7 @@ def _of_cell(cell: str, others: Sequence[object]) -> str:
 
 def _of_model(
     model: Path,
-    layer: Sequence[str] | None,
+    prefix: Sequence[str] | None,
     direction: str | None,
     layout: str | None,
     output: Path | None,
@@ -136,7 +156,7 @@ def _of_model(
     try:
         contents = read_model(model, layout, str(model))
         listing = _columns(table(candidates(contents)))
-        net = _chosen(contents, layer, direction, listing)
+        net = _chosen(contents, prefix, direction, listing)
     except ModelFileError as error:
         raise SpecError([str(error)]) from None
     if not quiet:
@@ -147,18 +167,18 @@ def _of_model(
 
 
 def _chosen(
-    contents: Contents, layer: Sequence[str] | None, direction: str | None, listing: Sequence[str]
+    contents: Contents, prefix: Sequence[str] | None, direction: str | None, listing: Sequence[str]
 ) -> Found:
     """The net that is asked for; UsageError with the list where there are several to choose."""
     from rnngrad.errors import UsageError
     from rnngrad.spec.weights import choose
 
     keys = list(dict.fromkeys(net.key for net in contents.recurrent))
-    if not layer and len(keys) > 1:
-        ask = "choose one with --layer KEY, or several for a stack"
+    if not prefix and len(keys) > 1:
+        ask = "choose one with --prefix KEY, or several for a stack"
         words = f"{contents.name} holds {len(keys)} recurrent nets; {ask}"
         raise UsageError("\n".join([f"{words}:", *listing]))
-    return choose(contents, layer or None, direction)
+    return choose(contents, prefix or None, direction)
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rnngrad.cli import options
+from rnngrad.cli import completion, options
 from rnngrad.cli.boundary import INTERRUPTED, bounded, say, say_assumed
 
 if TYPE_CHECKING:
@@ -31,11 +31,17 @@ def sweep(
             "--relative-to",
             metavar="SIZE",
             help="spectral-radius or sigma-max: the scale is its new value.",
+            autocompletion=completion.one_of(*completion.RELATIVE),
         ),
     ] = "weights",
     gate: Annotated[
         str | None,
-        typer.Option("--gate", metavar="NAME", help="Scale one gate: r z n, i f g o, an equation."),
+        typer.Option(
+            "--gate",
+            metavar="NAME",
+            help="Scale one gate: r z n, i f g o, an equation.",
+            autocompletion=completion.gates,
+        ),
     ] = None,
     seeds: Annotated[
         int | None, typer.Option("--seeds", metavar="N", help="Draw the random numbers N times.")
@@ -45,35 +51,68 @@ def sweep(
     ] = None,
     activation: Annotated[
         str | None,
-        typer.Option("--activation", metavar="NAME,...", help="These activations, such as tanh."),
+        typer.Option(
+            "--activation",
+            metavar="NAME,...",
+            help="These activations, such as tanh.",
+            autocompletion=completion.activations,
+        ),
     ] = None,
     steady: Annotated[
-        float, typer.Option("--steady", help="Steady is a rate of at most this size.")
+        float,
+        typer.Option("--steady", metavar="R", help="Steady is a rate of at most this size."),
     ] = 0.01,
-    bracket: Annotated[
-        float, typer.Option("--bracket", help="Width of the critical scale's bracket, relative.")
+    critical_rtol: Annotated[
+        float,
+        typer.Option(
+            "--critical-rtol", metavar="R", help="Relative width of the critical scale's bracket."
+        ),
     ] = 1e-5,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", help="Run in N processes.")] = 1,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs",
+            "-j",
+            metavar="N",
+            help="Run in N processes.",
+            rich_help_panel=options.RUNNING,
+        ),
+    ] = 1,
     scheduler: Annotated[
         str | None,
-        typer.Option("--scheduler", metavar="tcp://HOST:PORT", help="Run on a Dask cluster."),
+        typer.Option(
+            "--scheduler",
+            metavar="tcp://HOST:PORT",
+            help="Run on a Dask cluster.",
+            rich_help_panel=options.RUNNING,
+        ),
     ] = None,
     resume: Annotated[
         bool,
         typer.Option(
-            "--resume", metavar="", help="With -o FILE.jsonl: compute only what is missing."
+            "--resume",
+            metavar="",
+            help="With -o FILE.jsonl: compute only what is missing.",
+            rich_help_panel=options.RUNNING,
         ),
     ] = False,
     yes: Annotated[
-        bool, typer.Option("--yes", metavar="", help="Start even a very long sweep.")
+        bool,
+        typer.Option(
+            "--yes",
+            metavar="",
+            help="Start even a very long sweep.",
+            rich_help_panel=options.RUNNING,
+        ),
     ] = False,
-    full: Annotated[bool, typer.Option("--full", metavar="", help="Shorten no table.")] = False,
+    full: options.Full = False,
     format_name: options.Format = None,
     json: options.Json = False,
     output: options.Output = None,
     force: options.Force = False,
     quiet: options.Quiet = False,
     no_color: options.NoColor = False,
+    debug: options.Debug = False,
 ) -> int:
     """Scale W_hh and show where gradients vanish and explode, and why.
 
@@ -107,7 +146,7 @@ def sweep(
             check_writable(output, force, spec)
     wanted = Wanted(
         tuple(specs), tuple(overrides or ()), whh_scale, seeds, steps, activation, relative_to,
-        steady, bracket, gate, yes,
+        steady, critical_rtol, gate, yes,
     )  # fmt: skip
     problems, whole = planned(wanted)
     for problem in () if quiet else problems.values():
