@@ -107,6 +107,7 @@ def check(
     output: options.Output = None,
     force: options.Force = False,
     quiet: options.Quiet = False,
+    color: options.Color = None,
     no_color: options.NoColor = False,
     debug: options.Debug = False,
 ) -> int:
@@ -127,9 +128,10 @@ def check(
         render = format_named(asked_for(format_name, json, output), "check")
         _refuse(chosen, against, answers)
         check_writable(output, force, spec)
+        shown = screen(color, no_color, to_file=output is not None)
         problem = load(spec, overrides=overrides or ())
         report, verdict = _run(problem, against, answers, chosen, student)
-    write_text(render(report, screen(no_color, to_file=output is not None)), output)
+    write_text(render(report, shown), output)
     if verdict is None:
         say("rnngrad: interrupted; the report says what was not checked")
         return INTERRUPTED

@@ -62,6 +62,7 @@ def derive(
     output: options.Output = None,
     force: options.Force = False,
     quiet: options.Quiet = False,
+    color: options.Color = None,
     no_color: options.NoColor = False,
     debug: options.Debug = False,
 ) -> int:
@@ -80,12 +81,12 @@ def derive(
     from rnngrad.views.formats import asked_for, for_people, format_named
 
     render = format_named(asked_for(format_name, json, output), "derive")
+    shown = screen(color, no_color, to_file=output is not None)
     check_writable(output, force, spec)
     _check_save(save, force, spec, output)
     result = derive_problem(load(spec, overrides=overrides or ()))
     selection = select(result, quantity or (), step, full, exponents)
     every = save is not None or not for_people(render)
-    shown = screen(no_color, to_file=output is not None)
     with progress_bar(quiet) as bar, telling(bar):
         report_to = None if bar is None else partial(_tell, bar)
         arrays = computed(result, selection, every=every, report=report_to)

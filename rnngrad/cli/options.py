@@ -68,9 +68,20 @@ Quiet: TypeAlias = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+Color: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--color",
+        metavar="WHEN",
+        help=f"{completion.listed(completion.COLORS)}: colours and bold type; auto on a terminal "
+        "without NO_COLOR.",
+        autocompletion=completion.one_of(*completion.COLORS),
+        rich_help_panel=OUTPUT,
+    ),
+]
 NoColor: TypeAlias = Annotated[
     bool,
-    typer.Option("--no-color", metavar="", help="No colours or bold type.", rich_help_panel=OUTPUT),
+    typer.Option("--no-color", metavar="", help="Short for --color never.", rich_help_panel=OUTPUT),
 ]
 
 

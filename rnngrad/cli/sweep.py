@@ -111,6 +111,7 @@ def sweep(
     output: options.Output = None,
     force: options.Force = False,
     quiet: options.Quiet = False,
+    color: options.Color = None,
     no_color: options.NoColor = False,
     debug: options.Debug = False,
 ) -> int:
@@ -136,6 +137,7 @@ def sweep(
 
     name = asked_for(format_name, json, output)
     render = format_named(name, "sweep")
+    shown = screen(color, no_color, to_file=output is not None)
     path = output if name == "jsonl" and output != STANDARD_OUTPUT else None
     if resume and path is None:
         raise UsageError("--resume goes on with the file of -o FILE.jsonl; give one")
@@ -157,7 +159,6 @@ def sweep(
             file.empty()
         finished = run(whole, file, found, quiet)
     if file is None:
-        shown = screen(no_color, to_file=output is not None)
         if finished.result.rows or not finished.interrupted:
             write_text(render(report(finished.result, full), shown), output)
     _say_how_it_ended(finished, whole, file, quiet)

@@ -86,7 +86,7 @@ def blocks(done: SweepResult, full: bool) -> Iterator[Block]:
         else:
             yield _picture(done, [curve], full)
             yield _numbers([curve], full)
-        yield Lines(tuple(f"* {line}" for line in words(curve.part)))
+        yield Lines(tuple(f"* {line}" for line in words(curve.part)), coloured="flow")
         yield _theory(curve.part)
 
 
@@ -174,8 +174,8 @@ def _picture(done: SweepResult, curves: Sequence[Curve], full: bool) -> Table:
         Column("scale"),
         Column("log10 norm"),
         Column("rate"),
-        Column("vanishes │ explodes".center(2 * bar + 1), right=False),
-        Column("regime", words=True),
+        Column("vanishes │ explodes".center(2 * bar + 1), right=False, coloured="flow"),
+        Column("regime", words=True, coloured="flow"),
     )
     bodies = [
         _Body(curve.name, [_drawn(scale, longest, bar) for scale in curve.scales])

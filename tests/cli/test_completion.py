@@ -63,6 +63,7 @@ def test_what_is_said_twice_is_said_alike() -> None:
         (("init", "--cell", "lstm_p"), ["lstm_peephole", "lstm_projection"]),
         (("cells", "lstm_p"), ["lstm_peephole", "lstm_projection"]),
         (("derive", SHEET, "--exponents", ""), ["all"]),
+        (("cells", "--color", "a"), ["auto", "always"]),
         (("check", SHEET, "--tri"), ["--trials"]),
     ],
 )  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import rnngrad
-from cli.running import ROOT, SHEET, run, run_apart
+from cli.running import ROOT, SHEET, in_a_terminal, run, run_apart
 from rnngrad.cli.app import COMMANDS, EXAMPLES, OLD_NAMES
 
 MODEL = ROOT / "tests" / "models" / "fixtures" / "lstm.safetensors"
@@ -144,3 +144,43 @@ def test_the_width_of_the_bracket_from_python() -> None:
         for name, width in (("critical_rtol", 0.5), ("bracket", 0.5), ("critical_rtol", 1e-6))
     )
     assert new == old != fine
+
+
+SWEEP = ("sweep", SHEET, "--whh-scale", "1,2")
+
+
+@pytest.mark.parametrize("verb", [("derive", SHEET), ("check", SHEET), SWEEP, ("cells",)])
+def test_colour_is_for_terminals_and_for_who_asks(verb: tuple[str, ...], tmp_path: Path) -> None:
+    plain = run(*verb).stdout
+    assert "\x1b" not in plain
+    assert run(*verb, "--color", "auto").stdout == plain
+    always = run(*verb, "--color", "always").stdout
+    assert "\x1b[1m" in always
+    without = re.sub(r"\x1b\[[0-9;]*m", "", always)
+    assert [line.rstrip() for line in without.splitlines()] == plain.splitlines()
+    run(*verb, "--color", "always", "-o", "out.txt", cwd=tmp_path)
+    assert (tmp_path / "out.txt").read_text(encoding="utf-8") == plain
+
+
+def test_colour_on_a_terminal() -> None:
+    assert "\x1b[38;5;32mvanishing\x1b[0m" in in_a_terminal(*SWEEP)
+    assert "\x1b[38;5;28mpass\x1b[0m" in in_a_terminal("check", SHEET)
+    for asked, env in (
+        (("--color", "never"), {}), (("--no-color",), {}), ((), {"NO_COLOR": "1"}),
+        (("--color", "auto"), {"NO_COLOR": "1"}), ((), {"TERM": "dumb"}),
+    ):  # fmt: skip
+        assert "\x1b[38" not in in_a_terminal("check", SHEET, *asked, **env)
+    assert "\x1b[38" in in_a_terminal("check", SHEET, "--color", "always", NO_COLOR="1")
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("--color", "alway"),
+         "--color alway: expected auto, always or never; did you mean 'always'?\n"),
+        (("--color", "auto", "--no-color"), "--no-color contradicts --color auto\n"),
+    ],
+)  # fmt: skip
+def test_colour_that_cannot_be(asked: tuple[str, ...], said: str) -> None:
+    done = run("derive", SHEET, *asked)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
