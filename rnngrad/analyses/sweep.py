@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
+from math import isclose
 from typing import NamedTuple
 
 from rnngrad.analyses.scales import scales_of
@@ -11,14 +12,15 @@ from rnngrad.analyses.scaling import what_is_scaled
 from rnngrad.analyses.stability import STEADY
 from rnngrad.analyses.sweeping import Net, Row, Setting
 from rnngrad.analyses.sweeping_run import Plan, forget, plan, rows_of, zeros_of
-from rnngrad.analyses.sweeping_zeros import WIDTH, Critical, Zero, critical, gaps
+from rnngrad.analyses.sweeping_zeros import WIDTH, Critical, Zero, critical, first_upward, gaps
 from rnngrad.analyses.theory import Measured, Statement, statements
 from rnngrad.core.problem import Problem
 from rnngrad.errors import UsageError
 
 
 class Part(NamedTuple):
-    """One spec, activation and length: its rows, its critical scale, what theory says."""
+    """One spec, activation and length: its rows, its critical scale, what theory says. ``kept``:
+    the rows are all that is known of it."""
 
     steps: int
     activation: str
@@ -27,6 +29,7 @@ class Part(NamedTuple):
     theory: tuple[Statement, ...]
     interrupted: bool = False
     spec: str = ""
+    kept: bool = False
 
 
 class SweepResult(NamedTuple):
@@ -114,6 +117,65 @@ def result(whole: Plan, rows: Iterable[Row], zeros: Iterable[Zero]) -> SweepResu
     return SweepResult(whole, ordered, found, tuple(part for part in parts if part.rows))
 
 
+def kept(rows: Sequence[Row]) -> SweepResult:
+    """What rows alone tell, without their specs: zeros as close as the scales are, no theory.
+
+    Those of several gates are told apart by names. UsageError where there are none, or where their
+    scales are of different sizes.
+    """
+    if not rows:
+        raise UsageError("no row has been kept yet")
+    ways = {way for way in map(_relative_to, rows) if way}
+    if len(ways) > 1:
+        raise UsageError(
+            f"the rows are of --relative-to {' and '.join(sorted(ways))}, whose scales share no "
+            "table"
+        )
+    gates = {row.gate for row in rows}
+    named = {row: row if len(gates) == 1 else _of_gate(row) for row in rows}
+    kinds = list(dict.fromkeys(map(_kind, named.values())))
+    named = dict(
+        sorted(named.items(), key=lambda n: (kinds.index(_kind(n[1])), n[1].seed, n[1].scale))
+    )
+    ours = tuple(named.values())
+    settings = tuple(dict.fromkeys(row.setting for row in ours))
+    scales = tuple(sorted({row.scale for row in ours}))
+    gate = gates.pop() if len(gates) == 1 else None
+    whole = Plan({}, scales, settings, next(iter(ways), "weights"), gate=gate)
+    zeros = tuple(gap.zero for gap in gaps(ours))
+    parts = tuple(_kept_part([row for row in ours if _kind(row) == kind]) for kind in kinds)
+    return SweepResult(whole, tuple(named), zeros, parts)
+
+
+def _kind(row: Row) -> tuple[str, str, int]:
+    return row.spec, row.activation, row.steps
+
+
+def _kept_part(rows: Sequence[Row]) -> Part:
+    spec, activation, steps = _kind(rows[0])
+    zeros = [gap.zero for gap in gaps(rows)]
+    found = critical(zeros, steps, activation, len({row.seed for row in rows}))
+    if found is not None:
+        firsts = first_upward(zeros)
+        found = found._replace(low=min(z.low for z in firsts), high=max(z.high for z in firsts))
+    return Part(steps, activation, tuple(rows), found, (), spec=spec, kept=True)
+
+
+def _relative_to(row: Row) -> str:
+    """What its scale is relative to; empty where a scale of 0 does not tell."""
+    if row.scale == 0:
+        return ""
+    if row.factor == row.scale:
+        return "weights"
+    size = row.spectral_radius
+    near = size is not None and isclose(size, abs(row.scale), rel_tol=1e-6)
+    return "spectral-radius" if near else "sigma-max"
+
+
+def _of_gate(row: Row) -> Row:
+    return row._replace(spec=f"{row.spec}, gate {row.gate}" if row.gate else f"{row.spec}, all")
+
+
 def _part(
     whole: Plan,
     rows: Sequence[Row],
@@ -145,7 +207,7 @@ def document(done: SweepResult) -> dict[str, object]:
         "steps": steps[0] if len(steps) == 1 else steps,
         "relative_to": done.plan.relative_to,
         "gate": done.plan.gate,
-        "steady": done.plan.steady,
+        "steady": done.plan.steady if done.plan.bases else None,
         "interrupted": done.interrupted,
         "rows": [row._asdict() for row in done.rows],
         "critical_scale": _critical(done.parts[0].critical) if done.parts else None,
@@ -158,7 +220,9 @@ def document(done: SweepResult) -> dict[str, object]:
                 "spec": part.spec,
                 "steps": part.steps,
                 "activation": part.activation,
-                "scaled": what_is_scaled(done.plan.specs[part.spec].cell, done.plan.gate),
+                "scaled": None
+                if part.kept
+                else what_is_scaled(done.plan.specs[part.spec].cell, done.plan.gate),
                 "critical_scale": _critical(part.critical),
                 "theory": [statement._asdict() for statement in part.theory],
             }

@@ -13,8 +13,10 @@ from rnngrad.cli import boundary, options
 from rnngrad.cli.cells import cells
 from rnngrad.cli.check import check
 from rnngrad.cli.derive import derive
+from rnngrad.cli.grade import grade
 from rnngrad.cli.init import init
 from rnngrad.cli.schema import schema
+from rnngrad.cli.show import show
 from rnngrad.cli.sweep import sweep
 
 OLD_NAMES: Mapping[str, str] = MappingProxyType(
@@ -35,7 +37,10 @@ app = typer.Typer(
     },
 )
 COMMANDS: Mapping[str, Callable[..., None]] = MappingProxyType(
-    {command.__name__: command for command in (derive, check, sweep, init, cells, schema)}
+    {
+        command.__name__: command
+        for command in (derive, check, grade, sweep, show, init, cells, schema)
+    }
 )
 """name -> command, in the order of the help: the one place to add a command."""
 
@@ -49,9 +54,17 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "rnngrad check net.yaml --against gradients.npz",
             "rnngrad check net.yaml --against student.py:backward --trials 5",
         ),
+        "grade": (
+            "rnngrad grade net.yaml answers.yaml",
+            "rnngrad grade net.yaml submissions/*.yaml --format csv",
+        ),
         "sweep": (
             "rnngrad sweep net.yaml --whh-scale 0.1:4:40 --seeds 3",
             "rnngrad sweep net.yaml --whh-scale 0.1:10:41:log -o rows.jsonl --resume",
+        ),
+        "show": (
+            "rnngrad show rows.jsonl",
+            "rnngrad show rows.jsonl --format markdown -o rows.md",
         ),
         "init": (
             "rnngrad init -o net.yaml",

@@ -9,7 +9,7 @@ import typer
 
 from rnngrad.cli import completion, options
 from rnngrad.cli.boundary import INTERRUPTED, bounded, say
-from rnngrad.cli.check_options import MEMORY, TIMEOUT, CheckOptions, is_function
+from rnngrad.cli.check_options import EXIT_CODES, MEMORY, TIMEOUT, CheckOptions, is_function
 
 if TYPE_CHECKING:
     from rnngrad.analyses.checking.verdicts import Verdict
@@ -135,7 +135,7 @@ def check(
     if verdict is None:
         say("rnngrad: interrupted; the report says what was not checked")
         return INTERRUPTED
-    return {"pass": 0, "fail": 1, "inconclusive": 4}[str(verdict)]
+    return EXIT_CODES[str(verdict)]
 
 
 def _student(against: str | None, chosen: CheckOptions) -> AbstractContextManager[Student | None]:
@@ -192,7 +192,7 @@ def _run(
     if answers is not None:
         from rnngrad.cli.check_answers import run as run_answers
 
-        return run_answers(problem, answers, chosen)
+        return run_answers(problem, [answers], chosen)
     return _own(problem, chosen)
 
 

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from rnngrad.spec.weights import Contents, Found
 
 STARTER = "starter.yaml"
+SCHEMA_LINES = """\
+# yaml-language-server: $schema=rnngrad.schema.json
+# For an editor's completion, beside this file: rnngrad schema -o rnngrad.schema.json
+"""
+"""What every spec begins with: the same on every machine."""
 MODEL = "With MODEL"
 
 
@@ -78,7 +83,8 @@ def init(
     """Write a commented starter spec, for a trained model's file, of a cell, or to fill in.
 
     With MODEL: list the recurrent nets of the file, and write the spec of one of them. The
-    first line points an editor at the schema. With --function SPEC: write the Python function
+    first line points an editor at the schema beside the spec, which rnngrad schema -o
+    rnngrad.schema.json writes. With --function SPEC: write the Python function
     that check SPEC --against FILE.py:backward calls, with every shape; the passes are to fill in.
     """
     from rnngrad.cli.output import check_writable, write_text
@@ -100,7 +106,7 @@ def init(
         text = _plain_starter()
     else:
         text = _of_model(model, prefix, direction, layout, output, quiet)
-    write_text([f"# yaml-language-server: $schema={_schema_address()}\n{text}"], output)
+    write_text([f"{SCHEMA_LINES}{text}"], output)
     return 0
 
 
@@ -115,13 +121,6 @@ def _function_of(spec: str, output: Path | None) -> str:
     if not path.endswith(".py"):
         raise UsageError(f"{path}: must end in .py, so that --against can name a function in it")
     return function_file(load(spec), spec, path)
-
-
-def _schema_address() -> str:
-    from importlib.resources import as_file, files
-
-    with as_file(files("rnngrad.spec") / "schema.json") as schema_file:
-        return schema_file.as_uri()
 
 
 def _plain_starter() -> str:
@@ -161,9 +160,19 @@ def _of_model(
         raise SpecError([str(error)]) from None
     if not quiet:
         say("\n".join(listing))
-    folder = Path() if output is None else output.parent
-    seen_from_spec = os.path.relpath(model, folder) if not model.is_absolute() else str(model)
-    return starter(contents, net, read_out(contents, net), seen_from_spec)
+    seen = _seen_from_spec(model, output)
+    return starter(contents._replace(name=seen), net, read_out(contents, net), seen)
+
+
+def _seen_from_spec(model: Path, output: Path | None) -> str:
+    """The model's path from the folder of the spec, with links to folders followed, as reading
+    follows them; whole only where no way leads there, to another drive of Windows."""
+    folder = Path() if output is None or output == Path("-") else output.parent
+    found = model.parent.resolve() / model.name
+    try:
+        return Path(os.path.relpath(found, folder.resolve())).as_posix()
+    except ValueError:
+        return str(found)
 
 
 def _chosen(

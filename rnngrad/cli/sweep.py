@@ -10,7 +10,6 @@ from rnngrad.cli import completion, options
 from rnngrad.cli.boundary import INTERRUPTED, bounded, say, say_assumed
 
 if TYPE_CHECKING:
-    from rnngrad.analyses.sweep import SweepResult
     from rnngrad.analyses.sweeping_run import Plan
     from rnngrad.cli.sweep_run import Finished
 
@@ -122,7 +121,7 @@ def sweep(
     For every scale: the norm of the whole chain of Jacobians, its growth rate, the largest Lyapunov
     exponent, the bound, how saturated the units are, loss and gradients. Then the critical scale,
     and what theory says. Several specs share one table. -o FILE.jsonl keeps every point as it
-    comes; --resume goes on from there.
+    comes; --resume goes on from there, and rnngrad show FILE.jsonl shows it again.
     """
     from contextlib import nullcontext
 
@@ -137,8 +136,8 @@ def sweep(
 
     name = asked_for(format_name, json, output)
     render = format_named(name, "sweep")
-    shown = screen(color, no_color, to_file=output is not None)
     path = output if name == "jsonl" and output != STANDARD_OUTPUT else None
+    shown = screen(color, no_color, to_file=output is not None and path is None)
     if resume and path is None:
         raise UsageError("--resume goes on with the file of -o FILE.jsonl; give one")
     if path is not None:
@@ -158,9 +157,13 @@ def sweep(
         if file is not None and not resume:
             file.empty()
         finished = run(whole, file, found, quiet)
-    if file is None:
-        if finished.result.rows or not finished.interrupted:
-            write_text(render(report(finished.result, full), shown), output)
+    kept = path is not None and path.is_file()
+    if (file is None or (kept and not quiet)) and (
+        finished.result.rows or not finished.interrupted
+    ):
+        if kept:
+            render = format_named("table", "sweep")
+        write_text(render(report(finished.result, full), shown), None if kept else output)
     _say_how_it_ended(finished, whole, file, quiet)
     return INTERRUPTED if finished.interrupted else 0
 
@@ -176,20 +179,3 @@ def _say_how_it_ended(finished: Finished, whole: Plan, file: object, quiet: bool
         say(f"{file.path}: {rows:,} points, {finished.resumed:,} of them from before")
         if file.reclassified:
             say(f"{file.path}: --steady {whole.steady:g} changed {file.reclassified:,} regimes")
-        for line in _criticals(finished.result):
-            say(line)
-
-
-def _criticals(done: SweepResult) -> list[str]:
-    several = len(done.plan.specs) > 1
-    return [
-        (f"{part.spec}, " if several else "")
-        + f"{part.activation}, T = {part.steps:,}: "
-        + (
-            "no critical scale in this range"
-            if part.critical is None
-            else f"critical scale {part.critical.value:.6g} "
-            f"({part.critical.low:.6g} to {part.critical.high:.6g})"
-        )
-        for part in done.parts
-    ]

@@ -71,6 +71,14 @@ def test_help_ends_with_examples_that_run(command: str, tmp_path: Path) -> None:
     assert run("derive", "net.yaml", "--save", "gradients.npz", cwd=tmp_path).returncode == 0
     (tmp_path / "model.safetensors").write_bytes(MODEL.read_bytes())
     (tmp_path / "student.py").write_text(STUDENT)
+    (tmp_path / "submissions").mkdir()
+    answers = ROOT / "sample_configs" / "answers" / "exercise_sheet_7.yaml"
+    for name in ("answers.yaml", "submissions/ada.yaml"):
+        (tmp_path / name).write_bytes(answers.read_bytes())
+    if command == "grade":
+        (tmp_path / "net.yaml").write_bytes(Path(SHEET).read_bytes())
+    if command == "show":
+        run("sweep", "net.yaml", "--whh-scale", "1,2", "-o", "rows.jsonl", cwd=tmp_path)
     for example in EXAMPLES[command]:
         assert f" {example} " in shown.split("Examples:")[1]
         program, *words = example.split()

@@ -248,3 +248,24 @@ def test_init_makes_one_stack_of_exported_layers(name: str, tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
     assert "3 → 4 → 4" in done.stderr
     assert rnngrad.load(str(tmp_path / "net.yaml")).depth == 2
+
+
+def test_init_writes_no_path_of_this_machine(tmp_path: Path) -> None:
+    """A spec and its model go to another machine together, however the model was named."""
+    (tmp_path / "real" / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "deep")
+    model = tmp_path / "model.safetensors"
+    model.write_bytes((FIXTURES / "lstm.safetensors").read_bytes())
+    for spec, seen in (("net.yaml", "model.safetensors"), ("real/net.yaml", "../model.safetensors"),
+                       ("link/net.yaml", "../../model.safetensors")):  # fmt: skip
+        assert run("init", str(model), "-o", spec, cwd=tmp_path).returncode == 0
+        text = (tmp_path / spec).read_text(encoding="utf-8")
+        assert yaml.safe_load(text)["weights"]["file"] == seen
+        assert str(tmp_path) not in text
+        assert "file:/" not in text
+        assert run("derive", str(tmp_path / spec)).returncode == 0
+    assert "file: model.safetensors" in run("init", str(model), cwd=tmp_path).stdout
+    plain = run("init").stdout, run("init", "--cell", "mgu").stdout
+    assert not any(
+        "file://" in text or str(Path(rnngrad.__file__).parent) in text for text in plain
+    )
