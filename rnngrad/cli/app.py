@@ -5,18 +5,24 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
-from rnngrad.cli import boundary
+from rnngrad.cli import boundary, options
 from rnngrad.cli.cells import cells
 from rnngrad.cli.check import check
 from rnngrad.cli.derive import derive
+from rnngrad.cli.grade import grade
 from rnngrad.cli.init import init
 from rnngrad.cli.schema import schema
+from rnngrad.cli.show import show
 from rnngrad.cli.sweep import sweep
-from rnngrad.version import __version__
+
+OLD_NAMES: Mapping[str, str] = MappingProxyType(
+    {"random": "trials", "bracket": "critical-rtol", "layer": "prefix"}
+)
+"""What options were called -> what they are called; the old names go on working, unsaid."""
 
 app = typer.Typer(
     name="rnngrad",
@@ -24,12 +30,52 @@ app = typer.Typer(
     epilog="Start with: rnngrad init > net.yaml, then rnngrad derive net.yaml",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "token_normalize_func": lambda name: OLD_NAMES.get(name, name),
+    },
 )
 COMMANDS: Mapping[str, Callable[..., None]] = MappingProxyType(
-    {command.__name__: command for command in (derive, check, sweep, init, cells, schema)}
+    {
+        command.__name__: command
+        for command in (derive, check, grade, sweep, show, init, cells, schema)
+    }
 )
 """name -> command, in the order of the help: the one place to add a command."""
+
+EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "derive": (
+            "rnngrad derive net.yaml --set activation=relu",
+            "rnngrad derive net.yaml --quantity dL_dW_hh --format csv",
+        ),
+        "check": (
+            "rnngrad check net.yaml --against gradients.npz",
+            "rnngrad check net.yaml --against student.py:backward --trials 5",
+        ),
+        "grade": (
+            "rnngrad grade net.yaml answers.yaml",
+            "rnngrad grade net.yaml submissions/*.yaml --format csv",
+        ),
+        "sweep": (
+            "rnngrad sweep net.yaml --whh-scale 0.1:4:40 --seeds 3",
+            "rnngrad sweep net.yaml --whh-scale 0.1:10:41:log -o rows.jsonl --resume",
+        ),
+        "show": (
+            "rnngrad show rows.jsonl",
+            "rnngrad show rows.jsonl --format markdown -o rows.md",
+        ),
+        "init": (
+            "rnngrad init -o net.yaml",
+            "rnngrad init model.safetensors -o trained.yaml",
+            "rnngrad init --function net.yaml -o student.py",
+        ),
+        "cells": ("rnngrad cells", "rnngrad cells lstm_peephole -o cell.yaml"),
+        "schema": ("rnngrad schema -o rnngrad.schema.json",),
+    }
+)
+"""name -> the lines that end its help."""
 
 
 def _in_paragraphs(command: Callable[..., None]) -> str:
@@ -38,28 +84,37 @@ def _in_paragraphs(command: Callable[..., None]) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
-for _command in COMMANDS.values():
-    app.command(help=_in_paragraphs(_command))(_command)
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"rnngrad {__version__}")
-        raise typer.Exit
+for _name, _command in COMMANDS.items():
+    app.command(help=_in_paragraphs(_command), epilog="\n".join(("Examples:", *EXAMPLES[_name])))(
+        _command
+    )
 
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
-            "--version", metavar="", callback=_show_version, is_eager=True, help="Show the version."
+            "--version", metavar="", help="The versions of rnngrad, Python, NumPy and its BLAS."
         ),
     ] = False,
-    debug: Annotated[
-        bool,
-        typer.Option("--debug", metavar="", help="Show the traceback of a fault of rnngrad's own."),
+    json: Annotated[
+        bool, typer.Option("--json", metavar="", help="With --version: as JSON.")
     ] = False,
+    debug: options.Debug = False,
 ) -> None:
-    if debug:
-        boundary.show_tracebacks()
+    if version:
+        from rnngrad.cli.about import versions
+
+        typer.echo(versions(json))
+        raise typer.Exit
+    if json:
+        _refuse("--json goes behind a command, or with --version")
+    if context.invoked_subcommand is None:
+        _refuse("a command is missing; rnngrad --help lists them")
+
+
+def _refuse(words: str) -> NoReturn:
+    boundary.say(words)
+    raise typer.Exit(boundary.USERS_FAULT)

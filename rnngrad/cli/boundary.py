@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 from threading import Event
@@ -42,29 +43,30 @@ def bounded(command: Callable[P, int]) -> Callable[P, None]:
 def _exit_code(run: Callable[[], int]) -> int:
     try:
         return run()
-    except RnngradError as error:
-        say(str(error))
-        return USERS_FAULT
     except KeyboardInterrupt:
         say("rnngrad: interrupted")
         return INTERRUPTED
     except typer.Exit:
         raise
-    except MemoryError as error:
-        say(f"rnngrad: not enough memory for this ({error})")
-        return USERS_FAULT
     except Exception as error:  # noqa: BLE001 -- the boundary: nothing else may end as exit 1
-        return _own_fault(error)
+        return _said(error)
 
 
-def _own_fault(error: Exception) -> int:
-    if _TRACEBACKS.is_set():
+def _said(error: Exception) -> int:
+    """Say what went wrong, and where if that is wanted; the exit code that it ends with."""
+    if _TRACEBACKS.is_set() or os.environ.get("RNNGRAD_DEBUG", "0") not in ("", "0"):
         import traceback
 
-        traceback.print_exception(error)
+        say("".join(traceback.format_exception(error)).rstrip())
+    if isinstance(error, RnngradError):
+        say(str(error))
+        return USERS_FAULT
+    if isinstance(error, MemoryError):
+        say(f"rnngrad: not enough memory for this ({error})")
+        return USERS_FAULT
     say(
         f"rnngrad: a fault of its own: {type(error).__name__}: {error}\n"
-        "rnngrad --debug COMMAND ... shows where; please report it."
+        "The same with --debug shows where; please report it."
     )
     return OWN_FAULT
 
@@ -73,7 +75,7 @@ _TRACEBACKS = Event()
 
 
 def show_tracebacks() -> None:
-    """From now on a fault of rnngrad's own is shown with its traceback (``--debug``)."""
+    """From now on every error is shown with its traceback (``--debug``)."""
     _TRACEBACKS.set()
 
 

@@ -6,20 +6,27 @@ from typing import Annotated
 
 import typer
 
-from rnngrad.cli import options
+from rnngrad.cli import completion, options
 from rnngrad.cli.boundary import bounded
 
 
 @bounded
 def cells(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="One cell: its equations as YAML.")
+        str | None,
+        typer.Argument(
+            metavar="NAME",
+            help="One cell: its equations as YAML.",
+            autocompletion=completion.cells,
+        ),
     ] = None,
     format_name: options.Format = None,
     json: options.Json = False,
     output: options.Output = None,
     force: options.Force = False,
+    color: options.Color = None,
     no_color: options.NoColor = False,
+    debug: options.Debug = False,
 ) -> int:
     """List the cells that come with rnngrad, or print one as a spec's cell:.
 
@@ -35,7 +42,7 @@ def cells(
     kind = asked_for(format_name, json, output, specs=(".yaml", ".yml") if name else ())
     render = format_named(kind, "cells")
     check_writable(output, force)
-    shown = screen(no_color, to_file=output is not None)
+    shown = screen(color, no_color, to_file=output is not None)
     names = NAMES if name is None else (checked(name),)
     printed = [as_spec(names[0])] if name and for_people(render) else render(report(names), shown)
     write_text(printed, output)

@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rnngrad.cli import options
+from rnngrad.cli import completion, options
 from rnngrad.cli.boundary import INTERRUPTED, bounded, say
-from rnngrad.cli.check_options import MEMORY, TIMEOUT, CheckOptions, is_function
+from rnngrad.cli.check_options import EXIT_CODES, MEMORY, TIMEOUT, CheckOptions, is_function
 
 if TYPE_CHECKING:
     from rnngrad.analyses.checking.comparing.verdicts import Verdict
     from rnngrad.cli.student import Student
     from rnngrad.net.problem import Problem
     from rnngrad.views.report import Report
+
+THEIRS = "Somebody else's"
+FUNCTION = "With --against FILE.py:FUNCTION"
 
 
 @bounded
@@ -29,36 +32,53 @@ def check(
             metavar="FILE",
             help="Somebody else's gradients: .npz, .json, .yaml, .safetensors, or "
             "FILE.py:FUNCTION, which is run with your rights.",
+            rich_help_panel=THEIRS,
         ),
     ] = None,
     layout: Annotated[
         str | None,
         typer.Option(
-            "--layout", metavar="LAYOUT", help="torch: the file has PyTorch's names (weight_hh_l0)."
+            "--layout",
+            metavar="LAYOUT",
+            help="torch: the file has PyTorch's names (weight_hh_l0).",
+            autocompletion=completion.one_of("torch"),
+            rich_help_panel=THEIRS,
         ),
     ] = None,
-    random: Annotated[
+    trials: Annotated[
         int,
         typer.Option(
-            "--random", metavar="N", help="With FILE.py:FUNCTION: N random problems as well."
+            "--trials",
+            metavar="N",
+            help="N random problems as well.",
+            rich_help_panel=FUNCTION,
         ),
     ] = 0,
     answers: Annotated[
         str | None,
         typer.Option(
-            "--answers", metavar="PATTERN", help="Formulas to grade: a .yaml, or 'folder/*.yaml'."
+            "--answers",
+            metavar="PATTERN",
+            help="Formulas to grade: a .yaml, or 'folder/*.yaml'.",
+            rich_help_panel=THEIRS,
         ),
     ] = None,
     timeout: Annotated[
         float | None,
         typer.Option(
-            "--timeout", metavar="SECONDS", help="A function's time for one problem; 60 by default."
+            "--timeout",
+            metavar="SECONDS",
+            help="Its time for one problem; 60 by default.",
+            rich_help_panel=FUNCTION,
         ),
     ] = None,
     memory: Annotated[
         float | None,
         typer.Option(
-            "--memory", metavar="GIB", help="A function's memory; 4 by default, inf for no limit."
+            "--memory",
+            metavar="GIB",
+            help="Its memory; 4 by default, inf for no limit.",
+            rich_help_panel=FUNCTION,
         ),
     ] = None,
     returns: Annotated[
@@ -66,40 +86,37 @@ def check(
         typer.Option(
             "--returns",
             metavar="NAME,...",
-            help="What the tuple that a function returns holds; - skips a part.",
+            help="What the tuple that it returns holds; - skips a part.",
+            rich_help_panel=FUNCTION,
         ),
     ] = None,
-    hide_expected: Annotated[
-        bool, typer.Option("--hide-expected", metavar="", help="Hints without the right values.")
-    ] = False,
+    hide_expected: options.HideExpected = False,
     method: Annotated[
         str,
         typer.Option(
             "--method",
             metavar="METHOD",
-            help="How rnngrad's own gradients are checked: auto, complex-step, differences, taylor "
-            "or adjoint.",
+            help="How rnngrad's own gradients are checked: "
+            f"{completion.listed(completion.METHODS)}.",
+            autocompletion=completion.one_of(*completion.METHODS),
         ),
     ] = "auto",
-    rtol: Annotated[
-        float | None,
-        typer.Option(
-            "--rtol", metavar="R", help="Relative to a row's largest entry; 1e-9 by default."
-        ),
-    ] = None,
+    rtol: options.Rtol = None,
     format_name: options.Format = None,
     json: options.Json = False,
     output: options.Output = None,
     force: options.Force = False,
     quiet: options.Quiet = False,
+    color: options.Color = None,
     no_color: options.NoColor = False,
+    debug: options.Debug = False,
 ) -> int:
     """Prove gradients right, or name the mistake: rnngrad's own, or somebody else's.
 
     Exit status: 0 right, 1 wrong, 4 cannot be decided.
     """
     chosen = CheckOptions(
-        rtol, hide_expected, random, quiet, method, spec, layout,
+        rtol, hide_expected, trials, quiet, method, spec, layout,
         TIMEOUT if timeout is None else timeout, MEMORY if memory is None else memory, returns,
     )  # fmt: skip
     _refuse_for_a_file(against, timeout=timeout, memory=memory, returns=returns)
@@ -111,13 +128,14 @@ def check(
         render = format_named(asked_for(format_name, json, output), "check")
         _refuse(chosen, against, answers)
         check_writable(output, force, spec)
+        shown = screen(color, no_color, to_file=output is not None)
         problem = load(spec, overrides=overrides or ())
         report, verdict = _run(problem, against, answers, chosen, student)
-    write_text(render(report, screen(no_color, to_file=output is not None)), output)
+    write_text(render(report, shown), output)
     if verdict is None:
         say("rnngrad: interrupted; the report says what was not checked")
         return INTERRUPTED
-    return {"pass": 0, "fail": 1, "inconclusive": 4}[str(verdict)]
+    return EXIT_CODES[str(verdict)]
 
 
 def _student(against: str | None, chosen: CheckOptions) -> AbstractContextManager[Student | None]:
@@ -150,9 +168,9 @@ def _refuse(chosen: CheckOptions, against: str | None, answers: str | None) -> N
     if chosen.method != "auto" and (against is not None or answers is not None):
         raise UsageError("--method is for rnngrad's own gradients, not for --against or --answers")
     if chosen.random < 0:
-        raise UsageError(f"--random {chosen.random}: a number of problems cannot be negative")
+        raise UsageError(f"--trials {chosen.random}: a number of problems cannot be negative")
     if chosen.random and (against is None or ".py:" not in against):
-        raise UsageError("--random needs --against FILE.py:FUNCTION, to run it on other problems")
+        raise UsageError("--trials needs --against FILE.py:FUNCTION, to run it on other problems")
     if chosen.layout is not None and (against is None or ".py:" in against):
         raise UsageError("--layout needs --against FILE, a file of gradients")
     if chosen.rtol is not None and not 0 < chosen.rtol < 1:
@@ -174,7 +192,7 @@ def _run(
     if answers is not None:
         from rnngrad.cli.check_answers import run as run_answers
 
-        return run_answers(problem, answers, chosen)
+        return run_answers(problem, [answers], chosen)
     return _own(problem, chosen)
 
 

@@ -42,7 +42,7 @@ def run(
         with student or Student(source, options) as started:
             checked, notes = _of_function(problem, started, options)
     elif options.random:
-        raise UsageError("--random needs --against FILE.py:FUNCTION, to run it on other problems")
+        raise UsageError("--trials needs --against FILE.py:FUNCTION, to run it on other problems")
     else:
         try:
             checked, notes = _of_file(problem, source, options)

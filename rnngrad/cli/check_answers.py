@@ -1,7 +1,8 @@
-"""``rnngrad check SPEC --answers``: formulas and numbers, graded."""
+"""``rnngrad grade`` and ``check SPEC --answers``: formulas and numbers, graded."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rnngrad.cli.boundary import say
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from rnngrad.views.report import Report
 
 
-def run(problem: Problem, source: str, options: CheckOptions) -> tuple[Report, Verdict]:
-    """The grades of one file, or of every file that a pattern such as 'folder/*.yaml' names.
+def run(problem: Problem, sources: Sequence[str], options: CheckOptions) -> tuple[Report, Verdict]:
+    """The grades of one file, or of every file of several, or that a pattern such as
+    'folder/*.yaml' names.
 
     A file that cannot be read is an error where it is the only one, and a row with 0 points among
     several. A formula that cannot be read is said on standard error with a caret, and graded 0.
@@ -32,10 +34,12 @@ def run(problem: Problem, source: str, options: CheckOptions) -> tuple[Report, V
     _refuse(problem)
     rtol = RTOL if options.rtol is None else options.rtol
     grader = Grader(problem, hide=options.hide_expected, rtol=rtol)
-    if not is_pattern(source):
-        graded = _one(grader, source, options)
+    if len(sources) == 1 and not is_pattern(sources[0]):
+        graded = _one(grader, sources[0], options)
         return report_of_one(graded), graded.verdict
-    files = [_one_of_many(grader, path, options) for path in matching(source)]
+    named = (matching(source) if is_pattern(source) else [source] for source in sources)
+    paths = dict.fromkeys(path for some in named for path in some)
+    files = [_one_of_many(grader, path, options) for path in paths]
     return report_of_many(files), worst(graded.verdict for graded in files)
 
 
@@ -47,11 +51,11 @@ def _refuse(problem: Problem) -> None:
         cell, depth = problem.cell.name, problem.depth
         found = cell if depth == 1 else f"{depth} layers of {cell}"
         raise UsageError(
-            f"--answers grades the sheet's subtasks, which are of one layer of rnn, not of {found}"
+            f"graded are the sheet's subtasks, which are of one layer of rnn, not of {found}"
         )
     if problem.steps > MOST_STEPS:
         steps = problem.steps
-        raise UsageError(f"--answers grades nets of up to {MOST_STEPS} steps; this one has {steps}")
+        raise UsageError(f"graded are nets of up to {MOST_STEPS} steps; this one has {steps}")
 
 
 def _one(grader: Grader, path: str, options: CheckOptions) -> Graded:

@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 TIMEOUT, MEMORY = 60.0, 4.0
 
+EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 4}
+
 
 class CheckOptions(NamedTuple):
-    """``rtol`` is None for the contract's own; ``random`` is N of ``--random N`` (0: none);
+    """``rtol`` is None for the contract's own; ``random`` is N of ``--trials N`` (0: none);
     ``method`` is ``auto`` or a name in ``METHODS``; ``spec`` is SPEC as it was typed; ``layout`` is
     that of a framework's gradients, None for the contract's names. For a function: ``timeout`` in
     seconds, ``memory`` in GiB, and what ``returns`` calls the parts of a tuple."""

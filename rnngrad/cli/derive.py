@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rnngrad.cli import options
+from rnngrad.cli import completion, options
 from rnngrad.cli.boundary import INTERRUPTED, bounded, say, say_assumed
 from rnngrad.cli.progress import Report, progress_bar, watched
 from rnngrad.views.derive_sections import SECTIONS, chosen, completions
@@ -28,7 +28,10 @@ def derive(
     quantity: Annotated[
         list[str] | None,
         typer.Option(
-            "--quantity", metavar="NAME", help="Just this, as dL_dW_hh, dL_da, shares; repeatable."
+            "--quantity",
+            metavar="NAME",
+            help="Just this, as dL_dW_hh, dL_da, shares; repeatable.",
+            autocompletion=completion.quantities,
         ),
     ] = None,
     step: Annotated[
@@ -50,18 +53,29 @@ def derive(
     exponents: Annotated[
         str | None,
         typer.Option(
-            "--exponents", metavar="K|all", help="So many Lyapunov exponents; 8 by default."
+            "--exponents",
+            metavar="K|all",
+            help="So many Lyapunov exponents; 8 by default.",
+            autocompletion=completion.one_of("all"),
         ),
     ] = None,
     save: Annotated[
-        Path | None, typer.Option("--save", metavar="FILE.npz", help="Save the arrays as well.")
+        Path | None,
+        typer.Option(
+            "--save",
+            metavar="FILE.npz",
+            help="Save the arrays as well.",
+            rich_help_panel=options.OUTPUT,
+        ),
     ] = None,
     format_name: options.Format = None,
     json: options.Json = False,
     output: options.Output = None,
     force: options.Force = False,
     quiet: options.Quiet = False,
+    color: options.Color = None,
     no_color: options.NoColor = False,
+    debug: options.Debug = False,
 ) -> int:
     """Forward, back-propagation through time, and where every gradient comes from.
 
@@ -81,12 +95,12 @@ def derive(
     name = asked_for(format_name, json, output)
     render = format_named(name, "derive")
     _check_sections(section, name, for_people(render))
+    shown = screen(color, no_color, to_file=output is not None)
     check_writable(output, force, spec)
     _check_save(save, force, spec, output)
     result = derive_problem(load(spec, overrides=overrides or ()))
     selection = select(result, quantity or (), step, full, exponents, section or ())
     every = save is not None or not for_people(render)
-    shown = screen(no_color, to_file=output is not None)
     with progress_bar(quiet) as bar, reporting_to(bar):
         report_to = None if bar is None else partial(_tell, bar)
         arrays = computed(result, selection, every=every, report=report_to)

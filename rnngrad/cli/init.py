@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rnngrad.cli import options
+from rnngrad.cli import completion, options
 from rnngrad.cli.boundary import bounded, say
 
 if TYPE_CHECKING:
     from rnngrad.files.models import Contents, Found
 
 STARTER = "starter.yaml"
+SCHEMA_LINES = """\
+# yaml-language-server: $schema=rnngrad.schema.json
+# For an editor's completion, beside this file: rnngrad schema -o rnngrad.schema.json
+"""
+"""What every spec begins with: the same on every machine."""
+MODEL = "With MODEL"
 
 
 @bounded
@@ -24,27 +30,44 @@ def init(
         Path | None,
         typer.Argument(metavar="MODEL", help="A trained model's file: .safetensors, .h5, .onnx."),
     ] = None,
-    layer: Annotated[
+    prefix: Annotated[
         list[str] | None,
         typer.Option(
-            "--layer",
+            "--prefix",
             metavar="KEY",
             help="Which recurrent net of the file. Several times: a stack, lowest first.",
+            autocompletion=completion.prefixes,
+            rich_help_panel=MODEL,
         ),
     ] = None,
     direction: Annotated[
         str | None,
         typer.Option(
-            "--direction", metavar="WAY", help="forward or reverse, of a bidirectional net."
+            "--direction",
+            metavar="WAY",
+            help=f"{completion.listed(completion.DIRECTIONS)}, of a bidirectional net.",
+            autocompletion=completion.one_of(*completion.DIRECTIONS),
+            rich_help_panel=MODEL,
         ),
     ] = None,
     layout: Annotated[
         str | None,
-        typer.Option("--layout", metavar="LAYOUT", help="torch, keras or onnx, if it is not told."),
+        typer.Option(
+            "--layout",
+            metavar="LAYOUT",
+            help=f"{completion.listed(completion.LAYOUTS)}, if it is not told.",
+            autocompletion=completion.one_of(*completion.LAYOUTS),
+            rich_help_panel=MODEL,
+        ),
     ] = None,
     cell: Annotated[
         str | None,
-        typer.Option("--cell", metavar="NAME", help="A spec of that cell; see rnngrad cells."),
+        typer.Option(
+            "--cell",
+            metavar="NAME",
+            help="A spec of that cell; see rnngrad cells.",
+            autocompletion=completion.cells,
+        ),
     ] = None,
     function: Annotated[
         str | None,
@@ -55,32 +78,35 @@ def init(
     output: options.Output = None,
     force: options.Force = False,
     quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> int:
     """Write a commented starter spec, for a trained model's file, of a cell, or to fill in.
 
     With MODEL: list the recurrent nets of the file, and write the spec of one of them. The
-    first line points an editor at the schema. With --function SPEC: write the Python function
+    first line points an editor at the schema beside the spec, which rnngrad schema -o
+    rnngrad.schema.json writes. With --function SPEC: write the Python function
     that check SPEC --against FILE.py:backward calls, with every shape; the passes are to fill in.
     """
     from rnngrad.cli.output import check_writable, write_text
     from rnngrad.errors import UsageError
 
     if function is not None:
-        if model is not None or layer or direction or layout or cell:
+        if model is not None or prefix or direction or layout or cell:
             raise UsageError("--function needs SPEC alone, no MODEL and none of its options")
         check_writable(output, force, function)
         write_text([_function_of(function, output)], output)
         return 0
     check_writable(output, force, "" if model is None else str(model))
     if cell is not None:
-        text = _of_cell(cell, [model, layer, direction, layout])
+        text = _of_cell(cell, [model, prefix, direction, layout])
     elif model is None:
-        if layer or direction or layout:
-            raise UsageError("--layer, --direction and --layout need MODEL, a trained model's file")
+        if prefix or direction or layout:
+            words = "--prefix, --direction and --layout need MODEL, a trained model's file"
+            raise UsageError(words)
         text = _plain_starter()
     else:
-        text = _of_model(model, layer, direction, layout, output, quiet)
-    write_text([f"# yaml-language-server: $schema={_schema_address()}\n{text}"], output)
+        text = _of_model(model, prefix, direction, layout, output, quiet)
+    write_text([f"{SCHEMA_LINES}{text}"], output)
     return 0
 
 
@@ -95,13 +121,6 @@ def _function_of(spec: str, output: Path | None) -> str:
     if not path.endswith(".py"):
         raise UsageError(f"{path}: must end in .py, so that --against can name a function in it")
     return function_file(load(spec), spec, path)
-
-
-def _schema_address() -> str:
-    from importlib.resources import as_file, files
-
-    with as_file(files("rnngrad.files") / "schema.json") as schema_file:
-        return schema_file.as_uri()
 
 
 def _plain_starter() -> str:
@@ -122,7 +141,7 @@ def _of_cell(cell: str, others: Sequence[object]) -> str:
 
 def _of_model(
     model: Path,
-    layer: Sequence[str] | None,
+    prefix: Sequence[str] | None,
     direction: str | None,
     layout: str | None,
     output: Path | None,
@@ -136,29 +155,39 @@ def _of_model(
     try:
         contents = read_model(model, layout, str(model))
         listing = _columns(table(candidates(contents)))
-        net = _chosen(contents, layer, direction, listing)
+        net = _chosen(contents, prefix, direction, listing)
     except ModelFileError as error:
         raise SpecError([str(error)]) from None
     if not quiet:
         say("\n".join(listing))
-    folder = Path() if output is None else output.parent
-    seen_from_spec = os.path.relpath(model, folder) if not model.is_absolute() else str(model)
-    return starter(contents, net, read_out(contents, net), seen_from_spec)
+    seen = _seen_from_spec(model, output)
+    return starter(contents._replace(name=seen), net, read_out(contents, net), seen)
+
+
+def _seen_from_spec(model: Path, output: Path | None) -> str:
+    """The model's path from the folder of the spec, with links to folders followed, as reading
+    follows them; whole only where no way leads there, to another drive of Windows."""
+    folder = Path() if output is None or output == Path("-") else output.parent
+    found = model.parent.resolve() / model.name
+    try:
+        return Path(os.path.relpath(found, folder.resolve())).as_posix()
+    except ValueError:
+        return str(found)
 
 
 def _chosen(
-    contents: Contents, layer: Sequence[str] | None, direction: str | None, listing: Sequence[str]
+    contents: Contents, prefix: Sequence[str] | None, direction: str | None, listing: Sequence[str]
 ) -> Found:
     """The net that is asked for; UsageError with the list where there are several to choose."""
     from rnngrad.errors import UsageError
     from rnngrad.files.models import choose
 
     keys = list(dict.fromkeys(net.key for net in contents.recurrent))
-    if not layer and len(keys) > 1:
-        ask = "choose one with --layer KEY, or several for a stack"
+    if not prefix and len(keys) > 1:
+        ask = "choose one with --prefix KEY, or several for a stack"
         words = f"{contents.name} holds {len(keys)} recurrent nets; {ask}"
         raise UsageError("\n".join([f"{words}:", *listing]))
-    return choose(contents, layer or None, direction)
+    return choose(contents, prefix or None, direction)
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -34,9 +34,18 @@ def main() -> None:
 
 
 def _run() -> None:
-    from rnngrad.cli.app import app
+    import typer
 
-    app(sys.argv[1:] or ["--help"])
+    from rnngrad.cli.app import app
+    from rnngrad.cli.boundary import say
+    from rnngrad.cli.usage import in_words
+
+    try:
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+    except typer.TyperException as error:
+        say(in_words(error))
+        code = error.exit_code
+    sys.exit(code or 0)
 
 
 def _last_flush(done: SystemExit) -> None:

@@ -1,4 +1,4 @@
-"""Options that commands share."""
+"""Options that commands share, and the panels that help puts options in."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
+
+from rnngrad.cli import boundary, completion
+
+OUTPUT = "Output"
+RUNNING = "How it is computed"
 
 Spec: TypeAlias = Annotated[
     str, typer.Argument(metavar="SPEC", help="The net, its weights and a sequence (YAML), or -.")
@@ -17,28 +22,80 @@ Set: TypeAlias = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the spec; repeatable."),
 ]
+Rtol: TypeAlias = Annotated[
+    float | None,
+    typer.Option("--rtol", metavar="R", help="Relative to a row's largest entry; 1e-9 by default."),
+]
+HideExpected: TypeAlias = Annotated[
+    bool, typer.Option("--hide-expected", metavar="", help="Hints without the right values.")
+]
 Format: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--format",
         "-f",
         metavar="FORMAT",
-        help="table, json, jsonl, csv or markdown; by default as FILE ends, else table.",
+        help=f"{completion.listed(completion.FORMATS)}; by default as FILE ends, else table.",
+        autocompletion=completion.one_of(*completion.FORMATS),
+        rich_help_panel=OUTPUT,
     ),
 ]
 Json: TypeAlias = Annotated[
-    bool, typer.Option("--json", metavar="", help="Short for --format json.")
+    bool,
+    typer.Option("--json", metavar="", help="Short for --format json.", rich_help_panel=OUTPUT),
+]
+Full: TypeAlias = Annotated[
+    bool,
+    typer.Option("--full", metavar="", help="Shorten no table.", rich_help_panel=OUTPUT),
 ]
 Output: TypeAlias = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to FILE instead.")
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Write to FILE instead.", rich_help_panel=OUTPUT
+    ),
 ]
 Force: TypeAlias = Annotated[
-    bool, typer.Option("--force", metavar="", help="Overwrite files that exist.")
+    bool,
+    typer.Option("--force", metavar="", help="Overwrite files that exist.", rich_help_panel=OUTPUT),
 ]
 Quiet: TypeAlias = Annotated[
     bool,
-    typer.Option("--quiet", "-q", metavar="", help="No warnings or remarks on standard error."),
+    typer.Option(
+        "--quiet",
+        "-q",
+        metavar="",
+        help="No warnings or remarks on standard error.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Color: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--color",
+        metavar="WHEN",
+        help=f"{completion.listed(completion.COLORS)}: colours and bold type; auto on a terminal "
+        "without NO_COLOR.",
+        autocompletion=completion.one_of(*completion.COLORS),
+        rich_help_panel=OUTPUT,
+    ),
 ]
 NoColor: TypeAlias = Annotated[
-    bool, typer.Option("--no-color", metavar="", help="No colours or bold type.")
+    bool,
+    typer.Option("--no-color", metavar="", help="Short for --color never.", rich_help_panel=OUTPUT),
+]
+
+
+def _show_tracebacks(wanted: bool) -> None:
+    if wanted:
+        boundary.show_tracebacks()
+
+
+Debug: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--debug",
+        metavar="",
+        callback=_show_tracebacks,
+        help="Show the traceback of an error; so does RNNGRAD_DEBUG=1.",
+    ),
 ]

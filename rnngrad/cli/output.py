@@ -12,13 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from rnngrad.cli.completion import COLORS, listed
 from rnngrad.cli.main import forget
-from rnngrad.errors import OutputError
+from rnngrad.errors import OutputError, UsageError, did_you_mean
 from rnngrad.views.report import Screen
 
 
-def screen(no_color: bool, to_file: bool) -> Screen:
+def screen(color: str | None, no_color: bool, to_file: bool) -> Screen:
     """What standard output can show. A file gets 80 columns, no colours and every sign."""
+    asked = _asked(color, no_color)
     if to_file:
         return Screen()
     terminal = sys.stdout is not None and sys.stdout.isatty()
@@ -26,9 +28,20 @@ def screen(no_color: bool, to_file: bool) -> Screen:
         shutil.get_terminal_size((80, 24)).columns if terminal or "COLUMNS" in os.environ else 80
     )
     wanted = terminal or bool(os.environ.get("FORCE_COLOR"))
-    refused = no_color or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    refused = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    coloured = asked == "always" or (asked == "auto" and wanted and not refused)
     unicode = not terminal or (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    return Screen(max(width, 20), wanted and not refused, unicode)
+    return Screen(max(width, 20), coloured, unicode)
+
+
+def _asked(color: str | None, no_color: bool) -> str:
+    """``auto``, ``always`` or ``never``; UsageError for another, or for two answers at once."""
+    if color is not None and color not in COLORS:
+        hint = did_you_mean(color, COLORS)
+        raise UsageError(f"--color {color}: expected {listed(COLORS)}{hint}")
+    if no_color and color not in (None, "never"):
+        raise UsageError(f"--no-color contradicts --color {color}")
+    return "never" if no_color else color or "auto"
 
 
 STANDARD_OUTPUT = Path("-")

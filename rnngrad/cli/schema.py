@@ -7,7 +7,9 @@ from rnngrad.cli.boundary import bounded
 
 
 @bounded
-def schema(output: options.Output = None, force: options.Force = False) -> int:
+def schema(
+    output: options.Output = None, force: options.Force = False, debug: options.Debug = False
+) -> int:
     """Print the JSON Schema of a spec, for an editor's completion and checks."""
     import json
 

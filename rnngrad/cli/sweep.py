@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rnngrad.cli import options
+from rnngrad.cli import completion, options
 from rnngrad.cli.boundary import INTERRUPTED, bounded, say, say_assumed
 
 if TYPE_CHECKING:
-    from rnngrad.analyses.sweep.sweep import SweepResult
     from rnngrad.analyses.sweep.tasks import Plan
     from rnngrad.cli.sweep_run import Finished
 
@@ -31,11 +30,17 @@ def sweep(
             "--relative-to",
             metavar="SIZE",
             help="spectral-radius or sigma-max: the scale is its new value.",
+            autocompletion=completion.one_of(*completion.RELATIVE),
         ),
     ] = "weights",
     gate: Annotated[
         str | None,
-        typer.Option("--gate", metavar="NAME", help="Scale one gate: r z n, i f g o, an equation."),
+        typer.Option(
+            "--gate",
+            metavar="NAME",
+            help="Scale one gate: r z n, i f g o, an equation.",
+            autocompletion=completion.gates,
+        ),
     ] = None,
     seeds: Annotated[
         int | None, typer.Option("--seeds", metavar="N", help="Draw the random numbers N times.")
@@ -45,35 +50,69 @@ def sweep(
     ] = None,
     activation: Annotated[
         str | None,
-        typer.Option("--activation", metavar="NAME,...", help="These activations, such as tanh."),
+        typer.Option(
+            "--activation",
+            metavar="NAME,...",
+            help="These activations, such as tanh.",
+            autocompletion=completion.activations,
+        ),
     ] = None,
     steady: Annotated[
-        float, typer.Option("--steady", help="Steady is a rate of at most this size.")
+        float,
+        typer.Option("--steady", metavar="R", help="Steady is a rate of at most this size."),
     ] = 0.01,
-    bracket: Annotated[
-        float, typer.Option("--bracket", help="Width of the critical scale's bracket, relative.")
+    critical_rtol: Annotated[
+        float,
+        typer.Option(
+            "--critical-rtol", metavar="R", help="Relative width of the critical scale's bracket."
+        ),
     ] = 1e-5,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", help="Run in N processes.")] = 1,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs",
+            "-j",
+            metavar="N",
+            help="Run in N processes.",
+            rich_help_panel=options.RUNNING,
+        ),
+    ] = 1,
     scheduler: Annotated[
         str | None,
-        typer.Option("--scheduler", metavar="tcp://HOST:PORT", help="Run on a Dask cluster."),
+        typer.Option(
+            "--scheduler",
+            metavar="tcp://HOST:PORT",
+            help="Run on a Dask cluster.",
+            rich_help_panel=options.RUNNING,
+        ),
     ] = None,
     resume: Annotated[
         bool,
         typer.Option(
-            "--resume", metavar="", help="With -o FILE.jsonl: compute only what is missing."
+            "--resume",
+            metavar="",
+            help="With -o FILE.jsonl: compute only what is missing.",
+            rich_help_panel=options.RUNNING,
         ),
     ] = False,
     yes: Annotated[
-        bool, typer.Option("--yes", metavar="", help="Start even a very long sweep.")
+        bool,
+        typer.Option(
+            "--yes",
+            metavar="",
+            help="Start even a very long sweep.",
+            rich_help_panel=options.RUNNING,
+        ),
     ] = False,
-    full: Annotated[bool, typer.Option("--full", metavar="", help="Shorten no table.")] = False,
+    full: options.Full = False,
     format_name: options.Format = None,
     json: options.Json = False,
     output: options.Output = None,
     force: options.Force = False,
     quiet: options.Quiet = False,
+    color: options.Color = None,
     no_color: options.NoColor = False,
+    debug: options.Debug = False,
 ) -> int:
     """Scale W_hh and show where gradients vanish and explode, and why.
 
@@ -82,7 +121,7 @@ def sweep(
     For every scale: the norm of the whole chain of Jacobians, its growth rate, the largest Lyapunov
     exponent, the bound, how saturated the units are, loss and gradients. Then the critical scale,
     and what theory says. Several specs share one table. -o FILE.jsonl keeps every point as it
-    comes; --resume goes on from there.
+    comes; --resume goes on from there, and rnngrad show FILE.jsonl shows it again.
     """
     from contextlib import nullcontext
 
@@ -98,6 +137,7 @@ def sweep(
     name = asked_for(format_name, json, output)
     render = format_named(name, "sweep")
     path = output if name == "jsonl" and output != STANDARD_OUTPUT else None
+    shown = screen(color, no_color, to_file=output is not None and path is None)
     if resume and path is None:
         raise UsageError("--resume goes on with the file of -o FILE.jsonl; give one")
     if path is not None:
@@ -107,7 +147,7 @@ def sweep(
             check_writable(output, force, spec)
     wanted = Wanted(
         tuple(specs), tuple(overrides or ()), whh_scale, seeds, steps, activation, relative_to,
-        steady, bracket, gate, yes,
+        steady, critical_rtol, gate, yes,
     )  # fmt: skip
     problems, whole = planned(wanted)
     for problem in () if quiet else problems.values():
@@ -117,10 +157,13 @@ def sweep(
         if file is not None and not resume:
             file.empty()
         finished = run(whole, file, found, quiet)
-    if file is None:
-        shown = screen(no_color, to_file=output is not None)
-        if finished.result.rows or not finished.interrupted:
-            write_text(render(report(finished.result, full), shown), output)
+    kept = path is not None and path.is_file()
+    if (file is None or (kept and not quiet)) and (
+        finished.result.rows or not finished.interrupted
+    ):
+        if kept:
+            render = format_named("table", "sweep")
+        write_text(render(report(finished.result, full), shown), None if kept else output)
     _say_how_it_ended(finished, whole, file, quiet)
     return INTERRUPTED if finished.interrupted else 0
 
@@ -136,20 +179,3 @@ def _say_how_it_ended(finished: Finished, whole: Plan, file: object, quiet: bool
         say(f"{file.path}: {rows:,} points, {finished.resumed:,} of them from before")
         if file.reclassified:
             say(f"{file.path}: --steady {whole.steady:g} changed {file.reclassified:,} regimes")
-        for line in _criticals(finished.result):
-            say(line)
-
-
-def _criticals(done: SweepResult) -> list[str]:
-    several = len(done.plan.specs) > 1
-    return [
-        (f"{part.spec}, " if several else "")
-        + f"{part.activation}, T = {part.steps:,}: "
-        + (
-            "no critical scale in this range"
-            if part.critical is None
-            else f"critical scale {part.critical.value:.6g} "
-            f"({part.critical.low:.6g} to {part.critical.high:.6g})"
-        )
-        for part in done.parts
-    ]

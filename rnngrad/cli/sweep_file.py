@@ -134,25 +134,17 @@ class RowsFile:
                 before.close()
 
     def _whole_lines(self) -> list[bytes]:
-        try:
-            content = self.path.read_bytes()
-            *lines, torn = content.split(b"\n")
-            if torn and not (torn.startswith(BEGINNING) or BEGINNING.startswith(torn)):
-                raise OutputError(f"{self.path}:{len(lines) + 1}: is not a row of a sweep")
-            if torn:
+        lines, torn = _lines(self.path)
+        if torn:
+            try:
                 with self.path.open("rb+") as file:
-                    file.truncate(len(content) - len(torn))
-        except OSError as error:
-            raise OutputError(f"{self.path}: {error.strerror}") from error
+                    file.truncate(file.seek(0, os.SEEK_END) - torn)
+            except OSError as error:
+                raise OutputError(f"{self.path}: {error.strerror}") from error
         return lines
 
     def _row(self, line: bytes, number: int) -> tuple[str, Row]:
-        try:
-            values: dict[str, Any] = json.loads(line)
-            key = str(values["key"])
-            row = Row(**{name: _checked(name, values[name]) for name in Row._fields})
-        except (ValueError, KeyError, TypeError):
-            raise OutputError(f"{self.path}:{number}: is not a row of a sweep") from None
+        key, row = _read(line, self.path, number)
         name = self.names.get(key.partition("-")[0])
         if name is None:
             raise OutputError(
@@ -226,6 +218,35 @@ class RowsFile:
 def _regime(row: Row, steady: float) -> str | None:
     """The threshold may be another than when the row was written."""
     return row.regime if row.rate is None else regime(row.rate, steady)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows that a sweep has left in a file, whatever spec they are of; a torn last line is
+    passed over. OutputError for what is no such file."""
+    lines, _ = _lines(path)
+    read = (_read(line, path, number) for number, line in enumerate(lines, start=1))
+    return list(dict(read).values())
+
+
+def _lines(path: Path) -> tuple[list[bytes], int]:
+    """The whole lines of a file of rows, and how many bytes of a torn one follow."""
+    try:
+        *lines, torn = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise OutputError(f"{path}: {error.strerror}") from error
+    if torn and not (torn.startswith(BEGINNING) or BEGINNING.startswith(torn)):
+        raise OutputError(f"{path}:{len(lines) + 1}: is not a row of a sweep")
+    return lines, len(torn)
+
+
+def _read(line: bytes, path: Path, number: int) -> tuple[str, Row]:
+    """The key and the row of a line."""
+    try:
+        values: dict[str, Any] = json.loads(line)
+        row = Row(**{name: _checked(name, values[name]) for name in Row._fields})
+        return str(values["key"]), row
+    except (ValueError, KeyError, TypeError):
+        raise OutputError(f"{path}:{number}: is not a row of a sweep") from None
 
 
 def _twins(keys: Mapping[str, str]) -> tuple[str, str]:

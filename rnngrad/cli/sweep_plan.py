@@ -33,7 +33,7 @@ class Wanted(NamedTuple):
     activation: str | None
     relative_to: str
     steady: float
-    bracket: float
+    critical_rtol: float
     gate: str | None
     yes: bool
 
@@ -53,7 +53,7 @@ def planned(wanted: Wanted) -> tuple[Mapping[str, Problem], Plan]:
         _ask(wanted.yes, count * nets, first, a_point)
     whole = plan(
         specs, scales_of(wanted.scales), seeds, steps=lengths, activations=names,
-        relative_to=wanted.relative_to, steady=wanted.steady, width=wanted.bracket,
+        relative_to=wanted.relative_to, steady=wanted.steady, width=wanted.critical_rtol,
         gate=wanted.gate,
     )  # fmt: skip
     if whole.points * a_point > LONG:

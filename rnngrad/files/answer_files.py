@@ -68,7 +68,7 @@ class _NoAnswerError(Exception):
 
 
 def is_pattern(source: str) -> bool:
-    """Whether ``--answers`` names several files: ``'submissions/*.yaml'``."""
+    """Whether a source names several files: ``'submissions/*.yaml'``."""
     return any(sign in source for sign in "*?[") and not Path(source).exists()
 
 
@@ -76,7 +76,7 @@ def matching(pattern: str) -> list[str]:
     """The files that a pattern names, in order. Raises UsageError where there are none."""
     found = sorted(path for path in glob.glob(pattern, recursive=True) if not Path(path).is_dir())  # noqa: PTH207
     if not found:
-        raise UsageError(f"--answers '{cut_path(pattern)}': no file matches")
+        raise UsageError(f"'{cut_path(pattern)}': no file matches")
     return found
 
 

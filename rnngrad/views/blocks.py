@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
+
+Meaning: TypeAlias = Literal["", "verdict", "flow"]
+"""Which words have a colour where there are colours: pass and fail, or vanishing and exploding."""
 
 
 class Column(NamedTuple):
@@ -11,6 +14,7 @@ class Column(NamedTuple):
     header: str
     words: bool = False
     right: bool = True
+    coloured: Meaning = ""
 
 
 class Table(NamedTuple):
@@ -28,6 +32,7 @@ class Lines(NamedTuple):
 
     lines: tuple[str, ...]
     titled: bool = False
+    coloured: Meaning = ""
 
 
 Block: TypeAlias = Table | Lines

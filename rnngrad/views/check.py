@@ -52,12 +52,12 @@ def _blocks(checked: tuple[Checked, ...], heading: Sequence[str]) -> Iterator[Bl
     remarks = tuple(dict.fromkeys(_remark(entry) for entry in checked if _has_remark(entry)))
     if remarks:
         yield Lines(remarks)
-    yield Lines((_summary(checked),))
+    yield Lines((_summary(checked),), coloured="verdict")
 
 
 def _overview(checked: tuple[Checked, ...]) -> Table:
     """A row a quantity; where no error is known there is no such column."""
-    columns = [Column("quantity", right=False), Column("verdict", right=False)]
+    columns = [Column("quantity", right=False), Column("verdict", right=False, coloured="verdict")]
     errors = any(entry.max_rel_error is not None for entry in checked)
     if errors:
         columns.append(Column("largest error"))

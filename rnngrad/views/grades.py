@@ -104,7 +104,8 @@ def _blocks(graded: Graded) -> Iterator[Block]:
         for grade in graded.grades
     )
     columns = (
-        Column("", right=False), Column("points"), Column("of"), Column("", right=False),
+        Column("", right=False), Column("points"), Column("of"),
+        Column("", right=False, coloured="verdict"),
         Column("hint", words=True),
     )  # fmt: skip
     who = f"{graded.student}, {graded.file}" if graded.student else graded.file

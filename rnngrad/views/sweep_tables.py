@@ -77,7 +77,7 @@ def blocks(done: SweepResult, full: bool) -> Iterator[Block]:
     """The whole report: part by part, or the curves of several specs in one table."""
     yield _heading(done)
     curves = [Curve(_name(done, part), part, _by_scale(part.rows)) for part in done.parts]
-    if len(done.plan.specs) > 1:
+    if len(_specs(done)) > 1:
         yield _picture(done, curves, full)
         yield _numbers(curves, full)
     for curve in curves:
@@ -86,13 +86,27 @@ def blocks(done: SweepResult, full: bool) -> Iterator[Block]:
         else:
             yield _picture(done, [curve], full)
             yield _numbers([curve], full)
-        yield Lines(tuple(f"* {line}" for line in words(curve.part)))
-        yield _theory(curve.part)
+        yield Lines(tuple(f"* {line}" for line in words(curve.part)), coloured="flow")
+        if not curve.part.kept:
+            yield _theory(curve.part)
+    if not done.plan.bases:
+        yield Lines((KEPT,))
+
+
+KEPT = (
+    "From the points alone: rnngrad sweep with the spec, the same options and -o FILE --resume "
+    "computes none again, closes in on the critical scale, and adds what theory says."
+)
+
+
+def _specs(done: SweepResult) -> tuple[str, ...]:
+    """The names of the specs; of a kept sweep there is nothing else."""
+    return tuple(dict.fromkeys(setting.spec for setting in done.plan.settings))
 
 
 def _name(done: SweepResult, part: Part) -> str:
     """The spec's name, and what else tells the part from the others of its spec."""
-    if len(done.plan.specs) == 1:
+    if len(_specs(done)) == 1:
         return ""
     alone = sum(other.spec == part.spec for other in done.parts) == 1
     return part.spec if alone else f"{part.spec} {part.activation} T={part.steps}"
@@ -101,6 +115,9 @@ def _name(done: SweepResult, part: Part) -> str:
 def _heading(done: SweepResult) -> Lines:
     seeds = sorted({setting.seed for setting in done.plan.settings})
     drawn = f"; seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else ""
+    if not done.plan.bases:
+        titles = [f"{name}: a kept sweep" for name in _specs(done)]
+        return Lines((*titles, f"{_kept_scaled(done)}{drawn}"), titled=True)
     titles = [_title(name, problem) for name, problem in done.plan.specs.items()]
     return Lines((*titles, f"{_scaled(done)}{drawn}"), titled=True)
 
@@ -129,11 +146,18 @@ def _scaled(done: SweepResult) -> str:
         (scaled, *others) = {what_is_scaled(cell) for cell in cells}
         scaled = "recurrent parameters" if others else scaled
     own = scaled if len(scaled) <= LONG else "own"
-    return {
-        "weights": f"{scaled} = scale · the spec's {own}{each}",
-        "spectral-radius": "W_hh scaled so that ρ(W_hh) = scale",
-        "sigma-max": "W_hh scaled so that σ_max(W_hh) = scale",
-    }[done.plan.relative_to]
+    return SIZES.get(done.plan.relative_to, f"{scaled} = scale · the spec's {own}{each}")
+
+
+SIZES = {
+    "spectral-radius": "W_hh scaled so that ρ(W_hh) = scale",
+    "sigma-max": "W_hh scaled so that σ_max(W_hh) = scale",
+}
+
+
+def _kept_scaled(done: SweepResult) -> str:
+    gate = f" of the gate {done.plan.gate}" if done.plan.gate else ""
+    return SIZES.get(done.plan.relative_to, f"what is scaled{gate} = scale · the spec's own")
 
 
 def _by_scale(rows: Sequence[Row]) -> tuple[Scale, ...]:
@@ -174,8 +198,8 @@ def _picture(done: SweepResult, curves: Sequence[Curve], full: bool) -> Table:
         Column("scale"),
         Column("log10 norm"),
         Column("rate"),
-        Column("vanishes │ explodes".center(2 * bar + 1), right=False),
-        Column("regime", words=True),
+        Column("vanishes │ explodes".center(2 * bar + 1), right=False, coloured="flow"),
+        Column("regime", words=True, coloured="flow"),
     )
     bodies = [
         _Body(curve.name, [_drawn(scale, longest, bar) for scale in curve.scales])
@@ -188,14 +212,21 @@ def _picture(done: SweepResult, curves: Sequence[Curve], full: bool) -> Table:
 def _pictured(done: SweepResult, curves: Sequence[Curve]) -> str:
     """‖∂s_T/∂s_0‖, and what all curves have in common."""
     parts = [curve.part for curve in curves]
-    specs = [done.plan.specs[part.spec] for part in parts]
-    of_h = all(spec.cell.parts == ("h",) and spec.depth == 1 for spec in specs)
+    of_h = all(_is_h(done, part) for part in parts)
     what = "‖∂h_T/∂h_0‖" if of_h else "‖∂s_T/∂s_0‖"
     lengths, names = {part.steps for part in parts}, {part.activation for part in parts}
     steps = f" at T = {grouped(parts[0].steps)}" if len(lengths) == 1 else ""
     activation = f", {parts[0].activation}" if len(names) == 1 else ""
     several = ", median over seeds" if len(curves[0].scales[0].rows) > 1 else ""
     return f"{what}{steps}{activation}{several}"
+
+
+def _is_h(done: SweepResult, part: Part) -> bool:
+    """Whether the state is h; of a kept sweep that is known of one layer of rnn."""
+    if part.kept:
+        return all(row.spectral_radius is not None for row in part.rows)
+    spec = done.plan.specs[part.spec]
+    return spec.cell.parts == ("h",) and spec.depth == 1
 
 
 def _drawn(scale: Scale, longest: float, bar: int) -> tuple[str, ...]:

@@ -67,6 +67,10 @@ def _critical(part: Part) -> Iterator[str]:
         yield "Its rate does not pass 0 upward in this range: no critical scale."
         return
     ends = f"between {found.low:.7g} and {found.high:.7g}"
+    if part.kept:
+        seeds = f", by {found.seeds} seeds (of {found.of})" if found.of > 1 else ""
+        yield f"The rate first passes 0 {ends}{seeds}."
+        return
     if found.of == 1:
         yield f"Critical scale: {found.value:.6g}, {ends}, where the rate passes 0."
     else:

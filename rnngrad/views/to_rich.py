@@ -8,8 +8,9 @@ the place of other signs before anything is laid out.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from textwrap import wrap
+from types import MappingProxyType
 from typing import NamedTuple
 
 from rich import box
@@ -18,12 +19,29 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from rnngrad.views.blocks import Block, Column, Lines, Table
+from rnngrad.views.blocks import Block, Column, Lines, Meaning, Table
 from rnngrad.views.plain import to_ascii
 from rnngrad.views.report import Report, Screen
 
 GAP = 2
 """Blanks between two columns."""
+
+COLOURS: Mapping[Meaning, tuple[tuple[str, str], ...]] = MappingProxyType(
+    {
+        "": (),
+        "verdict": (
+            (r"\b(fail|FAIL|wrong)\b", "color(160)"),
+            (r"\b(pass|right)\b", "color(28)"),
+            (r"\b(inconclusive|undecided)\b", "color(130)"),
+        ),
+        "flow": (
+            (r"\b(vanishing|vanishes)\b|[█▒#+]+(?=[│|])", "color(32)"),
+            (r"\b(exploding|explodes)\b|(?<=[│|])[█#]+", "color(166)"),
+        ),
+    }
+)
+"""What has a meaning -> its colour: red, green, amber, blue, orange, each of such a middling light
+that it is read on black and on white. Vanishing and exploding stay apart for the colour-blind."""
 
 
 def render(report: Report, screen: Screen) -> Iterator[str]:
@@ -42,7 +60,7 @@ def _console(width: int, screen: Screen) -> Console:
     return Console(
         file=io.StringIO(), width=width, height=100, markup=False, highlight=False, emoji=False,
         force_terminal=screen.colour, no_color=not screen.colour, legacy_windows=False,
-        color_system="standard" if screen.colour else None,
+        color_system="256" if screen.colour else None,
     )  # fmt: skip
 
 
@@ -58,10 +76,17 @@ def _said(text: str, screen: Screen, style: str = "") -> Text:
     return Text(text if screen.unicode else to_ascii(text), style=style)
 
 
+def _coloured(text: Text, meaning: Meaning) -> Text:
+    for pattern, colour in COLOURS[meaning]:
+        text.highlight_regex(pattern, colour)
+    return text
+
+
 def _lines(block: Lines, screen: Screen) -> str:
     console = _console(screen.width, screen)
     for index, line in enumerate(block.lines):
-        console.print(_said(line, screen, "bold" if block.titled and index == 0 else ""))
+        said = _said(line, screen, "bold" if block.titled and index == 0 else "")
+        console.print(_coloured(said, block.coloured))
     return _written(console, screen)
 
 
@@ -81,7 +106,8 @@ def _table(block: Table, screen: Screen) -> str:
             overflow="fold",
         )
     if block.rows:
-        table.add_row(*(Text("\n".join(column.lines)) for column in columns))
+        cells = [Text("\n".join(column.lines)) for column in columns]
+        table.add_row(*map(_coloured, cells, (column.coloured for column in block.columns)))
     console = _console(max(screen.width, total_width(columns) + GAP), screen)
     console.print(_said(block.title, screen, "bold"))
     console.print(table)

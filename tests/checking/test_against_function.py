@@ -197,7 +197,7 @@ def test_a_file_with_a_syntax_error_fails_with_its_line(tmp_path: Path) -> None:
 
 def test_random_needs_a_function(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("h: 1")
-    with pytest.raises(UsageError, match="--random needs"):
+    with pytest.raises(UsageError, match="--trials needs"):
         run(str(tmp_path / "a.yaml"), random=3)
 
 
@@ -256,7 +256,7 @@ def test_the_command(student: str) -> None:
     ):
         command = [
             *(sys.executable, "-m", "rnngrad", "check", str(SHEET), "--json"),
-            *("--against", f"{student}:{function}", "--random", "3"),
+            *("--against", f"{student}:{function}", "--trials", "3"),
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == code, done.stderr

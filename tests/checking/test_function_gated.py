@@ -130,7 +130,7 @@ def test_a_stack_s_parameters_have_the_layer_s_number(student: str) -> None:
 )
 def test_formulas_are_for_one_layer_of_rnn(kind: tuple[str, int], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        check_answers.run(cells.problem(0, kind), "answers.yaml", CheckOptions())
+        check_answers.run(cells.problem(0, kind), ["answers.yaml"], CheckOptions())
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -302,7 +302,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_min_char_rnn_as_it_stands_passes_and_is_noted(folder: Path) -> None:
-    done = run("check", "net.yaml", "--against", "student.py:lossFun", "--random", "3", cwd=folder)
+    done = run("check", "net.yaml", "--against", "student.py:lossFun", "--trials", "3", cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     words = " ".join(done.stdout.split())
     assert "dL_dW_xh: given as dWxh; dL_dW_hh: given as dWhh" in words

@@ -82,7 +82,7 @@ def test_init_writes_it_and_the_first_line_points_at_the_schema(tmp_path: Path) 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     text = (tmp_path / "net.yaml").read_text(encoding="utf-8")
     assert text.startswith("# yaml-language-server: $schema=")
-    assert text.split("\n", 1)[1] == starter("lmu")
+    assert text.split("\n", 2)[2] == starter("lmu")
     assert load(str(tmp_path / "net.yaml")).weights["A"].shape == (4, 4)
 
 

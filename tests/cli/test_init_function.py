@@ -62,7 +62,7 @@ def test_the_sheet_s_file_is_filled_in_and_passes(tmp_path: Path) -> None:
     assert "verdict: fail (5 wrong)" in done.stdout
 
     filled(path, BPTT)
-    done = run(*command, "--random", "5", cwd=tmp_path)
+    done = run(*command, "--trials", "5", cwd=tmp_path)
     assert done.returncode == 0, done.stdout
     assert "verdict: pass (5 right)" in done.stdout
 
@@ -180,7 +180,7 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
     [
         (["--function", "lstm.yaml", "-o", "mine.txt"], "must end in .py"),
         (["--function", "lstm.yaml", "model.safetensors"], "--function needs SPEC alone"),
-        (["--function", "lstm.yaml", "--layer", "rnn"], "--function needs SPEC alone"),
+        (["--function", "lstm.yaml", "--prefix", "rnn"], "--function needs SPEC alone"),
         (["--function", "none.yaml"], "none.yaml"),
         (["--function", "bare.yaml"], "has no targets, so there are no gradients to fill in"),
     ],

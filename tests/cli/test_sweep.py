@@ -242,7 +242,7 @@ def test_a_full_disk() -> None:
 def test_a_file_grows_and_is_resumed(spec: str, tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
     done = run("sweep", spec, *SCALES, "--seeds", "3", "-o", str(whole))
-    assert (done.returncode, done.stdout) == (0, "")
+    assert (done.returncode, done.stdout) == (0, run("sweep", spec, *SCALES, "--seeds", "3").stdout)
     assert "18 points, 0 of them from before" in done.stderr
     cut.write_bytes(whole.read_bytes()[:4000])
     kept = cut.read_bytes().count(b"\n")
@@ -251,7 +251,8 @@ def test_a_file_grows_and_is_resumed(spec: str, tmp_path: Path) -> None:
     assert sorted(lines(cut), key=str) == sorted(lines(whole), key=str)
     again = run("sweep", spec, *SCALES, "--seeds", "3", "-o", str(cut), "--resume")
     assert "18 points, 18 of them from before" in again.stderr
-    assert again.stderr.splitlines()[1] == done.stderr.splitlines()[1]
+    assert again.stdout == done.stdout
+    assert run("sweep", spec, *SCALES, "-o", str(cut), "--resume", "--quiet").stdout == ""
     assert len(lines(cut)) == 18
 
 
@@ -380,7 +381,8 @@ def test_ctrl_c_keeps_what_is_done(spec: str, tmp_path: Path, jobs: str) -> None
     process = started(spec, path, "-j", jobs)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (130, b"")
+    assert process.returncode == 130
+    assert b"Interrupted: the critical scale was not looked for to the end." in out
     assert b"Traceback" not in err
     done = len(lines(path))
     assert 0 < done < 500
@@ -435,3 +437,104 @@ def test_resume_refuses_a_damaged_row(damage: tuple[str, str], tmp_path: Path) -
     done = run("sweep", SHEET, "--whh-scale", "1,2", "-o", str(target), "--resume")
     assert done.returncode == 2
     assert "is not a row of a sweep" in done.stderr
+
+
+# --- a kept sweep, shown again
+
+
+def test_show_prints_the_tables_that_sweep_printed(spec: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    swept = run("sweep", spec, *SCALES, "--seeds", "3", "-j", "2", "-o", str(path)).stdout
+    shown = run("show", str(path))
+    assert shown.returncode == 0, shown.stderr
+    first, last = swept.index("‖∂"), swept.index("* Critical scale")
+    assert swept[first:last] in shown.stdout
+    assert "seeds 5 to 7" in shown.stdout
+    for name in ("csv", "jsonl"):
+        fresh = run("sweep", spec, *SCALES, "--seeds", "3", "--format", name)
+        assert run("show", str(path), "--format", name).stdout == fresh.stdout
+
+
+def test_show_finds_the_critical_scale_as_closely_as_the_points_are(
+    spec: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    command = ("sweep", spec, *SCALES, "--seeds", "3")
+    run(*command, "-o", str(path))
+    exact = json.loads(run(*command, "--json").stdout)
+    kept = json.loads(run("show", str(path), "--json").stdout)
+    assert kept["rows"] == exact["rows"]
+    low, high = (kept["critical_scale"][name] for name in ("low", "high"))
+    assert low <= exact["critical_scale"]["low"] <= exact["critical_scale"]["high"] <= high
+    assert {low, high} <= {row["scale"] for row in exact["rows"]}
+    assert (
+        f"The rate first passes 0 between {low:.7g} and {high:.7g}, by 3 seeds (of 3)."
+        in " ".join(run("show", str(path)).stdout.split())
+    )
+    assert [part["theory"] for part in kept["parts"]] == [[]]
+    assert (kept["steady"], kept["parts"][0]["scaled"]) == (None, None)
+
+
+def test_show_reads_and_changes_nothing(spec: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    run("sweep", spec, *SCALES, "-o", str(path))
+    whole = run("show", str(path), "-f", "csv").stdout
+    path.write_bytes(path.read_bytes() + path.read_bytes()[:40])
+    torn = path.read_bytes()
+    assert run("show", str(path), "-f", "csv").stdout == whole
+    assert path.read_bytes() == torn
+    assert "is the spec itself" not in run("show", str(path), "-o", str(path)).stderr
+    assert run("show", str(path), "-o", str(path), "--force").returncode == 2
+    assert path.read_bytes() == torn
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "rows.jsonl: No such file or directory"),
+        (b"", "no row has been kept yet"),
+        (b'{"scale": 1}\n', "rows.jsonl:1: is not a row of a sweep"),
+        (b"weights: 1\n", "rows.jsonl:1: is not a row of a sweep"),
+        (b"[1]\n", "rows.jsonl:1: is not a row of a sweep"),
+    ],
+)
+def test_what_show_cannot_show(content: bytes | None, said: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "rows.jsonl").write_bytes(content)
+    done = run("show", "rows.jsonl", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"{said}\n"
+
+
+@pytest.fixture
+def gaussian(spec: str) -> str:
+    """A net whose ρ(W_hh) and σ_max(W_hh) are apart, as those of an orthogonal one are not."""
+    Path(spec).write_text(SPEC.replace("orthogonal", "gaussian"))
+    return spec
+
+
+def test_show_keeps_apart_what_was_scaled_otherwise(gaussian: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    run("sweep", gaussian, *SCALES, "-o", str(path))
+    other = ("--resume", "--relative-to", "sigma-max")
+    run("sweep", gaussian, *SCALES, "-o", str(path), *other)
+    said = "the rows are of --relative-to sigma-max and weights, whose scales share no table\n"
+    assert run("show", str(path)).stderr == said
+    gates = tmp_path / "gates.jsonl"
+    lstm = ("sweep", "sample_configs/copy_lstm.yaml", "--whh-scale", "1,8", "--steps", "20")
+    run(*lstm, "-o", str(gates))
+    run(*lstm, "-o", str(gates), "--resume", "--gate", "f")
+    parts = json.loads(run("show", str(gates), "--json").stdout)["parts"]
+    assert [part["spec"] for part in parts] == ["copy_lstm, all", "copy_lstm, gate f"]
+    rows = json.loads(run("show", str(gates), "--json").stdout)["rows"]
+    assert [(row["spec"], row["gate"]) for row in rows] == [
+        ("copy_lstm", None), ("copy_lstm", None), ("copy_lstm", "f"), ("copy_lstm", "f"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", ["spectral-radius", "sigma-max"])
+def test_show_knows_what_scales_are_relative_to(gaussian: str, size: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    scales = ("--whh-scale", "0,1,2", "--relative-to", size)
+    run("sweep", gaussian, *scales, "-o", str(path))
+    assert json.loads(run("show", str(path), "--json").stdout)["relative_to"] == size

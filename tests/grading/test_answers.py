@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import rnngrad
+from cli.running import ROOT
+from cli.running import run as cli
 from grading.conftest import ANSWERS, SHEET
 from rnngrad.cli.check_answers import run
 from rnngrad.cli.check_options import CheckOptions
@@ -43,7 +46,7 @@ def text(report: Report, name: str) -> str:
 
 
 def test_the_sample_is_right(problem: Problem) -> None:
-    report, verdict = run(problem, str(ANSWERS), CheckOptions())
+    report, verdict = run(problem, [str(ANSWERS)], CheckOptions())
     assert verdict == "pass"
     assert [row[1] for row in report.rows()] == [5.0] * 10
     assert report.columns == ("id", "points", "of", "verdict", "hint")
@@ -58,7 +61,7 @@ def test_a_malformed_formula_has_a_caret_and_the_others_are_graded(
 ) -> None:
     file = tmp_path / "a.yaml"
     file.write_text("a1: '2*(t_3 - y_3'\na2: -2*(t_2 - y_2)\na3: |\n  2 +\n  foo * 3\n")
-    report, verdict = run(problem, str(file), CheckOptions())
+    report, verdict = run(problem, [str(file)], CheckOptions())
     assert [row[1] for row in report.rows()][:3] == [0.0, 5.0, 0.0]
     said = capsys.readouterr()
     assert said.out == ""
@@ -72,12 +75,12 @@ def test_a_malformed_formula_has_a_caret_and_the_others_are_graded(
 def test_quiet_says_nothing(
     problem: Problem, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(problem, f"{folder}/*.yaml", CheckOptions(quiet=True))
+    run(problem, [f"{folder}/*.yaml"], CheckOptions(quiet=True))
     assert capsys.readouterr() == ("", "")
 
 
 def test_a_folder_is_graded_whatever_is_in_it(problem: Problem, folder: Path) -> None:
-    report, verdict = run(problem, f"{folder}/*.yaml", CheckOptions(quiet=True))
+    report, verdict = run(problem, [f"{folder}/*.yaml"], CheckOptions(quiet=True))
     rows = list(report.rows())
     assert verdict == "fail"
     assert report.columns == ("file", "id", "points", "of", "verdict", "hint")
@@ -106,12 +109,12 @@ def test_a_folder_is_graded_whatever_is_in_it(problem: Problem, folder: Path) ->
 @pytest.mark.parametrize("name", ["cem.yaml", "dan.yaml", "eve.yaml", "fay.yaml", "none.yaml", ""])
 def test_a_broken_file_alone_is_refused(problem: Problem, folder: Path, name: str) -> None:
     with pytest.raises(SpecError):
-        run(problem, str(folder / name), CheckOptions())
+        run(problem, [str(folder / name)], CheckOptions())
 
 
 def test_double_quotes_around_latex_are_explained(problem: Problem, folder: Path) -> None:
     with pytest.raises(SpecError, match="single quotes"):
-        run(problem, str(folder / "dan.yaml"), CheckOptions())
+        run(problem, [str(folder / "dan.yaml")], CheckOptions())
 
 
 @pytest.mark.parametrize(
@@ -127,7 +130,7 @@ def test_unknown_subtasks(problem: Problem, tmp_path: Path, key: str, words: str
     file = tmp_path / "a.yaml"
     file.write_text(f"a1: 1\n{key}: 2\n")
     with pytest.raises(SpecError) as caught:
-        run(problem, str(file), CheckOptions())
+        run(problem, [str(file)], CheckOptions())
     assert words in str(caught.value)
     assert f"{file}:2:1" in str(caught.value)
 
@@ -143,7 +146,7 @@ def test_a_file_that_holds_no_answers(
     file = tmp_path / "a.yaml"
     file.write_text(content)
     with pytest.raises(SpecError) as caught:
-        run(problem, str(file), CheckOptions(hide_expected=hide))
+        run(problem, [str(file)], CheckOptions(hide_expected=hide))
     assert "t_3" not in str(caught.value)
 
 
@@ -168,7 +171,7 @@ def test_an_answer_of_the_wrong_type_costs_its_own_points(
     others = [line for line in FILES["ada.yaml"].split("\n") if not line.startswith("a1:")]
     file.write_text("\n".join([f"a1: {typed}", *others]), encoding="utf-8")
     for source, at in ((str(file), 0), (f"{tmp_path}/*.yaml", 1)):
-        report, verdict = run(problem, source, CheckOptions())
+        report, verdict = run(problem, [source], CheckOptions())
         rows = [row[at:] for row in report.rows()]
         said = f"{words}; must be a formula or a number"
         assert rows[0] == ("a1", 0.0, 5.0, "fail", f"line 1: {said}")
@@ -183,26 +186,26 @@ def test_digits_are_those_typed(problem: Problem, tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     for shown, verdict in ((f"{right:.2f}", "inconclusive"), (f"{right:.6f}", "pass")):
         file.write_text(f"a2: {shown}\n")
-        report, _ = run(problem, str(file), CheckOptions())
+        report, _ = run(problem, [str(file)], CheckOptions())
         assert list(report.rows())[1][3] == verdict
 
 
 def test_patterns_without_files_and_nets_without_subtasks(tmp_path: Path) -> None:
     problem = rnngrad.load(SHEET)
     with pytest.raises(UsageError, match="no file matches"):
-        run(problem, f"{tmp_path}/*.yaml", CheckOptions())
+        run(problem, [f"{tmp_path}/*.yaml"], CheckOptions())
     long = rnngrad.load({"weights": {"W_xh": 1, "W_hh": 1}, "inputs": {"zeros": 300}})
     with pytest.raises(UsageError, match="200 steps"):
-        run(long, str(ANSWERS), CheckOptions())
+        run(long, [str(ANSWERS)], CheckOptions())
 
 
 def test_no_file_is_too_large_to_be_refused(problem: Problem, tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     file.write_text("a1: '" + "1+" * 3_000_000 + "1'\n")
     with pytest.raises(SpecError, match="4 MiB"):
-        run(problem, str(file), CheckOptions())
+        run(problem, [str(file)], CheckOptions())
     file.write_text("a1: '" + "1+" * 500_000 + "1'\na2: -2*(t_2 - y_2)\n")
-    report, _ = run(problem, str(file), CheckOptions(quiet=True))
+    report, _ = run(problem, [str(file)], CheckOptions(quiet=True))
     assert [row[1] for row in report.rows()][:2] == [0.0, 5.0]
 
 
@@ -211,7 +214,31 @@ def test_a_file_cannot_act_on_the_terminal(problem: Problem, tmp_path: Path) -> 
     file.write_text(
         'name: "\\e[31mEve\\u2026"\na1: "2 + h_{\\e[2J}"\na2: "2 + \u2026"\n"a\\e9": 1\n'
     )
-    report, _ = run(problem, f"{tmp_path}/*.yaml", CheckOptions(quiet=True))
+    report, _ = run(problem, [f"{tmp_path}/*.yaml"], CheckOptions(quiet=True))
     for name in ("table", "csv", "json", "markdown"):
         assert "\x1b" not in text(report, name)
         assert "\u2026" not in text(report, name)
+
+
+def test_grade_is_check_with_answers(tmp_path: Path) -> None:
+    spec = str(ROOT / "sample_configs" / "exercise_sheet_7.yaml")
+    (tmp_path / "a.yaml").write_text("a1: 0\n")
+    (tmp_path / "b.yaml").write_text("{a1: 0\n")
+    for files, pattern in ((["a.yaml"], "a.yaml"), (["b.yaml"], "b.yaml"), (["*.yaml"], "*.yaml"),
+                           (["a.yaml", "b.yaml"], "*.yaml")):  # fmt: skip
+        for more in ((), ("--json",), ("--hide-expected", "--rtol", "1e-3"), ("-f", "csv", "-q")):
+            graded = cli("grade", spec, *files, *more, cwd=tmp_path)
+            checked = cli("check", spec, "--answers", pattern, *more, cwd=tmp_path)
+            assert graded.returncode == checked.returncode
+            assert (graded.stdout, graded.stderr) == (checked.stdout, checked.stderr)
+    assert cli("grade", spec, str(ANSWERS)).returncode == 0
+    assert cli("grade", spec, "a.yaml", cwd=tmp_path).returncode == 1
+    twice = cli("grade", spec, "a.yaml", "*.yaml", "--json", cwd=tmp_path)
+    assert [file["file"] for file in json.loads(twice.stdout)["files"]] == ["a.yaml", "b.yaml"]
+
+
+def test_grade_overwrites_no_answers(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("a1: 0\n")
+    spec = str(ROOT / "sample_configs" / "exercise_sheet_7.yaml")
+    done = cli("grade", spec, "a.yaml", "-f", "csv", "-o", "a.yaml", "--force", cwd=tmp_path)
+    assert (done.returncode, (tmp_path / "a.yaml").read_text()) == (2, "a1: 0\n")

@@ -16,7 +16,7 @@ NETS = {
     "g2p-en's decoder": ("g2p", "checkpoint20.npz", "dec_"),
     "silero-vad": ("silero", "silero_vad_16k.safetensors", None),
 }
-"""the row in the docs -> the fixture, the file, what --layer names"""
+"""the row in the docs -> the fixture, the file, what --prefix names"""
 
 
 def documented(net: str) -> list[str]:
@@ -31,7 +31,7 @@ def spec(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     fixture, file, layer = NETS[request.param]
     found = request.getfixturevalue(fixture)
     model = found if found.is_file() else found / file
-    chosen = [] if layer is None else ["--layer", layer]
+    chosen = [] if layer is None else ["--prefix", layer]
     done = run("init", str(model), *chosen, "-o", "net.yaml", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     return str(tmp_path / "net.yaml")
@@ -48,7 +48,7 @@ def test_the_figures_of_the_docs(spec: str, net: str) -> None:
 
     lags = [h.median for h in horizons_of_the_state(chain)]
     assert ", ".join("> T" if lag == float("inf") else f"{lag:g}" for lag in lags) == horizons
-    coarse = ("--bracket", "0.9")  # where the critical scale is, the page does not say
+    coarse = ("--critical-rtol", "0.9")  # where the critical scale is, the page does not say
     done = run("sweep", spec, "--whh-scale", "0.5,1,2", *coarse, "--json", "--quiet")
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)["rows"]

@@ -148,15 +148,15 @@ def test_init_asks_which_of_two(tmp_path: Path) -> None:
     np.savez(tmp_path / "two.npz", **arrays)
     asked = run("init", "two.npz", cwd=tmp_path)
     assert (asked.returncode, asked.stdout) == (2, "")
-    assert "two.npz holds 2 recurrent nets; choose one with --layer KEY" in asked.stderr
+    assert "two.npz holds 2 recurrent nets; choose one with --prefix KEY" in asked.stderr
     assert [line.split()[:2] for line in asked.stderr.splitlines()[2:4]] == [
         ["encoder.", "gru"],
         ["decoder.", "lstm"],
     ]
-    done = run("init", "two.npz", "--layer", "encoder", "-o", "net.yaml", cwd=tmp_path)
+    done = run("init", "two.npz", "--prefix", "encoder", "-o", "net.yaml", cwd=tmp_path)
     assert done.returncode == 0
     assert "cell: gru" in (tmp_path / "net.yaml").read_text()
-    wrong = run("init", "two.npz", "--layer", "encodr.", cwd=tmp_path)
+    wrong = run("init", "two.npz", "--prefix", "encodr.", cwd=tmp_path)
     assert "did you mean 'encoder.'?" in wrong.stderr
     assert wrong.returncode == 2
 
@@ -209,7 +209,7 @@ def test_layout_needs_a_file_of_gradients(tmp_path: Path) -> None:
 
 
 def test_init_makes_a_stack_of_several_layers(tmp_path: Path) -> None:
-    """``--layer`` in the order from below; layers that do not fit are said."""
+    """``--prefix`` in the order from below; layers that do not fit are said."""
     rng = np.random.default_rng(0)
     arrays = {
         f"rnns.{k}.{name}": rng.normal(size=shape)
@@ -217,7 +217,7 @@ def test_init_makes_a_stack_of_several_layers(tmp_path: Path) -> None:
         for name, shape in (("weight_ih_l0", (16, inputs)), ("weight_hh_l0", (16, 4)))
     }
     np.savez(tmp_path / "net.npz", **arrays)
-    layers = ("--layer", "rnns.0.", "--layer", "rnns.1.")
+    layers = ("--prefix", "rnns.0.", "--prefix", "rnns.1.")
     done = run("init", "net.npz", *layers, "-o", "net.yaml", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     spec = yaml.safe_load((tmp_path / "net.yaml").read_text(encoding="utf-8"))
@@ -225,7 +225,7 @@ def test_init_makes_a_stack_of_several_layers(tmp_path: Path) -> None:
     problem = rnngrad.load(str(tmp_path / "net.yaml"))
     assert (problem.depth, problem.inputs) == (2, 3)
     np.testing.assert_array_equal(problem.weights["W_xh.1"], arrays["rnns.1.weight_ih_l0"])
-    wrong = run("init", "net.npz", "--layer", "rnns.1.", "--layer", "rnns.0.", cwd=tmp_path)
+    wrong = run("init", "net.npz", "--prefix", "rnns.1.", "--prefix", "rnns.0.", cwd=tmp_path)
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "layer 1 takes 3 inputs, layer 0 has 4 units" in wrong.stderr
 
@@ -248,3 +248,24 @@ def test_init_makes_one_stack_of_exported_layers(name: str, tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
     assert "3 → 4 → 4" in done.stderr
     assert rnngrad.load(str(tmp_path / "net.yaml")).depth == 2
+
+
+def test_init_writes_no_path_of_this_machine(tmp_path: Path) -> None:
+    """A spec and its model go to another machine together, however the model was named."""
+    (tmp_path / "real" / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "deep")
+    model = tmp_path / "model.safetensors"
+    model.write_bytes((FIXTURES / "lstm.safetensors").read_bytes())
+    for spec, seen in (("net.yaml", "model.safetensors"), ("real/net.yaml", "../model.safetensors"),
+                       ("link/net.yaml", "../../model.safetensors")):  # fmt: skip
+        assert run("init", str(model), "-o", spec, cwd=tmp_path).returncode == 0
+        text = (tmp_path / spec).read_text(encoding="utf-8")
+        assert yaml.safe_load(text)["weights"]["file"] == seen
+        assert str(tmp_path) not in text
+        assert "file:/" not in text
+        assert run("derive", str(tmp_path / spec)).returncode == 0
+    assert "file: model.safetensors" in run("init", str(model), cwd=tmp_path).stdout
+    plain = run("init").stdout, run("init", "--cell", "mgu").stdout
+    assert not any(
+        "file://" in text or str(Path(rnngrad.__file__).parent) in text for text in plain
+    )

@@ -23,7 +23,7 @@ HEAD = """\
 `--against student.py:backward`, called as `backward(weights, inputs, targets, h_0)` and returning a
 dict of them. A function is code: it runs with your rights, in a process of its own, and only
 because you name it ([check.md](check.md)).
-`--random 20` runs it on 20 random nets of the same kind as well, and reports the smallest on which
+`--trials 20` runs it on 20 random nets of the same kind as well, and reports the smallest on which
 it fails.
 
 A number typed by hand is right to half a unit of its last digit, `0.0213` from 0.02125 to 0.02135;

@@ -98,3 +98,49 @@ def test_titles_are_bold_and_blocks_are_apart() -> None:
     report = Report(lambda: [block, block], dict, (), lambda: iter(()))
     title = "\x1b[1ma title\x1b[0m\n"
     assert list(to_rich.render(report, Screen(colour=True))) == [title, "\n" + title]
+
+
+def test_what_has_a_meaning_has_a_colour() -> None:
+    table = Table(
+        "",
+        (
+            Column("vanishes │ explodes", coloured="flow"),
+            Column("", coloured="verdict"),
+            Column(""),
+        ),
+        (
+            ("██│  ", "FAIL", "fail"),
+            ("  │██", "pass", "steady"),
+            ("▒▒│  ", "inconclusive", "wrong"),
+        ),
+    )
+    shown = to_rich.written(table, Screen(colour=True))
+    coloured = re.findall(r"\x1b\[38;5;(\d+)m([^\x1b]*)", shown)
+    assert coloured == [
+        ("32", "██"), ("160", "FAIL"), ("166", "██"), ("28", "pass"), ("32", "▒▒"),
+        ("130", "inconclusive"),
+    ]  # fmt: skip
+    plain = to_rich.written(table, Screen(colour=True, unicode=False))
+    assert "\x1b[38;5;32m##\x1b[0m|" in plain
+    assert "\x1b[38;5;32m++\x1b[0m|" in plain
+    line = Lines(("it vanishes at 1, explodes at 2: does not pass",), coloured="flow")
+    said = re.findall(r"5;(\d+)m(\w+)", to_rich.written(line, Screen(colour=True)))
+    assert said == [("32", "vanishes"), ("166", "explodes")]
+
+
+def light(colour: int) -> float:
+    """The relative luminance of one of the 216 colours of a cube. Source: WCAG 2.2."""
+    steps = (0, 95, 135, 175, 215, 255)
+    cube = [steps[(colour - 16) // size % 6] / 255 for size in (36, 6, 1)]
+    parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in cube]
+    return sum(share * part for share, part in zip((0.2126, 0.7152, 0.0722), parts, strict=True))
+
+
+@pytest.mark.parametrize("background", [0.0, 1.0], ids=["dark", "light"])
+def test_colours_are_read_on_black_and_on_white(background: float) -> None:
+    """WCAG asks for a contrast of 3 of what is no running text."""
+    styles = [style for pairs in to_rich.COLOURS.values() for _, style in pairs]
+    assert len(styles) == 5
+    for style in styles:
+        darker, lighter = sorted((light(int(style[6:-1])), background))
+        assert (lighter + 0.05) / (darker + 0.05) > 3.5

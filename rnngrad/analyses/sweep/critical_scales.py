@@ -23,6 +23,12 @@ class Gap(NamedTuple):
     low_rate: float
     high_rate: float
 
+    @property
+    def zero(self) -> Zero:
+        """The zero in it, as closely as the two scales tell."""
+        upward = self.low_rate < 0 or self.low == self.high
+        return Zero(self.setting, self.low, self.high, upward)
+
 
 class Zero(NamedTuple):
     """A zero of the rate, in [low, high]; ``upward``: below 0 before it, at least 0 after it."""
@@ -88,7 +94,6 @@ def closed_in(gap: Gap, rate: Callable[[float], float], width: float) -> Zero:
     performance preserving minmax optimality*, ACM TOMS 47 (2020), algorithm 1.
     """
     low, high, before, after = gap.low, gap.high, gap.low_rate, gap.high_rate
-    upward = before < 0 or low == high
     aim = width * max(abs(low), abs(high))
     left = _bisections(high - low, aim) + 2
     while high - low > max(aim, 4 * math.ulp(max(abs(low), abs(high)))) and left > -60:
@@ -102,7 +107,7 @@ def closed_in(gap: Gap, rate: Callable[[float], float], width: float) -> Zero:
             low, before = at, value
         else:
             high, after = at, value
-    return Zero(gap.setting, low, high, upward)
+    return gap.zero._replace(low=low, high=high)
 
 
 def _bisections(width: float, aim: float) -> int:
@@ -125,14 +130,11 @@ def _itp(low: float, high: float, before: float, after: float, reach: float) -> 
 def critical(zeros: Iterable[Zero], steps: int, activation: str, seeds: int) -> Critical | None:
     """The first upward zero of one length and activation; None where no seed has one."""
     ours = [z for z in zeros if (z.setting.steps, z.setting.activation) == (steps, activation)]
-    firsts: dict[int, Zero] = {}
-    for zero in sorted(ours, key=lambda z: z.value):
-        if zero.upward:
-            firsts.setdefault(zero.setting.seed, zero)
+    firsts = first_upward(ours)
     if not firsts:
         return None
-    values = [zero.value for zero in firsts.values()]
-    only = next(iter(firsts.values()))
+    values = [zero.value for zero in firsts]
+    only = firsts[0]
     one = seeds == 1
     return Critical(
         steps,
@@ -144,3 +146,12 @@ def critical(zeros: Iterable[Zero], steps: int, activation: str, seeds: int) -> 
         len(firsts),
         seeds,
     )
+
+
+def first_upward(zeros: Iterable[Zero]) -> list[Zero]:
+    """The first upward zero of each seed that has one."""
+    firsts: dict[int, Zero] = {}
+    for zero in sorted(zeros, key=lambda z: z.value):
+        if zero.upward:
+            firsts.setdefault(zero.setting.seed, zero)
+    return list(firsts.values())

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
+from math import isclose
 from typing import NamedTuple
 
 from rnngrad.analyses.flow.stability import STEADY
-from rnngrad.analyses.sweep.critical_scales import WIDTH, Critical, Zero, critical, gaps
+from rnngrad.analyses.sweep.critical_scales import (
+    WIDTH,
+    Critical,
+    Zero,
+    critical,
+    first_upward,
+    gaps,
+)
 from rnngrad.analyses.sweep.points import Net, Row, Setting
 from rnngrad.analyses.sweep.scales import scales_of
 from rnngrad.analyses.sweep.scaling import what_is_scaled
@@ -18,7 +26,8 @@ from rnngrad.net.problem import Problem
 
 
 class Part(NamedTuple):
-    """One spec, activation and length: its rows, its critical scale, what theory says."""
+    """One spec, activation and length: its rows, its critical scale, what theory says. ``kept``:
+    the rows are all that is known of it."""
 
     steps: int
     activation: str
@@ -27,6 +36,7 @@ class Part(NamedTuple):
     theory: tuple[Statement, ...]
     interrupted: bool = False
     spec: str = ""
+    kept: bool = False
 
 
 class SweepResult(NamedTuple):
@@ -54,19 +64,21 @@ def sweep(
     activations: Iterable[str] = (),
     relative_to: str = "weights",
     steady: float = STEADY,
-    bracket: float = WIDTH,
+    critical_rtol: float = WIDTH,
     gate: str | None = None,
     executor: Executor | None = None,
     workers: int = 1,
+    bracket: float | None = None,
 ) -> dict[str, object]:
     """Norms, rates, exponents and the critical scale as W_hh is scaled, for so many seeds.
 
     Returns what ``rnngrad sweep --json`` prints. Several problems are told apart by their names.
     ``gate``: only its rows of W_hh are scaled. ``scales``: numbers, or a text such as
     ``"0.1:4:40"``. ``relative_to``: ``"weights"``, ``"spectral-radius"`` or ``"sigma-max"``.
-    ``steady``: |rate| up to which the regime is steady. ``bracket``: width of a bracket relative to
-    its scale. ``executor``: any ``concurrent.futures.Executor``, with so many ``workers``. Raises
-    UsageError for what cannot be swept.
+    ``steady``: |rate| up to which the regime is steady. ``critical_rtol``: width of a critical
+    scale's bracket, relative to it (``bracket`` is its old name). ``executor``: any
+    ``concurrent.futures.Executor``, with so many ``workers``. Raises UsageError for what cannot be
+    swept.
 
     >>> import rnngrad
     >>> net = {"activation": "identity", "weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1, 0, 0]}
@@ -76,7 +88,8 @@ def sweep(
     """
     whole = plan(
         _by_name(problem), scales_of(scales), seeds, steps=steps, activations=activations,
-        relative_to=relative_to, steady=steady, width=bracket, gate=gate,
+        relative_to=relative_to, steady=steady, gate=gate,
+        width=critical_rtol if bracket is None else bracket,
     )  # fmt: skip
     try:
         rows = [row for task in rows_of(whole, executor, workers) for row in task]
@@ -111,6 +124,65 @@ def result(whole: Plan, rows: Iterable[Row], zeros: Iterable[Zero]) -> SweepResu
     return SweepResult(whole, ordered, found, tuple(part for part in parts if part.rows))
 
 
+def kept(rows: Sequence[Row]) -> SweepResult:
+    """What rows alone tell, without their specs: zeros as close as the scales are, no theory.
+
+    Those of several gates are told apart by names. UsageError where there are none, or where their
+    scales are of different sizes.
+    """
+    if not rows:
+        raise UsageError("no row has been kept yet")
+    ways = {way for way in map(_relative_to, rows) if way}
+    if len(ways) > 1:
+        raise UsageError(
+            f"the rows are of --relative-to {' and '.join(sorted(ways))}, whose scales share no "
+            "table"
+        )
+    gates = {row.gate for row in rows}
+    named = {row: row if len(gates) == 1 else _of_gate(row) for row in rows}
+    kinds = list(dict.fromkeys(map(_kind, named.values())))
+    named = dict(
+        sorted(named.items(), key=lambda n: (kinds.index(_kind(n[1])), n[1].seed, n[1].scale))
+    )
+    ours = tuple(named.values())
+    settings = tuple(dict.fromkeys(row.setting for row in ours))
+    scales = tuple(sorted({row.scale for row in ours}))
+    gate = gates.pop() if len(gates) == 1 else None
+    whole = Plan({}, scales, settings, next(iter(ways), "weights"), gate=gate)
+    zeros = tuple(gap.zero for gap in gaps(ours))
+    parts = tuple(_kept_part([row for row in ours if _kind(row) == kind]) for kind in kinds)
+    return SweepResult(whole, tuple(named), zeros, parts)
+
+
+def _kind(row: Row) -> tuple[str, str, int]:
+    return row.spec, row.activation, row.steps
+
+
+def _kept_part(rows: Sequence[Row]) -> Part:
+    spec, activation, steps = _kind(rows[0])
+    zeros = [gap.zero for gap in gaps(rows)]
+    found = critical(zeros, steps, activation, len({row.seed for row in rows}))
+    if found is not None:
+        firsts = first_upward(zeros)
+        found = found._replace(low=min(z.low for z in firsts), high=max(z.high for z in firsts))
+    return Part(steps, activation, tuple(rows), found, (), spec=spec, kept=True)
+
+
+def _relative_to(row: Row) -> str:
+    """What its scale is relative to; empty where a scale of 0 does not tell."""
+    if row.scale == 0:
+        return ""
+    if row.factor == row.scale:
+        return "weights"
+    size = row.spectral_radius
+    near = size is not None and isclose(size, abs(row.scale), rel_tol=1e-6)
+    return "spectral-radius" if near else "sigma-max"
+
+
+def _of_gate(row: Row) -> Row:
+    return row._replace(spec=f"{row.spec}, gate {row.gate}" if row.gate else f"{row.spec}, all")
+
+
 def _part(
     whole: Plan,
     rows: Sequence[Row],
@@ -142,7 +214,7 @@ def document(done: SweepResult) -> dict[str, object]:
         "steps": steps[0] if len(steps) == 1 else steps,
         "relative_to": done.plan.relative_to,
         "gate": done.plan.gate,
-        "steady": done.plan.steady,
+        "steady": done.plan.steady if done.plan.bases else None,
         "interrupted": done.interrupted,
         "rows": [row._asdict() for row in done.rows],
         "critical_scale": _critical(done.parts[0].critical) if done.parts else None,
@@ -155,7 +227,9 @@ def document(done: SweepResult) -> dict[str, object]:
                 "spec": part.spec,
                 "steps": part.steps,
                 "activation": part.activation,
-                "scaled": what_is_scaled(done.plan.specs[part.spec].cell, done.plan.gate),
+                "scaled": None
+                if part.kept
+                else what_is_scaled(done.plan.specs[part.spec].cell, done.plan.gate),
                 "critical_scale": _critical(part.critical),
                 "theory": [statement._asdict() for statement in part.theory],
             }

@@ -90,7 +90,7 @@ def plan(
             for i in range(seeds)
         ]
     if not all(0 <= size < float("inf") for size in (steady, width)):
-        raise UsageError("--steady and --bracket: must be 0 or more")
+        raise UsageError("--steady and --critical-rtol: must be 0 or more")
     return Plan(bases, scales, tuple(settings), relative_to, steady, width, gate)
 
 
