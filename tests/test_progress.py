@@ -20,16 +20,16 @@ LSTM = {
 
 def test_nobody_listens_by_default() -> None:
     items = range(5)
-    assert progress.heard(items, 5, "counting") is items
+    assert progress.reported(items, 5, "counting") is items
 
 
 def test_a_listener_hears_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "EVERY", 0.0)
     words: list[tuple[float, str]] = []
-    with progress.telling(lambda *said: words.append(said)):
-        assert list(progress.heard("abcd", 4, "spelling")) == list("abcd")
+    with progress.reporting_to(lambda *said: words.append(said)):
+        assert list(progress.reported("abcd", 4, "spelling")) == list("abcd")
     assert words == [(0.0, "spelling"), (0.25, "spelling"), (0.5, "spelling"), (0.75, "spelling")]
-    assert list(progress.heard("ab", 2, "spelling")) == ["a", "b"]
+    assert list(progress.reported("ab", 2, "spelling")) == ["a", "b"]
     assert len(words) == 4
 
 
@@ -42,7 +42,7 @@ def test_the_chain_of_a_gated_net_tells(
     monkeypatch.setattr(progress, "EVERY", 0.0)
     words: list[tuple[float, str]] = []
     result = rnngrad.derive(rnngrad.load(LSTM))
-    with progress.telling(lambda *said: words.append(said)):
+    with progress.reporting_to(lambda *said: words.append(said)):
         work(result)
     shares = [share for share, _ in words]
     assert len(shares) >= 50
