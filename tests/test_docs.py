@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import runpy
+import shlex
 import subprocess
 import sys
+import tomllib
 from collections import defaultdict
 from pathlib import Path
 from xml.etree import ElementTree
@@ -30,11 +32,20 @@ from rnngrad.net.outputs import OUTPUTS
 from rnngrad.views.derive_sections import LONG, SECTIONS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+RUN = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 
 
 def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
+
+
+def code_of(page: str) -> list[str]:
+    """Fenced and indented blocks, then the code inside sentences."""
+    fenced = re.findall(r"^```.*\n((?:.*\n)*?)```", page, re.M)
+    rest = re.sub(r"^```.*\n(?:.*\n)*?```", "", page, flags=re.M)
+    indented = re.findall(r"^ {4,}(.*)", rest, re.M)
+    return fenced + indented + re.findall(r"`([^`\n]+)`", re.sub(r"^ {4,}.*", "", rest, flags=re.M))
 
 
 def test_the_readme_opens_with_two_commands() -> None:
@@ -44,7 +55,7 @@ def test_the_readme_opens_with_two_commands() -> None:
     assert len(lines) == 2
     assert lines[0].endswith("rnngrad derive sample_configs/exercise_sheet_7.yaml")
     assert "pytest" in lines[1]
-    assert "README.md" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "README.md" in RUN
 
 
 def test_the_spec_in_the_readme_is_the_sample() -> None:
@@ -61,6 +72,20 @@ def test_the_python_in_the_readme_runs() -> None:
     assert "b4 ∂L/∂W_hh = " in done.stdout
 
 
+def options(command: object) -> list[str]:
+    """The long options that Typer reads for a command, asked of the command itself."""
+    names = [name for given in command.params for name in given.opts]  # type: ignore[attr-defined]
+    return [name for name in names if name.startswith("--")]
+
+
+ROOT_COMMAND = typer.main.get_command(app)
+OPTIONS = [
+    (name, option)
+    for name, command in {"": ROOT_COMMAND, **ROOT_COMMAND.commands}.items()  # type: ignore[attr-defined]
+    for option in options(command)
+]
+
+
 SETTING_UP, *SHOWN = (
     [line for line in block.splitlines() if line.strip()] for block in blocks(README, "sh")
 )
@@ -68,13 +93,62 @@ COMMANDS = [line for block in SHOWN for line in block]
 
 
 def test_every_command_in_the_readme_is_run() -> None:
-    """The two that set up are run by .ci/run, the first one's own part here as well."""
+    """The two that set up are run by .ci/run, what they end in here as well."""
     assert [line for line in COMMANDS if not line.startswith("rnngrad ")] == []
     assert len(COMMANDS) >= 12
     part = SETTING_UP[0].rpartition("&& ")[2].split()
     assert part[0] == ".venv/bin/rnngrad"
     done = run(*part[1:], cwd=ROOT)
     assert done.returncode == 0, done.stderr
+
+
+def arguments_of(line: str) -> list[str]:
+    """What a command line of the pages gives to ``rnngrad``, without its comment."""
+    return shlex.split(line.partition(" #")[0].partition(" |")[0])[1:]
+
+
+def unknown_option(line: str) -> str:
+    """The option of a command line that the command does not have, or nothing."""
+    verb, *words = arguments_of(line)
+    command = ROOT_COMMAND if verb.startswith("-") else ROOT_COMMAND.commands.get(verb)  # type: ignore[attr-defined]
+    if command is None:
+        return verb
+    words = words if command is not ROOT_COMMAND else [verb, *words]
+    try:
+        command.make_parser(typer.Context(command)).parse_args(words)
+    except Exception as error:  # noqa: BLE001 - Typer's own copy of Click's has no public name
+        return str(error)
+    return ""
+
+
+def test_every_command_line_of_the_pages_has_options_that_there_are() -> None:
+    """``rnngrad …`` as a line of a block, or inside a sentence."""
+    pages = [page.read_text(encoding="utf-8") for page in PAGES]
+    lines = [line for page in pages for code in code_of(page) for line in code.splitlines()]
+    lines = [x.strip() for x in lines if re.match(r" *rnngrad [a-z-]", x)]
+    assert len(lines) >= 60
+    assert [(x, unknown_option(x)) for x in lines if unknown_option(x)] == []
+    assert unknown_option("rnngrad derive net.yaml --quantty h")
+    assert unknown_option("rnngrad --versoin")
+    assert unknown_option("rnngrad drive net.yaml")
+
+
+def test_what_else_the_readme_says_to_type_is_right() -> None:
+    """Commands that do not begin with ``rnngrad``: uv is to do what the two lines above do."""
+    told = [
+        x for x in re.findall(r"`([^`\n]+)`", README) if re.match(r"(uv|pip|python3?|sudo) ", x)
+    ]
+    *installing, derives, tests = told
+    assert installing == ["sudo apt install python3-venv"]
+    assert "apt-get install -y -qq python3-venv" in RUN
+    assert derives.split()[:2] == ["uv", "run"]
+    assert derives.split()[2:] == SETTING_UP[0].rpartition(".venv/bin/")[2].split()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert tests.split()[:3] == ["uv", "run", "--extra"]
+    assert tests.split()[3] in project["optional-dependencies"]
+    assert f"[{tests.split()[3]}]" in SETTING_UP[1]
+    assert tests.split()[4:] == SETTING_UP[1].rpartition("python -m ")[2].split()
+    assert "rnngrad" in project["scripts"]
 
 
 @pytest.mark.parametrize("line", COMMANDS)
@@ -136,22 +210,8 @@ def test_links_and_paths_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), target
     for path in re.findall(r"`((?:core|spec|analyses|views|cli)/\w+\.py)`", text):
         assert (ROOT / "rnngrad" / path).exists(), path
-    for path in re.findall(r"`((?:tests|docs|sample_configs)/[\w/.]+)`", text):
+    for path in re.findall(r"(?<![\w/.])((?:\.ci|tests|docs|sample_configs)/[\w/.]*\w)", text):
         assert (ROOT / path).exists(), path
-
-
-def options(command: object) -> list[str]:
-    """The long options that Typer reads for a command, asked of the command itself."""
-    names = [name for given in command.params for name in given.opts]  # type: ignore[attr-defined]
-    return [name for name in names if name.startswith("--")]
-
-
-ROOT_COMMAND = typer.main.get_command(app)
-OPTIONS = [
-    (name, option)
-    for name, command in {"": ROOT_COMMAND, **ROOT_COMMAND.commands}.items()  # type: ignore[attr-defined]
-    for option in options(command)
-]
 
 
 def test_every_command_is_in_the_help_and_in_the_readme() -> None:
@@ -168,11 +228,25 @@ def test_every_option_is_in_its_commands_help(command: str) -> None:
     assert sorted(listed) == sorted([x for name, x in OPTIONS if name == command] + ["--help"])
 
 
-@pytest.mark.parametrize("option", sorted({option for _, option in OPTIONS}))
-def test_every_option_is_documented(option: str) -> None:
-    """In the README or on a page of docs, as code."""
-    pages = [page.read_text(encoding="utf-8") for page in PAGES if page.name != "CONTRIBUTING.md"]
-    code = [x for page in pages for x in re.findall(r"`[^`\n]+`|^    .*|^rnngrad .*", page, re.M)]
+ABOUT = {
+    "": ["README.md", "results.md"],
+    "derive": ["results.md"],
+    "check": ["check.md", "grading.md"],
+    "sweep": ["sweep.md"],
+    "init": ["models.md", "cells.md", "check.md"],
+    "cells": ["cells.md"],
+    "schema": ["spec.md"],
+}
+"""command -> the pages that explain it; of what all three verbs have, README, spec and results."""
+
+
+@pytest.mark.parametrize(("command", "option"), OPTIONS)
+def test_every_option_is_documented(command: str, option: str) -> None:
+    """As code, on a page about its command: that another command's page has it proves nothing."""
+    common = all((verb, option) in OPTIONS for verb in ("derive", "check", "sweep"))
+    names = ABOUT[command] + (["README.md", "spec.md", "results.md"] if common else [])
+    pages = [page.read_text(encoding="utf-8") for page in PAGES if page.name in names]
+    code = [x for page in pages for x in code_of(page)]
     assert any(re.search(rf"(?<![\w-]){option}(?![\w-])", each) for each in code)
 
 
@@ -185,16 +259,56 @@ def test_every_sample_config_runs() -> None:
         assert f"`{sample.stem}`" in (ROOT / "docs" / "spec.md").read_text(encoding="utf-8")
 
 
-def test_the_changelog_begins_with_the_version_and_runs_down() -> None:
-    """``## 1.2.3, unreleased`` or ``## 1.2.3, 2026-01-31``; only the first may be unreleased."""
-    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    headings = re.findall(r"^## (.*)", changes, re.M)
-    read = [re.fullmatch(r"(\d+)\.(\d+)\.(\d+), (unreleased|\d{4}-\d\d-\d\d)", x) for x in headings]
-    assert None not in read, headings
+CHANGES = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def wrong_with(changes: str, version: str) -> str:
+    """``## 1.2.3, 2026-01-31``, newest first, each with its changes under Added, Changed or Fixed.
+    Only the first may be unreleased, and is where the version ends in ``.dev0``."""
+    sections = re.split(r"^## ", changes, flags=re.M)[1:]
+    heads = [section.partition("\n")[0] for section in sections]
+    read = [re.fullmatch(r"(\d+)\.(\d+)\.(\d+), (unreleased|\d{4}-\d\d-\d\d)", x) for x in heads]
+    if not heads or None in read:
+        return f"headings {heads}"
     versions = [tuple(map(int, found.groups()[:3])) for found in read if found]
-    assert ".".join(map(str, versions[0])) == rnngrad.__version__
-    assert versions == sorted(set(versions), reverse=True)
-    assert not any("unreleased" in heading for heading in headings[1:])
+    dates = [found[4] for found in read if found]
+    if ".".join(map(str, versions[0])) != version.removesuffix(".dev0"):
+        return f"the version is {version}, the first heading {heads[0]}"
+    if (dates[0] == "unreleased") != version.endswith(".dev0") or "unreleased" in dates[1:]:
+        return f"dates {dates} of {version}"
+    if [versions, dates] != [sorted(set(versions), reverse=True), sorted(dates, reverse=True)]:
+        return f"order {heads}"
+    for head, section in zip(heads, sections, strict=True):
+        parts = re.split(r"^### ", section, flags=re.M)[1:]
+        if not parts or not all(re.match(r"(Added|Changed|Fixed)\n\n- ", part) for part in parts):
+            return f"{head} has no lines under Added, Changed or Fixed"
+    return ""
+
+
+def test_the_changelog_begins_with_the_version_and_runs_down() -> None:
+    assert wrong_with(CHANGES, rnngrad.__version__) == ""
+
+
+ONE, TWO = "\n### Added\n\n- this\n", "\n### Fixed\n\n- that\n"
+
+
+@pytest.mark.parametrize(("changes", "version", "words"), [
+    (f"## 1.1.0, 2026-02-01\n{ONE}\n## 1.0.0, 2026-01-31\n{TWO}", "1.1.0", ""),
+    (f"## 1.1.0, unreleased\n{ONE}\n## 1.0.0, 2026-01-31\n{TWO}", "1.1.0.dev0", ""),
+    (f"## 1.0.0, 2026-01-31\n{ONE}", "1.1.0", "the version is 1.1.0"),
+    (f"## 1.0.0, unreleased\n{ONE}", "1.0.0", "dates"),
+    (f"## 1.0.0, 2026-01-31\n{ONE}", "1.0.0.dev0", "dates"),
+    (f"## 1.1.0, 2026-02-01\n{ONE}\n## 1.0.0, unreleased\n{TWO}", "1.1.0", "dates"),
+    (f"## 1.0.0, 2026-01-31\n{ONE}\n## 1.1.0, 2026-02-01\n{TWO}", "1.0.0", "order"),
+    (f"## 1.1.0, 2026-01-31\n{ONE}\n## 1.0.0, 2026-02-01\n{TWO}", "1.1.0", "order"),
+    (f"## 1.0.0\n{ONE}", "1.0.0", "headings"),
+    ("", "1.0.0", "headings"),
+    ("## 1.0.0, 2026-01-31\n\n### Added\n", "1.0.0", "has no lines"),
+])  # fmt: skip
+def test_a_changelog_that_is_wrong_is_told(changes: str, version: str, words: str) -> None:
+    found = wrong_with(changes, version)
+    assert words in found
+    assert bool(found) == bool(words)
 
 
 def documented(page: str, heading: str) -> list[str]:

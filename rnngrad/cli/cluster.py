@@ -22,6 +22,9 @@ from rnngrad.version import __version__
 PATIENCE = 10.0
 """Seconds that a scheduler has to answer, and to have a worker."""
 
+SHARES = (0.1, 0.2, 0.6)
+"""Of ``PATIENCE``, what each try to connect to a scheduler has."""
+
 JOINING = 32
 """Workers that tasks are kept ready for on a cluster, where more may join."""
 
@@ -107,14 +110,27 @@ async def _answer(address: str) -> object:
 
 
 async def _asked(address: str) -> object:
-    comm = import_module("distributed.comm")
-    how = import_module("distributed").Security().get_connection_args("client")
-    channel = await comm.connect(address, timeout=0.9 * PATIENCE, **how)  # before _answer gives up
+    channel = await _connected(address)
     try:
         await channel.write({"op": "identity", "reply": True})
         return await channel.read()
     finally:
         channel.abort()
+
+
+async def _connected(address: str) -> Any:
+    """Dask connects again and again until its time is up, also to who hangs up at once. So it gets
+    its time in pieces: who has hung up within the first is not asked again. All pieces end before
+    ``_answer`` gives up."""
+    connect = import_module("distributed.comm").connect
+    how = import_module("distributed").Security().get_connection_args("client")
+    for share in SHARES[:-1]:
+        try:
+            return await connect(address, timeout=share * PATIENCE, **how)
+        except OSError as error:
+            if _hung_up(error):
+                raise
+    return await connect(address, timeout=SHARES[-1] * PATIENCE, **how)
 
 
 def _client(distributed: Any, address: str) -> Any:

@@ -67,10 +67,10 @@ def assert_all(net: Net, bits: int = 200) -> Quantities:
         ("gru", (1, 2), 500, 0.3, -70),
         pytest.param("lstm", (2,), 1000, 0.5, -200, marks=pytest.mark.slow),
         ("lstm", (2, 1), 400, 0.5, -60),
-        ("rnn", (2, 2), 700, 0.3, -140),
+        pytest.param("rnn", (2, 2), 700, 0.3, -140, marks=pytest.mark.slow),
         ("rnn", (1, 1, 1), 700, 0.1, -450),
-        ("gru", (1,), 2000, 0.5, -350),
-        ("lstm", (1,), 5000, 0.3, -1000),
+        pytest.param("gru", (1,), 2000, 0.5, -350, marks=pytest.mark.slow),
+        pytest.param("lstm", (1,), 5000, 0.3, -1000, marks=pytest.mark.slow),
     ],
 )
 def test_long_chains(
@@ -81,7 +81,13 @@ def test_long_chains(
 
 @pytest.mark.parametrize(
     ("cell", "hidden"),
-    [("gru", (2,)), ("lstm", (1,)), ("lstm", (1, 1)), ("gru", (1, 1)), ("rnn", (1, 2))],
+    [
+        ("gru", (2,)),
+        ("lstm", (1, 1)),
+        ("rnn", (1, 2)),
+        pytest.param("lstm", (1,), marks=pytest.mark.slow),
+        pytest.param("gru", (1, 1), marks=pytest.mark.slow),
+    ],
 )
 def test_every_path_of_a_long_sequence(cell: str, hidden: tuple[int, ...]) -> None:
     """T = 120, gates half shut: paths below 1e-60, and each row of the gradients right too."""
@@ -151,7 +157,15 @@ def test_saturated_gates(cell: str, hidden: tuple[int, ...], sign: float) -> Non
     ("cell", "gate"),
     [*(("gru", gate) for gate in range(3)), *(("lstm", gate) for gate in range(4))],
 )
-@pytest.mark.parametrize("push", [-800.0, -400.0, -40.0, 40.0, 400.0, 800.0])
+@pytest.mark.parametrize(
+    "push",
+    [
+        -800.0,
+        40.0,
+        400.0,
+        *(pytest.param(x, marks=pytest.mark.slow) for x in (-400.0, -40.0, 800.0)),
+    ],
+)
 def test_one_gate_saturated(cell: str, gate: int, push: float) -> None:
     net = drawn(cell, (2,), 5, 0.8, seed=6)
     name = "b_xh" if cell == "gru" else "b_h"

@@ -212,7 +212,16 @@ def drawn(cell: str, gain: float = 1.0, depth: int = 1, hidden: int = 24) -> dic
 
 
 @pytest.mark.parametrize("depth", [1, 2])
-@pytest.mark.parametrize("gain", [0.1, 1.0, 4.0, 30.0, 1000.0])
+@pytest.mark.parametrize(
+    "gain",
+    [
+        0.1,
+        pytest.param(1.0, marks=pytest.mark.slow),
+        4.0,
+        pytest.param(30.0, marks=pytest.mark.slow),
+        1000.0,
+    ],
+)
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_nets_small_and_saturated(
     cell: str, gain: float, depth: int, monkeypatch: pytest.MonkeyPatch

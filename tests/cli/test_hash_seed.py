@@ -59,7 +59,7 @@ def test_every_command_prints_the_same(tmp_path: Path) -> None:
     for name, text in FILES.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     printed = []
-    for seed in "123":
+    for seed in "12":
         done = subprocess.run(
             [sys.executable, "-c", CHILD],
             input="\n".join(COMMANDS),

@@ -15,9 +15,10 @@ from threading import Thread
 import pytest
 
 import rnngrad
-from cli.running import SHEET, run, run_apart
+from cli.running import SHEET, run
 from rnngrad.analyses.sweep import tasks
 from rnngrad.analyses.sweep.scales import scales_of
+from rnngrad.cli import cluster as rnngrad_cluster
 from rnngrad.cli.cluster import version_here
 from rnngrad.cli.executors import workers
 from rnngrad.errors import RnngradError, UsageError
@@ -67,39 +68,18 @@ class Cluster:
                 process.stderr.close()
 
 
-@pytest.fixture
-def mortal() -> Iterator[Cluster]:
-    """For a test that kills a part of it."""
-    started = Cluster(2)
-    yield started
-    started.stop()
-
-
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_a_killed_worker_loses_no_row_and_doubles_none(
-    mortal: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tasks, "TASK_SECONDS", 0.02)
-    problem = rnngrad.load(NET)
-    whole = tasks.plan(problem, scales_of("0.2:4:25"), 4)
-    expected = [row for task in tasks.rows_of(whole) for row in task]
-    rows, killed = [], False
-    with workers(1, mortal.address) as found:
-        for task in tasks.rows_of(whole, found.executor, found.at_once):
-            rows += task
-            if len(rows) > 20 and not killed:
-                mortal.workers[0].kill()
-                killed = True
-    assert killed
-    assert len(rows) == len(expected) == 100
-    assert sorted(rows, key=str) == sorted(expected, key=str)
-
-
 def test_a_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rnngrad.cli.cluster.PATIENCE", 1.0)
+    """The scheduler has its time to answer; no worker is waited for just a moment."""
+    its_workers = rnngrad_cluster._its_workers
+
+    def impatient(*args: object) -> object:
+        monkeypatch.setattr(rnngrad_cluster, "PATIENCE", 0.05)
+        return its_workers(*args)
+
+    monkeypatch.setattr(rnngrad_cluster, "_its_workers", impatient)
     alone = Cluster(0)
     try:
-        with pytest.raises(UsageError, match="has no workers"), workers(1, alone.address):
+        with pytest.raises(UsageError, match="and none came within"), workers(1, alone.address):
             pass
     finally:
         alone.stop()
@@ -177,39 +157,30 @@ def test_what_answers_and_is_no_scheduler(
     assert time.monotonic() - began < 30
 
 
-@pytest.mark.parametrize(("end", "words"), [
-    (ConnectionResetError, "what answers there is no Dask scheduler"),
-    (ConnectionRefusedError, "no Dask scheduler answers there within 0.5 s"),
+@pytest.mark.parametrize(("end", "words", "tries"), [
+    (ConnectionResetError, "what answers there is no Dask scheduler", 1),
+    (ConnectionRefusedError, "no Dask scheduler answers there within 0.2 s", 3),
 ])  # fmt: skip
 def test_a_connection_that_never_stands(
-    end: type[OSError], words: str, monkeypatch: pytest.MonkeyPatch
+    end: type[OSError], words: str, tries: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who closes before connecting is done has answered; Dask tries again, and times out."""
+    """Who closes before connecting is done has answered, and is not asked again; of who refuses,
+    Dask tries again, and times out."""
+    asked, dask = [], distributed.comm.connect
 
     async def connect(*_: object, **__: object) -> object:
         raise distributed.comm.CommClosedError("closed") from end()
 
-    monkeypatch.setattr("rnngrad.cli.cluster.PATIENCE", 0.5)
+    def counted(*args: object, **how: object) -> object:
+        asked.append(how)
+        return dask(*args, **how)
+
+    monkeypatch.setattr("rnngrad.cli.cluster.PATIENCE", 0.2)
     monkeypatch.setattr("distributed.comm.tcp.TCPConnector.connect", connect)
+    monkeypatch.setattr("distributed.comm.connect", counted)
     done = run("sweep", SHEET, "--whh-scale", "1", "--scheduler", "tcp://127.0.0.1:1")
     assert done.stderr == f"--scheduler tcp://127.0.0.1:1: {words}\n"
-
-
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_a_scheduler_that_dies_is_said_in_words(
-    mortal: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tasks, "TASK_SECONDS", 0.02)
-    whole = tasks.plan(rnngrad.load(NET), scales_of("0.2:4:400"), 4)
-
-    def sweep_it() -> None:
-        with workers(1, mortal.address) as found:
-            for task in tasks.rows_of(whole, found.executor, found.at_once):
-                assert task
-                mortal.processes[0].kill()
-
-    with pytest.raises(RnngradError, match="the cluster failed"):
-        sweep_it()
+    assert len(asked) == tries
 
 
 def test_a_worker_process_that_dies_is_said_in_words() -> None:
@@ -227,7 +198,8 @@ def test_a_worker_process_that_dies_is_said_in_words() -> None:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """For tests that leave it as it was, side by side: one that waits costs time too."""
+    """For all that follow: first those that leave it as it was, then a worker is killed, and last
+    the scheduler."""
     started = Cluster(2)
     yield started
     started.stop()
@@ -240,7 +212,7 @@ def test_the_command_runs_on_a_cluster(cluster: Cluster, tmp_path: Path) -> None
         " weights: {W_xh: {init: normal}, W_hh: {init: gaussian}}}\n"
     )
     options = ("sweep", str(spec), "--whh-scale", "0.5:3:6", "--seeds", "2", "--json")
-    there = run_apart(*options, "--scheduler", cluster.address)
+    there = run(*options, "--scheduler", cluster.address)
     assert (there.returncode, there.stderr) == (0, "")
     assert there.stdout == run(*options).stdout
 
@@ -258,3 +230,40 @@ def test_a_workers_address_is_not_the_schedulers(cluster: Cluster) -> None:
         worker = next(iter(found.executor._client.run(version_here)))
     with pytest.raises(UsageError, match="is a Dask worker; give the"), workers(1, worker):
         pass
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_killed_worker_loses_no_row_and_doubles_none(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "TASK_SECONDS", 0.02)
+    problem = rnngrad.load(NET)
+    whole = tasks.plan(problem, scales_of("0.2:4:25"), 4)
+    expected = [row for task in tasks.rows_of(whole) for row in task]
+    rows, killed = [], False
+    with workers(1, cluster.address) as found:
+        for task in tasks.rows_of(whole, found.executor, found.at_once):
+            rows += task
+            if len(rows) > 20 and not killed:
+                cluster.workers[0].kill()
+                killed = True
+    assert killed
+    assert len(rows) == len(expected) == 100
+    assert sorted(rows, key=str) == sorted(expected, key=str)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_scheduler_that_dies_is_said_in_words(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "TASK_SECONDS", 0.02)
+    whole = tasks.plan(rnngrad.load(NET), scales_of("0.2:4:400"), 4)
+
+    def sweep_it() -> None:
+        with workers(1, cluster.address) as found:
+            for task in tasks.rows_of(whole, found.executor, found.at_once):
+                assert task
+                cluster.processes[0].kill()
+
+    with pytest.raises(RnngradError, match="the cluster failed"):
+        sweep_it()

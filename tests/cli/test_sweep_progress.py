@@ -31,7 +31,7 @@ KINDS = [("rnn", "identity"), ("rnn", "relu"), ("gru", None), ("lstm", None)]
 
 @pytest.mark.parametrize(("cell", "activation"), KINDS)
 def test_an_estimate_grows_with_all_that_takes_time(cell: str, activation: str | None) -> None:
-    """With T and H alone: how far off it is, is measured by tests/benchmarks/sweep_cost.py."""
+    """With T and H alone: how far off it is, is measured by .ci/benchmarks/sweep_cost.py."""
 
     def estimates(hidden: int, steps: int) -> list[float]:
         chosen = {"cell": cell} | ({} if activation is None else {"activation": activation})

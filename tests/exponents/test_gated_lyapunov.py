@@ -51,7 +51,7 @@ STACKS = [
 ]
 
 
-@pytest.mark.parametrize("scale", [0.3, 1.0, 3.0])
+@pytest.mark.parametrize("scale", [0.3, pytest.param(1.0, marks=pytest.mark.slow), 3.0])
 @pytest.mark.parametrize(("cell", "hidden"), STACKS, ids=str)
 def test_random_nets(cell: str, hidden: tuple[int, ...], scale: float) -> None:
     assert_right(drawn(cell, hidden, scale=scale), unknown=2 * (len(hidden) == 3 and scale == 3.0))
@@ -77,7 +77,7 @@ def test_one_unit_whose_gate_is_shut(gate: int, push: float) -> None:
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
-@pytest.mark.parametrize("bias", [-800.0, -60.0, 60.0])
+@pytest.mark.parametrize("bias", [-800.0, pytest.param(-60.0, marks=pytest.mark.slow), 60.0])
 def test_saturated_gates(cell: str, bias: float) -> None:
     """One gate of one layer shut or open: exponents of −1842 a step beside ordinary ones."""
     for hidden in ((2,), (1, 2)):

@@ -151,7 +151,7 @@ KEYS = st.sampled_from(
 PARTS = st.sampled_from(["dtype", "shape", "data_offsets", "more"])
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(KEYS, PARTS, VALUES, st.booleans()), max_size=4))
 def test_mutated_headers(changes: list[tuple[str, str, Any, bool]]) -> None:
     found = header()

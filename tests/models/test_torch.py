@@ -316,8 +316,11 @@ def states(torch: Any, rnn: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("way", "old"),
     [
-        *((way, False) for way in ("state_dict", "checkpoint", "shared", "model's")),
-        *((way, False) for way in ("whole", "checkpoint of the whole")),
+        *((way, False) for way in ("state_dict", "model's", "whole")),
+        *(
+            pytest.param(way, False, marks=pytest.mark.slow)
+            for way in ("checkpoint", "shared", "checkpoint of the whole")
+        ),
         ("state_dict", True),
     ],
 )

@@ -49,8 +49,16 @@ def _loss(net: Net, variables: dict[str, Any]) -> Any:
     return ((net["targets"] - y) ** 2).sum(axis=1) @ net["loss_weights"]
 
 
-@pytest.mark.parametrize("hidden", [(3,), (2, 1, 2)], ids=str)
-@pytest.mark.parametrize("cell", ["gru", "lstm"])
+@pytest.mark.parametrize(
+    ("cell", "hidden"),
+    [
+        ("gru", (3,)),
+        ("lstm", (2, 1, 2)),
+        pytest.param("gru", (2, 1, 2), marks=pytest.mark.slow),
+        pytest.param("lstm", (3,), marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
 def test_jax_agrees(cell: str, hidden: tuple[int, ...]) -> None:
     plan = Plan(cell, hidden, 2, 2, 30, ("tanh", "identity", "squared_error"), 0.6)
     net = gated_nets.drawn_net(np.random.default_rng(2), plan)

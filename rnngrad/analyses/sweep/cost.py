@@ -1,6 +1,6 @@
 """How long the parts of a sweep take: for parcels, for the bar, and before an hour is begun.
 
-Seconds on one core of an x86-64 machine, fitted with ``tests/benchmarks/sweep_cost.py`` to normal
+Seconds on one core of an x86-64 machine, fitted with ``.ci/benchmarks/sweep_cost.py`` to normal
 weights and scales from 0.3 to 5: rnn of H = 1 to 500, gru and lstm of H = 1 to 256, stacks of two
 and three. What was measured there, twice, is 0.6 to 1.5 times the formula of a point and 0.6 to 1.9
 times that of a rate; but up to 2.7 times both where T/S is 2 to 4 and a few columns of the chain

@@ -1,7 +1,7 @@
 """How the cost of a gradient grows with T and with H: a table and a picture in docs/speed.md.
 
-    python tests/benchmarks/growth.py            # the table; a minute
-    python tests/benchmarks/growth.py --write    # refreshes docs/speed.md and docs/growth.svg
+    python .ci/benchmarks/growth.py            # the table; a minute
+    python .ci/benchmarks/growth.py --write    # refreshes docs/speed.md and docs/growth.svg
 
 Times are those of ∂L/∂W_hh, forward and backward, as ``derive --quantity dL_dW_hh`` computes it
 without reading and printing; the best of several. The exponent p of time ~ nᵖ is the slope of a

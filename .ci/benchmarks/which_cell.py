@@ -1,7 +1,7 @@
 """Which cell keeps its gradient? Every cell that comes with rnngrad, side by side.
 
-    python tests/benchmarks/which_cell.py            prints the table
-    python tests/benchmarks/which_cell.py --write    and puts it into docs/which_cell.md
+    python .ci/benchmarks/which_cell.py            prints the table
+    python .ci/benchmarks/which_cell.py --write    and puts it into docs/which_cell.md
 
 One size and one start for all: H = I = 16, T = 100, normal inputs; matrices normal with standard
 deviation 1/√fan_in, vectors with 0.1, biases 0, but for what the cell's own file prescribes. A

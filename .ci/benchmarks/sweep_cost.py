@@ -1,6 +1,6 @@
 """What a point of a sweep is estimated to take against what it takes, for nets of every kind.
 
-    OPENBLAS_NUM_THREADS=1 python tests/benchmarks/sweep_cost.py
+    OPENBLAS_NUM_THREADS=1 python .ci/benchmarks/sweep_cost.py
 
 CPU seconds, each the mean of scales from 0.3 to 5: of a point 40, or as many as are a second by the
 estimate but 4 at least, advanced together as in a sweep; of a rate 4, one by one, as closing in has

@@ -1,7 +1,7 @@
 """Which planted mistakes do the default gradient checkers pass? Writes the table of docs/check.md.
 
-    python tests/benchmarks/checkers.py            # prints the table
-    python tests/benchmarks/checkers.py --write    # and puts it into docs/check.md
+    python .ci/benchmarks/checkers.py            # prints the table
+    python .ci/benchmarks/checkers.py --write    # and puts it into docs/check.md
 
 Each checker gets the loss as a function of W_hh, and a wrong ∂L/∂W_hh as its gradient:
 

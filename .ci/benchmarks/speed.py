@@ -1,10 +1,10 @@
 """rnngrad beside JAX, PyTorch, HIPS autograd, Numba and plain NumPy: who is how fast, in one run.
 
-    python tests/benchmarks/speed.py                 # the table; half an hour
-    python tests/benchmarks/speed.py --quick         # small sizes, a minute; for wrong numbers
-    python tests/benchmarks/speed.py --only lyapunov # rows whose name holds the word
-    python tests/benchmarks/speed.py --json FILE     # every figure
-    python tests/benchmarks/speed.py --write         # refreshes the table of docs/speed.md
+    python .ci/benchmarks/speed.py                 # the table; half an hour
+    python .ci/benchmarks/speed.py --quick         # small sizes, a minute; for wrong numbers
+    python .ci/benchmarks/speed.py --only lyapunov # rows whose name holds the word
+    python .ci/benchmarks/speed.py --json FILE     # every figure
+    python .ci/benchmarks/speed.py --write         # refreshes the table of docs/speed.md
 
 Every contestant must give our numbers to 1e-8 before it is timed; one that does not is named, and
 the exit status is 1. Timings never fail. A peer that is not installed is left out by name. Needs

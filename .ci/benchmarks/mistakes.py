@@ -1,7 +1,7 @@
 """What the search for a mistake costs: CPU seconds of ``rnngrad.check`` on wrong arrays.
 
-    python tests/benchmarks/mistakes.py                    prints the table of docs/speed.md
-    python tests/benchmarks/mistakes.py --right            a check that passes, alone
+    python .ci/benchmarks/mistakes.py                    prints the table of docs/speed.md
+    python .ci/benchmarks/mistakes.py --right            a check that passes, alone
 
 Nothing fits the wrong arrays, so that everything is tried, pairs too: noise on every parameter.
 """
@@ -11,12 +11,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import rnngrad
 from rnngrad.net.problem import Problem

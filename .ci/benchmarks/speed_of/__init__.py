@@ -1,0 +1,1 @@
+"""What ``.ci/benchmarks/speed.py`` runs: cases, peers, rows, timing, the page."""

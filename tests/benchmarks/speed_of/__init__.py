@@ -1,1 +1,0 @@
-"""What ``tests/benchmarks/speed.py`` runs: cases, peers, rows, timing, the page."""
