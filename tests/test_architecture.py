@@ -57,6 +57,18 @@ def test_imports_run_one_way(path: Path) -> None:
     assert ours - {room} <= MAY_IMPORT[room]
 
 
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """For types alone and within functions too: what needs each other stands together."""
+    names = {
+        path: ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in FILES
+    }
+    modules = {name.removesuffix(".__init__"): path for path, name in names.items()}
+    needs = {name: {n for n in imported(path) if n in modules} for name, path in modules.items()}
+    while leaves := {name for name, others in needs.items() if not others - {name}}:
+        needs = {n: others - leaves for n, others in needs.items() if n not in leaves}
+    assert not {name: sorted(others) for name, others in needs.items()}
+
+
 @pytest.mark.parametrize(
     ("library", "home"),
     [

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ParamSpec
 
 import typer
 
-from rnngrad.cli.main import forget
+from rnngrad.cli.streams import forget
 from rnngrad.errors import RnngradError
 
 if TYPE_CHECKING:

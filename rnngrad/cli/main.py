@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import atexit
 import gc
-import os
 import sys
-from typing import TextIO
 
 from rnngrad.cli.blas import one_blas_thread
+from rnngrad.cli.streams import forget
 
 YOUNG = 100_000
 """Objects that are made before the garbage collector looks through them. Python's own 700 serves
@@ -66,8 +65,3 @@ def _refused(error: OSError) -> None:
     forget(sys.stdout)
     say(f"rnngrad: standard output: {error.strerror}")
     sys.exit(USERS_FAULT)
-
-
-def forget(stream: TextIO) -> None:
-    """Let the interpreter's last flush of a stream go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

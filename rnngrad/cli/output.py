@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rnngrad.cli.completion import COLORS, listed
-from rnngrad.cli.main import forget
+from rnngrad.cli.streams import forget
 from rnngrad.errors import OutputError, UsageError, did_you_mean
 from rnngrad.views.report import Screen
 

@@ -7,18 +7,13 @@ code is named and not held.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 from rnngrad.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rnngrad.net.problem import Problem
-    from rnngrad.views.blocks import Block
-    from rnngrad.views.derive_view import View
 
 LONG = 50
 """Steps above which the sections with a row a step are left out unasked."""
@@ -40,12 +35,6 @@ class Section(NamedTuple):
         """Whether there is such a section of this net."""
         without_loss = self.of_loss and problem.loss is None
         return not without_loss and not (self.beyond_rnn and problem.single_rnn)
-
-    def blocks(self, view: View) -> Iterable[Block]:
-        """The section of one derivation; nothing else is computed."""
-        module, _, function = self.built_by.partition(":")
-        build = getattr(import_module(f"rnngrad.views.{module}"), function)
-        return cast("Callable[[View], Iterable[Block]]", build)(view)
 
 
 SECTIONS: Mapping[str, Section] = MappingProxyType(

@@ -24,7 +24,7 @@ from rnngrad.views.derive_layers import (
     stepwise,
 )
 from rnngrad.views.derive_step import step_blocks
-from rnngrad.views.derive_view import View, view_of
+from rnngrad.views.derive_view import View, blocks_of, view_of
 from rnngrad.views.numbers import (
     GAP,
     decades,
@@ -59,7 +59,7 @@ def blocks(result: Derivation, selection: Selection, arrays: dict[str, Array]) -
     view = view_of(result, selection, arrays)
     for section in view.sections:
         empty = True
-        for block in section.blocks(view) if section.exists(result.problem) else ():
+        for block in blocks_of(section, view) if section.exists(result.problem) else ():
             empty = False
             yield block
         if empty and selection.sections:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from typing import NamedTuple, cast
 
 from rnngrad.analyses.derivation.derive import Derivation
 from rnngrad.analyses.derivation.selection import Selection
 from rnngrad.analyses.flow.flow import GradientFlow
 from rnngrad.arithmetic.arrays import Array
+from rnngrad.views.blocks import Block
 from rnngrad.views.derive_sections import Section, split
 
 
@@ -34,3 +37,10 @@ def view_of(
     shown, left_out = split(result.problem, selection.sections, selection.full)
     flow = GradientFlow(result, selection.full, selection.exponents)
     return View(result, selection, arrays or {}, flow, tuple(shown), tuple(left_out))
+
+
+def blocks_of(section: Section, view: View) -> Iterable[Block]:
+    """One section of one derivation; nothing else is computed."""
+    module, _, function = section.built_by.partition(":")
+    build = getattr(import_module(f"rnngrad.views.{module}"), function)
+    return cast("Callable[[View], Iterable[Block]]", build)(view)

@@ -20,7 +20,7 @@ from rnngrad.cli.app import app
 from rnngrad.views.blocks import Block, Lines, Table
 from rnngrad.views.derive import report
 from rnngrad.views.derive_sections import LONG, SECTIONS
-from rnngrad.views.derive_view import view_of
+from rnngrad.views.derive_view import blocks_of, view_of
 from rnngrad.views.report import Screen
 from rnngrad.views.to_rich import written
 
@@ -73,7 +73,7 @@ def test_every_section_shows_something_of_a_stack_with_a_loss() -> None:
     for name, section in SECTIONS.items():
         assert name == section.name
         assert section.exists(result.problem)
-        assert list(section.blocks(view)), name
+        assert list(blocks_of(section, view)), name
 
 
 def test_the_tables_are_the_sections_in_their_order() -> None:
