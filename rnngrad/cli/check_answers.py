@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rnngrad.analyses.checking.comparing.verdicts import Verdict
     from rnngrad.analyses.grading.grade import Grade, Grader
     from rnngrad.cli.check_options import CheckOptions
-    from rnngrad.files.answer_files import AnswerFile
+    from rnngrad.files.submitted.answers import AnswerFile
     from rnngrad.net.problem import Problem
     from rnngrad.views.grades import Graded
     from rnngrad.views.report import Report
@@ -26,7 +26,7 @@ def run(problem: Problem, source: str, options: CheckOptions) -> tuple[Report, V
     from rnngrad.analyses.checking.comparing.verdicts import worst
     from rnngrad.analyses.grading.grade import Grader
     from rnngrad.analyses.grading.numbers import RTOL
-    from rnngrad.files.answer_files import is_pattern, matching
+    from rnngrad.files.submitted.answers import is_pattern, matching
     from rnngrad.views.grades import report_of_many, report_of_one
 
     _refuse(problem)
@@ -57,7 +57,7 @@ def _refuse(problem: Problem) -> None:
 def _one(grader: Grader, path: str, options: CheckOptions) -> Graded:
     """A file on its own: any key that is no subtask is a mistake, exit 2."""
     from rnngrad.errors import SpecError
-    from rnngrad.files.answer_files import read_answers
+    from rnngrad.files.submitted.answers import read_answers
 
     file = read_answers(path, grader.tasks)
     if file.unknown:
@@ -76,7 +76,7 @@ def _one_of_many(grader: Grader, path: str, options: CheckOptions) -> Graded:
     from rnngrad.analyses.grading.grade import Grade
     from rnngrad.analyses.grading.points import OF
     from rnngrad.errors import SpecError
-    from rnngrad.files.answer_files import read_answers
+    from rnngrad.files.submitted.answers import read_answers
     from rnngrad.views.grades import Graded
 
     try:
