@@ -1,4 +1,14 @@
-"""Opening a file that somebody else wrote: whatever goes wrong is one ModelFileError."""
+"""Opening a file that somebody else wrote: whatever goes wrong is one ModelFileError.
+
+Pickles are programs: never loaded, only known by their looks, and refused with a way out.
+
+The way out is a command that runs nothing of the file's either: PyTorch loads with
+``weights_only=True``, and every class that this does not know becomes an empty shell, ``S``, which
+keeps its attributes. So a whole model, ``torch.save(model)``, needs no code of its own, where
+PyTorch has ``get_unsafe_globals_in_checkpoint``. It was run with 2.13 against state_dicts, whole
+models, checkpoints that hold either, and tensors that share memory, which ``save_file`` refuses
+unless they are cloned.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,11 @@
 A dataset may lie in another file (external storage, virtual datasets, external links), or claim
 more than it holds (compression, fill values): neither is followed, nor believed beyond 16 times the
 file's size. bfloat16 is stored by Keras as two opaque bytes, and said in an attribute.
+
+HDF5's library crashes on some damaged files, so each is read once in a process of its own first.
+
+A byte changed in a string's heap is enough to kill the process that reads it, with no exception to
+catch. What the rehearsal finds is thrown away: it only has to come to an end.
 """
 
 from __future__ import annotations

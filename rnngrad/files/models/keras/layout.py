@@ -8,6 +8,13 @@ the product, h̃ = tanh(W x + U (r * h) + b): gru_reset_before. Without a bias t
 tells, as it does of other functions, which make equations of their own.
 
 Sources: keras.layers.LSTM, GRU, SimpleRNN.
+
+A Keras cell's arrays -> a layer: checked, transposed, in the contract's order of gates.
+
+CuDNNLSTM and CuDNNGRU store both biases in one row of 2G·H, each gate's block of the kernel is the
+(H, I) matrix in the shape (I, H), and the recurrent block is the (H, H) matrix as it is.
+
+Source: tf_keras ``saving/legacy/hdf5_format.py``, ``_convert_rnn_weights``.
 """
 
 from __future__ import annotations

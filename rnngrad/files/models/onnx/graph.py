@@ -5,6 +5,17 @@ either. Large models keep them in a file beside (external data): it is read wher
 model's own folder, and never beyond its size.
 
 Source: ONNX intermediate representation; onnx.external_data_helper.
+
+Weights that a graph puts together from its constants: cut, joined, turned, never calculated.
+
+PyTorch's exporter writes the gates' new order as nodes where nothing folds them into constants:
+
+    weight_ih -> Slice × 4 -> Concat -> Unsqueeze -> W of the LSTM
+
+Only operators that move numbers are followed, so that no more comes out than went in, but for what
+several Concat repeat: that may take 16 times the model's own numbers.
+
+Source: ONNX operators Slice-13, Concat-13, Unsqueeze-13, Squeeze-13, Transpose-13, Cast-13.
 """
 
 from __future__ import annotations

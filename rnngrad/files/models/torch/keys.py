@@ -1,6 +1,19 @@
 """What PyTorch's keys say: ``encoder.rnn.weight_hh_l0_reverse`` -> whose it is, and which part.
 
 Source: torch.nn.RNN, GRU, LSTM, RNNCell, GRUCell, LSTMCell.
+
+PyTorch's weights that a file keeps in parts, each computed and put under its plain key.
+
+    pruning         W = weight_orig ∘ weight_mask
+    weight norm     W = g v / ‖v‖, from weight_g and weight_v, or from original0 and original1;
+                    ‖v‖ is taken along the axes where g has length 1
+    weight dropout  W = weight_raw: weight beside it is the copy that dropout has thinned; fastai
+                    keeps weight_raw in the wrapper, all others in its ``module``
+
+Parts that are none of these stay as they are, and the net is refused.
+
+Sources: torch.nn.utils.prune, torch.nn.utils.weight_norm, torch.nn.utils.parametrizations; Merity,
+Keskar, Socher 2018, "Regularizing and Optimizing LSTM Language Models", and fastai's WeightDropout.
 """
 
 from __future__ import annotations
