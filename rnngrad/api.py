@@ -35,7 +35,7 @@ def check(
 
     if isinstance(against, Mapping):
         return document(check_arrays(problem, against))
-    from rnngrad.files.framework_gradients import gradients_of
+    from rnngrad.files.submitted.framework_gradients import gradients_of
 
     given = gradients_of(problem, fspath(against))
     return document(check_arrays(problem, given.arrays, given.twice, framework=given.framework))

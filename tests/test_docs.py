@@ -24,7 +24,7 @@ from rnngrad.analyses.checking.spelling import SPELLINGS
 from rnngrad.analyses.derivation.quantities import QUANTITIES
 from rnngrad.cells import CELLS, NAMES
 from rnngrad.cli.app import app
-from rnngrad.files.drawing import INITIALISERS, SEQUENCES
+from rnngrad.files.arrays.drawing import INITIALISERS, SEQUENCES
 from rnngrad.net.backward import bptt
 from rnngrad.net.forward import forward
 from rnngrad.net.losses import LOSSES

@@ -35,7 +35,7 @@ def cells(
     """
     from rnngrad.cells import NAMES
     from rnngrad.cli.output import check_writable, screen, write_text
-    from rnngrad.files.cell_starter import as_spec
+    from rnngrad.files.starters.cell import as_spec
     from rnngrad.views.cells import report
     from rnngrad.views.formats import asked_for, for_people, format_named
 

@@ -19,9 +19,9 @@ from rnngrad.cli.progress import progress_bar
 from rnngrad.cli.separate import FaultError
 from rnngrad.cli.student import NoArray, Returned, Student
 from rnngrad.errors import SpecError, UsageError
-from rnngrad.files.framework_gradients import gradients_of
+from rnngrad.files.random_problems import variant
+from rnngrad.files.submitted.framework_gradients import gradients_of
 from rnngrad.files.text import listed
-from rnngrad.files.variants import variant
 from rnngrad.net.precision import given
 from rnngrad.net.problem import Problem
 from rnngrad.progress import reporting_to

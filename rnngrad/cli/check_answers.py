@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rnngrad.analyses.checking.comparing.verdicts import Verdict
     from rnngrad.analyses.grading.grade import Grade, Grader
     from rnngrad.cli.check_options import CheckOptions
-    from rnngrad.files.answer_files import AnswerFile
+    from rnngrad.files.submitted.answers import AnswerFile
     from rnngrad.net.problem import Problem
     from rnngrad.views.grades import Graded
     from rnngrad.views.report import Report
@@ -28,7 +28,7 @@ def run(problem: Problem, sources: Sequence[str], options: CheckOptions) -> tupl
     from rnngrad.analyses.checking.comparing.verdicts import worst
     from rnngrad.analyses.grading.grade import Grader
     from rnngrad.analyses.grading.numbers import RTOL
-    from rnngrad.files.answer_files import is_pattern, matching
+    from rnngrad.files.submitted.answers import is_pattern, matching
     from rnngrad.views.grades import report_of_many, report_of_one
 
     _refuse(problem)
@@ -61,7 +61,7 @@ def _refuse(problem: Problem) -> None:
 def _one(grader: Grader, path: str, options: CheckOptions) -> Graded:
     """A file on its own: any key that is no subtask is a mistake, exit 2."""
     from rnngrad.errors import SpecError
-    from rnngrad.files.answer_files import read_answers
+    from rnngrad.files.submitted.answers import read_answers
 
     file = read_answers(path, grader.tasks)
     if file.unknown:
@@ -80,7 +80,7 @@ def _one_of_many(grader: Grader, path: str, options: CheckOptions) -> Graded:
     from rnngrad.analyses.grading.grade import Grade
     from rnngrad.analyses.grading.points import OF
     from rnngrad.errors import SpecError
-    from rnngrad.files.answer_files import read_answers
+    from rnngrad.files.submitted.answers import read_answers
     from rnngrad.views.grades import Graded
 
     try:

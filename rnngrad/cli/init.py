@@ -115,7 +115,7 @@ def _function_of(spec: str, output: Path | None) -> str:
     from rnngrad.cli.output import STANDARD_OUTPUT
     from rnngrad.errors import UsageError
     from rnngrad.files import load
-    from rnngrad.files.function_file import FILE, function_file
+    from rnngrad.files.starters.function import FILE, function_file
 
     path = FILE if output in (None, STANDARD_OUTPUT) else str(output)
     if not path.endswith(".py"):
@@ -132,7 +132,7 @@ def _plain_starter() -> str:
 def _of_cell(cell: str, others: Sequence[object]) -> str:
     from rnngrad.cli.cells import checked
     from rnngrad.errors import UsageError
-    from rnngrad.files.cell_starter import starter
+    from rnngrad.files.starters.cell import starter
 
     if any(other is not None for other in others):
         raise UsageError("--cell writes a spec with weights to draw; it goes with no MODEL")
@@ -150,7 +150,7 @@ def _of_model(
     """The spec of one net of a file; the nets that there are go to standard error."""
     from rnngrad.errors import SpecError
     from rnngrad.files.models import ModelFileError, read_model
-    from rnngrad.files.models.starter import candidates, read_out, starter, table
+    from rnngrad.files.starters.model import candidates, read_out, starter, table
 
     try:
         contents = read_model(model, layout, str(model))

@@ -63,7 +63,7 @@ class Student:
         if sys.platform == "win32":
             raise UsageError("--against FILE.py:FUNCTION does not run on Windows")
         if not self.path.is_file():
-            from rnngrad.files.incoming import why_no_file  # imports NumPy, which may wait
+            from rnngrad.files.opening import why_no_file  # imports NumPy, which may wait
 
             raise UsageError(f"{file}: {why_no_file(self.path)}")
         for name, value in (("timeout", options.timeout), ("memory", options.memory)):

@@ -152,7 +152,7 @@ def _loader(path: Path) -> SourceFileLoader | None:
         mark = file.read(4)
     if mark[:2] not in (b"\xff\xfe", b"\xfe\xff") and mark != b"\x00\x00\xfe\xff":
         return None
-    from rnngrad.files.incoming import PythonLoader  # its imports take 57 ms that few files need
+    from rnngrad.files.opening import PythonLoader  # its imports take 57 ms that few files need
 
     return PythonLoader(MODULE, str(path.resolve()))
 

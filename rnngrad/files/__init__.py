@@ -1,6 +1,6 @@
 """What the user writes -> what the core takes."""
 
-from rnngrad.files.loading import load
-from rnngrad.files.schema import json_schema
+from rnngrad.files.specification.loading import load
+from rnngrad.files.specification.schema import json_schema
 
 __all__ = ["json_schema", "load"]

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from rnngrad.files.reading import Document, Place, Steps, at, present
 from rnngrad.files.text import dotted, escaped, quoted
+from rnngrad.files.yaml_text import Document, Place, Steps, at, present
 
 
 class Mistake(NamedTuple):

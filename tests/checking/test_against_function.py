@@ -17,7 +17,7 @@ from oracles import mistakes_page
 from rnngrad.cli import check_against
 from rnngrad.cli.check_options import CheckOptions
 from rnngrad.errors import SpecError, UsageError
-from rnngrad.files.variants import variant
+from rnngrad.files.random_problems import variant
 
 ROOT = Path(__file__).parents[2]
 SHEET = ROOT / "sample_configs" / "exercise_sheet_7.yaml"

@@ -12,8 +12,8 @@ import yaml
 from cli.running import run
 from rnngrad.cells import NAMES, shipped
 from rnngrad.files import load
-from rnngrad.files.cell_starter import as_spec, starter
-from rnngrad.files.reading import parse
+from rnngrad.files.starters.cell import as_spec, starter
+from rnngrad.files.yaml_text import parse
 from rnngrad.net.backward import bptt
 from rnngrad.net.forward import forward
 

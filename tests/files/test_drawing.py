@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.files.drawing import INITIALISERS, SEQUENCES, Draw, drawn, generator
+from rnngrad.files.arrays.drawing import INITIALISERS, SEQUENCES, Draw, drawn, generator
 from rnngrad.net.problem import Problem
 
 Loaded = Callable[..., Problem]

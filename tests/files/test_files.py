@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.errors import SpecError
 from rnngrad.files import load
-from rnngrad.files.files import FileError, FileKeyError, load_array
-from rnngrad.files.schema import File
+from rnngrad.files.arrays.readers import File, FileError, FileKeyError, load_array
 
 MATRIX = np.array([[1.0, 2.0], [3.0, 4.0]])
 Put = Callable[[str, bytes], None]

@@ -11,9 +11,9 @@ import pytest
 from cli.running import SHEET, run
 from rnngrad.errors import SpecError
 from rnngrad.files import load
-from rnngrad.files.answer_files import read_answers
-from rnngrad.files.gradient_files import read_gradients
-from rnngrad.files.reading import LONGEST_INTEGER
+from rnngrad.files.submitted.answers import read_answers
+from rnngrad.files.submitted.gradients import read_gradients
+from rnngrad.files.yaml_text import LONGEST_INTEGER
 
 HUGE = {
     "hexadecimal": "0x" + "f" * 3_600,

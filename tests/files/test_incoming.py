@@ -16,12 +16,11 @@ from rnngrad.cli.separate import FaultError
 from rnngrad.cli.student import Student
 from rnngrad.errors import SpecError, UsageError
 from rnngrad.files import load
-from rnngrad.files.answer_files import read_answers
-from rnngrad.files.files import FileError, load_array
-from rnngrad.files.gradient_files import read_gradients
-from rnngrad.files.incoming import WAIT, NoFileError, contents, encoding_of
+from rnngrad.files.arrays.readers import File, FileError, load_array
 from rnngrad.files.models import ModelFileError, read_model
-from rnngrad.files.schema import File
+from rnngrad.files.opening import WAIT, NoFileError, contents, encoding_of
+from rnngrad.files.submitted.answers import read_answers
+from rnngrad.files.submitted.gradients import read_gradients
 
 SPEC = "name: ∂é\nweights: {W_xh: 1, W_hh: 0.5}\ninputs: [1, 2]\n"
 MARKED = {

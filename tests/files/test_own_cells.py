@@ -250,7 +250,7 @@ def test_a_cell_is_rebuilt_where_it_was_never_made(loaded: Loaded) -> None:
 
 
 def test_a_lengthened_problem_and_a_variant_keep_the_cell(loaded: Loaded) -> None:
-    from rnngrad.files.variants import variant
+    from rnngrad.files.random_problems import variant
 
     problem = loaded(_drawn("lstm_projection", own=True, depth=2))
     other = variant(problem, 3)

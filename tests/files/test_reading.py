@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnngrad.errors import SpecError
-from rnngrad.files import load, reading
-from rnngrad.files.reading import parse
+from rnngrad.files import load, yaml_text
+from rnngrad.files.yaml_text import parse
 
 NET = "weights: {W_xh: 1, W_hh: 0.5}\ninputs: [1, 2]\n"
 FirstLines = Callable[..., list[str]]
@@ -64,7 +64,7 @@ def test_json_is_read_as_it_is(data: Any) -> None:
 def test_the_pure_python_loader_reads_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "a: [1e-3, no, 'x']\nb: &r {c: ~}\nd: *r\n"
     fast = parse(text, "x")
-    monkeypatch.setattr(reading, "Loader", yaml.SafeLoader)
+    monkeypatch.setattr(yaml_text, "Loader", yaml.SafeLoader)
     slow = parse(text, "x")
     assert slow.data == fast.data == {"a": [1e-3, "no", "x"], "b": {"c": None}, "d": {"c": None}}
     for path in [("a", 1), ("b", "c"), ("d", "c"), ("d",)]:
@@ -199,7 +199,7 @@ def test_a_fifo_is_read_and_names_are_the_stem(tmp_path: Path) -> None:
 
 
 def test_a_spec_that_is_too_large(first_lines: FirstLines, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "LARGEST_SPEC", 70_000)
+    monkeypatch.setattr(yaml_text, "LARGEST_SPEC", 70_000)
     assert "is larger than" in first_lines("#" * 70_001)[0]
 
 

@@ -14,8 +14,8 @@ from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.cells import CELLS, shipped
 from rnngrad.errors import SpecError
 from rnngrad.files import json_schema, load
-from rnngrad.files.drawing import INITIALISERS, SEQUENCES
-from rnngrad.files.reading import parse
+from rnngrad.files.arrays.drawing import INITIALISERS, SEQUENCES
+from rnngrad.files.yaml_text import parse
 from rnngrad.net.cells import multiple
 from rnngrad.net.losses import LOSSES
 from rnngrad.net.outputs import OUTPUTS

@@ -23,10 +23,10 @@ from hypothesis import strategies as st
 from rnngrad.files.models import (
     ModelFileError,
     choose,
-    hdf5_rehearsal,
     load_model_array,
     read_model,
 )
+from rnngrad.files.models.keras import hdf5_file
 
 FIXTURES = Path(__file__).parent / "fixtures"
 GOOD = (FIXTURES / "lstm.safetensors").read_bytes()
@@ -318,8 +318,8 @@ def test_whatever_does_not_end_well_is_refused(
     path = tmp_path / "net.h5"
     with h5py.File(path, "w") as file:
         file["kernel"] = 1.0
-    monkeypatch.setattr(hdf5_rehearsal, "SCRIPT", f"import os, time\n{ending}")
-    monkeypatch.setattr(hdf5_rehearsal, "SECONDS", 2)
+    monkeypatch.setattr(hdf5_file, "SCRIPT", f"import os, time\n{ending}")
+    monkeypatch.setattr(hdf5_file, "SECONDS", 2)
     with pytest.raises(ModelFileError, match=r"net\.h5 crashes the HDF5 library"):
         read_model(path)
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from models.test_torch import contents, fixture, saved, state
 from rnngrad.arithmetic.arrays import frozen
 from rnngrad.files.models import Contents, Dense, choose, load_model_array, read_model
-from rnngrad.files.models.starter import candidates, fits, read_out, starter, table
-from rnngrad.files.reading import parse
+from rnngrad.files.starters.model import candidates, fits, read_out, starter, table
+from rnngrad.files.yaml_text import parse
 
 
 def written(found: Contents, path: str, prefix: str | None = None, way: str | None = None) -> str:

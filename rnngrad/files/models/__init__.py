@@ -8,7 +8,6 @@ Packages of other people are imported where they are needed, and named where the
 """
 
 from rnngrad.files.models.choosing import choose
-from rnngrad.files.models.gradients import Asked, gradients_from_model_file
 from rnngrad.files.models.layouts import LAYOUTS, Layout, load_model_array, read_model
 from rnngrad.files.models.records import (
     Contents,
@@ -22,7 +21,6 @@ from rnngrad.files.models.records import (
 
 __all__ = [
     "LAYOUTS",
-    "Asked",
     "Contents",
     "Dense",
     "Found",
@@ -32,7 +30,6 @@ __all__ = [
     "Refused",
     "Stored",
     "choose",
-    "gradients_from_model_file",
     "load_model_array",
     "read_model",
 ]

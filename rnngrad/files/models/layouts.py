@@ -8,16 +8,15 @@ from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 from rnngrad.errors import did_you_mean
-from rnngrad.files.models.hdf5_file import open_hdf5, open_keras
-from rnngrad.files.models.keras_layout import read_keras
+from rnngrad.files.arrays.numpy_files import Numbers
+from rnngrad.files.models.keras.hdf5_file import open_hdf5, open_keras
+from rnngrad.files.models.keras.layout import read_keras
 from rnngrad.files.models.npz_file import open_npz
-from rnngrad.files.models.onnx_layout import read_onnx, store_of
-from rnngrad.files.models.opening import checked, looks_like
-from rnngrad.files.models.pickles import refuse_pickle
+from rnngrad.files.models.onnx.layout import read_onnx, store_of
+from rnngrad.files.models.opening import checked, looks_like, refuse_pickle
 from rnngrad.files.models.records import Contents, ModelFileError, Store, several
-from rnngrad.files.models.safetensors_file import open_index, open_safetensors
-from rnngrad.files.models.torch_layout import read_torch
-from rnngrad.files.npy import Numbers
+from rnngrad.files.models.torch.layout import read_torch
+from rnngrad.files.models.torch.safetensors_file import open_index, open_safetensors
 from rnngrad.files.text import cut, cut_path, listed, shown
 
 Opener: TypeAlias = Callable[[Path, str], Store]

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from rnngrad.files.arrays.numpy_files import Numbers, npy_array, npy_header
 from rnngrad.files.models.records import ModelFileError, Store, Stored
-from rnngrad.files.npy import Numbers, npy_array, npy_header
 from rnngrad.files.text import cut
 
 MOST_UNPACKED = 16

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array, frozen
-from rnngrad.files.npy import Numbers
-from rnngrad.files.numbers import type_refused
+from rnngrad.files.arrays.numbers import type_refused
+from rnngrad.files.arrays.numpy_files import Numbers
 from rnngrad.files.text import cut
 
 

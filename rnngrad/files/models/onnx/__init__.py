@@ -1,0 +1,1 @@
+"""ONNX: the recurrent nodes of a graph, and the constants that are their weights."""

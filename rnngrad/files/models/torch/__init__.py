@@ -1,0 +1,1 @@
+"""PyTorch: the arrays of a state_dict, by their keys."""

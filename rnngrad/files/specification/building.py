@@ -1,0 +1,353 @@
+"""Checked spec -> Problem: arrays read, sizes settled, random numbers drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rnngrad.algebra.expressions import Call, nodes
+from rnngrad.arithmetic.arrays import Array, frozen
+from rnngrad.arithmetic.functions import ACTIVATIONS
+from rnngrad.files.arrays.drawing import Draw, DrawingError, drawn, too_large
+from rnngrad.files.mistakes import Mistakes
+from rnngrad.files.specification.cell_key import cell_in
+from rnngrad.files.specification.pieces import Piece, draws, fitted
+from rnngrad.files.specification.pieces import pieces as all_pieces
+from rnngrad.files.specification.schema import SPEC, spec_with
+from rnngrad.files.specification.schema import sizes as sizes_group
+from rnngrad.files.specification.sizing import WORDS, Stated, in_all, report, settle, unfixed
+from rnngrad.files.specification.trained_weights import (
+    activation_of,
+    is_trained,
+    origin_of,
+    told_cell,
+    trained,
+)
+from rnngrad.files.specification.weights_key import Parameters, top
+from rnngrad.files.specification.weights_key import check as check_parameters
+from rnngrad.files.text import counted, cut, listed, shown
+from rnngrad.files.yaml_text import Steps
+from rnngrad.net.cells import Cell, letter_in, multiple
+from rnngrad.net.losses import LOSSES
+from rnngrad.net.outputs import OUTPUTS
+from rnngrad.net.problem import Problem, TrainedIn
+
+
+class Blueprint(NamedTuple):
+    """A spec that is right, everything but the seed: the cell, names of records, and arrays.
+
+    Picklable; ``arrays`` holds every weight, the starts, ``inputs`` and, where there are any,
+    ``targets``, as they are or still to be drawn. ``weights`` are the names of the weights in their
+    order; ``trained`` tells of the model's file that they came from.
+    """
+
+    name: str
+    cell: Cell
+    activation: str
+    output: str
+    loss: str
+    weights: tuple[str, ...]
+    arrays: Mapping[str, Array | Draw]
+    loss_steps: Any
+    loss_reduction: str
+    trained: TrainedIn | None = None
+
+    @property
+    def random(self) -> bool:
+        """Whether another seed makes another problem."""
+        draws = (array for array in self.arrays.values() if isinstance(array, Draw))
+        return any(draw.filling.random for draw in draws)
+
+    @property
+    def steps(self) -> int:
+        """T"""
+        return self.arrays["inputs"].shape[0]
+
+    @property
+    def any_length(self) -> bool:
+        """Whether no sequence is given number by number."""
+        sequences = (self.arrays.get(name) for name in ("inputs", "targets"))
+        return not any(isinstance(array, np.ndarray) for array in sequences)
+
+
+def assemble(blueprint: Blueprint, seed: int) -> Problem:
+    """The problem under ``seed``; raises DrawingError where an array cannot be drawn."""
+    arrays = {
+        name: frozen(_read_only(drawn(name, array, seed)) if isinstance(array, Draw) else array)
+        for name, array in blueprint.arrays.items()
+    }
+    targets, cell = arrays.get("targets"), blueprint.cell
+    return Problem(
+        name=blueprint.name,
+        cell=cell,
+        activation=ACTIVATIONS[blueprint.activation],
+        output=OUTPUTS[blueprint.output],
+        weights=MappingProxyType({name: arrays[name] for name in blueprint.weights}),
+        x=arrays["inputs"],
+        h_0=arrays[f"{cell.parts[0]}_0"],
+        starts={part: arrays[f"{part}_0"] for part in cell.parts[1:]},
+        loss=None if targets is None else LOSSES[blueprint.loss],
+        targets=targets,
+        loss_weights=None if targets is None else _loss_weights(blueprint),
+        seed=seed,
+        draw=partial(assemble, blueprint) if blueprint.random else None,
+        trained=blueprint.trained,
+        lengthen=partial(_lengthened, blueprint, seed) if blueprint.any_length else None,
+    )
+
+
+def _lengthened(blueprint: Blueprint, seed: int, steps: int) -> Problem:
+    """The problem as the spec with so many steps gives it; DrawingError where that is too large."""
+    arrays = dict(blueprint.arrays)
+    for name in ("inputs", "targets"):
+        draw = arrays.get(name)
+        if isinstance(draw, Draw):
+            arrays[name] = draw = draw._replace(shape=(steps, *draw.shape[1:]))
+            if too_large(draw.shape):
+                raise DrawingError(name, too_large(draw.shape))
+    return assemble(blueprint._replace(arrays=arrays), seed)
+
+
+def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> Problem | None:
+    """The problem that ``data`` describes; None where ``mistakes`` holds any in the end.
+
+    File references are relative to ``folder``; ``name`` is the default of ``name``.
+    """
+    cell = cell_in(data, name, mistakes)
+    starts = [key[:-2] for key in data if key.endswith("_0")] if cell is None else cell.parts
+    checked = spec_with(starts).check(data, (), mistakes)
+    spec = {"name": name, **_DEFAULTS, **(checked or {})}
+    if cell is None:
+        return None
+    weights, net, origin = spec.get("weights", {}), None, None
+    if is_trained(weights):
+        net = trained(weights, folder, mistakes)
+        if net is None:
+            return None
+        cell = told_cell(data, cell, net, mistakes)
+        spec["activation"] = activation_of(data, net, mistakes) or spec["activation"]
+        origin = origin_of(data, net)
+    _check_cell(cell, spec, data, mistakes)
+    parameters = check_parameters(cell, weights, net, mistakes)
+    pieces = all_pieces(spec, cell, parameters, folder, mistakes)
+    sizes = settle(pieces, _stated(spec, cell, parameters, mistakes))
+    for letter in dict.fromkeys(cell.letters) if parameters.depth > 1 else ():
+        layers = [letter_in(cell, letter, at, parameters.depth) for at in range(parameters.depth)]
+        sizes |= in_all(letter, layers, sizes)
+    report(pieces, sizes, mistakes)
+    unfixed(pieces, sizes, mistakes)
+    steps = _steps(pieces, mistakes)
+    _check_loss_steps(spec, steps, mistakes)
+    _check_loss(spec, data, pieces, mistakes)
+    lengths = {letter: size.value for letter, size in sizes.items()}
+    lengths |= {"T": steps} if steps else {}
+    to_draw = draws(pieces, lengths, top(cell, parameters.depth), mistakes)
+    if mistakes.found:
+        return None
+    given = {
+        p.name: frozen(_read_only(fitted(p.value, p, lengths)))
+        for p in pieces
+        if isinstance(p.value, np.ndarray)
+    }
+    blueprint = Blueprint(
+        name=spec["name"],
+        cell=cell,
+        activation=cell.activation or spec["activation"],
+        output=spec["output_activation"],
+        loss=spec["loss"],
+        weights=tuple(parameters.letters),
+        arrays={**given, **to_draw},
+        loss_steps=spec["loss_steps"],
+        loss_reduction=spec["loss_reduction"],
+        trained=origin,
+    )
+    return _assembled(blueprint, spec["seed"], pieces, mistakes)
+
+
+def _check_cell(
+    cell: Cell, spec: Mapping[str, Any], data: Mapping[str, Any], mistakes: Mistakes
+) -> None:
+    """σ and starts only where the cell has them."""
+    if cell.activation is not None and data.get("activation", cell.activation) != cell.activation:
+        trees = (node for one in cell.equations.equations for node in nodes(one.right))
+        has = sorted({node.function for node in trees if isinstance(node, Call)})
+        words = f"activation is for rnn; {cut(cell.name)} has {listed(has) or 'its functions'}"
+        mistakes.add(("activation",), f"{words} by its equations", at_key=True)
+    for name in spec:
+        if name.endswith("_0") and name[:-2] not in cell.parts:
+            parts = listed(f"{part}_0" for part in cell.parts)
+            words = f"{name}: {cut(cell.name)} has no {name[:-2]} in its state"
+            there = "are" if len(cell.parts) > 1 else "is"
+            mistakes.add((name,), f"{words}; there {there} {parts}", at_key=True)
+
+
+_DEFAULTS = {name: key.default for name, key in SPEC.keys.items() if key.default is not None}
+
+
+def _assembled(
+    blueprint: Blueprint, seed: int, pieces: list[Piece], mistakes: Mistakes
+) -> Problem | None:
+    try:
+        return assemble(blueprint, seed)
+    except DrawingError as error:
+        path = next(piece.path for piece in pieces if piece.name == error.name)
+        mistakes.add(path, f"{error.name} {error.reason}")
+        return None
+
+
+def _read_only(array: Array) -> Array:
+    """The same array, so that ``frozen`` need not copy it."""
+    array.flags.writeable = False
+    return array
+
+
+# ---------------------------------------------------------------------------- sizes and steps
+
+
+def _stated(
+    spec: Mapping[str, Any], cell: Cell, parameters: Parameters, mistakes: Mistakes
+) -> dict[str, Stated]:
+    """letter -> what ``sizes`` gives; outputs are the hidden units where there is no W_hy."""
+    stated = _by_letter(spec, cell, mistakes)
+    depth = parameters.depth
+    for letter in [n for n in stated if depth > 1 and n not in ("I", "O")]:
+        every = stated.pop(letter)
+        stated |= {letter_in(cell, letter, at, depth): every for at in range(depth)}
+    if "O" in stated and "W_hy" not in parameters.letters and "O" not in _letters(cell):
+        outputs = stated.pop("O")
+        hidden = stated.setdefault(top(cell, depth), outputs)
+        if hidden[0] != outputs[0] and not mistakes.spoils(("weights", "W_hy")):
+            words = f"{outputs[1]}, must be {hidden[0]}: without W_hy y_t = g(h_t)"
+            mistakes.add(("sizes", "outputs"), words)
+    return stated
+
+
+def _letters(cell: Cell) -> list[str]:
+    """The letters of the cell's sizes."""
+    shapes = [cell.letters, *cell.parameters.values()]
+    return list(dict.fromkeys(multiple(letter)[1] for shape in shapes for letter in shape))
+
+
+def _by_letter(spec: Mapping[str, Any], cell: Cell, mistakes: Mistakes) -> dict[str, Stated]:
+    """``sizes`` by letter: hidden is H, or in a cell without H the first part of the state."""
+    letters = _letters(cell)
+    if "sizes" not in spec:
+        return {}
+    written = spec["sizes"] if isinstance(spec["sizes"], dict) else {}
+    keys = [n for n in ("I", "H", "O", *letters) if n in written or n not in WORDS]
+    given = sizes_group(keys).check(spec["sizes"], ("sizes",), mistakes) or {}
+    hidden = "H" if "H" in letters else cell.letters[0]
+    meant = {"inputs": cell.input_letter, "hidden": hidden, "outputs": "O"}
+    meant |= {"I": meant["inputs"], "H": hidden}
+    stated: dict[str, Stated] = {}
+    for word, number in given.items():
+        letter = meant.get(word, word)
+        first = stated.setdefault(letter, (number, f"sizes gives {word}: {number}"))
+        if first[0] != number:
+            words = f"sizes gives {word}: {number}, but {first[1].removeprefix('sizes gives ')}"
+            mistakes.add(("sizes", word), f"{words}; in {cut(cell.name)} both are {letter}")
+    return stated
+
+
+def _steps(pieces: list[Piece], mistakes: Mistakes) -> int | None:
+    """T, from the inputs; the targets must have as many."""
+    by_name = {piece.name: piece for piece in pieces}
+    steps = _length(by_name["inputs"])
+    targets = _length(by_name["targets"]) if "targets" in by_name else None
+    if steps and targets and steps != targets:
+        found = f"targets has {counted(targets, 'step')}, must have {steps}"
+        mistakes.add(("targets",), f"{found}, one for each of the inputs")
+    return steps
+
+
+def _length(piece: Piece) -> int | None:
+    if isinstance(piece.value, Draw):
+        return piece.value.steps
+    return piece.shape[0] if piece.shape else None
+
+
+def _loss_weights(blueprint: Blueprint) -> Array:
+    """(T,): 0 where a step does not count, else 1, or 1/n for a mean over n."""
+    counting = blueprint.loss_steps
+    rows = slice(None) if counting == "all" else [-1]
+    if isinstance(counting, list):
+        rows = [step - 1 for step in counting]
+    weights = np.zeros(blueprint.steps)
+    weights[rows] = 1.0
+    if blueprint.loss_reduction == "mean":
+        weights /= weights.sum()
+    return frozen(_read_only(weights))
+
+
+def _check_loss_steps(spec: Mapping[str, Any], steps: int | None, mistakes: Mistakes) -> None:
+    """T is an upper bound only where there are targets; without them the list is left aside."""
+    if isinstance(spec["loss_steps"], list):
+        _check_counting(spec["loss_steps"], steps if "targets" in spec else None, mistakes)
+
+
+def _check_counting(counting: list[Any], steps: int | None, mistakes: Mistakes) -> None:
+    """Distinct steps from 1 to T, at least one."""
+    last = steps or "T"
+    if not counting:
+        mistakes.add(("loss_steps",), f"loss_steps is empty, must hold steps from 1 to {last}")
+    seen = set()
+    for index, step in enumerate(counting):
+        whole = type(step) is int and 1 <= step <= (steps or step)
+        if not whole:
+            words = f"loss_steps holds {shown(step)}, must be a step from 1 to {last}"
+            mistakes.add(("loss_steps", index), words)
+        elif step in seen:
+            mistakes.add(("loss_steps", index), f"loss_steps holds step {step} twice")
+        else:
+            seen.add(step)
+
+
+# ---------------------------------------------------------------------------- loss and targets
+
+
+_RANGES = {
+    "sigmoid": (0.0, 1.0, "from 0 to 1", "bernoulli"),
+    "softmax": (0.0, np.inf, "of at least 0", "one_hot"),
+}
+"""Output activation that a loss needs -> the targets it takes, and random ones that will do."""
+
+
+def _check_loss(
+    spec: Mapping[str, Any], data: Mapping[str, Any], pieces: list[Piece], mistakes: Mistakes
+) -> None:
+    """The output activation and the targets that the loss needs."""
+    needs, output = LOSSES[spec["loss"]].needs, spec["output_activation"]
+    if needs is None or "targets" not in spec or mistakes.spoils(("loss",)):
+        return
+    if needs != output and not mistakes.spoils(("output_activation",)):
+        found = f"{output}, the default" if "output_activation" not in data else output
+        words = f"loss: {spec['loss']} needs output_activation: {needs}, not {found}"
+        mistakes.add(("output_activation" if "output_activation" in data else "loss",), words)
+    targets = next(piece for piece in pieces if piece.name == "targets")
+    if isinstance(targets.value, Draw):
+        _check_random_targets(spec["loss"], targets.value, needs, mistakes)
+    elif targets.value is not None:
+        _check_targets(spec["loss"], targets.value, needs, data["targets"], mistakes)
+
+
+def _check_random_targets(loss: str, draw: Draw, needs: str, mistakes: Mistakes) -> None:
+    *_, words, instead = _RANGES[needs]
+    if draw.of == "random" and "scale" in draw.options:
+        found = f"random: {draw.kind} gives negative targets; {loss} needs targets {words}"
+        mistakes.add(("targets", "random"), f"{found}; use random: {instead}")
+
+
+def _check_targets(loss: str, targets: Array, needs: str, source: Any, mistakes: Mistakes) -> None:
+    low, high, words, _ = _RANGES[needs]
+    outside = np.argwhere((targets < low) | (targets > high))
+    if len(outside):
+        first = tuple(int(index) for index in outside[0])
+        more = f" (and {len(outside) - 1} more)" if len(outside) > 1 else ""
+        found = f"the target of step {first[0] + 1 if first else 1} is {targets[first]:g}"
+        path: Steps = ("targets", *first) if isinstance(source, list) else ("targets",)
+        mistakes.add(path, f"{found}; {loss} needs targets {words}{more}")

@@ -1,0 +1,186 @@
+"""Every array of a spec with the sizes of its axes, and those that are still to be drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rnngrad.arithmetic.arrays import Array
+from rnngrad.files.arrays.drawing import Draw, too_large
+from rnngrad.files.arrays.numbers import from_array, written
+from rnngrad.files.arrays.readers import File, FileError, FileKeyError, load_array
+from rnngrad.files.mistakes import Mistakes
+from rnngrad.files.specification.sources import ZEROS, ArraySource
+from rnngrad.files.specification.weights_key import Parameters, top
+from rnngrad.files.text import counted, shown
+from rnngrad.files.yaml_text import Steps
+from rnngrad.net.cells import Cell, lengths, letter_in, multiple
+
+ALL_LAYERS = "all "
+"""What the letter of a part in all layers begins with."""
+
+
+def in_all_layers(letter: str) -> str:
+    """The letter of a part's start in a stack: that of the part in all layers."""
+    return ALL_LAYERS + letter
+
+
+class Piece(NamedTuple):
+    """An array of the spec and the sizes of its axes by letter.
+
+    ``value`` is given, still to be drawn, or None where it is wrong already. A sequence has the
+    letters ("T", "I") or ("T", "O"); ``loose`` pieces take a number for every entry (h_0). ``why``
+    is what more there is to say where it disagrees.
+    """
+
+    name: str
+    path: Steps
+    letters: tuple[str, ...]
+    value: Array | Draw | None
+    loose: bool = False
+    why: str = ""
+
+    @property
+    def sequence(self) -> bool:
+        """Whether its first axis is time."""
+        return self.letters[:1] == ("T",)
+
+    @property
+    def vagueness(self) -> int:
+        """How little its shape says: 1 for a single number and h_0, 2 for sequences whose rows are
+        of the units, else 0."""
+        if self.sequence and self.letters[1] not in ("I", "O"):
+            return 2
+        number = isinstance(self.value, np.ndarray) and not self.value.shape
+        return int(number or self.loose)
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Its shape as a claim on sizes; None where it makes none."""
+        if self.value is None or isinstance(self.value, Draw):
+            return None
+        shape = self.value.shape
+        if not shape:
+            return None if self.loose or self.sequence else (1,) * len(self.letters)
+        if self.sequence and len(shape) == 1:
+            return (*shape, 1)
+        return shape if len(shape) == len(self.letters) else None
+
+    def says(self) -> str:
+        """Its shape as part of a sentence."""
+        given = () if self.value is None or isinstance(self.value, Draw) else self.value.shape
+        if not given:
+            return f"{self.name} is a single number"
+        if self.sequence and len(given) == 1:
+            return f"{self.name} is a flat list, 1 number a step"
+        if self.sequence:
+            return f"{self.name} has {counted(given[1], 'number')} a row"
+        if len(given) == 1:
+            same = len(self.letters) == 1
+            return f"{self.name} has length {given[0]}" if same else (
+                f"{self.name} is a list of {counted(given[0], 'number')}"
+            )  # fmt: skip
+        return f"{self.name} is {'×'.join(map(str, given))}"
+
+
+def pieces(
+    spec: Mapping[str, Any], cell: Cell, parameters: Parameters, folder: Path, mistakes: Mistakes
+) -> list[Piece]:
+    """Every array of the spec, biases and starts that were left out as zeros."""
+    return list(_pieces(spec, cell, parameters, folder, mistakes))
+
+
+def _pieces(
+    spec: Mapping[str, Any], cell: Cell, parameters: Parameters, folder: Path, mistakes: Mistakes
+) -> Iterator[Piece]:
+    def piece(name: str, path: Steps, letters: tuple[str, ...], source: Any) -> Piece:
+        return _piece(name, path, letters, source, folder, mistakes)
+
+    depth = parameters.depth
+    for name, letters in parameters.letters.items():
+        yield piece(name, parameters.paths[name], letters, parameters.sources.get(name))
+    for part, letter in zip(cell.parts, cell.letters, strict=True):
+        letter = letter if depth == 1 else in_all_layers(letter)
+        name = f"{part}_0"
+        yield piece(name, (name,), (letter,), spec.get(name))._replace(loose=True)
+    inputs = letter_in(cell, cell.input_letter, 0, depth)
+    why = "" if inputs == "I" else f"; {cell.name} takes x_t unit by unit, so I is {inputs}"
+    yield piece("inputs", ("inputs",), ("T", inputs), spec.get("inputs"))._replace(why=why)
+    if "targets" in spec or mistakes.spoils(("targets",)):
+        outputs = "O" if "W_hy" in parameters.letters else top(cell, depth)
+        yield piece("targets", ("targets",), ("T", outputs), spec.get("targets"))
+
+
+def _piece(
+    name: str,
+    path: Steps,
+    letters: tuple[str, ...],
+    source: ArraySource,
+    folder: Path,
+    mistakes: Mistakes,
+) -> Piece:
+    value: Array | Draw | None
+    if source is None:
+        bias = path[0] == "weights" and str(path[-1])[:1] == "b"
+        required = (path[0] == "weights" and not bias) or len(letters) == 2
+        value = None if required or mistakes.spoils(path) else ZEROS
+    elif isinstance(source, Draw):
+        value = source
+    elif isinstance(source, File):
+        value = _from_file(source, name, path, len(letters), folder, mistakes)
+    else:
+        value = written(source, path, mistakes)
+    return Piece(name, path, letters, value)
+
+
+def _from_file(
+    source: File, name: str, path: Steps, rank: int, folder: Path, mistakes: Mistakes
+) -> Array | None:
+    try:
+        array = load_array(source, folder)
+    except (FileError, FileKeyError) as error:
+        key = "key" if isinstance(error, FileKeyError) else "file"
+        mistakes.add((*path, key), f"{name}: {error}")
+        return None
+    if rank == 1 and source.file.lower().endswith(".csv") and 1 in array.shape:
+        array = array.ravel()
+    return from_array(array, f"{name}: the array of {shown(source.file)}", path, mistakes)
+
+
+def fitted(value: Array, piece: Piece, sizes: Mapping[str, int]) -> Array:
+    """A given array in its final shape: numbers spread, a flat sequence as a column."""
+    if piece.loose and not value.shape:
+        return np.full(sizes[piece.letters[0]], float(value))
+    return value.reshape(piece.shape or value.shape)
+
+
+def draws(
+    found: list[Piece], sizes: Mapping[str, int], units: str, mistakes: Mistakes
+) -> dict[str, Draw]:
+    """name -> Draw with its shape, for every array still to be drawn whose sizes are known;
+    ``units`` is the letter of what the read-out sees."""
+    drawn = {}
+    for piece in found:
+        known = all(letter in sizes for _, letter in map(multiple, (*piece.letters, units)))
+        if isinstance(piece.value, Draw) and known:
+            shape = lengths(piece.letters, sizes)
+            large = too_large(shape)
+            if large:
+                mistakes.add(piece.path, f"{piece.name} {large}")
+            gates = multiple(piece.letters[0])[0] if shape else 1
+            fan_in = _fan_in(piece, shape, sizes, units)
+            drawn[piece.name] = piece.value._replace(shape=shape, fan_in=fan_in, gates=gates)
+    return drawn
+
+
+def _fan_in(piece: Piece, shape: tuple[int, ...], sizes: Mapping[str, int], units: str) -> int:
+    """Columns of a matrix; for a vector the units that it is of, for b_y those that W_hy sees, for
+    a number 1."""
+    if len(shape) == 2:
+        return shape[1]
+    if not shape:
+        return 1
+    return sizes[units if piece.name == "b_y" else multiple(piece.letters[0])[1]]

@@ -1,0 +1,111 @@
+"""All keys of a spec: what each takes, means and is by default; and the JSON Schema of them.
+
+What ``cell`` takes is in ``cell_key.py``, ``weights`` in ``weights_key.py``, arrays in
+``sources.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from rnngrad.arithmetic.functions import ACTIVATIONS
+from rnngrad.files.specification import weights_key
+from rnngrad.files.specification.cell_key import CellKind
+from rnngrad.files.specification.kinds import (
+    CheckedLater,
+    Choice,
+    CountedSteps,
+    Group,
+    JsonSchema,
+    Key,
+    Text,
+    Whole,
+)
+from rnngrad.files.specification.sources import LIST, NUMBER, Source, sequence
+from rnngrad.net.losses import LOSSES
+from rnngrad.net.outputs import OUTPUTS
+
+_SIZES = Group(
+    "sizes",
+    "The sizes of the net, needed only where no array fixes them.",
+    {
+        "inputs": Key(Whole(1), "I, the numbers in x_t"),
+        "hidden": Key(Whole(1), "H, the hidden units"),
+        "outputs": Key(Whole(1), "O, the numbers in y_t"),
+    },
+)
+
+
+def sizes(letters: Collection[str]) -> Group:
+    """``sizes`` of a cell: the three words, and its letters by themselves."""
+    keys = {letter: Key(Whole(1), f"the size {letter} of the cell") for letter in letters}
+    return _SIZES._replace(keys={**_SIZES.keys, **keys})
+
+
+def _sizes(definitions: JsonSchema) -> JsonSchema:
+    letter = {"type": "integer", "minimum": 1, "description": "a size of the cell, by letter"}
+    named = _SIZES.body(definitions)
+    definitions["sizes"] = named | {"patternProperties": {"^[A-Z][A-Za-z0-9]*$": letter}}
+    return {"$ref": "#/definitions/sizes"}
+
+
+_FORMS = "rows of numbers, {file: x.npy}, {random: normal, steps: T, scale: s} or {zeros: T}"
+
+
+def _start(part: str) -> Key:
+    meaning = f"what {part}, a part of the state, begins with: a list, a number for all, or a file"
+    return Key(Source((NUMBER, LIST)), meaning)
+
+
+SPEC = Group(
+    "rnngrad_spec",
+    "One net and one sequence, for rnngrad.",
+    {
+        "name": Key(Text(), "free text; the file's stem by default"),
+        "cell": Key(
+            CheckedLater(CellKind().schema),
+            "a cell that 'rnngrad cells' lists, or its equations",
+            "rnn",
+        ),
+        "activation": Key(Choice(tuple(ACTIVATIONS)), "σ of the hidden units; rnn only", "tanh"),
+        "output_activation": Key(
+            Choice(tuple(OUTPUTS)), "g of y_t = g(W_hy h_t + b_y)", "identity"
+        ),
+        "loss": Key(
+            Choice(tuple(LOSSES)),
+            "per step; binary_cross_entropy needs sigmoid outputs, cross_entropy softmax",
+            "squared_error",
+        ),
+        "loss_steps": Key(
+            CountedSteps(), "all, last, or a list of the steps that count, from 1", "all"
+        ),
+        "loss_reduction": Key(Choice(("sum", "mean")), "over the steps that count", "sum"),
+        "sizes": Key(CheckedLater(_sizes), "needed only where no array fixes them"),
+        "weights": Key(
+            CheckedLater(lambda _: {}),  # its forms hang on the cell: see json_schema
+            "W_xh, W_hh, and if wanted biases, W_hy, b_y",
+            required=True,
+        ),
+        "h_0": _start("h"),
+        "c_0": _start("c"),
+        "inputs": Key(sequence(required=True), f"T×I: {_FORMS}", required=True),
+        "targets": Key(sequence(required=False), f"T×O: {_FORMS}; without it there is no loss"),
+        "seed": Key(Whole(), "every random draw of the spec repeats with it", 0),
+    },
+)
+"""key -> what it takes: the one place to add a key."""
+
+
+def spec_with(parts: Collection[str]) -> Group:
+    """The spec of a cell whose state has these parts, each of which has a start."""
+    starts = {f"{part}_0": _start(part) for part in parts}
+    return SPEC._replace(keys={**SPEC.keys, **starts})
+
+
+def json_schema() -> JsonSchema:
+    """The JSON Schema (draft-07) of a spec, for editors."""
+    definitions: JsonSchema = {}
+    body = SPEC.body(definitions) | weights_key.schema(definitions)
+    body["patternProperties"] = {r"^[A-Za-z]\w*_0$": _start("of that name").schema(definitions)}
+    dialect = "http://json-schema.org/draft-07/schema#"
+    return {"$schema": dialect, **body, "definitions": definitions}

@@ -1,0 +1,1 @@
+"""Files to begin with, which ``rnngrad init`` and ``rnngrad cells`` write."""

@@ -1,0 +1,1 @@
+"""What somebody hands in to be checked: files of gradients, files of answers."""
