@@ -9,7 +9,7 @@ import pytest
 
 import rnngrad
 from rnngrad.analyses.derivation.derive import Derivation
-from rnngrad.analyses.derivation.selection import select
+from rnngrad.analyses.derivation.selection import Selection, select
 from rnngrad.analyses.flow import flow
 from rnngrad.analyses.flow.flow import GradientFlow
 from rnngrad.chains.jacobians import log10_paths_from
@@ -19,7 +19,9 @@ from rnngrad.exponents.volumes import scattered
 from rnngrad.net.problem import Problem
 from rnngrad.views import flow as view
 from rnngrad.views import lags as lags_view
-from rnngrad.views.blocks import Table
+from rnngrad.views.blocks import Block, Table
+from rnngrad.views.derive_sections import SECTIONS
+from rnngrad.views.derive_view import blocks_of, view_of
 
 STEPS = 60
 
@@ -96,8 +98,16 @@ def test_horizons_are_those_of_the_losses_looked_at() -> None:
     assert len(GradientFlow(rnngrad.derive(problem())).sampled_steps) == flow.ROWS
 
 
+def blocks(derived: Derivation, selection: Selection) -> list[Block]:
+    """The sections about the flow, in their order."""
+    names = ("flow", "spectrum", "truncation", "map")
+    sections = [SECTIONS[name] for name in names if SECTIONS[name].exists(derived.problem)]
+    view = view_of(derived, selection)
+    return [block for section in sections for block in blocks_of(section, view)]
+
+
 def shown(derived: Derivation, full: bool = False) -> str:
-    return str(list(view.blocks(derived, select(derived, (), None, full))))
+    return str(list(blocks(derived, select(derived, (), None, full))))
 
 
 @pytest.mark.usefixtures("costly")
@@ -138,7 +148,7 @@ def test_not_even_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flow, "AFFORDABLE", 0)
     monkeypatch.setattr(flow, "SAMPLED", 0)
     derived = rnngrad.derive(problem())
-    text, (table, *_) = shown(derived), view.blocks(derived, select(derived, (), None, False))
+    text, (table, *_) = shown(derived), blocks(derived, select(derived, (), None, False))
     assert "The rest of the flow is not computed unasked for T = 60, H = 12; --full does." in text
     assert isinstance(table, Table)
     assert [row[0] for row in table.rows] == ["growth rate"]
@@ -200,7 +210,7 @@ def test_all_exponents_of_a_large_net_on_demand() -> None:
     np.testing.assert_array_equal(
         every.lyapunov.exponents, rnngrad.lyapunov_spectrum(derived.problem)
     )
-    text = str(list(view.blocks(derived, select(derived, (), None, False, "all"))))
+    text = str(list(blocks(derived, select(derived, (), None, False, "all"))))
     assert "A sample: 24 of 60 losses; --full" in text
     assert "smallest exponent" in text
     assert "σ_max/σ_min" not in text

@@ -94,7 +94,7 @@ def test_every_method_is_told_in_the_report(method: str) -> None:
 
 def test_it_fits_a_terminal() -> None:
     assert all(len(line) <= 80 for line in run("check", SHEET).stdout.splitlines())
-    assert "verdict: pass" in in_a_terminal("check", SHEET)
+    assert "verdict: pass" in in_a_terminal("check", SHEET, "--color", "never")
 
 
 def test_a_file_is_not_overwritten(tmp_path: Path) -> None:

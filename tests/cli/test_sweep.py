@@ -357,9 +357,9 @@ LONG = ["--set", "inputs.steps=3000", "--set", "targets.steps=3000", "--whh-scal
 IN_SHORT_TASKS = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from rnngrad.analyses import sweeping_run
+from rnngrad.analyses.sweep import tasks
 from rnngrad.cli.main import main
-sweeping_run.TASK_SECONDS = 0.1
+tasks.TASK_SECONDS = 0.1
 main()
 """
 """A task of a second is waited for before the first row comes, and again by Ctrl-C."""

@@ -77,7 +77,7 @@ def test_the_curves_stand_in_one_table(specs: list[str], name: str) -> None:
         assert all("│" in line for line in ours)
     if name == "table":
         assert max(map(len, text.splitlines())) <= 80
-        assert text.count("SAYS NOTHING HERE: it is about") == 2
+        assert text.count("DOES NOT APPLY: it is about") == 2
 
 
 def test_specs_of_one_name_are_told_apart_by_their_paths(specs: list[str]) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from oracles import gated_nets, gated_products, jacobian_products, nets
 from oracles.gated_nets import bare_net
+from oracles.living import living
 from oracles.plain import Net
 from oracles.spectrum import lyapunov_spectrum, spectrum_of
 from rnngrad.arithmetic.arrays import quietly
@@ -205,9 +206,9 @@ def test_noise_of_a_row_goes_where_the_row_goes() -> None:
         apart = np.array([[0, 0], [-spread, -spread]])
         with quietly():
             found = echelon(normal(rows, apart), normal(noise, apart))
-            alive = echelon(normal(rows, apart), normal(1e-3 * noise, apart))
+            noisy = echelon(normal(rows, apart), normal(1e-3 * noise, apart))
         assert found.alive.tolist() == [0]
-        assert alive.alive.tolist() == [0, 1]
+        assert noisy.alive.tolist() == [0, 1]
 
 
 def test_the_largest_comes_from_the_product_where_it_is_not_known(
@@ -407,7 +408,7 @@ def test_what_cannot_be_the_largest(
 
 
 @pytest.mark.parametrize(
-    ("W_hh", "steps", "alive"),
+    ("W_hh", "steps", "who"),
     [
         ([[0, 1], [0, 0]], 1, [1]),
         ([[0, 1], [0, 0]], 2, []),
@@ -418,8 +419,8 @@ def test_what_cannot_be_the_largest(
         (np.eye(3, k=-1) + np.diag([1.0, 0, 0]), 3, [0]),
     ],
 )
-def test_who_is_alive(W_hh: object, steps: int, alive: list[int]) -> None:
+def test_who_is_alive(W_hh: object, steps: int, who: list[int]) -> None:
     W = np.array(W_hh, dtype=float)
     net = bare_net("rnn", [len(W)], steps, W_hh=W)
     net["activation"] = "identity"
-    assert alive(exact_net(net), steps) == alive
+    assert living(exact_net(net), steps) == who

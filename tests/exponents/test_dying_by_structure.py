@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from oracles import any_cell
+from oracles.living import living
 from oracles.spectrum import spectrum_of
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.arithmetic.kinds import SCALED
@@ -51,11 +52,11 @@ def test_no_numbers_leave_more_alive(name: str) -> None:
     problem = any_cell.problem_of(CELLS[name], steps=4)
     with quietly():
         net = linear_net(problem, forward(problem), SCALED)
-        for t, alive in enumerate(by_structure(net), 1):
-            exact = alive(net, t)
-            assert len(exact) <= len(alive)
+        for t, left in enumerate(by_structure(net), 1):
+            exact = living(net, t)
+            assert len(exact) <= len(left)
             if name in LIVING and name not in ("intersection_rnn", "ctrnn_current"):  # relu
-                assert exact == alive.tolist()
+                assert exact == left.tolist()
 
 
 def test_a_long_net_is_not_in_doubt() -> None:

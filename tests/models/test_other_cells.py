@@ -28,6 +28,9 @@ def starter_of(path: Path, folder: Path, *more: str) -> dict[str, Any]:
     chain = json.loads(shown.stdout)["quantities"]["log10_chain"]
     assert len(chain) == 201
     data: dict[str, Any] = yaml.safe_load(spec.read_text(encoding="utf-8"))
+    for part in (data["weights"], *data["weights"].values()):
+        if isinstance(part, dict) and "file" in part:
+            part["file"] = str(path)  # a mapping's files are seen from here
     return data
 
 
