@@ -16,8 +16,8 @@ from rich.text import Text
 
 import rnngrad
 from rnngrad.analyses.derivation.selection import computed, select
-from rnngrad.views import to_rich
-from rnngrad.views.derive import report
+from rnngrad.views.derivation.report import report
+from rnngrad.views.formats import to_rich
 from rnngrad.views.report import Screen
 
 HERE = Path(__file__).parent

@@ -29,7 +29,7 @@ from rnngrad.net.backward import bptt
 from rnngrad.net.forward import forward
 from rnngrad.net.losses import LOSSES
 from rnngrad.net.outputs import OUTPUTS
-from rnngrad.views.derive_sections import LONG, SECTIONS
+from rnngrad.views.derivation.sections import LONG, SECTIONS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RUN = (ROOT / ".ci" / "run").read_text(encoding="utf-8")

@@ -10,14 +10,14 @@ from typing import Annotated, NoReturn
 import typer
 
 from rnngrad.cli import boundary, options
-from rnngrad.cli.cells import cells
-from rnngrad.cli.check import check
-from rnngrad.cli.derive import derive
-from rnngrad.cli.grade import grade
-from rnngrad.cli.init import init
-from rnngrad.cli.schema import schema
-from rnngrad.cli.show import show
-from rnngrad.cli.sweep import sweep
+from rnngrad.cli.commands.cells import cells
+from rnngrad.cli.commands.check import check
+from rnngrad.cli.commands.derive import derive
+from rnngrad.cli.commands.grade import grade
+from rnngrad.cli.commands.init import init
+from rnngrad.cli.commands.schema import schema
+from rnngrad.cli.commands.show import show
+from rnngrad.cli.commands.sweep import sweep
 
 OLD_NAMES: Mapping[str, str] = MappingProxyType(
     {"random": "trials", "bracket": "critical-rtol", "layer": "prefix"}

@@ -37,8 +37,8 @@ from rnngrad.analyses.derivation.selection import computed, select
 from rnngrad.arithmetic.functions import FUNCTIONS, sigmoid
 from rnngrad.cells import CELLS
 from rnngrad.net.cells import lengths
-from rnngrad.views.derive import report
-from rnngrad.views.formats import FORMATS
+from rnngrad.views.derivation.report import report
+from rnngrad.views.formats.names import FORMATS
 from rnngrad.views.report import Screen
 
 OUTPUTS = {"identity": "squared_error", "tanh": "mean_squared_error", "softmax": "cross_entropy",

@@ -14,9 +14,9 @@ from rnngrad.analyses.flow.chain import chain_shape, omega_terms
 from rnngrad.analyses.flow.flow import GradientFlow
 from rnngrad.analyses.flow.horizons import horizons, lag_profile, lags_until
 from rnngrad.analyses.flow.stability import growth_rate, regime
-from rnngrad.views import flow as flow_view
 from rnngrad.views.blocks import Lines
-from rnngrad.views.derive_view import view_of
+from rnngrad.views.derivation import flow as flow_view
+from rnngrad.views.derivation.view import view_of
 
 NET = {
     "seed": 2,

@@ -17,11 +17,11 @@ from rnngrad.chains.lags import lags
 from rnngrad.exponents.leading import leading_exponents
 from rnngrad.exponents.volumes import scattered
 from rnngrad.net.problem import Problem
-from rnngrad.views import flow as view
-from rnngrad.views import lags as lags_view
 from rnngrad.views.blocks import Block, Table
-from rnngrad.views.derive_sections import SECTIONS
-from rnngrad.views.derive_view import blocks_of, view_of
+from rnngrad.views.derivation import flow as view
+from rnngrad.views.derivation import lags as lags_view
+from rnngrad.views.derivation.sections import SECTIONS
+from rnngrad.views.derivation.view import blocks_of, view_of
 
 STEPS = 60
 

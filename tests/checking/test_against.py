@@ -276,7 +276,7 @@ def test_null_stands_for_what_is_not_finite(tmp_path: Path) -> None:
 def rnngrad_json(arrays: Arrays) -> str:
     import json
 
-    from rnngrad.views.to_json import nested
+    from rnngrad.views.formats.to_json import nested
 
     return json.dumps({name: nested(array) for name, array in arrays.items()})
 

@@ -21,8 +21,8 @@ from rnngrad.analyses.checking.document import document
 from rnngrad.analyses.checking.own.own import check_own
 from rnngrad.net.problem import Problem
 from rnngrad.views.check import report
+from rnngrad.views.formats.to_rich import render
 from rnngrad.views.report import Screen
-from rnngrad.views.to_rich import render
 
 TOTALS = ("dL_dW_xh", "dL_dW_hh", "dL_db_h", "dL_dW_hy", "dL_db_y")
 

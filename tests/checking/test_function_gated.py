@@ -11,8 +11,8 @@ import pytest
 import rnngrad
 from checking import cells
 from cli.running import run as command
-from rnngrad.cli import check_against, check_answers
-from rnngrad.cli.check_options import CheckOptions
+from rnngrad.cli.checks import against, answers
+from rnngrad.cli.checks.options import CheckOptions
 from rnngrad.errors import UsageError
 from rnngrad.net.problem import Problem
 
@@ -84,7 +84,7 @@ def lstm(seed: int = 1, **changes: object) -> Problem:
 
 
 def run(problem: Problem, source: str, **options: object) -> tuple[str, list[dict[str, object]]]:
-    report, verdict = check_against.run(problem, source, CheckOptions(**options))  # type: ignore[arg-type]
+    report, verdict = against.run(problem, source, CheckOptions(**options))  # type: ignore[arg-type]
     quantities = report.document()["quantities"]
     assert isinstance(quantities, list)
     return str(verdict), quantities
@@ -130,7 +130,7 @@ def test_a_stack_s_parameters_have_the_layer_s_number(student: str) -> None:
 )
 def test_formulas_are_for_one_layer_of_rnn(kind: tuple[str, int], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        check_answers.run(cells.problem(0, kind), ["answers.yaml"], CheckOptions())
+        answers.run(cells.problem(0, kind), ["answers.yaml"], CheckOptions())
 
 
 def test_the_command(tmp_path: Path) -> None:

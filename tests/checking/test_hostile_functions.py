@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 import rnngrad
 from cli.running import HEARING, SHEET
 from cli.running import run_apart as command
-from rnngrad.cli import check_against
-from rnngrad.cli.check_options import CheckOptions
-from rnngrad.cli.messages import MessageError, packed, unpacked
-from rnngrad.cli.separate import LONGEST_OUTPUT
+from rnngrad.cli.checks import against
+from rnngrad.cli.checks.messages import MessageError, packed, unpacked
+from rnngrad.cli.checks.options import CheckOptions
+from rnngrad.cli.checks.separate import LONGEST_OUTPUT
 from rnngrad.errors import UsageError
 
 PROBLEM = rnngrad.load(SHEET)
@@ -145,7 +145,7 @@ def forks_into_sessions(*given):
     time.sleep(600)
 
 def forges_odd_things(*given):
-    from rnngrad.cli.messages import packed
+    from rnngrad.cli.checks.messages import packed
     write(b"".join(packed("answer", changed=[[], {}, 1, None, "W_hh"], unfit={"dL_dW_hh": [1]})))
     time.sleep(600)
 
@@ -202,18 +202,18 @@ def claims_much(*given):
     os._exit(0)
 
 def forges_zeros(*given):
-    from rnngrad.cli.messages import packed
+    from rnngrad.cli.checks.messages import packed
     data = b"".join(packed("answer", zeros(*given), changed=[], unfit={}))
     write(data + data)
     os._exit(0)
 
 def forges_the_right_once(*given):
-    from rnngrad.cli.messages import packed
+    from rnngrad.cli.checks.messages import packed
     write(b"".join(packed("answer", right(*given), changed=[], unfit={})))
     os._exit(0)
 
 def forges_another_kind(*given):
-    from rnngrad.cli.messages import packed
+    from rnngrad.cli.checks.messages import packed
     write(b"".join(packed("pass")))
     os._exit(0)
 
@@ -323,7 +323,7 @@ def processes() -> set[int]:
 
 def check(function: str, **options: object) -> tuple[str, list[dict[str, object]]]:
     chosen = CheckOptions(**({"timeout": 1.0, "memory": 0.25} | options))  # type: ignore[arg-type]
-    report, verdict = check_against.run(PROBLEM, f"student.py:{function}", chosen)
+    report, verdict = against.run(PROBLEM, f"student.py:{function}", chosen)
     quantities = report.document()["quantities"]
     assert isinstance(quantities, list)
     return str(verdict), quantities
@@ -420,7 +420,7 @@ def test_files_beside_it_that_have_our_names(folder: Path, name: str) -> None:
     """They are not what rnngrad's own half of the process imports."""
     (folder / f"{name}.py").write_text("import os\nos._exit(0)\n")
     (folder / "plain.py").write_text("def zeros(w, *_):\n    return {'dL_dW_hh': 0 * w['W_hh']}\n")
-    report, verdict = check_against.run(PROBLEM, "plain.py:zeros", CheckOptions())
+    report, verdict = against.run(PROBLEM, "plain.py:zeros", CheckOptions())
     assert str(verdict) == "fail"
     (entry,) = report.document()["quantities"]  # type: ignore[misc]
     assert entry["got"] == 0.0
@@ -437,7 +437,7 @@ def test_files_beside_it_that_have_our_names(folder: Path, name: str) -> None:
 )
 def test_a_file_that_does_harm_when_it_is_loaded(folder: Path, text: str, words: str) -> None:
     (folder / "loads.py").write_text(text)
-    report, verdict = check_against.run(PROBLEM, "loads.py:back", CheckOptions(timeout=1.0))
+    report, verdict = against.run(PROBLEM, "loads.py:back", CheckOptions(timeout=1.0))
     assert str(verdict) == "fail"
     (entry,) = report.document()["quantities"]  # type: ignore[misc]
     assert words in entry["reason"]
@@ -466,7 +466,7 @@ def test_what_it_does_to_its_arrays_does_no_harm(
 
 def test_a_crash_on_a_random_problem_ends_them(folder: Path) -> None:
     chosen = CheckOptions(timeout=20.0, random=30)
-    report, verdict = check_against.run(PROBLEM, "student.py:crashes_on_more_steps", chosen)
+    report, verdict = against.run(PROBLEM, "student.py:crashes_on_more_steps", chosen)
     assert str(verdict) == "fail"
     last = report.document()["quantities"][-1]  # type: ignore[index]
     assert "on the random problem with seed" in last["reason"]
@@ -606,7 +606,7 @@ def status(pid: int) -> str:
 
 
 def test_its_python_can_start_before_numpy_is_imported() -> None:
-    code = "import rnngrad.cli.student, sys; sys.exit('numpy' in sys.modules)"
+    code = "import rnngrad.cli.checks.student, sys; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -21,7 +21,7 @@ from rnngrad.cells import CELLS
 from rnngrad.net.cells import multiple
 from rnngrad.net.problem import Problem
 from rnngrad.views.check import report
-from rnngrad.views.formats import FORMATS
+from rnngrad.views.formats.names import FORMATS
 from rnngrad.views.report import Screen
 
 NETS = {

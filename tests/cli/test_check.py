@@ -14,7 +14,7 @@ from cli.running import SHEET, in_a_terminal, run
 from rnngrad.analyses.checking.comparing.verdicts import Checked, Diagnosis, Verdict
 from rnngrad.analyses.checking.document import COLUMNS, document
 from rnngrad.views.check import report
-from rnngrad.views.formats import FORMATS
+from rnngrad.views.formats.names import FORMATS
 from rnngrad.views.report import Screen
 
 VALID = ("name", "verdict", "method", "max_rel_error", "worst_index", "expected", "got")

@@ -18,7 +18,7 @@ from rnngrad.cells import NAMES
 from rnngrad.cli import completion
 from rnngrad.files.models import LAYOUTS
 from rnngrad.files.models.choosing import DIRECTIONS
-from rnngrad.views.formats import FORMATS
+from rnngrad.views.formats.names import FORMATS
 
 AS_A_SHELL = """
 import json, sys

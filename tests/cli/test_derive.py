@@ -16,7 +16,7 @@ import rnngrad
 from cli.running import ROOT, SHEET, in_a_terminal, run, run_apart
 from rnngrad.analyses.derivation.quantities import records
 from rnngrad.analyses.derivation.selection import affordable_paths
-from rnngrad.views import derive_data, flow
+from rnngrad.views.derivation import data, flow
 
 QUANTITIES = tuple(rnngrad.derive(rnngrad.load(SHEET)))
 """Those of the sheet's net."""
@@ -596,7 +596,7 @@ def test_ctrl_c_leaves_no_half_of_a_document(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(derive_data, "document", stop)
+    monkeypatch.setattr(data, "document", stop)
     target = tmp_path / "a.json"
     done = run("derive", SHEET, "-o", str(target))
     assert done.returncode == 130

@@ -219,7 +219,7 @@ def test_ten_million_points_are_estimated() -> None:
 
 def test_a_scheduler_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
-    monkeypatch.setattr("rnngrad.cli.cluster.PATIENCE", 0.5)
+    monkeypatch.setattr("rnngrad.cli.sweeps.cluster.PATIENCE", 0.5)
     began = time.monotonic()
     done = run("sweep", SHEET, "--whh-scale", "1", "--scheduler", "tcp://127.0.0.1:9")
     assert (done.returncode, done.stdout) == (2, "")
@@ -332,7 +332,7 @@ def test_the_rows_of_before_are_kept_where_nothing_can_start(
 ) -> None:
     """--force erases them when the workers are there, not before; nothing new is left behind."""
     pytest.importorskip("distributed")
-    monkeypatch.setattr("rnngrad.cli.cluster.PATIENCE", 0.5)
+    monkeypatch.setattr("rnngrad.cli.sweeps.cluster.PATIENCE", 0.5)
     path, fresh = tmp_path / "rows.jsonl", tmp_path / "fresh.jsonl"
     run("sweep", spec, "--whh-scale", "1", "-o", str(path))
     before = path.read_bytes()

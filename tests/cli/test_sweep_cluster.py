@@ -18,9 +18,9 @@ import rnngrad
 from cli.running import SHEET, run
 from rnngrad.analyses.sweep import tasks
 from rnngrad.analyses.sweep.scales import scales_of
-from rnngrad.cli import cluster as rnngrad_cluster
-from rnngrad.cli.cluster import version_here
-from rnngrad.cli.executors import workers
+from rnngrad.cli.sweeps import cluster as rnngrad_cluster
+from rnngrad.cli.sweeps.cluster import version_here
+from rnngrad.cli.sweeps.executors import workers
 from rnngrad.errors import RnngradError, UsageError
 
 distributed = pytest.importorskip("distributed")
@@ -145,7 +145,7 @@ def test_what_answers_and_is_no_scheduler(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What answers is told when it does, however busy the machine; silence after the patience."""
-    monkeypatch.setattr("rnngrad.cli.cluster.PATIENCE", patience)
+    monkeypatch.setattr("rnngrad.cli.sweeps.cluster.PATIENCE", patience)
     server = Listening(greet)
     began = time.monotonic()
     try:
@@ -175,7 +175,7 @@ def test_a_connection_that_never_stands(
         asked.append(how)
         return dask(*args, **how)
 
-    monkeypatch.setattr("rnngrad.cli.cluster.PATIENCE", 0.2)
+    monkeypatch.setattr("rnngrad.cli.sweeps.cluster.PATIENCE", 0.2)
     monkeypatch.setattr("distributed.comm.tcp.TCPConnector.connect", connect)
     monkeypatch.setattr("distributed.comm.connect", counted)
     done = run("sweep", SHEET, "--whh-scale", "1", "--scheduler", "tcp://127.0.0.1:1")
@@ -218,7 +218,7 @@ def test_the_command_runs_on_a_cluster(cluster: Cluster, tmp_path: Path) -> None
 
 
 def test_a_worker_of_another_version(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rnngrad.cli.cluster.__version__", "99.0")
+    monkeypatch.setattr("rnngrad.cli.sweeps.cluster.__version__", "99.0")
     words = "2 of 2 workers cannot run rnngrad 99.0; tcp://.* has rnngrad"
     with pytest.raises(UsageError, match=words), workers(1, cluster.address):
         pass

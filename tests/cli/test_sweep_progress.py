@@ -11,9 +11,9 @@ from rnngrad.analyses.sweep.critical_scales import gaps
 from rnngrad.analyses.sweep.points import Setting
 from rnngrad.analyses.sweep.sweep import result
 from rnngrad.analyses.sweep.tasks import plan, rows_of, zeros_of
-from rnngrad.cli.executors import Workers
-from rnngrad.cli.sweep_progress import Work
-from rnngrad.cli.sweep_run import run as run_sweep
+from rnngrad.cli.sweeps.executors import Workers
+from rnngrad.cli.sweeps.progress import Work
+from rnngrad.cli.sweeps.run import run as run_sweep
 
 
 def spec(hidden: int, steps: int) -> dict[str, object]:

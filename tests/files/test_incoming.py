@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnngrad.cli.check_options import CheckOptions
-from rnngrad.cli.separate import FaultError
-from rnngrad.cli.student import Student
+from rnngrad.cli.checks.options import CheckOptions
+from rnngrad.cli.checks.separate import FaultError
+from rnngrad.cli.checks.student import Student
 from rnngrad.errors import SpecError, UsageError
 from rnngrad.files import load
 from rnngrad.files.arrays.readers import File, FileError, load_array

@@ -12,11 +12,11 @@ import rnngrad
 from cli.running import ROOT
 from cli.running import run as cli
 from grading.conftest import ANSWERS, SHEET
-from rnngrad.cli.check_answers import run
-from rnngrad.cli.check_options import CheckOptions
+from rnngrad.cli.checks.answers import run
+from rnngrad.cli.checks.options import CheckOptions
 from rnngrad.errors import SpecError, UsageError
 from rnngrad.net.problem import Problem
-from rnngrad.views.formats import FORMATS
+from rnngrad.views.formats.names import FORMATS
 from rnngrad.views.report import Report, Screen
 
 FILES = {

@@ -20,12 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnngrad.files.models import (
-    ModelFileError,
-    choose,
-    load_model_array,
-    read_model,
-)
+from rnngrad.files.models import ModelFileError, choose, load_model_array, read_model
 from rnngrad.files.models.keras import hdf5_file
 
 FIXTURES = Path(__file__).parent / "fixtures"

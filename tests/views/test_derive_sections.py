@@ -18,11 +18,11 @@ from rnngrad.analyses.flow import flow as flow_module
 from rnngrad.cells import CELLS
 from rnngrad.cli.app import app
 from rnngrad.views.blocks import Block, Lines, Table
-from rnngrad.views.derive import report
-from rnngrad.views.derive_sections import LONG, SECTIONS
-from rnngrad.views.derive_view import blocks_of, view_of
+from rnngrad.views.derivation.report import report
+from rnngrad.views.derivation.sections import LONG, SECTIONS
+from rnngrad.views.derivation.view import blocks_of, view_of
+from rnngrad.views.formats.to_rich import written
 from rnngrad.views.report import Screen
-from rnngrad.views.to_rich import written
 
 Spec = Mapping[str, object]
 

@@ -10,8 +10,8 @@ from oracles import any_cell
 from rnngrad.analyses.flow.flow import GradientFlow
 from rnngrad.cells import CELLS
 from rnngrad.net.problem import Problem
-from rnngrad.views import lags
 from rnngrad.views.blocks import Lines, Table
+from rnngrad.views.derivation import lags
 
 
 def table(problem: Problem) -> Table:

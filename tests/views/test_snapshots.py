@@ -12,8 +12,8 @@ import pytest
 
 import rnngrad
 from rnngrad.analyses.derivation.selection import computed, select
-from rnngrad.views.derive import report
-from rnngrad.views.formats import FORMATS
+from rnngrad.views.derivation.report import report
+from rnngrad.views.formats.names import FORMATS
 from rnngrad.views.report import Screen
 
 HERE = Path(__file__).parent / "snapshots"

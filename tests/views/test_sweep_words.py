@@ -5,7 +5,7 @@ from __future__ import annotations
 import rnngrad
 from rnngrad.analyses.sweep.points import Row
 from rnngrad.analyses.sweep.sweep import Part
-from rnngrad.views.sweep_words import words
+from rnngrad.views.sweeps.words import words
 
 NET = {"weights": {"W_xh": 1, "W_hh": 1}, "activation": "identity", "inputs": [0, 0, 0]}
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from rnngrad.errors import UsageError
-from rnngrad.views import to_rich
 from rnngrad.views.blocks import Block, Column, Lines, Table
-from rnngrad.views.formats import asked_for
+from rnngrad.views.formats import to_rich
+from rnngrad.views.formats.names import asked_for
 from rnngrad.views.report import Report, Screen
 
 SIGNS = "ab∂⁺σ─·  \n"

@@ -37,9 +37,7 @@ class Derivation(Quantities):
     @cached_property
     def on_request(self) -> Mapping[str, Quantity]:
         """What ``--quantity`` knows besides: ∂L/∂a_t, ∂L/∂W by step, the flow's parts."""
-        from rnngrad.analyses.derivation.on_request import (
-            on_request,  # ``gradients`` does without all of it
-        )
+        from rnngrad.analyses.derivation.on_request import on_request
 
         return on_request(self.problem)
 

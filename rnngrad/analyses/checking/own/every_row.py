@@ -23,12 +23,7 @@ from rnngrad.analyses.checking.references.directions import signs
 from rnngrad.analyses.checking.references.experiments import Setting
 from rnngrad.analyses.checking.references.perturbations import OF_A_ROW as DIRECTIONS
 from rnngrad.analyses.checking.references.products import times
-from rnngrad.analyses.checking.references.tangent import (
-    in_parts,
-    output_slopes,
-    plain_step,
-    step,
-)
+from rnngrad.analyses.checking.references.tangent import in_parts, output_slopes, plain_step, step
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.kinds import SCALED
 from rnngrad.arithmetic.scaled import Scaled, scaled

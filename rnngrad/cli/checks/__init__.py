@@ -1,0 +1,1 @@
+"""What is behind check: arrays, answers, and functions in a process of their own."""

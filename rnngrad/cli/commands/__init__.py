@@ -1,0 +1,1 @@
+"""One module a command: what its options are, and what it calls."""

@@ -1,0 +1,217 @@
+"""``rnngrad check``"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rnngrad.cli import completion, options
+from rnngrad.cli.boundary import INTERRUPTED, bounded, say
+from rnngrad.cli.checks.options import EXIT_CODES, MEMORY, TIMEOUT, CheckOptions, is_function
+
+if TYPE_CHECKING:
+    from rnngrad.analyses.checking.comparing.verdicts import Verdict
+    from rnngrad.cli.checks.student import Student
+    from rnngrad.net.problem import Problem
+    from rnngrad.views.report import Report
+
+THEIRS = "Somebody else's"
+FUNCTION = "With --against FILE.py:FUNCTION"
+
+
+@bounded
+def check(
+    spec: options.Spec,
+    overrides: options.Set = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="FILE",
+            help="Somebody else's gradients: .npz, .json, .yaml, .safetensors, or "
+            "FILE.py:FUNCTION, which is run with your rights.",
+            rich_help_panel=THEIRS,
+        ),
+    ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            "--layout",
+            metavar="LAYOUT",
+            help="torch: the file has PyTorch's names (weight_hh_l0).",
+            autocompletion=completion.one_of("torch"),
+            rich_help_panel=THEIRS,
+        ),
+    ] = None,
+    trials: Annotated[
+        int,
+        typer.Option(
+            "--trials",
+            metavar="N",
+            help="N random problems as well.",
+            rich_help_panel=FUNCTION,
+        ),
+    ] = 0,
+    answers: Annotated[
+        str | None,
+        typer.Option(
+            "--answers",
+            metavar="PATTERN",
+            help="Formulas to grade: a .yaml, or 'folder/*.yaml'.",
+            rich_help_panel=THEIRS,
+        ),
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--timeout",
+            metavar="SECONDS",
+            help="Its time for one problem; 60 by default.",
+            rich_help_panel=FUNCTION,
+        ),
+    ] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            "--memory",
+            metavar="GIB",
+            help="Its memory; 4 by default, inf for no limit.",
+            rich_help_panel=FUNCTION,
+        ),
+    ] = None,
+    returns: Annotated[
+        str | None,
+        typer.Option(
+            "--returns",
+            metavar="NAME,...",
+            help="What the tuple that it returns holds; - skips a part.",
+            rich_help_panel=FUNCTION,
+        ),
+    ] = None,
+    hide_expected: options.HideExpected = False,
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            metavar="METHOD",
+            help="How rnngrad's own gradients are checked: "
+            f"{completion.listed(completion.METHODS)}.",
+            autocompletion=completion.one_of(*completion.METHODS),
+        ),
+    ] = "auto",
+    rtol: options.Rtol = None,
+    format_name: options.Format = None,
+    json: options.Json = False,
+    output: options.Output = None,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    color: options.Color = None,
+    no_color: options.NoColor = False,
+    debug: options.Debug = False,
+) -> int:
+    """Prove gradients right, or name the mistake: rnngrad's own, or somebody else's.
+
+    Exit status: 0 right, 1 wrong, 4 cannot be decided.
+    """
+    chosen = CheckOptions(
+        rtol, hide_expected, trials, quiet, method, spec, layout,
+        TIMEOUT if timeout is None else timeout, MEMORY if memory is None else memory, returns,
+    )  # fmt: skip
+    _refuse_for_a_file(against, timeout=timeout, memory=memory, returns=returns)
+    with _student(against, chosen) as student:  # its Python starts while ours imports NumPy
+        from rnngrad.cli.output import check_writable, screen, write_text
+        from rnngrad.files import load
+        from rnngrad.views.formats.names import asked_for, format_named
+
+        render = format_named(asked_for(format_name, json, output), "check")
+        _refuse(chosen, against, answers)
+        check_writable(output, force, spec)
+        shown = screen(color, no_color, to_file=output is not None)
+        problem = load(spec, overrides=overrides or ())
+        report, verdict = _run(problem, against, answers, chosen, student)
+    write_text(render(report, shown), output)
+    if verdict is None:
+        say("rnngrad: interrupted; the report says what was not checked")
+        return INTERRUPTED
+    return EXIT_CODES[str(verdict)]
+
+
+def _student(against: str | None, chosen: CheckOptions) -> AbstractContextManager[Student | None]:
+    """The function behind ``--against``, its process on its way; None where that is a file."""
+    if against is None or not is_function(against):
+        return nullcontext()
+    from rnngrad.cli.checks.student import Student
+
+    return Student(against, chosen)
+
+
+def _refuse_for_a_file(against: str | None, **given: object) -> None:
+    """UsageError for options that only a function has."""
+    from rnngrad.errors import UsageError
+
+    if against is None or not is_function(against):
+        for name, value in given.items():
+            if value is not None:
+                raise UsageError(f"--{name} is for --against FILE.py:FUNCTION")
+
+
+def _refuse(chosen: CheckOptions, against: str | None, answers: str | None) -> None:
+    """UsageError for options that contradict each other, before anything is computed."""
+    from rnngrad.analyses.checking.references.methods import method_named
+    from rnngrad.errors import UsageError
+
+    if against is not None and answers is not None:
+        raise UsageError("--against and --answers: one at a time")
+    method_named(chosen.method)
+    if chosen.method != "auto" and (against is not None or answers is not None):
+        raise UsageError("--method is for rnngrad's own gradients, not for --against or --answers")
+    if chosen.random < 0:
+        raise UsageError(f"--trials {chosen.random}: a number of problems cannot be negative")
+    if chosen.random and (against is None or ".py:" not in against):
+        raise UsageError("--trials needs --against FILE.py:FUNCTION, to run it on other problems")
+    if chosen.layout is not None and (against is None or ".py:" in against):
+        raise UsageError("--layout needs --against FILE, a file of gradients")
+    if chosen.rtol is not None and not 0 < chosen.rtol < 1:
+        raise UsageError(f"--rtol {chosen.rtol:g}: a relative tolerance lies between 0 and 1")
+
+
+def _run(
+    problem: Problem,
+    against: str | None,
+    answers: str | None,
+    chosen: CheckOptions,
+    student: Student | None,
+) -> tuple[Report, Verdict | None]:
+    """The report and the verdict on the whole, None where Ctrl-C came before the end."""
+    if against is not None:
+        from rnngrad.cli.checks.against import run as run_against
+
+        return run_against(problem, against, chosen, student)
+    if answers is not None:
+        from rnngrad.cli.checks.answers import run as run_answers
+
+        return run_answers(problem, [answers], chosen)
+    return _own(problem, chosen)
+
+
+def _own(problem: Problem, chosen: CheckOptions) -> tuple[Report, Verdict | None]:
+    from rnngrad.analyses.checking.comparing.verdicts import CutShortError, worst
+    from rnngrad.analyses.checking.own.own import check_own
+    from rnngrad.analyses.checking.references.plan import plan
+    from rnngrad.cli.progress import progress_bar
+    from rnngrad.views.check import report
+
+    interrupted = False
+    try:
+        with progress_bar(chosen.quiet) as progress:
+            checked = check_own(problem, method=chosen.method, rtol=chosen.rtol, progress=progress)
+    except CutShortError as cut:
+        checked, interrupted = cut.checked, True
+    planned = plan(problem, chosen.method)
+    if planned.left_out and not chosen.quiet:
+        say(f"note: not checked, because too large: {', '.join(planned.left_out)}")
+    heading = (f"{problem.name}: rnngrad's own gradients", *planned.words)
+    verdict = None if interrupted else worst(entry.verdict for entry in checked)
+    return report(checked, heading=heading, hide_expected=chosen.hide_expected), verdict

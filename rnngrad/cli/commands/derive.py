@@ -1,0 +1,184 @@
+"""``rnngrad derive``"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rnngrad.cli import completion, options
+from rnngrad.cli.boundary import INTERRUPTED, bounded, say, say_assumed
+from rnngrad.cli.progress import Report, progress_bar, watched
+from rnngrad.views.derivation.sections import SECTIONS, chosen, completions
+
+if TYPE_CHECKING:
+    from rnngrad.analyses.derivation.derive import Derivation
+    from rnngrad.analyses.derivation.selection import Selection
+    from rnngrad.arithmetic.arrays import Array
+
+
+@bounded
+def derive(
+    spec: options.Spec,
+    overrides: options.Set = None,
+    quantity: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--quantity",
+            metavar="NAME",
+            help="Just this, as dL_dW_hh, dL_da, shares; repeatable.",
+            autocompletion=completion.quantities,
+        ),
+    ] = None,
+    step: Annotated[
+        int | None, typer.Option("--step", metavar="t", help="Just step t, in full detail.")
+    ] = None,
+    section: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--section",
+            metavar="NAME",
+            autocompletion=completions,
+            help=f"Just this part of the tables, after the summary; repeatable: "
+            f"{', '.join(SECTIONS)}.",
+        ),
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", metavar="", help="Shorten nothing, leave nothing out.")
+    ] = False,
+    exponents: Annotated[
+        str | None,
+        typer.Option(
+            "--exponents",
+            metavar="K|all",
+            help="So many Lyapunov exponents; 8 by default.",
+            autocompletion=completion.one_of("all"),
+        ),
+    ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            "--save",
+            metavar="FILE.npz",
+            help="Save the arrays as well.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None,
+    format_name: options.Format = None,
+    json: options.Json = False,
+    output: options.Output = None,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    color: options.Color = None,
+    no_color: options.NoColor = False,
+    debug: options.Debug = False,
+) -> int:
+    """Forward, back-propagation through time, and where every gradient comes from.
+
+    Shows a summary first, then the tables: the forward pass, the derivatives of the exercise sheet
+    with chain rule and value, every gradient step by step, the paths it is the sum of, the norms of
+    the chain of Jacobians, and how the gradient flows: exponents, horizons, what truncation would
+    cost. Of more than 50 steps, the tables with a row a step are shown with --section or --full.
+    """
+    from rnngrad.analyses.derivation.derive import derive as derive_problem
+    from rnngrad.analyses.derivation.selection import computed, select
+    from rnngrad.cli.output import check_writable, screen, write_text
+    from rnngrad.files import load
+    from rnngrad.progress import reporting_to
+    from rnngrad.views.derivation.report import report
+    from rnngrad.views.formats.names import asked_for, for_people, format_named
+
+    name = asked_for(format_name, json, output)
+    render = format_named(name, "derive")
+    _check_sections(section, name, for_people(render))
+    shown = screen(color, no_color, to_file=output is not None)
+    check_writable(output, force, spec)
+    _check_save(save, force, spec, output)
+    result = derive_problem(load(spec, overrides=overrides or ()))
+    selection = select(result, quantity or (), step, full, exponents, section or ())
+    every = save is not None or not for_people(render)
+    with progress_bar(quiet) as bar, reporting_to(bar):
+        report_to = None if bar is None else partial(_tell, bar)
+        arrays = computed(result, selection, every=every, report=report_to)
+        _ = result.first_nonfinite_step  # the forward pass, with the bar
+    if not quiet:
+        _warn(result, selection)
+    cut = Event()
+    text = watched(render(report(result, selection, arrays), shown), quiet)
+    text = _kept(text, cut) if for_people(render) else text
+    keep = None if save is None else _stage(save, {name: arrays[name] for name in selection.names})
+    write_text(text, output)
+    if keep is not None:
+        keep()
+    if cut.is_set():
+        say("rnngrad: interrupted; what comes after the last table shown was not computed")
+        return INTERRUPTED
+    return 0
+
+
+def _kept(text: Iterable[str], cut: Event) -> Iterator[str]:
+    """The tables that there are when Ctrl-C comes, and a line that says so."""
+    try:
+        yield from text
+    except KeyboardInterrupt:
+        cut.set()
+        yield "\ninterrupted: what comes after this was not computed\n"
+
+
+def _tell(bar: Report, fraction: float) -> None:
+    bar(fraction, "forward" if fraction < 1 / 3 else "backward")
+
+
+def _check_sections(names: list[str] | None, format_name: str, tables: bool) -> None:
+    from rnngrad.errors import UsageError
+
+    chosen(names or ())
+    if names and not tables:
+        raise UsageError(
+            f"--section is for the formats table and markdown, and the format is {format_name}; "
+            "--quantity chooses there"
+        )
+
+
+def _check_save(save: Path | None, force: bool, spec: str, output: Path | None) -> None:
+    from rnngrad.cli.output import check_writable
+    from rnngrad.errors import UsageError
+
+    if save is not None and output is not None and save.absolute() == output.absolute():
+        raise UsageError(f"--save {save}: -o writes to the same file")
+    if save is not None and save.suffix != ".npz":
+        raise UsageError(f"--save {save}: the file's name must end in .npz")
+    check_writable(save, force, spec)
+
+
+def _stage(path: Path, arrays: dict[str, Array]) -> Callable[[], None]:
+    """Write the arrays beside their place; the call that this returns moves them there."""
+    import numpy as np
+
+    from rnngrad.cli.output import staged
+
+    return staged(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
+
+
+def _warn(result: Derivation, selection: Selection) -> None:
+    """What the user should know besides the result, on standard error."""
+    from rnngrad.views.numbers import grouped, times
+
+    say_assumed(result.problem)
+    step = result.first_nonfinite_step
+    if step is not None:
+        say(
+            f"warning: the forward pass overflows: from step {step} on it holds infinite or "
+            "undefined numbers, and so do the gradients that pass through them"
+        )
+    for name in selection.left_out:
+        record = result.record(name)
+        shape, count = record.shape(result.problem), record.size(result.problem)
+        say(
+            f"note: {name} is left out: {times(shape)} = {grouped(count)} numbers; "
+            f"--quantity {name} or --full computes it"
+        )

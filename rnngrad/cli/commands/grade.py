@@ -1,0 +1,50 @@
+"""``rnngrad grade``"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rnngrad.cli import options
+from rnngrad.cli.boundary import bounded
+from rnngrad.cli.checks.options import EXIT_CODES, CheckOptions
+
+
+@bounded
+def grade(
+    spec: options.Spec,
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILES", help="Formulas and numbers by subtask (YAML)."),
+    ],
+    overrides: options.Set = None,
+    rtol: options.Rtol = None,
+    hide_expected: options.HideExpected = False,
+    format_name: options.Format = None,
+    json: options.Json = False,
+    output: options.Output = None,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    color: options.Color = None,
+    no_color: options.NoColor = False,
+    debug: options.Debug = False,
+) -> int:
+    """Grade formulas and numbers by subtask, with points and a hint for each mistake.
+
+    It does what check SPEC --answers does. Several files share one table. Exit status: 0 all is
+    right, 1 something is wrong, 4 something cannot be decided.
+    """
+    from rnngrad.cli.checks.answers import run
+    from rnngrad.cli.output import check_writable, screen, write_text
+    from rnngrad.files import load
+    from rnngrad.views.formats.names import asked_for, format_named
+
+    render = format_named(asked_for(format_name, json, output), "grade")
+    shown = screen(color, no_color, to_file=output is not None)
+    for read in (spec, *files):
+        check_writable(output, force, read)
+    chosen = CheckOptions(rtol, hide_expected, quiet=quiet, spec=spec)
+    report, verdict = run(load(spec, overrides=overrides or ()), files, chosen)
+    write_text(render(report, shown), output)
+    return EXIT_CODES[str(verdict)]

@@ -1,0 +1,181 @@
+"""``rnngrad sweep``"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rnngrad.cli import completion, options
+from rnngrad.cli.boundary import INTERRUPTED, bounded, say, say_assumed
+
+if TYPE_CHECKING:
+    from rnngrad.analyses.sweep.tasks import Plan
+    from rnngrad.cli.sweeps.run import Finished
+
+
+@bounded
+def sweep(
+    specs: options.Specs,
+    whh_scale: Annotated[
+        str,
+        typer.Option(
+            "--whh-scale", metavar="SCALES", help="0.5,1,2, or 0.1:4:40, or 0.01:10:41:log."
+        ),
+    ],
+    overrides: options.Set = None,
+    relative_to: Annotated[
+        str,
+        typer.Option(
+            "--relative-to",
+            metavar="SIZE",
+            help="spectral-radius or sigma-max: the scale is its new value.",
+            autocompletion=completion.one_of(*completion.RELATIVE),
+        ),
+    ] = "weights",
+    gate: Annotated[
+        str | None,
+        typer.Option(
+            "--gate",
+            metavar="NAME",
+            help="Scale one gate: r z n, i f g o, an equation.",
+            autocompletion=completion.gates,
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", metavar="N", help="Draw the random numbers N times.")
+    ] = None,
+    steps: Annotated[
+        str | None, typer.Option("--steps", metavar="T,...", help="These lengths of the sequence.")
+    ] = None,
+    activation: Annotated[
+        str | None,
+        typer.Option(
+            "--activation",
+            metavar="NAME,...",
+            help="These activations, such as tanh.",
+            autocompletion=completion.activations,
+        ),
+    ] = None,
+    steady: Annotated[
+        float,
+        typer.Option("--steady", metavar="R", help="Steady is a rate of at most this size."),
+    ] = 0.01,
+    critical_rtol: Annotated[
+        float,
+        typer.Option(
+            "--critical-rtol", metavar="R", help="Relative width of the critical scale's bracket."
+        ),
+    ] = 1e-5,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs",
+            "-j",
+            metavar="N",
+            help="Run in N processes.",
+            rich_help_panel=options.RUNNING,
+        ),
+    ] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler",
+            metavar="tcp://HOST:PORT",
+            help="Run on a Dask cluster.",
+            rich_help_panel=options.RUNNING,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            metavar="",
+            help="With -o FILE.jsonl: compute only what is missing.",
+            rich_help_panel=options.RUNNING,
+        ),
+    ] = False,
+    yes: Annotated[
+        bool,
+        typer.Option(
+            "--yes",
+            metavar="",
+            help="Start even a very long sweep.",
+            rich_help_panel=options.RUNNING,
+        ),
+    ] = False,
+    full: options.Full = False,
+    format_name: options.Format = None,
+    json: options.Json = False,
+    output: options.Output = None,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    color: options.Color = None,
+    no_color: options.NoColor = False,
+    debug: options.Debug = False,
+) -> int:
+    """Scale W_hh and show where gradients vanish and explode, and why.
+
+    Of other cells than rnn, gru and lstm the table names the parameters that are scaled.
+
+    For every scale: the norm of the whole chain of Jacobians, its growth rate, the largest Lyapunov
+    exponent, the bound, how saturated the units are, loss and gradients. Then the critical scale,
+    and what theory says. Several specs share one table. -o FILE.jsonl keeps every point as it
+    comes; --resume goes on from there, and rnngrad show FILE.jsonl shows it again.
+    """
+    from contextlib import nullcontext
+
+    from rnngrad.cli.output import STANDARD_OUTPUT, check_writable, screen, write_text
+    from rnngrad.cli.sweeps.executors import workers
+    from rnngrad.cli.sweeps.file import RowsFile, start
+    from rnngrad.cli.sweeps.plan import Wanted, planned
+    from rnngrad.cli.sweeps.run import run
+    from rnngrad.errors import UsageError
+    from rnngrad.views.formats.names import asked_for, format_named
+    from rnngrad.views.sweeps.report import report
+
+    name = asked_for(format_name, json, output)
+    render = format_named(name, "sweep")
+    path = output if name == "jsonl" and output != STANDARD_OUTPUT else None
+    shown = screen(color, no_color, to_file=output is not None and path is None)
+    if resume and path is None:
+        raise UsageError("--resume goes on with the file of -o FILE.jsonl; give one")
+    if path is not None:
+        start(path, resume, force, specs)
+    else:
+        for spec in specs:
+            check_writable(output, force, spec)
+    wanted = Wanted(
+        tuple(specs), tuple(overrides or ()), whh_scale, seeds, steps, activation, relative_to,
+        steady, critical_rtol, gate, yes,
+    )  # fmt: skip
+    problems, whole = planned(wanted)
+    for problem in () if quiet else problems.values():
+        say_assumed(problem)
+    file = None if path is None else RowsFile(path, problems, relative_to, gate)
+    with file or nullcontext(), workers(jobs, scheduler) as found:
+        if file is not None and not resume:
+            file.empty()
+        finished = run(whole, file, found, quiet)
+    kept = path is not None and path.is_file()
+    if (file is None or (kept and not quiet)) and (
+        finished.result.rows or not finished.interrupted
+    ):
+        if kept:
+            render = format_named("table", "sweep")
+        write_text(render(report(finished.result, full), shown), None if kept else output)
+    _say_how_it_ended(finished, whole, file, quiet)
+    return INTERRUPTED if finished.interrupted else 0
+
+
+def _say_how_it_ended(finished: Finished, whole: Plan, file: object, quiet: bool) -> None:
+    from rnngrad.cli.sweeps.file import RowsFile
+
+    rows = len(finished.result.rows)
+    if finished.interrupted:
+        kept = f"; they are in {file.path}, --resume goes on" if isinstance(file, RowsFile) else ""
+        say(f"rnngrad: interrupted after {rows:,} of {whole.points:,} points{kept}")
+    elif isinstance(file, RowsFile) and not quiet:
+        say(f"{file.path}: {rows:,} points, {finished.resumed:,} of them from before")
+        if file.reclassified:
+            say(f"{file.path}: --steady {whole.steady:g} changed {file.reclassified:,} regimes")

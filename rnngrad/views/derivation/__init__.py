@@ -1,0 +1,1 @@
+"""A derivation as a report: its sections, and its data for programs."""

@@ -1,0 +1,111 @@
+"""What a derivation is of: the net, its equations, its loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rnngrad.analyses.derivation.chain_rules import loss_steps
+from rnngrad.analyses.derivation.derive import Derivation
+from rnngrad.analyses.derivation.notation import Notation, raised
+from rnngrad.net.problem import Problem
+from rnngrad.views.blocks import Lines
+from rnngrad.views.derivation.view import View
+from rnngrad.views.numbers import grouped, number
+from rnngrad.views.plain import one_line
+
+
+def title(result: Derivation) -> Lines:
+    """Name, cell and sizes."""
+    problem = result.problem
+    hidden = " + ".join(str(layer.hidden) for layer in problem.layers)
+    sizes = f"T = {grouped(problem.steps)}, I = {problem.inputs}, H = {hidden}"
+    line = f"{one_line(problem.name)}: {problem.cell.name}, {sizes}, O = {problem.outputs}"
+    return Lines((line,), titled=True)
+
+
+def equations(view: View) -> Iterator[Lines]:
+    """The equations of the net; L and what it is the sum of."""
+    yield Lines(_written(view.result))
+
+
+def heading(result: Derivation) -> Lines:
+    """Both at once, where there is no summary."""
+    return Lines((*title(result).lines, *_written(result)), titled=True)
+
+
+def _written(result: Derivation) -> tuple[str, ...]:
+    problem = result.problem
+    lines = _equations(problem)
+    if problem.loss is None or result.loss is None:
+        lines.append("no targets, so no loss: only the recurrence is analysed")
+    else:
+        lines.append(
+            f"L = Σ L_t over {_counting(problem)} = {number(result.loss)},  {_L_t(problem)}"
+        )
+    return tuple(lines)
+
+
+def _equations(problem: Problem) -> list[str]:
+    """The net, each function with its name; that of rnn on two lines."""
+    notation = Notation(problem)
+    readout = f"W_hy {notation.top}_t + b_y" if problem.has_readout else f"{notation.top}_t"
+    if problem.output.name == "identity":
+        output = f"y_t = {readout}"
+    else:
+        named = "" if notation.g == "σ" else f",  g = {problem.output.name}"
+        output = f"y_t = {notation.g}({readout}){named}"
+    return [*_of_the_cell(problem), *_of_the_state(problem), output]
+
+
+def _of_the_cell(problem: Problem) -> list[str]:
+    cell = problem.cell
+    if cell.activation is None:
+        return [f"{',  '.join(cell.shown)},  σ = {problem.activation.name}"]
+    lines = list(cell.shown or map(str, cell.equations.equations))
+    first = next((i for i, line in enumerate(lines) if "σ(" in line), None)
+    if first is not None:
+        lines[first] += ",  σ = sigmoid"
+    return lines
+
+
+def _of_the_state(problem: Problem) -> list[str]:
+    """What s_t is, where it is more than one h, and which layer has which names."""
+    s = Notation(problem).state
+    if s == problem.cell.parts[0]:
+        return []
+    if problem.depth == 1:
+        parts = ", ".join(f"{part}_t" for part in problem.cell.parts)
+        return [f"{s}_t = [{parts}], the state"]
+    layers = range(1, problem.depth + 1)
+    if problem.depth > 3:
+        parts = ", ".join(f"{part}¹_t" for part in problem.cell.parts)
+        state = f"{s}_t = [{parts}, .., {problem.cell.parts[-1]}{raised(problem.depth)}_t]"
+    else:
+        every = (f"{part}{raised(at)}_t" for at in layers for part in problem.cell.parts)
+        state = f"{s}_t = [{', '.join(every)}]"
+    on, names = ", and so on" if problem.depth > 2 else "", list(problem.cell.weights)
+    first, second = (
+        ", ".join(f"{name}.{at}" for name in names[:2]) + (", .." if names[2:] else "")
+        for at in (0, 1)
+    )
+    below = f"{problem.cell.parts[0]}¹_t for its x_t{on}"
+    return [
+        f"{state}, {problem.depth} layers, the lowest first:",
+        f"layer 1 has {first}; layer 2 has {second}, and {below}",
+    ]
+
+
+def _counting(problem: Problem) -> str:
+    steps = loss_steps(problem)
+    if len(steps) == problem.steps:
+        return "all steps"
+    if len(steps) <= 6:
+        return f"step{'s' if len(steps) > 1 else ''} {', '.join(map(str, steps))}"
+    return f"{grouped(len(steps))} of {grouped(problem.steps)} steps"
+
+
+def _L_t(problem: Problem) -> str:
+    assert problem.loss is not None
+    formula = problem.loss.formula.replace("target_t", "t_t")
+    summed = "" if problem.outputs == 1 or formula.startswith("−Σ") else "Σ_o "
+    return f"L_t = {Notation(problem).weighted(summed + formula)}"

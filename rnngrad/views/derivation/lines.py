@@ -1,0 +1,110 @@
+"""The derivation as tables: each derivative with its chain rule and its value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import prod
+
+from rnngrad.analyses.derivation.formulas import Line
+from rnngrad.analyses.derivation.selection import HUGE
+from rnngrad.arithmetic.arrays import Array
+from rnngrad.net.problem import Problem
+from rnngrad.views.blocks import Block, Column, Lines, Table
+from rnngrad.views.derivation.view import View
+from rnngrad.views.numbers import GAP, grouped, times, vector
+
+LAYERS_SHOWN = 2
+"""Layers whose inside is shown unasked: the ones above differ in nothing but their names."""
+
+
+def subtasks(view: View) -> Iterator[Block]:
+    """The sheet's subtasks, and what there is to say about the sheet."""
+    result = view.result
+    lines = [line for line in result.lines if line.quantity or not line.id.startswith("g")]
+    yield _table(_title(result.problem), view, lines)
+    if result.remarks:
+        yield Lines(tuple(f"* {remark}" for remark in result.remarks))
+
+
+def inside(view: View) -> Iterator[Block]:
+    """What is inside a step, layer by layer."""
+    lines, layers, full = view.result.lines, view.result.problem.layers, view.selection.full
+    for at, layer in enumerate(layers):
+        own = [line for line in lines if line.id.startswith("g") and line.id.endswith(layer.suffix)]
+        if own and (at < LAYERS_SHOWN or full):
+            yield _table(_inside_title(view.result.problem, at), view, own)
+    if len(layers) > LAYERS_SHOWN and not full:
+        yield Lines((f"Layers above {LAYERS_SHOWN} likewise; --full and JSON have them.",))
+
+
+def _table(title: str, view: View, lines: Sequence[Line]) -> Table:
+    columns = (
+        Column("", right=False),
+        Column("derivative", right=False),
+        Column("chain rule", words=True),
+        Column("value"),
+    )
+    rows = tuple(_row(view, line) for line in lines)
+    return Table(title, columns, rows, ruled=True)
+
+
+def _title(problem: Problem) -> str:
+    if not problem.single_rnn:
+        asked = "" if problem.steps == 3 else f", with T = {grouped(problem.steps)} for its 3"
+        return f"The derivation, after the exercise sheet{asked}"
+    if problem.loss is None:
+        return "The subtasks of the exercise sheet that need no loss (its equations in brackets)"
+    if problem.steps == 3:
+        return "The ten subtasks of the exercise sheet (its equations in brackets)"
+    return f"The ten subtasks of the exercise sheet, with T = {grouped(problem.steps)} for its 3"
+
+
+def _inside_title(problem: Problem, at: int) -> str:
+    layer = f" of layer {at + 1}" if problem.depth > 1 else ""
+    whose = f"the {problem.cell.name} cell" if len(problem.cell.name) <= 20 else "the cell"
+    return f"Inside a step{layer}: the partials of {whose} itself"
+
+
+def _row(view: View, line: Line) -> tuple[str, ...]:
+    symbol = f"{line.symbol}\n({line.equations})" if line.equations else line.symbol
+    return line.id, symbol, _a_line_each(line.formula), _value(view, line)
+
+
+def _value(view: View, line: Line) -> str:
+    result, shape = view.result, view.result.value_shape(line)
+    if line.own is not None:
+        return _both_ends(result.value(line)) if prod(shape) <= HUGE else times(shape)
+    record = result.record(line.quantity)
+    known = view.arrays.get(line.quantity)
+    if known is None:
+        if record.size(result.problem) > HUGE:
+            return times(record.shape(result.problem))
+        known = result[line.quantity]
+    if line.row is not None or record.first_step is None:
+        written = vector(line.value(known))
+        return written if result.problem.single_rnn else written.replace(", ", ",\n")
+    return _for_every_t(known)
+
+
+def _a_line_each(formula: str) -> str:
+    """Equals signs, and the summands of different losses, begin a line, as on the sheet; so do the
+    products that a cell's partial is the sum of, the rows of a matrix of blocks, and the gates that
+    stand in line."""
+    broken = formula.replace(" + ∂L_", "\n+ ∂L_").replace(" = ", "\n= ").replace("], [", "],\n[")
+    broken = broken.replace(" + diag(", "\n+ diag(").replace(" − diag(", "\n− diag(")
+    return broken.replace(", ", ",\n") if " ⊗ " in broken else broken
+
+
+def _for_every_t(rows: Array) -> str:
+    """A line a step; both ends of a long sequence."""
+    shown = range(len(rows)) if len(rows) <= 4 else (0, 1, None, len(rows) - 1)
+    return "\n".join(GAP if t is None else _at(rows, t) for t in shown)
+
+
+def _both_ends(rows: Array) -> str:
+    """The first and the last step."""
+    return "\n".join(_at(rows, t) for t in sorted({0, len(rows) - 1}))
+
+
+def _at(rows: Array, t: int) -> str:
+    return f"t={t + 1}  {vector(rows[t] if rows.ndim > 2 or rows[t].size == 1 else rows[t][None])}"

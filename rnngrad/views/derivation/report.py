@@ -1,0 +1,19 @@
+"""A derivation as a report: the arrays are computed here once, for whichever format follows."""
+
+from __future__ import annotations
+
+from rnngrad.analyses.derivation.derive import Derivation
+from rnngrad.analyses.derivation.selection import Selection
+from rnngrad.arithmetic.arrays import Array
+from rnngrad.views.derivation import data, tables
+from rnngrad.views.report import Report
+
+
+def report(result: Derivation, selection: Selection, arrays: dict[str, Array]) -> Report:
+    """What the formats need of a derivation; ``arrays`` holds what the selection shows."""
+    return Report(
+        blocks=lambda: tables.blocks(result, selection, arrays),
+        document=lambda: data.document(result, selection, arrays),
+        columns=data.COLUMNS,
+        rows=lambda: data.rows(result, selection, arrays),
+    )

@@ -1,0 +1,1 @@
+"""The formats: a report as text, one file each."""

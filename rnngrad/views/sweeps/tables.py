@@ -1,0 +1,295 @@
+"""A sweep for people: a picture, the numbers beside it, and what they mean in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from math import isfinite
+from statistics import median
+from typing import NamedTuple
+
+from rnngrad.analyses.sweep.points import Row
+from rnngrad.analyses.sweep.scaling import kind_of, what_is_scaled
+from rnngrad.analyses.sweep.sweep import Part, SweepResult
+from rnngrad.analyses.sweep.theory import Statement
+from rnngrad.net.problem import Problem
+from rnngrad.views.blocks import Block, Column, Lines, Table
+from rnngrad.views.numbers import GAP, decades, grouped, kept, number, settled
+from rnngrad.views.sweeps.words import words
+
+BAR = 14
+"""Signs of the longest bar to either side."""
+
+SHORT_BAR = 10
+"""The same beside a column of names."""
+
+LONGEST_NAME = 18
+"""Signs of a name in a column: more would not fit beside a picture of 80 columns."""
+
+LOGARITHMS = ("log10_chain_norm", "rate", "lyapunov_max", "log10_bound")
+"""Columns that are 0 where a size stays as it is."""
+
+OF_RNN = ("spectral_radius", "sigma_max", "log10_bound")
+"""Columns that are shown where every curve has them: beside gated nets they are in JSON alone."""
+
+EDGE = 25
+"""Scales kept at either end of a picture that is longer than a hundred."""
+
+
+class Scale(NamedTuple):
+    """The rows of one scale, one a seed."""
+
+    scale: float
+    rows: tuple[Row, ...]
+
+    def median(self, name: str) -> float | None:
+        """The median over the seeds that have this number, a logarithm ``settled``; or None."""
+        values = [getattr(row, name) for row in self.rows]
+        present = [value for value in values if value is not None]
+        if not present:
+            return None
+        return settled(median(present)) if name in LOGARITHMS else median(present)
+
+    @property
+    def regime(self) -> str:
+        """The regime, or how many seeds are in each."""
+        names = [row.regime or "undefined" for row in self.rows]
+        counts = {name: names.count(name) for name in dict.fromkeys(names)}
+        if len(counts) == 1:
+            return names[0]
+        return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+def _name_in_column(name: str) -> str:
+    """The end of a long name is what tells it apart from others."""
+    return name if len(name) <= LONGEST_NAME else f"..{name[2 - LONGEST_NAME :]}"
+
+
+class Curve(NamedTuple):
+    """One part of a sweep, scale by scale; ``name`` is empty where there is but one spec."""
+
+    name: str
+    part: Part
+    scales: tuple[Scale, ...]
+
+
+def blocks(done: SweepResult, full: bool) -> Iterator[Block]:
+    """The whole report: part by part, or the curves of several specs in one table."""
+    yield _heading(done)
+    curves = [Curve(_name(done, part), part, _by_scale(part.rows)) for part in done.parts]
+    if len(_specs(done)) > 1:
+        yield _picture(done, curves, full)
+        yield _numbers(curves, full)
+    for curve in curves:
+        if curve.name:
+            yield Lines((curve.name,), titled=True)
+        else:
+            yield _picture(done, [curve], full)
+            yield _numbers([curve], full)
+        yield Lines(tuple(f"* {line}" for line in words(curve.part)), coloured="flow")
+        if not curve.part.kept:
+            yield _theory(curve.part)
+    if not done.plan.bases:
+        yield Lines((KEPT,))
+
+
+KEPT = (
+    "From the points alone: rnngrad sweep with the spec, the same options and -o FILE --resume "
+    "computes none again, closes in on the critical scale, and adds what theory says."
+)
+
+
+def _specs(done: SweepResult) -> tuple[str, ...]:
+    """The names of the specs; of a kept sweep there is nothing else."""
+    return tuple(dict.fromkeys(setting.spec for setting in done.plan.settings))
+
+
+def _name(done: SweepResult, part: Part) -> str:
+    """The spec's name, and what else tells the part from the others of its spec."""
+    if len(_specs(done)) == 1:
+        return ""
+    alone = sum(other.spec == part.spec for other in done.parts) == 1
+    return part.spec if alone else f"{part.spec} {part.activation} T={part.steps}"
+
+
+def _heading(done: SweepResult) -> Lines:
+    seeds = sorted({setting.seed for setting in done.plan.settings})
+    drawn = f"; seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else ""
+    if not done.plan.bases:
+        titles = [f"{name}: a kept sweep" for name in _specs(done)]
+        return Lines((*titles, f"{_kept_scaled(done)}{drawn}"), titled=True)
+    titles = [_title(name, problem) for name, problem in done.plan.specs.items()]
+    return Lines((*titles, f"{_scaled(done)}{drawn}"), titled=True)
+
+
+def _title(name: str, problem: Problem) -> str:
+    sizes = f"I = {problem.inputs}, H = {problem.hidden}, O = {problem.outputs}"
+    return f"{name}: sweep of {kind_of(problem)}, {sizes}"
+
+
+LONG = 40
+"""A list of names that is longer is said once."""
+
+
+def _scaled(done: SweepResult) -> str:
+    """What is multiplied."""
+    layers = max(problem.depth for problem in done.plan.specs.values())
+    each = " in every layer" if layers > 1 else ""
+    cells = {problem.cell for problem in done.plan.specs.values()}
+    if done.plan.gate is not None:
+        gate = done.plan.gate
+        (scaled, *others) = {what_is_scaled(cell, gate) for cell in cells}
+        if all(cell.blocks for cell in cells):
+            return f"rows of the gate {gate} of W_hh = scale · those of the spec's W_hh{each}"
+        scaled = f"parameters of {gate}_t" if others else scaled
+    else:
+        (scaled, *others) = {what_is_scaled(cell) for cell in cells}
+        scaled = "recurrent parameters" if others else scaled
+    own = scaled if len(scaled) <= LONG else "own"
+    return SIZES.get(done.plan.relative_to, f"{scaled} = scale · the spec's {own}{each}")
+
+
+SIZES = {
+    "spectral-radius": "W_hh scaled so that ρ(W_hh) = scale",
+    "sigma-max": "W_hh scaled so that σ_max(W_hh) = scale",
+}
+
+
+def _kept_scaled(done: SweepResult) -> str:
+    gate = f" of the gate {done.plan.gate}" if done.plan.gate else ""
+    return SIZES.get(done.plan.relative_to, f"what is scaled{gate} = scale · the spec's own")
+
+
+def _by_scale(rows: Sequence[Row]) -> tuple[Scale, ...]:
+    by_scale: dict[float, list[Row]] = {}
+    for row in rows:
+        by_scale.setdefault(row.scale, []).append(row)
+    return tuple(Scale(scale, tuple(by_scale[scale])) for scale in sorted(by_scale))
+
+
+class _Body(NamedTuple):
+    """The rows of one curve."""
+
+    name: str
+    rows: Sequence[tuple[str, ...]]
+
+
+def _table(
+    title: str, columns: Sequence[Column], notes: Sequence[str], bodies: Sequence[_Body], full: bool
+) -> Table:
+    """The rows of every curve one below the other, with a column for its name where it has one."""
+    named = any(body.name for body in bodies)
+    rows: list[tuple[str, ...]] = []
+    for body in bodies:
+        if rows:
+            rows.append(("",) * (len(columns) + named))
+        for i in kept(len(body.rows), full, edge=EDGE):
+            cells = (GAP,) * len(columns) if i is None else body.rows[i]
+            rows.append((_name_in_column(body.name), *cells) if named else cells)
+    first = (Column("net", words=True),) if named else ()
+    return Table(title, (*first, *columns), tuple(rows), tuple(notes))
+
+
+def _picture(done: SweepResult, curves: Sequence[Curve], full: bool) -> Table:
+    norms = [s.median("log10_chain_norm") for curve in curves for s in curve.scales]
+    longest = max((abs(norm) for norm in norms if norm is not None), default=0.0)
+    bar = BAR if len(curves) == 1 else SHORT_BAR
+    columns = (
+        Column("scale"),
+        Column("log10 norm"),
+        Column("rate"),
+        Column("vanishes │ explodes".center(2 * bar + 1), right=False, coloured="flow"),
+        Column("regime", words=True, coloured="flow"),
+    )
+    bodies = [
+        _Body(curve.name, [_drawn(scale, longest, bar) for scale in curve.scales])
+        for curve in curves
+    ]
+    notes = ("Bars show its log10; rate is its natural log per step.",)
+    return _table(_pictured(done, curves), columns, notes, bodies, full)
+
+
+def _pictured(done: SweepResult, curves: Sequence[Curve]) -> str:
+    """‖∂s_T/∂s_0‖, and what all curves have in common."""
+    parts = [curve.part for curve in curves]
+    of_h = all(_is_h(done, part) for part in parts)
+    what = "‖∂h_T/∂h_0‖" if of_h else "‖∂s_T/∂s_0‖"
+    lengths, names = {part.steps for part in parts}, {part.activation for part in parts}
+    steps = f" at T = {grouped(parts[0].steps)}" if len(lengths) == 1 else ""
+    activation = f", {parts[0].activation}" if len(names) == 1 else ""
+    several = ", median over seeds" if len(curves[0].scales[0].rows) > 1 else ""
+    return f"{what}{steps}{activation}{several}"
+
+
+def _is_h(done: SweepResult, part: Part) -> bool:
+    """Whether the state is h; of a kept sweep that is known of one layer of rnn."""
+    if part.kept:
+        return all(row.spectral_radius is not None for row in part.rows)
+    spec = done.plan.specs[part.spec]
+    return spec.cell.parts == ("h",) and spec.depth == 1
+
+
+def _drawn(scale: Scale, longest: float, bar: int) -> tuple[str, ...]:
+    norm, rate = scale.median("log10_chain_norm"), scale.median("rate")
+    return (
+        number(scale.scale),
+        "-inf" if norm is None and "vanishing" in scale.regime else _decades(norm),
+        "" if rate is None else f"{rate:.4f}",
+        _bar(norm, longest, scale.regime, bar),
+        scale.regime,
+    )
+
+
+def _bar(log10: float | None, longest: float, regime: str, bar: int) -> str:
+    if log10 is None:
+        return ("▒" * bar if "vanishing" in regime else " " * bar) + "│"
+    length = 0 if longest == 0.0 else max(round(bar * abs(log10) / longest), int(log10 != 0))
+    signs = "█" * length
+    return f"{signs:>{bar}}│" if log10 < 0 else f"{'':{bar}}│{signs}"
+
+
+def _decades(value: float | None) -> str:
+    return "" if value is None else decades(value)
+
+
+def _numbers(curves: Sequence[Curve], full: bool) -> Table:
+    names = {
+        "spectral_radius": "ρ",
+        "sigma_max": "σ_max",
+        "lyapunov_max": "λ_max",
+        "log10_bound": "bound",
+        "mean_slope": "mean σ'",
+        "loss": "L",
+        "norm_dL_dW_hh": "‖∂L/∂W_hh‖",
+    }
+    have = {n: [any(s.median(n) is not None for s in c.scales) for c in curves] for n in names}
+    present = {n: h for n, h in names.items() if (all if n in OF_RNN else any)(have[n])}
+    bodies = [
+        _Body(
+            curve.name,
+            [(number(s.scale), *(_short(s.median(n)) for n in present)) for s in curve.scales],
+        )
+        for curve in curves
+    ]
+    bound = "The bound is T·log10(γ σ_max), γ = sup σ'; " if "log10_bound" in present else ""
+    notes = (f"{bound}mean σ' is small where units saturate.",)
+    columns = (Column("scale"), *map(Column, present.values()))
+    return _table("The same scales in numbers", columns, notes, bodies, full)
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None or not isfinite(value) else f"{value + 0.0:.4g}"
+
+
+def _theory(part: Part) -> Lines:
+    """A line a statement: what it says, where that is, whether it is so, and why; those with one
+    reason in common on one line."""
+    lines = []
+    for (verdict, why), said in groupby(part.theory, key=lambda said: (said.verdict, said.why)):
+        claims = " ".join(f"{_claim(statement)}." for statement in said)
+        lines.append(f"* {claims} {verdict.upper()}: {why}.")
+    return Lines(("What theory says (docs/theory.md)", *lines))
+
+
+def _claim(said: Statement) -> str:
+    return said.claim if said.scale is None else f"{said.claim}: scale {said.scale:.5g}"
