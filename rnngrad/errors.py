@@ -53,3 +53,11 @@ def did_you_mean(word: object, choices: Iterable[str]) -> str:
     """``"; did you mean 'sigmoid'?"`` for a near miss, else the empty string."""
     close = get_close_matches(str(word), list(choices), n=1, cutoff=0.6)
     return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def escaped(text: str) -> str:
+    """``text`` with whatever a terminal would act on, or not show, written as an escape."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode()
+        for c in text
+    )

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from rnngrad.files.text import dotted, escaped, quoted
+from rnngrad.errors import escaped
+from rnngrad.files.text import dotted, quoted
 from rnngrad.files.yaml_text import Document, Place, Steps, at, present
 
 

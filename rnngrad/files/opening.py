@@ -16,6 +16,9 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
+from rnngrad.errors import did_you_mean, escaped
+from rnngrad.files.text import cut
+
 WAIT = 1.0
 """Seconds that a named pipe is given until somebody writes to it."""
 
@@ -54,6 +57,27 @@ def why_no_file(path: Path) -> str:
         return what_it_is(path.stat().st_mode)
     except OSError:
         return "no such file"
+
+
+def unreadable(error: Exception, path: str, suffixes: tuple[str, ...] = ()) -> str:
+    """Why opening or reading a file ended in ``error``: ``no such file; did you mean 'net.yaml'?``,
+    ``cannot be read: Permission denied``, ``is a folder, not a file``."""
+    if isinstance(error, NoFileError):
+        return str(error)
+    if isinstance(error, FileNotFoundError):
+        return f"no such file{similar_file(path, suffixes)}"
+    return f"cannot be read: {escaped(getattr(error, 'strerror', None) or str(error))}"
+
+
+def similar_file(path: str, suffixes: tuple[str, ...]) -> str:
+    """``; did you mean 'net.yaml'?`` where the folder holds a file with a like name."""
+    wanted = Path(path)
+    try:
+        present = sorted(p.name for p in wanted.parent.iterdir() if p.suffix in suffixes)
+    except (OSError, ValueError):
+        return f" (nor a folder '{cut(str(wanted.parent))}')"
+    exact = [name for name in present if Path(name).stem == wanted.name]
+    return did_you_mean(wanted.name, present) or (f"; did you mean '{exact[0]}'?" if exact else "")
 
 
 def contents(path: str, most: int, look: Look = bool) -> bytes:

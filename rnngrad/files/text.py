@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
+from rnngrad.errors import escaped
+
 QUOTE_WIDTH = 80
-
-
-def escaped(text: str) -> str:
-    """``text`` with whatever a terminal would act on, or not show, written as an escape."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode()
-        for c in text
-    )
 
 
 def cut(text: str, limit: int = 40) -> str:
@@ -58,6 +53,18 @@ def listed(names: Iterable[str], word: str = "and", limit: int = 100) -> str:
     if more:
         return f"{', '.join(kept)} {word} {more} more"
     return f" {word} ".join([", ".join(kept[:-1]), kept[-1]] if len(kept) > 1 else kept)
+
+
+def several(names: Collection[str], limit: int = 400) -> str:
+    """``'a', 'b' and 3 more``: a file may hold any number of names, a message only a few."""
+    first = list(islice(names, 20))
+    quoted = [f"'{cut(name, 60)}'" for name in first]
+    while len(quoted) > 1 and sum(len(word) + 2 for word in quoted) > limit:
+        quoted.pop()
+    more = len(names) - len(quoted)
+    if more:
+        return f"{', '.join(quoted)} and {more} more"
+    return " and ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
 
 
 def counted(number: int | str, noun: str) -> str:

@@ -12,14 +12,13 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 import yaml
 
-from rnngrad.errors import SpecError, did_you_mean
-from rnngrad.files.opening import NoFileError, all_of, contents, encoding_of
-from rnngrad.files.text import cut, escaped, placed, shown
+from rnngrad.errors import SpecError, did_you_mean, escaped
+from rnngrad.files.opening import NoFileError, all_of, contents, encoding_of, unreadable
+from rnngrad.files.text import cut, placed, shown
 
 try:
     from yaml import CSafeLoader as Loader
@@ -228,25 +227,9 @@ def _bytes(path: str, label: str, stdin: BinaryIO | None) -> bytes:
         return _limited(all_of(stream, LARGEST_SPEC + 1, look), label)
     try:
         return _limited(contents(path, LARGEST_SPEC + 1, look), label)
-    except NoFileError as error:
+    except (OSError, ValueError, NoFileError) as error:
         hint = "; name the spec inside it" if "folder" in str(error) else ""
-        _refuse(path, f"{error}{hint}")
-    except FileNotFoundError:
-        _refuse(label, f"no such file{similar_file(path, ('.yaml', '.yml'))}")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        _refuse(label, f"cannot be read: {escaped(reason)}")
-
-
-def similar_file(path: str, suffixes: tuple[str, ...]) -> str:
-    """``; did you mean 'net.yaml'?`` where the folder holds a file with a like name."""
-    wanted = Path(path)
-    try:
-        present = sorted(p.name for p in wanted.parent.iterdir() if p.suffix in suffixes)
-    except (OSError, ValueError):
-        return f" (nor a folder '{cut(str(wanted.parent))}')"
-    exact = [name for name in present if Path(name).stem == wanted.name]
-    return did_you_mean(wanted.name, present) or (f"; did you mean '{exact[0]}'?" if exact else "")
+        _refuse(label, unreadable(error, path, (".yaml", ".yml")) + hint)
 
 
 def _limited(data: bytes, label: str) -> bytes:

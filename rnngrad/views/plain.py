@@ -15,13 +15,6 @@ _ASCII = {
 _TABLE = str.maketrans(_ASCII)
 
 
-def one_line(text: str) -> str:
-    """The text with everything escaped that a terminal would not print as a sign."""
-    return "".join(
-        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
-    )
-
-
 def to_ascii(text: str) -> str:
     """The text with its signs spelled in ASCII; what has no spelling becomes ``?``."""
     return text.translate(_TABLE).encode("ascii", "replace").decode("ascii")

@@ -136,6 +136,6 @@ def _placed(grade: Grade) -> Grade:
 
 def _clean(text: str) -> str:
     """What a student's file puts into the output: nothing that a terminal would act on."""
-    from rnngrad.files.text import escaped
+    from rnngrad.errors import escaped
 
     return escaped(text).replace("\u2026", "..")

@@ -19,9 +19,7 @@ import numpy as np
 
 from rnngrad.files.arrays.drawing import LARGEST_ARRAY, gibibytes
 from rnngrad.files.arrays.numbers import type_refused
-from rnngrad.files.opening import what_it_is
-from rnngrad.files.text import escaped
-from rnngrad.files.yaml_text import similar_file
+from rnngrad.files.opening import unreadable, what_it_is
 
 Numbers = np.ndarray[Any, np.dtype[Any]]
 
@@ -56,12 +54,9 @@ def refuse_unreadable(path: Path, name: str, suffixes: Iterable[str]) -> None:
     """Raises FileError unless ``path`` is a regular file that is there."""
     try:
         mode = path.stat().st_mode
-    except FileNotFoundError:
-        hint = similar_file(os.fspath(path), tuple(suffixes))
-        raise FileError(f"{name}: no such file{hint}") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise FileError(f"{name} cannot be read: {escaped(reason)}") from None
+        words = unreadable(error, os.fspath(path), tuple(suffixes))
+        raise FileError(f"{name}: {words}") from None
     if what := what_it_is(mode):
         raise FileError(f"{name} {what}")
 

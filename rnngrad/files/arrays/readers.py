@@ -17,7 +17,7 @@ from rnngrad.errors import did_you_mean
 from rnngrad.files.arrays.numpy_files import BROKEN, Numbers, npy_array, refuse_unreadable
 from rnngrad.files.arrays.numpy_files import FileError as FileError
 from rnngrad.files.arrays.numpy_files import FileKeyError as FileKeyError
-from rnngrad.files.opening import encoding_of
+from rnngrad.files.opening import encoding_of, unreadable
 from rnngrad.files.text import counted, cut, cut_path, listed, shown
 
 
@@ -40,8 +40,8 @@ def load_array(reference: File, folder: Path) -> Numbers:
     refuse_unreadable(path, name, READERS)
     try:
         return READERS[suffix](path, name, reference.key)
-    except PermissionError:
-        raise FileError(f"{name} cannot be read: permission denied") from None
+    except PermissionError as error:
+        raise FileError(f"{name}: {unreadable(error, name)}") from None
     except BROKEN as error:
         raise FileError(f"{name} is damaged, or no {suffix} file: {cut(str(error), 80)}") from None
 

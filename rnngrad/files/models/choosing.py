@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from rnngrad.errors import did_you_mean
 from rnngrad.files.models.gates import stack_of
-from rnngrad.files.models.records import Contents, Found, ModelFileError, several
-from rnngrad.files.text import cut, shown
+from rnngrad.files.models.records import Contents, Found, ModelFileError
+from rnngrad.files.text import cut, several, shown
 
 WRAPPERS = ("module", "_orig_mod")
 """What DataParallel and torch.compile put into keys."""

@@ -24,7 +24,8 @@ import numpy as np
 
 from rnngrad.arithmetic.arrays import Array, frozen
 from rnngrad.cells import CELLS
-from rnngrad.files.models.records import Found, Layer, ModelFileError, Store, several
+from rnngrad.files.models.records import Found, Layer, ModelFileError, Store
+from rnngrad.files.text import several
 
 GATES: Mapping[str, str] = MappingProxyType({"rnn": "h", "gru": "rzn", "lstm": "ifgo"})
 """cell -> its gates in the contract's order of rows, which is PyTorch's."""

@@ -14,10 +14,10 @@ from rnngrad.files.models.keras.layout import read_keras
 from rnngrad.files.models.npz_file import open_npz
 from rnngrad.files.models.onnx.layout import read_onnx, store_of
 from rnngrad.files.models.opening import checked, looks_like, refuse_pickle
-from rnngrad.files.models.records import Contents, ModelFileError, Store, several
+from rnngrad.files.models.records import Contents, ModelFileError, Store
 from rnngrad.files.models.torch.layout import read_torch
 from rnngrad.files.models.torch.safetensors_file import open_index, open_safetensors
-from rnngrad.files.text import cut, cut_path, listed, shown
+from rnngrad.files.text import cut, cut_path, listed, several, shown
 
 Opener: TypeAlias = Callable[[Path, str], Store]
 """(path, the file's name in messages) -> its arrays, unread"""

@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from rnngrad.files.arrays.numpy_files import BROKEN, FileError, refuse_unreadable
 from rnngrad.files.models.records import ModelFileError
-from rnngrad.files.opening import why_no_file
+from rnngrad.files.opening import unreadable, why_no_file
 from rnngrad.files.text import cut
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -36,8 +36,8 @@ def checked(read: Callable[[], T], path: Path, name: str, suffixes: Iterable[str
         return read()
     except FileError as error:
         raise ModelFileError(str(error)) from None
-    except PermissionError:
-        raise ModelFileError(f"{name} cannot be read: permission denied") from None
+    except PermissionError as error:
+        raise ModelFileError(f"{name}: {unreadable(error, name)}") from None
     except (*BROKEN, KeyError, IndexError, AttributeError) as error:
         words = cut(str(error), 100)
         raise ModelFileError(f"{name} is damaged, or of another format: {words}") from None

@@ -5,8 +5,7 @@ A reader goes two steps: file -> ``Store`` (arrays by key, unread) -> ``Contents
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from itertools import islice
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,18 +33,6 @@ OPTIMIZERS = frozenset(
 def of_optimizer(key: str) -> bool:
     """Whether an array belongs to an optimizer's state."""
     return not OPTIMIZERS.isdisjoint(key.lower().replace("/", ".").split("."))
-
-
-def several(names: Collection[str], limit: int = 400) -> str:
-    """``'a', 'b' and 3 more``: a file may hold any number of names, a message only a few."""
-    first = list(islice(names, 20))
-    quoted = [f"'{cut(name, 60)}'" for name in first]
-    while len(quoted) > 1 and sum(len(word) + 2 for word in quoted) > limit:
-        quoted.pop()
-    more = len(names) - len(quoted)
-    if more:
-        return f"{', '.join(quoted)} and {more} more"
-    return " and ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
 
 
 class Stored(NamedTuple):

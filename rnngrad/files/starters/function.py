@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rnngrad.errors import UsageError
-from rnngrad.files.text import counted, cut, escaped, listed
+from rnngrad.errors import UsageError, escaped
+from rnngrad.files.text import counted, cut, listed
 from rnngrad.net.problem import Problem
 
 FUNCTION = "backward"

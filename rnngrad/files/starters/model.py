@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from rnngrad.cells import shipped
+from rnngrad.errors import escaped
 from rnngrad.files.models.records import Contents, Dense, Found
 from rnngrad.files.starters.cell import mapping_lines
-from rnngrad.files.text import counted, cut, escaped, listed
+from rnngrad.files.text import counted, cut, listed
 
 STEPS = 200
 """Steps of random inputs: long enough to see whether gradients vanish."""

@@ -16,10 +16,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from rnngrad.errors import SpecError, UsageError, did_you_mean
-from rnngrad.files.opening import NoFileError, contents
-from rnngrad.files.text import cut_path, escaped, placed, shown
-from rnngrad.files.yaml_text import Document, Place, decoded, parse, similar_file
+from rnngrad.errors import SpecError, UsageError, did_you_mean, escaped
+from rnngrad.files.opening import NoFileError, contents, unreadable
+from rnngrad.files.text import cut_path, placed, shown
+from rnngrad.files.yaml_text import Document, Place, decoded, parse
 
 Typed: TypeAlias = "str | list[Typed]"
 
@@ -159,9 +159,6 @@ def _text(path: str) -> str:
         pattern = f"; to grade all in it: '{cut_path(path.rstrip('/'))}/*.yaml'"
         hint = pattern if "folder" in str(error) else ""
         raise SpecError([f"{escaped(path)}: {error}{hint}"]) from None
-    except FileNotFoundError:
-        hint = similar_file(path, (".yaml", ".yml"))
-        raise SpecError([f"{escaped(path)}: no such file{hint}"]) from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise SpecError([f"{escaped(path)}: cannot be read: {escaped(reason)}"]) from None
+        words = unreadable(error, path, (".yaml", ".yml"))
+        raise SpecError([f"{escaped(path)}: {words}"]) from None

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnngrad.errors import SpecError
+from rnngrad.errors import SpecError, escaped
 from rnngrad.files.arrays.readers import File, FileError, FileKeyError, load_array
-from rnngrad.files.opening import NoFileError, contents, why_no_file
-from rnngrad.files.text import counted, cut, dotted, escaped, shown
-from rnngrad.files.yaml_text import LARGEST_SPEC, Document, Steps, decoded, parse, similar_file
+from rnngrad.files.opening import NoFileError, contents, similar_file, unreadable, why_no_file
+from rnngrad.files.text import counted, cut, dotted, shown
+from rnngrad.files.yaml_text import LARGEST_SPEC, Document, Steps, decoded, parse
 from rnngrad.net.precision import EXACT, GivenArray, given
 
 _NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE]([-+]?[0-9]+))?")
@@ -89,7 +89,7 @@ def _text(path: str) -> GivenFile:
     try:
         data = contents(path, LARGEST_SPEC + 1)
     except (OSError, ValueError) as error:
-        raise SpecError([f"{escaped(path)}: cannot be read: {cut(str(error), 80)}"]) from None
+        raise SpecError([f"{escaped(path)}: {unreadable(error, path, tuple(READERS))}"]) from None
     if len(data) > LARGEST_SPEC:
         raise SpecError([f"{escaped(path)}: is larger than 256 MiB; save the arrays as .npz"])
     document = parse(decoded(data, path), path)

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from rnngrad.analyses.derivation.chain_rules import loss_steps
 from rnngrad.analyses.derivation.derive import Derivation
 from rnngrad.analyses.derivation.notation import Notation, raised
+from rnngrad.errors import escaped
 from rnngrad.net.problem import Problem
 from rnngrad.views.blocks import Lines
 from rnngrad.views.derivation.view import View
 from rnngrad.views.numbers import grouped, number
-from rnngrad.views.plain import one_line
 
 
 def title(result: Derivation) -> Lines:
@@ -19,7 +19,7 @@ def title(result: Derivation) -> Lines:
     problem = result.problem
     hidden = " + ".join(str(layer.hidden) for layer in problem.layers)
     sizes = f"T = {grouped(problem.steps)}, I = {problem.inputs}, H = {hidden}"
-    line = f"{one_line(problem.name)}: {problem.cell.name}, {sizes}, O = {problem.outputs}"
+    line = f"{escaped(problem.name)}: {problem.cell.name}, {sizes}, O = {problem.outputs}"
     return Lines((line,), titled=True)
 
 

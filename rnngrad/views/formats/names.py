@@ -29,10 +29,6 @@ def for_people(render: Render) -> bool:
     return render in (to_rich.render, to_markdown.render)
 
 
-LATER = ("latex",)
-"""Formats of the contract that this version does not have yet."""
-
-
 SUFFIXES: Mapping[str, str] = MappingProxyType(
     {
         ".json": "json",
@@ -74,7 +70,5 @@ def format_named(name: str, command: str) -> Render:
     if name in FORMATS:
         return FORMATS[name]
     known = ", ".join(FORMATS)
-    if name in LATER:
-        raise UsageError(f"{command} has no {name} format yet; it has {known}")
     hint = did_you_mean(name, FORMATS)
     raise UsageError(f"no format is called '{name}'; {command} has {known}{hint}")

@@ -66,9 +66,8 @@ from rnngrad.files.models.records import (
     ModelFileError,
     Refused,
     Store,
-    several,
 )
-from rnngrad.files.text import shown
+from rnngrad.files.text import several, shown
 
 
 def read_keras(store: Store) -> Contents:

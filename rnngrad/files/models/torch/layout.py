@@ -45,10 +45,9 @@ from rnngrad.files.models.records import (
     ModelFileError,
     Refused,
     Store,
-    several,
 )
 from rnngrad.files.models.torch.keys import Part, grouped, part_of, with_computed
-from rnngrad.files.text import listed
+from rnngrad.files.text import listed, several
 
 _DENSE = re.compile(r"(?P<base>.*?)(?P<part>\.?weight|_w)", re.DOTALL)
 
