@@ -155,7 +155,9 @@ def test_latex_is_refused_by_name() -> None:
     done = run("derive", SHEET, "--format", "latex")
     assert done.returncode == 2
     assert done.stdout == ""
-    assert "derive has no latex format yet; it has table, json, jsonl, csv, markdown" in done.stderr
+    assert (
+        "no format is called 'latex'; derive has table, json, jsonl, csv, markdown" in done.stderr
+    )
 
 
 @pytest.mark.parametrize(
