@@ -3,7 +3,7 @@
 The sheet's ten subtasks a1 … a6, b1 … b4 with its 3 read as T and its 2 as T − 1. For nets that are
 more than one layer of rnn the recurrence runs through s_t, and further lines are added: c5, c6 are
 a5, a6 for c_t (c7, c8 for a third part of the state), and g1, g2, … what is inside a step
-(``cell_lines``). A cell of n weights has the lines b1 … bn and b(n+1) … b(2n); in a stack the
+(``step_lines``). A cell of n weights has the lines b1 … bn and b(n+1) … b(2n); in a stack the
 latter are a line a layer: b3.0, b3.1, …
 """
 

@@ -7,7 +7,7 @@ and along a way the links multiply:
     ∂c_t/∂i_t · ∂i_t/∂h_{t−1} = diag(g_t) · diag(i_t ∘ (1 − i_t)) · W_hi
 
 What is beneath h_{t−1}, c_{t−1} or the step's input x_t is the past or the layer below. Text
-(``cell_text``) and numbers come from the same links: each is written as it is computed.
+(``step_text``) and numbers come from the same links: each is written as it is computed.
 """
 
 from __future__ import annotations

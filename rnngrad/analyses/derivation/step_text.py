@@ -1,4 +1,4 @@
-"""How the partials inside a step are written: from the links that are computed (``cell_partials``).
+"""How the partials inside a step are written: from the links that are computed (``step_partials``).
 
 A slope is written by the value of its function where that has a name, as i_t ∘ (1 − i_t) and
 1 − tanh²(c_t), else as f'(…); it is computed from the argument all the same. In a stack every name

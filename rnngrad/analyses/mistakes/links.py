@@ -4,7 +4,7 @@ the parameters meet.
     ∂L/∂source[k] += ∂L/∂target[k] ∘ factor        factor[k] where pass k replaces it
     ∂L/∂W[k]      = Σ_t ∂L/∂a_t[k] ⊗ v_t           v[k] where pass k meets another one
 
-The graph is that of the equations as they stand (``cell_partials``): a link is ∂target/∂source, a
+The graph is that of the equations as they stand (``step_partials``): a link is ∂target/∂source, a
 diagonal (T, n) or a matrix. Rows of K passes go side by side, (K, n) at one step.
 """
 

@@ -58,7 +58,7 @@ class Checked(NamedTuple):
     where there is none (a wrong shape). ``worst_index`` is NumPy's. ``reason`` says why a verdict
     is not a plain one, ``note`` how the array was given where that is not as the contract has it.
     ``worst_entry`` is the worst index in the net's words. ``miss`` is, where rows are looked at by
-    direction, an upper bound on the probability that a wrong one passes (``seeds.miss``).
+    direction, an upper bound on the probability that a wrong one passes (``perturbations.miss``).
     """
 
     name: str

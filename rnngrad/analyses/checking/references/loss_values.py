@@ -42,7 +42,7 @@ def losses(problem: Problem, a_y: Numbers, target: Array, gap: Array) -> Numbers
     """ℓ of one step (…, O) -> (…), without its weight; ``gap`` is target − y at the real part.
 
     A loss of target − y alone is moved to where y has no real part: the same number, but the
-    difference is ``gap`` and nothing cancels. Without an imaginary part it is as in the core.
+    difference is ``gap`` and nothing cancels. Without an imaginary part it is as in ``net``.
     """
     loss = problem.loss
     assert loss is not None
