@@ -91,7 +91,11 @@ def test_random_numbers_of_a_net_are_drawn_in_one_place() -> None:
     """The other two draw the test vectors of certificates, which are no part of any net."""
     drawing = {p for p in PACKAGE.rglob("*.py") if "default_rng" in p.read_text(encoding="utf-8")}
     places = {p.relative_to(PACKAGE).as_posix() for p in drawing}
-    assert places == {"files/arrays/drawing.py", "chains/leading.py", "chains/ends.py"}
+    assert places == {
+        "files/arrays/drawing.py",
+        "chains/leading_norms.py",
+        "chains/whole_product.py",
+    }
 
 
 def test_public_names() -> None:

@@ -6,13 +6,13 @@ So only M is kept, in plain floats with one exponent, and now and then M = Q R d
 that no longer count: soon there are few, and in the end one. What is looked at on the way:
 
 - no entry of M falls below 2⁻⁶⁰⁰ of the largest (an exact zero does): nothing has underflowed;
-- rows are dropped only while every column of M is well above rounding (``chains.norms``);
+- rows are dropped only while every column of M is well above rounding (``chains.matrix_norms``);
   where W is reducible, or a unit all but cut off, every row stays;
 - no step shrinks M by more than ``CANCELLED``, as an exact zero of the product would.
 
-Else the product is done again entry by entry (``chains.ends``). Error: that of a product whose
-factors have entries right to rounding. Sources: the exponents of graded
-products are Stewart, *On graded QR decompositions of products of matrices* (1994).
+Else the product is done again entry by entry (``chains.whole_product``). Error: that of a product
+whose factors have entries right to rounding. Sources: the exponents of graded products are Stewart,
+*On graded QR decompositions of products of matrices* (1994).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import numpy as np
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.scaled import LOG10_2, Scaled, log10_spectral_norms, scaled
 from rnngrad.chains.blocks import NARROW
-from rnngrad.chains.ends import products
-from rnngrad.chains.norms import compressed, ln_largest
+from rnngrad.chains.matrix_norms import compressed, ln_largest
+from rnngrad.chains.whole_product import products
 from rnngrad.progress import reported
 
 TOGETHER = 2**21

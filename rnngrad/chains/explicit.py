@@ -18,7 +18,7 @@ from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.kinds import FLOATS, SCALED
 from rnngrad.arithmetic.scaled import Scaled, scaled
 from rnngrad.chains.blocks import NARROW
-from rnngrad.net.linear import LinearNet, in_floats, linear_net
+from rnngrad.net.linearised import LinearNet, in_floats, linear_net
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import ForwardTrace
 

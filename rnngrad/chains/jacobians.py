@@ -18,13 +18,13 @@ from rnngrad.arithmetic.evaluation import scaled_slope
 from rnngrad.arithmetic.kinds import FLOATS, SCALED, Entries
 from rnngrad.arithmetic.scaled import LOG10_2, Scaled, log10_lengths, log10_spectral_norms, scaled
 from rnngrad.chains.chain_norms import log10_norms
-from rnngrad.chains.ends import products, sizes_of
 from rnngrad.chains.explicit import Aligned, aligned_chain, plain_net
-from rnngrad.chains.leading import log10_leading_norms
-from rnngrad.chains.norms import ln_largest
+from rnngrad.chains.leading_norms import log10_leading_norms
+from rnngrad.chains.matrix_norms import ln_largest
 from rnngrad.chains.path_norms import log10_path_norms
 from rnngrad.chains.plain_rows import PlainRows, raised
-from rnngrad.net.linear import LinearNet, Rows, linear_net
+from rnngrad.chains.whole_product import products, sizes_of
+from rnngrad.net.linearised import LinearNet, Rows, linear_net
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import ForwardTrace
 from rnngrad.net.walks.rnn import sure_slopes
@@ -86,10 +86,10 @@ def scaled_slopes(problem: Problem, trace: ForwardTrace) -> Scaled:
 def log10_chain(problem: Problem, trace: ForwardTrace) -> Array:
     """log10 ‖∂s_T/∂s_k‖₂ for k = 0 … T, (T+1,); entry T is 0, −inf only for an exact zero.
 
-    The largest singular value of J_T ⋯ J_{k+1}. Error: that of a product whose factors have
-    entries right to rounding; from ``LARGE`` on, where only the directions that count are
-    followed, within 5e-9, certified step by step (``chains.leading``). Source: Pascanu, Mikolov,
-    Bengio, *On the difficulty of training recurrent neural networks*, ICML (2013), section 2; see
+    The largest singular value of J_T ⋯ J_{k+1}. Error: that of a product whose factors have entries
+    right to rounding; from ``LARGE`` on, where only the directions that count are followed, within
+    5e-9, certified step by step (``chains.leading_norms``). Source: Pascanu, Mikolov, Bengio, *On
+    the difficulty of training recurrent neural networks*, ICML (2013), section 2; see
     ``arithmetic.scaled`` for the range.
     """
     with quietly():
@@ -128,7 +128,7 @@ def chain_end(problem: Problem, trace: ForwardTrace) -> tuple[float, float]:
 
 class _Norms:
     """log10 spectral norms of matrices handed in one by one, taken by batched SVDs, from ``LARGE``
-    on as √λ₁(M Mᵀ), which is right to S roundings all the same (``chains.norms``)."""
+    on as √λ₁(M Mᵀ), which is right to S roundings all the same (``chains.matrix_norms``)."""
 
     def __init__(self, count: int, size: int) -> None:
         self._batch = max(1, min(count, CHUNK // (size * size)))

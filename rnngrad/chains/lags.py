@@ -35,7 +35,7 @@ from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.chains.jacobians import log10_paths_from
 from rnngrad.net.backward import bptt
 from rnngrad.net.layers import source_values
-from rnngrad.net.linear import Rows, linear_net
+from rnngrad.net.linearised import Rows, linear_net
 from rnngrad.net.problem import Layer, Problem
 from rnngrad.net.terms import evaluated
 from rnngrad.net.traces import BackwardTrace, ForwardTrace, LayerTrace

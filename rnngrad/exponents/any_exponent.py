@@ -23,7 +23,7 @@ from rnngrad.arithmetic.scaled import LN_2, Scaled, normal, scaled
 from rnngrad.exponents.factors import StepFactors, missing_ranks, sizes_of
 from rnngrad.exponents.rank import by_structure
 from rnngrad.exponents.volumes import echelon, scattered, volumes
-from rnngrad.net.linear import LinearNet
+from rnngrad.net.linearised import LinearNet
 from rnngrad.progress import reported
 
 NUDGE = 2.0**-44

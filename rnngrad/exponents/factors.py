@@ -27,7 +27,7 @@ from rnngrad.algebra.steps import before
 from rnngrad.arithmetic.kinds import SCALED
 from rnngrad.arithmetic.scaled import Bands, Scaled, scaled
 from rnngrad.exponents.rank import exact_rank
-from rnngrad.net.linear import LinearLayer, LinearNet, push_layer
+from rnngrad.net.linearised import LinearLayer, LinearNet, push_layer
 
 Stage = Callable[[Scaled, int], Scaled]
 """Tangents, a row each, (k, S), through a factor of step t (from 1)."""

@@ -9,7 +9,7 @@ are then right row by row, and a slope of 1e-40 keeps its digits beside one of 1
 
 Where units die and come back, or blocks that do not feed one another take turns, what is left of a
 tangent besides its largest entries comes to count later, and Q has lost it in rounding. How much
-rounding can have done is kept (``exponents.order_kept``); if it is too much, all is done again
+rounding can have done is kept (``exponents.qr_order``); if it is too much, all is done again
 entry by entry (``exponents.any_exponent``). So it is from the start where a direction is sent to
 exactly 0, as an exact 0 of a slope or a determinant does: it dies, λ_i = −inf, and takes no part
 from then on. What dies whatever the numbers (``exponents.rank.by_structure``) is left out of Q_0.
@@ -31,9 +31,9 @@ from rnngrad.arithmetic.arrays import Array, Integers, quietly
 from rnngrad.arithmetic.scaled import LN_2
 from rnngrad.chains.jacobians import chain_end
 from rnngrad.errors import UsageError
-from rnngrad.exponents import halves
+from rnngrad.exponents import two_sided
 from rnngrad.exponents.any_exponent import ROUNDING, carefully, excluded
-from rnngrad.exponents.order_kept import OrderKept
+from rnngrad.exponents.qr_order import OrderKept
 from rnngrad.exponents.tangents import OfRnn, Tangents, irreducible, tangents
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import ForwardTrace
@@ -161,10 +161,10 @@ def _by_halves(net: Tangents, warmup: int) -> _Sums | None:
     """All steps, where both halves of Q can be had by themselves."""
     if not isinstance(net, OfRnn) or not irreducible(net.W):
         return None
-    if not halves.applies(net.W, net.slopes):
+    if not two_sided.applies(net.W, net.slopes):
         return None
     ends = _ends(net, warmup)
-    found = halves.by_halves(net.W, net.slopes, ends, SWITCHED * net.steps)
+    found = two_sided.by_halves(net.W, net.slopes, ends, SWITCHED * net.steps)
     if found is None:
         return None
     logs = np.cumsum(found.logs[1:], axis=0)

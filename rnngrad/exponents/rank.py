@@ -17,7 +17,7 @@ import numpy as np
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.kinds import FLOATS
 from rnngrad.exponents.volumes import scattered
-from rnngrad.net.linear import LinearNet, stacked_matrix
+from rnngrad.net.linearised import LinearNet, stacked_matrix
 
 NOTHING = 1e-9
 """What is left, relatively, of a column of scattered numbers that depends on others."""

@@ -1,7 +1,7 @@
 """What the Lyapunov spectrum needs of a net: its one-step Jacobians applied to a few tangents.
 
 For one layer of rnn J_t = diag(σ'(a_t)) W_hh, rows of any size with one matrix; for any other net
-J_t as ``net.linear`` has it, in floats where every term is one, and entry by entry elsewhere.
+J_t as ``net.linearised`` has it, in floats where every term is one, and entry by entry elsewhere.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rnngrad.arithmetic.kinds import SCALED
 from rnngrad.chains.explicit import terms_fit
 from rnngrad.chains.jacobians import scaled_slopes
 from rnngrad.exponents.rank import by_structure, exact_rank
-from rnngrad.net.linear import LinearLayer, LinearNet, in_floats, linear_net
+from rnngrad.net.linearised import LinearLayer, LinearNet, in_floats, linear_net
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import ForwardTrace
 

@@ -22,9 +22,9 @@ def bptt(problem: Problem, trace: ForwardTrace) -> BackwardTrace:
         ∂L/∂W_hh    = Σ_t ∂L/∂a_t ⊗ h_{t−1}                 likewise W_xh with x_t, b_h with 1
         ∂L/∂x_t     = ∂L/∂a_t · W_xh
 
-    and for any cell ∂L/∂s_t = ∂L_t/∂s_t + ∂L/∂s_{t+1} · ∂s_{t+1}/∂s_t (``net.linear``), where the
-    direct term is that of the top layer's h alone: ∂L/∂c_T is 0, and so is ∂L/∂h_T of the layers
-    below. Without a loss every gradient is 0. Rounding: each row is right to a few units of
+    and for any cell ∂L/∂s_t = ∂L_t/∂s_t + ∂L/∂s_{t+1} · ∂s_{t+1}/∂s_t (``net.linearised``), where
+    the direct term is that of the top layer's h alone: ∂L/∂c_T is 0, and so is ∂L/∂h_T of the
+    layers below. Without a loss every gradient is 0. Rounding: each row is right to a few units of
     rounding times the cancellation among its paths. Source: Werbos, *Backpropagation through time*,
     Proc. IEEE 78 (1990).
     """

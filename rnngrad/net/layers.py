@@ -11,7 +11,7 @@ from rnngrad.algebra.steps import before
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.arithmetic.kinds import FLOATS
 from rnngrad.net.cells import Cell
-from rnngrad.net.linear import linear_layer, pull_layer, stacked_matrix
+from rnngrad.net.linearised import linear_layer, pull_layer, stacked_matrix
 from rnngrad.net.problem import Layer, Problem
 from rnngrad.net.terms import evaluated, terms_of
 from rnngrad.net.traces import Back, BackwardTrace, ForwardTrace, LayerTrace
@@ -25,7 +25,7 @@ def through_layers(
     ∂L_t/∂h_t of the top layer, (T, H of the top). To be run within ``quietly()``.
 
     Layer by layer, the uppermost first: what it sends down within each step, ∂L/∂x_t, is the direct
-    term of the one below, but no part of that one's ∂L/∂h_t (``net.linear``).
+    term of the one below, but no part of that one's ∂L/∂h_t (``net.linearised``).
     """
     layers = problem.layers
     walks: list[Back] = []

@@ -17,8 +17,8 @@ from oracles import gated_nets, gated_products
 from oracles.gated_nets import Plan
 from oracles.plain import Net
 from rnngrad.analyses.sweep import points
-from rnngrad.analyses.sweep.parcels import packed, unpacked
 from rnngrad.analyses.sweep.scaling import scaled_by
+from rnngrad.analyses.sweep.serialising import packed, unpacked
 from rnngrad.errors import UsageError
 from rnngrad.net.problem import Problem, TrainedIn
 

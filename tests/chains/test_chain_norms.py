@@ -12,9 +12,9 @@ from oracles import jacobian_products, nets, plain
 from oracles.nets import bare_net
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.arithmetic.scaled import Bands, Scaled, log10_lengths, scaled, times
-from rnngrad.chains import chain_norms, norms
+from rnngrad.chains import chain_norms, matrix_norms
 from rnngrad.chains.chain_norms import Chain, exact_log10_norms, log10_norms
-from rnngrad.chains.norms import ln_largest
+from rnngrad.chains.matrix_norms import ln_largest
 from rnngrad.chains.path_norms import log10_path_norms
 
 ATOL = 1e-8
@@ -138,8 +138,10 @@ def test_dropping_rows_there_would_be_wrong(monkeypatch: pytest.MonkeyPatch) -> 
     W, slopes = HARD["coupled by 1e-12"]
     with quietly():
         expected = exact_log10_norms(slopes, W)
-        monkeypatch.setattr(norms, "MIXED", 0.0)
-        monkeypatch.setattr(chain_norms, "compressed", lambda M: norms.compressed(M, 2.0**-30))
+        monkeypatch.setattr(matrix_norms, "MIXED", 0.0)
+        monkeypatch.setattr(
+            chain_norms, "compressed", lambda M: matrix_norms.compressed(M, 2.0**-30)
+        )
         got = fast(slopes, W)
     assert got is None or np.max(np.abs(got - expected)) > 1e-6
 

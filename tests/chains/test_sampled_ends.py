@@ -7,7 +7,7 @@ import pytest
 
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.chains.blocks import plain_factors, together
-from rnngrad.chains.ends import Sampled, largest_diagonals, sampled_sizes
+from rnngrad.chains.whole_product import Sampled, largest_diagonals, sampled_sizes
 
 SIZE, STEPS = 40, 120
 

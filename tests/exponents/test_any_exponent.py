@@ -20,10 +20,10 @@ from rnngrad.arithmetic.functions import FUNCTIONS
 from rnngrad.arithmetic.kinds import SCALED
 from rnngrad.arithmetic.scaled import Scaled, normal, scaled
 from rnngrad.exponents import any_exponent, lyapunov
-from rnngrad.exponents.order_kept import OrderKept
+from rnngrad.exponents.qr_order import OrderKept
 from rnngrad.exponents.volumes import echelon, scattered
 from rnngrad.net.forward import forward
-from rnngrad.net.linear import LinearNet, linear_net
+from rnngrad.net.linearised import LinearNet, linear_net
 
 
 def saturated(cell: str, hidden: tuple[int, ...], steps: int, gain: float, seed: int) -> Net:

@@ -16,7 +16,7 @@ from rnngrad.cells import CELLS, NAMES
 from rnngrad.exponents.lyapunov import lyapunov
 from rnngrad.exponents.rank import by_structure
 from rnngrad.net.forward import forward
-from rnngrad.net.linear import linear_net
+from rnngrad.net.linearised import linear_net
 
 LIVING = {
     "lru": ("u", "v"), "sru": ("c",), "sru_projected": ("c",), "qrnn": ("c",), "elstm": ("c",),

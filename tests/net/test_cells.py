@@ -26,7 +26,7 @@ from rnngrad.chains.jacobians import log10_chain, one_step_jacobians
 from rnngrad.net.backward import bptt
 from rnngrad.net.cells import Cell
 from rnngrad.net.forward import forward
-from rnngrad.net.linear import linear_net
+from rnngrad.net.linearised import linear_net
 from rnngrad.net.problem import Problem
 
 SIZES = [(3, 2, 5, 1), (1, 1, 4, 1), (2, 3, 4, 2)]

@@ -15,7 +15,7 @@ import numpy as np
 from rnngrad.arithmetic.arrays import Numbers
 from rnngrad.arithmetic.kinds import FLOATS
 from rnngrad.arithmetic.scaled import Scaled, scaled
-from rnngrad.net.linear import LinearNet, stacked_matrix
+from rnngrad.net.linearised import LinearNet, stacked_matrix
 
 PRIME = 2**61 - 1
 

@@ -25,7 +25,7 @@ from rnngrad.arithmetic.kinds import SCALED
 from rnngrad.arithmetic.scaled import LOG10_2, Scaled, log10_lengths, scaled
 from rnngrad.chains.jacobians import PulledBack, pulled_back
 from rnngrad.net.layers import source_values
-from rnngrad.net.linear import Rows
+from rnngrad.net.linearised import Rows
 from rnngrad.net.problem import Layer
 
 SHOWN = 12

@@ -13,7 +13,7 @@ from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.arithmetic.kinds import FLOATS
 from rnngrad.arithmetic.scaled import LOG10_2, Bands, Scaled, reciprocal, scaled, times
 from rnngrad.chains.jacobians import chain, one_step_jacobians, scaled_slopes
-from rnngrad.net.linear import linear_net, state_columns
+from rnngrad.net.linearised import linear_net, state_columns
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import ForwardTrace
 from rnngrad.progress import reported

@@ -15,7 +15,7 @@ from rnngrad.analyses.flow.horizons import Horizon, horizons, horizons_of_the_st
 from rnngrad.analyses.flow.stability import growth_rate, regime
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.chains.lags import Lags, lags, lags_and_paths
-from rnngrad.exponents.leading import leading_exponents
+from rnngrad.exponents.leading_exponents import leading_exponents
 from rnngrad.exponents.lyapunov import Lyapunov, lyapunov
 
 AFFORDABLE = 2e9

@@ -14,14 +14,14 @@ from __future__ import annotations
 from rnngrad.algebra.equations import X
 from rnngrad.analyses.sweep.points import Setting
 from rnngrad.arithmetic.functions import ACTIVATIONS
-from rnngrad.chains.ends import LEAST_SIZE
+from rnngrad.chains.whole_product import LEAST_SIZE
 from rnngrad.net.problem import Problem
 
 RATES_A_ZERO = 10
 """Rates that closing in on a zero takes to 1e-5: 5 to 20 were counted, 10 on average."""
 
 FEW_FROM = 2.0
-"""T/S from which on a few columns are taken to do (``chains.ends``). λ_1 − λ_10 of normal
+"""T/S from which on a few columns are taken to do (``chains.whole_product``). λ_1 − λ_10 of normal
 weights is about 4.5/S, and 18/T does, so T/S = 4; measured, some scales were done with few from
 2 on, and linear nets of H = 64 and 128 all in all between 3.9 and 4.7, of H = 256 below 2.4."""
 

@@ -3,7 +3,7 @@
 A point is one net: a spec's, with W_hh scaled, its random numbers drawn from ``seed``, over so
 many ``steps``, with one ``activation``. Where the net is one layer of rnn the points of one seed,
 activation and length share W_hh up to its factor, so the ends of their chains are had in one go
-(``chains.ends``); of any other net one by one (``chains.jacobians``).
+(``chains.whole_product``); of any other net one by one (``chains.jacobians``).
 A row also has what a net's passes say: how steep its units are, how large its gradients.
 """
 
@@ -23,9 +23,9 @@ from rnngrad.analyses.flow.stability import LN_10, growth_rate, regime
 from rnngrad.analyses.sweep.scaling import scaled_by
 from rnngrad.arithmetic.arrays import Array, frobenius, frozen, quietly
 from rnngrad.arithmetic.functions import ACTIVATIONS
-from rnngrad.chains.ends import ChainEnds, chain_ends
 from rnngrad.chains.jacobians import chain_end
-from rnngrad.chains.norms import sigma_max, spectral_radius
+from rnngrad.chains.matrix_norms import sigma_max, spectral_radius
+from rnngrad.chains.whole_product import ChainEnds, chain_ends
 from rnngrad.errors import UsageError
 from rnngrad.exponents.lyapunov import lyapunov
 from rnngrad.net.cells import Cell

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple, TypeVar
 from rnngrad.analyses.flow.stability import STEADY
 from rnngrad.analyses.sweep.cost import seconds_a_point
 from rnngrad.analyses.sweep.critical_scales import WIDTH, Gap, Zero, closed_in
-from rnngrad.analyses.sweep.parcels import packed, unpacked
 from rnngrad.analyses.sweep.points import Net, Row, Setting
 from rnngrad.analyses.sweep.scaling import check_gate, check_relative, check_scaled, kind_of
+from rnngrad.analyses.sweep.serialising import packed, unpacked
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.errors import UsageError, did_you_mean
 from rnngrad.net.problem import Problem

@@ -14,7 +14,7 @@ from rnngrad.analyses.sweep.critical_scales import WIDTH, Critical, Gap, closed_
 from rnngrad.analyses.sweep.points import Net, Row
 from rnngrad.analyses.sweep.scaling import kind_of
 from rnngrad.arithmetic.functions import ACTIVATIONS
-from rnngrad.chains.norms import eigenvector_condition
+from rnngrad.chains.matrix_norms import eigenvector_condition
 
 HOLDS, NOT_VIOLATED, DOES_NOT_APPLY = "holds", "not violated", "does not apply"
 

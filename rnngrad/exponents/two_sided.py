@@ -24,7 +24,7 @@ import numpy as np
 
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.scaled import LN_2, Scaled
-from rnngrad.exponents.order_kept import OrderKept
+from rnngrad.exponents.qr_order import OrderKept
 from rnngrad.exponents.tangents import INVERTIBLE
 from rnngrad.progress import reported
 
@@ -66,7 +66,7 @@ def by_halves(W: Array, slopes: Scaled, ends: Integers, limit: float) -> Halves 
     """The sums over the stretches of steps that end at ``ends``, the last of them T.
 
     None where a half would not do, or rounding in Q grew by ``limit`` within one or
-    where they meet (``exponents.order_kept``).
+    where they meet (``exponents.qr_order``).
     """
     forward = _Half(W, slopes, limit)
     inverse = np.asarray(np.linalg.inv(W), dtype=np.float64)

@@ -5,7 +5,7 @@ Three ways, each for the points that the one before leaves:
 - a few columns and rows of P, where few of its directions count (below);
 - all rows pushed back from M = 1 (``chains.blocks``). ‖P‖ and the R of P = Q R are those of M for
   P = U M, U with orthonormal columns, so that rows of M are dropped when they no longer count; see
-  ``chains.norms``;
+  ``chains.matrix_norms``;
 - every entry at its own exponent (``arithmetic.scaled``), where one underflows: blocks that do not
   feed one another.
 
@@ -44,7 +44,7 @@ import numpy as np
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.arithmetic.scaled import LOG10_2, Bands, Scaled, scaled, times
 from rnngrad.chains.blocks import Factors, Pushed, Which, plain_factors, pushed
-from rnngrad.chains.norms import compressed, ln_largest
+from rnngrad.chains.matrix_norms import compressed, ln_largest
 
 SURE = 1e-6
 """R[i, i] above this, relative to ‖P‖, is right to 1e-8."""

@@ -8,9 +8,9 @@ import pytest
 from oracles import jacobian_products, nets, plain, plain_passes
 from oracles.nets import bare_net
 from rnngrad.arithmetic.arrays import quietly
-from rnngrad.chains.ends import ChainEnds, chain_ends
 from rnngrad.chains.jacobians import scaled_slopes
-from rnngrad.chains.norms import eigenvector_condition, nilpotent, sigma_max, spectral_radius
+from rnngrad.chains.matrix_norms import eigenvector_condition, nilpotent, sigma_max, spectral_radius
+from rnngrad.chains.whole_product import ChainEnds, chain_ends
 from rnngrad.net.forward import forward
 
 rng = np.random.default_rng(5)

@@ -35,8 +35,8 @@ import numpy as np
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.arithmetic.scaled import LOG10_2
 from rnngrad.chains.blocks import NARROW, Which
-from rnngrad.chains.norms import ln_largest
-from rnngrad.net.linear import LinearNet
+from rnngrad.chains.matrix_norms import ln_largest
+from rnngrad.net.linearised import LinearNet
 from rnngrad.progress import announce
 
 TESTS, MARGIN = 12, 10.0

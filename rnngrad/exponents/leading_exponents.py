@@ -16,7 +16,7 @@ from rnngrad.arithmetic.arrays import quietly
 from rnngrad.arithmetic.kinds import FLOATS
 from rnngrad.exponents.lyapunov import Lyapunov
 from rnngrad.exponents.volumes import scattered
-from rnngrad.net.linear import linear_net
+from rnngrad.net.linearised import linear_net
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import ForwardTrace
 from rnngrad.progress import reported

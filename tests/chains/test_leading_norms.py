@@ -11,8 +11,8 @@ import rnngrad
 from oracles import any_cell
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.cells import CELLS, NAMES
-from rnngrad.chains import jacobians, leading
-from rnngrad.chains.leading import log10_leading_norms
+from rnngrad.chains import jacobians, leading_norms
+from rnngrad.chains.leading_norms import log10_leading_norms
 
 SIZE, STEPS, ATOL = 64, 120, 1e-8
 Kept = list[int]
@@ -32,7 +32,7 @@ class Given:
 def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
     """How many rows were pulled, step by step; a step that is done again counts again."""
     found: Kept = []
-    pull = leading._pulled
+    pull = leading_norms._pulled
 
     def counting(net, now, most):  # type: ignore[no-untyped-def]
         after = pull(net, now, most)
@@ -40,7 +40,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
             found.extend([now.kept] * (now.t - after[0].t))
         return after
 
-    monkeypatch.setattr(leading, "_pulled", counting)
+    monkeypatch.setattr(leading_norms, "_pulled", counting)
     return found
 
 
@@ -123,7 +123,7 @@ def test_a_direction_that_only_a_late_step_brings_up(dip: float, kept: Kept) -> 
 
 
 def test_without_its_certificate_it_would_be_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leading, "MARGIN", 0.0)
+    monkeypatch.setattr(leading_norms, "MARGIN", 0.0)
     J, expected = late(1e-9)
     found = norms(J)
     assert found is not None
