@@ -121,3 +121,12 @@ def test_rows_that_no_float_holds() -> None:
     assert last.at_s.exponent.max(axis=1).min() < -1100
     assert of_paths(problem).verdict is Verdict.PASS
     assert of_paths(problem, one_entry_off(3, 6, 1)).verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize(("layers", "seed"), [(1, 0), (2, 1)])
+def test_rows_that_are_all_rounding_are_not_called_wrong(layers: int, seed: int) -> None:
+    """m cancels in h of slstm: what is left of ∂L_t/∂m_k is rounding, and another one each way."""
+    problem = any_cell.problem_of(
+        CELLS["slstm"], seed=seed, layers=layers, steps=8, hidden=4, scale=50.0
+    )
+    assert of_paths(problem).verdict is Verdict.INCONCLUSIVE

@@ -491,7 +491,7 @@ def test_show_reads_and_changes_nothing(spec: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "rows.jsonl: No such file or directory"),
+        (None, "rows.jsonl: no such file"),
         (b"", "no row has been kept yet"),
         (b'{"scale": 1}\n', "rows.jsonl:1: is not a row of a sweep"),
         (b"weights: 1\n", "rows.jsonl:1: is not a row of a sweep"),

@@ -23,6 +23,7 @@ from rnngrad.analyses.sweep.points import Row, Setting
 from rnngrad.cli.output import check_writable, staged
 from rnngrad.cli.sweeps.locking import locked
 from rnngrad.errors import OutputError
+from rnngrad.files.opening import unreadable
 from rnngrad.net.problem import Problem
 from rnngrad.version import __version__
 
@@ -233,7 +234,8 @@ def _lines(path: Path) -> tuple[list[bytes], int]:
     try:
         *lines, torn = path.read_bytes().split(b"\n")
     except OSError as error:
-        raise OutputError(f"{path}: {error.strerror}") from error
+        words = unreadable(error, str(path), (".jsonl",))
+        raise OutputError(f"{path}: {words}") from error
     if torn and not (torn.startswith(BEGINNING) or BEGINNING.startswith(torn)):
         raise OutputError(f"{path}:{len(lines) + 1}: is not a row of a sweep")
     return lines, len(torn)

@@ -24,10 +24,11 @@ from rnngrad.analyses.checking.references.experiments import Setting
 from rnngrad.analyses.checking.references.perturbations import OF_A_ROW as DIRECTIONS
 from rnngrad.analyses.checking.references.products import times
 from rnngrad.analyses.checking.references.tangent import in_parts, output_slopes, plain_step, step
+from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.kinds import SCALED
-from rnngrad.arithmetic.scaled import Scaled, scaled
-from rnngrad.chains.jacobians import PulledBack
+from rnngrad.arithmetic.scaled import Scaled, log10_lengths, scaled
+from rnngrad.chains.jacobians import PulledBack, pulled_back
 from rnngrad.chains.plain_rows import PlainRows
 from rnngrad.net.precision import Mask
 
@@ -84,6 +85,16 @@ class EveryRow:
         got, expected, error = (values.reshape(-1, 1) for values in (got, expected, error))
         return Compared(name, method, got, expected, error, size.ravel(), place, axes=3)
 
+    def directions(self, passes: Passes) -> Array:
+        """Of each row its length and direction: how far rounding moves what is compared."""
+        parts = []
+        for reached in pulled_back(passes.problem, passes.forward, passes.direct):
+            rows = [length_and_direction(reached.at_s[:, columns]) for columns in self.groups]
+            wide = max(part.shape[1] for part in rows)
+            filled = [np.pad(part, ((0, 0), (0, wide - part.shape[1]))) for part in rows]
+            parts.append(np.stack(filled, axis=1).reshape(-1, wide))
+        return np.nan_to_num(stacked(parts))
+
     def _links(self, reached: PulledBack, before: PulledBack | None, direct: Array) -> _Links:
         k, n = reached.k, len(reached.steps)
         old = 0 if before is None else len(before.steps)
@@ -139,6 +150,20 @@ class EveryRow:
         matrix = pushed if isinstance(pushed, Scaled) else scaled(pushed)
         bound = _lowered(times(abs(exact), abs(matrix)), top).max(axis=1, keepdims=True)
         return _lowered(times(exact, matrix[:, own]), top), bound
+
+
+def length_and_direction(rows: Scaled) -> Array:
+    """ln ‖row‖ and row/‖row‖, (n, 1 + m): how far rounding stretches a row, and turns it."""
+    values, _ = rows.aligned(axis=1)
+    log = log10_lengths(rows)[:, np.newaxis] * np.log(10.0)
+    return np.hstack([log, values / np.linalg.norm(values, axis=1, keepdims=True)])
+
+
+def stacked(parts: list[Array]) -> Array:
+    """One below the other, the narrow ones filled up with zeros."""
+    width = max((part.shape[1] for part in parts), default=0)
+    filled = [np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts]
+    return np.concatenate([np.empty((0, width)), *filled])
 
 
 def _part(rows: PlainRows | Scaled, columns: slice) -> PlainRows | Scaled:

@@ -14,12 +14,17 @@ import numpy as np
 from rnngrad.analyses.checking.comparing.tolerance import Compared
 from rnngrad.analyses.checking.comparing.verdicts import Checked, worst
 from rnngrad.analyses.checking.own.checker import Checker
-from rnngrad.analyses.checking.own.every_row import MISS, EveryRow
+from rnngrad.analyses.checking.own.every_row import (
+    MISS,
+    EveryRow,
+    length_and_direction,
+    stacked,
+)
 from rnngrad.analyses.checking.references import perturbations
 from rnngrad.analyses.checking.references.state import Group
 from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.arithmetic.arrays import Array, Integers
-from rnngrad.arithmetic.scaled import Scaled, log10_lengths
+from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.chains.jacobians import PulledBack, pulled_back
 
 LARGEST = 2**22
@@ -55,15 +60,13 @@ def check_paths(
 
     compared = Compared(
         name, checker.plan.title(per_step=True),
-        _stack([block.got for block in blocks]),
-        _stack([block.expected for block in blocks]),
-        _stack([block.error for block in blocks]),
+        stacked([block.got for block in blocks]),
+        stacked([block.expected for block in blocks]),
+        stacked([block.error for block in blocks]),
         np.concatenate([np.empty(0), *(block.size for block in blocks)]), place,
         axes=3,
     )  # fmt: skip
-    problem = checker.setting.problem
-    measurable = problem.steps**2 * problem.state_size <= LARGEST
-    rows = (lambda passes: _directions_of_rows(passes, groups)) if measurable else None
+    rows = (lambda passes: _directions_of_rows(passes, groups)) if _measurable(checker) else None
     found = checker.judged(compared, rows, 1.0)
     if checker.plan.every:
         return found
@@ -75,18 +78,17 @@ def check_paths(
 def _with_every_row(checker: Checker, every_row: EveryRow, sampled: Checked) -> Checked:
     """The verdict on the rows that were sampled and that on all of them, as one."""
     title = f"{checker.plan.title(per_step=True)}; every row by {perturbations.OF_A_ROW}"
-    found = checker.judged(every_row.compared(sampled.name, title), None)
+    rows = every_row.directions if _measurable(checker) else None
+    found = checker.judged(every_row.compared(sampled.name, title), rows, 1.0)
     if worst((sampled.verdict, found.verdict)) is not found.verdict:
         found = sampled._replace(method=title)
     error = max(found.max_rel_error or 0.0, sampled.max_rel_error or 0.0)
     return found._replace(miss=MISS, max_rel_error=error)
 
 
-def _stack(parts: list[Array]) -> Array:
-    """One below the other, the narrow ones filled up with zeros."""
-    width = max((part.shape[1] for part in parts), default=0)
-    filled = [np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts]
-    return np.concatenate([np.empty((0, width)), *filled])
+def _measurable(checker: Checker) -> bool:
+    problem = checker.setting.problem
+    return problem.steps**2 * problem.state_size <= LARGEST
 
 
 def _blocks(checker: Checker, groups: Sequence[Group], value: Scaled, error: Array) -> list[_Block]:
@@ -143,8 +145,5 @@ def _directions_of_rows(passes: Passes, groups: Sequence[Group]) -> Array:
         for reached in pulled_back(problem, passes.forward, passes.direct):
             rows = group.rows(reached)
             if rows is not None and reached.k in chosen and len(reached.steps):
-                values, _ = rows.aligned(axis=1)
-                length = np.linalg.norm(values, axis=1, keepdims=True)
-                log = log10_lengths(rows)[:, np.newaxis] * np.log(10.0)
-                parts.append(np.hstack([log, values / length]))
-    return np.nan_to_num(_stack(parts))
+                parts.append(length_and_direction(rows))
+    return np.nan_to_num(stacked(parts))
