@@ -1,0 +1,137 @@
+"""What a picture holds, before any format: its axes, the marks in them, and what one sees there.
+
+A picture is data, as a table is (``views.blocks``). Each kind of picture is a function from a
+result to a ``Picture``; each format draws every ``Picture``: Matplotlib (the extra ``plot``) as
+PNG, SVG or PDF, the report as SVG within a page, ``--plot-data`` its numbers, a terminal its
+strips. So a new kind of picture knows no format, and a new format knows no kind.
+
+Values that are not finite are holes: they are left out of a line, and of a map.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, TypeAlias
+
+from rnngrad.arithmetic.arrays import Array
+
+Tone: TypeAlias = Literal["", "gone", "kept", "blown up", "faint"]
+"""What a colour means: below 0 on a scale of log10, at it, above it; or of no weight."""
+
+
+class Axis(NamedTuple):
+    """``low`` and ``high`` where the data does not set them; ``ticks``: places with their words."""
+
+    label: str
+    log: bool = False
+    low: float | None = None
+    high: float | None = None
+    ticks: tuple[tuple[float, str], ...] = ()
+
+
+class Line(NamedTuple):
+    """A curve, or points; ``error``: half the length of bars; ``right``: on the right axis."""
+
+    name: str
+    x: Array
+    y: Array
+    points: bool = False
+    dashed: bool = False
+    error: Array | None = None
+    right: bool = False
+    tone: Tone = ""
+
+
+class Band(NamedTuple):
+    """The area between two curves."""
+
+    name: str
+    x: Array
+    low: Array
+    high: Array
+
+
+class Level(NamedTuple):
+    """A thin line across the picture with a name: at ``y``, or upright at ``x``."""
+
+    name: str
+    y: float | None = None
+    x: float | None = None
+
+
+class Region(NamedTuple):
+    """The part of the picture between two heights, shaded, with a name."""
+
+    name: str
+    low: float
+    high: float
+    tone: Tone
+
+
+class Heat(NamedTuple):
+    """A map: ``z[j, i]`` at ``x[i]``, ``y[j]``. ``diverging``: two colours that part at 0."""
+
+    name: str
+    x: Array
+    y: Array
+    z: Array
+    diverging: bool = True
+
+
+class Bar(NamedTuple):
+    """A bar that lies from ``start`` to ``end``, with its name before it and words behind it."""
+
+    name: str
+    start: float
+    end: float
+    words: str
+    tone: Tone = ""
+
+
+class Bars(NamedTuple):
+    """Bars, the first at the top."""
+
+    bars: tuple[Bar, ...]
+
+
+class Node(NamedTuple):
+    """A state or a loss of the unrolled net."""
+
+    name: str
+    x: float
+    y: float
+    round: bool = True
+
+
+class Arrow(NamedTuple):
+    """From one node to another; ``log10`` of what it lets through sets its width and colour."""
+
+    start: Node
+    end: Node
+    log10: float
+    words: str
+
+
+class Graph(NamedTuple):
+    """The unrolled net."""
+
+    nodes: tuple[Node, ...]
+    arrows: tuple[Arrow, ...]
+
+
+Mark: TypeAlias = Line | Band | Level | Region | Heat | Bars | Graph
+
+
+class Picture(NamedTuple):
+    """``name``: what ``--plot-what`` calls it. ``finding``: what one sees, in one sentence.
+
+    ``notes`` stand below it: what was sampled or thinned. A ``Graph`` has no axes.
+    """
+
+    name: str
+    title: str
+    finding: str
+    x: Axis
+    y: Axis
+    marks: tuple[Mark, ...]
+    right: Axis | None = None
+    notes: tuple[str, ...] = ()
