@@ -18,11 +18,7 @@ from rnngrad.cli.commands.init import init
 from rnngrad.cli.commands.schema import schema
 from rnngrad.cli.commands.show import show
 from rnngrad.cli.commands.sweep import sweep
-
-OLD_NAMES: Mapping[str, str] = MappingProxyType(
-    {"random": "trials", "bracket": "critical-rtol", "layer": "prefix"}
-)
-"""What options were called -> what they are called; the old names go on working, unsaid."""
+from rnngrad.cli.usage import OLD_NAMES
 
 app = typer.Typer(
     name="rnngrad",
