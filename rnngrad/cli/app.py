@@ -18,6 +18,7 @@ from rnngrad.cli.commands.init import init
 from rnngrad.cli.commands.schema import schema
 from rnngrad.cli.commands.show import show
 from rnngrad.cli.commands.sweep import sweep
+from rnngrad.cli.exit_codes import USERS_FAULT
 from rnngrad.cli.usage import OLD_NAMES
 
 app = typer.Typer(
@@ -113,4 +114,4 @@ def _root(
 
 def _refuse(words: str) -> NoReturn:
     boundary.say(words)
-    raise typer.Exit(boundary.USERS_FAULT)
+    raise typer.Exit(USERS_FAULT)

@@ -18,7 +18,7 @@ import numpy as np
 from rnngrad.errors import SpecError, escaped
 from rnngrad.files.arrays.npz_file import members
 from rnngrad.files.arrays.readers import FileError, damage_told
-from rnngrad.files.opening import NoFileError, contents, similar_file, unreadable, why_no_file
+from rnngrad.files.opening import NoFileError, contents, unreadable, why_no_file
 from rnngrad.files.text import counted, cut, dotted, shown
 from rnngrad.files.yaml_text import LARGEST_SPEC, Document, Steps, decoded, parse
 from rnngrad.net.precision import EXACT, GivenArray, given
@@ -51,7 +51,8 @@ def read_gradients(path: str) -> GivenFile:
         words = "must end in .npz, .json or .yaml, or be FILE.py:FUNCTION"
         raise SpecError([f"{escaped(path)}: {words}"])
     if not Path(path).exists():
-        raise SpecError([f"{escaped(path)}: no such file{similar_file(path, tuple(READERS))}"])
+        words = unreadable(FileNotFoundError(), path, tuple(READERS))
+        raise SpecError([f"{escaped(path)}: {words}"])
     try:
         return READERS[suffix](path)
     except NoFileError as error:
