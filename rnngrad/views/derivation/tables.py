@@ -43,6 +43,9 @@ from rnngrad.views.numbers import (
 BAR = 16
 """Width of the longest bar of the chain table."""
 
+MANY = 24
+"""Steps from which on the chain is shown in a line as well."""
+
 SUMMAND = 46
 """Longest summand that leaves its row on 80 columns; beyond it, ∂L_t/∂h_k stands for the chain."""
 
@@ -227,9 +230,8 @@ def chain(view: View) -> Iterator[Table | Fitted]:
             f"Mean factor a step, back to {h}_0: {from_log10(rate)} "
             f"(growth rate {number(settled(rate * np.log(10.0)))})."
         )
-    if None in shown and np.isfinite(chain).any():
-        steps_of_it = grouped(result.problem.steps)
-        above = f"log10 ‖∂{h}_T/∂{h}_t‖, t = 0 to {steps_of_it} from left to right"
+    if len(chain) > MANY and np.isfinite(chain).any():
+        above = f"log10 ‖∂{h}_T/∂{h}_t‖, t = 0 to T from left to right"
         yield Fitted(above, lambda width: _sparkline(above, chain, width))
     title = f"Norms of the chain of ∂{h}_t/∂{h}_{{t−1}}"
     yield Table(title, columns, tuple(rows), tuple(notes))
