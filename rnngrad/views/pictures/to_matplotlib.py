@@ -416,9 +416,14 @@ class _Panel:
             norm=norm, vmin=vmin, vmax=vmax, rasterized=mark.z.size > 1000, linewidth=0,
         )  # fmt: skip
         zeros = bool(np.isneginf(mark.z).any())
+        if mark.diverging and low < 0 < high and min(z.shape) > 1:  # the two sides, also in grey
+            parted = np.ma.maximum(z, low)
+            self.axes.contour(mark.x, mark.y, parted, [0.0], colors="#1a1a1a", linewidths=0.4)
         beside = self.axes.inset_axes((1.03, 0.0, 0.045, 1.0))
         bar = self.figure.colorbar(shown, cax=beside, extend="min" if zeros else "neither")
         bar.outline.set_linewidth(0.5)
+        if mark.diverging:
+            bar.ax.axhline(0.0, color="#1a1a1a", linewidth=0.4)
         bar.set_label(mark.name + (" (darkest: exactly 0)" if zeros else ""))
         places = _spread(low, high, mark.diverging)
         bar.set_ticks(places, labels=[_plain(place) for place in places])
