@@ -242,6 +242,7 @@ ABOUT = {
 """command -> the pages that explain it; of what all three verbs have, README, spec and results."""
 
 
+@pytest.mark.cases(None)
 @pytest.mark.parametrize(("command", "option"), OPTIONS)
 def test_every_option_is_documented(command: str, option: str) -> None:
     """As code, on a page about its command: that another command's page has it proves nothing."""

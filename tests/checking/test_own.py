@@ -40,6 +40,7 @@ def test_right_gradients_pass(decade: int) -> None:
         assert {entry.name for entry in found} == {*Quantities(problem), *PATHS}
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("method", METHODS)
 def test_right_gradients_never_fail(method: str) -> None:
     for seed in range(0, 200, 20):
@@ -52,6 +53,7 @@ def test_every_method_calls_a_well_behaved_net_right(method: str) -> None:
     assert worst(entry.verdict for entry in check_own(SMALL, method=method, rtol=1e-7)) == "pass"
 
 
+@pytest.mark.cases(None)
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", RIGHT)
 def test_a_planted_mistake_fails_and_nothing_else(name: str, method: str) -> None:
