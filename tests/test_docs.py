@@ -266,8 +266,10 @@ CHANGES = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 def wrong_with(changes: str, version: str) -> str:
     """``## 1.2.3, 2026-01-31``, newest first, each with its changes under Added, Changed or Fixed.
-    Only the first may be unreleased, and is where the version ends in ``.dev0``."""
+    Above them may stand what is ``Unreleased``. Only the first may be unreleased, and is where the
+    version ends in ``.dev0``."""
     sections = re.split(r"^## ", changes, flags=re.M)[1:]
+    sections = sections[1:] if sections[:1] and sections[0].startswith("Unreleased\n") else sections
     heads = [section.partition("\n")[0] for section in sections]
     read = [re.fullmatch(r"(\d+)\.(\d+)\.(\d+), (unreleased|\d{4}-\d\d-\d\d)", x) for x in heads]
     if not heads or None in read:

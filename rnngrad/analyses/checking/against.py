@@ -237,6 +237,8 @@ def _readings(
 def _why_not(problem: Problem, name: str) -> str:
     if name in (LOSS.name, *starts(problem.cell)) and problem.loss is None:
         return f"'{name}' does not exist here: '{problem.name}' has no targets"
+    if name == LOSS.name and problem.upstream:
+        return f"'loss' does not exist here: '{problem.name}' has upstream in place of targets"
     try:
         Quantities(problem).record(str(name))
     except QuantityError as error:
@@ -248,7 +250,8 @@ def _records(problem: Problem) -> dict[str, Quantity]:
     """The records of whatever may be given, in the order of the table, ``loss`` first."""
     if problem.loss is None:
         return records(problem)
-    return {LOSS.name: LOSS, **records(problem), **starts(problem.cell)}
+    loss = {} if problem.upstream else {LOSS.name: LOSS}
+    return {**loss, **records(problem), **starts(problem.cell)}
 
 
 def _judge(

@@ -149,10 +149,12 @@ def shortened(problem: Problem, steps: int) -> Problem:
     weights = problem.loss_weights
     if problem.targets is None or weights is None:
         return replace(problem, x=frozen(problem.x[:steps]))
+    last_alone = problem.upstream and not weights[:-1].any()
+    rows = [*range(steps - 1), -1 if last_alone else steps - 1]
     return replace(
         problem,
         x=frozen(problem.x[:steps]),
-        targets=frozen(problem.targets[:steps]),
+        targets=frozen(problem.targets[rows]),
         loss_weights=frozen(_shortened_weights(weights, steps)),
     )
 
@@ -241,7 +243,7 @@ class Net:
             rate=finite(rate),
             lyapunov_max=finite(_largest_exponent(net, end)),
             log10_bound=self._bound(factor),
-            loss=None if problem.loss is None else finite(net.forward.loss),
+            loss=None if problem.loss is None or problem.upstream else finite(net.forward.loss),
             regime=regime(rate, steady),
             steps=steps,
             activation=self.setting.activation,

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from rnngrad.arithmetic.arrays import Array, frozen
 from rnngrad.arithmetic.functions import ACTIVATIONS
-from rnngrad.net.losses import LOSSES
+from rnngrad.net.losses import EVERY_LOSS
 from rnngrad.net.outputs import OUTPUTS
 from rnngrad.net.problem import Problem
 
@@ -49,7 +49,7 @@ def unpacked(parcel: bytes) -> Problem:
         x=frozen(x),
         h_0=frozen(h_0),
         starts={part: frozen(start) for part, start in starts.items()},
-        loss=None if loss is None else LOSSES[loss],
+        loss=None if loss is None else EVERY_LOSS[loss],
         targets=_again(targets),
         loss_weights=_again(loss_weights),
         seed=seed,

@@ -16,6 +16,7 @@ from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.files.arrays.drawing import Draw, DrawingError, drawn, too_large
 from rnngrad.files.mistakes import Mistakes
 from rnngrad.files.specification.cell_key import cell_in
+from rnngrad.files.specification.head import check_upstream
 from rnngrad.files.specification.pieces import Piece, draws, fitted
 from rnngrad.files.specification.pieces import pieces as all_pieces
 from rnngrad.files.specification.schema import SPEC, spec_with
@@ -33,17 +34,20 @@ from rnngrad.files.specification.weights_key import check as check_parameters
 from rnngrad.files.text import counted, cut, listed, shown
 from rnngrad.files.yaml_text import Steps
 from rnngrad.net.cells import Cell, letter_in, multiple
-from rnngrad.net.losses import LOSSES
+from rnngrad.net.losses import LOSSES, UPSTREAM
 from rnngrad.net.outputs import OUTPUTS
 from rnngrad.net.problem import Problem, TrainedIn
+
+SEQUENCES = ("inputs", "targets", "upstream")
+"""The keys of a spec with a row a step."""
 
 
 class Blueprint(NamedTuple):
     """A spec that is right, everything but the seed: the cell, names of records, and arrays.
 
     Picklable; ``arrays`` holds every weight, the starts, ``inputs`` and, where there are any,
-    ``targets``, as they are or still to be drawn. ``weights`` are the names of the weights in their
-    order; ``trained`` tells of the model's file that they came from.
+    ``targets`` or ``upstream``, as they are or still to be drawn. ``weights`` are the names of the
+    weights in their order; ``trained`` tells of the model's file that they came from.
     """
 
     name: str
@@ -71,7 +75,7 @@ class Blueprint(NamedTuple):
     @property
     def any_length(self) -> bool:
         """Whether no sequence is given number by number."""
-        sequences = (self.arrays.get(name) for name in ("inputs", "targets"))
+        sequences = (self.arrays.get(name) for name in SEQUENCES)
         return not any(isinstance(array, np.ndarray) for array in sequences)
 
 
@@ -81,7 +85,9 @@ def assemble(blueprint: Blueprint, seed: int) -> Problem:
         name: frozen(_read_only(drawn(name, array, seed)) if isinstance(array, Draw) else array)
         for name, array in blueprint.arrays.items()
     }
-    targets, cell = arrays.get("targets"), blueprint.cell
+    upstream, cell = arrays.get("upstream"), blueprint.cell
+    targets = arrays.get("targets", upstream)
+    loss = LOSSES[blueprint.loss] if upstream is None else UPSTREAM
     return Problem(
         name=blueprint.name,
         cell=cell,
@@ -91,9 +97,9 @@ def assemble(blueprint: Blueprint, seed: int) -> Problem:
         x=arrays["inputs"],
         h_0=arrays[f"{cell.parts[0]}_0"],
         starts={part: arrays[f"{part}_0"] for part in cell.parts[1:]},
-        loss=None if targets is None else LOSSES[blueprint.loss],
+        loss=None if targets is None else loss,
         targets=targets,
-        loss_weights=None if targets is None else _loss_weights(blueprint),
+        loss_weights=None if targets is None else _loss_weights(blueprint, upstream),
         seed=seed,
         draw=partial(assemble, blueprint) if blueprint.random else None,
         trained=blueprint.trained,
@@ -104,7 +110,7 @@ def assemble(blueprint: Blueprint, seed: int) -> Problem:
 def _lengthened(blueprint: Blueprint, seed: int, steps: int) -> Problem:
     """The problem as the spec with so many steps gives it; DrawingError where that is too large."""
     arrays = dict(blueprint.arrays)
-    for name in ("inputs", "targets"):
+    for name in SEQUENCES:
         draw = arrays.get(name)
         if isinstance(draw, Draw):
             arrays[name] = draw = draw._replace(shape=(steps, *draw.shape[1:]))
@@ -134,6 +140,7 @@ def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> 
         origin = origin_of(data, net)
     _check_cell(cell, spec, data, mistakes)
     parameters = check_parameters(cell, weights, net, mistakes)
+    check_upstream(data, parameters, mistakes)
     pieces = all_pieces(spec, cell, parameters, folder, mistakes)
     sizes = settle(pieces, _stated(spec, cell, parameters, mistakes))
     for letter in dict.fromkeys(cell.letters) if parameters.depth > 1 else ():
@@ -255,13 +262,14 @@ def _by_letter(spec: Mapping[str, Any], cell: Cell, mistakes: Mistakes) -> dict[
 
 
 def _steps(pieces: list[Piece], mistakes: Mistakes) -> int | None:
-    """T, from the inputs; the targets must have as many."""
+    """T, from the inputs; the targets, or upstream, must have as many."""
     by_name = {piece.name: piece for piece in pieces}
     steps = _length(by_name["inputs"])
-    targets = _length(by_name["targets"]) if "targets" in by_name else None
-    if steps and targets and steps != targets:
-        found = f"targets has {counted(targets, 'step')}, must have {steps}"
-        mistakes.add(("targets",), f"{found}, one for each of the inputs")
+    for name in SEQUENCES[1:]:
+        given = _length(by_name[name]) if name in by_name else None
+        if steps and given and steps != given:
+            found = f"{name} has {counted(given, 'step')}, must have {steps}"
+            mistakes.add((name,), f"{found}, one for each of the inputs")
     return steps
 
 
@@ -271,8 +279,11 @@ def _length(piece: Piece) -> int | None:
     return piece.shape[0] if piece.shape else None
 
 
-def _loss_weights(blueprint: Blueprint) -> Array:
-    """(T,): 0 where a step does not count, else 1, or 1/n for a mean over n."""
+def _loss_weights(blueprint: Blueprint, upstream: Array | None) -> Array:
+    """(T,): 0 where a step does not count, or its ∂L/∂h_t is given as 0; else 1, or 1/n for a mean
+    over n."""
+    if upstream is not None:
+        return frozen(np.any(upstream != 0, axis=-1))
     counting = blueprint.loss_steps
     rows = slice(None) if counting == "all" else [-1]
     if isinstance(counting, list):

@@ -90,6 +90,10 @@ SPEC = Group(
         "c_0": _start("c"),
         "inputs": Key(sequence(required=True), f"T×I: {_FORMS}", required=True),
         "targets": Key(sequence(required=False), f"T×O: {_FORMS}; without it there is no loss"),
+        "upstream": Key(
+            sequence(required=False),
+            f"T×H, ∂L/∂h_t of a head that rnngrad does not see, in place of targets: {_FORMS}",
+        ),
         "seed": Key(Whole(), "every random draw of the spec repeats with it", 0),
     },
 )
