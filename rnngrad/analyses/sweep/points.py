@@ -155,17 +155,22 @@ def shortened(problem: Problem, steps: int) -> Problem:
         problem,
         x=frozen(problem.x[:steps]),
         targets=frozen(problem.targets[rows]),
-        loss_weights=frozen(_shortened_weights(weights, steps)),
+        loss_weights=frozen(_shortened_weights(problem, weights, steps)),
     )
 
 
-def _shortened_weights(weights: Array, steps: int) -> Array:
+def _shortened_weights(problem: Problem, weights: Array, steps: int) -> Array:
     counting = np.flatnonzero(weights)
     kept = weights[:steps].copy()
     if len(counting) == 1 and counting[0] == len(weights) - 1:
         kept[-1] = weights[-1]
     elif math.isclose(weights.sum(), 1.0) and kept.any():
         kept /= kept.sum()
+    elif problem.loss is not None and problem.loss.name == "cross_entropy":
+        assert problem.targets is not None
+        counts = problem.targets.sum(axis=1)  # of a label its class's weight
+        if math.isclose(weights @ counts, 1.0) and kept @ counts[:steps] > 0:
+            kept /= kept @ counts[:steps]
     return kept
 
 

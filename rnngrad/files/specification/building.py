@@ -16,7 +16,7 @@ from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.files.arrays.drawing import Draw, DrawingError, drawn, too_large
 from rnngrad.files.mistakes import Mistakes
 from rnngrad.files.specification.cell_key import cell_in
-from rnngrad.files.specification.head import check_upstream
+from rnngrad.files.specification.head import check_upstream, labels_in, with_targets
 from rnngrad.files.specification.pieces import Piece, draws, fitted
 from rnngrad.files.specification.pieces import pieces as all_pieces
 from rnngrad.files.specification.schema import SPEC, spec_with
@@ -47,7 +47,8 @@ class Blueprint(NamedTuple):
 
     Picklable; ``arrays`` holds every weight, the starts, ``inputs`` and, where there are any,
     ``targets`` or ``upstream``, as they are or still to be drawn. ``weights`` are the names of the
-    weights in their order; ``trained`` tells of the model's file that they came from.
+    weights in their order; ``trained`` tells of the model's file that they came from; ``counts``
+    is what each label counts in a mean, 0 where it does not count.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Blueprint(NamedTuple):
     loss_steps: Any
     loss_reduction: str
     trained: TrainedIn | None = None
+    counts: Array | None = None
 
     @property
     def random(self) -> bool:
@@ -142,12 +144,16 @@ def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> 
     parameters = check_parameters(cell, weights, net, mistakes)
     check_upstream(data, parameters, mistakes)
     pieces = all_pieces(spec, cell, parameters, folder, mistakes)
+    labels, pieces = labels_in(spec, data, pieces, mistakes)
     sizes = settle(pieces, _stated(spec, cell, parameters, mistakes))
     for letter in dict.fromkeys(cell.letters) if parameters.depth > 1 else ():
         layers = [letter_in(cell, letter, at, parameters.depth) for at in range(parameters.depth)]
         sizes |= in_all(letter, layers, sizes)
     report(pieces, sizes, mistakes)
     unfixed(pieces, sizes, mistakes)
+    outputs = sizes.get("O" if "W_hy" in parameters.letters else top(cell, parameters.depth))
+    classes = None if outputs is None else outputs.value
+    pieces, counts = with_targets(labels, pieces, classes, spec, data, mistakes)
     steps = _steps(pieces, mistakes)
     _check_loss_steps(spec, steps, mistakes)
     _check_loss(spec, data, pieces, mistakes)
@@ -172,6 +178,7 @@ def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> 
         loss_steps=spec["loss_steps"],
         loss_reduction=spec["loss_reduction"],
         trained=origin,
+        counts=counts,
     )
     return _assembled(blueprint, spec["seed"], pieces, mistakes)
 
@@ -281,17 +288,19 @@ def _length(piece: Piece) -> int | None:
 
 def _loss_weights(blueprint: Blueprint, upstream: Array | None) -> Array:
     """(T,): 0 where a step does not count, or its ∂L/∂h_t is given as 0; else 1, or 1/n for a mean
-    over n."""
+    over n, where labels of classes with weights count as these."""
     if upstream is not None:
         return frozen(np.any(upstream != 0, axis=-1))
     counting = blueprint.loss_steps
     rows = slice(None) if counting == "all" else [-1]
     if isinstance(counting, list):
         rows = [step - 1 for step in counting]
-    weights = np.zeros(blueprint.steps)
+    weights, counts = np.zeros(blueprint.steps), blueprint.counts
     weights[rows] = 1.0
-    if blueprint.loss_reduction == "mean":
-        weights /= weights.sum()
+    if counts is not None:
+        weights[counts == 0] = 0.0
+    if blueprint.loss_reduction == "mean" and weights.any():
+        weights /= weights.sum() if counts is None else weights @ counts
     return frozen(_read_only(weights))
 
 

@@ -112,6 +112,8 @@ def _pieces(
     if "targets" in spec or mistakes.spoils(("targets",)):
         outputs = "O" if "W_hy" in parameters.letters else top(cell, depth)
         yield piece("targets", ("targets",), ("T", outputs), spec.get("targets"))
+        if "class_weights" in spec:
+            yield piece("class_weights", ("class_weights",), (outputs,), spec["class_weights"])
     if "upstream" in spec or mistakes.spoils(("upstream",)):
         yield piece("upstream", ("upstream",), ("T", top(cell, depth)), spec.get("upstream"))
 

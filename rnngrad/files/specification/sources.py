@@ -100,7 +100,7 @@ class Source(NamedTuple):
 FORMS = frozenset({"file", "zeros", "init", "random"})
 """The first keys of the forms of an array: a mapping of one form has no key of another."""
 
-ARRAYS = ("inputs", "targets", "upstream", "h_0", "c_0")
+ARRAYS = ("inputs", "targets", "upstream", "class_weights", "h_0", "c_0")
 """The keys of a spec that are arrays, as every weight is."""
 
 

@@ -64,7 +64,8 @@ def _loss(problem: Problem) -> str:
     whole = "Σ_t L_t" if number == problem.steps else " + ".join(terms)
     mean = number > 1 and problem.loss_weights[counting[0] - 1] != 1
     if mean:
-        whole = f"1/{number} {whole if number == problem.steps else f'({whole})'}"
+        count = f"{1.0 / problem.loss_weights.max():.12g}"
+        whole = f"1/{count} {whole if number == problem.steps else f'({whole})'}"
     formula = problem.loss.formula
     each = formula if formula.startswith("−Σ") or problem.outputs == 1 else f"Σ_o {formula}"
     return f"{whole},  L_t = {each}"
