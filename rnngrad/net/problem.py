@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.arithmetic.arrays import Array
+from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.evaluation import Functions
 from rnngrad.arithmetic.functions import Activation
 from rnngrad.errors import UsageError
@@ -26,6 +26,15 @@ class TrainedIn(NamedTuple):
     direction: str | None
     keys: Mapping[str, str]
     assumed: tuple[str, ...]
+
+
+class Tokens(NamedTuple):
+    """That x_t are rows of an embedding: ``ids`` (T,), the row of each step, ``rows`` how many the
+    embedding has, and the ``key`` it stood under in a model's file, if it did."""
+
+    ids: Integers
+    rows: int
+    key: str | None
 
 
 class Layer(NamedTuple):
@@ -71,7 +80,8 @@ class Problem:
     count, 1/n each for a mean) are None together when there is no loss; where ∂L/∂h_t is given
     (``upstream``) the loss is ``losses.UPSTREAM``, and the targets are its rows. ``draw`` rebuilds
     the problem under another seed; it is None where nothing is random. ``trained`` tells of the
-    model's file that the weights came from, if any. ``lengthen`` rebuilds it with so many steps; it
+    model's file that the weights came from, if any, ``tokens`` of the ids and the embedding that
+    ``x`` are rows of. ``lengthen`` rebuilds it with so many steps; it
     is None where a sequence is given, not drawn.
     """
 
@@ -90,6 +100,7 @@ class Problem:
     lengthen: Callable[[int], Problem] | None = field(default=None, repr=False)
     starts: Mapping[str, Array] = field(default_factory=dict)
     trained: TrainedIn | None = None
+    tokens: Tokens | None = None
     _layers: list[Layer] = field(default_factory=list, init=False, repr=False)
 
     @property

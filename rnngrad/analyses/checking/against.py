@@ -41,6 +41,7 @@ from rnngrad.analyses.checking.diagnosing.questions import (
     of_zeros,
 )
 from rnngrad.analyses.checking.spelling import Read, note, read, two_of_one
+from rnngrad.analyses.derivation.on_request import of_tokens
 from rnngrad.analyses.derivation.quantities import Passes, Quantities, Quantity, of_start, records
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.errors import QuantityError, UsageError
@@ -251,7 +252,8 @@ def _records(problem: Problem) -> dict[str, Quantity]:
     if problem.loss is None:
         return records(problem)
     loss = {} if problem.upstream else {LOSS.name: LOSS}
-    return {**loss, **records(problem), **starts(problem.cell)}
+    tokens = {record.name: record for record in of_tokens(problem)}
+    return {**loss, **records(problem), **starts(problem.cell), **tokens}
 
 
 def _judge(

@@ -30,6 +30,7 @@ def packed(problem: Problem) -> bytes:
         problem.draw,
         problem.lengthen,
         trained,
+        problem.tokens,
     )
     return pickle.dumps((names, dict(problem.weights), arrays, others), protocol=5)
 
@@ -39,7 +40,7 @@ def unpacked(parcel: bytes) -> Problem:
     names, weights, arrays, others = pickle.loads(parcel)
     name, activation, output, loss = names
     x, h_0, targets, loss_weights = arrays
-    cell, starts, seed, draw, lengthen, trained = others
+    cell, starts, seed, draw, lengthen, trained, tokens = others
     return Problem(
         name=name,
         cell=cell,
@@ -55,6 +56,7 @@ def unpacked(parcel: bytes) -> Problem:
         seed=seed,
         draw=draw,
         lengthen=lengthen,
+        tokens=tokens,
         trained=trained and trained._replace(keys=MappingProxyType(trained.keys)),
     )
 

@@ -14,6 +14,7 @@ from rnngrad.algebra.expressions import Call, nodes
 from rnngrad.arithmetic.arrays import Array, frozen
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.files.arrays.drawing import Draw, DrawingError, drawn, too_large
+from rnngrad.files.arrays.readers import File
 from rnngrad.files.mistakes import Mistakes
 from rnngrad.files.specification.cell_key import cell_in
 from rnngrad.files.specification.head import check_upstream, labels_in, with_targets
@@ -24,6 +25,7 @@ from rnngrad.files.specification.schema import sizes as sizes_group
 from rnngrad.files.specification.sizing import WORDS, Stated, in_all, report, settle, unfixed
 from rnngrad.files.specification.trained_weights import (
     activation_of,
+    embedding_in,
     is_trained,
     origin_of,
     told_cell,
@@ -31,12 +33,12 @@ from rnngrad.files.specification.trained_weights import (
 )
 from rnngrad.files.specification.weights_key import Parameters, top
 from rnngrad.files.specification.weights_key import check as check_parameters
-from rnngrad.files.text import counted, cut, listed, shown
+from rnngrad.files.text import counted, cut, cut_path, listed, shown
 from rnngrad.files.yaml_text import Steps
 from rnngrad.net.cells import Cell, letter_in, multiple
 from rnngrad.net.losses import LOSSES, UPSTREAM
 from rnngrad.net.outputs import OUTPUTS
-from rnngrad.net.problem import Problem, TrainedIn
+from rnngrad.net.problem import Problem, Tokens, TrainedIn
 
 SEQUENCES = ("inputs", "targets", "upstream")
 """The keys of a spec with a row a step."""
@@ -48,7 +50,8 @@ class Blueprint(NamedTuple):
     Picklable; ``arrays`` holds every weight, the starts, ``inputs`` and, where there are any,
     ``targets`` or ``upstream``, as they are or still to be drawn. ``weights`` are the names of the
     weights in their order; ``trained`` tells of the model's file that they came from; ``counts``
-    is what each label counts in a mean, 0 where it does not count.
+    is what each label counts in a mean, 0 where it does not count; ``tokens`` tells of an
+    embedding.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Blueprint(NamedTuple):
     loss_reduction: str
     trained: TrainedIn | None = None
     counts: Array | None = None
+    tokens: Tokens | None = None
 
     @property
     def random(self) -> bool:
@@ -105,6 +109,7 @@ def assemble(blueprint: Blueprint, seed: int) -> Problem:
         seed=seed,
         draw=partial(assemble, blueprint) if blueprint.random else None,
         trained=blueprint.trained,
+        tokens=blueprint.tokens,
         lengthen=partial(_lengthened, blueprint, seed) if blueprint.any_length else None,
     )
 
@@ -149,6 +154,7 @@ def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> 
     for letter in dict.fromkeys(cell.letters) if parameters.depth > 1 else ():
         layers = [letter_in(cell, letter, at, parameters.depth) for at in range(parameters.depth)]
         sizes |= in_all(letter, layers, sizes)
+    pieces = [_asked_for_tokens(p, spec, folder) if p.name == "inputs" else p for p in pieces]
     report(pieces, sizes, mistakes)
     unfixed(pieces, sizes, mistakes)
     outputs = sizes.get("O" if "W_hy" in parameters.letters else top(cell, parameters.depth))
@@ -179,8 +185,26 @@ def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> 
         loss_reduction=spec["loss_reduction"],
         trained=origin,
         counts=counts,
+        tokens=next(piece.tokens for piece in pieces if piece.name == "inputs"),
     )
     return _assembled(blueprint, spec["seed"], pieces, mistakes)
+
+
+def _asked_for_tokens(inputs: Piece, spec: Mapping[str, Any], folder: Path) -> Piece:
+    """Inputs that may be token ids, with what is then to be written, should they be refused."""
+    value = inputs.value
+    if not isinstance(value, np.ndarray) or not inputs.flat or inputs.why:
+        return inputs
+    if (value != np.floor(value)).any() or value.min() < 0:
+        return inputs
+    file, weights = spec["inputs"], spec.get("weights", {})
+    ids = f"file: {file.file}" if isinstance(file, File) else "ids: [...]"
+    table = "{file: ..., key: ...}"
+    if is_trained(weights):
+        key = embedding_in(weights, folder) or "..."
+        table = f"{{file: {cut_path(weights['file'])}, key: {cut(key)}}}"
+    why = f"; are they token ids? inputs: {{{cut(ids)}, embedding: {table}}}"
+    return inputs._replace(why=why)
 
 
 def _check_cell(

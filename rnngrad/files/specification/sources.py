@@ -46,6 +46,13 @@ FILE = Group(
 )
 
 
+class Embedded(NamedTuple):
+    """Rows of an embedding, one a step: the source of the ids, and that of the table."""
+
+    ids: ArraySource
+    table: ArraySource
+
+
 class Source(NamedTuple):
     """An array, in any of its forms.
 
@@ -56,11 +63,14 @@ class Source(NamedTuple):
     written: tuple[JsonSchema, ...]
     choices: Mapping[str, Mapping[str, Group]] = MappingProxyType({})
     zeros: Group | None = None
+    tokens: Group | None = None
 
     def check(self, value: Any, path: Steps, mistakes: Mistakes) -> ArraySource:
         """How the array is to be had."""
         if not isinstance(value, dict):
             return value
+        if self.tokens and ("embedding" in value or "ids" in value):
+            return self._embedded(self.tokens, value, path, mistakes)
         if "file" in value:
             checked = FILE.check(value, path, mistakes)
             return None if checked is None or mistakes.spoils(path) else File(**checked)
@@ -73,6 +83,18 @@ class Source(NamedTuple):
                 return self._filled(key, names, value, path, mistakes)
         mistakes.add(path, f"{dotted(path)} is a mapping without the key {self._telling()}")
         return None
+
+    def _embedded(
+        self, tokens: Group, value: Any, path: Steps, mistakes: Mistakes
+    ) -> Embedded | None:
+        checked = tokens.check(value, path, mistakes)
+        if checked is None or mistakes.spoils(path) or "embedding" not in checked:
+            return None
+        if ("file" in checked) == ("ids" in checked):
+            mistakes.add(path, f"{dotted(path)} needs file or ids, one of them, for the token ids")
+            return None
+        file = File(checked["file"], checked.get("key")) if "file" in checked else None
+        return Embedded(checked["ids"] if file is None else file, checked["embedding"])
 
     def _telling(self) -> str:
         keys = [*self.choices, "file", *(["zeros"] if self.zeros else [])]
@@ -93,7 +115,7 @@ class Source(NamedTuple):
     def schema(self, definitions: JsonSchema) -> JsonSchema:
         """See Kind."""
         groups = [FILE, *(group for names in self.choices.values() for group in names.values())]
-        groups += [self.zeros] if self.zeros else []
+        groups += [group for group in (self.zeros, self.tokens) if group]
         return {"anyOf": [*self.written, *(group.schema(definitions) for group in groups)]}
 
 
@@ -130,7 +152,23 @@ def sequence(*, required: bool) -> Source:
     steps = {"steps": Key(Whole(1), meaning, required=required)}
     suffix = "" if required else "_targets"
     groups = {r.name: _group("random", r, steps, suffix) for r in SEQUENCES.values()}
-    return Source((LIST, _ROWS), {"random": groups}, _ZEROS)
+    return Source((LIST, _ROWS), {"random": groups}, _ZEROS, _TOKENS if required else None)
+
+
+_TOKENS = Group(
+    "tokens",
+    "Token ids, T whole numbers from 0, each a row of an embedding.",
+    {
+        "file": Key(Text(), "the file of the ids"),
+        "key": FILE.keys["key"],
+        "ids": Key(Source((LIST,)), "the ids themselves, in place of a file"),
+        "embedding": Key(
+            Source((_ROWS,)),
+            "the table, a row of I numbers a token: a file, or rows",
+            required=True,
+        ),
+    },
+)
 
 
 _ZEROS = Group(

@@ -90,6 +90,19 @@ def trained(weights: dict[str, Any], folder: Path, mistakes: Mistakes) -> Traine
     )  # fmt: skip
 
 
+def embedding_in(weights: Mapping[str, Any], folder: Path) -> str | None:
+    """The key of the only embedding in a model's file, as far as names tell."""
+    from rnngrad.files.models import ModelFileError
+    from rnngrad.files.models.layouts import open_store
+
+    try:
+        store = open_store(folder / weights["file"], weights.get("layout"), weights["file"])
+    except ModelFileError:
+        return None
+    keys = [k for k, a in store.arrays.items() if len(a.shape) == 2 and "emb" in k.lower()]
+    return keys[0] if len(keys) == 1 else None
+
+
 def _found(checked: Mapping[str, Any], folder: Path, mistakes: Mistakes) -> Found | None:
     from rnngrad.files.models import ModelFileError, choose, read_model
 
