@@ -54,10 +54,12 @@ def _npy(path: Path, name: str, key: str | None) -> Numbers:
 def _npz(path: Path, name: str, key: str | None) -> Numbers:
     with zipfile.ZipFile(path) as archive:
         members = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
-        chosen = _chosen(list(members), name, key)
+        turned = key is not None and key not in members and key.removesuffix(".T") in members
+        chosen = _chosen(list(members), name, key.removesuffix(".T") if turned and key else key)
         entry = members[chosen]
         with archive.open(entry) as stream:
-            return npy_array(stream, entry.file_size, f"{name}[{cut(chosen)}]")
+            array = npy_array(stream, entry.file_size, f"{name}[{cut(chosen)}]")
+        return array.T if turned else array
 
 
 def _chosen(keys: list[str], name: str, key: str | None) -> str:

@@ -13,9 +13,9 @@ from rnngrad.files.arrays.drawing import Draw, too_large
 from rnngrad.files.arrays.numbers import batch_words, from_array, written
 from rnngrad.files.arrays.readers import File, FileError, FileKeyError, load_array
 from rnngrad.files.mistakes import Mistakes
-from rnngrad.files.specification.sources import ZEROS, ArraySource, Embedded
+from rnngrad.files.specification.sources import ZEROS, ArraySource, Embedded, Gated
 from rnngrad.files.specification.weights_key import Parameters, top
-from rnngrad.files.text import counted, dotted, shown
+from rnngrad.files.text import counted, dotted, listed, shown
 from rnngrad.files.yaml_text import Steps
 from rnngrad.net.cells import Cell, lengths, letter_in, multiple
 from rnngrad.net.precision import Mask
@@ -107,7 +107,8 @@ def _pieces(
     spec: Mapping[str, Any], cell: Cell, parameters: Parameters, folder: Path, mistakes: Mistakes
 ) -> Iterator[Piece]:
     def piece(name: str, path: Steps, letters: tuple[str, ...], source: Any) -> Piece:
-        return _piece(name, path, letters, source, folder, mistakes)
+        gates = cell.gates if name.partition(".")[0] in cell.blocks else ()
+        return _piece(name, path, letters, source, folder, mistakes, gates)
 
     depth = parameters.depth
     for name, letters in parameters.letters.items():
@@ -135,8 +136,13 @@ def _piece(
     source: ArraySource,
     folder: Path,
     mistakes: Mistakes,
+    gates: tuple[str, ...] = (),
 ) -> Piece:
     value: Array | Draw | None
+    if isinstance(source, Gated):
+        return Piece(
+            name, path, letters, _gate_by_gate(source, name, path, gates, folder, mistakes)
+        )
     if isinstance(source, Embedded):
         return looked_up(Piece(name, path, letters, None), source, folder, mistakes)
     if source is None:
@@ -164,6 +170,30 @@ def _from_file(
     if rank == 1 and source.file.lower().endswith(".csv") and 1 in array.shape:
         array = array.ravel()
     return from_array(array, f"{name}: the array of {shown(source.file)}", path, mistakes)
+
+
+def _gate_by_gate(
+    source: Gated, name: str, path: Steps, gates: tuple[str, ...], folder: Path, mistakes: Mistakes
+) -> Array | None:
+    """The arrays of the gates, one below the other in the order of the cell."""
+    here = (*path, "gates")
+    if not gates or set(source.keys) != set(gates):
+        given = listed(source.keys)
+        must = f"must name {listed(gates)}" if gates else f"but {name} is no stack of gates"
+        mistakes.add(here, f"{dotted(here)} names {given}, {must}")
+        return None
+    found = []
+    for gate in gates:
+        file = File(source.file, source.keys[gate])
+        found.append(_from_file(file, f"{name}, gate {gate}", path, 1, folder, mistakes))
+    arrays = [array for array in found if array is not None]
+    if len(arrays) < len(gates):
+        return None
+    if len({array.shape for array in arrays}) > 1:
+        shapes = ", ".join(f"{g} {_sides(a)}" for g, a in zip(gates, arrays, strict=True))
+        mistakes.add(here, f"{name}: the gates differ in shape: {shapes}")
+        return None
+    return np.concatenate(arrays)
 
 
 def looked_up(piece: Piece, source: Embedded, folder: Path, mistakes: Mistakes) -> Piece:

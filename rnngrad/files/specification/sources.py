@@ -36,12 +36,46 @@ _ROWS: JsonSchema = {"type": "array", "items": LIST, "minItems": 1}
 
 ZEROS = Draw("init", "zeros", {})
 
+
+class GateKeys:
+    """gate -> the key of its rows; which gates there are is checked where the cell is known."""
+
+    def check(self, value: Any, path: Steps, mistakes: Mistakes) -> dict[str, str] | None:
+        """The mapping itself."""
+        if isinstance(value, dict) and value and all(isinstance(k, str) for k in value.values()):
+            return value
+        words = (
+            f"{dotted(path)} must be a mapping from each gate to a key, such as {{i: W_ii, ...}}"
+        )
+        mistakes.add(path, words)
+        return None
+
+    def schema(self, definitions: JsonSchema) -> JsonSchema:
+        """See Kind."""
+        return {
+            "title": "gates",
+            "description": "gate -> the key of its rows",
+            "type": "object",
+            "properties": {},
+            "additionalProperties": {"type": "string"},
+            "minProperties": 1,
+        }
+
+
+class Gated(NamedTuple):
+    """A parameter whose gates are kept as separate arrays of one file, by gate."""
+
+    file: str
+    keys: Mapping[str, str]
+
+
 FILE = Group(
     "file",
     "An array in a file.",
     {
         "file": Key(Text(), ".npy, .npz or .csv, relative to the spec's folder", required=True),
         "key": Key(Text(), "which array of a .npz; may be left out where it holds only one"),
+        "gates": Key(GateKeys(), "in place of key, gate by gate: {i: key, f: key, g: key, o: key}"),
     },
 )
 
@@ -73,7 +107,11 @@ class Source(NamedTuple):
             return self._embedded(self.tokens, value, path, mistakes)
         if "file" in value:
             checked = FILE.check(value, path, mistakes)
-            return None if checked is None or mistakes.spoils(path) else File(**checked)
+            if checked is None or mistakes.spoils(path):
+                return None
+            if "gates" in checked:
+                return self._gated(checked, path, mistakes)
+            return File(**checked)
         if self.zeros and "zeros" in value:
             checked = self.zeros.check(value, path, mistakes)
             whole = checked is not None and not mistakes.spoils(path)
@@ -83,6 +121,12 @@ class Source(NamedTuple):
                 return self._filled(key, names, value, path, mistakes)
         mistakes.add(path, f"{dotted(path)} is a mapping without the key {self._telling()}")
         return None
+
+    def _gated(self, checked: Any, path: Steps, mistakes: Mistakes) -> Gated | None:
+        if "key" in checked:
+            mistakes.add((*path, "key"), f"{dotted(path)} has key and gates, must have one of them")
+            return None
+        return Gated(checked["file"], checked["gates"])
 
     def _embedded(
         self, tokens: Group, value: Any, path: Steps, mistakes: Mistakes

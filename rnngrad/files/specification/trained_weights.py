@@ -42,7 +42,9 @@ TRAINED = Group(
     "The recurrent layers of a trained model's file.",
     {
         "file": Key(Text(), "the model's file, relative to the spec's folder", required=True),
-        "layout": Key(Text(), "torch, keras or onnx; by default what the file's ending says"),
+        "layout": Key(
+            Text(), "torch, keras, onnx, flax, haiku or mlx; by default what the file shows"
+        ),
         "prefix": Key(Names(), "which net of the file: what its keys begin with; a list: a stack"),
         "direction": Key(Text(), "forward or reverse, of a bidirectional net"),
         "W_hy": Key(parameter(2), "O×H numbers; without it y_t = g(h_t)"),
