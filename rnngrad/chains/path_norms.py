@@ -158,7 +158,7 @@ def scaled_direct(problem: Problem, trace: ForwardTrace, back: BackwardTrace) ->
     ∂L_t/∂(W_hy h_t + b_y) · W_hy; without W_hy the first factor alone.
     """
     at_output = scaled(back.dL_da_y)
-    if problem.loss_weights is not None:
+    if problem.loss_weights is not None and not problem.upstream:  # what is given is exact
         small = (np.abs(back.dL_da_y) < SMALLEST_SURE).any(axis=1)
         for t in np.flatnonzero(small & (problem.loss_weights != 0)):
             row = _at_the_output(problem, trace, slice(t, t + 1), problem.loss_weights[t])

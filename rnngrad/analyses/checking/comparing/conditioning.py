@@ -223,7 +223,7 @@ def _at_the_output(passes: Passes, noise: Noise) -> tuple[Array, Array] | None:
     """∂L/∂y_t and ∂L/∂a from y alone, (T, O); None without a loss."""
     problem, y = passes.problem, passes.forward.y
     loss, targets, weights = problem.loss, problem.targets, problem.loss_weights
-    if loss is None or targets is None or weights is None:
+    if loss is None or targets is None or weights is None or loss.given:
         return None
     if loss.of_the_gap is None:
         sizes = y * np.maximum(1.0, np.abs(targets).sum(axis=1, keepdims=True)) + np.abs(targets)

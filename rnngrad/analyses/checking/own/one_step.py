@@ -56,6 +56,9 @@ def dL_dy(setting: Setting, method: Method) -> Estimate:
     loss, counts = problem.loss, problem.loss_weights
     assert loss is not None
     assert counts is not None
+    if loss.given:
+        moved = method.local(lambda step: _of_output(setting, step))
+        return _counting(moved, counts)
     if loss.of_the_gap is not None:
         return _counting(method.local(lambda step: _in_gap(setting, step)), counts)
     parts = [_in_logarithm(method, *term) for term in loss_values.logarithms(problem, trace)]
@@ -72,6 +75,14 @@ def _in_logarithm(method: Method, weight: Array, u: Array, slope: float) -> Esti
     found = method.local(moved)
     value = np.where(weight == 0, 0.0, slope * found.value / u)
     return Estimate(value, np.where(found.error == 0, 0.0, found.error / u))
+
+
+def _of_output(setting: Setting, step: complex) -> Numbers:
+    """The loss of y + step, without the part that no step changes."""
+    problem = setting.problem
+    assert problem.targets is not None
+    moved = np.broadcast_to(np.asarray(step), problem.targets.shape)
+    return loss_values.loss_of_output(problem, moved, problem.targets)
 
 
 def _in_gap(setting: Setting, step: complex) -> Numbers:
