@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import cycle
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -73,20 +74,44 @@ SETTINGS: Any = {
 
 def drawn(pictures: Sequence[Picture], ending: str) -> bytes:
     """The pictures on one page, as a file that ends so: ``png``, ``svg`` or ``pdf``."""
-    import matplotlib
-
     file = io.BytesIO()
     undated: dict[str, Any] = {
         "svg": {"metadata": {"Date": None}},
         "pdf": {"metadata": {"CreationDate": None}},
     }
+    with _settings():
+        page(pictures).savefig(file, format=ending, **undated.get(ending, {}))
+    written = file.getvalue()
+    return written.replace(b"'DejaVu Sans'", FONTS) if ending == "svg" else written
+
+
+def figure_of(pictures: Sequence[Picture]) -> Figure:
+    """The pictures on one page, as Matplotlib's Figure."""
+    with _settings():
+        return page(pictures)
+
+
+def into(axes: Axes, picture: Picture) -> Figure:
+    """One picture in axes and in the style of the user's own; what one sees is the title."""
+    import matplotlib
+
+    with matplotlib.rc_context({"text.parse_math": False}):
+        figure: Figure = axes.figure.figure
+        _Panel(figure, picture, axes).draw()
+        axes.set_title("\n".join(_finding(picture)), loc="left", fontsize="medium")
+    return figure
+
+
+@contextmanager
+def _settings() -> Iterator[None]:
+    """Our own settings in the place of the user's."""
+    import matplotlib
+
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name in other letters
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(SETTINGS)
-        page(pictures).savefig(file, format=ending, **undated.get(ending, {}))
-    written = file.getvalue()
-    return written.replace(b"'DejaVu Sans'", FONTS) if ending == "svg" else written
+        yield
 
 
 def page(pictures: Sequence[Picture]) -> Figure:
@@ -229,9 +254,9 @@ class _Side(NamedTuple):
 class _Panel:
     """One picture's axes while it is drawn."""
 
-    def __init__(self, figure: Figure, picture: Picture) -> None:
+    def __init__(self, figure: Figure, picture: Picture, axes: Axes | None = None) -> None:
         self.figure, self.picture = figure, picture
-        self.axes = axes = figure.add_axes((0.1, 0.1, 0.8, 0.8))
+        self.axes = axes = figure.add_axes((0.1, 0.1, 0.8, 0.8)) if axes is None else axes
         self.right = axes.twinx() if picture.right is not None else None
         self.styles = cycle(zip(LINES, MARKERS, strict=True))
         self.dashes, self.level_dashes = cycle(DASHES), cycle((":", "--", "-.", (0, (1, 3))))
