@@ -323,6 +323,8 @@ class _Panel:
                 low, high = max(low, high), min(low, high)
             if not self.picture.square:
                 set_limits(low, high)
+            if axis.log and not axis.ticks and low > 0 and max(low, high) < 100 * min(low, high):
+                _label_between(getattr(axes, f"{which}axis"))
 
     def _beside(self) -> None:
         """The words at the right edge, pushed apart where they would touch."""
@@ -572,16 +574,27 @@ def _ticks(axes: Axes, which: str, axis: Axis) -> None:
         ticked.set_ticks([], minor=True)
 
 
+def _label_between(ticked: Any) -> None:
+    """Words at 2 and 5 as well, where a log axis has few powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator
+
+    ticked.set_minor_locator(LogLocator(base=10, subs=(2.0, 5.0)))
+    ticked.set_minor_formatter(FuncFormatter(lambda value, _: _power(value)))
+    ticked.set_tick_params(which="minor", length=3.5)
+
+
 def _plain(value: float) -> str:
     return f"{round(value, 12):g}".replace("-", "−").replace("e+0", "e+").replace("e−0", "e−")
 
 
 def _power(value: float) -> str:
-    """0.1, 1, 100; 10⁻⁵ beyond."""
+    """0.1, 1, 100; 10⁻⁵, 2·10⁻⁵ beyond."""
     if 1e-3 <= value < 1e5:
         return f"{value:g}"
-    power = round(float(np.log10(value)))
-    return f"10{'⁻' if power < 0 else ''}{raised(abs(power))}"
+    power = int(np.floor(np.log10(value) + 1e-9))
+    factor = round(value / 10.0**power)
+    times = "" if factor == 1 else f"{factor}·"
+    return f"{times}10{'⁻' if power < 0 else ''}{raised(abs(power))}"
 
 
 def _lowered(name: str) -> str:
