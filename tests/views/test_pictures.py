@@ -158,6 +158,14 @@ def test_the_reach_has_a_line_a_net_and_the_formats_that_end() -> None:
     }
 
 
+def test_a_cliff_needs_a_loss_that_is_known() -> None:
+    spec = {k: v for k, v in net().items() if k != "targets"} | {"upstream": {"random": "normal"}}
+    spec["sizes"], spec["weights"] = {"inputs": 2, "hidden": 4}, dict(spec["weights"])
+    del spec["weights"]["W_hy"]
+    with pytest.raises(UsageError, match="has upstream gradients, but no loss"):
+        shown("cliff", spec, cliff=parameters("W_hh[0,0],b_h[0]"))
+
+
 def test_truncation_is_that_of_derive() -> None:
     picture = only("truncation", net())
     error, cosine = marks(picture, Line)

@@ -12,6 +12,7 @@ from rnngrad.analyses.derivation.gates import pre_activations
 from rnngrad.analyses.derivation.notation import Notation
 from rnngrad.analyses.derivation.paths import PathSum
 from rnngrad.analyses.derivation.selection import Selection
+from rnngrad.analyses.flow.flow import GradientFlow
 from rnngrad.arithmetic.arrays import Array, frobenius
 from rnngrad.views.arrays import array_table
 from rnngrad.views.blocks import Block, Column, Fitted, Lines, Table
@@ -50,7 +51,9 @@ SUMMAND = 46
 """Longest summand that leaves its row on 80 columns; beyond it, ∂L_t/∂h_k stands for the chain."""
 
 
-def blocks(result: Derivation, selection: Selection, arrays: dict[str, Array]) -> Iterator[Block]:
+def blocks(
+    result: Derivation, selection: Selection, arrays: dict[str, Array], flow: GradientFlow
+) -> Iterator[Block]:
     """The whole report, or the tables of what was asked for."""
     if selection.named:
         for name in selection.names:
@@ -60,7 +63,7 @@ def blocks(result: Derivation, selection: Selection, arrays: dict[str, Array]) -
         yield heading(result)
         yield from step_blocks(result, selection)
         return
-    view = view_of(result, selection, arrays)
+    view = view_of(result, selection, arrays, flow)
     for section in view.sections:
         empty = True
         for block in blocks_of(section, view) if section.exists(result.problem) else ():
