@@ -47,6 +47,14 @@ class Passes:
         return jacobians.log10_chain(self.problem, self.forward)
 
     @cached_property
+    def chain_end(self) -> float:
+        """Entry 0 of the chain; by itself where that takes less and the others are not there."""
+        end = None
+        if "chain" not in vars(self):
+            end = jacobians.log10_end(self.problem, self.forward)
+        return float(self.chain[0]) if end is None else end
+
+    @cached_property
     def direct(self) -> Scaled:
         """∂L_t/∂h_t of the top layer beyond the range of floats, (T, H)."""
         with quietly():

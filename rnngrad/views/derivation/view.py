@@ -35,7 +35,8 @@ def view_of(
 ) -> View:
     """The sections that the selection shows."""
     shown, left_out = split(result.problem, selection.sections, selection.full)
-    flow = GradientFlow(result, selection.full, selection.exponents)
+    chain = any(section.name == "chain" for section in shown)
+    flow = GradientFlow(result, selection.full, selection.exponents, chain)
     return View(result, selection, arrays or {}, flow, tuple(shown), tuple(left_out))
 
 
