@@ -35,8 +35,8 @@ Paths = Callable[[], Iterator[PulledBack]]
 MOST_KEPT = 2**23
 """Numbers of the paths that are kept at a time."""
 
-BATCH = 2**19
-"""Perturbations × steps (or × parameters) run at a time."""
+BATCH, MOVED = 2**19, 2**25
+"""Perturbations × steps, and perturbations × the numbers of a parameter, run at a time."""
 
 
 class Checker:
@@ -171,8 +171,8 @@ class Checker:
         """The method's answers to all the perturbations, batch by batch."""
         first, share = self._next_share()
         count, steps = len(seeds.start), self.setting.problem.steps
-        each = max([steps, *(part[0].size for part in seeds.weights.values())])
-        batch = max(1, BATCH // each)
+        numbers = max((part[0].size for part in seeds.weights.values()), default=1)
+        batch = max(1, min(BATCH // steps, MOVED // numbers))
         parts = []
         for start in range(0, count, batch):
             part = share * min(batch, count - start) / count
