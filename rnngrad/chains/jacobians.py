@@ -28,7 +28,7 @@ from rnngrad.net.linearised import LinearNet, Rows, linear_net
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import ForwardTrace
 from rnngrad.net.walks.rnn import sure_slopes
-from rnngrad.progress import reported
+from rnngrad.progress import growing, reported
 
 CHUNK = 2**21
 """Numbers held back for one batched SVD (16 MiB)."""
@@ -231,7 +231,8 @@ def pulled_back(problem: Problem, trace: ForwardTrace, direct: Scaled) -> Iterat
     plain = PlainRows(np.empty((0, size)), steps)
     net = linear_net(problem, trace, SCALED) if floats is None else None
     rows: PlainRows | Scaled = plain
-    for k in reported(range(problem.steps, 0, -1), problem.steps, "paths"):
+    work = growing(np.cumsum(counts[::-1]).tolist())
+    for k in reported(range(problem.steps, 0, -1), problem.steps, "paths", work):
         if counts[k - 1]:
             row, steps = _in_state(direct[k - 1], top, size), np.append(steps, k)
             if net is None:
@@ -336,7 +337,8 @@ def _plain_paths(
     paths = np.full((n, problem.steps + 1), np.nan)
     rows, low = np.zeros((n, size)), n
     rows[:, top] = values
-    for k in reported(range(problem.steps, -1, -1), problem.steps + 1, "paths"):
+    work = growing(n - np.searchsorted(steps, np.arange(problem.steps, -1, -1)))
+    for k in reported(range(problem.steps, -1, -1), problem.steps + 1, "paths", work):
         low = int(np.searchsorted(steps, k))  # steps[low:] are k or later
         squares = np.einsum("ns,ns->n", rows[low:], rows[low:])  # the largest entry is 1, or 0
         paths[low:, k] = 0.5 * np.log10(squares) + exponents[low:] * LOG10_2

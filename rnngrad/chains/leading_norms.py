@@ -41,7 +41,7 @@ from rnngrad.arithmetic.scaled import LOG10_2
 from rnngrad.chains.blocks import NARROW, Which
 from rnngrad.chains.matrix_norms import ln_largest
 from rnngrad.net.linearised import LinearNet
-from rnngrad.progress import announce, reported
+from rnngrad.progress import OF_A_STEP, announce
 
 TESTS, MARGIN = 12, 10.0
 """r, and see above."""
@@ -65,6 +65,9 @@ STEPS, FIRST, TURNS = 32, 4, 1.25
 """At most so many steps are done before a look; U is turned at T − k = ``FIRST``, and again when
 T − k has grown so many times."""
 
+
+FADING = 12
+"""S times that over T − k are the rows that are guessed of a step, before they are known."""
 
 FADED = 1e-6
 """Tangents that are smaller than that at the end, relative to the largest, are left out of U."""
@@ -94,12 +97,13 @@ def log10_leading_norms(net: LinearNet, steps: int) -> Array | None:
     now = _Rows(np.eye(size), 0, np.empty((0, size)), steps)
     found = np.zeros(steps + 1)
     before: list[_Rows] = []
-    dropped, turn_at = DROPPED, steps - FIRST
+    dropped, turn_at, spent = DROPPED, steps - FIRST, 0.0
     while now.t > 0:
         pulled = _pulled(net, now, max(now.t - turn_at, 1))
         if pulled is None:
             return None
         after, grams, exponents = pulled
+        spent += len(grams) * float(_work(np.array(now.kept), size))
         norms, sure = _norms(grams, now)
         span = slice(after.t, now.t)
         if not sure.all():
@@ -109,7 +113,8 @@ def log10_leading_norms(net: LinearNet, steps: int) -> Array | None:
             continue
         found[span] = (norms / np.log(10.0) + exponents * LOG10_2)[::-1]
         now = after
-        announce(1.0 - now.t / steps, "log10_chain")
+        share = spent / (spent + _left(now.kept, size, steps - now.t, steps))
+        announce(share, "log10_chain")
         if now.t <= turn_at:
             fewer = _turned(now, grams[-1], dropped)
             if fewer is not now:
@@ -117,6 +122,19 @@ def log10_leading_norms(net: LinearNet, steps: int) -> Array | None:
                 now = fewer
             turn_at = min(now.t - 2, steps - int(TURNS * (steps - now.t)))
     return found
+
+
+def _left(q: int, size: int, done: int, steps: int) -> float:
+    """The work that is left after ``done`` steps, if the rows get fewer as 1/(T − k) does, which is
+    what they do in most nets."""
+    n = np.arange(done + 1, steps + 1)
+    return float(_work(np.minimum(q, max(FADING * size, q * done) / n), size).sum())
+
+
+def _work(rows: Array, size: int) -> Array:
+    """Of a step of so many rows: they are pulled, and their norm is that of a Gram matrix."""
+    work: Array = OF_A_STEP + rows + rows**2 / size
+    return work
 
 
 def _pulled(net: LinearNet, now: _Rows, most: int) -> tuple[_Rows, Array, Array] | None:
@@ -217,7 +235,8 @@ def log10_end_norm(net: LinearNet, steps: int) -> float | None:
         return None
     G = np.random.default_rng(len(U)).normal(size=(TESTS, net.size))
     now: _Rows | None = _Rows(np.concatenate([U, G]), 0, G @ U.T, steps)
-    for _ in reported(range(steps), steps, "growth rate"):
+    for done in range(steps):
+        announce(0.5 + 0.5 * done / steps, "growth rate")
         now = None if now is None else _one_step(net, now)
     if now is None:
         return None
@@ -231,7 +250,8 @@ def _reached(net: LinearNet, steps: int) -> Array | None:
     count = min(size, max(FEWEST, size // SHARE))
     Q = np.linalg.qr(np.random.default_rng(size).normal(size=(size, count)))[0]
     rows, logs = np.ascontiguousarray(Q.T), np.zeros(count)
-    for t in reported(range(1, steps + 1), steps, "growth rate"):
+    for t in range(1, steps + 1):
+        announce(0.5 * (t - 1) / steps, "growth rate")
         rows = net.push(rows, t)
         if t % APART and t < steps:
             continue
