@@ -124,6 +124,11 @@ def log10_leading_norms(net: LinearNet, steps: int) -> Array | None:
     return found
 
 
+def work_of_all(size: int, steps: int) -> float:
+    """What all norms take, guessed beforehand."""
+    return _left(size, size, 0, steps)
+
+
 def _left(q: int, size: int, done: int, steps: int) -> float:
     """The work that is left after ``done`` steps, if the rows get fewer as 1/(T − k) does, which is
     what they do in most nets."""
