@@ -39,7 +39,8 @@ def view_of(
     """The sections that the selection shows; ``flow`` is one that others look at too."""
     shown, left_out = split(result.problem, selection.sections, selection.full)
     if flow is None:
-        flow = GradientFlow(result, selection.full, selection.exponents)
+        chain = any(section.name == "chain" for section in shown)
+        flow = GradientFlow(result, selection.full, selection.exponents, chain)
     return View(result, selection, arrays or {}, flow, tuple(shown), tuple(left_out))
 
 
