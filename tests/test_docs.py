@@ -231,10 +231,10 @@ def test_every_option_is_in_its_commands_help(command: str) -> None:
 
 ABOUT = {
     "": ["README.md", "results.md"],
-    "derive": ["results.md"],
-    "check": ["check.md", "grading.md"],
+    "derive": ["results.md", "pictures.md"],
+    "check": ["check.md", "grading.md", "pictures.md"],
     "grade": ["check.md", "grading.md"],
-    "sweep": ["sweep.md"],
+    "sweep": ["sweep.md", "pictures.md"],
     "show": ["sweep.md"],
     "init": ["models.md", "cells.md", "check.md"],
     "cells": ["cells.md"],
@@ -243,6 +243,7 @@ ABOUT = {
 """command -> the pages that explain it; of what all three verbs have, README, spec and results."""
 
 
+@pytest.mark.cases(None)
 @pytest.mark.parametrize(("command", "option"), OPTIONS)
 def test_every_option_is_documented(command: str, option: str) -> None:
     """As code, on a page about its command: that another command's page has it proves nothing."""

@@ -20,6 +20,7 @@ from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.evaluation import SMALLEST_SURE
 from rnngrad.arithmetic.scaled import LOG10_2, Bands, Scaled, log10_lengths, scaled, times
 from rnngrad.chains.blocks import LARGEST_PLAIN
+from rnngrad.net.losses import slope
 from rnngrad.net.outputs import scaled_gap
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import BackwardTrace, ForwardTrace
@@ -176,7 +177,9 @@ def _at_the_output(problem: Problem, trace: ForwardTrace, step: slice, weight: A
     scale = scaled(np.asarray(weight))
     if problem.loss.scaled_fused is not None:
         return scale * problem.loss.scaled_fused(target, a)
-    assert problem.loss.of_the_gap is not None
-    slope = scaled(np.asarray(problem.loss.of_the_gap(problem.outputs)))
-    dL_dy = scale * slope * scaled_gap(problem.output, target, a, y)
+    if problem.loss.of_the_gap is not None:
+        factor = scaled(np.asarray(problem.loss.of_the_gap(problem.outputs)))
+        dL_dy = scale * factor * scaled_gap(problem.output, target, a, y)
+    else:
+        dL_dy = scale * scaled(slope(problem.loss, problem.output, target, y, a))
     return problem.output.scaled_pull_back(a, dL_dy)

@@ -23,7 +23,7 @@ class Loss(NamedTuple):
     """ℓ_t of target, y_t = g(a_t) and a_t, each (T, O), for every step at once.
 
     ``value(target, y, a)`` is ℓ, (T,). ∂ℓ_t/∂y_t is ``of_the_gap(O)`` times target − y where the
-    loss depends on that alone, else ``gradient(target, y, a)``, (T, O); ``slope`` is either.
+    loss is quadratic in that, else ``gradient(target, y, a)``, (T, O); ``slope`` is either.
     ``needs`` names the output activation that the loss requires; ``fused(target, a)`` is then
     ∂ℓ_t/∂a_t, (T, O), both derivatives in one, and ``scaled_fused`` the same beyond the range of
     floats. ``formula`` and ``slope_formula`` write one output at step t. ``given``: the target is

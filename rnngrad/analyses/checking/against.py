@@ -14,16 +14,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnngrad.analyses.checking.comparing.comparing import (
-    EPS,
     Compared,
     arithmetic,
     compare,
     logarithmic,
     narrow,
+    relative_tolerance,
     scales,
 )
 from rnngrad.analyses.checking.comparing.conditioning import Conditioning
 from rnngrad.analyses.checking.comparing.places import with_places
+from rnngrad.analyses.checking.comparing.tolerance import EPS, LOG10_ATOL
 from rnngrad.analyses.checking.comparing.verdicts import (
     Checked,
     CutShortError,
@@ -345,6 +346,7 @@ def _checked(case: Case, compared: Compared, verdict: Verdict, reason: str) -> C
         float(case.right[at]),
         float(case.got.values[at]),
         reason=reason,
+        limit=LOG10_ATOL if logarithmic(case.record) else relative_tolerance(case.got, case.rtol),
     )
 
 
