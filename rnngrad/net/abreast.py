@@ -146,7 +146,7 @@ def _apart(batch: Batch, trace: ForwardTrace, back: BackwardTrace) -> Together:
     ragged = min(lengths) < batch.steps
 
     def apart(rows: Array, more: int = 0) -> Array:
-        whole = np.ascontiguousarray(rows.reshape(-1, B, *rows.shape[1:]).swapaxes(0, 1))
+        whole = rows.reshape(-1, B, *rows.shape[1:]).swapaxes(0, 1)
         for row, length in zip(whole, lengths, strict=True) if ragged else ():
             row[length + more :] = 0.0
         return whole

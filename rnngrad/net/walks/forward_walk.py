@@ -45,6 +45,9 @@ FEWEST = 2000
 BLOCK = 2**13
 """Steps whose sources or diagonals are laid out together: memory has no further term in T."""
 
+ABREAST = 2**9
+"""Rows likewise of sequences abreast, where a step is long enough to lay out few at a time."""
+
 
 class Forward:
     """The walk of a cell, whatever its sizes."""
@@ -198,7 +201,7 @@ class Forward:
             states[part] = np.empty((T + abreast, start.shape[-1]))
             states[part][:abreast] = start
         memory = room_of(self.layout, sizes, abreast)
-        for block in blocks(T, BLOCK, abreast):
+        for block in blocks(T, BLOCK if abreast == 1 else ABREAST, abreast):
             B: dict[str, Any] = dict(memory)
             for name, rows in alone.items():
                 B[name] = rows[block]
