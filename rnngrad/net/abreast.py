@@ -84,7 +84,7 @@ def one_by_one(batch: Batch) -> Together:
 
 def _at_once(batch: Batch) -> Together | None:
     """None where some number is none, or where a walk is not sure."""
-    rows, B = _rows(batch), batch.size
+    rows = _rows(batch)
     trace = _forward(rows, batch)
     if trace is None:
         return None

@@ -2,8 +2,7 @@
 
 Steps count from 1, as on paper, and arrays from 0. An array with T + 1 rows has the state's index:
 ``h[t]`` is h_t and ``h[0]`` is h_0. An array with T rows has step t in row t − 1. Of B sequences
-*abreast* (``net.batch``) each row is B rows, one a sequence: step t of sequence k is row (t−1)B + k,
-from 0.
+*abreast* (``net.abreast``) each row is B rows, one a sequence.
 """
 
 from __future__ import annotations

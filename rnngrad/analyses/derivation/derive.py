@@ -14,7 +14,9 @@ from rnngrad.analyses.derivation.quantities import Quantities, Quantity, of_part
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.chains import jacobians, segments
 from rnngrad.chains.segments import Report, Summary
+from rnngrad.net.abreast import passes
 from rnngrad.net.backward import bptt_within
+from rnngrad.net.batch import Batch
 from rnngrad.net.cells import Cell
 from rnngrad.net.forward import forward_within
 from rnngrad.net.problem import Problem
@@ -119,7 +121,7 @@ def derive(problem: Problem) -> Derivation:
     return Derivation(problem)
 
 
-def gradients(problem: Problem) -> dict[str, Array | np.float64]:
+def gradients(problem: Problem | Batch) -> dict[str, Array | np.float64]:
     """The forward pass and BPTT alone, eagerly: no Jacobians, no chain, no paths.
 
     ``loss`` (a float), ``losses`` (T,), ``h`` (T+1, H), ``y`` (T, O), ``dL_dy`` (T, O), ``dLt_dht``
@@ -127,7 +129,14 @@ def gradients(problem: Problem) -> dict[str, Array | np.float64]:
     ``dL_dW_hh``, … shaped as the parameters. Without targets there is no loss: then only ``h``
     and ``y``. Other cells have their own parts of the state and parameters. Every array is the
     caller's own; O(T·H²) time, O(T·H) memory.
+
+    Of a batch L is that of all sequences, and so are the gradients of the parameters; whatever has
+    a step axis has the sequences in front, ``losses`` (B, T), ``dL_dh`` (B, T+1, H), ``dL_dx``
+    (B, T, I) …, and zeros after the end of a shorter one. The sequences go through the net
+    together, a matrix product a step.
     """
+    if isinstance(problem, Batch):
+        return _of_all(problem)
     with quietly():
         forward = forward_within(problem)
         states, gradients = _places(problem.cell)
@@ -145,6 +154,26 @@ def gradients(problem: Problem) -> dict[str, Array | np.float64]:
         **{name: backward.dL_ds[part] for name, part in gradients.items()},
         "dL_dx": backward.dL_dx,
         **{f"dL_d{name}": gradient for name, gradient in backward.weights.items()},
+    }
+
+
+def _of_all(batch: Batch) -> dict[str, Array | np.float64]:
+    """``gradients`` of a batch."""
+    found = passes(batch)
+    states, gradients = _places(batch.net.cell)
+    at_states = {name: found.states[part] for name, part in states.items()}
+    if batch.net.loss is None:
+        return {**at_states, "y": found.y}
+    return {
+        "loss": np.add.reduce(found.losses, axis=None),
+        "losses": found.losses,
+        **at_states,
+        "y": found.y,
+        "dL_dy": found.dL_dy,
+        "dLt_dht": found.dLt_dht,
+        **{name: found.dL_ds[part] for name, part in gradients.items()},
+        "dL_dx": found.dL_dx,
+        **{f"dL_d{name}": gradient for name, gradient in found.weights.items()},
     }
 
 

@@ -15,6 +15,14 @@ from rnngrad.arithmetic.arrays import Array, frozen
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.files.arrays.drawing import Draw, DrawingError, drawn, too_large
 from rnngrad.files.mistakes import Mistakes
+from rnngrad.files.specification.batch_key import (
+    BatchKey,
+    batch_in,
+    batched,
+    not_a_batch,
+    turned,
+    without_padding,
+)
 from rnngrad.files.specification.cell_key import cell_in
 from rnngrad.files.specification.pieces import Piece, draws, fitted
 from rnngrad.files.specification.pieces import pieces as all_pieces
@@ -32,6 +40,7 @@ from rnngrad.files.specification.weights_key import Parameters, top
 from rnngrad.files.specification.weights_key import check as check_parameters
 from rnngrad.files.text import counted, cut, listed, shown
 from rnngrad.files.yaml_text import Steps
+from rnngrad.net.batch import Batch
 from rnngrad.net.cells import Cell, letter_in, multiple
 from rnngrad.net.losses import LOSSES
 from rnngrad.net.outputs import OUTPUTS
@@ -42,8 +51,9 @@ class Blueprint(NamedTuple):
     """A spec that is right, everything but the seed: the cell, names of records, and arrays.
 
     Picklable; ``arrays`` holds every weight, the starts, ``inputs`` and, where there are any,
-    ``targets``, as they are or still to be drawn. ``weights`` are the names of the weights in their
-    order; ``trained`` tells of the model's file that they came from.
+    ``targets``, as they are or still to be drawn; of a ``batch`` the sequences are the first axis.
+    ``weights`` are the names of the weights in their order; ``trained`` tells of the model's file
+    that they came from.
     """
 
     name: str
@@ -56,6 +66,7 @@ class Blueprint(NamedTuple):
     loss_steps: Any
     loss_reduction: str
     trained: TrainedIn | None = None
+    batch: BatchKey | None = None
 
     @property
     def random(self) -> bool:
@@ -66,22 +77,54 @@ class Blueprint(NamedTuple):
     @property
     def steps(self) -> int:
         """T"""
-        return self.arrays["inputs"].shape[0]
+        return self.arrays["inputs"].shape[-2]
 
     @property
     def any_length(self) -> bool:
         """Whether no sequence is given number by number."""
         sequences = (self.arrays.get(name) for name in ("inputs", "targets"))
+        if self.batch is not None and set(self.batch.lengths) != {self.steps}:
+            return False
         return not any(isinstance(array, np.ndarray) for array in sequences)
 
 
 def assemble(blueprint: Blueprint, seed: int) -> Problem:
-    """The problem under ``seed``; raises DrawingError where an array cannot be drawn."""
-    arrays = {
+    """The problem under ``seed``, of a batch the sequence that is chosen; raises DrawingError where
+    an array cannot be drawn."""
+    of = None if blueprint.batch is None else blueprint.batch.sequence
+    return _problem(blueprint, _arrays(blueprint, seed), seed, of)
+
+
+def assemble_batch(blueprint: Blueprint, seed: int) -> Batch:
+    """All sequences under ``seed``."""
+    arrays, batch = _arrays(blueprint, seed), blueprint.batch
+    assert batch is not None
+    return Batch(
+        tuple(_problem(blueprint, arrays, seed, k) for k in range(1, batch.size + 1)),
+        axis=batch.axis,
+        reduction=batch.reduction,
+        draw=partial(assemble_batch, blueprint) if blueprint.random else None,
+        lengthen=partial(_longer_batch, blueprint, seed) if blueprint.any_length else None,
+    )
+
+
+def _arrays(blueprint: Blueprint, seed: int) -> dict[str, Array]:
+    return {
         name: frozen(_read_only(drawn(name, array, seed)) if isinstance(array, Draw) else array)
         for name, array in blueprint.arrays.items()
     }
-    targets, cell = arrays.get("targets"), blueprint.cell
+
+
+def _problem(
+    blueprint: Blueprint, arrays: Mapping[str, Array], seed: int, of: int | None
+) -> Problem:
+    """The problem of the arrays, or of sequence ``of``, from 1, of a batch."""
+    cell, steps = blueprint.cell, blueprint.steps
+    if of is not None and blueprint.batch is not None:
+        steps = blueprint.batch.lengths[of - 1]
+        blueprint = blueprint._replace(batch=blueprint.batch._replace(sequence=of))
+        arrays = {name: _of_one(name, array, of, steps) for name, array in arrays.items()}
+    targets = arrays.get("targets")
     return Problem(
         name=blueprint.name,
         cell=cell,
@@ -93,7 +136,7 @@ def assemble(blueprint: Blueprint, seed: int) -> Problem:
         starts={part: arrays[f"{part}_0"] for part in cell.parts[1:]},
         loss=None if targets is None else LOSSES[blueprint.loss],
         targets=targets,
-        loss_weights=None if targets is None else _loss_weights(blueprint),
+        loss_weights=None if targets is None else _loss_weights(blueprint, steps),
         seed=seed,
         draw=partial(assemble, blueprint) if blueprint.random else None,
         trained=blueprint.trained,
@@ -101,20 +144,41 @@ def assemble(blueprint: Blueprint, seed: int) -> Problem:
     )
 
 
+def _of_one(name: str, array: Array, of: int, steps: int) -> Array:
+    """What belongs to one sequence of a batch."""
+    if name in ("inputs", "targets"):
+        return array[of - 1, :steps]
+    return array[of - 1] if name.endswith("_0") and array.ndim == 2 else array
+
+
 def _lengthened(blueprint: Blueprint, seed: int, steps: int) -> Problem:
     """The problem as the spec with so many steps gives it; DrawingError where that is too large."""
+    return assemble(_of_length(blueprint, steps), seed)
+
+
+def _longer_batch(blueprint: Blueprint, seed: int, steps: int) -> Batch:
+    return assemble_batch(_of_length(blueprint, steps), seed)
+
+
+def _of_length(blueprint: Blueprint, steps: int) -> Blueprint:
     arrays = dict(blueprint.arrays)
     for name in ("inputs", "targets"):
         draw = arrays.get(name)
         if isinstance(draw, Draw):
-            arrays[name] = draw = draw._replace(shape=(steps, *draw.shape[1:]))
+            *more, _, width = draw.shape
+            arrays[name] = draw = draw._replace(shape=(*more, steps, width))
             if too_large(draw.shape):
                 raise DrawingError(name, too_large(draw.shape))
-    return assemble(blueprint._replace(arrays=arrays), seed)
+    batch = blueprint.batch
+    batch = batch and batch._replace(lengths=(steps,) * batch.size)
+    return blueprint._replace(arrays=arrays, batch=batch)
 
 
-def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> Problem | None:
-    """The problem that ``data`` describes; None where ``mistakes`` holds any in the end.
+def build(
+    data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes
+) -> Problem | Batch | None:
+    """The problem that ``data`` describes, or a batch of which no sequence is chosen; None where
+    ``mistakes`` holds any in the end.
 
     File references are relative to ``folder``; ``name`` is the default of ``name``.
     """
@@ -135,6 +199,13 @@ def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> 
     _check_cell(cell, spec, data, mistakes)
     parameters = check_parameters(cell, weights, net, mistakes)
     pieces = all_pieces(spec, cell, parameters, folder, mistakes)
+    batch = None
+    if "batch" not in spec:
+        not_a_batch(data, pieces, mistakes)
+    else:
+        pieces = turned(spec["batch"], pieces, mistakes)
+        batch = batch_in(spec, pieces, folder, mistakes)
+        pieces = [without_padding(p, batch) for p in pieces] if batch else pieces
     sizes = settle(pieces, _stated(spec, cell, parameters, mistakes))
     for letter in dict.fromkeys(cell.letters) if parameters.depth > 1 else ():
         layers = [letter_in(cell, letter, at, parameters.depth) for at in range(parameters.depth)]
@@ -147,6 +218,12 @@ def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> 
     lengths = {letter: size.value for letter, size in sizes.items()}
     lengths |= {"T": steps} if steps else {}
     to_draw = draws(pieces, lengths, top(cell, parameters.depth), mistakes)
+    if batch is not None:
+        to_draw |= {
+            p.name: batched(to_draw[p.name], batch, p, mistakes)
+            for p in pieces
+            if p.sequence and p.name in to_draw
+        }
     if mistakes.found:
         return None
     given = {
@@ -165,6 +242,7 @@ def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> 
         loss_steps=spec["loss_steps"],
         loss_reduction=spec["loss_reduction"],
         trained=origin,
+        batch=batch,
     )
     return _assembled(blueprint, spec["seed"], pieces, mistakes)
 
@@ -191,9 +269,10 @@ _DEFAULTS = {name: key.default for name, key in SPEC.keys.items() if key.default
 
 def _assembled(
     blueprint: Blueprint, seed: int, pieces: list[Piece], mistakes: Mistakes
-) -> Problem | None:
+) -> Problem | Batch | None:
+    whole = blueprint.batch is not None and blueprint.batch.sequence is None
     try:
-        return assemble(blueprint, seed)
+        return assemble_batch(blueprint, seed) if whole else assemble(blueprint, seed)
     except DrawingError as error:
         path = next(piece.path for piece in pieces if piece.name == error.name)
         mistakes.add(path, f"{error.name} {error.reason}")
@@ -271,16 +350,19 @@ def _length(piece: Piece) -> int | None:
     return piece.shape[0] if piece.shape else None
 
 
-def _loss_weights(blueprint: Blueprint) -> Array:
-    """(T,): 0 where a step does not count, else 1, or 1/n for a mean over n."""
+def _loss_weights(blueprint: Blueprint, steps: int) -> Array:
+    """(T,): 0 where a step does not count, else 1, or 1/n for a mean over n; of a sequence of a
+    mean over B 1/B of that. Of a list of steps those count that the sequence has."""
     counting = blueprint.loss_steps
     rows = slice(None) if counting == "all" else [-1]
     if isinstance(counting, list):
-        rows = [step - 1 for step in counting]
-    weights = np.zeros(blueprint.steps)
+        rows = [step - 1 for step in counting if step <= steps]
+    weights = np.zeros(steps)
     weights[rows] = 1.0
-    if blueprint.loss_reduction == "mean":
+    if blueprint.loss_reduction == "mean" and weights.any():
         weights /= weights.sum()
+    if blueprint.batch is not None and blueprint.batch.reduction == "mean":
+        weights /= blueprint.batch.size
     return frozen(_read_only(weights))
 
 
@@ -332,7 +414,8 @@ def _check_loss(
     if isinstance(targets.value, Draw):
         _check_random_targets(spec["loss"], targets.value, needs, mistakes)
     elif targets.value is not None:
-        _check_targets(spec["loss"], targets.value, needs, data["targets"], mistakes)
+        by_time = spec.get("batch") == "second"
+        _check_targets(spec["loss"], targets, needs, data["targets"], by_time, mistakes)
 
 
 def _check_random_targets(loss: str, draw: Draw, needs: str, mistakes: Mistakes) -> None:
@@ -342,12 +425,19 @@ def _check_random_targets(loss: str, draw: Draw, needs: str, mistakes: Mistakes)
         mistakes.add(("targets", "random"), f"{found}; use random: {instead}")
 
 
-def _check_targets(loss: str, targets: Array, needs: str, source: Any, mistakes: Mistakes) -> None:
+def _check_targets(
+    loss: str, piece: Piece, needs: str, source: Any, by_time: bool, mistakes: Mistakes
+) -> None:
     low, high, words, _ = _RANGES[needs]
+    targets = piece.value
+    assert isinstance(targets, np.ndarray)
     outside = np.argwhere((targets < low) | (targets > high))
     if len(outside):
         first = tuple(int(index) for index in outside[0])
         more = f" (and {len(outside) - 1} more)" if len(outside) > 1 else ""
-        found = f"the target of step {first[0] + 1 if first else 1} is {targets[first]:g}"
+        of = f" of sequence {first[0] + 1}" if piece.of_batch else ""
+        step = first[1:] if piece.of_batch else first
+        found = f"the target of step {step[0] + 1 if step else 1}{of} is {targets[first]:g}"
+        first = (first[1], first[0], *first[2:]) if by_time and piece.of_batch else first
         path: Steps = ("targets", *first) if isinstance(source, list) else ("targets",)
         mistakes.add(path, f"{found}; {loss} needs targets {words}{more}")

@@ -15,6 +15,7 @@ from rnngrad.files.specification.building import build
 from rnngrad.files.specification.overriding import override
 from rnngrad.files.text import cut, shown
 from rnngrad.files.yaml_text import DEEPEST, Document, read
+from rnngrad.net.batch import Batch
 from rnngrad.net.problem import Problem
 
 Source = str | os.PathLike[str] | Mapping[str, Any]
@@ -22,8 +23,8 @@ Source = str | os.PathLike[str] | Mapping[str, Any]
 
 def load(
     source: Source, *, overrides: Sequence[str] = (), stdin: BinaryIO | None = None
-) -> Problem:
-    """The problem that a spec describes.
+) -> Problem | Batch:
+    """The problem that a spec describes; a batch where it has ``batch`` and no ``sequence``.
 
     ``source`` is a path, ``"-"`` for standard input (``stdin``, if given), or a mapping of the same
     keys, NumPy arrays welcome. ``overrides`` are ``key=value`` texts, such as

@@ -33,7 +33,8 @@ class Piece(NamedTuple):
 
     ``value`` is given, still to be drawn, or None where it is wrong already. A sequence has the
     letters ("T", "I") or ("T", "O"); ``loose`` pieces take a number for every entry (h_0). ``why``
-    is what more there is to say where it disagrees.
+    is what more there is to say where it disagrees. Where ``batch``, an array may have one axis
+    more, in front, which counts the sequences.
     """
 
     name: str
@@ -42,6 +43,17 @@ class Piece(NamedTuple):
     value: Array | Draw | None
     loose: bool = False
     why: str = ""
+    batch: bool = False
+
+    @property
+    def of_batch(self) -> bool:
+        """Whether its first axis counts sequences."""
+        given = isinstance(self.value, np.ndarray)
+        return self.batch and given and self._ndim == len(self.letters) + 1
+
+    @property
+    def _ndim(self) -> int:
+        return self.value.ndim if isinstance(self.value, np.ndarray) else 0
 
     @property
     def sequence(self) -> bool:
@@ -62,7 +74,7 @@ class Piece(NamedTuple):
         """Its shape as a claim on sizes; None where it makes none."""
         if self.value is None or isinstance(self.value, Draw):
             return None
-        shape = self.value.shape
+        shape = self.value.shape[1:] if self.of_batch else self.value.shape
         if not shape:
             return None if self.loose or self.sequence else (1,) * len(self.letters)
         if self.sequence and len(shape) == 1:
@@ -72,6 +84,7 @@ class Piece(NamedTuple):
     def says(self) -> str:
         """Its shape as part of a sentence."""
         given = () if self.value is None or isinstance(self.value, Draw) else self.value.shape
+        given = given[1:] if self.of_batch else given
         if not given:
             return f"{self.name} is a single number"
         if self.sequence and len(given) == 1:
@@ -97,7 +110,7 @@ def _pieces(
     spec: Mapping[str, Any], cell: Cell, parameters: Parameters, folder: Path, mistakes: Mistakes
 ) -> Iterator[Piece]:
     def piece(name: str, path: Steps, letters: tuple[str, ...], source: Any) -> Piece:
-        return _piece(name, path, letters, source, folder, mistakes)
+        return _piece(name, path, letters, source, folder, mistakes, "batch" in spec)
 
     depth = parameters.depth
     for name, letters in parameters.letters.items():
@@ -121,6 +134,7 @@ def _piece(
     source: ArraySource,
     folder: Path,
     mistakes: Mistakes,
+    batch: bool,
 ) -> Piece:
     value: Array | Draw | None
     if source is None:
@@ -129,16 +143,19 @@ def _piece(
         value = None if required or mistakes.spoils(path) else ZEROS
     elif isinstance(source, Draw):
         value = source
-    elif isinstance(source, File):
-        value = _from_file(source, name, path, len(letters), folder, mistakes)
     else:
-        value = written(source, path, mistakes)
-    return Piece(name, path, letters, value)
+        axes = 3 if batch and letters[:1] == ("T",) else 2
+        value = read(source, name, path, len(letters), folder, mistakes, axes)
+    return Piece(name, path, letters, value, batch=batch and path[0] != "weights")
 
 
-def _from_file(
-    source: File, name: str, path: Steps, rank: int, folder: Path, mistakes: Mistakes
-) -> Array | None:
+def read(
+    source: File | Any, name: str, path: Steps, rank: int, folder: Path, mistakes: Mistakes,
+    axes: int = 2,
+) -> Array | None:  # fmt: skip
+    """The array of a file, or as it is written; None with mistakes noted."""
+    if not isinstance(source, File):
+        return written(source, path, mistakes, axes)
     try:
         array = load_array(source, folder)
     except (FileError, FileKeyError) as error:
@@ -147,14 +164,14 @@ def _from_file(
         return None
     if rank == 1 and source.file.lower().endswith(".csv") and 1 in array.shape:
         array = array.ravel()
-    return from_array(array, f"{name}: the array of {shown(source.file)}", path, mistakes)
+    return from_array(array, f"{name}: the array of {shown(source.file)}", path, mistakes, axes)
 
 
 def fitted(value: Array, piece: Piece, sizes: Mapping[str, int]) -> Array:
     """A given array in its final shape: numbers spread, a flat sequence as a column."""
     if piece.loose and not value.shape:
         return np.full(sizes[piece.letters[0]], float(value))
-    return value.reshape(piece.shape or value.shape)
+    return value if piece.of_batch else value.reshape(piece.shape or value.shape)
 
 
 def draws(

@@ -203,15 +203,14 @@ class Forward:
         memory = room_of(self.layout, sizes, abreast)
         for block in blocks(T, BLOCK if abreast == 1 else ABREAST, abreast):
             B: dict[str, Any] = dict(memory)
-            for name, rows in alone.items():
-                B[name] = rows[block]
+            B |= {name: rows[block] for name, rows in alone.items()}
             products = products_of(self.begin(x[block], p, sizes, B), abreast)
             B |= {name: by_step(rows, abreast) for name, rows in B.items() if name[0] == "G"}
             B |= {name: by_step(rows[block], abreast) for name, rows in kept.items()}
-            for i, rows in enumerate(states.values()):
-                after = rows[block.start + abreast : block.stop + abreast, np.newaxis]
+            for i, part in enumerate(states.values()):
+                after = part[block.start + abreast : block.stop + abreast, np.newaxis]
                 B[f"S{i}"] = by_step(after, abreast)
-                B[f"B{i}"] = by_step(rows[block.start : block.start + abreast], abreast)[0]
+                B[f"B{i}"] = by_step(part[block.start : block.start + abreast], abreast)[0]
             done = 0
             long = abreast == 1 and block.stop - block.start >= FEWEST
             if long and self.in_chunks is not None:

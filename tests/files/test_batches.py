@@ -1,0 +1,241 @@
+"""A batch in a spec: its axis, its lengths, its reductions, and what is wrong with one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rnngrad
+from rnngrad import Batch, Problem, SpecError
+
+RNG = np.random.default_rng(0)
+B, T, I, H, O = 4, 6, 3, 5, 2
+WEIGHTS = {
+    "W_xh": RNG.normal(size=(H, I)), "W_hh": 0.4 * RNG.normal(size=(H, H)),
+    "b_h": RNG.normal(size=H), "W_hy": RNG.normal(size=(O, H)), "b_y": RNG.normal(size=O),
+}  # fmt: skip
+X, Y = RNG.normal(size=(B, T, I)), RNG.normal(size=(B, T, O))
+
+
+def spec(**more: Any) -> dict[str, Any]:
+    return {"weights": WEIGHTS, "inputs": X, "targets": Y, "batch": "first"} | more
+
+
+def batch(**more: Any) -> Batch:
+    found = rnngrad.load(spec(**more))
+    assert isinstance(found, Batch)
+    return found
+
+
+def single(k: int, steps: int = T, **more: Any) -> Problem:
+    """Sequence k, from 0, as a spec of its own."""
+    one = {"weights": WEIGHTS, "inputs": X[k, :steps], "targets": Y[k, :steps]} | more
+    found = rnngrad.load(one)
+    assert isinstance(found, Problem)
+    return found
+
+
+def refused(**more: Any) -> list[str]:
+    with pytest.raises(SpecError) as caught:
+        rnngrad.load(spec(**more))
+    return caught.value.mistakes
+
+
+def summed(parts: list[dict[str, Any]], name: str) -> np.ndarray:
+    return np.sum([part[name] for part in parts], axis=0)
+
+
+def test_gradients_are_those_of_the_sum() -> None:
+    got = rnngrad.gradients(batch())
+    parts = [rnngrad.gradients(single(k)) for k in range(B)]
+    for name in ("loss", "dL_dW_xh", "dL_dW_hh", "dL_db_h", "dL_dW_hy", "dL_db_y"):
+        np.testing.assert_allclose(got[name], summed(parts, name), rtol=1e-12)
+    for name in ("losses", "h", "y", "dL_dy", "dLt_dht", "dL_dh", "dL_dx"):
+        whole = np.stack([np.asarray(part[name]) for part in parts])
+        np.testing.assert_allclose(got[name], whole, rtol=1e-10, atol=1e-13)
+    assert np.shape(got["losses"]) == (B, T)
+    assert np.shape(got["dL_dh"]) == (B, T + 1, H)
+    assert np.shape(got["dL_dx"]) == (B, T, I)
+
+
+def test_the_second_axis_may_count() -> None:
+    turned = batch(batch="second", inputs=X.swapaxes(0, 1), targets=Y.swapaxes(0, 1))
+    got, right = rnngrad.gradients(turned), rnngrad.gradients(batch())
+    for name, array in right.items():
+        np.testing.assert_array_equal(got[name], array)
+
+
+def test_as_lists() -> None:
+    got = rnngrad.gradients(batch(inputs=X.tolist(), targets=Y.tolist()))
+    np.testing.assert_array_equal(got["dL_dW_hh"], rnngrad.gradients(batch())["dL_dW_hh"])
+
+
+def test_in_files(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", X)
+    np.savez(tmp_path / "y.npz", a=Y, lengths=[6, 1, 2, 3])
+    np.savez(tmp_path / "w.npz", **WEIGHTS)
+    (tmp_path / "spec.yaml").write_text(
+        "weights: {W_xh: {file: w.npz, key: W_xh}, W_hh: {file: w.npz, key: W_hh}, "
+        "b_h: {file: w.npz, key: b_h}, W_hy: {file: w.npz, key: W_hy}, b_y: {file: w.npz, key: b_y}}"
+        "\nbatch: first\nlengths: {file: y.npz, key: lengths}\n"
+        "inputs: {file: x.npy}\ntargets: {file: y.npz, key: a}\n"
+    )
+    got = rnngrad.gradients(rnngrad.load(tmp_path / "spec.yaml"))
+    right = rnngrad.gradients(batch(lengths=[6, 1, 2, 3]))
+    np.testing.assert_array_equal(got["dL_dW_hh"], right["dL_dW_hh"])
+
+
+@pytest.mark.parametrize("k", range(1, B + 1))
+def test_a_sequence_is_a_problem(k: int) -> None:
+    lengths = [6, 3, 1, 5]
+    chosen = rnngrad.load(spec(sequence=k, lengths=lengths))
+    assert isinstance(chosen, Problem)
+    got, right = rnngrad.gradients(chosen), rnngrad.gradients(single(k - 1, lengths[k - 1]))
+    for name, array in right.items():
+        np.testing.assert_array_equal(got[name], array)
+
+
+def test_lengths_leave_the_padding_out() -> None:
+    lengths = [6, 3, 1, 5]
+    x, y = X.copy(), Y.copy()
+    for k, steps in enumerate(lengths):
+        x[k, steps:], y[k, steps:] = 1e300, -1e300
+    got = rnngrad.gradients(batch(inputs=x, targets=y, lengths=lengths))
+    parts = [rnngrad.gradients(single(k, steps)) for k, steps in enumerate(lengths)]
+    np.testing.assert_allclose(got["dL_dW_hh"], summed(parts, "dL_dW_hh"), rtol=1e-12)
+    for k, steps in enumerate(lengths):
+        assert not got["dL_dx"][k, steps:].any()
+        assert not got["losses"][k, steps:].any()
+
+
+def test_padded_targets_need_not_be_targets() -> None:
+    y = np.abs(Y) / 10
+    y[1, 3:] = -100.0
+    found = batch(targets=y, lengths=[6, 3, 6, 6], loss="binary_cross_entropy",
+                  output_activation="sigmoid")  # fmt: skip
+    assert np.isfinite(rnngrad.gradients(found)["loss"])
+
+
+@pytest.mark.parametrize("counting", ["all", "last", [2, 5]])
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_reductions(counting: Any, reduction: str) -> None:
+    """Each sequence counts its own steps; the mean over sequences divides by B."""
+    lengths = [6, 3, 2, 5]
+    more = {"loss_steps": counting, "loss_reduction": reduction}
+    got = rnngrad.gradients(batch(lengths=lengths, batch_reduction="mean", **more))
+    total = 0.0
+    for k, steps in enumerate(lengths):
+        own = [s for s in counting if s <= steps] if isinstance(counting, list) else counting
+        one = single(k, steps, **{**more, "loss_steps": own})
+        total += rnngrad.gradients(one)["loss"] / B
+    assert got["loss"] == pytest.approx(total, rel=1e-13)
+
+
+def test_a_sequence_of_a_mean_has_its_share() -> None:
+    whole = rnngrad.gradients(batch(batch_reduction="mean"))
+    one = rnngrad.gradients(rnngrad.load(spec(batch_reduction="mean", sequence=2)))
+    np.testing.assert_allclose(whole["dL_dh"][1], one["dL_dh"], rtol=1e-12)
+
+
+def test_starts_of_each_sequence() -> None:
+    h_0 = RNG.normal(size=(B, H))
+    got = rnngrad.gradients(batch(h_0=h_0))
+    parts = [rnngrad.gradients(single(k, h_0=h_0[k])) for k in range(B)]
+    np.testing.assert_allclose(got["dL_dW_hh"], summed(parts, "dL_dW_hh"), rtol=1e-12)
+    shared = rnngrad.gradients(batch(h_0=h_0[0]))
+    np.testing.assert_array_equal(shared["h"][:, 0], np.tile(h_0[0], (B, 1)))
+
+
+def test_drawn_sequences() -> None:
+    """Each has a stream of its own: one more leaves the others as they were, and the first is that
+    of a spec without a batch."""
+    net = {"weights": WEIGHTS, "seed": 3, "targets": {"random": "normal"}}
+    drawn = {"random": "normal", "steps": T, "scale": 0.5}
+    two = rnngrad.load({**net, "batch": "first", "inputs": {**drawn, "sequences": 2}})
+    three = rnngrad.load({**net, "batch": "second", "inputs": {**drawn, "sequences": 3}})
+    one = rnngrad.load({**net, "inputs": drawn})
+    assert isinstance(one, Problem) and isinstance(two, Batch) and isinstance(three, Batch)
+    assert (two.size, three.size) == (2, 3)
+    for mine, theirs in zip(two.sequences, three.sequences, strict=False):
+        np.testing.assert_array_equal(mine.x, theirs.x)
+        np.testing.assert_array_equal(mine.targets, theirs.targets)
+    np.testing.assert_array_equal(two.sequences[0].x, one.x)
+    assert not np.array_equal(two.sequences[0].x, two.sequences[1].x)
+    again = two.redraw(4)
+    assert not np.array_equal(again.sequences[1].x, two.sequences[1].x)
+    assert again.sequences[1].redraw(3).x.tolist() == two.sequences[1].x.tolist()
+    assert two.lengthen is not None
+    assert two.lengthen(9).lengths == (9, 9)
+
+
+def test_three_axes_need_the_key() -> None:
+    with pytest.raises(SpecError) as caught:
+        rnngrad.load({key: value for key, value in spec().items() if key != "batch"})
+    words = caught.value.mistakes
+    assert words[0] == (
+        "inputs: is 4×6×3, which is a batch; say which axis counts the sequences: batch: first "
+        "(4 sequences of 6 steps) or batch: second (6 sequences of 4 steps)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"batch": "frist"}, "batch: is 'frist', must be one of first or second; did you mean "
+                             "'first'?"),
+        ({"sequence": 5}, "sequence: is 5; the batch has 4 sequences, 1 to 4"),
+        ({"sequence": 0}, "sequence: is 0, must be a whole number, at least 1"),
+        ({"lengths": [6, 7, 1, 2]}, "lengths[1]: lengths holds 7; a sequence has 1 to 6 steps here"),
+        ({"lengths": [6, 0, 1, 2]}, "lengths[1]: lengths holds 0; a sequence has 1 to 6 steps here"),
+        ({"lengths": [6, 1]}, "lengths: has 2 numbers, must have 4, one a sequence"),
+        ({"lengths": [6] * 6}, "lengths: has 6 numbers, must have 4, one a sequence; did you mean "
+                               "batch: second?"),
+        ({"lengths": 3}, "lengths: is no flat list, must have 4, one a sequence"),
+        ({"targets": Y[:3]}, "targets: has 3 sequences, must have 4 like inputs"),
+        ({"targets": Y.swapaxes(0, 1)}, "targets: has 6 sequences, must have 4 like inputs; its axes "
+                                        "are the other way round, not B×T"),
+        ({"targets": Y[0]}, "targets: is 6×2; batch: first takes three axes, B×T×O"),
+        ({"inputs": X[0]}, "inputs: is 6×3; batch: first takes three axes, B×T×I"),
+        ({"targets": Y[:, :5]}, "targets: has 5 steps, must have 6, one for each of the inputs"),
+        ({"targets": Y[:, :, :1]}, "targets: has 1 number a row, must have 2 numbers because W_hy is "
+                                   "2×5"),
+        ({"h_0": np.ones((3, H))}, "h_0: has 3 sequences, must have 4 like inputs"),
+        ({"h_0": np.ones((B, 2))}, "h_0: has length 2, must have length 5"),
+        ({"batch_reduction": "max"}, "batch_reduction: is 'max', must be one of sum or mean"),
+        ({"inputs": {"random": "normal", "steps": T}}, "inputs: that are drawn must say how many "
+                                                       "sequences: add sequences: B"),
+        ({"targets": {"random": "normal", "sequences": 3}}, "targets.sequences: is 3, must be 4 as in "
+                                                            "inputs"),
+        ({"inputs": X.tolist()[:3] + [X[3].tolist()[:4]]}, "inputs[3]: is 4×3, must be 6×3 like the "
+                                                   "first; fill the shorter up and give lengths"),
+    ],
+)  # fmt: skip
+def test_mistakes(more: dict[str, Any], words: str) -> None:
+    assert any(one.startswith(words) for one in refused(**more)), refused(**more)
+
+
+def test_keys_of_a_batch_without_one() -> None:
+    one = {"weights": WEIGHTS, "inputs": X[0], "targets": Y[0]}
+    for key, value in {"sequence": 1, "lengths": [6], "batch_reduction": "mean"}.items():
+        with pytest.raises(SpecError) as caught:
+            rnngrad.load({**one, key: value})
+        assert list(caught.value.mistakes) == [
+            f"{key}: is of a batch, and the spec has none; batch: first or batch: second says "
+            "which axis counts the sequences"
+        ]
+
+
+def test_the_place_of_a_wrong_target(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "weights: {W_xh: 1, W_hh: 0.5}\noutput_activation: sigmoid\nloss: binary_cross_entropy\n"
+        "batch: second\ninputs: [[[1], [2]], [[3], [4]], [[5], [6]]]\n"
+        "targets: [[[1], [0]], [[1], [2]], [[1], [1]]]\n"
+    )
+    with pytest.raises(SpecError) as caught:
+        rnngrad.load(tmp_path / "s.yaml")
+    assert caught.value.mistakes[0].split("s.yaml:")[1].startswith(
+        "6:30: the target of step 2 of sequence 2 is 2; binary_cross_entropy needs targets from 0"
+    )
