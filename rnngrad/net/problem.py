@@ -71,7 +71,7 @@ class Problem:
     count, 1/n each for a mean) are None together when there is no loss. ``draw`` rebuilds the
     problem under another seed; it is None where nothing is random. ``trained`` tells of the
     model's file that the weights came from, if any. ``lengthen`` rebuilds it with so many steps; it
-    is None where a sequence is given, not drawn.
+    is None where a sequence is given, not drawn. ``of_batch``: this is sequence k of B.
     """
 
     name: str
@@ -89,6 +89,7 @@ class Problem:
     lengthen: Callable[[int], Problem] | None = field(default=None, repr=False)
     starts: Mapping[str, Array] = field(default_factory=dict)
     trained: TrainedIn | None = None
+    of_batch: tuple[int, int] | None = None
     _layers: list[Layer] = field(default_factory=list, init=False, repr=False)
 
     @property

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
+from typing import overload
 
 import numpy as np
 
 from rnngrad.analyses.derivation.chain_rules import derivation, remarks
 from rnngrad.analyses.derivation.formulas import Line
 from rnngrad.analyses.derivation.paths import PathSum, path_sums
-from rnngrad.analyses.derivation.quantities import Quantities, Quantity, of_parts
+from rnngrad.analyses.derivation.quantities import Quantities, Quantity, of_parts, records
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.chains import jacobians, segments
 from rnngrad.chains.segments import Report, Summary
-from rnngrad.net.abreast import passes
+from rnngrad.errors import QuantityError
+from rnngrad.net.abreast import Together, passes
 from rnngrad.net.backward import bptt_within
 from rnngrad.net.batch import Batch
 from rnngrad.net.cells import Cell
@@ -108,8 +110,72 @@ class Derivation(Quantities):
         return dict(zip(steps, norms.tolist(), strict=True))
 
 
-def derive(problem: Problem) -> Derivation:
-    """Every quantity of ``problem`` by name, each computed when it is asked for.
+class BatchDerivation(Mapping[str, Array]):
+    """What ``rnngrad derive`` shows of a batch: ``loss``, the gradients of L = Σ_k L_k by the
+    parameters' names (``result["dL_dW_hh"]``), and ``sequences``, a ``Derivation`` of each."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+
+    @cached_property
+    def passes(self) -> Together:
+        """Forward and back-propagation through time, all sequences together."""
+        announce(0.0, "the batch")
+        return passes(self.batch)
+
+    @cached_property
+    def sequences(self) -> tuple[Derivation, ...]:
+        """Each by itself."""
+        return tuple(map(Derivation, self.batch.sequences))
+
+    @property
+    def loss(self) -> float | None:
+        """L = Σ_k L_k; None without targets."""
+        if self.batch.net.loss is None:
+            return None
+        return float(np.add.reduce(self.passes.losses, axis=None))
+
+    @cached_property
+    def first_nonfinite_step(self) -> int | None:
+        """The first step at which the forward pass of a sequence holds an inf or nan, or None."""
+        rows = (*self.passes.states.values(), self.passes.y, self.passes.losses)
+        if all(np.isfinite(one).all() for one in rows):
+            return None
+        found = (one.first_nonfinite_step for one in self.sequences)
+        return min((step for step in found if step is not None), default=None)
+
+    @cached_property
+    def records(self) -> Mapping[str, Quantity]:
+        """Those of the parameters' gradients."""
+        return {n: r for n, r in records(self.batch.net).items() if r.parameter is not None}
+
+    def record(self, name: str) -> Quantity:
+        """The record behind a name; QuantityError where there is none, or only of a sequence."""
+        if name in self.records:
+            return self.records[name]
+        record = self.sequences[0].record(name)
+        raise QuantityError(
+            f"'{record.name}' belongs to one sequence, and '{self.batch.name}' is a batch of "
+            f"{self.batch.size}: set sequence=k, k from 1 to {self.batch.size}"
+        )
+
+    def __getitem__(self, name: str) -> Array:
+        return self.passes.weights[str(self.record(name).parameter)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+
+@overload
+def derive(problem: Problem) -> Derivation: ...
+@overload
+def derive(problem: Batch) -> BatchDerivation: ...
+def derive(problem: Problem | Batch) -> Derivation | BatchDerivation:
+    """Every quantity of ``problem`` by name, each computed when it is asked for; of a batch the
+    gradients of the parameters, and each sequence in ``sequences``.
 
     >>> import rnngrad
     >>> net = {"weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1, 1], "targets": [0, 0]}
@@ -118,7 +184,7 @@ def derive(problem: Problem) -> Derivation:
 
     Raises QuantityError for a name that does not exist, or not for this net.
     """
-    return Derivation(problem)
+    return BatchDerivation(problem) if isinstance(problem, Batch) else Derivation(problem)
 
 
 def gradients(problem: Problem | Batch) -> dict[str, Array | np.float64]:

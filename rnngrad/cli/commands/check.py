@@ -123,13 +123,14 @@ def check(
     with _student(against, chosen) as student:  # its Python starts while ours imports NumPy
         from rnngrad.cli.output import check_writable, screen, write_text
         from rnngrad.files import load
+        from rnngrad.net.batch import one_sequence
         from rnngrad.views.formats.names import asked_for, format_named
 
         render = format_named(asked_for(format_name, json, output), "check")
         _refuse(chosen, against, answers)
         check_writable(output, force, spec)
         shown = screen(color, no_color, to_file=output is not None)
-        problem = load(spec, overrides=overrides or ())
+        problem = one_sequence(load(spec, overrides=overrides or ()), "check")
         report, verdict = _run(problem, against, answers, chosen, student)
     write_text(render(report, shown), output)
     if verdict is None:

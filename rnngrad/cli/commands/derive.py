@@ -16,9 +16,10 @@ from rnngrad.cli.progress import Report, progress_bar, watched
 from rnngrad.views.derivation.sections import SECTIONS, chosen, completions
 
 if TYPE_CHECKING:
-    from rnngrad.analyses.derivation.derive import Derivation
     from rnngrad.analyses.derivation.selection import Selection
     from rnngrad.arithmetic.arrays import Array
+    from rnngrad.net.batch import Batch
+    from rnngrad.net.problem import Problem
 
 
 @bounded
@@ -85,10 +86,12 @@ def derive(
     cost. Of more than 50 steps, the tables with a row a step are shown with --section or --full.
     """
     from rnngrad.analyses.derivation.derive import derive as derive_problem
-    from rnngrad.analyses.derivation.selection import computed, select
+    from rnngrad.analyses.derivation.selection import computed, select, select_of_batch
     from rnngrad.cli.output import check_writable, screen, write_text
     from rnngrad.files import load
+    from rnngrad.net.batch import Batch
     from rnngrad.progress import reporting_to
+    from rnngrad.views.derivation.batch import report as batch_report
     from rnngrad.views.derivation.report import report
     from rnngrad.views.formats.names import asked_for, for_people, format_named
 
@@ -98,17 +101,28 @@ def derive(
     shown = screen(color, no_color, to_file=output is not None)
     check_writable(output, force, spec)
     _check_save(save, force, spec, output)
-    result = derive_problem(load(spec, overrides=overrides or ()))
-    selection = select(result, quantity or (), step, full, exponents, section or ())
+    problem = load(spec, overrides=overrides or ())
     every = save is not None or not for_people(render)
-    with progress_bar(quiet) as bar, reporting_to(bar):
-        report_to = None if bar is None else partial(_tell, bar)
-        arrays = computed(result, selection, every=every, report=report_to)
-        _ = result.first_nonfinite_step  # the forward pass, with the bar
+    if isinstance(problem, Batch):
+        of_all = derive_problem(problem)
+        alone = {"--step": step, "--section": section, "--exponents": exponents}
+        selection = select_of_batch(of_all, quantity or (), full, alone)
+        arrays = {name: of_all[name] for name in selection.names}
+        made = batch_report(of_all, selection, arrays)
+        first = of_all.first_nonfinite_step
+    else:
+        result = derive_problem(problem)
+        selection = select(result, quantity or (), step, full, exponents, section or ())
+        with progress_bar(quiet) as bar, reporting_to(bar):
+            report_to = None if bar is None else partial(_tell, bar)
+            arrays = computed(result, selection, every=every, report=report_to)
+            first = result.first_nonfinite_step  # the forward pass, with the bar
+        made = report(result, selection, arrays)
     if not quiet:
-        _warn(result, selection)
+        _warn(problem, first)
+        _say_left_out(selection, problem)
     cut = Event()
-    text = watched(render(report(result, selection, arrays), shown), quiet)
+    text = watched(render(made, shown), quiet)
     text = _kept(text, cut) if for_people(render) else text
     keep = None if save is None else _stage(save, {name: arrays[name] for name in selection.names})
     write_text(text, output)
@@ -164,20 +178,28 @@ def _stage(path: Path, arrays: dict[str, Array]) -> Callable[[], None]:
     return staged(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
 
 
-def _warn(result: Derivation, selection: Selection) -> None:
-    """What the user should know besides the result, on standard error."""
-    from rnngrad.views.numbers import grouped, times
+def _warn(problem: Problem | Batch, step: int | None) -> None:
+    """What the user should know besides the result, on standard error; ``step``: the first that is
+    not finite."""
+    from rnngrad.net.problem import Problem
 
-    say_assumed(result.problem)
-    step = result.first_nonfinite_step
+    say_assumed(problem if isinstance(problem, Problem) else problem.net)
     if step is not None:
         say(
             f"warning: the forward pass overflows: from step {step} on it holds infinite or "
             "undefined numbers, and so do the gradients that pass through them"
         )
+
+
+def _say_left_out(selection: Selection, problem: Problem | Batch) -> None:
+    from rnngrad.analyses.derivation.quantities import records
+    from rnngrad.net.problem import Problem
+    from rnngrad.views.numbers import grouped, times
+
+    one = problem if isinstance(problem, Problem) else problem.net
     for name in selection.left_out:
-        record = result.record(name)
-        shape, count = record.shape(result.problem), record.size(result.problem)
+        record = records(one)[name]
+        shape, count = record.shape(one), record.size(one)
         say(
             f"note: {name} is left out: {times(shape)} = {grouped(count)} numbers; "
             f"--quantity {name} or --full computes it"

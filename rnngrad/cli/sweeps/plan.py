@@ -13,6 +13,7 @@ from rnngrad.analyses.sweep.tasks import Plan, bytes_needed, plan
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.errors import UsageError
 from rnngrad.files import load
+from rnngrad.net.batch import one_sequence
 from rnngrad.net.problem import Problem
 
 MANY = 100_000
@@ -66,7 +67,9 @@ def _loaded(wanted: Wanted) -> dict[str, Problem]:
     for spec, times in Counter(wanted.specs).items():
         if times > 1:
             raise UsageError(f"'{spec}' is given {times} times; once is enough")
-    problems = [load(spec, overrides=wanted.overrides) for spec in wanted.specs]
+    problems = [
+        one_sequence(load(spec, overrides=wanted.overrides), "sweep") for spec in wanted.specs
+    ]
     names = Counter(problem.name for problem in problems)
     specs: dict[str, Problem] = {}
     for spec, problem in zip(wanted.specs, problems, strict=True):

@@ -140,6 +140,7 @@ def _problem(
         seed=seed,
         draw=partial(assemble, blueprint) if blueprint.random else None,
         trained=blueprint.trained,
+        of_batch=None if blueprint.batch is None or of is None else (of, blueprint.batch.size),
         lengthen=partial(_lengthened, blueprint, seed) if blueprint.any_length else None,
     )
 

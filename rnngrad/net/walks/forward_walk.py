@@ -207,10 +207,10 @@ class Forward:
             products = products_of(self.begin(x[block], p, sizes, B), abreast)
             B |= {name: by_step(rows, abreast) for name, rows in B.items() if name[0] == "G"}
             B |= {name: by_step(rows[block], abreast) for name, rows in kept.items()}
-            for i, part in enumerate(states.values()):
-                after = part[block.start + abreast : block.stop + abreast, np.newaxis]
+            for i, state in enumerate(states.values()):
+                after = state[block.start + abreast : block.stop + abreast, np.newaxis]
                 B[f"S{i}"] = by_step(after, abreast)
-                B[f"B{i}"] = by_step(part[block.start : block.start + abreast], abreast)[0]
+                B[f"B{i}"] = by_step(state[block.start : block.start + abreast], abreast)[0]
             done = 0
             long = abreast == 1 and block.stop - block.start >= FEWEST
             if long and self.in_chunks is not None:
