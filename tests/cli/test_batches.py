@@ -121,3 +121,42 @@ def test_more_sequences_than_a_table_holds(spec: Path) -> None:
     assert "\n60 " in short
     assert "\n20 " not in short
     assert "\n20 " in run("derive", str(spec), *many, "--full").stdout
+
+
+def test_sweep_takes_sequences_as_seeds(spec: Path, tmp_path: Path) -> None:
+    even = ["--set", "lengths=[12, 12, 12, 12]", "--set", "cell=rnn", "--whh-scale", "0.5:3:6"]
+    document = json.loads(run("sweep", str(spec), *even, "--json").stdout)
+    assert [row["sequence"] for row in document["rows"]] == [
+        k for k in (1, 2, 3, 4) for _ in range(6)
+    ]
+    firsts = []
+    for k in (1, 2, 3, 4):
+        options = [*even, "--set", f"sequence={k}", "--json"]
+        one = json.loads(run("sweep", str(spec), *options).stdout)
+        ours = [row for row in document["rows"] if row["sequence"] == k]
+        for mine, theirs in zip(ours, one["rows"], strict=True):
+            assert theirs["sequence"] is None
+            assert {**mine, "sequence": None} == theirs
+        firsts.append(one["critical_scale"]["value"])
+    critical = document["critical_scale"]
+    assert critical["value"] == pytest.approx(float(np.median(firsts)), rel=1e-12)
+    assert (critical["low"], critical["high"]) == pytest.approx((min(firsts), max(firsts)))
+    assert (critical["seeds"], critical["seeds_with_one"]) == (4, 4)
+    text = run("sweep", str(spec), *even).stdout
+    assert "; 4 sequences" in text
+    assert "median over sequences" in text
+    assert "the median of 4 sequences (of 4)" in text
+
+
+def test_sweep_of_a_batch_is_resumed(spec: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "rows.jsonl"
+    options = [str(spec), "--whh-scale", "0.5,1,2", "-o", str(kept), "--seeds", "2"]
+    assert run("sweep", *options).returncode == 0
+    lines = kept.read_text().splitlines(keepends=True)
+    assert len(lines) == 3 * 4 * 2
+    assert len(set(lines)) == len(lines)
+    kept.write_text("".join(lines[:10]))
+    assert run("sweep", *options, "--resume").returncode == 0
+    assert sorted(kept.read_text().splitlines(keepends=True)) == sorted(lines)
+    document = rnngrad.sweep(rnngrad.load(spec), [0.5, 1, 2], seeds=2)
+    assert len(document["rows"]) == len(lines)  # type: ignore[arg-type]

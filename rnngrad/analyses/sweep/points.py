@@ -86,20 +86,22 @@ TOGETHER = 2**23
 
 
 class Setting(NamedTuple):
-    """All of a point but its scale; ``spec``: the name of its spec."""
+    """All of a point but its scale; ``spec``: the name of its spec, ``sequence`` which one of a
+    batch, from 1."""
 
     seed: int
     steps: int
     activation: str
     spec: str = ""
+    sequence: int | None = None
 
 
 class Row(NamedTuple):
     """One point of a sweep; None where a number does not exist.
 
     ``rate``, ``lyapunov_max`` natural log per step; ``log10_bound`` = T log10(γ σ_max); ``factor``
-    is what the spec's W_hh was multiplied by, or the rows of its ``gate``; ``mean_slope`` the mean
-    of σ'(a_t) over units, gates and steps, σ being each gate's own; ``norm_…`` Frobenius norms,
+    is what the spec's W_hh was multiplied by, or the rows of its ``gate``; ``sequence`` counts those
+    of a batch; ``mean_slope`` the mean of σ'(a_t) over units, gates and steps, σ being each gate's own; ``norm_…`` Frobenius norms,
     over all layers and biases together.
     """
 
@@ -124,11 +126,12 @@ class Row(NamedTuple):
     first_nonfinite_step: int | None
     spec: str
     gate: str | None
+    sequence: int | None = None
 
     @property
     def setting(self) -> Setting:
         """All of the point but its scale."""
-        return Setting(self.seed, self.steps, self.activation, self.spec)
+        return Setting(self.seed, self.steps, self.activation, self.spec, self.sequence)
 
 
 def set_up(problem: Problem, setting: Setting) -> Problem:
@@ -253,6 +256,7 @@ class Net:
             first_nonfinite_step=net.forward.first_nonfinite_step,
             spec=self.setting.spec or problem.name,
             gate=self.gate,
+            sequence=self.setting.sequence,
         )
 
     def _bound(self, factor: float) -> float | None:

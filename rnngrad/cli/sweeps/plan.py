@@ -13,7 +13,7 @@ from rnngrad.analyses.sweep.tasks import Plan, bytes_needed, plan
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.errors import UsageError
 from rnngrad.files import load
-from rnngrad.net.batch import one_sequence
+from rnngrad.net.batch import Batch
 from rnngrad.net.problem import Problem
 
 MANY = 100_000
@@ -39,7 +39,7 @@ class Wanted(NamedTuple):
     yes: bool
 
 
-def planned(wanted: Wanted) -> tuple[Mapping[str, Problem], Plan]:
+def planned(wanted: Wanted) -> tuple[Mapping[str, Problem | Batch], Plan]:
     """The problems as the specs have them, by name, and the plan; UsageError and SpecError for
     mistakes."""
     count = points_in(wanted.scales)
@@ -47,9 +47,11 @@ def planned(wanted: Wanted) -> tuple[Mapping[str, Problem], Plan]:
     specs = _loaded(wanted)
     seeds = 1 if wanted.seeds is None else wanted.seeds
     names = [name.strip() for name in (wanted.activation or "").split(",") if name.strip()]
-    nets = max(seeds, 1) * max(len(lengths), 1) * max(len(set(names)), 1) * len(specs)
-    times = [_seconds_a_point(one, lengths, names, count) for one in specs.values()]
-    a_point, first = sum(times) / len(times), next(iter(specs.values()))
+    nets = max(seeds, 1) * max(len(lengths), 1) * max(len(set(names)), 1)
+    nets *= sum(1 if isinstance(one, Problem) else one.size for one in specs.values())
+    firsts = [one if isinstance(one, Problem) else one.net for one in specs.values()]
+    times = [_seconds_a_point(one, lengths, names, count) for one in firsts]
+    a_point, first = sum(times) / len(times), firsts[0]
     if count * nets > MANY:
         _ask(wanted.yes, count * nets, first, a_point)
     whole = plan(
@@ -62,16 +64,14 @@ def planned(wanted: Wanted) -> tuple[Mapping[str, Problem], Plan]:
     return specs, whole
 
 
-def _loaded(wanted: Wanted) -> dict[str, Problem]:
+def _loaded(wanted: Wanted) -> dict[str, Problem | Batch]:
     """The problems by name; those that share a name by the path of their spec."""
     for spec, times in Counter(wanted.specs).items():
         if times > 1:
             raise UsageError(f"'{spec}' is given {times} times; once is enough")
-    problems = [
-        one_sequence(load(spec, overrides=wanted.overrides), "sweep") for spec in wanted.specs
-    ]
+    problems = [load(spec, overrides=wanted.overrides) for spec in wanted.specs]
     names = Counter(problem.name for problem in problems)
-    specs: dict[str, Problem] = {}
+    specs: dict[str, Problem | Batch] = {}
     for spec, problem in zip(wanted.specs, problems, strict=True):
         if wanted.seeds is not None and problem.draw is None:
             raise UsageError(
@@ -98,7 +98,7 @@ def _ask(yes: bool, points: int, problem: Problem, a_point: float) -> None:
     """Refuse what takes hours, with how many, unless told to go on."""
     if yes:
         return
-    net = Plan({(problem.name, problem.steps): problem}, (), ())
+    net = Plan({(problem.name, problem.steps, None): problem}, (), ())
     gigabytes = bytes_needed(net) / 1e9 + 1.2e-6 * points
     raise UsageError(
         f"{points:,} points would take about {_duration(points * a_point)} on one core and "
