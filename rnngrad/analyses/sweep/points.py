@@ -100,9 +100,9 @@ class Row(NamedTuple):
     """One point of a sweep; None where a number does not exist.
 
     ``rate``, ``lyapunov_max`` natural log per step; ``log10_bound`` = T log10(γ σ_max); ``factor``
-    is what the spec's W_hh was multiplied by, or the rows of its ``gate``; ``sequence`` counts those
-    of a batch; ``mean_slope`` the mean of σ'(a_t) over units, gates and steps, σ being each gate's own; ``norm_…`` Frobenius norms,
-    over all layers and biases together.
+    is what the spec's W_hh was multiplied by, or the rows of its ``gate``; ``mean_slope`` the mean
+    of σ'(a_t) over units, gates and steps, σ being each gate's own; ``norm_…`` Frobenius norms,
+    over all layers and biases together; ``sequence`` which one of a batch, from 1.
     """
 
     scale: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from rnngrad.cli.checks.options import EXIT_CODES, MEMORY, TIMEOUT, CheckOptions
 if TYPE_CHECKING:
     from rnngrad.analyses.checking.comparing.verdicts import Verdict
     from rnngrad.cli.checks.student import Student
+    from rnngrad.net.batch import Batch
     from rnngrad.net.problem import Problem
     from rnngrad.views.report import Report
 
@@ -123,14 +124,13 @@ def check(
     with _student(against, chosen) as student:  # its Python starts while ours imports NumPy
         from rnngrad.cli.output import check_writable, screen, write_text
         from rnngrad.files import load
-        from rnngrad.net.batch import one_sequence
         from rnngrad.views.formats.names import asked_for, format_named
 
         render = format_named(asked_for(format_name, json, output), "check")
         _refuse(chosen, against, answers)
         check_writable(output, force, spec)
         shown = screen(color, no_color, to_file=output is not None)
-        problem = one_sequence(load(spec, overrides=overrides or ()), "check")
+        problem = load(spec, overrides=overrides or ())
         report, verdict = _run(problem, against, answers, chosen, student)
     write_text(render(report, shown), output)
     if verdict is None:
@@ -179,7 +179,7 @@ def _refuse(chosen: CheckOptions, against: str | None, answers: str | None) -> N
 
 
 def _run(
-    problem: Problem,
+    problem: Problem | Batch,
     against: str | None,
     answers: str | None,
     chosen: CheckOptions,
@@ -192,27 +192,52 @@ def _run(
         return run_against(problem, against, chosen, student)
     if answers is not None:
         from rnngrad.cli.checks.answers import run as run_answers
+        from rnngrad.net.batch import one_sequence
 
-        return run_answers(problem, [answers], chosen)
+        return run_answers(one_sequence(problem, "--answers"), [answers], chosen)
     return _own(problem, chosen)
 
 
-def _own(problem: Problem, chosen: CheckOptions) -> tuple[Report, Verdict | None]:
+def _own(problem: Problem | Batch, chosen: CheckOptions) -> tuple[Report, Verdict | None]:
+    from rnngrad.analyses.checking.batches import check_own_batch
     from rnngrad.analyses.checking.comparing.verdicts import CutShortError, worst
     from rnngrad.analyses.checking.own.own import check_own
     from rnngrad.analyses.checking.references.plan import plan
     from rnngrad.cli.progress import progress_bar
+    from rnngrad.net.problem import Problem
     from rnngrad.views.check import report
 
     interrupted = False
     try:
         with progress_bar(chosen.quiet) as progress:
-            checked = check_own(problem, method=chosen.method, rtol=chosen.rtol, progress=progress)
+            options: Any = {"method": chosen.method, "rtol": chosen.rtol, "progress": progress}
+            if isinstance(problem, Problem):
+                checked = check_own(problem, **options)
+            else:
+                checked = check_own_batch(problem, **options)
     except CutShortError as cut:
         checked, interrupted = cut.checked, True
-    planned = plan(problem, chosen.method)
+    longest = problem if isinstance(problem, Problem) else max(problem.sequences, key=_steps)
+    planned = plan(longest, chosen.method)
     if planned.left_out and not chosen.quiet:
         say(f"note: not checked, because too large: {', '.join(planned.left_out)}")
     heading = (f"{problem.name}: rnngrad's own gradients", *planned.words)
+    if not isinstance(problem, Problem):
+        heading += (_of_batch(problem),)
     verdict = None if interrupted else worst(entry.verdict for entry in checked)
     return report(checked, heading=heading, hide_expected=chosen.hide_expected), verdict
+
+
+def _steps(one: Problem) -> int:
+    return one.steps
+
+
+def _of_batch(batch: Batch) -> str:
+    """Which sequences are looked at."""
+    from rnngrad.analyses.checking.batches import sequences_checked
+    from rnngrad.files.text import listed
+
+    chosen = sequences_checked(batch)
+    some = f"{len(chosen)} of {batch.size}: {listed(str(k + 1) for k in chosen)}"
+    which = f"all {batch.size}" if len(chosen) == batch.size else some
+    return f"sequences {which}; each total also against the sum over all sequences"
