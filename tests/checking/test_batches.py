@@ -181,24 +181,24 @@ def test_pytorch(cell: str, more: dict[str, Any], lengths: Any, loss: Any) -> No
 # ---------------------------------------------------------------------------- what is wrong
 
 
-@pytest.mark.parametrize(
-    ("theirs", "ours", "words", "factor"),
-    [
-        ({"batch_reduction": "mean"}, {}, "every number is 1/5 of the right one: these numbers are "
-         "those of the mean over 5 sequences, the sum over steps; loss_reduction: sum, "
-         "batch_reduction: mean fits", 0.2),
-        ({}, {"batch_reduction": "mean"}, "every number is 5 of the right one: these numbers are "
-         "those of the sum over sequences and steps; loss_reduction: sum, batch_reduction: sum fits",
-         5.0),
-        (MEAN | {"loss": "squared_error"}, {}, "every number is 1/35 of the right one: these numbers "
-         "are those of the mean over sequences, steps; loss_reduction: mean, batch_reduction: mean "
-         "fits", 1 / 35),
-        (MEAN, {}, "every number is 1/70 of the right one: these numbers are those of the mean over "
-         "sequences, steps and outputs", 1 / 70),
-    ],
-)  # fmt: skip
+SUMS = "loss_reduction: sum, batch_reduction: sum fits"
+REDUCTIONS: list[Any] = [
+    ({"batch_reduction": "mean"}, {}, 0.2, "every number is 1/5 of the right one: these numbers are "
+     "those of the mean over 5 sequences, the sum over steps; loss_reduction: sum, "
+     "batch_reduction: mean fits"),
+    ({}, {"batch_reduction": "mean"}, 5.0, "every number is 5 times the right one: these numbers are "
+     f"those of the sum over sequences and steps; {SUMS}"),
+    (MEAN | {"loss": "squared_error"}, {}, 1 / 35, "every number is 1/35 of the right one: these "
+     "numbers are those of the mean over sequences, steps; loss_reduction: mean, "
+     "batch_reduction: mean fits"),
+    (MEAN, {}, 1 / 70, "every number is 1/70 of the right one: these numbers are those of the mean "
+     "over sequences, steps and outputs"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("theirs", "ours", "factor", "words"), REDUCTIONS)
 def test_another_reduction_is_named(
-    theirs: dict[str, Any], ours: dict[str, Any], words: str, factor: float
+    theirs: dict[str, Any], ours: dict[str, Any], factor: float, words: str
 ) -> None:
     report = rnngrad.check(batch(**ours), totals(batch(**theirs)))
     assert set(verdicts(report).values()) == {"fail"}

@@ -134,6 +134,30 @@ def test_reductions(counting: Any, reduction: str) -> None:
     assert got["loss"] == pytest.approx(total, rel=1e-13)
 
 
+@pytest.mark.parametrize("axis", ["first", "second"])
+def test_targets_of_the_last_step_alone(axis: str) -> None:
+    """One row a sequence, (B, O), as a model that classifies sequences has them."""
+    x = X if axis == "first" else X.swapaxes(0, 1)
+    lengths = [6, 3, 1, 5]
+    more = {"batch": axis, "inputs": x, "loss_steps": "last", "lengths": lengths}
+    rows = np.stack([Y[k, steps - 1] for k, steps in enumerate(lengths)])
+    whole = Y if axis == "first" else Y.swapaxes(0, 1)
+    got = rnngrad.gradients(batch(**more, targets=rows))
+    right = rnngrad.gradients(batch(**more, targets=whole))
+    assert got["loss"] == right["loss"]
+    np.testing.assert_array_equal(got["dL_dW_hh"], right["dL_dW_hh"])
+    assert "must have 4 like inputs" in refused(**more, targets=rows[:3])[0]
+
+
+def test_a_target_of_the_last_step_alone() -> None:
+    one = {"weights": WEIGHTS, "inputs": X[0], "loss_steps": "last"}
+    got = rnngrad.gradients(rnngrad.load({**one, "targets": Y[0, -1:]}))
+    right = rnngrad.gradients(rnngrad.load({**one, "targets": Y[0]}))
+    np.testing.assert_array_equal(got["dL_dW_hh"], right["dL_dW_hh"])
+    with pytest.raises(SpecError, match="targets: has 1 step, must have 6"):
+        rnngrad.load({**one, "loss_steps": "all", "targets": Y[0, -1:]})
+
+
 def test_a_sequence_of_a_mean_has_its_share() -> None:
     whole = rnngrad.gradients(batch(batch_reduction="mean"))
     one = rnngrad.gradients(rnngrad.load(spec(batch_reduction="mean", sequence=2)))

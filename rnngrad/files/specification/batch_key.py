@@ -53,15 +53,24 @@ def not_a_batch(data: Mapping[str, Any], pieces: Sequence[Piece], mistakes: Mist
             mistakes.add((*piece.path, "sequences"), f"{words}; add batch: first", at_key=True)
 
 
-def turned(axis: str, pieces: Sequence[Piece], mistakes: Mistakes) -> list[Piece]:
+def turned(spec: Mapping[str, Any], pieces: Sequence[Piece], mistakes: Mistakes) -> list[Piece]:
     """The pieces with the axes of sequences in order: (B, T, ·)."""
-    return [_turned(axis, piece, mistakes) if piece.sequence else piece for piece in pieces]
+    axis, last = spec["batch"], spec["loss_steps"] == "last"
+    return [
+        _turned(axis, piece, last and piece.name == "targets", mistakes)
+        if piece.sequence
+        else piece
+        for piece in pieces
+    ]
 
 
-def _turned(axis: str, piece: Piece, mistakes: Mistakes) -> Piece:
+def _turned(axis: str, piece: Piece, last: bool, mistakes: Mistakes) -> Piece:
+    """``last``: one row a sequence will do, (B, ·)."""
     value = piece.value
     if value is None or isinstance(value, Draw):
         return piece
+    if last and value.ndim == 2:
+        return piece._replace(value=value[:, np.newaxis])
     if value.ndim != 3:
         sides = "×".join(map(str, value.shape)) or "a single number"
         words = f"{piece.name} is {sides}; batch: {axis} takes three axes, {AXES[axis]}×{{}}"
@@ -115,6 +124,7 @@ def _check_sizes(
                 mistakes.add((*piece.path, "sequences"), words)
         elif (piece.sequence or piece.of_batch) and value.shape[0] != size:
             other = value.shape[0] == steps and (not piece.sequence or value.shape[1] == size)
+            other = other and value.shape[1:2] != (1,)
             words = f"{piece.name} has {counted(value.shape[0], 'sequence')}, must have {size}"
             mistakes.add(piece.path, f"{words} like inputs{_other(axis, other, piece.sequence)}")
 
@@ -161,7 +171,7 @@ def without_padding(piece: Piece, batch: BatchKey) -> Piece:
     value = piece.value
     if not piece.sequence or not isinstance(value, np.ndarray):
         return piece
-    if min(batch.lengths) == value.shape[1]:
+    if min(batch.lengths) >= value.shape[1]:
         return piece
     kept = value.copy()
     for row, length in zip(kept, batch.lengths, strict=True):

@@ -24,7 +24,7 @@ from rnngrad.files.specification.batch_key import (
     without_padding,
 )
 from rnngrad.files.specification.cell_key import cell_in
-from rnngrad.files.specification.pieces import Piece, draws, fitted
+from rnngrad.files.specification.pieces import Piece, at_the_end, draws, fitted
 from rnngrad.files.specification.pieces import pieces as all_pieces
 from rnngrad.files.specification.schema import SPEC, spec_with
 from rnngrad.files.specification.schema import sizes as sizes_group
@@ -204,9 +204,12 @@ def build(
     if "batch" not in spec:
         not_a_batch(data, pieces, mistakes)
     else:
-        pieces = turned(spec["batch"], pieces, mistakes)
+        pieces = turned(spec, pieces, mistakes)
         batch = batch_in(spec, pieces, folder, mistakes)
         pieces = [without_padding(p, batch) for p in pieces] if batch else pieces
+    if spec["loss_steps"] == "last":
+        T = _length(next(piece for piece in pieces if piece.name == "inputs")) or 1
+        pieces = [at_the_end(p, T) if p.name == "targets" else p for p in pieces]
     sizes = settle(pieces, _stated(spec, cell, parameters, mistakes))
     for letter in dict.fromkeys(cell.letters) if parameters.depth > 1 else ():
         layers = [letter_in(cell, letter, at, parameters.depth) for at in range(parameters.depth)]

@@ -167,6 +167,16 @@ def read(
     return from_array(array, f"{name}: the array of {shown(source.file)}", path, mistakes, axes)
 
 
+def at_the_end(piece: Piece, steps: int) -> Piece:
+    """One row of targets, or one a sequence, as that of every step, where the last alone counts."""
+    value = piece.value
+    if not isinstance(value, np.ndarray) or not value.ndim:
+        return piece
+    time = 1 if piece.of_batch else 0
+    once = value.shape[time] == 1
+    return piece._replace(value=np.repeat(value, steps, axis=time)) if once else piece
+
+
 def fitted(value: Array, piece: Piece, sizes: Mapping[str, int]) -> Array:
     """A given array in its final shape: numbers spread, a flat sequence as a column."""
     if piece.loose and not value.shape:

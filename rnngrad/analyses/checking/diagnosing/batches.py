@@ -136,8 +136,9 @@ def _said(way: Way, now: Array, error: float) -> Diagnosis:
     words = f"these numbers are those of {way.words}{fits}"
     if factor is not None:
         inverse = round(1.0 / factor) if factor < 1.0 else 0
-        shown = f"1/{inverse}" if inverse and abs(inverse * factor - 1) < 1e-9 else f"{factor:.6g}"
-        words = f"every number is {shown} of the right one: {words}"
+        whole = inverse > 0 and abs(inverse * factor - 1.0) < 1e-9
+        shown = f"1/{inverse} of" if whole else f"{factor:.6g} times"
+        words = f"every number is {shown} the right one: {words}"
     hint = "these numbers are those of another reduction over sequences or steps"
     return Diagnosis("scaled" if same else None, words, error, None, factor=factor, hint=hint)
 
