@@ -14,8 +14,7 @@ which the walk is right, each sequence goes by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +26,6 @@ from rnngrad.net.forward import forward_within, read_out
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import BackwardTrace, ForwardTrace, LayerTrace
 from rnngrad.net.walks import walks_of
-
 
 ROOM = 2**22 - 2**12
 """Numbers, just below 32 MiB: once so much has been freed, glibc's malloc takes arrays up to that
@@ -91,7 +89,7 @@ def one_by_one(batch: Batch) -> Together:
 
 def _at_once(batch: Batch) -> Together | None:
     """None where some number is none, or where a walk is not sure."""
-    rows = _rows(batch)
+    rows = batch.rows
     trace = _forward(rows, batch)
     if trace is None:
         return None
@@ -99,32 +97,8 @@ def _at_once(batch: Batch) -> Together | None:
     if not all(share.wide or walk.terms.safe(share, last) for share in trace.layers):
         return None
     back = bptt_within(rows, trace)
-    found = _apart(batch, trace, back)
-    every = (found.losses, found.dL_dx, *found.dL_ds.values(), *found.weights.values())
-    return found if _finite(*every) else None
-
-
-def _rows(batch: Batch) -> Problem:
-    """The T·B rows of all sequences as those of one problem, filled up with what does not count;
-    its starts are those of the first."""
-    net, steps = batch.net, batch.steps
-
-    def rows(of: Callable[[Problem], Array | None]) -> Array | None:
-        found = [of(one) for one in batch.sequences]
-        if found[0] is None:
-            return None
-        whole = np.zeros((steps, batch.size, *found[0].shape[1:]))
-        for k, row in enumerate(found):
-            assert row is not None
-            whole[: len(row), k] = row
-        return whole.reshape(-1, *whole.shape[2:])
-
-    x = rows(lambda one: one.x)
-    assert x is not None
-    return replace(
-        net, x=x, targets=rows(lambda one: one.targets),
-        loss_weights=rows(lambda one: one.loss_weights), draw=None, lengthen=None,
-    )  # fmt: skip
+    every = (trace.losses, back.dL_dx, *back.dL_ds.values(), *back.weights.values())
+    return _apart(batch, trace, back) if _finite(*every) else None
 
 
 def _forward(rows: Problem, batch: Batch) -> ForwardTrace | None:

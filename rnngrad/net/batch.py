@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import numpy as np
+
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.errors import UsageError
 from rnngrad.net.problem import Problem
 
@@ -27,6 +30,7 @@ class Batch:
     reduction: str = "sum"
     draw: Callable[[int], Batch] | None = field(default=None, repr=False)
     lengthen: Callable[[int], Batch] | None = field(default=None, repr=False)
+    _rows: list[Problem] = field(default_factory=list, init=False, repr=False)
 
     @property
     def net(self) -> Problem:
@@ -52,6 +56,32 @@ class Batch:
     def lengths(self) -> tuple[int, ...]:
         """The steps of each sequence."""
         return tuple(one.steps for one in self.sequences)
+
+    @property
+    def rows(self) -> Problem:
+        """The T·B rows of all sequences as those of one problem, filled up with what does not
+        count, the rows of a step together; its starts are those of the first."""
+        if not self._rows:
+            x = self._together(lambda one: one.x)
+            assert x is not None
+            self._rows.append(replace(
+                self.net, x=x, targets=self._together(lambda one: one.targets),
+                loss_weights=self._together(lambda one: one.loss_weights),
+                draw=None, lengthen=None,
+            ))  # fmt: skip
+        return self._rows[0]
+
+    def _together(self, of: Callable[[Problem], Array | None]) -> Array | None:
+        found = [of(one) for one in self.sequences]
+        if found[0] is None:
+            return None
+        whole = np.zeros((self.steps, self.size, *found[0].shape[1:]))
+        for k, row in enumerate(found):
+            assert row is not None
+            whole[: len(row), k] = row
+        whole = whole.reshape(-1, *whole.shape[2:])
+        whole.flags.writeable = False
+        return whole
 
     def redraw(self, seed: int) -> Batch:
         """The same spec with its random numbers drawn from another seed."""

@@ -182,17 +182,15 @@ def test_pytorch(cell: str, more: dict[str, Any], lengths: Any, loss: Any) -> No
 
 
 SUMS = "loss_reduction: sum, batch_reduction: sum fits"
+ONE = "the right one: these numbers are those of"
 REDUCTIONS: list[Any] = [
-    ({"batch_reduction": "mean"}, {}, 0.2, "every number is 1/5 of the right one: these numbers are "
-     "those of the mean over 5 sequences, the sum over steps; loss_reduction: sum, "
-     "batch_reduction: mean fits"),
-    ({}, {"batch_reduction": "mean"}, 5.0, "every number is 5 times the right one: these numbers are "
-     f"those of the sum over sequences and steps; {SUMS}"),
-    (MEAN | {"loss": "squared_error"}, {}, 1 / 35, "every number is 1/35 of the right one: these "
-     "numbers are those of the mean over sequences, steps; loss_reduction: mean, "
-     "batch_reduction: mean fits"),
-    (MEAN, {}, 1 / 70, "every number is 1/70 of the right one: these numbers are those of the mean "
-     "over sequences, steps and outputs"),
+    ({"batch_reduction": "mean"}, {}, 0.2, f"every number is 1/5 of {ONE} the mean over 5 "
+     "sequences, the sum over steps; loss_reduction: sum, batch_reduction: mean fits"),
+    ({}, {"batch_reduction": "mean"}, 5.0, f"every number is 5 times {ONE} the sum over sequences "
+     f"and steps; {SUMS}"),
+    (MEAN | {"loss": "squared_error"}, {}, 1 / 35, f"every number is 1/35 of {ONE} the mean over "
+     "sequences, steps; loss_reduction: mean, batch_reduction: mean fits"),
+    (MEAN, {}, 1 / 70, f"every number is 1/70 of {ONE} the mean over sequences, steps and outputs"),
 ]  # fmt: skip
 
 

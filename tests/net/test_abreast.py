@@ -168,15 +168,11 @@ def test_complex_step(cell: str) -> None:
 
 def test_padding_that_counts_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: the losses of what a sequence is filled up with count as well."""
-    right_rows = abreast._rows
-
-    def wrong(batch: Batch) -> Problem:
-        rows = right_rows(batch)
-        assert rows.loss_weights is not None
-        return replace(rows, loss_weights=np.ones_like(rows.loss_weights))
-
     batch = batch_of(drawn(CELLS["lstm"], SIZES, 0.4), (7, 3))
-    monkeypatch.setattr(abreast, "_rows", wrong)
+    right = batch.rows
+    assert right.loss_weights is not None
+    wrong = replace(right, loss_weights=np.ones_like(right.loss_weights))
+    monkeypatch.setattr(Batch, "rows", property(lambda self: wrong))
     with pytest.raises(AssertionError):
         assert_same(at_once(batch), one_by_one(batch))
 
