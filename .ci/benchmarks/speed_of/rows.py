@@ -90,11 +90,7 @@ def _batch_rows(quick: bool) -> Iterator[Row]:
     sizes = (20, 8, 4, 4) if quick else (100, 64, 32, 16)
     for cell in ("rnn", "gru", "lstm"):
         net = batch(sizes, 4 if quick else SEQUENCES, cell)
-        work = {
-            "rnn": "batch_gradients",
-            "gru": "gru_batch_gradients",
-            "lstm": "lstm_batch_gradients",
-        }
+        work = "batch_gradients" if cell == "rnn" else f"{cell}_batch_gradients"
         yield Row(f"`gradients` of a batch of {net.batch.size}, {cell}, (T, H, I, O) = {sizes}", {
             OURS: lambda net=net: lambda: rnngrad.gradients(net.batch),
             "JAX": lambda net=net, work=work: getattr(_peer("JAX"), work)(net),
