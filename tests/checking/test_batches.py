@@ -154,6 +154,16 @@ def plain_sum(lengths: Sequence[int]) -> Any:
     return loss
 
 
+def mean_but_padding(lengths: Sequence[int]) -> Any:
+    """As ``ignore_index`` does for classes."""
+
+    def loss(torch: Any, y: Any, target: Any) -> Any:
+        kept = [torch.cat([of[k, :n] for k, n in enumerate(lengths)]) for of in (y, target)]
+        return torch.nn.functional.mse_loss(*kept)
+
+    return loss
+
+
 UNEVEN = (7, 3, 1, 7, 5)
 MEAN = {"loss": "mean_squared_error", "loss_reduction": "mean", "batch_reduction": "mean"}
 CASES = [
@@ -161,6 +171,11 @@ CASES = [
     (MEAN | {"loss_steps": "last"}, None, last_step),
     (MEAN | {"lengths": list(UNEVEN)}, UNEVEN, mean_of_each(UNEVEN)),
     ({"lengths": list(UNEVEN)}, UNEVEN, plain_sum(UNEVEN)),
+    (
+        {"loss": "mean_squared_error", "batch_reduction": "mean_of_steps", "lengths": list(UNEVEN)},
+        UNEVEN,
+        mean_but_padding(UNEVEN),
+    ),
 ]
 
 
@@ -218,7 +233,12 @@ def test_means_of_uneven_lengths_are_no_factor() -> None:
     over_all = {name: value / 23 for name, value in totals(batch(**uneven)).items()}
     report = rnngrad.check(batch(**uneven), over_all)
     for entry in report["quantities"]:
-        assert "the mean over all 23 losses that count" in entry["diagnosis"]["explanation"]
+        assert entry["diagnosis"]["explanation"].endswith(
+            "the mean over all 23 losses that count; loss_reduction: sum, batch_reduction: "
+            "mean_of_steps fits"
+        )
+    fits = batch(**uneven, batch_reduction="mean_of_steps")
+    assert rnngrad.check(fits, over_all)["verdict"] == "pass"
 
 
 @pytest.mark.parametrize(("k", "bug"), [(1, None), (4, "overwritten")])

@@ -245,7 +245,15 @@ def test_three_axes_need_the_key() -> None:
         ),
         ({"h_0": np.ones((3, H))}, "h_0: has 3 sequences, must have 4 like inputs"),
         ({"h_0": np.ones((B, 2))}, "h_0: has length 2, must have length 5"),
-        ({"batch_reduction": "max"}, "batch_reduction: is 'max', must be one of sum or mean"),
+        (
+            {"batch_reduction": "mean_of_steps", "loss_reduction": "mean"},
+            "batch_reduction: mean_of_steps is the mean over all steps that count; loss_reduction "
+            "must be sum then",
+        ),
+        (
+            {"batch_reduction": "max"},
+            "batch_reduction: is 'max', must be one of sum, mean or mean_of_steps",
+        ),
         (
             {"inputs": {"random": "normal", "steps": T}},
             "inputs: that are drawn must say how many sequences: add sequences: B",

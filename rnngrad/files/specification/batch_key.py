@@ -21,6 +21,11 @@ from rnngrad.files.yaml_text import Steps
 AXES = {"first": "B×T", "second": "T×B"}
 """What ``batch`` may be, and the first two axes then."""
 
+MEAN_OF_STEPS = "mean_of_steps"
+REDUCTIONS = ("sum", "mean", MEAN_OF_STEPS)
+"""What ``batch_reduction`` may be: L divided by nothing, by B, or by the number of all losses that
+count, as a framework's mean over all that is not padding."""
+
 OTHERS = ("sequence", "lengths", "batch_reduction")
 """The keys that only a batch has."""
 
@@ -89,6 +94,9 @@ def batch_in(
     if size is None or steps is None:
         return None
     before = len(mistakes.found)
+    if spec["batch_reduction"] == MEAN_OF_STEPS and spec["loss_reduction"] == "mean":
+        words = f"batch_reduction: {MEAN_OF_STEPS} is the mean over all steps that count"
+        mistakes.add(("batch_reduction",), f"{words}; loss_reduction must be sum then")
     _check_sizes(axis, size, steps, pieces, mistakes)
     found = _lengths(spec, axis, size, steps, folder, mistakes)
     chosen = spec.get("sequence")

@@ -16,6 +16,7 @@ from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.files.arrays.drawing import Draw, DrawingError, drawn, too_large
 from rnngrad.files.mistakes import Mistakes
 from rnngrad.files.specification.batch_key import (
+    MEAN_OF_STEPS,
     BatchKey,
     batch_in,
     batched,
@@ -356,18 +357,26 @@ def _length(piece: Piece) -> int | None:
 
 def _loss_weights(blueprint: Blueprint, steps: int) -> Array:
     """(T,): 0 where a step does not count, else 1, or 1/n for a mean over n; of a sequence of a
-    mean over B 1/B of that. Of a list of steps those count that the sequence has."""
-    counting = blueprint.loss_steps
-    rows = slice(None) if counting == "all" else [-1]
-    if isinstance(counting, list):
-        rows = [step - 1 for step in counting if step <= steps]
-    weights = np.zeros(steps)
-    weights[rows] = 1.0
+    mean over B 1/B of that."""
+    weights, batch = _counting(blueprint.loss_steps, steps), blueprint.batch
     if blueprint.loss_reduction == "mean" and weights.any():
         weights /= weights.sum()
-    if blueprint.batch is not None and blueprint.batch.reduction == "mean":
-        weights /= blueprint.batch.size
+    if batch is not None and batch.reduction == "mean":
+        weights /= batch.size
+    if batch is not None and batch.reduction == MEAN_OF_STEPS:
+        every = sum(float(_counting(blueprint.loss_steps, n).sum()) for n in batch.lengths)
+        weights /= max(every, 1.0)
     return frozen(_read_only(weights))
+
+
+def _counting(loss_steps: Any, steps: int) -> Array:
+    """1 where a step counts, else 0, (T,); of a list of steps those that the sequence has."""
+    rows = slice(None) if loss_steps == "all" else [-1]
+    if isinstance(loss_steps, list):
+        rows = [step - 1 for step in loss_steps if step <= steps]
+    weights = np.zeros(steps)
+    weights[rows] = 1.0
+    return weights
 
 
 def _check_loss_steps(spec: Mapping[str, Any], steps: int | None, mistakes: Mistakes) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.files.specification import weights_key
-from rnngrad.files.specification.batch_key import AXES, OTHERS
+from rnngrad.files.specification.batch_key import AXES, OTHERS, REDUCTIONS
 from rnngrad.files.specification.cell_key import CellKind
 from rnngrad.files.specification.kinds import (
     CheckedLater,
@@ -99,7 +99,10 @@ SPEC = Group(
         "sequence": Key(Whole(1), "the one sequence of a batch that is looked at, from 1"),
         "lengths": Key(Source((_COUNTS,)), "the steps of each sequence of a batch; all T"),
         "batch_reduction": Key(
-            Choice(("sum", "mean")), "L over the sequences of a batch; mean divides by B", "sum"
+            Choice(REDUCTIONS),
+            "L over the sequences of a batch: mean divides by B, mean_of_steps by the number of "
+            "all losses that count",
+            "sum",
         ),
         "inputs": Key(sequence(required=True), f"T×I: {_FORMS}", required=True),
         "targets": Key(sequence(required=False), f"T×O: {_FORMS}; without it there is no loss"),

@@ -23,6 +23,9 @@ from rnngrad.analyses.mistakes.passes import Apart
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.net.batch import Batch
 
+MEAN_OF_STEPS = "mean_of_steps"
+"""As the spec's ``batch_reduction`` calls it."""
+
 MOST_WORK = 2 * 10**6
 """Sequences × steps up to which every known mistake is made in each."""
 
@@ -94,8 +97,11 @@ def ways(batch: Batch) -> Iterator[Way]:
         yield Way(own / each, f"the sum over sequences, the mean over the steps{over} of each",
                   "" if over else "loss_reduction: mean, batch_reduction: sum")  # fmt: skip
         yield Way(own / B / each, f"the mean over sequences, steps{over}", "" if over else both)
-        yield Way(ones / max(total, 1) / each,
-                  f"the mean over all {total} losses that count{over}")  # fmt: skip
+        yield Way(
+            ones / max(total, 1) / each,
+            f"the mean over all {total} losses that count{over}",
+            "" if over else f"loss_reduction: sum, batch_reduction: {MEAN_OF_STEPS}",
+        )
         yield Way(ones / padded / each,
                   f"the mean over {padded} steps{over}, those after the ends counted")  # fmt: skip
     for k in range(B):
