@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple, TypeAlias
 
 Meaning: TypeAlias = Literal["", "verdict", "flow"]
@@ -35,4 +36,11 @@ class Lines(NamedTuple):
     coloured: Meaning = ""
 
 
-Block: TypeAlias = Table | Lines
+class Fitted(NamedTuple):
+    """A table that is drawn as wide as there is room for: ``made`` of so many signs."""
+
+    title: str
+    made: Callable[[int], Table]
+
+
+Block: TypeAlias = Table | Lines | Fitted

@@ -12,7 +12,8 @@ import pytest
 
 import rnngrad
 from cli.running import ROOT, SHEET, in_a_terminal, run, run_apart
-from rnngrad.cli.app import COMMANDS, EXAMPLES, OLD_NAMES
+from rnngrad.cli.app import COMMANDS, EXAMPLES
+from rnngrad.cli.usage import OLD_NAMES
 
 MODEL = ROOT / "tests" / "models" / "fixtures" / "lstm.safetensors"
 
@@ -24,6 +25,8 @@ MODEL = ROOT / "tests" / "models" / "fixtures" / "lstm.safetensors"
         (("derive",), "missing argument 'SPEC'; P derive --help shows what it takes"),
         (("derive", SHEET, "--quantiy", "y"),
          "no option is called '--quantiy'; did you mean '--quantity'?"),
+        (("sweep", SHEET, "--brackt", "1"),
+         "no option is called '--brackt'; did you mean '--critical-rtol'?"),
         (("derive", SHEET, "--xyz"),
          "no option is called '--xyz'; P derive --help shows what it takes"),
         (("derive", SHEET, "--step", "two"),
@@ -64,6 +67,7 @@ def test_without_debug_there_is_the_message_alone(env: dict[str, str]) -> None:
     assert run_apart("derive", "no.yaml", **env).stderr == "no.yaml: no such file\n"
 
 
+@pytest.mark.cases(None)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_ends_with_examples_that_run(command: str, tmp_path: Path) -> None:
     shown = run(command, "--help").stdout

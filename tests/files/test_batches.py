@@ -146,7 +146,7 @@ def test_targets_of_the_last_step_alone(axis: str) -> None:
     right = rnngrad.gradients(batch(**more, targets=whole))
     assert got["loss"] == right["loss"]
     np.testing.assert_array_equal(got["dL_dW_hh"], right["dL_dW_hh"])
-    assert "must have 4 like inputs" in refused(**more, targets=rows[:3])[0]
+    assert refused(**more, targets=rows[:3])[0].startswith("targets: is 3×2; batch: ")
 
 
 def test_a_target_of_the_last_step_alone() -> None:
@@ -236,7 +236,10 @@ def test_three_axes_need_the_key() -> None:
             "targets: has 6 sequences, must have 4 like inputs; its axes "
             "are the other way round, not B×T",
         ),
-        ({"targets": Y[0]}, "targets: is 6×2; batch: first takes three axes, B×T×O"),
+        (
+            {"targets": Y[0]},
+            "targets: is 6×2; batch: first takes three axes, B×T×O, or labels, B×T",
+        ),
         ({"inputs": X[0]}, "inputs: is 6×3; batch: first takes three axes, B×T×I"),
         ({"targets": Y[:, :5]}, "targets: has 5 steps, must have 6, one for each of the inputs"),
         (
@@ -293,3 +296,99 @@ def test_the_place_of_a_wrong_target(tmp_path: Path) -> None:
         rnngrad.load(tmp_path / "s.yaml")
     words = caught.value.mistakes[0].split("s.yaml:")[1]
     assert words.startswith("6:30: the target of step 2 of sequence 2 is 2; binary_cross_entropy ")
+
+
+LABELS = np.array(
+    [[0, 1, 1, 0, 1, 0], [1, 1, -100, 0, 0, 1], [0, 0, 0, 1, 1, 1], [1, 0, 1, 0, 1, -100]]
+)
+CLASSES: dict[str, Any] = {"loss": "cross_entropy", "output_activation": "softmax"}
+
+
+@pytest.mark.parametrize("axis", ["first", "second"])
+@pytest.mark.parametrize("more", [
+    {}, {"class_weights": [1.0, 3.0]}, {"loss_reduction": "mean", "class_weights": [1.0, 3.0]},
+    {"loss_steps": "last"}, {"lengths": [6, 4, 1, 5]},
+    {"loss_reduction": "mean", "batch_reduction": "mean"},
+])  # fmt: skip
+def test_labels(axis: str, more: dict[str, Any]) -> None:
+    """(B, T) whole numbers: each sequence's are those of a spec of its own."""
+    turn = (lambda a: a) if axis == "first" else (lambda a: np.swapaxes(a, 0, 1))
+    more = {**CLASSES, **more}
+    got = rnngrad.gradients(batch(**more, batch=axis, inputs=turn(X), targets=turn(LABELS)))
+    lengths = more.pop("lengths", [T] * B)
+    share = 1 / B if more.pop("batch_reduction", "sum") == "mean" else 1.0
+    used = LABELS.copy()
+    if more.get("loss_steps") == "last":  # ignored there: no loss at all
+        with pytest.raises(SpecError, match="no label counts"):
+            rnngrad.load({"weights": WEIGHTS, "inputs": X[3], "targets": [-100], **more})
+        used[3, -1] = 0
+        got = rnngrad.gradients(batch(**more, batch=axis, inputs=turn(X), targets=turn(used)))
+        rows = rnngrad.gradients(batch(**more, batch=axis, inputs=turn(X), targets=used[:, -1]))
+        np.testing.assert_array_equal(got["dL_dW_hh"], rows["dL_dW_hh"])
+    parts = []
+    for k, n in enumerate(lengths):
+        one = {"weights": WEIGHTS, "inputs": X[k, :n], "targets": used[k, :n], **more}
+        parts.append(rnngrad.gradients(rnngrad.load(one)))
+    np.testing.assert_allclose(got["dL_dW_hh"], share * summed(parts, "dL_dW_hh"), rtol=1e-12)
+    assert got["loss"] == pytest.approx(share * sum(part["loss"] for part in parts), rel=1e-13)
+
+
+def test_a_label_out_of_range_is_placed(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "weights: {W_xh: 1, W_hh: 0.5, W_hy: [[1], [2]]}\noutput_activation: softmax\n"
+        "loss: cross_entropy\nbatch: second\ninputs: [[[1], [2]], [[3], [4]], [[5], [6]]]\n"
+        "targets: [[0, 1], [1, 2], [1, 1]]\n"
+    )
+    with pytest.raises(SpecError) as caught:
+        rnngrad.load(tmp_path / "s.yaml")
+    words = caught.value.mistakes[0].split("s.yaml:")[1]
+    assert words.startswith("6:23: the label of step 2 of sequence 2 is 2, must be a class from 0")
+
+
+IDS, TABLE = RNG.integers(0, 7, size=(B, T)), RNG.normal(size=(7, 3))
+
+
+@pytest.mark.parametrize("axis", ["first", "second"])
+def test_token_ids(axis: str, tmp_path: Path) -> None:
+    """(B, T) ids; the gradient of the table adds up all sequences'."""
+    turned = IDS if axis == "first" else IDS.T
+    np.save(tmp_path / "ids.npy", turned)
+    y = Y if axis == "first" else Y.swapaxes(0, 1)
+    for ids in ({"ids": turned.tolist()}, {"file": str(tmp_path / "ids.npy")}):
+        of = batch(batch=axis, inputs={**ids, "embedding": TABLE}, targets=y, lengths=[6, 2, 5, 1])
+        right = batch(inputs=TABLE[IDS], lengths=[6, 2, 5, 1])
+        np.testing.assert_array_equal(
+            rnngrad.gradients(of)["dL_dW_xh"], rnngrad.gradients(right)["dL_dW_xh"]
+        )
+    table = np.zeros_like(TABLE)
+    np.add.at(table, IDS, rnngrad.gradients(right)["dL_dx"])
+    np.testing.assert_allclose(rnngrad.derive(of)["dL_dembedding"], table, rtol=1e-12, atol=1e-14)
+    assert rnngrad.check(of, {"dL_dembedding": table})["verdict"] == "pass"
+    assert rnngrad.check(of, {"dL_dembedding": table / 4})["verdict"] == "fail"
+
+
+def test_token_ids_of_three_axes_need_no_batch_key_told() -> None:
+    with pytest.raises(SpecError) as caught:
+        rnngrad.load({"weights": WEIGHTS, "inputs": {"ids": IDS.tolist(), "embedding": TABLE}})
+    assert "batch: first (4 sequences of 6 steps)" in caught.value.mistakes[0]
+
+
+def test_upstream() -> None:
+    """What comes back from any head, (B, T, H); L is not known."""
+    rows = RNG.normal(size=(B, T, H))
+    net = {name: w for name, w in WEIGHTS.items() if name not in ("W_hy", "b_y")}
+    one = {"weights": net, "inputs": X, "upstream": rows, "batch": "first", "lengths": [6, 2, 5, 1]}
+    of = rnngrad.load(one)
+    got = rnngrad.gradients(of)
+    assert "loss" not in got
+    parts = [
+        rnngrad.gradients(
+            rnngrad.load({"weights": net, "inputs": X[k, :n], "upstream": rows[k, :n]})
+        )
+        for k, n in enumerate([6, 2, 5, 1])
+    ]
+    np.testing.assert_allclose(got["dL_dW_hh"], summed(parts, "dL_dW_hh"), rtol=1e-12)
+    assert rnngrad.derive(of).loss is None
+    assert rnngrad.check(of, {"dL_dW_hh": got["dL_dW_hh"]})["verdict"] == "pass"
+    with pytest.raises(SpecError, match="batch_reduction: stands beside upstream"):
+        rnngrad.load({**one, "batch_reduction": "mean"})

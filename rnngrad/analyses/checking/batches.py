@@ -42,6 +42,7 @@ from rnngrad.analyses.checking.own.own import check_own
 from rnngrad.analyses.checking.references.methods import AUTO
 from rnngrad.analyses.checking.references.plan import units
 from rnngrad.analyses.checking.spelling import note
+from rnngrad.analyses.derivation.on_request import of_tokens
 from rnngrad.analyses.derivation.quantities import Passes, Quantities, Quantity, of_start, records
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.chains.jacobians import pulled_back
@@ -123,7 +124,9 @@ def totals(batch: Batch) -> dict[str, Quantity]:
     if batch.net.loss is None:
         return {}
     of_parameters = {n: r for n, r in records(batch.net).items() if r.parameter is not None}
-    return {name: _total(r) for name, r in {LOSS.name: LOSS, **of_parameters}.items()}
+    loss = {} if batch.net.upstream else {LOSS.name: LOSS}
+    tokens = {record.name: record for record in of_tokens(batch.net)}
+    return {name: _total(r) for name, r in {**loss, **of_parameters, **tokens}.items()}
 
 
 def by_sequence(batch: Batch) -> dict[str, Quantity]:
@@ -247,7 +250,8 @@ class _Judging:
 
 
 def _of_one(name: str, one: Passes) -> Array:
-    record = LOSS if name == LOSS.name else records(one.problem)[name]
+    tokens = {record.name: record for record in of_tokens(one.problem)}
+    record = LOSS if name == LOSS.name else {**records(one.problem), **tokens}[name]
     return np.asarray(record.compute(one))
 
 

@@ -61,8 +61,8 @@ class Derivation(Quantities):
 
     @property
     def loss(self) -> float | None:
-        """L = Σ_t L_t; None without targets."""
-        if self.problem.loss is None:
+        """L = Σ_t L_t; None without targets, also where ∂L/∂h_t is given in their place."""
+        if self.problem.loss is None or self.problem.upstream:
             return None
         return self.passes.forward.loss if self._summary is None else self._summary.loss
 
@@ -131,7 +131,7 @@ class BatchDerivation(Mapping[str, Array]):
     @property
     def loss(self) -> float | None:
         """L = Σ_k L_k; None without targets."""
-        if self.batch.net.loss is None:
+        if self.batch.net.loss is None or self.batch.net.upstream:
             return None
         return float(np.add.reduce(self.passes.losses, axis=None))
 
@@ -149,10 +149,17 @@ class BatchDerivation(Mapping[str, Array]):
         """Those of the parameters' gradients."""
         return {n: r for n, r in records(self.batch.net).items() if r.parameter is not None}
 
+    @cached_property
+    def on_request(self) -> Mapping[str, Quantity]:
+        """What has a name besides: the gradient of an embedding."""
+        from rnngrad.analyses.derivation.on_request import of_tokens
+
+        return {record.name: record for record in of_tokens(self.batch.net)}
+
     def record(self, name: str) -> Quantity:
         """The record behind a name; QuantityError where there is none, or only of a sequence."""
-        if name in self.records:
-            return self.records[name]
+        if name in self.records or name in self.on_request:
+            return self.records.get(name) or self.on_request[name]
         record = self.sequences[0].record(name)
         raise QuantityError(
             f"'{record.name}' belongs to one sequence, and '{self.batch.name}' is a batch of "
@@ -160,7 +167,10 @@ class BatchDerivation(Mapping[str, Array]):
         )
 
     def __getitem__(self, name: str) -> Array:
-        return self.passes.weights[str(self.record(name).parameter)]
+        record = self.record(name)
+        if record.parameter is not None:
+            return self.passes.weights[record.parameter]
+        return np.asarray(sum(record.compute(one.passes) for one in self.sequences))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.records)
@@ -193,8 +203,9 @@ def gradients(problem: Problem | Batch) -> dict[str, Array | np.float64]:
     ``loss`` (a float), ``losses`` (T,), ``h`` (T+1, H), ``y`` (T, O), ``dL_dy`` (T, O), ``dLt_dht``
     (T, H), ``dL_dh`` (T+1, H), for lstm ``dL_dc``, ``dL_dx`` (T, I), and ``dL_dW_xh``,
     ``dL_dW_hh``, … shaped as the parameters. Without targets there is no loss: then only ``h``
-    and ``y``. Other cells have their own parts of the state and parameters. Every array is the
-    caller's own; O(T·H²) time, O(T·H) memory.
+    and ``y``; with ``upstream`` in their place all but ``loss`` and ``losses``. Other cells have
+    their own parts of the state and parameters. Every array is the caller's own; O(T·H²) time,
+    O(T·H) memory.
 
     Of a batch L is that of all sequences, and so are the gradients of the parameters; whatever has
     a step axis has the sequences in front, ``losses`` (B, T), ``dL_dh`` (B, T+1, H), ``dL_dx``
@@ -210,9 +221,9 @@ def gradients(problem: Problem | Batch) -> dict[str, Array | np.float64]:
         if problem.loss is None:
             return {**at_states, "y": forward.y}
         backward = bptt_within(problem, forward)
+    loss = {"loss": np.add.reduce(forward.losses), "losses": forward.losses}
     return {
-        "loss": np.add.reduce(forward.losses),
-        "losses": forward.losses,
+        **({} if problem.upstream else loss),
         **at_states,
         "y": forward.y,
         "dL_dy": backward.dL_dy,
@@ -230,9 +241,9 @@ def _of_all(batch: Batch) -> dict[str, Array | np.float64]:
     at_states = {name: found.states[part] for name, part in states.items()}
     if batch.net.loss is None:
         return {**at_states, "y": found.y}
+    loss = {"loss": np.add.reduce(found.losses, axis=None), "losses": found.losses}
     return {
-        "loss": np.add.reduce(found.losses, axis=None),
-        "losses": found.losses,
+        **({} if batch.net.upstream else loss),
         **at_states,
         "y": found.y,
         "dL_dy": found.dL_dy,

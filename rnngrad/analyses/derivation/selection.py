@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from rnngrad.algebra.equations import X
 from rnngrad.analyses.derivation.derive import BatchDerivation, Derivation
 from rnngrad.analyses.derivation.quantities import Quantity
@@ -94,8 +92,7 @@ def select_of_batch(
             )
     names = tuple(dict.fromkeys(quantities)) or tuple(result)
     records = [result.record(name) for name in names]
-    weights = result.batch.net.weights
-    huge = (r.name for r in records if np.size(weights[str(r.parameter)]) > HUGE)
+    huge = (record.name for record in records if record.size(result.batch.net) > HUGE)
     left_out = tuple(huge) if not quantities and not full else ()
     shown = tuple(name for name in names if name not in left_out)
     return Selection(shown, left_out, named=bool(quantities), full=full)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rnngrad.cli import completion, options
-from rnngrad.cli.boundary import INTERRUPTED, bounded, say
-from rnngrad.cli.checks.options import EXIT_CODES, MEMORY, TIMEOUT, CheckOptions, is_function
+from rnngrad.cli.boundary import bounded, say
+from rnngrad.cli.checks.options import MEMORY, TIMEOUT, CheckOptions, is_function
+from rnngrad.cli.exit_codes import INTERRUPTED, VERDICTS
 
 if TYPE_CHECKING:
-    from rnngrad.analyses.checking.comparing.verdicts import Verdict
+    from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict
     from rnngrad.cli.checks.student import Student
     from rnngrad.net.batch import Batch
     from rnngrad.net.problem import Problem
@@ -103,6 +105,9 @@ def check(
         ),
     ] = "auto",
     rtol: options.Rtol = None,
+    plot: options.Plot = None,
+    plot_what: Annotated[list[str] | None, options.plot_what("check")] = None,
+    plot_data: options.PlotData = None,
     format_name: options.Format = None,
     json: options.Json = False,
     output: options.Output = None,
@@ -123,20 +128,36 @@ def check(
     _refuse_for_a_file(against, timeout=timeout, memory=memory, returns=returns)
     with _student(against, chosen) as student:  # its Python starts while ours imports NumPy
         from rnngrad.cli.output import check_writable, screen, write_text
+        from rnngrad.cli.plots import planned
+        from rnngrad.errors import UsageError
         from rnngrad.files import load
+        from rnngrad.net.batch import one_sequence
         from rnngrad.views.formats.names import asked_for, format_named
 
         render = format_named(asked_for(format_name, json, output), "check")
         _refuse(chosen, against, answers)
         check_writable(output, force, spec)
+        plots = planned("check", plot, plot_what, plot_data, force, [spec], {"-o": output})
+        if plots is not None and answers is not None:
+            raise UsageError("--plot draws errors of arrays, and --answers are formulas")
         shown = screen(color, no_color, to_file=output is not None)
         problem = load(spec, overrides=overrides or ())
-        report, verdict = _run(problem, against, answers, chosen, student)
+        if plots is not None:
+            plots = plots.fitting([one_sequence(problem, "--plot")])
+        report, verdict, checked = _run(problem, against, answers, chosen, student)
+    drawn = None
+    if plots is not None:
+        from rnngrad.views.pictures.checks import CheckedNet
+
+        one = one_sequence(problem, "--plot")
+        drawn = plots.staged(CheckedNet(one, tuple(checked), hide_expected))
     write_text(render(report, shown), output)
+    if drawn is not None:
+        drawn()
     if verdict is None:
         say("rnngrad: interrupted; the report says what was not checked")
         return INTERRUPTED
-    return EXIT_CODES[str(verdict)]
+    return VERDICTS[str(verdict)]
 
 
 def _student(against: str | None, chosen: CheckOptions) -> AbstractContextManager[Student | None]:
@@ -184,8 +205,9 @@ def _run(
     answers: str | None,
     chosen: CheckOptions,
     student: Student | None,
-) -> tuple[Report, Verdict | None]:
-    """The report and the verdict on the whole, None where Ctrl-C came before the end."""
+) -> tuple[Report, Verdict | None, Sequence[Checked]]:
+    """The report, the verdict on the whole, None where Ctrl-C came before the end, and those on
+    the parts."""
     if against is not None:
         from rnngrad.cli.checks.against import run as run_against
 
@@ -194,11 +216,14 @@ def _run(
         from rnngrad.cli.checks.answers import run as run_answers
         from rnngrad.net.batch import one_sequence
 
-        return run_answers(one_sequence(problem, "--answers"), [answers], chosen)
+        one = one_sequence(problem, "--answers")
+        return *run_answers(one, [answers], chosen), ()
     return _own(problem, chosen)
 
 
-def _own(problem: Problem | Batch, chosen: CheckOptions) -> tuple[Report, Verdict | None]:
+def _own(
+    problem: Problem | Batch, chosen: CheckOptions
+) -> tuple[Report, Verdict | None, Sequence[Checked]]:
     from rnngrad.analyses.checking.batches import check_own_batch
     from rnngrad.analyses.checking.comparing.verdicts import CutShortError, worst
     from rnngrad.analyses.checking.own.own import check_own
@@ -225,7 +250,8 @@ def _own(problem: Problem | Batch, chosen: CheckOptions) -> tuple[Report, Verdic
     if not isinstance(problem, Problem):
         heading += (_of_batch(problem),)
     verdict = None if interrupted else worst(entry.verdict for entry in checked)
-    return report(checked, heading=heading, hide_expected=chosen.hide_expected), verdict
+    shown = report(checked, heading=heading, hide_expected=chosen.hide_expected)
+    return shown, verdict, checked
 
 
 def _steps(one: Problem) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnngrad.cli import completion, options
-from rnngrad.cli.boundary import INTERRUPTED, bounded, say, say_assumed
+from rnngrad.cli.boundary import bounded, say, say_assumed
+from rnngrad.cli.exit_codes import INTERRUPTED
 from rnngrad.cli.progress import Report, progress_bar, watched
 from rnngrad.views.derivation.sections import SECTIONS, chosen, completions
 
 if TYPE_CHECKING:
+    from rnngrad.analyses.derivation.derive import Derivation
     from rnngrad.analyses.derivation.selection import Selection
+    from rnngrad.analyses.flow.cliff import Parameter
     from rnngrad.arithmetic.arrays import Array
+    from rnngrad.cli.plots import Plots
     from rnngrad.net.batch import Batch
     from rnngrad.net.problem import Problem
 
@@ -69,6 +73,27 @@ def derive(
             rich_help_panel=options.OUTPUT,
         ),
     ] = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--beside",
+            metavar="SPEC",
+            help="Another net in the same pictures; repeatable.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None,
+    cliff: Annotated[
+        str | None,
+        typer.Option(
+            "--cliff",
+            metavar="A,B",
+            help="Draw the loss over two parameters: W_hh[0,0],b_h[0]=-5:-1.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None,
+    plot: options.Plot = None,
+    plot_what: Annotated[list[str] | None, options.plot_what("derive")] = None,
+    plot_data: options.PlotData = None,
     format_name: options.Format = None,
     json: options.Json = False,
     output: options.Output = None,
@@ -87,9 +112,12 @@ def derive(
     """
     from rnngrad.analyses.derivation.derive import derive as derive_problem
     from rnngrad.analyses.derivation.selection import computed, select, select_of_batch
+    from rnngrad.analyses.flow.cliff import check_exists
     from rnngrad.cli.output import check_writable, screen, write_text
+    from rnngrad.cli.plots import planned
+    from rnngrad.errors import UsageError
     from rnngrad.files import load
-    from rnngrad.net.batch import Batch
+    from rnngrad.net.batch import Batch, one_sequence
     from rnngrad.progress import reporting_to
     from rnngrad.views.derivation.batch import report as batch_report
     from rnngrad.views.derivation.report import report
@@ -101,7 +129,21 @@ def derive(
     shown = screen(color, no_color, to_file=output is not None)
     check_writable(output, force, spec)
     _check_save(save, force, spec, output)
+    files = {"-o": output, "--save": save}
+    plots = planned("derive", plot, plot_what, plot_data, force, [spec, *(beside or ())], files)
+    over = _cliff(cliff, plots)
+    if plots is None and (beside or cliff):
+        raise UsageError(f"--{'beside' if beside else 'cliff'} is for --plot FILE; give one")
+    if plots is not None and over is not None and "cliff" not in plots.kinds:
+        plots = plots._replace(kinds=(*plots.kinds, "cliff"))
     problem = load(spec, overrides=overrides or ())
+    drawn: list[Derivation] = []
+    if plots is not None:
+        loaded = [problem, *(load(other) for other in beside or ())]
+        drawn = [derive_problem(one_sequence(one, "--plot")) for one in loaded]
+        plots = plots.fitting(one.problem for one in drawn)
+        for one in drawn:
+            check_exists(one.problem, over or ())
     every = save is not None or not for_people(render)
     if isinstance(problem, Batch):
         of_all = derive_problem(problem)
@@ -111,7 +153,7 @@ def derive(
         made = batch_report(of_all, selection, arrays)
         first = of_all.first_nonfinite_step
     else:
-        result = derive_problem(problem)
+        result = drawn[0] if drawn else derive_problem(problem)
         selection = select(result, quantity or (), step, full, exponents, section or ())
         with progress_bar(quiet) as bar, reporting_to(bar):
             report_to = None if bar is None else partial(_tell, bar)
@@ -125,13 +167,42 @@ def derive(
     text = watched(render(made, shown), quiet)
     text = _kept(text, cut) if for_people(render) else text
     keep = None if save is None else _stage(save, {name: arrays[name] for name in selection.names})
+    pictures = None if plots is None else _pictures(plots, drawn, selection, over, quiet)
     write_text(text, output)
-    if keep is not None:
-        keep()
+    for move in (keep, pictures):
+        if move is not None:
+            move()
     if cut.is_set():
         say("rnngrad: interrupted; what comes after the last table shown was not computed")
         return INTERRUPTED
     return 0
+
+
+def _cliff(text: str | None, plots: Plots | None) -> tuple[Parameter, Parameter] | None:
+    """The two parameters of ``--cliff``."""
+    from rnngrad.analyses.flow.cliff import parameters
+    from rnngrad.errors import UsageError
+
+    if text is None and plots is not None and "cliff" in plots.kinds:
+        raise UsageError("--plot-what cliff needs two parameters: --cliff W_hh[0,0],b_h[0]")
+    return None if text is None else parameters(text)
+
+
+def _pictures(
+    plots: Plots,
+    results: Sequence[Derivation],
+    selection: Selection,
+    over: tuple[Parameter, Parameter] | None,
+    quiet: bool,
+) -> Callable[[], None]:
+    """Draw the pictures; the call that this returns puts them in their place."""
+    from rnngrad.analyses.flow.flow import GradientFlow
+    from rnngrad.progress import reporting_to
+    from rnngrad.views.pictures.nets import Nets
+
+    flows = tuple(GradientFlow(one, selection.full, selection.exponents) for one in results)
+    with progress_bar(quiet) as bar, reporting_to(bar):
+        return plots.staged(Nets(flows, selection.step, over))
 
 
 def _kept(text: Iterable[str], cut: Event) -> Iterator[str]:

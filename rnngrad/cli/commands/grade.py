@@ -8,7 +8,8 @@ import typer
 
 from rnngrad.cli import options
 from rnngrad.cli.boundary import bounded
-from rnngrad.cli.checks.options import EXIT_CODES, CheckOptions
+from rnngrad.cli.checks.options import CheckOptions
+from rnngrad.cli.exit_codes import VERDICTS
 
 
 @bounded
@@ -49,4 +50,4 @@ def grade(
     problem = one_sequence(load(spec, overrides=overrides or ()), "grade")
     report, verdict = run(problem, files, chosen)
     write_text(render(report, shown), output)
-    return EXIT_CODES[str(verdict)]
+    return VERDICTS[str(verdict)]

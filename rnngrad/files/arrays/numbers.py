@@ -63,7 +63,7 @@ def type_refused(dtype: np.dtype[Any]) -> str:
 
 def batch_words(path: Steps, shape: tuple[int, ...]) -> str:
     """Why an array of more axes is refused; of three it may be a batch."""
-    if path[:1] not in (("inputs",), ("targets",)):
+    if path[:1] not in (("inputs",), ("targets",), ("upstream",)):
         return ", must be rows of numbers at most"
     if len(shape) != 3:
         return ", must have two axes, or three of a batch"

@@ -59,29 +59,48 @@ def not_a_batch(data: Mapping[str, Any], pieces: Sequence[Piece], mistakes: Mist
 
 
 def turned(spec: Mapping[str, Any], pieces: Sequence[Piece], mistakes: Mistakes) -> list[Piece]:
-    """The pieces with the axes of sequences in order: (B, T, ·)."""
+    """The pieces with the axes of sequences in order: (B, T, ·); labels, or any number a step, as
+    (B, T, 1)."""
     axis, last = spec["batch"], spec["loss_steps"] == "last"
+    counts = _counted(axis, next(piece for piece in pieces if piece.name == "inputs"))
     return [
-        _turned(axis, piece, last and piece.name == "targets", mistakes)
-        if piece.sequence
+        piece._replace(value=_turned(axis, piece, counts, last, mistakes))
+        if piece.sequence and isinstance(piece.value, np.ndarray)
         else piece
         for piece in pieces
     ]
 
 
-def _turned(axis: str, piece: Piece, last: bool, mistakes: Mistakes) -> Piece:
-    """``last``: one row a sequence will do, (B, ·)."""
-    value = piece.value
-    if value is None or isinstance(value, Draw):
-        return piece
-    if last and value.ndim == 2:
-        return piece._replace(value=value[:, np.newaxis])
+def _counted(axis: str, inputs: Piece) -> tuple[int | None, int | None]:
+    """B and T of inputs as they were given."""
+    value = inputs.value
+    if isinstance(value, Draw):
+        return value.sequences, value.steps
+    if value is None or value.ndim != 3:
+        return None, None
+    first, second, _ = value.shape
+    return (first, second) if axis == "first" else (second, first)
+
+
+def _turned(
+    axis: str, piece: Piece, counts: tuple[int | None, int | None], last: bool, mistakes: Mistakes
+) -> Array | None:
+    """``last``: the last step alone counts, and one row a sequence will do, (B, ·) or (B,)."""
+    value, (size, steps) = piece.value, counts
+    assert isinstance(value, np.ndarray)
+    if piece.name == "targets" and value.ndim < 3:
+        if value.shape == ((size, steps) if axis == "first" else (steps, size)):
+            value = value[..., np.newaxis]
+        elif last and value.ndim and len(value) == size:
+            return value.reshape(size, 1, -1)
     if value.ndim != 3:
         sides = "×".join(map(str, value.shape)) or "a single number"
-        words = f"{piece.name} is {sides}; batch: {axis} takes three axes, {AXES[axis]}×{{}}"
-        mistakes.add(piece.path, words.format(piece.letters[1].partition(".")[0]))
-        return piece._replace(value=None)
-    return piece._replace(value=value if axis == "first" else np.moveaxis(value, 1, 0).copy())
+        width = piece.letters[1].partition(".")[0]
+        words = f"{piece.name} is {sides}; batch: {axis} takes three axes, {AXES[axis]}×{width}"
+        labels = f", or labels, {AXES[axis]}" if piece.name == "targets" else ""
+        mistakes.add(piece.path, f"{words}{labels}")
+        return None
+    return value if axis == "first" else np.moveaxis(value, 1, 0).copy()
 
 
 def batch_in(

@@ -14,6 +14,7 @@ from rnngrad.algebra.expressions import Call, nodes
 from rnngrad.arithmetic.arrays import Array, frozen
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.files.arrays.drawing import Draw, DrawingError, drawn, too_large
+from rnngrad.files.arrays.readers import File
 from rnngrad.files.mistakes import Mistakes
 from rnngrad.files.specification.batch_key import (
     MEAN_OF_STEPS,
@@ -25,13 +26,15 @@ from rnngrad.files.specification.batch_key import (
     without_padding,
 )
 from rnngrad.files.specification.cell_key import cell_in
-from rnngrad.files.specification.pieces import Piece, at_the_end, draws, fitted
+from rnngrad.files.specification.head import check_upstream, labels_in, with_targets
+from rnngrad.files.specification.pieces import Piece, draws, fitted
 from rnngrad.files.specification.pieces import pieces as all_pieces
 from rnngrad.files.specification.schema import SPEC, spec_with
 from rnngrad.files.specification.schema import sizes as sizes_group
 from rnngrad.files.specification.sizing import WORDS, Stated, in_all, report, settle, unfixed
 from rnngrad.files.specification.trained_weights import (
     activation_of,
+    embedding_in,
     is_trained,
     origin_of,
     told_cell,
@@ -39,22 +42,26 @@ from rnngrad.files.specification.trained_weights import (
 )
 from rnngrad.files.specification.weights_key import Parameters, top
 from rnngrad.files.specification.weights_key import check as check_parameters
-from rnngrad.files.text import counted, cut, listed, shown
+from rnngrad.files.text import counted, cut, cut_path, listed, shown
 from rnngrad.files.yaml_text import Steps
 from rnngrad.net.batch import Batch
 from rnngrad.net.cells import Cell, letter_in, multiple
-from rnngrad.net.losses import LOSSES
+from rnngrad.net.losses import LOSSES, UPSTREAM
 from rnngrad.net.outputs import OUTPUTS
-from rnngrad.net.problem import Problem, TrainedIn
+from rnngrad.net.problem import Problem, Tokens, TrainedIn
+
+SEQUENCES = ("inputs", "targets", "upstream")
+"""The keys of a spec with a row a step."""
 
 
 class Blueprint(NamedTuple):
     """A spec that is right, everything but the seed: the cell, names of records, and arrays.
 
     Picklable; ``arrays`` holds every weight, the starts, ``inputs`` and, where there are any,
-    ``targets``, as they are or still to be drawn; of a ``batch`` the sequences are the first axis.
-    ``weights`` are the names of the weights in their order; ``trained`` tells of the model's file
-    that they came from.
+    ``targets`` or ``upstream``, as they are or still to be drawn; of a ``batch`` the sequences are
+    the first axis, also of ``counts``. ``weights`` are the names of the weights in their order;
+    ``trained`` tells of the model's file that they came from; ``counts`` is what each label counts
+    in a mean, 0 where it does not count; ``tokens`` tells of an embedding.
     """
 
     name: str
@@ -67,6 +74,8 @@ class Blueprint(NamedTuple):
     loss_steps: Any
     loss_reduction: str
     trained: TrainedIn | None = None
+    counts: Array | None = None
+    tokens: Tokens | None = None
     batch: BatchKey | None = None
 
     @property
@@ -83,9 +92,9 @@ class Blueprint(NamedTuple):
     @property
     def any_length(self) -> bool:
         """Whether no sequence is given number by number."""
-        sequences = (self.arrays.get(name) for name in ("inputs", "targets"))
         if self.batch is not None and set(self.batch.lengths) != {self.steps}:
             return False
+        sequences = (self.arrays.get(name) for name in SEQUENCES)
         return not any(isinstance(array, np.ndarray) for array in sequences)
 
 
@@ -120,12 +129,18 @@ def _problem(
     blueprint: Blueprint, arrays: Mapping[str, Array], seed: int, of: int | None
 ) -> Problem:
     """The problem of the arrays, or of sequence ``of``, from 1, of a batch."""
-    cell, steps = blueprint.cell, blueprint.steps
+    cell, steps, counts, tokens = (
+        blueprint.cell, blueprint.steps, blueprint.counts, blueprint.tokens,
+    )  # fmt: skip
     if of is not None and blueprint.batch is not None:
         steps = blueprint.batch.lengths[of - 1]
         blueprint = blueprint._replace(batch=blueprint.batch._replace(sequence=of))
         arrays = {name: _of_one(name, array, of, steps) for name, array in arrays.items()}
-    targets = arrays.get("targets")
+        counts = None if counts is None else counts[of - 1, :steps]
+        tokens = tokens and tokens._replace(ids=tokens.ids[of - 1, :steps])
+    upstream = arrays.get("upstream")
+    targets = arrays.get("targets", upstream)
+    loss = LOSSES[blueprint.loss] if upstream is None else UPSTREAM
     return Problem(
         name=blueprint.name,
         cell=cell,
@@ -135,12 +150,13 @@ def _problem(
         x=arrays["inputs"],
         h_0=arrays[f"{cell.parts[0]}_0"],
         starts={part: arrays[f"{part}_0"] for part in cell.parts[1:]},
-        loss=None if targets is None else LOSSES[blueprint.loss],
+        loss=None if targets is None else loss,
         targets=targets,
-        loss_weights=None if targets is None else _loss_weights(blueprint, steps),
+        loss_weights=None if targets is None else _loss_weights(blueprint, steps, counts, upstream),
         seed=seed,
         draw=partial(assemble, blueprint) if blueprint.random else None,
         trained=blueprint.trained,
+        tokens=tokens,
         of_batch=None if blueprint.batch is None or of is None else (of, blueprint.batch.size),
         lengthen=partial(_lengthened, blueprint, seed) if blueprint.any_length else None,
     )
@@ -148,7 +164,7 @@ def _problem(
 
 def _of_one(name: str, array: Array, of: int, steps: int) -> Array:
     """What belongs to one sequence of a batch."""
-    if name in ("inputs", "targets"):
+    if name in SEQUENCES:
         return array[of - 1, :steps]
     return array[of - 1] if name.endswith("_0") and array.ndim == 2 else array
 
@@ -164,7 +180,7 @@ def _longer_batch(blueprint: Blueprint, seed: int, steps: int) -> Batch:
 
 def _of_length(blueprint: Blueprint, steps: int) -> Blueprint:
     arrays = dict(blueprint.arrays)
-    for name in ("inputs", "targets"):
+    for name in SEQUENCES:
         draw = arrays.get(name)
         if isinstance(draw, Draw):
             *more, _, width = draw.shape
@@ -200,6 +216,7 @@ def build(
         origin = origin_of(data, net)
     _check_cell(cell, spec, data, mistakes)
     parameters = check_parameters(cell, weights, net, mistakes)
+    check_upstream(data, parameters, mistakes)
     pieces = all_pieces(spec, cell, parameters, folder, mistakes)
     batch = None
     if "batch" not in spec:
@@ -208,15 +225,17 @@ def build(
         pieces = turned(spec, pieces, mistakes)
         batch = batch_in(spec, pieces, folder, mistakes)
         pieces = [without_padding(p, batch) for p in pieces] if batch else pieces
-    if spec["loss_steps"] == "last":
-        T = _length(next(piece for piece in pieces if piece.name == "inputs")) or 1
-        pieces = [at_the_end(p, T) if p.name == "targets" else p for p in pieces]
+    labels, pieces = labels_in(spec, data, pieces, mistakes)
     sizes = settle(pieces, _stated(spec, cell, parameters, mistakes))
     for letter in dict.fromkeys(cell.letters) if parameters.depth > 1 else ():
         layers = [letter_in(cell, letter, at, parameters.depth) for at in range(parameters.depth)]
         sizes |= in_all(letter, layers, sizes)
+    pieces = [_asked_for_tokens(p, spec, folder) if p.name == "inputs" else p for p in pieces]
     report(pieces, sizes, mistakes)
     unfixed(pieces, sizes, mistakes)
+    outputs = sizes.get("O" if "W_hy" in parameters.letters else top(cell, parameters.depth))
+    classes = None if outputs is None else outputs.value
+    pieces, counts = with_targets(labels, pieces, classes, spec, data, mistakes)
     steps = _steps(pieces, mistakes)
     _check_loss_steps(spec, steps, mistakes)
     _check_loss(spec, data, pieces, mistakes)
@@ -247,9 +266,28 @@ def build(
         loss_steps=spec["loss_steps"],
         loss_reduction=spec["loss_reduction"],
         trained=origin,
+        counts=counts,
+        tokens=next(piece.tokens for piece in pieces if piece.name == "inputs"),
         batch=batch,
     )
     return _assembled(blueprint, spec["seed"], pieces, mistakes)
+
+
+def _asked_for_tokens(inputs: Piece, spec: Mapping[str, Any], folder: Path) -> Piece:
+    """Inputs that may be token ids, with what is then to be written, should they be refused."""
+    value = inputs.value
+    if not isinstance(value, np.ndarray) or not inputs.flat or inputs.why:
+        return inputs
+    if (value != np.floor(value)).any() or value.min() < 0:
+        return inputs
+    file, weights = spec["inputs"], spec.get("weights", {})
+    ids = f"file: {file.file}" if isinstance(file, File) else "ids: [...]"
+    table = "{file: ..., key: ...}"
+    if is_trained(weights):
+        key = embedding_in(weights, folder) or "..."
+        table = f"{{file: {cut_path(weights['file'])}, key: {cut(key)}}}"
+    why = f"; are they token ids? inputs: {{{cut(ids)}, embedding: {table}}}"
+    return inputs._replace(why=why)
 
 
 def _check_cell(
@@ -339,13 +377,14 @@ def _by_letter(spec: Mapping[str, Any], cell: Cell, mistakes: Mistakes) -> dict[
 
 
 def _steps(pieces: list[Piece], mistakes: Mistakes) -> int | None:
-    """T, from the inputs; the targets must have as many."""
+    """T, from the inputs; the targets, or upstream, must have as many."""
     by_name = {piece.name: piece for piece in pieces}
     steps = _length(by_name["inputs"])
-    targets = _length(by_name["targets"]) if "targets" in by_name else None
-    if steps and targets and steps != targets:
-        found = f"targets has {counted(targets, 'step')}, must have {steps}"
-        mistakes.add(("targets",), f"{found}, one for each of the inputs")
+    for name in SEQUENCES[1:]:
+        given = _length(by_name[name]) if name in by_name else None
+        if steps and given and steps != given:
+            found = f"{name} has {counted(given, 'step')}, must have {steps}"
+            mistakes.add((name,), f"{found}, one for each of the inputs")
     return steps
 
 
@@ -355,28 +394,43 @@ def _length(piece: Piece) -> int | None:
     return piece.shape[0] if piece.shape else None
 
 
-def _loss_weights(blueprint: Blueprint, steps: int) -> Array:
-    """(T,): 0 where a step does not count, else 1, or 1/n for a mean over n; of a sequence of a
-    mean over B 1/B of that."""
-    weights, batch = _counting(blueprint.loss_steps, steps), blueprint.batch
+def _loss_weights(
+    blueprint: Blueprint, steps: int, counts: Array | None, upstream: Array | None
+) -> Array:
+    """(T,): 0 where a step does not count, or its ∂L/∂h_t is given as 0; else 1, or 1/n for a mean
+    over n, where labels of classes with weights count as these; of a sequence of a mean over B
+    1/B of that."""
+    if upstream is not None:
+        return frozen(np.any(upstream != 0, axis=-1))
+    weights, batch = _counting(blueprint.loss_steps, steps, counts), blueprint.batch
     if blueprint.loss_reduction == "mean" and weights.any():
-        weights /= weights.sum()
+        weights /= _in_all(weights, counts)
     if batch is not None and batch.reduction == "mean":
         weights /= batch.size
     if batch is not None and batch.reduction == MEAN_OF_STEPS:
-        every = sum(float(_counting(blueprint.loss_steps, n).sum()) for n in batch.lengths)
-        weights /= max(every, 1.0)
+        every = 0.0
+        for k, n in enumerate(batch.lengths):
+            own = None if blueprint.counts is None else blueprint.counts[k, :n]
+            every += _in_all(_counting(blueprint.loss_steps, n, own), own)
+        weights /= every or 1.0
     return frozen(_read_only(weights))
 
 
-def _counting(loss_steps: Any, steps: int) -> Array:
+def _counting(loss_steps: Any, steps: int, counts: Array | None) -> Array:
     """1 where a step counts, else 0, (T,); of a list of steps those that the sequence has."""
     rows = slice(None) if loss_steps == "all" else [-1]
     if isinstance(loss_steps, list):
         rows = [step - 1 for step in loss_steps if step <= steps]
     weights = np.zeros(steps)
     weights[rows] = 1.0
+    if counts is not None:
+        weights[counts == 0] = 0.0
     return weights
+
+
+def _in_all(weights: Array, counts: Array | None) -> float:
+    """What a mean divides by: how many steps count, or the class weights of their labels."""
+    return float(weights.sum() if counts is None else weights @ counts)
 
 
 def _check_loss_steps(spec: Mapping[str, Any], steps: int | None, mistakes: Mistakes) -> None:

@@ -29,7 +29,7 @@ from rnngrad.files.models.layouts import open_store
 from rnngrad.files.models.records import ModelFileError, Store
 from rnngrad.files.models.torch.keys import Part, part_of
 from rnngrad.files.models.torch.layout import PROJECTED
-from rnngrad.files.opening import similar_file
+from rnngrad.files.opening import unreadable
 from rnngrad.files.submitted.gradients import GivenFile, read_gradients
 from rnngrad.files.text import cut_path, several, shown
 from rnngrad.net.precision import GivenArray
@@ -73,7 +73,8 @@ def gradients_of(problem: Problem, path: str, layout: str | None = None) -> Give
     if layout is None and not path.endswith(OF_TORCH):
         return read_gradients(path)
     if not Path(path).exists():
-        raise SpecError([f"{escaped(path)}: no such file{similar_file(path, OF_TORCH)}"])
+        words = unreadable(FileNotFoundError(), path, OF_TORCH)
+        raise SpecError([f"{escaped(path)}: {words}"])
     return _of_framework(problem, path, layout or "torch")
 
 
@@ -82,6 +83,8 @@ def _of_framework(problem: Problem, path: str, layout: str) -> GivenFile:
     direction = (trained and trained.direction) or "forward"
     asked = Asked(None, problem.cell.name, problem.depth, direction)
     more = {key: f"dL_d{name}" for name, key in (trained.keys if trained else {}).items()}
+    if problem.tokens is not None and problem.tokens.key is not None:
+        more[problem.tokens.key] = "dL_dembedding"
     name = cut_path(path)
     prefixes = (trained.prefix, None) if trained and trained.prefix is not None else (None,)
     for last, prefix in enumerate(prefixes, start=1):

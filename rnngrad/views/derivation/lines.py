@@ -54,6 +54,8 @@ def _title(problem: Problem) -> str:
         return f"The derivation, after the exercise sheet{asked}"
     if problem.loss is None:
         return "The subtasks of the exercise sheet that need no loss (its equations in brackets)"
+    if problem.upstream:
+        return "The subtasks of the sheet that need no read-out (its equations in brackets)"
     if problem.steps == 3:
         return "The ten subtasks of the exercise sheet (its equations in brackets)"
     return f"The ten subtasks of the exercise sheet, with T = {grouped(problem.steps)} for its 3"
@@ -61,7 +63,8 @@ def _title(problem: Problem) -> str:
 
 def _inside_title(problem: Problem, at: int) -> str:
     layer = f" of layer {at + 1}" if problem.depth > 1 else ""
-    whose = f"the {problem.cell.name} cell" if len(problem.cell.name) <= 20 else "the cell"
+    name = problem.cell.name  # of a cell of one's own it may be several words
+    whose = f"the {name} cell" if name.isidentifier() and len(name) <= 20 else "the cell"
     return f"Inside a step{layer}: the partials of {whose} itself"
 
 
