@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rnngrad.errors import OutputError, QuantityError, RnngradError, SpecError, UsageError
     from rnngrad.files import json_schema, load
     from rnngrad.files.running_model import from_torch
+    from rnngrad.net.batch import Batch
     from rnngrad.net.problem import Problem
 
 _HOMES = {
@@ -43,6 +44,7 @@ _HOMES = {
     "rnngrad.api": ("check",),
     "rnngrad.analyses.flow.stability": ("lyapunov_spectrum",),
     "rnngrad.analyses.sweep.sweep": ("sweep",),
+    "rnngrad.net.batch": ("Batch",),
     "rnngrad.net.problem": ("Problem",),
     "rnngrad.errors": ("OutputError", "QuantityError", "RnngradError", "SpecError", "UsageError"),
     "rnngrad.files": ("json_schema", "load"),
@@ -51,6 +53,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Batch",
     "Derivation",
     "OutputError",
     "Problem",

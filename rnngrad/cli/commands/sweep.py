@@ -146,6 +146,7 @@ def sweep(
     from rnngrad.cli.sweeps.plan import Wanted, planned
     from rnngrad.cli.sweeps.run import run
     from rnngrad.errors import UsageError
+    from rnngrad.net.problem import Problem
     from rnngrad.views.formats.names import asked_for, format_named
     from rnngrad.views.sweeps.report import report
 
@@ -170,7 +171,7 @@ def sweep(
     )  # fmt: skip
     problems, whole = planned(wanted)
     for problem in () if quiet else list(problems.values())[: 1 if checkpoints else None]:
-        say_assumed(problem)
+        say_assumed(problem if isinstance(problem, Problem) else problem.net)
     file = None if path is None else RowsFile(path, problems, relative_to, gate)
     with file or nullcontext(), workers(jobs, scheduler) as found:
         if file is not None and not resume:

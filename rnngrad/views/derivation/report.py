@@ -7,6 +7,7 @@ from rnngrad.analyses.derivation.selection import Selection
 from rnngrad.analyses.flow.flow import GradientFlow
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.views.derivation import data, tables
+from rnngrad.views.derivation.view import flow_of
 from rnngrad.views.report import Report
 
 
@@ -19,7 +20,7 @@ def report(
     """What the formats need of a derivation; ``arrays`` holds what the selection shows, ``flow`` is
     one that others look at too."""
     if flow is None:
-        flow = GradientFlow(result, selection.full, selection.exponents)
+        flow = flow_of(result, selection)
     return Report(
         blocks=lambda: tables.blocks(result, selection, arrays, flow),
         document=lambda: data.document(result, selection, arrays, flow),

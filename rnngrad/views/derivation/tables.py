@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -111,7 +111,12 @@ def _from_0(
 
 def parameters(view: View) -> Iterator[Table]:
     """∂L/∂W of every parameter, a row each."""
-    problem, gradients = view.result.problem, view.result.passes.backward.weights
+    weights = view.result.passes.backward.weights
+    yield gradients_table("Gradients of the parameters", weights)
+
+
+def gradients_table(title: str, gradients: Mapping[str, Array]) -> Table:
+    """∂L/∂W by the parameters' names, a row each."""
     columns = [Column("parameter", right=False), Column("shape"), Column("norm of ∂L/∂W")]
     largest = any(gradient.size > 1 for gradient in gradients.values())
     if largest:
@@ -119,11 +124,11 @@ def parameters(view: View) -> Iterator[Table]:
         columns.append(Column("at", right=False))
     rows = []
     for name, gradient in gradients.items():
-        row = [name, times(problem.weights[name].shape), number(frobenius(gradient))]
+        row = [name, times(gradient.shape), number(frobenius(gradient))]
         rows.append((*row, *_largest(gradient)) if largest else (*row[:2], vector(gradient)))
     if not largest:
         columns[2] = Column("∂L/∂W")
-    yield Table("Gradients of the parameters", tuple(columns), tuple(rows))
+    return Table(title, tuple(columns), tuple(rows))
 
 
 def _largest(gradient: Array) -> tuple[str, str]:
