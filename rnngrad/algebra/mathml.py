@@ -16,17 +16,12 @@ from html import escape
 from types import MappingProxyType
 from typing import NamedTuple
 
-GREEK: Mapping[str, str] = MappingProxyType(
-    {
-        "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "zeta": "ζ",
-        "eta": "η", "theta": "θ", "kappa": "κ", "lambda": "λ", "mu": "μ", "nu": "ν", "xi": "ξ",
-        "rho": "ρ", "tau": "τ", "phi": "φ", "chi": "χ", "psi": "ψ", "omega": "ω", "Gamma": "Γ",
-        "Delta": "Δ", "Theta": "Θ", "Lambda": "Λ", "Phi": "Φ", "Psi": "Ψ", "Omega": "Ω",
-    }
-)  # fmt: skip
-FUNCTIONS = frozenset(
-    {"tanh", "exp", "ln", "log", "sqrt", "sin", "cos", "relu", "softplus", "sigmoid", "diag"}
-)
+from rnngrad.algebra.functions import FUNCTIONS
+from rnngrad.algebra.writing import GREEK
+
+NAMED = frozenset((*FUNCTIONS, "sigmoid", "ln", "diag"))
+"""What is a function though nothing stands in brackets behind it."""
+
 ACCENTS: Mapping[str, str] = MappingProxyType({"tilde": "~", "hat": "^", "bar": "¯"})
 RAISED: Mapping[str, str] = MappingProxyType(
     dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ˡᵐᵀ", "0123456789+−lm⊤", strict=True))
@@ -157,7 +152,7 @@ class _Reader:
         after = self.text[self.at : self.at + 1]
         called = after in ("(", "'") and not index
         word = len(head) > 1 and head.isalpha() and head.isascii() and not (up or index or called)
-        if word and head not in GREEK and head not in FUNCTIONS:
+        if word and head not in GREEK and head not in NAMED:
             return f"<mtext>\N{NO-BREAK SPACE}{escape(head)}\N{NO-BREAK SPACE}</mtext>"
         below = (_inside(index[1] or index[2]) if index else "") + (
             f"<mo>.</mo><mn>{layer[0][1:]}</mn>" if layer else ""
@@ -166,7 +161,7 @@ class _Reader:
         if after == "'":
             self.at += 1
             base = f"<msup>{base}<mo>′</mo></msup>"
-        return self.raised(base + ("<mo>\u2061</mo>" if called or head in FUNCTIONS else ""))
+        return self.raised(base + ("<mo>\u2061</mo>" if called or head in NAMED else ""))
 
     def raised(self, base: str) -> str:
         """The base with its power or ᵀ, if it has one."""

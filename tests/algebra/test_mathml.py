@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rnngrad
-from rnngrad.algebra.mathml import ACCENTS, GREEK, RAISED, formula
-from rnngrad.algebra.writing import written_in_cell
+from rnngrad.algebra.mathml import ACCENTS, RAISED, formula
+from rnngrad.algebra.writing import GREEK, written_in_cell
 from rnngrad.files.starters.cell import starter
 
 CELLS = sorted(path.stem for path in (Path(rnngrad.__file__).parent / "cells").glob("*.yaml"))
