@@ -51,6 +51,11 @@ def formula(text: str) -> str:
     return "<br/>".join(" ".join(map(_math, _summands(line))) for line in _lines(text))
 
 
+def sentence(text: str) -> str:
+    """Equations side by side, two blanks between them, each a formula of its own."""
+    return ",\N{EM SPACE}".join(map(formula, text.split(",  ")))
+
+
 def _math(inside: str) -> str:
     return f'<math displaystyle="true">{inside}</math>'
 
