@@ -1,0 +1,43 @@
+"""Findings: what one sees in a picture, in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf, isfinite
+
+from rnngrad.analyses.derivation.notation import Notation
+from rnngrad.analyses.flow.flow import GradientFlow
+from rnngrad.analyses.flow.stability import LN_10
+from rnngrad.views.numbers import from_log10, settled
+
+VERBS = {"vanishing": "vanishes", "steady": "keeps its size", "exploding": "explodes"}
+
+
+def rough(log10: float, sign: float = 1.0) -> str:
+    """10^log10 to three digits, also where no float can hold it; a minus for a negative sign."""
+    if not isfinite(log10):
+        return "0" if log10 < 0 else "∞" if log10 > 0 else "not a number"
+    minus = "−" if sign < 0 else ""
+    if -290 < log10 < 290:
+        return minus + f"{10.0**log10:.3g}".replace("e-0", "e-").replace("e+0", "e+")
+    return minus + from_log10(log10).replace("e-0", "e-")
+
+
+def growth(flows: Sequence[GradientFlow]) -> str:
+    """Whether the gradient vanishes, and how fast; of several nets, of each."""
+    if len(flows) == 1:
+        return f"The gradient {_growth(flows[0])}."
+    named = (f"{flow.problem.name} {_growth(flow)}" for flow in flows)
+    return f"The gradient of {'; of '.join(named)}."
+
+
+def _growth(flow: GradientFlow) -> str:
+    h = Notation(flow.problem).state
+    chain = f"∂{h}_{flow.problem.steps}/∂{h}_0"
+    if flow.regime is None:
+        return f"is not known: {chain} holds what is not a number"
+    if flow.rate == -inf:
+        return f"vanishes: {chain} is exactly 0"
+    factor = rough(settled(flow.rate) / LN_10)
+    by = "with" if flow.regime == "steady" else "by"
+    return f"{VERBS[flow.regime]}, {by} a factor of {factor} a step"
