@@ -49,9 +49,7 @@ def _lines(block: Lines, level: int) -> Iterator[str]:
 def _table(block: Table, level: int) -> str:
     head = "".join(f'<th scope="col"{_side(c)}>{_header(c.header)}</th>' for c in block.columns)
     named = any(column.header for column in block.columns)
-    rows = "".join(
-        f"<tr>{''.join(map(_cell, row, block.columns))}</tr>\n" for row in block.rows
-    )
+    rows = "".join(f"<tr>{''.join(map(_cell, row, block.columns))}</tr>\n" for row in block.rows)
     notes = "".join(f'<p class="note">{text(note)}</p>\n' for note in block.notes)
     return (
         f"<h{level}>{text(block.title)}</h{level}>\n"
@@ -87,7 +85,7 @@ def _side(column: Column) -> str:
 
 
 def _said(line: str, meaning: Meaning) -> str:
-    """A line with its words of meaning in colour; these are letters, which escaping leaves alone."""
+    """A line with its words of meaning in colour: letters, which escaping leaves alone."""
     said = text(line)
     for pattern, kind in COLOURED[meaning]:
         said = pattern.sub(rf'<span class="{kind}">\g<0></span>', said)
