@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rnngrad.analyses.derivation.derive import Derivation
     from rnngrad.analyses.derivation.selection import Selection
     from rnngrad.arithmetic.arrays import Array
+    from rnngrad.cli.plots import Plots
 
 
 @bounded
@@ -68,6 +69,18 @@ def derive(
             rich_help_panel=options.OUTPUT,
         ),
     ] = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--beside",
+            metavar="SPEC",
+            help="Another net in the same pictures; repeatable.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None,
+    plot: options.Plot = None,
+    plot_what: Annotated[list[str] | None, options.plot_what("derive")] = None,
+    plot_data: options.PlotData = None,
     format_name: options.Format = None,
     json: options.Json = False,
     output: options.Output = None,
@@ -87,6 +100,8 @@ def derive(
     from rnngrad.analyses.derivation.derive import derive as derive_problem
     from rnngrad.analyses.derivation.selection import computed, select
     from rnngrad.cli.output import check_writable, screen, write_text
+    from rnngrad.cli.plots import planned
+    from rnngrad.errors import UsageError
     from rnngrad.files import load
     from rnngrad.progress import reporting_to
     from rnngrad.views.derivation.report import report
@@ -98,7 +113,14 @@ def derive(
     shown = screen(color, no_color, to_file=output is not None)
     check_writable(output, force, spec)
     _check_save(save, force, spec, output)
+    files = {"-o": output, "--save": save}
+    plots = planned("derive", plot, plot_what, plot_data, force, [spec, *(beside or ())], files)
+    if beside and plots is None:
+        raise UsageError("--beside SPEC is for --plot FILE; give one")
     result = derive_problem(load(spec, overrides=overrides or ()))
+    others = [derive_problem(load(other)) for other in beside or ()]
+    if plots is not None:
+        plots = plots.fitting(one.problem for one in (result, *others))
     selection = select(result, quantity or (), step, full, exponents, section or ())
     every = save is not None or not for_people(render)
     with progress_bar(quiet) as bar, reporting_to(bar):
@@ -111,13 +133,28 @@ def derive(
     text = watched(render(report(result, selection, arrays), shown), quiet)
     text = _kept(text, cut) if for_people(render) else text
     keep = None if save is None else _stage(save, {name: arrays[name] for name in selection.names})
+    drawn = None if plots is None else _pictures(plots, [result, *others], selection, quiet)
     write_text(text, output)
-    if keep is not None:
-        keep()
+    for move in (keep, drawn):
+        if move is not None:
+            move()
     if cut.is_set():
         say("rnngrad: interrupted; what comes after the last table shown was not computed")
         return INTERRUPTED
     return 0
+
+
+def _pictures(
+    plots: Plots, results: Sequence[Derivation], selection: Selection, quiet: bool
+) -> Callable[[], None]:
+    """Draw the pictures; the call that this returns puts them in their place."""
+    from rnngrad.analyses.flow.flow import GradientFlow
+    from rnngrad.progress import reporting_to
+    from rnngrad.views.pictures.nets import Nets
+
+    flows = tuple(GradientFlow(one, selection.full, selection.exponents) for one in results)
+    with progress_bar(quiet) as bar, reporting_to(bar):
+        return plots.staged(Nets(flows, selection.step))
 
 
 def _kept(text: Iterable[str], cut: Event) -> Iterator[str]:

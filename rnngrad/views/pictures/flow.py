@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -11,11 +11,11 @@ from rnngrad.analyses.derivation.notation import Notation
 from rnngrad.analyses.flow.credit_map import Grid, credit_grid
 from rnngrad.analyses.flow.flow import GradientFlow
 from rnngrad.analyses.flow.horizons import UNITS
-from rnngrad.views.derivation.lags import recurrent
+from rnngrad.views.derivation.lags import BELOW, recurrent
 from rnngrad.views.numbers import grouped, percent
 from rnngrad.views.pictures.nets import Nets
 from rnngrad.views.pictures.picture import Axis, Heat, Level, Line, Mark, Picture
-from rnngrad.views.pictures.words import growth, rough
+from rnngrad.views.pictures.words import called, growth, rough
 
 CELLS = 400
 """Rows and columns of a map at most: more than a page can show."""
@@ -31,16 +31,20 @@ def credit_map(nets: Nets) -> Iterator[Picture]:
 
 def _credit_map(flow: GradientFlow) -> Picture:
     h = Notation(flow.problem).state
-    title, x, y = "Who learns from whom", Axis(f"state {h}_k"), Axis("loss L_t", down=True)
+    title, x, y = (
+        "Who learns from whom",
+        Axis(f"k of the state {h}_k", whole=True),
+        Axis("t of the loss L_t", down=True, whole=True),
+    )
     grid = credit_grid(flow, CELLS, CELLS)
     if not np.isfinite(grid.log10).any():
         why = "No loss has a gradient that is finite and not 0."
-        return Picture("credit-map", title, why, x, y, (), of=flow.problem.name)
+        return Picture("credit-map", title, why, x, y, (), of=called(flow.problem))
     middles = np.array([(low + high - 1) / 2 for low, high in pairwise(grid.edges)])
     heat = Heat(f"log10 ‖∂L_t/∂{h}_k‖", middles, np.array(grid.steps, float), grid.log10)
     return Picture(
         "credit-map", title, _kept(flow), x, y, (heat,),
-        notes=_thinned(grid, flow), of=flow.problem.name,
+        notes=_thinned(grid, flow), of=called(flow.problem),
     )  # fmt: skip
 
 
@@ -76,13 +80,13 @@ def reach(nets: Nets) -> Iterator[Picture]:
     marks: list[Mark] = []
     for flow in nets.flows:
         back = flow.result["log10_chain"][::-1]
-        marks.append(Line(flow.problem.name, np.arange(len(back), dtype=float), back))
+        marks.append(Line(called(flow.problem), np.arange(len(back), dtype=float), back))
     floors = [Level(name, y=log2 * np.log10(2.0)) for name, log2 in UNITS.items()]
     h = Notation(nets.flows[0].problem).state if len(nets.flows) == 1 else "s"
     yield Picture(
         "reach", "How far it reaches, and where a number format ends", growth(nets.flows),
-        Axis("steps back, T − k"), Axis(f"log10 ‖∂{h}_T/∂{h}_k‖"), (*marks, *floors),
-        of=nets.flows[0].problem.name if len(nets.flows) == 1 else "",
+        Axis("steps back, T − k", whole=True), Axis(f"log10 ‖∂{h}_T/∂{h}_k‖"), (*marks, *floors),
+        of=called(nets.flows[0].problem) if len(nets.flows) == 1 else "",
     )  # fmt: skip
 
 
@@ -91,33 +95,70 @@ ENOUGH = 0.01
 
 
 def truncation(nets: Nets) -> Iterator[Picture]:
-    """Relative error and cosine of ∂L/∂W_hh against the steps that each loss keeps; one a net."""
-    yield from map(_truncation, nets.flows)
+    """Relative error and cosine of ∂L/∂W_hh against the steps that each loss keeps; of several
+    nets their errors."""
+    yield _truncation(nets.flows[0]) if len(nets.flows) == 1 else _truncations(nets.flows)
 
 
 def _truncation(flow: GradientFlow) -> Picture:
-    names, found = recurrent(flow.problem), flow.lags
-    x, y = Axis("steps that each loss keeps", log=True), Axis("relative error", log=True)
-    title, of = f"What truncation costs ∂L/∂{names}", flow.problem.name
-    if found is None or np.isnan(found.truncation.rel_error).any():
-        why = f"∂L/∂{names} is 0 or not finite, so no truncation of it is shown."
-        return Picture("truncation", title, why, x, y, (), of=of)
-    steps = np.asarray(found.truncation.steps, float)
-    error, cosine = found.truncation.rel_error, found.truncation.cosine
-    if len(steps) == 1:
-        why = "With one step there is nothing to be cut off."
-        return Picture("truncation", title, why, x, y, (), of=of)
-    left = np.where(error > 0, error, np.nan)
-    marks: tuple[Mark, ...] = (
-        Line("relative error", steps, left),
-        Line("cosine", steps, cosine, dashed=True, right=True),
-    )
-    sampled = len(flow.sampled_steps)
-    notes = (f"Of {sampled} of {grouped(flow.losses)} losses.",) if flow.sampled_lags else ()
+    names, (line, notes) = recurrent(flow.problem), _error(flow, "relative error")
+    title, of = f"What truncation costs ∂L/∂{names}", called(flow.problem)
+    if line is None:
+        return Picture("truncation", title, *_kept_axes("", [line]), (), of=of)._replace(
+            finding=notes[0]
+        )
+    assert flow.lags is not None
+    cosine = flow.lags.truncation.cosine
+    least = float(np.nanmin(cosine, initial=1.0))
+    room = max(0.05 * (1.0 - least), 0.002)
     return Picture(
-        "truncation", title, _costs(flow, names), x, y, marks,
-        right=Axis("cosine with the whole"), notes=notes, of=of,
+        "truncation", title, *_kept_axes(_costs(flow, f"∂L/∂{names}"), [line]),
+        (line, Line("cosine", line.x, cosine, dashed=True, right=True)),
+        right=Axis("cosine with the whole", low=least - room, high=1.0 + room), notes=notes, of=of,
     )  # fmt: skip
+
+
+def _truncations(flows: Sequence[GradientFlow]) -> Picture:
+    found = [_error(flow, called(flow.problem)) for flow in flows]
+    lines = [line for line, _ in found if line is not None]
+    said = [
+        _costs(flow, f"∂L/∂{recurrent(flow.problem)} of {called(flow.problem)}")
+        for flow, (line, _) in zip(flows, found, strict=True)
+        if line is not None
+    ]
+    notes = dict.fromkeys(note for _, some in found for note in some)
+    return Picture(
+        "truncation", "What truncation costs ∂L/∂W_hh", *_kept_axes(" ".join(said), lines),
+        tuple(lines), notes=tuple(notes),
+    )  # fmt: skip
+
+
+def _kept_axes(finding: str, lines: Sequence[Line | None]) -> tuple[str, Axis, Axis]:
+    """The finding, and both axes."""
+    steps = sorted({float(k) for line in lines if line is not None for k in line.x})
+    every = -(-len(steps) // 9)
+    ticks = tuple((k, grouped(int(k))) for k in steps[::every])
+    x = Axis("steps that each loss keeps", log=True, whole=True, ticks=ticks)
+    return finding, x, Axis("relative error", log=True)
+
+
+def _error(flow: GradientFlow, name: str) -> tuple[Line | None, tuple[str, ...]]:
+    """The error against the steps that are kept, as far as it is above rounding; what there is to
+    be said, or why there is none."""
+    names, found = recurrent(flow.problem), flow.lags
+    if flow.problem.steps == 1:
+        return None, ("With one step there is nothing to be cut off.",)
+    if found is None or np.isnan(found.truncation.rel_error).any():
+        return None, (f"∂L/∂{names} is 0 or not finite, so no truncation of it is shown.",)
+    error = found.truncation.rel_error
+    steps = np.asarray(found.truncation.steps, float)
+    notes = []
+    if flow.sampled_lags:
+        notes.append(f"Of {len(flow.sampled_steps)} of {grouped(flow.losses)} losses.")
+    if (error < BELOW).any():
+        first = grouped(int(steps[np.argmax(error < BELOW)]))
+        notes.append(f"From {first} steps on the error of ∂L/∂{names} is below rounding.")
+    return Line(name, steps, np.where(error < BELOW, np.nan, error)), tuple(notes)
 
 
 def _costs(flow: GradientFlow, names: str) -> str:
@@ -125,14 +166,9 @@ def _costs(flow: GradientFlow, names: str) -> str:
     assert flow.lags is not None
     steps, error = flow.lags.truncation.steps, flow.lags.truncation.rel_error
     i = int(np.argmax(error <= ENOUGH))
-    of = f"of ∂L/∂{names}"
     if i == 0:
-        return f"One step has all but {percent(float(error[0]))} {of}."
+        return f"One step has all but {percent(float(error[0]))} of {names}."
     before, enough = int(steps[i - 1]), int(steps[i])
     kept = "1 step" if before == 1 else f"{grouped(before)} steps"
-    rest = "nothing" if error[i] == 0 else percent(float(error[i]))
-    return (
-        f"{kept} lose {percent(float(error[i - 1]))} {of}, {grouped(enough)} lose {rest}.".replace(
-            "1 step lose", "1 step loses", 1 if before == 1 else 0
-        )
-    )
+    lost, rest = percent(float(error[i - 1])), percent(float(error[i]))
+    return f"Keeping {kept} loses {lost} of {names}, keeping {grouped(enough)} loses {rest}."

@@ -9,20 +9,23 @@ from rnngrad.analyses.derivation.paths import PathSum
 from rnngrad.views.numbers import grouped, percent
 from rnngrad.views.pictures.nets import Nets
 from rnngrad.views.pictures.picture import Axis, Bar, Bars, Level, Picture
+from rnngrad.views.pictures.words import called
 
 SUMS = 2
-"""So many parameters have a picture: in rnn, gru and lstm W_hh and W_xh of one layer."""
+"""So many parameters have a picture, of one net: in rnn, gru and lstm W_hh and W_xh."""
 
 
 def paths(nets: Nets) -> Iterator[Picture]:
     """Signed shares of S(t, k), largest first, that add up to 100 %."""
     for flow in nets.flows:
         sums = flow.result.path_sums
-        for one in sums[:SUMS]:
-            yield _waterfall(one, len(sums), flow.problem.name)
+        shown = sums[: 1 if len(nets.flows) > 1 else SUMS]
+        for one in shown:
+            left_out = len(sums) - len(shown)
+            yield _waterfall(one, left_out, called(flow.problem))
 
 
-def _waterfall(one: PathSum, count: int, of: str) -> Picture:
+def _waterfall(one: PathSum, left_out: int, of: str) -> Picture:
     title = f"The paths that ∂L/∂{one.weight} is the sum of"
     x, y = Axis(f"share of ∂L/∂{one.weight}, %"), Axis("")
     if not one.summands or any(isnan(path.share) for path in one.summands):
@@ -43,8 +46,8 @@ def _waterfall(one: PathSum, count: int, of: str) -> Picture:
         if one.total > 1
         else f"There is one path, from L_{first.t} to step {first.k}."
     )
-    notes = (f"{count - SUMS} more parameters have paths.",) if count > SUMS else ()
-    return Picture("paths", title, finding, x, y, (Bars(tuple(bars)), Level("100 %", x=100.0)),
+    notes = (f"Not shown: the paths of {left_out} more of its parameters.",) if left_out else ()
+    return Picture("paths", title, finding, x, y, (Bars(tuple(bars)), Level("", x=100.0)),
                    notes=notes, of=of)  # fmt: skip
 
 

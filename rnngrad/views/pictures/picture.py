@@ -20,7 +20,7 @@ Tone: TypeAlias = Literal["", "gone", "kept", "blown up", "faint"]
 
 class Axis(NamedTuple):
     """``low`` and ``high`` where the data does not set them; ``ticks``: places with their words;
-    ``down``: it grows downwards."""
+    ``down``: it grows downwards; ``whole``: it counts."""
 
     label: str
     log: bool = False
@@ -28,6 +28,7 @@ class Axis(NamedTuple):
     high: float | None = None
     ticks: tuple[tuple[float, str], ...] = ()
     down: bool = False
+    whole: bool = False
 
 
 class Line(NamedTuple):
@@ -53,7 +54,7 @@ class Band(NamedTuple):
 
 
 class Level(NamedTuple):
-    """A thin line across the picture with a name: at ``y``, or upright at ``x``."""
+    """A thin line across the picture: at ``y``, or upright at ``x``; its name may be empty."""
 
     name: str
     y: float | None = None

@@ -144,7 +144,7 @@ def _against_length(done: SweepResult) -> Picture:
     count = f"{regimes.count(most)} of {len(regimes)} points"
     said = f"The gradient {VERBS.get(most, 'is undefined')} at {count}."
     return Picture(
-        "rate", "Growth rate against the length", said, Axis("steps T"), Axis(RATE),
+        "rate", "Growth rate against the length", said, Axis("steps T", whole=True), Axis(RATE),
         (*_regions(done.plan.steady), *marks), notes=_about(done),
     )  # fmt: skip
 
@@ -167,6 +167,6 @@ def _map(parts: Sequence[Part], done: SweepResult) -> Picture:
     log = min(scales) > 0 and max(scales) >= 20 * min(scales)
     return Picture(
         "rate", "Growth rate over scale and length", said, Axis(_scale(done), log=log),
-        Axis("steps T", log=y[-1] >= 20 * y[0]), (Heat(RATE, x, y, z),), notes=_about(done),
-        of=parts[0].spec,
+        Axis("steps T", log=y[-1] >= 20 * y[0], whole=True), (Heat(RATE, x, y, z),),
+        notes=_about(done), of=parts[0].spec,
     )  # fmt: skip

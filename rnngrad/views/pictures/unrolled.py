@@ -13,7 +13,7 @@ from rnngrad.analyses.flow.unrolled import Sizes, Window, window
 from rnngrad.views.numbers import grouped
 from rnngrad.views.pictures.nets import Nets
 from rnngrad.views.pictures.picture import Arrow, Axis, Graph, Node, Picture
-from rnngrad.views.pictures.words import rough
+from rnngrad.views.pictures.words import called, rough
 
 
 def unrolled(nets: Nets) -> Iterator[Picture]:
@@ -51,7 +51,7 @@ def _unrolled(flow: GradientFlow, seen: Window) -> Picture:
         notes[-1] = notes[-1].replace("‖", "")
     return Picture(
         "unrolled", "What each arrow lets through", _finding(h, seen), Axis(""), Axis(""),
-        (Graph((*states, *counted), tuple(arrows)),), notes=tuple(notes), of=problem.name,
+        (Graph((*states, *counted), tuple(arrows)),), notes=tuple(notes), of=called(problem),
     )  # fmt: skip
 
 

@@ -8,6 +8,8 @@ from math import inf, isfinite
 from rnngrad.analyses.derivation.notation import Notation
 from rnngrad.analyses.flow.flow import GradientFlow
 from rnngrad.analyses.flow.stability import LN_10
+from rnngrad.errors import escaped
+from rnngrad.net.problem import Problem
 from rnngrad.views.numbers import from_log10, settled
 
 VERBS = {"vanishing": "vanishes", "steady": "keeps its size", "exploding": "explodes"}
@@ -27,7 +29,7 @@ def growth(flows: Sequence[GradientFlow]) -> str:
     """Whether the gradient vanishes, and how fast; of several nets, of each."""
     if len(flows) == 1:
         return f"The gradient {_growth(flows[0])}."
-    named = (f"{flow.problem.name} {_growth(flow)}" for flow in flows)
+    named = (f"{called(flow.problem)} {_growth(flow)}" for flow in flows)
     return f"The gradient of {'; of '.join(named)}."
 
 
@@ -41,3 +43,13 @@ def _growth(flow: GradientFlow) -> str:
     factor = rough(settled(flow.rate) / LN_10)
     by = "with" if flow.regime == "steady" else "by"
     return f"{VERBS[flow.regime]}, {by} a factor of {factor} a step"
+
+
+NAME = 40
+"""Signs of a net's name at most."""
+
+
+def called(problem: Problem) -> str:
+    """The net's name as a picture has it: nothing in it that is no sign, and not too long."""
+    name = escaped(problem.name)
+    return name if len(name) <= NAME else f"{name[: NAME - 12]}...{name[-9:]}"
