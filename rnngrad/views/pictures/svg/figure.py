@@ -52,7 +52,7 @@ def _plot(picture: Picture, key: str, choice: Choice | None) -> str:
     frame = frame_of(picture, key)
     drawn, lines = list(axes(picture, frame)), 0
     for mark in picture.marks:
-        drawn.append(_marked(mark, frame, lines, choice))
+        drawn.append(_marked(mark, picture, frame, lines, choice))
         lines += isinstance(mark, Line)
     drawn += levels([mark for mark in picture.marks if isinstance(mark, Level)], frame)
     height = frame.bottom + BELOW
@@ -63,7 +63,7 @@ def _plot(picture: Picture, key: str, choice: Choice | None) -> str:
     return drawing(picture, key, height, drawn)
 
 
-def _marked(mark: Mark, frame: Frame, number: int, choice: Choice | None) -> str:
+def _marked(mark: Mark, picture: Picture, frame: Frame, number: int, choice: Choice | None) -> str:
     """All but levels, which come last. ``number``: of the line that it is, or that follows."""
     if isinstance(mark, Line):
         return line(mark, frame, number, choice)
@@ -71,4 +71,4 @@ def _marked(mark: Mark, frame: Frame, number: int, choice: Choice | None) -> str
         return band(mark, frame, number)
     if isinstance(mark, Region):
         return region(mark, frame)
-    return heat_map(mark, frame) if isinstance(mark, Heat) else ""
+    return heat_map(mark, picture, frame) if isinstance(mark, Heat) else ""

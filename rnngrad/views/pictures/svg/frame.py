@@ -23,6 +23,9 @@ TOP, BELOW = 26.0, 42.0
 TALLEST, LOWEST = 420.0, 160.0
 """Of a map, or of axes of one unit."""
 
+ROOM = 56.0
+"""The height of a cell at most."""
+
 NEAR = 0.6
 """Levels are drawn that are no farther from the lines than so much of their span."""
 
@@ -85,7 +88,8 @@ def frame_of(picture: Picture, key: str) -> Frame:
     if heat or picture.square:
         y = up(HEIGHT)
         ratio = (y.high - y.low) / (x.high - x.low) if picture.square else 1.0
-        height = min(max((end - left) * ratio, LOWEST), TALLEST)
+        tallest = min([TALLEST, *(ROOM * len(m.y) for m in picture.marks if isinstance(m, Heat))])
+        height = max(min((end - left) * ratio, tallest), LOWEST)
         if picture.square:
             x = _widened(x, (height / ratio) / (end - left))
     return Frame(x, up(height), right, f"{key}-clip")

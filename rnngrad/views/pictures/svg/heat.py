@@ -9,7 +9,7 @@ import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.views.page.page import text
-from rnngrad.views.pictures.picture import Heat
+from rnngrad.views.pictures.picture import Heat, Picture
 from rnngrad.views.pictures.svg.frame import Frame, edges
 from rnngrad.views.pictures.svg.png import extremes, png
 from rnngrad.views.pictures.svg.scale import spelled
@@ -25,7 +25,7 @@ HOLE, ZERO = -32768, -32767
 """Where there is no value; where there is an exact 0, of which this is the log10."""
 
 
-def heat_map(mark: Heat, frame: Frame) -> str:
+def heat_map(mark: Heat, picture: Picture, frame: Frame) -> str:
     """The image, its rows from the top."""
     upright = frame.y.at(mark.y[0]) <= frame.y.at(mark.y[-1])
     z, y = (mark.z, mark.y) if upright else (mark.z[::-1], mark.y[::-1])
@@ -35,7 +35,8 @@ def heat_map(mark: Heat, frame: Frame) -> str:
     return (
         f'<image x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" '
         f'height="{bottom - top:.1f}" preserveAspectRatio="none" image-rendering="pixelated" '
-        f'data-name="{text(mark.name)}" data-x="{_listed(mark.x)}" data-y="{_listed(y)}" '
+        f'data-name="{text(mark.name)}" data-across="{text(picture.x.label)}" '
+        f'data-down="{text(picture.y.label)}" data-x="{_listed(mark.x)}" data-y="{_listed(y)}" '
         f'data-unit="{unit:.6g}" data-z="{b64encode(whole).decode()}" '
         f'href="{_url(png(z, mark.diverging))}"/>'
     )

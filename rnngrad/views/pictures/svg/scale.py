@@ -25,6 +25,7 @@ class Scale(NamedTuple):
     stop: float
     log: bool = False
     words: tuple[tuple[float, str], ...] = ()
+    whole: bool = False
 
     def at(self, value: float) -> float:
         """The place of a value; nan for what has none on a log axis."""
@@ -50,6 +51,7 @@ class Scale(NamedTuple):
         if self.words:
             return [tick for tick in self.words if self.holds(tick[0])]
         values = _decades(self.low, self.high) if self.log else _round(self.low, self.high)
+        values = [value for value in values if value == round(value)] if self.whole else values
         return [(value, spelled(value)) for value in values]
 
 
@@ -70,7 +72,7 @@ def scale(axis: Axis, values: Iterable[Array], start: float, stop: float, pad: f
     if axis.high is not None:
         high = log10(axis.high) if axis.log else axis.high
     ends = (stop, start) if axis.down else (start, stop)
-    return Scale(low, high, *ends, axis.log, axis.ticks)
+    return Scale(low, high, *ends, axis.log, axis.ticks, axis.whole)
 
 
 def _round(low: float, high: float) -> list[float]:
