@@ -48,7 +48,7 @@ _BREAKS = frozenset("+−=")
 
 def formula(text: str) -> str:
     """The text as HTML: a ``<math>`` a summand, ``<br/>`` where it has a line's end."""
-    return "<br/>".join(" ".join(map(_math, _summands(line))) for line in _lines(text))
+    return "<br/>".join("<wbr/>".join(map(_math, _summands(line))) for line in _lines(text))
 
 
 def sentence(text: str) -> str:

@@ -50,10 +50,11 @@ def _table(block: Table, level: int) -> str:
     head = "".join(f'<th scope="col"{_side(c)}>{_header(c.header)}</th>' for c in block.columns)
     named = any(column.header for column in block.columns)
     rows = "".join(f"<tr>{''.join(map(_cell, row, block.columns))}</tr>\n" for row in block.rows)
+    rules = ' class="rules"' if any(column.formula for column in block.columns) else ""
     notes = "".join(f'<p class="note">{text(note)}</p>\n' for note in block.notes)
     return (
         f"<h{level}>{text(block.title)}</h{level}>\n"
-        f'<div class="wide" tabindex="0" role="region" aria-label="{text(block.title)}"><table>\n'
+        f'<div class="wide" tabindex="0" role="region" aria-label="{text(block.title)}"><table{rules}>\n'
         + (f"<thead><tr>{head}</tr></thead>\n" if named else "")
         + f"<tbody>\n{rows}</tbody></table></div>\n{notes}"
     )

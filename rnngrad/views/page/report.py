@@ -27,6 +27,7 @@ from rnngrad.views.pictures.nets import Nets
 from rnngrad.views.pictures.picture import Level, Line, Picture
 from rnngrad.views.pictures.svg.figure import figure
 from rnngrad.views.pictures.svg.marks import Choice
+from rnngrad.views.pictures.svg.words import said
 from rnngrad.views.pictures.words import called, growth
 
 OPEN = ("derivation", "parameters", "flow")
@@ -65,7 +66,8 @@ def _title(shown: Sequence[Shown]) -> str:
 
 def _body(found: Overview, shown: Sequence[Shown]) -> Iterator[str]:
     yield f"<h1>{text(_title(shown))}</h1>\n"
-    yield f'<p class="finding">{text(growth([one.view.flow for one in shown]))}</p>\n'
+    if len(shown) == 1:
+        yield f'<p class="finding">{said(growth([shown[0].view.flow]))}</p>\n'
     if found.interrupted:
         yield '<p class="bad">Interrupted: what is missing here was not computed.</p>\n'
     if len(shown) > 1:
@@ -149,7 +151,7 @@ def _blocks(name: str, one: Shown) -> Iterator[str]:
     section = SECTIONS[name]
     if not section.exists(one.net.result.problem):
         return
-    blocks = [*blocks_of(section, one.view)]
+    blocks = [*blocks_of(section, one.view._replace(left_out=()))]
     for block in blocks[1:] if name == "summary" else blocks:
         yield html(block, one.level)
 
@@ -205,14 +207,14 @@ def _scales(one: Shown, found: Overview | None) -> Iterator[str]:
     flow, chains = one.view.flow, one.net.chains
     reach = next(pictures("reach", Nets((flow,))))
     names = what_is_scaled(one.net.result.problem.cell) if chains else ""
-    yield f"<h{h}>{'As ' + text(names) + ' grows' if chains else 'How far it reaches'}</h{h}>\n"
+    yield f"<h{h}>{'As ' + said(names) + ' grows' if chains else 'How far it reaches'}</h{h}>\n"
     yield '<div class="pictures">\n'
     if chains:
         at = next(i for i, chain in enumerate(chains) if chain.scale == 1.0)
         words = tuple(_in_words(one, chain) for chain in chains)
         yield (
             f'<div>\n<div class="asked" data-asks="scale" hidden>'
-            f'<label for="{one.key}-scale">Scale of {text(names)}</label>'
+            f'<label for="{one.key}-scale">Scale of {said(names)}</label>'
             f'<input type="range" id="{one.key}-scale" min="0" max="{len(chains) - 1}" step="1" '
             f'value="{at}" aria-valuetext="{text(words[at])}">'
             f'<output for="{one.key}-scale">{text(words[at])}</output></div>\n'

@@ -20,13 +20,15 @@
   for (const asked of all(document, "[data-asks='scale']")) {
     const input = asked.querySelector("input"), output = asked.querySelector("output");
     const lines = all(asked.parentNode, "[data-at]");
+    const above = lines.at(-1).nextSibling;
+    lines.sort((one, other) => one.dataset.at - other.dataset.at);
     const show = () => {
       lines.forEach((line, i) => {
         line.classList.toggle("on", i === Number(input.value));
         line.classList.toggle("faint", i !== Number(input.value));
       });
       const chosen = lines[input.value];
-      chosen.parentNode.append(chosen);  // above the others
+      chosen.parentNode.insertBefore(chosen, above);  // over the others
       output.value = chosen.dataset.words;
       input.setAttribute("aria-valuetext", chosen.dataset.words);
     };
@@ -53,15 +55,13 @@
       const index = /_(\w)$/.exec(label);
       return index ? words.replaceAll(`_${index[1]}`, `_${value}`) : words;
     };
-    const named = (label, value) =>
-      /_\w$/.test(label) ? placed(label, label, value) : `${label} ${value}`;
     const read = () => {
       const [i, j] = at, whole = z.getInt16(2 * (j * xs.length + i), true);
       const value = (whole * unit).toFixed(2).replace("-", "−");
       const what = placed(placed(name, across, xs[i]), down, ys[j]), log = /^log10 /.test(what);
-      const says = whole === -32768 ? "no value"
-        : `${what.replace(/^log10 /, "")} = ${whole === -32767 ? "0" : log ? `10^${value}` : value}`;
-      output.value = `${named(down, ys[j])}, ${named(across, xs[i])}: ${says}`;
+      const shown = whole === -32768 ? "no value" : whole === -32767 ? "0" : log ? `10^${value}` : value;
+      const says = `${what.replace(/^log10 /, "")} = ${shown}`;
+      output.value = what === name ? `${down} ${ys[j]}, ${across} ${xs[i]}: ${says}` : says;
       for (const side of sides) {
         side.setAttribute("x", box.x + i * width);
         side.setAttribute("y", box.y + j * height);

@@ -50,10 +50,13 @@ def svg(picture: Picture, key: str, choice: Choice | None = None) -> str:
 
 def _plot(picture: Picture, key: str, choice: Choice | None) -> str:
     frame = frame_of(picture, key)
-    drawn, lines = list(axes(picture, frame)), 0
+    marks, lines = list[str](), 0
     for mark in picture.marks:
-        drawn.append(_marked(mark, picture, frame, lines, choice))
+        marks.append(_marked(mark, picture, frame, lines, choice))
         lines += isinstance(mark, Line)
+    if choice is not None:  # over the others
+        marks.append(marks.pop(choice.on))
+    drawn = [*axes(picture, frame), *marks]
     drawn += levels([mark for mark in picture.marks if isinstance(mark, Level)], frame)
     height = frame.bottom + BELOW
     for mark in picture.marks:

@@ -11,7 +11,7 @@ import numpy as np
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.views.pictures.picture import Axis
 
-FEW = 5
+FEW = 6
 """Ticks at most, or one more."""
 
 
@@ -93,7 +93,7 @@ def _decades(low: float, high: float) -> list[float]:
         if len(inside) >= 2:
             return inside
         return [value for value in _round(10.0**low, 10.0**high) if value > 0]
-    every = max(1, ceil((high - low) / (FEW + 1)))
+    every = max(1, ceil((high - low) / FEW))
     return [
         10.0**power
         for power in range(ceil(low - 1e-9), floor(high + 1e-9) + 1)
