@@ -15,11 +15,13 @@ import numpy as np
 
 from rnngrad.analyses.checking.comparing.comparing import (
     EPS,
+    LOG10_ATOL,
     Compared,
     arithmetic,
     compare,
     logarithmic,
     narrow,
+    relative_tolerance,
     scales,
 )
 from rnngrad.analyses.checking.comparing.conditioning import Conditioning
@@ -340,6 +342,7 @@ def _checked(case: Case, compared: Compared, verdict: Verdict, reason: str) -> C
         float(case.right[at]),
         float(case.got.values[at]),
         reason=reason,
+        limit=LOG10_ATOL if logarithmic(case.record) else relative_tolerance(case.got, case.rtol),
     )
 
 

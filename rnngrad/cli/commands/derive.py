@@ -18,6 +18,7 @@ from rnngrad.views.derivation.sections import SECTIONS, chosen, completions
 if TYPE_CHECKING:
     from rnngrad.analyses.derivation.derive import Derivation
     from rnngrad.analyses.derivation.selection import Selection
+    from rnngrad.analyses.flow.cliff import Parameter
     from rnngrad.arithmetic.arrays import Array
     from rnngrad.cli.plots import Plots
 
@@ -78,6 +79,15 @@ def derive(
             rich_help_panel=options.OUTPUT,
         ),
     ] = None,
+    cliff: Annotated[
+        str | None,
+        typer.Option(
+            "--cliff",
+            metavar="A,B",
+            help="Draw the loss over two parameters: W_hh[0,0],b_h[0]=-5:-1.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None,
     plot: options.Plot = None,
     plot_what: Annotated[list[str] | None, options.plot_what("derive")] = None,
     plot_data: options.PlotData = None,
@@ -99,6 +109,7 @@ def derive(
     """
     from rnngrad.analyses.derivation.derive import derive as derive_problem
     from rnngrad.analyses.derivation.selection import computed, select
+    from rnngrad.analyses.flow.cliff import check_exists
     from rnngrad.cli.output import check_writable, screen, write_text
     from rnngrad.cli.plots import planned
     from rnngrad.errors import UsageError
@@ -115,12 +126,17 @@ def derive(
     _check_save(save, force, spec, output)
     files = {"-o": output, "--save": save}
     plots = planned("derive", plot, plot_what, plot_data, force, [spec, *(beside or ())], files)
-    if beside and plots is None:
-        raise UsageError("--beside SPEC is for --plot FILE; give one")
+    over = _cliff(cliff, plots)
+    if plots is None and (beside or cliff):
+        raise UsageError(f"--{'beside' if beside else 'cliff'} is for --plot FILE; give one")
+    if plots is not None and over is not None and "cliff" not in plots.kinds:
+        plots = plots._replace(kinds=(*plots.kinds, "cliff"))
     result = derive_problem(load(spec, overrides=overrides or ()))
     others = [derive_problem(load(other)) for other in beside or ()]
     if plots is not None:
         plots = plots.fitting(one.problem for one in (result, *others))
+        for one in (result, *others):
+            check_exists(one.problem, over or ())
     selection = select(result, quantity or (), step, full, exponents, section or ())
     every = save is not None or not for_people(render)
     with progress_bar(quiet) as bar, reporting_to(bar):
@@ -133,7 +149,7 @@ def derive(
     text = watched(render(report(result, selection, arrays), shown), quiet)
     text = _kept(text, cut) if for_people(render) else text
     keep = None if save is None else _stage(save, {name: arrays[name] for name in selection.names})
-    drawn = None if plots is None else _pictures(plots, [result, *others], selection, quiet)
+    drawn = None if plots is None else _pictures(plots, [result, *others], selection, over, quiet)
     write_text(text, output)
     for move in (keep, drawn):
         if move is not None:
@@ -144,8 +160,22 @@ def derive(
     return 0
 
 
+def _cliff(text: str | None, plots: Plots | None) -> tuple[Parameter, Parameter] | None:
+    """The two parameters of ``--cliff``."""
+    from rnngrad.analyses.flow.cliff import parameters
+    from rnngrad.errors import UsageError
+
+    if text is None and plots is not None and "cliff" in plots.kinds:
+        raise UsageError("--plot-what cliff needs two parameters: --cliff W_hh[0,0],b_h[0]")
+    return None if text is None else parameters(text)
+
+
 def _pictures(
-    plots: Plots, results: Sequence[Derivation], selection: Selection, quiet: bool
+    plots: Plots,
+    results: Sequence[Derivation],
+    selection: Selection,
+    over: tuple[Parameter, Parameter] | None,
+    quiet: bool,
 ) -> Callable[[], None]:
     """Draw the pictures; the call that this returns puts them in their place."""
     from rnngrad.analyses.flow.flow import GradientFlow
@@ -154,7 +184,7 @@ def _pictures(
 
     flows = tuple(GradientFlow(one, selection.full, selection.exponents) for one in results)
     with progress_bar(quiet) as bar, reporting_to(bar):
-        return plots.staged(Nets(flows, selection.step))
+        return plots.staged(Nets(flows, selection.step, over))
 
 
 def _kept(text: Iterable[str], cut: Event) -> Iterator[str]:

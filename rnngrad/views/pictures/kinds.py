@@ -23,8 +23,8 @@ class Kind(NamedTuple):
     of ``views.pictures`` and the function that makes its pictures of that result: of ``Nets`` for
     derive, of a ``SweepResult`` for sweep, of ``CheckedNet`` for check.
 
-    ``of_loss``: only with targets. ``beyond_rnn``: not for one layer of rnn. ``asked``: only where
-    it is named, or an option asks for it.
+    ``of_loss``: only with targets. ``gated``: only of cells with equations besides those of the
+    state. ``asked``: only where an option asks for it.
     """
 
     name: str
@@ -32,15 +32,16 @@ class Kind(NamedTuple):
     verb: str
     built_by: str
     of_loss: bool = False
-    beyond_rnn: bool = False
+    gated: bool = False
     asked: bool = False
 
     def why_not(self, problem: Problem) -> str:
         """Why there is no such picture of this net; empty where there is one."""
         if self.of_loss and problem.loss is None:
             return f"'{problem.name}' has no targets, so there is no loss"
-        if self.beyond_rnn and problem.single_rnn:
-            return f"'{problem.name}' is one layer of rnn, which has no gates"
+        equations = problem.cell.equations.equations
+        if self.gated and len(equations) <= len(problem.cell.parts):
+            return f"'{problem.name}' is a net of {problem.cell.name}, which has no gates"
         return ""
 
 
@@ -58,6 +59,18 @@ PICTURES: Mapping[str, Kind] = MappingProxyType(
                  "derive", "flow:truncation", of_loss=True),
             Kind("paths", "the paths that ∂L/∂W is the sum of, as shares of 100 %",
                  "derive", "paths:paths", of_loss=True),
+            Kind("gates", "the gates over time, beside the gradient that passes through them",
+                 "derive", "gates:gates_over_time", gated=True),
+            Kind("spectrum", "the Lyapunov exponents, with their errors",
+                 "derive", "stability:spectrum"),
+            Kind("eigenvalues", "the eigenvalues of W_hh and of the Jacobians, and the unit circle",
+                 "derive", "stability:plane"),
+            Kind("cliff", "the loss over the two parameters of --cliff",
+                 "derive", "cliff:cliff_of_the_loss", of_loss=True, asked=True),
+            Kind("errors", "the error of each quantity, and its tolerance",
+                 "check", "checks:errors"),
+            Kind("step-size", "the error of differences and of the complex step by their step",
+                 "check", "checks:by_step", of_loss=True),
             Kind("rate", "the growth rate against the scale of W_hh, and the critical scale",
                  "sweep", "sweeps:rate"),
         )

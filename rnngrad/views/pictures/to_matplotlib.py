@@ -220,7 +220,7 @@ class _Panel:
         else:
             axes.spines["right"].set_visible(False)
         if picture.square:
-            axes.set_aspect("equal", adjustable="datalim")
+            axes.set_aspect("equal", adjustable="box")
 
     def _limits(self) -> None:
         for axes, axis, which in (
@@ -235,7 +235,8 @@ class _Panel:
             high = high if axis.high is None else axis.high
             if axis.down:
                 low, high = max(low, high), min(low, high)
-            set_limits(low, high)
+            if not self.picture.square:
+                set_limits(low, high)
 
     def _beside(self) -> None:
         """The words at the right edge, pushed apart where they would touch."""
@@ -377,7 +378,6 @@ class _Panel:
     def _graph(self) -> None:
         axes, room = self.axes, 0.32
         axes.set_axis_off()
-        axes.set_aspect("equal")
         graph = next(mark for mark in self.picture.marks if isinstance(mark, Graph))
         sizes = np.array([a.log10 for a in graph.arrows if np.isfinite(a.log10)])
         for arrow in graph.arrows:

@@ -10,7 +10,7 @@ from rnngrad.analyses.flow.flow import GradientFlow
 from rnngrad.analyses.flow.stability import LN_10
 from rnngrad.errors import escaped
 from rnngrad.net.problem import Problem
-from rnngrad.views.numbers import from_log10, settled
+from rnngrad.views.numbers import from_log10, grouped, settled
 
 VERBS = {"vanishing": "vanishes", "steady": "keeps its size", "exploding": "explodes"}
 
@@ -53,3 +53,14 @@ def called(problem: Problem) -> str:
     """The net's name as a picture has it: nothing in it that is no sign, and not too long."""
     name = escaped(problem.name)
     return name if len(name) <= NAME else f"{name[: NAME - 12]}...{name[-9:]}"
+
+
+def signed(value: float) -> str:
+    """−0.198, to three digits."""
+    return f"{value:.3g}".replace("-", "−")
+
+
+def unaffordable(flow: GradientFlow) -> str:
+    """What is said where not even a sample is computed unasked."""
+    sizes = f"T = {grouped(flow.problem.steps)}, H = {flow.problem.hidden}"
+    return f"Not computed unasked for {sizes}; --full does."
