@@ -7,24 +7,34 @@ ended by a NUL.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from base64 import b64decode
 from pathlib import Path
 from typing import Any, Self
 
-PATIENCE = 60.0
+PATIENCE = 30.0
 
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
     "--disable-background-networking", "--disable-component-update", "--no-first-run",
     "--hide-scrollbars", "--remote-debugging-pipe",
 )  # fmt: skip
+
+START = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.dup2(int(sys.argv[2]), 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""A program whose descriptors 3 and 4 are the pipe's."""
 
 
 def chromium() -> str | None:
@@ -41,14 +51,15 @@ class Browser:
         self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         commands, self._in = os.pipe()
         self._out, answers = os.pipe()
+        ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (commands, answers)]
         self.process = subprocess.Popen(
-            ["/bin/sh", "-c", f'exec "$@" 3<&{commands} 4>&{answers}', "sh", program, *FLAGS,
+            [sys.executable, "-c", START, *map(str, ends), program, *FLAGS,
              f"--user-data-dir={self.folder.name}", "about:blank"],
-            pass_fds=(commands, answers), stdin=subprocess.DEVNULL,
+            pass_fds=ends, stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        os.close(commands)
-        os.close(answers)
+        for end in (commands, answers, *ends):
+            os.close(end)
         self._count, self._read, self._session = 0, b"", ""
         targets = self.ask("Target.getTargets")["targetInfos"]
         page = next(one["targetId"] for one in targets if one["type"] == "page")
@@ -56,6 +67,7 @@ class Browser:
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.ask(f"{domain}.enable")
+        self.ask("Emulation.setFocusEmulationEnabled", enabled=True)
 
     def __enter__(self) -> Self:
         return self
@@ -87,7 +99,9 @@ class Browser:
         while b"\0" not in self._read:
             ready, _, _ = select.select([self._out], [], [], max(0.0, deadline - time.monotonic()))
             assert ready, "the browser does not answer"
-            self._read += os.read(self._out, 1 << 20)
+            came = os.read(self._out, 1 << 20)
+            assert came, "the browser has ended"
+            self._read += came
         message, _, self._read = self._read.partition(b"\0")
         return dict(json.loads(message))
 

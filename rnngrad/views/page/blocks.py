@@ -54,7 +54,8 @@ def _table(block: Table, level: int) -> str:
     notes = "".join(f'<p class="note">{text(note)}</p>\n' for note in block.notes)
     return (
         f"<h{level}>{text(block.title)}</h{level}>\n"
-        f'<div class="wide" tabindex="0" role="region" aria-label="{text(block.title)}"><table{rules}>\n'
+        f'<div class="wide" tabindex="0" role="region" aria-label="{text(block.title)}">\n'
+        f"<table{rules}>\n"
         + (f"<thead><tr>{head}</tr></thead>\n" if named else "")
         + f"<tbody>\n{rows}</tbody></table></div>\n{notes}"
     )

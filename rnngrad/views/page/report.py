@@ -158,7 +158,8 @@ def _blocks(name: str, one: Shown) -> Iterator[str]:
 
 def _pictures(one: Shown) -> Iterator[Picture]:
     for name in OF_A_NET:
-        if not PICTURES[name].why_not(one.net.result.problem):
+        affordable = one.view.selection.paths if name == "paths" else one.view.flow.affordable
+        if affordable and not PICTURES[name].why_not(one.net.result.problem):
             yield from pictures(name, Nets((one.view.flow,)))
 
 

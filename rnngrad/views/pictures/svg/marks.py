@@ -21,6 +21,9 @@ COLOURS = 6
 THIN = 500
 """Points of a line from which on it is drawn by what each of its pixels holds."""
 
+SEEN = 0.2
+"""Pixels by which a line may leave its points, which nobody sees."""
+
 TONES: Mapping[Tone, str] = MappingProxyType(
     {
         "": "",
@@ -78,7 +81,7 @@ def _runs(x: Array, y: Array) -> Iterator[str]:
     for is_known, places in groupby(range(len(x)), key=lambda i: bool(known[i])):
         if is_known:
             at = list(places)
-            at = _thinned(x, y, at) if len(at) > THIN else at
+            at = _bends(x, y, _thinned(x, y, at) if len(at) > THIN else at)
             points = [f"{x[i]:.1f},{y[i]:.1f}" for i in at]
             yield f"M{points[0]}" + (f"L{' '.join(points[1:])}" if points[1:] else "m-3,0h6")
 
@@ -91,6 +94,26 @@ def _thinned(x: Array, y: Array, at: list[int]) -> list[int]:
         ends = {some[0], some[-1], min(some, key=lambda i: y[i]), max(some, key=lambda i: y[i])}
         kept += sorted(ends)
     return kept
+
+
+def _bends(x: Array, y: Array, at: list[int]) -> list[int]:
+    """The points at which the line bends: those between are within ``SEEN`` of it. Source: Ramer,
+    Douglas, Peucker (1972, 1973)."""
+    kept, waiting = {0, len(at) - 1}, [(0, len(at) - 1)]
+    points = np.stack([x[at], y[at]])
+    while waiting:
+        first, last = waiting.pop()
+        if last - first < 2:
+            continue
+        (dx, dy), some = points[:, last] - points[:, first], points[:, first + 1 : last]
+        off = some - points[:, first, None]
+        long = float(np.hypot(dx, dy))
+        far = np.abs(dx * off[1] - dy * off[0]) / long if long else np.hypot(*off)
+        middle = first + 1 + int(np.argmax(far))
+        if far.max() > SEEN:
+            kept.add(middle)
+            waiting += [(first, middle), (middle, last)]
+    return [at[i] for i in sorted(kept)]
 
 
 def band(mark: Band, frame: Frame, number: int) -> str:
