@@ -13,7 +13,8 @@ from rnngrad.arithmetic.arrays import Array
 class Grid(NamedTuple):
     """The credit map on a grid: ``log10`` (n, m), row i for the loss L_t of ``steps[i]``, column j
     the largest log10 ‖∂L_t/∂s_k‖ for k from ``edges[j]`` up to ``edges[j + 1]`` − 1; nan where all
-    of these k are beyond t. ``losses``: of so many losses the rows are some."""
+    of these k are beyond t. ``losses``: the rows are of so many whose gradient has a finite number
+    in it."""
 
     steps: tuple[int, ...]
     edges: tuple[int, ...]
@@ -39,4 +40,4 @@ def credit_grid(flow: GradientFlow, down: int = 64, across: int = 64) -> Grid:
     for cells, (t, row) in zip(log10, rows, strict=True):
         known = np.where(np.arange(width) <= t, row, -np.inf)
         cells[:] = np.where(starts <= t, np.maximum.reduceat(known, starts), np.nan)
-    return Grid(tuple(t for t, _ in rows), edges, log10, flow.losses)
+    return Grid(tuple(t for t, _ in rows), edges, log10, len(every))

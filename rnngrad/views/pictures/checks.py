@@ -21,6 +21,9 @@ MOST = 40
 LEAST = 1e-18
 """Where a bar begins, and where an error of exactly 0 ends it."""
 
+MUCH = 1e3
+"""Where a bar ends, however wrong."""
+
 TONES: dict[Verdict, Tone] = {
     Verdict.PASS: "gone", Verdict.INCONCLUSIVE: "kept", Verdict.FAIL: "blown up",
 }  # fmt: skip
@@ -67,7 +70,7 @@ def _finite(values: Sequence[float] | np.ndarray[tuple[int], np.dtype[np.float64
 
 def _size(entry: Checked) -> float:
     error = entry.max_rel_error
-    return LEAST if error is None or not error > LEAST else min(error, 1e300)
+    return LEAST if error is None or not error > LEAST else min(error, MUCH)
 
 
 def _bar(entry: Checked) -> Bar:
@@ -96,7 +99,7 @@ def by_step(of: CheckedNet) -> Iterator[Picture]:
     last = float(found.by_complex_step[-1])
     said = [] if best is None else [
         f"Central differences are {rough(float(np.log10(found.central[best])))} wrong at best, at "
-        f"h = {found.steps[best]:.0e}".replace("e-0", "e-").replace("-", "−")
+        f"h = {rough(float(np.log10(found.steps[best])))}"
     ]  # fmt: skip
     if np.isfinite(last):
         said.append(f"the complex step {_tiny(last)}")
@@ -104,7 +107,7 @@ def by_step(of: CheckedNet) -> Iterator[Picture]:
 
 
 def _tiny(error: float) -> str:
-    return "0" if error == 0 else f"{rough(float(np.log10(error)))}, however small it is"
+    return "0" if error == 0 else f"{rough(float(np.log10(error)))} at 1e−30"
 
 
 EXACT = 1e-17

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from rnngrad.analyses.flow.cliff import Cliff, Parameter, cliff
-from rnngrad.views.numbers import number
 from rnngrad.views.pictures.nets import Nets
 from rnngrad.views.pictures.picture import Axis, Heat, Line, Picture
-from rnngrad.views.pictures.words import called, rough
+from rnngrad.views.pictures.words import called, rough, signed
 
 
 def cliff_of_the_loss(nets: Nets) -> Iterator[Picture]:
@@ -31,7 +30,7 @@ def _cliff(found: Cliff, of: tuple[Parameter, Parameter], net: str) -> Picture:
     here = Line("the net", np.array([found.here[0]]), np.array([found.here[1]]), points=True)
     finding = "The loss is finite at single points alone."
     if np.isfinite(found.jump):
-        across, up = (number(float(f"{value:.3g}")) for value in found.at)
+        across, up = map(signed, found.at)
         finding = (
             f"From one point to the next the loss changes by a factor of up to "
             f"{rough(found.jump)}, near {of[0].written} = {across}, {of[1].written} = {up}."

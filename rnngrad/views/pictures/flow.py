@@ -67,12 +67,17 @@ def _kept(flow: GradientFlow) -> str:
 def _thinned(grid: Grid, flow: GradientFlow) -> tuple[str, ...]:
     """What of the map is not drawn."""
     said = []
-    if len(grid.steps) < grid.losses:
-        said.append(f"{grouped(len(grid.steps))} of {grouped(grid.losses)} losses")
+    known = flow.losses if flow.sampled_paths else grid.losses
+    if len(grid.steps) < known:
+        said.append(f"{grouped(len(grid.steps))} of {grouped(known)} losses")
     widest = max(high - low for low, high in pairwise(grid.edges))
     if widest > 1:
         said.append(f"a column has the largest of up to {grouped(widest)} steps")
-    return (f"Thinned: {', '.join(said)}.",) if said else ()
+    notes = [f"Thinned: {', '.join(said)}."] if said else []
+    if not flow.sampled_paths and grid.losses < flow.losses:
+        missing = grouped(flow.losses - grid.losses)
+        notes.append(f"Not drawn: {missing} losses whose gradients are all 0 or not finite.")
+    return tuple(notes)
 
 
 def reach(nets: Nets) -> Iterator[Picture]:
@@ -83,9 +88,11 @@ def reach(nets: Nets) -> Iterator[Picture]:
         marks.append(Line(called(flow.problem), np.arange(len(back), dtype=float), back))
     floors = [Level(name, y=log2 * np.log10(2.0)) for name, log2 in UNITS.items()]
     h = Notation(nets.flows[0].problem).state if len(nets.flows) == 1 else "s"
+    longest = max(flow.problem.steps for flow in nets.flows)
+    x = Axis("steps back, T − k", whole=True, low=-0.03 * longest, high=1.03 * longest)
     yield Picture(
         "reach", "How far it reaches, and where a number format ends", growth(nets.flows),
-        Axis("steps back, T − k", whole=True), Axis(f"log10 ‖∂{h}_T/∂{h}_k‖"), (*marks, *floors),
+        x, Axis(f"log10 ‖∂{h}_T/∂{h}_k‖"), (*marks, *floors),
         of=called(nets.flows[0].problem) if len(nets.flows) == 1 else "",
     )  # fmt: skip
 
@@ -108,6 +115,10 @@ def _truncation(flow: GradientFlow) -> Picture:
             finding=notes[0]
         )
     assert flow.lags is not None
+    if np.isnan(line.y).all():
+        return Picture(
+            "truncation", title, *_kept_axes(_costs(flow, f"∂L/∂{names}"), [line]), (), of=of
+        )
     cosine = flow.lags.truncation.cosine
     least = float(np.nanmin(cosine, initial=1.0))
     room = max(0.05 * (1.0 - least), 0.002)
@@ -136,7 +147,7 @@ def _truncations(flows: Sequence[GradientFlow]) -> Picture:
 def _kept_axes(finding: str, lines: Sequence[Line | None]) -> tuple[str, Axis, Axis]:
     """The finding, and both axes."""
     steps = sorted({float(k) for line in lines if line is not None for k in line.x})
-    every = -(-len(steps) // 9)
+    every = max(1, -(-len(steps) // 9))
     ticks = tuple((k, grouped(int(k))) for k in steps[::every])
     x = Axis("steps that each loss keeps", log=True, whole=True, ticks=ticks)
     return finding, x, Axis("relative error", log=True)
@@ -166,6 +177,8 @@ def _costs(flow: GradientFlow, names: str) -> str:
     assert flow.lags is not None
     steps, error = flow.lags.truncation.steps, flow.lags.truncation.rel_error
     i = int(np.argmax(error <= ENOUGH))
+    if error[0] < BELOW:
+        return f"One step has all of {names}."
     if i == 0:
         return f"One step has all but {percent(float(error[0]))} of {names}."
     before, enough = int(steps[i - 1]), int(steps[i])

@@ -13,7 +13,7 @@ from rnngrad.views.pictures.nets import Nets
 from rnngrad.views.pictures.picture import Axis, Line, Picture
 from rnngrad.views.pictures.words import called
 
-SQUASHED = ("sigmoid",)
+SQUASHED = ("σ",)
 """The functions of what opens and closes."""
 
 
@@ -23,13 +23,12 @@ def gates_over_time(nets: Nets) -> Iterator[Picture]:
         problem = flow.problem
         for at, layer in enumerate(problem.layers):
             found = list(gates(problem, layer, flow.result.passes.forward.layers[at]))
-            up = raised(at + 1) if problem.depth > 1 else ""
-            yield _gates(flow, found, up)
+            yield _gates(flow, found, at + 1 if problem.depth > 1 else 0)
 
 
-def _gates(flow: GradientFlow, found: list[Gate], up: str) -> Picture:
+def _gates(flow: GradientFlow, found: list[Gate], number: int) -> Picture:
     shown = [gate for gate in found if gate.function in SQUASHED] or found
-    layer = f" of layer {up}" if up else ""
+    layer, up = (f" of layer {number}", raised(number)) if number else ("", "")
     h = Notation(flow.problem).state
     title, of = f"Gates{layer} and the gradient they pass", called(flow.problem)
     x = Axis("step t", whole=True)

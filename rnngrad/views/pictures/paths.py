@@ -11,6 +11,9 @@ from rnngrad.views.pictures.nets import Nets
 from rnngrad.views.pictures.picture import Axis, Bar, Bars, Level, Picture
 from rnngrad.views.pictures.words import called
 
+ROUNDING = 1e-12
+"""A share below it is shown as 0."""
+
 SUMS = 2
 """So many parameters have a picture, of one net: in rnn, gru and lstm W_hh and W_xh."""
 
@@ -52,5 +55,6 @@ def _waterfall(one: PathSum, left_out: int, of: str) -> Picture:
 
 
 def _bar(name: str, at: float, share: float) -> Bar:
+    share = 0.0 if abs(share) < ROUNDING else share
     words = percent(share).replace("-", "−") if share < 0 else f"+{percent(share)}"
     return Bar(name, at, at + 100.0 * share, words, "blown up" if share >= 0 else "gone")

@@ -33,7 +33,7 @@ def spectrum(nets: Nets) -> Iterator[Picture]:
             few = len(at) < 3
             marks.append(Line(name, at, found.exponents, error=found.spread, points=few))
         said.append(_finding(flow, name if len(nets.flows) > 1 else ""))
-        notes += _left_out(flow, name)
+        notes += _left_out(flow, f"{name}: " if len(nets.flows) > 1 else "")
     if marks:
         marks.append(Level("", y=0.0))
     yield Picture("spectrum", "The Lyapunov spectrum", " ".join(said), *axes, tuple(marks),
@@ -57,19 +57,19 @@ def _finding(flow: GradientFlow, name: str) -> str:
     give = f" ± {error:.2g}" if np.isfinite(error) and error > 0 else ""
     grow = int(np.count_nonzero(found.exponents > 0))
     size = grouped(flow.problem.state_size)
-    verb = "grows" if grow == 1 else "grow"
-    return f"The largest exponent{of} is {signed(settled(first))}{give}; {grow} of {size} {verb}."
+    many = "no direction grows" if not grow else f"{grow} of {size} directions grow"
+    return f"The largest exponent{of} is {signed(settled(first))}{give}: {many}."
 
 
 def _left_out(flow: GradientFlow, name: str) -> Iterator[str]:
     exponents, size = flow.lyapunov.exponents, flow.problem.state_size
     if len(exponents) < size:
-        yield f"{name}: the {len(exponents)} largest of {grouped(size)}."
+        yield f"{name}The {len(exponents)} largest of {grouped(size)}."
     dying, unknown = int(np.isneginf(exponents).sum()), int(np.isnan(exponents).sum())
     if dying:
-        yield f"{name}: {grouped(dying)} of {grouped(size)} are −∞: these directions die."
+        yield f"{name}{grouped(dying)} of {grouped(size)} are −∞: these directions die."
     if unknown:
-        yield f"{name}: {grouped(unknown)} of {grouped(size)} are not known: rounding decides."
+        yield f"{name}{grouped(unknown)} of {grouped(size)} are not known: rounding decides."
 
 
 CIRCLE = 181
@@ -103,9 +103,7 @@ def _plane(flow: GradientFlow, found: Eigenvalues) -> Picture:
         marks.append(_points("W_hh", found.W_hh))
         said.append(f"{np.abs(found.W_hh).max():.3g} in W_hh")
     finding = f"The largest eigenvalue has size {', '.join(said)}."
-    missing = flow.problem.steps - len(found.steps)
-    notes = () if not missing else (f"{len(found.steps)} of {grouped(flow.problem.steps)} steps.",)
-    return Picture("eigenvalues", title, finding, x, y, tuple(marks), notes=notes, of=of,
+    return Picture("eigenvalues", title, finding, x, y, tuple(marks), of=of,
                    square=True)  # fmt: skip
 
 

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 COLUMN, HEIGHT = 3.5, 2.5
 """Inches: a column of a journal, and what a picture takes of it besides its words."""
 
+LABELS = 33
+"""Points below the axes that ticks and label take."""
+
 LINES = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
 """Okabe and Ito's colours: apart for the colour-blind."""
 
@@ -83,9 +86,9 @@ def page(pictures: Sequence[Picture]) -> Figure:
     """All on one figure, two in a row; wide ones have a row of their own."""
     from matplotlib.figure import Figure
 
-    rows = [_Row(row) for row in _rows(pictures)]
-    wide = max(map(_width, pictures)) if len(pictures) == 1 else 2
+    wide = max(map(_width, pictures)) if len(pictures) == 1 else 2 if len(pictures) < 7 else 3
     names = {picture.of for picture in pictures if picture.of}
+    rows = [_Row(row, len(names) > 1) for row in _rows(pictures, wide)]
     title = next(iter(names)) if len(names) == 1 else ""
     heights = [0.3] * bool(title) + [row.height for row in rows]
     figure = Figure(figsize=(COLUMN * wide, sum(heights)), layout="constrained")
@@ -95,21 +98,26 @@ def page(pictures: Sequence[Picture]) -> Figure:
         words = figure.add_subfigure(next(places))
         words.text(_left(wide), 0.3, title, va="bottom", ha="left", fontsize=9, fontweight="bold")
     for row, place in zip(rows, places, strict=True):
-        across = 1 if _width(row.pictures[0]) == wide else 2
+        across = 1 if _width(row.pictures[0]) > 1 else wide
+        left = _left(wide / across)
         panels = figure.add_subfigure(place).subfigures(1, across, squeeze=False)[0]
         for picture, panel in zip(row.pictures, panels, strict=False):
-            _draw(panel, picture, row, len(names) > 1)
+            _draw(panel, picture, row, left)
     return figure
 
 
-def _rows(pictures: Sequence[Picture]) -> Iterator[list[Picture]]:
+def _rows(pictures: Sequence[Picture], wide: int) -> Iterator[list[Picture]]:
+    """What has nothing drawn stands at the end."""
     waiting: list[Picture] = []
-    for picture in pictures:
+    for picture in sorted(pictures, key=lambda one: not one.marks):
+        if waiting and bool(waiting[0].marks) != bool(picture.marks):
+            yield waiting
+            waiting = []
         if _width(picture) == 2:
             yield [picture]
             continue
         waiting.append(picture)
-        if len(waiting) == 2:
+        if len(waiting) == wide:
             yield waiting
             waiting = []
     if waiting:
@@ -119,11 +127,12 @@ def _rows(pictures: Sequence[Picture]) -> Iterator[list[Picture]]:
 class _Row:
     """Pictures side by side, in inches: their words above, what is drawn, the notes below."""
 
-    def __init__(self, pictures: list[Picture]) -> None:
-        self.pictures = pictures
+    def __init__(self, pictures: list[Picture], named: bool) -> None:
+        self.pictures = [one if named else one._replace(of="") for one in pictures]
+        pictures = self.pictures
         words = max(len(_heading(one)) + len(_finding(one)) for one in pictures)
         notes = max(len(_notes(one)) for one in pictures)
-        self.parts = (0.155 * words + 0.1, max(map(_body, pictures)), 0.13 * notes + 0.12)
+        self.parts = (0.155 * words + 0.04, max(map(_body, pictures)), 0.13 * notes + 0.12)
         self.height = sum(self.parts)
 
 
@@ -145,15 +154,15 @@ def _body(picture: Picture) -> float:
 
 def _heading(picture: Picture) -> list[str]:
     return wrap(f"{picture.title} · {picture.of}" if picture.of else picture.title,
-                46 * _width(picture))  # fmt: skip
+                50 * _width(picture))  # fmt: skip
 
 
 def _finding(picture: Picture) -> list[str]:
-    return wrap(picture.finding, 56 * _width(picture))
+    return wrap(picture.finding, 62 * _width(picture))
 
 
 def _notes(picture: Picture) -> list[str]:
-    return [line for note in picture.notes for line in wrap(note, 62 * _width(picture))]
+    return [line for note in picture.notes for line in wrap(note, 68 * _width(picture))]
 
 
 def _left(columns: float) -> float:
@@ -161,10 +170,10 @@ def _left(columns: float) -> float:
     return 0.07 / (COLUMN * columns)
 
 
-def _draw(panel: SubFigure, picture: Picture, row: _Row, named: bool) -> None:
+def _draw(panel: SubFigure, picture: Picture, row: _Row, left: float) -> None:
     above, body, below = panel.subfigures(3, 1, squeeze=False, height_ratios=row.parts)[:, 0]
-    heading = _heading(picture if named else picture._replace(of=""))
-    left, step = _left(_width(picture)), 0.155 / row.parts[0]
+    heading = _heading(picture)
+    step = 0.155 / row.parts[0]
     for i, line in enumerate([*heading, *_finding(picture)]):
         above.text(left, 1.0 - 0.04 / row.parts[0] - i * step, line, va="top", ha="left",
                    fontweight="bold" if i < len(heading) else "normal",
@@ -255,18 +264,23 @@ class _Panel:
             )  # fmt: skip
 
     def _legend(self) -> None:
+        from matplotlib.transforms import ScaledTranslation
+
         handles, names = self.axes.get_legend_handles_labels()
         if self.right is not None:
             more = self.right.get_legend_handles_labels()
             handles, names = handles + more[0], names + more[1]
         lines = sum(isinstance(mark, Line) for mark in self.picture.marks)
-        if len(handles) > 1 or (handles and not lines):
+        bars = any(isinstance(mark, Bars) for mark in self.picture.marks)
+        if len(handles) > 1 or (handles and (bars or not lines)):
             longest = max(map(len, names))
             columns = 1 if longest > 30 else 2 if longest > 16 else 3
+            down = ScaledTranslation(0, -LABELS / 72, self.panel.dpi_scale_trans)
             self.axes.legend(
                 handles, names, ncols=min(columns, len(names)), loc="upper center",
-                bbox_to_anchor=(0.5, -0.24), frameon=False, handlelength=2.6, borderaxespad=0,
-                columnspacing=1.2, labelspacing=0.25,
+                bbox_to_anchor=(0.5, 0.0), bbox_transform=self.axes.transAxes + down,
+                frameon=False, handlelength=2.6, borderaxespad=0, columnspacing=1.2,
+                labelspacing=0.25,
             )  # fmt: skip
 
     # ---------------------------------------------------------------- marks
@@ -281,7 +295,7 @@ class _Panel:
         few = np.count_nonzero(np.isfinite(y)) <= 40
         style: dict[str, Any] = {"color": colour, "label": mark.name or "_", "clip_on": True}
         if mark.points:
-            style |= {"linestyle": "none", "marker": marker, "markersize": 2.5 if few else 1.5}
+            style |= {"linestyle": "none", "marker": marker, "markersize": 2.5 if few else 1.2}
         else:
             style |= {"linestyle": "--" if mark.dashed else dashes}
             style |= {"marker": marker} if few else {}
@@ -341,7 +355,7 @@ class _Panel:
             reach = max(-low, high, 1e-3)
             norm: Any = TwoSlopeNorm(0.0, min(low, -0.05 * reach), max(high, 0.05 * reach))
             colours: Any = LinearSegmentedColormap.from_list("flow", DIVERGING)
-            colours.set_under(ZERO)
+            colours = colours.with_extremes(under=ZERO)
         else:
             norm, colours = None, "cividis"
         vmin, vmax = (None, None) if mark.diverging else (low, high)

@@ -18,11 +18,13 @@ VERBS = {"vanishing": "vanishes", "steady": "keeps its size", "exploding": "expl
 def rough(log10: float, sign: float = 1.0) -> str:
     """10^log10 to three digits, also where no float can hold it; a minus for a negative sign."""
     if not isfinite(log10):
-        return "0" if log10 < 0 else "∞" if log10 > 0 else "not a number"
+        return "0" if log10 < 0 else "∞" if log10 > 0 else "nan"
     minus = "−" if sign < 0 else ""
     if -290 < log10 < 290:
-        return minus + f"{10.0**log10:.3g}".replace("e-0", "e-").replace("e+0", "e+")
-    return minus + from_log10(log10).replace("e-0", "e-")
+        short = f"{10.0**log10:.3g}".replace("e-0", "e-").replace("e+0", "e+")
+    else:
+        short = from_log10(log10)
+    return minus + short.replace("-", "−")
 
 
 def growth(flows: Sequence[GradientFlow]) -> str:
