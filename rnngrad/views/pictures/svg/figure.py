@@ -6,6 +6,8 @@ notes. Only classes are used (``views/page/style.css``), so that a page may forb
 
 from __future__ import annotations
 
+import numpy as np
+
 from rnngrad.views.pictures.picture import (
     Band,
     Bars,
@@ -33,9 +35,20 @@ def figure(picture: Picture, key: str, choice: Choice | None = None, level: int 
     return (
         f"<figure{broad}>\n<h{level}>{said(picture.title)}</h{level}>\n"
         f'<p class="finding">{said(picture.finding)}</p>\n'
-        + (svg(picture, key, choice) if picture.marks else "")
+        + (svg(picture, key, choice) if any(map(_seen, picture.marks)) else "")
         + f"{notes}</figure>\n"
     )
+
+
+def _seen(mark: Mark) -> bool:
+    """Whether it is more than what helps to read others, and has a number in it."""
+    if isinstance(mark, Line):
+        return bool(np.isfinite(mark.y).any())
+    if isinstance(mark, Band):
+        return bool((np.isfinite(mark.low) & np.isfinite(mark.high)).any())
+    if isinstance(mark, Heat):
+        return bool(np.isfinite(mark.z).any())
+    return isinstance(mark, Bars | Graph)
 
 
 def svg(picture: Picture, key: str, choice: Choice | None = None) -> str:
