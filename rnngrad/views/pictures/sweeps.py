@@ -20,23 +20,22 @@ RATE = "growth rate, ln per step"
 def rate(done: SweepResult) -> Iterator[Picture]:
     """One picture of all parts; of several lengths and scales a map for each spec and activation,
     and of several lengths at one scale a line against the length."""
-    lengths = {part.steps for part in done.parts}
-    scales = {row.scale for row in done.rows}
-    if len(lengths) > 1 and len(scales) > 1:
-        kinds = dict.fromkeys((part.spec, part.activation) for part in done.parts)
-        for spec, activation in kinds:
-            ours = [p for p in done.parts if (p.spec, p.activation) == (spec, activation)]
-            if len(ours) > 1:
-                yield _map(ours, done)
-    elif len(lengths) > 1:
-        yield _against_length(done)
-    elif done.parts:
+    kinds = dict.fromkeys((part.spec, part.activation) for part in done.parts)
+    groups = [[p for p in done.parts if (p.spec, p.activation) == kind] for kind in kinds]
+    if all(len(group) == 1 for group in groups):
         yield _against_scale(done)
+    elif len({row.scale for row in done.rows}) == 1:
+        yield _against_length(done)
+    else:
+        yield from (_map(group, done) for group in groups)
 
 
 def _name(part: Part, parts: Sequence[Part]) -> str:
     """What tells a part from the others."""
-    said = [part.spec] if len({p.spec for p in parts}) > 1 else []
+    specs = {p.spec for p in parts}
+    said = [part.spec] if len(specs) > 1 else []
+    if len(specs) == len(parts):
+        return part.spec if said else "rate"
     said += [part.activation] if len({p.activation for p in parts}) > 1 else []
     said += [f"T = {grouped(part.steps)}"] if len({p.steps for p in parts}) > 1 else []
     return ", ".join(said) or "rate"
@@ -102,8 +101,8 @@ def _places(part: Part) -> Iterator[Level]:
     names = {"bound": "1/(γ·σ_max)", "eigenvalues": "1/ρ", "mean field": "mean field"}
     if part.critical is not None:
         found = part.critical
-        ends = f", {found.low:.4g} to {found.high:.4g}" if found.of > 1 else ""
-        yield Level(f"critical scale {found.value:.4g}{ends}", x=found.value)
+        ends = f" ({found.low:.4g} to {found.high:.4g})" if found.of > 1 else ""
+        yield Level(f"critical scale = {found.value:.4g}{ends}", x=found.value)
     for statement in part.theory:
         if statement.scale is not None and statement.verdict != "does not apply":
             yield Level(f"{names[statement.id]} = {statement.scale:.4g}", x=statement.scale)
@@ -111,6 +110,10 @@ def _places(part: Part) -> Iterator[Level]:
 
 def _finding(parts: Sequence[Part]) -> str:
     """Where it vanishes and explodes; of several parts, the critical scale of each."""
+    found = parts[0].critical
+    if len(parts) == 1 and found is not None and len(found.crossings) == found.seeds == found.of:
+        seeds = f", the median of {found.of} seeds" if found.of > 1 else ""
+        return f"The gradient vanishes below {found.value:.4g}{seeds}, and explodes above."
     if len(parts) == 1:
         return next(words(parts[0]))
     said = []
@@ -164,9 +167,10 @@ def _map(parts: Sequence[Part], done: SweepResult) -> Picture:
         low, high = min(found), max(found)
         said = f"The critical scale lies between {low:.4g} and {high:.4g}, whatever the length."
     x, y = np.array(scales), np.array([float(part.steps) for part in ordered])
+    ticks = tuple((steps, grouped(int(steps))) for steps in y) if len(y) <= 8 else ()
     log = min(scales) > 0 and max(scales) >= 20 * min(scales)
     return Picture(
         "rate", "Growth rate over scale and length", said, Axis(_scale(done), log=log),
-        Axis("steps T", log=y[-1] >= 20 * y[0], whole=True), (Heat(RATE, x, y, z),),
+        Axis("steps T", log=y[-1] >= 20 * y[0], whole=True, ticks=ticks), (Heat(RATE, x, y, z),),
         notes=_about(done), of=parts[0].spec,
     )  # fmt: skip

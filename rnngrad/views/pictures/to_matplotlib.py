@@ -33,10 +33,13 @@ from rnngrad.views.pictures.picture import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.figure import Figure
 
 COLUMN, HEIGHT = 3.5, 2.5
 """Inches: a column of a journal, and what a picture takes of it besides its words."""
+
+PAD, TITLE = 0.07, 0.32
+"""Inches: at the edges, and for the name of the net."""
 
 LABELS = 33
 """Points below the axes that ticks and label take."""
@@ -83,27 +86,52 @@ def drawn(pictures: Sequence[Picture], ending: str) -> bytes:
 
 
 def page(pictures: Sequence[Picture]) -> Figure:
-    """All on one figure, two in a row; wide ones have a row of their own."""
+    """All on one figure, side by side as many as there is room for; wide ones have a row of their
+    own. Laid out by hand: Matplotlib's own ways move by a rounding error from run to run."""
     from matplotlib.figure import Figure
 
     wide = max(map(_width, pictures)) if len(pictures) == 1 else 2 if len(pictures) < 7 else 3
     names = {picture.of for picture in pictures if picture.of}
-    rows = [_Row(row, len(names) > 1) for row in _rows(pictures, wide)]
     title = next(iter(names)) if len(names) == 1 else ""
-    heights = [0.3] * bool(title) + [row.height for row in rows]
-    figure = Figure(figsize=(COLUMN * wide, sum(heights)), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.04, h_pad=0.03)  # type: ignore[union-attr, call-arg]
-    places = iter(figure.add_gridspec(len(heights), 1, height_ratios=heights))
+    rows = [_Row(row, len(names) > 1) for row in _rows(pictures, wide)]
+    top = sum(row.height for row in rows) + (TITLE if title else PAD)
+    figure = Figure(figsize=(COLUMN * wide, top))
+    sheet = _Sheet(figure, COLUMN * wide, top)
     if title:
-        words = figure.add_subfigure(next(places))
-        words.text(_left(wide), 0.3, title, va="bottom", ha="left", fontsize=9, fontweight="bold")
-    for row, place in zip(rows, places, strict=True):
-        across = 1 if _width(row.pictures[0]) > 1 else wide
-        left = _left(wide / across)
-        panels = figure.add_subfigure(place).subfigures(1, across, squeeze=False)[0]
-        for picture, panel in zip(row.pictures, panels, strict=False):
-            _draw(panel, picture, row, left)
+        sheet.say(PAD, top - PAD, title, fontsize=9, fontweight="bold")
+    top -= TITLE if title else PAD
+    for row in rows:
+        width = COLUMN * (wide if _width(row.pictures[0]) > 1 else 1)
+        for i, picture in enumerate(row.pictures):
+            _draw(sheet, picture, row, (i * width, top, width))
+        top -= row.height
     return figure
+
+
+class _Sheet(NamedTuple):
+    """A figure whose places are in inches from its lower left corner."""
+
+    figure: Figure
+    width: float
+    height: float
+
+    def say(self, x: float, y: float, words: str, **style: Any) -> None:
+        """Words whose upper left corner is there."""
+        self.figure.text(x / self.width, y / self.height, words, va="top", ha="left", **style)
+
+    def part(self, left: float, bottom: float, right: float, top: float) -> tuple[float, ...]:
+        """A rectangle as left, bottom, width and height of the figure's own."""
+        width, height = max(right - left, 0.2), max(top - bottom, 0.2)
+        return (left / self.width, bottom / self.height, width / self.width, height / self.height)
+
+    def fit(self, panel: _Panel, left: float, bottom: float, right: float, top: float) -> None:
+        """Make the axes as large as their labels, ticks and names leave room for."""
+        room = (0.0, 0.0, 0.0, 0.0)
+        for _ in range(2):  # ticks change with the size, and so do their labels
+            place = (left + room[0], bottom + room[1], right - room[2], top - room[3])
+            panel.move(self.part(*place))
+            room = panel.room(self.figure.dpi)
+        panel.move(self.part(left + room[0], bottom + room[1], right - room[2], top - room[3]))
 
 
 def _rows(pictures: Sequence[Picture], wide: int) -> Iterator[list[Picture]]:
@@ -132,7 +160,7 @@ class _Row:
         pictures = self.pictures
         words = max(len(_heading(one)) + len(_finding(one)) for one in pictures)
         notes = max(len(_notes(one)) for one in pictures)
-        self.parts = (0.155 * words + 0.04, max(map(_body, pictures)), 0.13 * notes + 0.12)
+        self.parts = (LINE * words + 0.1, max(map(_body, pictures)), 0.13 * notes + 0.2)
         self.height = sum(self.parts)
 
 
@@ -165,23 +193,25 @@ def _notes(picture: Picture) -> list[str]:
     return [line for note in picture.notes for line in wrap(note, 68 * _width(picture))]
 
 
-def _left(columns: float) -> float:
-    """Where words begin, as a part of the width."""
-    return 0.07 / (COLUMN * columns)
+LINE = 0.155
+"""Inches from one line of words to the next."""
 
 
-def _draw(panel: SubFigure, picture: Picture, row: _Row, left: float) -> None:
-    above, body, below = panel.subfigures(3, 1, squeeze=False, height_ratios=row.parts)[:, 0]
+def _draw(sheet: _Sheet, picture: Picture, row: _Row, place: tuple[float, float, float]) -> None:
+    """A picture with its words, its upper left corner and width given."""
+    left, top, width = place
     heading = _heading(picture)
-    step = 0.155 / row.parts[0]
     for i, line in enumerate([*heading, *_finding(picture)]):
-        above.text(left, 1.0 - 0.04 / row.parts[0] - i * step, line, va="top", ha="left",
-                   fontweight="bold" if i < len(heading) else "normal",
-                   fontsize=8 if i < len(heading) else 7.5)  # fmt: skip
-    below.text(left, 1.0, "\n".join(_notes(picture)), va="top", ha="left", fontsize=6.5,
-               color="#4d4d4d")  # fmt: skip
+        bold = i < len(heading)
+        sheet.say(left + PAD, top - 0.03 - i * LINE, line, fontweight="bold" if bold else "normal",
+                  fontsize=8 if bold else 7.5)  # fmt: skip
+    above, body, _ = row.parts
+    sheet.say(left + PAD, top - above - body, "\n".join(_notes(picture)), fontsize=6.5,
+              color="#4d4d4d")  # fmt: skip
     if picture.marks:
-        _Panel(body, body.subplots(), picture).draw()
+        panel = _Panel(sheet.figure, picture)
+        panel.draw()
+        sheet.fit(panel, left + PAD, top - above - body + 0.04, left + width - 2 * PAD, top - above)
 
 
 class _Side(NamedTuple):
@@ -195,8 +225,9 @@ class _Side(NamedTuple):
 class _Panel:
     """One picture's axes while it is drawn."""
 
-    def __init__(self, panel: SubFigure, axes: Axes, picture: Picture) -> None:
-        self.panel, self.axes, self.picture = panel, axes, picture
+    def __init__(self, figure: Figure, picture: Picture) -> None:
+        self.figure, self.picture = figure, picture
+        self.axes = axes = figure.add_axes((0.1, 0.1, 0.8, 0.8))
         self.right = axes.twinx() if picture.right is not None else None
         self.styles = cycle(zip(LINES, MARKERS, strict=True))
         self.dashes, self.level_dashes = cycle(DASHES), cycle((":", "--", "-.", (0, (1, 3))))
@@ -214,6 +245,23 @@ class _Panel:
         self._limits()
         self._beside()
         self._legend()
+
+    def move(self, place: tuple[float, ...]) -> None:
+        """Put the axes there: left, bottom, width, height, parts of the figure."""
+        for axes in filter(None, (self.axes, self.right)):
+            axes.set_position(place)  # type: ignore[arg-type]
+
+    def room(self, dpi: float) -> tuple[float, float, float, float]:
+        """Inches that stand out of the axes: to the left, below, to the right, above."""
+        from matplotlib.transforms import Bbox
+
+        found = [axes.get_tightbbox() for axes in (self.axes, self.right) if axes is not None]
+        whole = Bbox.union([box for box in found if box is not None])
+        self.axes.apply_aspect()
+        own = self.axes.get_window_extent()
+        edges = (own.x0 - whole.x0, own.y0 - whole.y0, whole.x1 - own.x1, whole.y1 - own.y1)
+        left, below, right, above = (max(edge / dpi, 0.0) for edge in edges)
+        return left, below, right, above
 
     # ---------------------------------------------------------------- axes
 
@@ -275,7 +323,7 @@ class _Panel:
         if len(handles) > 1 or (handles and (bars or not lines)):
             longest = max(map(len, names))
             columns = 1 if longest > 30 else 2 if longest > 16 else 3
-            down = ScaledTranslation(0, -LABELS / 72, self.panel.dpi_scale_trans)
+            down = ScaledTranslation(0, -LABELS / 72, self.figure.dpi_scale_trans)
             self.axes.legend(
                 handles, names, ncols=min(columns, len(names)), loc="upper center",
                 bbox_to_anchor=(0.5, 0.0), bbox_transform=self.axes.transAxes + down,
@@ -364,8 +412,8 @@ class _Panel:
             norm=norm, vmin=vmin, vmax=vmax, rasterized=mark.z.size > 1000, linewidth=0,
         )  # fmt: skip
         zeros = bool(np.isneginf(mark.z).any())
-        bar = self.panel.colorbar(shown, ax=self.axes, fraction=0.06, pad=0.02, aspect=25,
-                                  extend="min" if zeros else "neither")  # fmt: skip
+        beside = self.axes.inset_axes((1.03, 0.0, 0.045, 1.0))
+        bar = self.figure.colorbar(shown, cax=beside, extend="min" if zeros else "neither")
         bar.outline.set_linewidth(0.5)
         bar.set_label(mark.name + (" (darkest: exactly 0)" if zeros else ""))
         places = _spread(low, high, mark.diverging)
