@@ -14,11 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnngrad.analyses.checking.comparing.comparing import (
-<<<<<<< HEAD
-    EPS,
-    LOG10_ATOL,
-=======
->>>>>>> main
     Compared,
     arithmetic,
     compare,
@@ -29,7 +24,7 @@ from rnngrad.analyses.checking.comparing.comparing import (
 )
 from rnngrad.analyses.checking.comparing.conditioning import Conditioning
 from rnngrad.analyses.checking.comparing.places import with_places
-from rnngrad.analyses.checking.comparing.tolerance import EPS
+from rnngrad.analyses.checking.comparing.tolerance import EPS, LOG10_ATOL
 from rnngrad.analyses.checking.comparing.verdicts import (
     Checked,
     CutShortError,

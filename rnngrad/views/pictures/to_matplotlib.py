@@ -58,6 +58,9 @@ TONES: dict[Tone, str] = {
     "faint": "#bdbdbd",
 }  # fmt: skip
 
+FONTS = b"'DejaVu Sans', Verdana, sans-serif"
+"""What an SVG is shown in, where the first is not installed the next: it is as wide."""
+
 SETTINGS: Any = {
     "font.family": "DejaVu Sans", "font.size": 7.5, "axes.labelsize": 7.5, "xtick.labelsize": 7,
     "ytick.labelsize": 7, "legend.fontsize": 7, "figure.titlesize": 8.5, "axes.linewidth": 0.6,
@@ -82,7 +85,8 @@ def drawn(pictures: Sequence[Picture], ending: str) -> bytes:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(SETTINGS)
         page(pictures).savefig(file, format=ending, **undated.get(ending, {}))
-    return file.getvalue()
+    written = file.getvalue()
+    return written.replace(b"'DejaVu Sans'", FONTS) if ending == "svg" else written
 
 
 def page(pictures: Sequence[Picture]) -> Figure:

@@ -31,8 +31,8 @@ def growth(flows: Sequence[GradientFlow]) -> str:
     """Whether the gradient vanishes, and how fast; of several nets, of each."""
     if len(flows) == 1:
         return f"The gradient {_growth(flows[0])}."
-    named = (f"{called(flow.problem)} {_growth(flow)}" for flow in flows)
-    return f"The gradient of {'; of '.join(named)}."
+    named = (f"of {called(flow.problem)} {_growth(flow)}" for flow in flows)
+    return f"The gradient {'; that '.join(named)}."
 
 
 def _growth(flow: GradientFlow) -> str:
