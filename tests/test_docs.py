@@ -235,6 +235,7 @@ ABOUT = {
     "grade": ["check.md", "grading.md"],
     "sweep": ["sweep.md"],
     "show": ["sweep.md"],
+    "report": ["report.md"],
     "init": ["models.md", "cells.md", "check.md"],
     "cells": ["cells.md"],
     "schema": ["spec.md"],

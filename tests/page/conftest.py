@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import NoReturn
 
 import pytest
 
@@ -15,8 +16,16 @@ from page.browser import Browser, chromium
 def browser() -> Iterator[Browser]:
     program = chromium()
     if program is None:
-        if os.environ.get("RNNGRAD_BROWSER") == "required":
-            pytest.fail("browser: no Chromium here, and RNNGRAD_BROWSER=required")
-        pytest.skip("browser: no Chromium here")
-    with Browser(program) as found:
+        _refuse("no Chromium here")
+    try:
+        found = Browser(program)
+    except (OSError, AssertionError) as error:  # one that may not write to our folder, say
+        _refuse(f"{program} does not start: {error}")
+    with found:
         yield found
+
+
+def _refuse(why: str) -> NoReturn:
+    if os.environ.get("RNNGRAD_BROWSER") == "required":
+        pytest.fail(f"browser: {why}, and RNNGRAD_BROWSER=required", pytrace=False)
+    pytest.skip(f"browser: {why}")
