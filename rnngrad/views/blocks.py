@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple, TypeAlias
 
 Meaning: TypeAlias = Literal["", "verdict", "flow"]
@@ -39,4 +40,11 @@ class Lines(NamedTuple):
     formulas: bool = False
 
 
-Block: TypeAlias = Table | Lines
+class Fitted(NamedTuple):
+    """A table that is drawn as wide as there is room for: ``made`` of so many signs."""
+
+    title: str
+    made: Callable[[int], Table]
+
+
+Block: TypeAlias = Table | Lines | Fitted

@@ -12,7 +12,7 @@ from rnngrad.analyses.derivation.notation import Notation
 from rnngrad.analyses.flow.credit_map import credit_grid
 from rnngrad.analyses.flow.flow import EXPONENTS, GradientFlow
 from rnngrad.analyses.flow.horizons import Horizon
-from rnngrad.views.blocks import Block, Column, Lines, Table
+from rnngrad.views.blocks import Block, Column, Fitted, Lines, Table
 from rnngrad.views.derivation import lags
 from rnngrad.views.derivation.view import View
 from rnngrad.views.formats.to_json import finite, nested
@@ -21,8 +21,11 @@ from rnngrad.views.numbers import decades, from_log10, grouped, number, settled
 TITLE = "Gradient flow: growth rate, exponents, horizons"
 COLUMNS = (Column("measure", right=False), Column("value"), Column("meaning", words=True))
 
-ACROSS, DOWN = 64, 24
-"""Signs a line and lines of the credit map."""
+NARROWEST, DOWN = 16, 24
+"""Signs a line at least and lines at most of the credit map."""
+
+GAP = 2
+"""Blanks between two columns."""
 
 SHADES = ((-1.0, "█"), (-3.0, "▓"), (-8.0, "▒"), (-16.0, "░"), (-np.inf, "·"))
 """(log10 from the largest on, sign)"""
@@ -215,8 +218,16 @@ def _notes(flow: GradientFlow) -> tuple[str, ...]:
 # ---------------------------------------------------------------------------- the credit map
 
 
-def _credit_map(flow: GradientFlow) -> Table:
-    grid, steps = credit_grid(flow, DOWN, ACROSS), flow.problem.steps
+def _credit_map(flow: GradientFlow) -> Fitted:
+    h, steps = Notation(flow.problem).state, flow.problem.steps
+    title = f"Credit map: ‖∂L_t/∂{h}_k‖, k = 0 to {grouped(steps)} from left to right"
+    label = max(len(str(t)) for t in (*flow.path_steps, 1))
+    return Fitted(title, lambda width: _drawn(flow, title, max(width - label - GAP, NARROWEST)))
+
+
+def _drawn(flow: GradientFlow, title: str, across: int) -> Table:
+    """The credit map with so many signs a line."""
+    grid = credit_grid(flow, DOWN, across)
     top = grid.largest
     lines = [(str(t), "".join(_shade(float(cell) - top) for cell in row).rstrip())
              for t, row in zip(grid.steps, grid.log10, strict=True)]  # fmt: skip
@@ -226,8 +237,6 @@ def _credit_map(flow: GradientFlow) -> Table:
         for least, sign in SHADES
     )
     note = f"Of the largest, {from_log10(top)}: {legend}; blank is an exact 0 or k > t."
-    h = Notation(flow.problem).state
-    title = f"Credit map: ‖∂L_t/∂{h}_k‖, k = 0 to {grouped(steps)} from left to right"
     return Table(title, (Column("t"), Column("k", right=False)), tuple(lines), (note,))
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnngrad.views.blocks import Lines, Table
+from rnngrad.views.blocks import Fitted, Lines, Table
 from rnngrad.views.report import Report, Screen
 
 
 def render(report: Report, screen: Screen) -> Iterator[str]:
     """A block a time, a blank line between."""
     for index, block in enumerate(report.blocks()):
+        block = block.made(screen.width) if isinstance(block, Fitted) else block
         text = _table(block) if isinstance(block, Table) else _lines(block)
         yield ("\n" if index else "") + text
 

@@ -147,10 +147,18 @@ def _truncations(flows: Sequence[GradientFlow]) -> Picture:
 def _kept_axes(finding: str, lines: Sequence[Line | None]) -> tuple[str, Axis, Axis]:
     """The finding, and both axes."""
     steps = sorted({float(k) for line in lines if line is not None for k in line.x})
-    every = max(1, -(-len(steps) // 9))
-    ticks = tuple((k, grouped(int(k))) for k in steps[::every])
+    ticks = tuple((k, grouped(int(k))) for k in _apart(steps))
     x = Axis("steps that each loss keeps", log=True, whole=True, ticks=ticks)
     return finding, x, Axis("relative error", log=True)
+
+
+def _apart(steps: Sequence[float]) -> list[float]:
+    """Those on a log axis that do not touch each other, the last among them."""
+    kept = list(steps[-1:])
+    for k in steps[-2::-1]:
+        if np.log(kept[0] / k) > 0.1 * np.log(steps[-1] / steps[0]):
+            kept.insert(0, k)
+    return kept
 
 
 def _error(flow: GradientFlow, name: str) -> tuple[Line | None, tuple[str, ...]]:

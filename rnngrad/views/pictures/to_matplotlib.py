@@ -530,7 +530,7 @@ def _ticks(axes: Axes, which: str, axis: Axis) -> None:
     ticked = axes.xaxis if which == "x" else axes.yaxis
     if axis.log:
         getattr(axes, f"set_{which}scale")("log")
-        ticked.set_major_locator(LogLocator(base=10, numticks=7))
+        ticked.set_major_locator(LogLocator(base=10, numticks=5 if which == "x" else 7))
         ticked.set_minor_formatter(NullFormatter())
         ticked.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
     else:
