@@ -2,7 +2,8 @@
 
 The text is read by how it looks, not by what it means: brackets are closed already and products are
 in order, so there is nothing to decide, and every text comes out as something. ∂a/∂b is a fraction,
-h_{t−1} has its index below, Σ_{k=1..t} its bounds, [[a, b], [c, d]] is a matrix; words stay words.
+h_{t−1} has its index below, Σ_{k=1..t} its bounds, [[a, b], [c, d]] is a matrix, a list in
+brackets with a line an entry a column; words stay words.
 
 MathML Core breaks no line. So a formula is a row of ``<math>``, one a summand, between which a
 browser breaks it.
@@ -11,7 +12,7 @@ browser breaks it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from types import MappingProxyType
 from typing import NamedTuple
@@ -64,7 +65,7 @@ def _lines(text: str) -> Iterator[str]:
     """The lines of the text; one within brackets goes on in the next."""
     waiting = ""
     for line in text.split("\n"):
-        waiting = f"{waiting} {line}" if waiting else line
+        waiting = f"{waiting}\n{line}" if waiting else line
         if sum(waiting.count(one) for one in "([{") <= sum(waiting.count(one) for one in ")]}"):
             yield waiting
             waiting = ""
@@ -204,13 +205,15 @@ class _Reader:
         return f"<munderover><mo>{sign}</mo>{ends}</munderover>"
 
     def bracket(self, opened: str) -> str:
-        """(…) in brackets that grow with it; [[…], […]] as a matrix."""
+        """(…) in brackets that grow with it; [[…], […]] as a matrix, lines as a column."""
         closing, start = CLOSING[opened], self.at
         matrix = opened == "[" and self.text.startswith("[", self.at)
         inside = self.matrix() if matrix else None
         if inside is None:
             self.at = start
-            inside = self.row(closing)
+            cells = self.cells(closing)
+            column = opened == "[" and "\n" in self.text[start : self.at]
+            inside = _table([[cell] for cell in cells]) if column else "<mo>,</mo>".join(cells)
         if self.text.startswith(closing, self.at):
             self.at += 1
         return f"<mrow><mo>{opened}</mo>{inside}<mo>{closing}</mo></mrow>"
@@ -220,18 +223,25 @@ class _Reader:
         rows = []
         while self.text.startswith("[", self.at):
             self.at += 1
-            cells: list[list[str]] = [[]]
-            for piece, _ in self.pieces("]"):
-                if piece == "<mo>,</mo>":
-                    cells.append([])
-                else:
-                    cells[-1].append(piece)
-            rows.append("".join(f"<mtd>{''.join(cell)}</mtd>" for cell in cells))
+            rows.append(self.cells("]"))
             self.at += 1
             self.taken(_BETWEEN)
-        if not self.text.startswith("]", self.at):
-            return None
-        return f"<mtable>{''.join(f'<mtr>{row}</mtr>' for row in rows)}</mtable>"
+        return _table(rows) if self.text.startswith("]", self.at) else None
+
+    def cells(self, closing: str) -> list[str]:
+        """What stands between commas."""
+        found: list[list[str]] = [[]]
+        for piece, _ in self.pieces(closing):
+            if piece == "<mo>,</mo>":
+                found.append([])
+            else:
+                found[-1].append(piece)
+        return ["".join(cell) for cell in found]
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    cells = ("".join(f"<mtd>{cell}</mtd>" for cell in row) for row in rows)
+    return f"<mtable>{''.join(f'<mtr>{row}</mtr>' for row in cells)}</mtable>"
 
 
 _BETWEEN = re.compile(r",\s*(?=\[)")

@@ -107,7 +107,9 @@ def test_a_fraction_an_index_bounds_a_matrix() -> None:
     assert "<munderover><mo>Σ</mo><mrow><mi>t</mi><mo>=</mo><mn>2</mn></mrow>" in formula(
         "Σ_{t=2..9} L_t"
     )
-    assert formula("[[a, 0], [b, c]]").count("<mtd>") == 4
+    assert formula("[[a, 0],\n[b, c]]").count("<mtd>") == 4
+    assert formula("[a_t,\nb_t · (1 − b_t),\n0] ⊗ x_t").count("<mtr>") == 3
+    assert "<mtable>" not in formula("[h_t, c_t]")
 
 
 def test_lines_break_between_summands_and_nowhere_else() -> None:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from rnngrad.algebra.mathml import formula, sentence
-from rnngrad.views.blocks import Block, Column, Lines, Meaning, Table
+from rnngrad.views.blocks import Block, Column, Fitted, Lines, Meaning, Table
 from rnngrad.views.page.page import text
+from rnngrad.views.report import Screen
 
 COLOURED: Mapping[Meaning, tuple[tuple[re.Pattern[str], str], ...]] = MappingProxyType(
     {
@@ -32,6 +33,7 @@ _SIGNS = re.compile(r"^[\s#+\-·░▒▓█│|╸━]*[░▒▓█│|━#+-]
 
 def html(block: Block, level: int = 2) -> str:
     """One block; ``level``: of its heading."""
+    block = block.made(Screen().width) if isinstance(block, Fitted) else block
     return _table(block, level) if isinstance(block, Table) else "".join(_lines(block, level))
 
 

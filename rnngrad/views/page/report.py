@@ -22,6 +22,7 @@ from rnngrad.views.derivation.view import View, blocks_of, view_of
 from rnngrad.views.numbers import from_log10, grouped, number, settled
 from rnngrad.views.page.blocks import html
 from rnngrad.views.page.page import page, text
+from rnngrad.views.pictures.checks import CheckedNet
 from rnngrad.views.pictures.kinds import PICTURES, pictures
 from rnngrad.views.pictures.nets import Nets
 from rnngrad.views.pictures.picture import Level, Line, Picture
@@ -35,7 +36,7 @@ OPEN = ("derivation", "parameters", "flow")
 
 DRAWN = ("map",)
 
-OF_A_NET = ("unrolled", "credit-map", "truncation", "paths")
+OF_A_NET = ("unrolled", "credit-map", "truncation", "paths", "gates")
 """Pictures of each net; how far it reaches is drawn with its scales."""
 
 
@@ -197,6 +198,8 @@ def _check(one: Shown) -> Iterator[str]:
     ]
     for block in blocks:
         yield html(block, one.level)
+    of = CheckedNet(one.net.result.problem, one.net.checked)
+    yield from _figures(pictures("errors", of), f"{one.key}-check", one.level + 1)
 
 
 # ---------------------------------------------------------------------------- scales

@@ -148,15 +148,16 @@ def legend(picture: Picture) -> str:
     for mark in picture.marks:
         if isinstance(mark, Band) and mark.name:
             piece = f'<rect class="band b{number % COLOURS}" width="40" height="14"/>'
-            entries.append(_entry(piece, mark.name))
+            entries.append(entry(piece, mark.name))
         if isinstance(mark, Line):
             drawn = "M20,7h0" if mark.points else "M0,7h40"
             piece = f'<path class="{_kinds(mark, number)}" d="{drawn}"/>'
             name = f"{mark.name}, right axis" if mark.right else mark.name
-            entries += [_entry(piece, name)] if mark.name else []
+            entries += [entry(piece, name)] if mark.name else []
             number += 1
     return f'<ul class="legend">{"".join(entries)}</ul>\n' if len(entries) > 1 else ""
 
 
-def _entry(piece: str, name: str) -> str:
+def entry(piece: str, name: str) -> str:
+    """A line of a legend."""
     return f'<li><svg viewBox="0 0 40 14" aria-hidden="true">{piece}</svg>{said(name)}</li>'
