@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict
     from rnngrad.cli.checks.student import Student
     from rnngrad.net.problem import Problem
+    from rnngrad.views.pictures.picture import Picture
     from rnngrad.views.report import Report
 
 THEIRS = "Somebody else's"
@@ -143,6 +144,8 @@ def check(
         if plots is not None:
             plots = plots.fitting([problem])
         report, verdict, checked = _run(problem, against, answers, chosen, student)
+    if checked:
+        report = report._replace(pictures=lambda: _errors(problem, checked, hide_expected))
     drawn = None
     if plots is not None:
         from rnngrad.views.pictures.checks import CheckedNet
@@ -214,6 +217,13 @@ def _run(
 
         return *run_answers(problem, [answers], chosen), ()
     return _own(problem, chosen)
+
+
+def _errors(problem: Problem, checked: Sequence[Checked], hide_expected: bool) -> Iterable[Picture]:
+    from rnngrad.views.pictures.checks import CheckedNet
+    from rnngrad.views.pictures.kinds import pictures
+
+    return pictures("errors", CheckedNet(problem, tuple(checked), hide_expected))
 
 
 def _own(

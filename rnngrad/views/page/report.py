@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from math import isfinite
 from typing import NamedTuple
 
@@ -23,10 +23,10 @@ from rnngrad.views.numbers import from_log10, grouped, number, settled
 from rnngrad.views.page.blocks import html
 from rnngrad.views.page.page import page, text
 from rnngrad.views.pictures.checks import CheckedNet
-from rnngrad.views.pictures.kinds import PICTURES, pictures
-from rnngrad.views.pictures.nets import Nets
-from rnngrad.views.pictures.picture import Level, Line, Picture
-from rnngrad.views.pictures.svg.figure import figure
+from rnngrad.views.pictures.kinds import pictures
+from rnngrad.views.pictures.nets import Nets, of_a_net
+from rnngrad.views.pictures.picture import Level, Line
+from rnngrad.views.pictures.svg.figure import figure, figures
 from rnngrad.views.pictures.svg.marks import Choice
 from rnngrad.views.pictures.svg.words import said
 from rnngrad.views.pictures.words import called, growth
@@ -116,7 +116,7 @@ def _beside_each_other(found: Overview, shown: Sequence[Shown]) -> Iterator[str]
     nets = Nets(tuple(one.view.flow for one in shown))
     drawn = [*pictures("reach", nets)]
     drawn += [] if found.sweep is None else pictures("rate", found.sweep)
-    yield from _figures(drawn, "all", 3)
+    yield from figures(drawn, "all", 3)
 
 
 def _choice_of_net(shown: Sequence[Shown]) -> str:
@@ -138,7 +138,8 @@ def _net(one: Shown, found: Overview, *, alone: bool) -> Iterator[str]:
     yield from _blocks("summary", one)
     yield from _blocks("equations", one)
     yield f"<h{one.level}>What passes on the way back</h{one.level}>\n"
-    yield from _figures(_pictures(one), one.key, one.level + 1)
+    drawn = of_a_net(one.view.flow, one.view.selection, OF_A_NET)
+    yield from figures(drawn, one.key, one.level + 1)
     yield from _scales(one, found if alone else None)
     for name in OPEN:
         yield from _blocks(name, one)
@@ -155,20 +156,6 @@ def _blocks(name: str, one: Shown) -> Iterator[str]:
     blocks = [*blocks_of(section, one.view._replace(left_out=()))]
     for block in blocks[1:] if name == "summary" else blocks:
         yield html(block, one.level)
-
-
-def _pictures(one: Shown) -> Iterator[Picture]:
-    for name in OF_A_NET:
-        affordable = one.view.selection.paths if name == "paths" else one.view.flow.affordable
-        if affordable and not PICTURES[name].why_not(one.net.result.problem):
-            yield from pictures(name, Nets((one.view.flow,)))
-
-
-def _figures(drawn: Iterable[Picture], key: str, level: int) -> Iterator[str]:
-    yield '<div class="pictures">\n'
-    for i, picture in enumerate(drawn, start=1):
-        yield figure(picture, f"{key}-{i}", level=level)
-    yield "</div>\n"
 
 
 def _folded(one: Shown) -> Iterator[str]:
@@ -199,7 +186,7 @@ def _check(one: Shown) -> Iterator[str]:
     for block in blocks:
         yield html(block, one.level)
     of = CheckedNet(one.net.result.problem, one.net.checked)
-    yield from _figures(pictures("errors", of), f"{one.key}-check", one.level + 1)
+    yield from figures(pictures("errors", of), f"{one.key}-check", one.level + 1)
 
 
 # ---------------------------------------------------------------------------- scales

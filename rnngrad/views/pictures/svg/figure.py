@@ -6,6 +6,8 @@ notes. Only classes are used (``views/page/style.css``), so that a page may forb
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 
 from rnngrad.views.pictures.picture import (
@@ -38,6 +40,14 @@ def figure(picture: Picture, key: str, choice: Choice | None = None, level: int 
         + (svg(picture, key, choice) if any(map(_seen, picture.marks)) else "")
         + f"{notes}</figure>\n"
     )
+
+
+def figures(drawn: Iterable[Picture], key: str, level: int) -> Iterator[str]:
+    """Figures beside each other where there is room."""
+    yield '<div class="pictures">\n'
+    for i, picture in enumerate(drawn, start=1):
+        yield figure(picture, f"{key}-{i}", level=level)
+    yield "</div>\n"
 
 
 def _seen(mark: Mark) -> bool:
