@@ -40,20 +40,20 @@ def overview(
     problems: Mapping[str, Problem], scales: Sequence[float], progress: Listener | None = None
 ) -> Overview:
     """Everything of each net, by name, unless Ctrl-C ends it: then what there is by then."""
-    nets = [Looked(derive(problem)) for problem in problems.values()]
-    swept = None
+    nets, swept = [Looked(derive(problem)) for problem in problems.values()], None
     try:
-        for at, net in enumerate(nets):
-            nets[at] = _checked(net, progress)
         with reporting_to(progress):
             for at, net in enumerate(nets):
                 nets[at] = _scaled(net, scales)
             swept = _swept(problems, scales)
+        for at, net in enumerate(nets):  # what may take longest, last
+            nets[at] = _checked(net, progress)
     except CutShortError as cut:
-        nets[at] = nets[at]._replace(checked=tuple(cut.checked))
-        return Overview(tuple(nets), interrupted=True)
+        words = check_plan(nets[at].result.problem).words
+        nets[at] = nets[at]._replace(checked=tuple(cut.checked), words=words)
+        return Overview(tuple(nets), swept, interrupted=True)
     except KeyboardInterrupt:
-        return Overview(tuple(nets), interrupted=True)
+        return Overview(tuple(nets), swept, interrupted=True)
     return Overview(tuple(nets), swept)
 
 

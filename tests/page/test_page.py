@@ -287,17 +287,23 @@ def test_several_nets_are_beside_each_other(tmp_path: Path) -> None:
     assert [str(words).partition(":")[0] for words in scales if words] == ["0.5", "2", "1"] * 2
 
 
-def test_ctrl_c_keeps_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("during", ["scaled_chains", "check_own"])
+def test_ctrl_c_keeps_what_is_done(monkeypatch: pytest.MonkeyPatch, during: str) -> None:
     from rnngrad.analyses import overview
+    from rnngrad.analyses.checking.comparing.verdicts import CutShortError, not_checked
 
-    def stopped(*_: object) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        if during == "check_own":
+            raise CutShortError([not_checked("dL_dW_hh")])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(overview, "scaled_chains", stopped)
+    monkeypatch.setattr(overview, during, stopped)
     done = run("report", SHEET)
     assert done.returncode == 130
     assert "interrupted; the page says so" in done.stderr
     assert "Interrupted: what is missing here was not computed." in done.stdout
-    assert "Are these gradients right?" in done.stdout
-    assert "Vanishing and exploding" not in done.stdout
+    assert "The ten subtasks" in done.stdout
+    there = during == "check_own"
+    assert ("Vanishing and exploding" in done.stdout) == there
+    assert ("dL_dW_hh: " in done.stdout and "inconclusive" in done.stdout) == there
     read(done.stdout)
