@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "json", "jsonl", "csv", "markdown", "html")
 METHODS = ("auto", "complex-step", "differences", "taylor", "adjoint")
-LAYOUTS = ("torch", "keras", "onnx")
+LAYOUTS = ("torch", "keras", "onnx", "flax", "haiku", "mlx")
 DIRECTIONS = ("forward", "reverse")
 RELATIVE = ("weights", "spectral-radius", "sigma-max")
 COLORS = ("auto", "always", "never")

@@ -43,6 +43,9 @@ from rnngrad.views.numbers import (
 BAR = 16
 """Width of the longest bar of the chain table."""
 
+MANY = 24
+"""Steps from which on the chain is shown in a line as well."""
+
 SUMMAND = 46
 """Longest summand that leaves its row on 80 columns; beyond it, ∂L_t/∂h_k stands for the chain."""
 
@@ -76,12 +79,14 @@ def forward(view: View) -> Iterator[Table]:
         shown["a_t"] = trace.a
     states = {f"{part}_t": trace.part(part) for part in problem.cell.parts}
     start = {name: length(rows[0]) for name, rows in states.items()}
-    shown |= {name: rows[1:] for name, rows in states.items()} | {"y_t": trace.y}
+    shown |= {name: rows[1:] for name, rows in states.items()}
+    if not problem.upstream:
+        shown["y_t"] = trace.y
     if problem.targets is not None:
-        shown["t_t"] = problem.targets
+        shown["u_t" if problem.upstream else "t_t"] = problem.targets
     columns = list(headers(*((name, rows.shape[1]) for name, rows in shown.items())))
     cells = [lengths(rows) for rows in shown.values()]
-    if problem.targets is not None:
+    if problem.targets is not None and not problem.upstream:
         columns.append(Column("L_t"))
         cells.append(lambda at: number(float(trace.losses[at])))
     first = [start.get(name, "") for name in (*shown, "L_t")]
@@ -128,7 +133,8 @@ def per_step(view: View) -> Iterator[Table]:
     result, selection = view.result, view.selection
     problem, back = result.problem, result.passes.backward
     h, *others = (f"{part}_t" for part in problem.cell.parts)
-    shown = {"∂L/∂y_t": back.dL_dy, f"∂L_t/∂{h}": back.dLt_dht}
+    shown = {} if problem.upstream else {"∂L/∂y_t": back.dL_dy}
+    shown[f"∂L_t/∂{h}"] = back.dLt_dht
     states = {f"∂L/∂{part}_t": rows for part, rows in back.dL_ds.items()}
     shown |= {name: rows[1:] for name, rows in states.items()}
     if not others and (keys := pre_activations(problem.cell)):
@@ -227,9 +233,8 @@ def chain(view: View) -> Iterator[Table | Fitted]:
             f"Mean factor a step, back to {h}_0: {from_log10(rate)} "
             f"(growth rate {number(settled(rate * np.log(10.0)))})."
         )
-    if None in shown and np.isfinite(chain).any():
-        steps_of_it = grouped(result.problem.steps)
-        above = f"log10 ‖∂{h}_T/∂{h}_t‖, t = 0 to {steps_of_it} from left to right"
+    if len(chain) > MANY and np.isfinite(chain).any():
+        above = f"log10 ‖∂{h}_T/∂{h}_t‖, t = 0 to T from left to right"
         yield Fitted(above, lambda width: _sparkline(above, chain, width))
     title = f"Norms of the chain of ∂{h}_t/∂{h}_{{t−1}}"
     yield Table(title, columns, tuple(rows), tuple(notes))

@@ -120,8 +120,8 @@ def _truncation(flow: GradientFlow) -> Picture:
             "truncation", title, *_kept_axes(_costs(flow, f"∂L/∂{names}"), [line]), (), of=of
         )
     cosine = flow.lags.truncation.cosine
-    least = float(np.nanmin(cosine, initial=1.0))
-    room = max(0.05 * (1.0 - least), 0.002)
+    least = min(float(np.nanmin(cosine, initial=1.0)), 0.99)
+    room = 0.05 * (1.0 - least)
     return Picture(
         "truncation", title, *_kept_axes(_costs(flow, f"∂L/∂{names}"), [line]),
         (line, Line("cosine", line.x, cosine, dashed=True, right=True)),
