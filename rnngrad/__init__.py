@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     )
     from rnngrad.analyses.flow.stability import lyapunov_spectrum
     from rnngrad.analyses.sweep.sweep import sweep
-    from rnngrad.api import check
+    from rnngrad.api import check, report
     from rnngrad.errors import OutputError, QuantityError, RnngradError, SpecError, UsageError
     from rnngrad.files import json_schema, load
     from rnngrad.files.running_model import from_torch
@@ -41,7 +41,7 @@ _HOMES = {
         "log10_chain",
         "log10_paths",
     ),
-    "rnngrad.api": ("check",),
+    "rnngrad.api": ("check", "report"),
     "rnngrad.analyses.flow.stability": ("lyapunov_spectrum",),
     "rnngrad.analyses.sweep.sweep": ("sweep",),
     "rnngrad.net.batch": ("Batch",),
@@ -71,6 +71,7 @@ __all__ = [
     "log10_chain",
     "log10_paths",
     "lyapunov_spectrum",
+    "report",
     "sweep",
 ]
 

@@ -236,6 +236,7 @@ ABOUT = {
     "grade": ["check.md", "grading.md"],
     "sweep": ["sweep.md", "pictures.md"],
     "show": ["sweep.md"],
+    "report": ["report.md"],
     "init": ["models.md", "cells.md", "check.md"],
     "cells": ["cells.md"],
     "schema": ["spec.md"],

@@ -18,7 +18,7 @@ import typer
 if TYPE_CHECKING:
     from rnngrad.net.problem import Problem
 
-FORMATS = ("table", "json", "jsonl", "csv", "markdown")
+FORMATS = ("table", "json", "jsonl", "csv", "markdown", "html")
 METHODS = ("auto", "complex-step", "differences", "taylor", "adjoint")
 LAYOUTS = ("torch", "keras", "onnx", "flax", "haiku", "mlx")
 DIRECTIONS = ("forward", "reverse")

@@ -89,7 +89,7 @@ def sweep(
     ['vanishing', 'steady', 'exploding']
     """
     whole = plan(
-        _by_name(problem), scales_of(scales), seeds, steps=steps, activations=activations,
+        by_name(problem, "sweep"), scales_of(scales), seeds, steps=steps, activations=activations,
         relative_to=relative_to, steady=steady, gate=gate,
         width=critical_rtol if bracket is None else bracket,
     )  # fmt: skip
@@ -101,13 +101,16 @@ def sweep(
         forget()
 
 
-def _by_name(problem: Problem | Batch | Sequence[Problem | Batch]) -> dict[str, Problem | Batch]:
+def by_name(
+    problem: Problem | Batch | Sequence[Problem | Batch], verb: str
+) -> dict[str, Problem | Batch]:
+    """The problems by name; UsageError, which names the verb, where two have one name."""
     problems = [problem] if isinstance(problem, Problem | Batch) else list(problem)
     named = {one.name: one for one in problems}
     if len(named) < len(problems):
-        raise UsageError("sweep: two problems have the same name; set the key 'name' of one")
+        raise UsageError(f"{verb}: two problems have the same name; set the key 'name' of one")
     if not named:
-        raise UsageError("sweep: no problem is given")
+        raise UsageError(f"{verb}: no problem is given")
     return named
 
 

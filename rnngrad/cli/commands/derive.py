@@ -218,8 +218,8 @@ def _check_sections(names: list[str] | None, format_name: str, tables: bool) -> 
     chosen(names or ())
     if names and not tables:
         raise UsageError(
-            f"--section is for the formats table and markdown, and the format is {format_name}; "
-            "--quantity chooses there"
+            "--section is for the formats table, markdown and html, and the format is "
+            f"{format_name}; --quantity chooses there"
         )
 
 
