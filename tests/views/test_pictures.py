@@ -18,10 +18,11 @@ from rnngrad.analyses.sweep.scales import scales_of
 from rnngrad.analyses.sweep.sweep import SweepResult, result
 from rnngrad.analyses.sweep.tasks import forget, plan, rows_of, zeros_of
 from rnngrad.errors import UsageError
-from rnngrad.views.pictures import flow as flow_pictures
+from rnngrad.views.pictures.by_matplotlib.page import drawn
 from rnngrad.views.pictures.checks import CheckedNet
 from rnngrad.views.pictures.kinds import PICTURES, chosen, of_verb, pictures
 from rnngrad.views.pictures.nets import Nets
+from rnngrad.views.pictures.of_nets import flow as flow_pictures
 from rnngrad.views.pictures.picture import (
     Band,
     Bars,
@@ -33,7 +34,6 @@ from rnngrad.views.pictures.picture import (
     Picture,
     Region,
 )
-from rnngrad.views.pictures.to_matplotlib import drawn
 from rnngrad.views.pictures.to_rows import COLUMNS, rows
 from rnngrad.views.pictures.words import rough
 
