@@ -49,6 +49,11 @@ class SweepResult(NamedTuple):
     parts: tuple[Part, ...]
     interrupted: bool = False
 
+    @property
+    def of_training(self) -> bool:
+        """Whether it is one net's checkpoints at one scale."""
+        return len(self.plan.scales) == 1 and all(row.checkpoint is not None for row in self.rows)
+
 
 def cut_short(done: SweepResult) -> SweepResult:
     """The same without a critical scale: its zeros were not looked for to the end."""

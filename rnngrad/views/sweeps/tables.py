@@ -76,7 +76,7 @@ class Curve(NamedTuple):
 def blocks(done: SweepResult, full: bool) -> Iterator[Block]:
     """The whole report: part by part, or the curves of several specs in one table."""
     yield _heading(done)
-    training = _of_training(done)
+    training = done.of_training  # what there is to read is the table
     curves = [
         Curve(_stem(_name(done, part), training), part, _by_scale(part.rows)) for part in done.parts
     ]
@@ -105,11 +105,6 @@ KEPT = (
 def _stem(name: str, of_file: bool) -> str:
     """The name of a file without its ending, which all checkpoints have in common."""
     return (of_file and name.rpartition(".")[0]) or name
-
-
-def _of_training(done: SweepResult) -> bool:
-    """Whether it is one net's checkpoints at one scale: what there is to read is the table."""
-    return len(done.plan.scales) == 1 and all(row.checkpoint is not None for row in done.rows)
 
 
 def _specs(done: SweepResult) -> tuple[str, ...]:
