@@ -53,6 +53,15 @@ class LayerTrace(NamedTuple):
                 return rows[: -self.abreast]
         raise KeyError(key)
 
+    def at_step(self, t: int) -> LayerTrace:
+        """Step t alone, as a trace of one step."""
+        row, states = slice(t - 1, t), slice(t - 1, t + 1)
+        return LayerTrace(
+            self.x[row],
+            {part: rows[states] for part, rows in self.states.items()},
+            {key: rows[row] for key, rows in self.values.items()},
+        )
+
 
 class ForwardTrace(NamedTuple):
     """The forward pass: the layers, lowest first; ``a_y`` and ``y`` (T, O), ``losses`` (T,).

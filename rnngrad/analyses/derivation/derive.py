@@ -83,6 +83,11 @@ class Derivation(Quantities):
             return line.own.compute(self.passes)
         return line.value(self[line.quantity])
 
+    def value_at(self, line: Line, t: int) -> Array:
+        """Entry t of the numbers of a line of its own, without those of the other steps."""
+        assert line.own is not None
+        return np.asarray(line.own.compute(self.passes.at_step(t))[0])
+
     def value_shape(self, line: Line) -> tuple[int, ...]:
         """Their shape, without computing anything."""
         if line.own is not None:

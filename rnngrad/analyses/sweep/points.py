@@ -100,8 +100,9 @@ class Row(NamedTuple):
     """One point of a sweep; None where a number does not exist.
 
     ``rate``, ``lyapunov_max`` natural log per step; ``log10_bound`` = T log10(γ σ_max); ``factor``
-    is what the spec's W_hh was multiplied by, or the rows of its ``gate``; ``mean_slope`` the mean
-    of σ'(a_t) over units, gates and steps, σ being each gate's own; ``norm_…`` Frobenius norms,
+    is what the spec's W_hh was multiplied by, or the rows of its ``gate``; ``checkpoint`` the
+    trained file that the net is of, one of several; ``mean_slope`` the mean of σ'(a_t) over units,
+    gates and steps, σ being each gate's own; ``norm_…`` Frobenius norms,
     over all layers and biases together; ``sequence`` which one of a batch, from 1.
     """
 
@@ -126,6 +127,7 @@ class Row(NamedTuple):
     first_nonfinite_step: int | None
     spec: str
     gate: str | None
+    checkpoint: str | None = None
     sequence: int | None = None
 
     @property
@@ -263,6 +265,7 @@ class Net:
             first_nonfinite_step=net.forward.first_nonfinite_step,
             spec=self.setting.spec or problem.name,
             gate=self.gate,
+            checkpoint=problem.checkpoint,
             sequence=self.setting.sequence,
         )
 

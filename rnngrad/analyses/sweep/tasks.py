@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
@@ -126,7 +127,7 @@ def _long_enough(problem: Problem, steps: int) -> Problem:
             f"--steps {steps}: the inputs of '{problem.name}' have {problem.steps} steps, and only "
             "drawn or zero inputs and targets can be made longer"
         )
-    return problem.lengthen(steps)
+    return replace(problem.lengthen(steps), checkpoint=problem.checkpoint)
 
 
 def _check(

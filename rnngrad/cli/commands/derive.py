@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rnngrad.analyses.derivation.derive import Derivation
     from rnngrad.analyses.derivation.selection import Selection
     from rnngrad.analyses.flow.cliff import Parameter
+    from rnngrad.analyses.flow.flow import GradientFlow
     from rnngrad.arithmetic.arrays import Array
     from rnngrad.cli.plots import Plots
     from rnngrad.net.batch import Batch
@@ -121,7 +122,9 @@ def derive(
     from rnngrad.progress import reporting_to
     from rnngrad.views.derivation.batch import report as batch_report
     from rnngrad.views.derivation.report import report
+    from rnngrad.views.derivation.view import flow_of
     from rnngrad.views.formats.names import asked_for, for_people, format_named
+    from rnngrad.views.pictures.nets import Nets
 
     name = asked_for(format_name, json, output)
     render = format_named(name, "derive")
@@ -138,6 +141,7 @@ def derive(
         plots = plots._replace(kinds=(*plots.kinds, "cliff"))
     problem = load(spec, overrides=overrides or ())
     drawn: list[Derivation] = []
+    flow: GradientFlow | None = None
     if plots is not None:
         loaded = [problem, *(load(other) for other in beside or ())]
         drawn = [derive_problem(one_sequence(one, "--plot")) for one in loaded]
@@ -159,7 +163,8 @@ def derive(
             report_to = None if bar is None else partial(_tell, bar)
             arrays = computed(result, selection, every=every, report=report_to)
             first = result.first_nonfinite_step  # the forward pass, with the bar
-        made = report(result, selection, arrays)
+        flow = flow_of(result, selection)
+        made = report(result, selection, arrays, flow)
     if not quiet:
         _warn(problem, first)
         _say_left_out(selection, problem)
@@ -167,14 +172,20 @@ def derive(
     text = watched(render(made, shown), quiet)
     text = _kept(text, cut) if for_people(render) else text
     keep = None if save is None else _stage(save, {name: arrays[name] for name in selection.names})
-    pictures = None if plots is None else _pictures(plots, drawn, selection, over, quiet)
     write_text(text, output)
-    for move in (keep, pictures):
-        if move is not None:
-            move()
+    if keep is not None:
+        keep()
     if cut.is_set():
         say("rnngrad: interrupted; what comes after the last table shown was not computed")
         return INTERRUPTED
+    if plots is not None:
+        flows = tuple(
+            flow if flow is not None and one is flow.result else flow_of(one, selection)
+            for one in drawn
+        )
+        with progress_bar(quiet) as bar, reporting_to(bar):
+            move = plots.staged(Nets(flows, step, over))
+        move()
     return 0
 
 
@@ -186,23 +197,6 @@ def _cliff(text: str | None, plots: Plots | None) -> tuple[Parameter, Parameter]
     if text is None and plots is not None and "cliff" in plots.kinds:
         raise UsageError("--plot-what cliff needs two parameters: --cliff W_hh[0,0],b_h[0]")
     return None if text is None else parameters(text)
-
-
-def _pictures(
-    plots: Plots,
-    results: Sequence[Derivation],
-    selection: Selection,
-    over: tuple[Parameter, Parameter] | None,
-    quiet: bool,
-) -> Callable[[], None]:
-    """Draw the pictures; the call that this returns puts them in their place."""
-    from rnngrad.analyses.flow.flow import GradientFlow
-    from rnngrad.progress import reporting_to
-    from rnngrad.views.pictures.nets import Nets
-
-    flows = tuple(GradientFlow(one, selection.full, selection.exponents) for one in results)
-    with progress_bar(quiet) as bar, reporting_to(bar):
-        return plots.staged(Nets(flows, selection.step, over))
 
 
 def _kept(text: Iterable[str], cut: Event) -> Iterator[str]:

@@ -38,6 +38,7 @@ def spec_key(problem: Problem | Batch) -> str:
     records = (problem.activation, problem.output, problem.loss)
     names = [None if record is None else record.name for record in records]
     names += [problem.cell.name, *map(str, problem.cell.equations.equations)]
+    names += [] if problem.checkpoint is None else [problem.checkpoint]
     random = problem.draw is not None
     digest = hashlib.sha256(json.dumps([__version__, *names, problem.seed, random]).encode())
     arrays = {
@@ -75,7 +76,7 @@ def point_key(setting: Setting, scale: float, relative_to: str, gate: str | None
 BEGINNING = f'{{"{Row._fields[0]}": '.encode()
 """How every row begins: a line that a crash cut short is told from a line of something else."""
 
-WORDS = ("regime", "activation", "spec", "gate")
+WORDS = ("regime", "activation", "spec", "gate", "checkpoint")
 """The fields of a row that are no numbers."""
 
 
@@ -260,7 +261,7 @@ def _read(line: bytes, path: Path, number: int) -> tuple[str, Row]:
     """The key and the row of a line."""
     try:
         values: dict[str, Any] = json.loads(line)
-        values = {"sequence": None, **values}
+        values = {**Row._field_defaults, **values}
         row = Row(**{name: _checked(name, values[name]) for name in Row._fields})
         return str(values["key"]), row
     except (ValueError, KeyError, TypeError):
