@@ -22,9 +22,8 @@ from rnngrad.files.models.choosing import choose
 from rnngrad.files.models.records import ModelFileError, Store, Stored
 from rnngrad.files.models.torch.layout import read_torch
 from rnngrad.files.specification.loading import load
-from rnngrad.files.specification.schema import SPEC
 from rnngrad.files.text import listed
-from rnngrad.net.batch import one_sequence
+from rnngrad.net.batch import Batch
 from rnngrad.net.forward import forward
 from rnngrad.net.losses import LOSSES
 from rnngrad.net.problem import Problem, TrainedIn
@@ -69,8 +68,8 @@ def from_torch(
     c_0: Any = None,
     name: str = "",
     direction: str | None = None,
-) -> Problem:
-    """The problem of a PyTorch module, one sequence and its targets.
+) -> Problem | Batch:
+    """The problem of a PyTorch module, one sequence and its targets, or a batch of them.
 
     ``module``: an ``nn.RNN``, ``GRU``, ``LSTM`` or cell, or a module with one of them, at most one
     ``Embedding`` and one ``Linear``. ``inputs`` (T, I), or T token ids where there is an embedding.
@@ -78,8 +77,11 @@ def from_torch(
     one of rnngrad's by name, whose output activation is then the one that it needs. One row or
     label as ``targets`` of many steps: the loss of the last step. ``upstream`` (T, H) is ∂L/∂h_t in
     their place. Of a bidirectional net ``direction`` chooses a half; the sequence is turned round
-    for the reverse one. Tensors and arrays are both welcome. Raises UsageError for a module whose
-    parts leave open what it computes, SpecError for arrays that do not fit.
+    for the reverse one. Tensors and arrays are both welcome. Inputs with one axis more are a batch:
+    (B, T, ·) where the recurrent net has ``batch_first``, else (T, B, ·). So are ``upstream`` and
+    ``targets``, labels (B, T) or (T, B); or ``targets`` are one row or label a sequence. Raises
+    UsageError for a module whose parts leave open what it computes, SpecError for arrays that do
+    not fit.
 
         problem = rnngrad.from_torch(model, x, y, loss=nn.CrossEntropyLoss())
         rnngrad.check(problem, {n: p.grad for n, p in model.rnn.named_parameters()})
@@ -91,18 +93,23 @@ def from_torch(
     spec |= _batch(x, rank, recurrent)
     axis = 1 if spec.get("batch") == "first" else 0
     spec["inputs"] = _inputs(parts, _turned(x, axis, turned))
-    spec |= {key: _array(start).ravel() for key, start in (("h_0", h_0), ("c_0", c_0))
+    many = x.ndim > rank
+    spec |= {key: _start(_array(start), many) for key, start in (("h_0", h_0), ("c_0", c_0))
              if start is not None}  # fmt: skip
     of = None
     if upstream is not None:
         spec["upstream"] = _turned(_array(upstream), axis, turned)
     if targets is not None:
         y = _array(targets)
-        more, of = _loss(loss, y, x.shape[axis], batch=x.ndim > rank)
+        counts = x.shape[:2] if many else None
+        more, of = _loss(loss, y, x.shape[axis], counts)
         spec |= {**more, "targets": y if "loss_steps" in more else _turned(y, axis, turned)}
     elif loss is not None:
         raise UsageError("from_torch: a loss needs targets")
-    net = one_sequence(load({"name": name or type(module).__name__, **spec}), "from_torch")
+    net = load({"name": name or type(module).__name__, **spec})
+    if isinstance(net, Batch):
+        known = tuple(_known(one, parts, direction) for one in net.sequences)
+        return replace(net, sequences=known)
     problem = _known(net, parts, direction)
     given = any(one is not None for one in (upstream, h_0, c_0, direction))
     if not given and x.ndim == rank and hasattr(inputs, "detach"):
@@ -229,9 +236,14 @@ def _batch(x: Array, rank: int, recurrent: Any) -> dict[str, Any]:
     """Which axis counts the sequences, of inputs with one more."""
     if x.ndim != rank + 1:
         return {}
-    if "batch" not in SPEC.keys:
-        raise UsageError("from_torch: inputs are a batch; rnngrad takes one sequence: inputs[0]")
     return {"batch": "first" if getattr(recurrent, "batch_first", False) else "second"}
+
+
+def _start(start: Array, batch: bool) -> Array:
+    """(layers, H) one after the other; of a batch (layers, B, H) -> (B, layers·H)."""
+    if not batch or start.ndim < 3:
+        return start.ravel()
+    return np.moveaxis(start, 1, 0).reshape(start.shape[1], -1)
 
 
 def _turned(array: Array, axis: int, turned: bool) -> Array:
@@ -256,11 +268,15 @@ def _known(problem: Problem, parts: Parts, direction: str | None) -> Problem:
 # ---------------------------------------------------------------------------- the loss
 
 
-def _loss(loss: Any, y: Array, steps: int, *, batch: bool) -> tuple[dict[str, Any], str | None]:
-    """The keys of the spec that say the loss, and what the module gives to it."""
+def _loss(
+    loss: Any, y: Array, steps: int, counts: tuple[int, ...] | None
+) -> tuple[dict[str, Any], str | None]:
+    """The keys of the spec that say the loss, and what the module gives to it; ``counts`` are the
+    first two axes of a batch's inputs."""
     if loss is None:
         raise UsageError("from_torch: targets need a loss, such as loss=nn.CrossEntropyLoss()")
-    last = {"loss_steps": "last"} if not batch and steps > 1 and y.size and _one(y) else {}
+    alone = _one(y) if counts is None else y.ndim < 3 and y.shape != counts
+    last = {"loss_steps": "last"} if steps > 1 and y.size and alone else {}
     if isinstance(loss, str) and loss in LOSSES:
         return {"loss": loss, "output_activation": LOSSES[loss].needs or "identity", **last}, None
     written = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
@@ -273,14 +289,19 @@ def _loss(loss: Any, y: Array, steps: int, *, batch: bool) -> tuple[dict[str, An
     reduction = getattr(loss, "reduction", "mean")
     if reduction not in ("mean", "sum"):
         raise UsageError(f"from_torch: reduction='{reduction}' of {written} gives no single loss")
-    more = _options(loss, like, y, written)
+    labels = like.output == "softmax" and y.ndim < (2 if counts is None else 3)
+    if counts is not None and like.output == "softmax" and y.ndim == 2 and y.shape != counts:
+        labels = False
+    more = _options(loss, like, written, labels)
     binary = like.mean == "binary_cross_entropy"
-    if binary and reduction == "mean" and y.ndim > 1 and y.shape[-1] > 1:
+    if binary and reduction == "mean" and y.ndim > 1 and y.shape[-1] > 1 and y.shape != counts:
         words = "over several outputs is a mean over these too; give reduction='sum'"
         raise UsageError(f"from_torch: the mean of {written} {words}")
     found = like.mean if reduction == "mean" else like.sum
     whole = {"loss": found, "loss_reduction": reduction, "output_activation": like.output}
-    if batch and "batch_reduction" in SPEC.keys:
+    if counts is not None and labels and reduction == "mean":
+        whole |= {"loss_reduction": "sum", "batch_reduction": "mean_of_steps"}
+    elif counts is not None:
         whole["batch_reduction"] = reduction
     return {**whole, **more, **last}, like.of
 
@@ -289,11 +310,10 @@ def _one(y: Array) -> bool:
     return y.ndim == 0 or y.shape[0] == 1
 
 
-def _options(loss: Any, like: Like, y: Array, written: str) -> dict[str, Any]:
+def _options(loss: Any, like: Like, written: str, labels: bool) -> dict[str, Any]:
     """``weight`` and ``ignore_index`` of labels; refused is what rnngrad's losses do not have."""
     smoothing, pos_weight = (getattr(loss, n, None) for n in ("label_smoothing", "pos_weight"))
     weight = getattr(loss, "weight", None)
-    labels = like.output == "softmax" and y.ndim < 2
     refused = {"label_smoothing": smoothing, "pos_weight": pos_weight}
     refused |= {} if labels else {"weight": weight}
     for name, value in refused.items():

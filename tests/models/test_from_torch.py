@@ -216,3 +216,31 @@ def test_what_is_not_certain_is_refused(case: str) -> None:
 def test_rnngrad_does_not_import_pytorch() -> None:
     code = "import sys, rnngrad; rnngrad.from_torch; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("case", ["labels", "ignored", "rows", "a label each", "a row each"])
+def test_a_batch(first: bool, case: str) -> None:
+    """(B, T, ·) or (T, B, ·) as ``batch_first`` says: loss and every gradient of it."""
+    model = _model(nn.LSTM(INPUTS, HIDDEN, batch_first=first), words=WORDS)
+    stream, B = np.random.default_rng(5), 4
+    ids = torch.tensor(stream.integers(0, WORDS, (B, T)))
+    labels = torch.tensor(stream.integers(0, OUTPUTS, (B, T)))
+    rows = torch.tensor(stream.normal(size=(B, T, OUTPUTS)))
+    x = ids if first else ids.T
+    out = model(x) if first else model(x).transpose(0, 1)
+    loss: Any = nn.MSELoss() if "row" in case else nn.CrossEntropyLoss(WEIGHTS, ignore_index=2)
+    if case in ("labels", "ignored"):
+        if case == "labels":
+            loss = nn.CrossEntropyLoss()
+        y, value = labels if first else labels.T, loss(out.reshape(-1, OUTPUTS), labels.reshape(-1))
+    elif case == "rows":
+        y, value = rows if first else rows.transpose(0, 1), loss(out, rows)
+    else:
+        y = labels[:, 0] if case == "a label each" else rows[:, 0]
+        value = loss(out[:, -1], y)
+    problem = rnngrad.from_torch(model, x, y, loss=loss)
+    assert isinstance(problem, rnngrad.Batch)
+    _agree(model, x, problem, value)
+    grads = {name: p.grad for name, p in model.encoder.named_parameters()}
+    assert rnngrad.check(problem, grads)["verdict"] == "pass"
