@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, TypeAlias
 
+from rnngrad.views.typesetting.layout import Row
+
 Meaning: TypeAlias = Literal["", "verdict", "flow"]
 """Which words have a colour where there are colours: pass and fail, or vanishing and exploding."""
 
@@ -35,4 +37,20 @@ class Lines(NamedTuple):
     coloured: Meaning = ""
 
 
-Block: TypeAlias = Table | Lines
+class Formula(NamedTuple):
+    """left = side = side …, a line a side."""
+
+    left: Row
+    sides: tuple[Row, ...]
+
+
+class Formulas(NamedTuple):
+    """Equations below one another, their equals signs in line. ``title`` stands above, ``notes``
+    below."""
+
+    title: str
+    rows: tuple[Formula, ...]
+    notes: tuple[str, ...] = ()
+
+
+Block: TypeAlias = Table | Lines | Formulas
