@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from rnngrad.arithmetic.arrays import Array
 
 
+HOMEWORK = "Homework"
+
+
 @bounded
 def derive(
     spec: options.Spec,
@@ -59,6 +62,62 @@ def derive(
             autocompletion=completion.one_of("all"),
         ),
     ] = None,
+    explain: Annotated[
+        str | None,
+        typer.Option(
+            "--explain",
+            metavar="ID",
+            help="Write one derivative out, every step with its numbers: a6, b4.",
+            rich_help_panel=HOMEWORK,
+        ),
+    ] = None,
+    blank: Annotated[
+        bool,
+        typer.Option(
+            "--blank",
+            metavar="",
+            help="The questions alone, with the net's numbers.",
+            rich_help_panel=HOMEWORK,
+        ),
+    ] = False,
+    notation: Annotated[
+        str | None,
+        typer.Option(
+            "--notation",
+            metavar="FORM",
+            help=f"{completion.listed(completion.NOTATIONS)}; by default what fits the net.",
+            autocompletion=completion.one_of(*completion.NOTATIONS),
+            rich_help_panel=HOMEWORK,
+        ),
+    ] = None,
+    math: Annotated[
+        str | None,
+        typer.Option(
+            "--math",
+            metavar="FORM",
+            help=f"Formulas in Markdown: {completion.listed(completion.MATHS)}.",
+            autocompletion=completion.one_of(*completion.MATHS),
+            rich_help_panel=HOMEWORK,
+        ),
+    ] = None,
+    standalone: Annotated[
+        bool,
+        typer.Option(
+            "--standalone",
+            metavar="",
+            help="LaTeX with its preamble, for pdflatex.",
+            rich_help_panel=HOMEWORK,
+        ),
+    ] = False,
+    pdf: Annotated[
+        Path | None,
+        typer.Option(
+            "--pdf",
+            metavar="FILE.pdf",
+            help="The sheet as PDF as well, by the extra pdf.",
+            rich_help_panel=HOMEWORK,
+        ),
+    ] = None,
     save: Annotated[
         Path | None,
         typer.Option(
@@ -86,6 +145,7 @@ def derive(
     """
     from rnngrad.analyses.derivation.derive import derive as derive_problem
     from rnngrad.analyses.derivation.selection import computed, select
+    from rnngrad.cli import sheets
     from rnngrad.cli.output import check_writable, screen, write_text
     from rnngrad.files import load
     from rnngrad.progress import reporting_to
@@ -94,13 +154,17 @@ def derive(
 
     name = asked_for(format_name, json, output)
     render = format_named(name, "derive")
-    _check_sections(section, name, for_people(render))
+    _check_sections(section, name)
+    form = sheets.checked(name, explain, blank, notation, math, standalone, pdf)
     shown = screen(color, no_color, to_file=output is not None)
+    shown = shown._replace(math=math or "unicode", standalone=standalone)
     check_writable(output, force, spec)
     _check_save(save, force, spec, output)
+    sheets.check_pdf(pdf, force, spec, (output, save))
     result = derive_problem(load(spec, overrides=overrides or ()))
     selection = select(result, quantity or (), step, full, exponents, section or ())
-    every = save is not None or not for_people(render)
+    sheets.check_selection(form, selection)
+    every = save is not None or not (for_people(render) or form.asked)
     with progress_bar(quiet) as bar, reporting_to(bar):
         report_to = None if bar is None else partial(_tell, bar)
         arrays = computed(result, selection, every=every, report=report_to)
@@ -108,12 +172,16 @@ def derive(
     if not quiet:
         _warn(result, selection)
     cut = Event()
-    text = watched(render(report(result, selection, arrays), shown), quiet)
+    usual = report(result, selection, arrays)
+    what = sheets.report_of(form, result, selection, usual)
+    text = watched(render(what, shown), quiet)
     text = _kept(text, cut) if for_people(render) else text
     keep = None if save is None else _stage(save, {name: arrays[name] for name in selection.names})
     write_text(text, output)
     if keep is not None:
         keep()
+    if pdf is not None:
+        sheets.write_pdf(sheets.whole(form, result, usual), pdf)
     if cut.is_set():
         say("rnngrad: interrupted; what comes after the last table shown was not computed")
         return INTERRUPTED
@@ -133,11 +201,11 @@ def _tell(bar: Report, fraction: float) -> None:
     bar(fraction, "forward" if fraction < 1 / 3 else "backward")
 
 
-def _check_sections(names: list[str] | None, format_name: str, tables: bool) -> None:
+def _check_sections(names: list[str] | None, format_name: str) -> None:
     from rnngrad.errors import UsageError
 
     chosen(names or ())
-    if names and not tables:
+    if names and format_name not in ("table", "markdown"):
         raise UsageError(
             f"--section is for the formats table and markdown, and the format is {format_name}; "
             "--quantity chooses there"

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from rnngrad.errors import UsageError, did_you_mean
-from rnngrad.views.formats import to_csv, to_json, to_markdown, to_rich
+from rnngrad.views.formats import to_csv, to_json, to_latex, to_markdown, to_rich, to_typst
 from rnngrad.views.report import Report, Screen
 
 Render = Callable[[Report, Screen], Iterator[str]]
@@ -20,13 +20,15 @@ FORMATS: Mapping[str, Render] = MappingProxyType(
         "jsonl": to_json.render_lines,
         "csv": to_csv.render,
         "markdown": to_markdown.render,
+        "latex": to_latex.render,
+        "typst": to_typst.render,
     }
 )
 
 
 def for_people(render: Render) -> bool:
     """Whether a format shows the report's tables, not its data."""
-    return render in (to_rich.render, to_markdown.render)
+    return render in (to_rich.render, to_markdown.render, to_latex.render, to_typst.render)
 
 
 SUFFIXES: Mapping[str, str] = MappingProxyType(
@@ -36,6 +38,7 @@ SUFFIXES: Mapping[str, str] = MappingProxyType(
         ".csv": "csv",
         ".md": "markdown",
         ".tex": "latex",
+        ".typ": "typst",
         ".txt": "table",
         "": "table",
     }

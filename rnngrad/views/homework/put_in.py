@@ -60,6 +60,16 @@ def shown(array: Array, *, column: bool = True) -> Piece:
     return Matrix(tuple(tuple(Row((in_matrix(float(v)),)) for v in row) for row in two))
 
 
+def diagonal(values: Array) -> Piece:
+    """diag(a, b, c)"""
+    if values.size > 2 * LARGEST:
+        return shown(values)
+    entries = list[Piece]()
+    for value in values:
+        entries += [Sign(","), in_matrix(float(value))] if entries else [in_matrix(float(value))]
+    return Call("diag", False, "", Row(tuple(entries))) if values.size > 1 else typed(values[0])
+
+
 class PutIn:
     """Numbers for the names of one derivation; ``scalar``: products have dots and no matrices."""
 

@@ -15,7 +15,7 @@ from rnngrad.analyses.derivation.worked import Numbers
 from rnngrad.arithmetic.arrays import Array, frobenius
 from rnngrad.views.blocks import Block, Formula, Formulas, Lines
 from rnngrad.views.derivation.heading import equations_of, title
-from rnngrad.views.homework.put_in import LARGEST, NoNumberError, PutIn, shown, typed
+from rnngrad.views.homework.put_in import LARGEST, NoNumberError, PutIn, diagonal, shown, typed
 from rnngrad.views.numbers import grouped, number
 from rnngrad.views.typesetting.layout import Number, Piece, Row, Sign, Word
 from rnngrad.views.typesetting.reading import read
@@ -84,7 +84,7 @@ class Sheet:
 
     def worked_out(self, line: Line, formula: str) -> list[Row]:
         """Numbers put in, and the value."""
-        value = Row((self.value(self._value_of(line), row=line.quantity[:4] == "dL_d"),))
+        value = Row((self.value(self._value_of(line), row=line.row is not None),))
         if formula in ("0", ""):
             return []
         if (terms := self._terms(line, formula)) is not None:
@@ -109,8 +109,8 @@ class Sheet:
             return typed(float(array.ravel()[0]))
         if array.ndim <= 2 and max(array.shape) <= LARGEST_VALUE:
             return shown(array, column=not row)
-        norm = Row((Word("norm"), Number(number(frobenius(array)))))
-        return Row((Word(" × ".join(map(grouped, array.shape)) + " numbers,"), *norm.pieces))
+        words = f"{' × '.join(map(grouped, array.shape))} numbers, norm"
+        return Row((Word(words), Number(number(frobenius(array)))))
 
     # ------------------------------------------------------------------ sums over time
 
@@ -118,28 +118,37 @@ class Sheet:
         """Sides of a sum over time that is not spelled out, or is one of matrices: by its steps."""
         name = line.quantity.removeprefix("dL_d")
         if line.row is None and line.quantity.startswith("dL_d") and name in self.problem.weights:
-            if "Σ" not in formula and self.notation.scalar and self.problem.single_rnn:
+            if "Σ" not in formula and self.notation.all_one and self.problem.single_rnn:
                 return None
-            return [*self._of_weight(name, spelled="Σ" not in formula)]
+            return [*self._of_weight(name, in_full="Σ" not in formula)]
         if "Σ" in formula and line.row is not None:
             return [*self._of_state(line)]
         return None
 
-    def _of_weight(self, weight: str, *, spelled: bool) -> Iterator[Row]:
-        """Σ_k ∂L/∂s_k · ∂⁺s_k/∂W, and its terms."""
+    def _of_weight(self, weight: str, *, in_full: bool) -> Iterator[Row]:
+        """Σ_k ∂L/∂s_k · ∂⁺s_k/∂W, and its terms; ``in_full``: where there is a formula without Σ,
+        just if there is room for the terms."""
         steps = range(first_use(self.problem, weight), self.problem.last_step_with_loss + 1)
-        s, terms = self.notation.state, self.numbers.by_step(weight)
-        if not spelled:
-            bounds = f"k={steps[0]}..{steps[-1]}" if len(steps) > 1 else ""
-            product = f"∂L/∂{s}_k · ∂⁺{s}_k/∂{weight}" if bounds else ""
-            yield from [read(f"Σ_{{{bounds}}} {product}")] if bounds else []
-        if len(steps) > MOST_TERMS or terms is None or len(steps) < 2:
+        s = self.notation.state
+        if len(steps) < 2:
             return
+        terms = self._terms_of_weight(weight, steps)
+        if terms or not in_full:
+            yield read(f"Σ_{{k={steps[0]}..{steps[-1]}}} ∂L/∂{s}_k · ∂⁺{s}_k/∂{weight}")
+            yield from [added(terms)] if terms else []
+
+    def _terms_of_weight(self, weight: str, steps: range) -> list[Row]:
+        """A product of numbers a step, or a matrix; nothing where there are too many."""
+        s, terms = self.notation.state, self.numbers.by_step(weight)
+        if len(steps) > MOST_TERMS or terms is None:
+            return []
         products = [self.with_numbers(f"∂L/∂{s}_{k} · ∂⁺{s}_{k}/∂{weight}") for k in steps]
-        if self.notation.scalar and None not in products:
-            yield added([one for one in products if one is not None])
-        elif max(terms.shape[1:]) <= LARGEST:
-            yield added([Row((shown(terms[k - 1], column=terms.ndim > 2),)) for k in steps])
+        found = [one for one in products if one is not None]
+        if self.notation.all_one and len(found) == len(steps):
+            return found
+        if max(terms.shape[1:]) > LARGEST:
+            return []
+        return [Row((shown(terms[k - 1], column=terms.ndim > 2),)) for k in steps]
 
     def _of_state(self, line: Line) -> Iterator[Row]:
         """∂L/∂h_k = ∂L_k/∂y_k · ∂y_k/∂h_k + ∂L/∂h_{k+1} · ∂h_{k+1}/∂h_k."""
@@ -164,6 +173,8 @@ class Sheet:
     def at_step(self, line: Line, t: int, value: Array) -> Formula:
         """The same at one step, in numbers."""
         last = Row((self.value(value, row=False),))
+        if line.formula.rpartition(" = ")[2].startswith("diag(") and value.ndim == 1:
+            last = Row((diagonal(value),))
         numbers = self.with_numbers(at_step(line.formula.split(" = ")[-1], t))
         sides = [last] if numbers in (None, last) else [joined([*filter(None, [numbers]), last])]
         return Formula(read(at_step(line.symbol, t)), tuple(sides))

@@ -188,27 +188,29 @@ def width(piece: Piece) -> float:
     return sum(map(width, piece.pieces)) + gaps
 
 
-def lines(side: Row, widest: float) -> list[Row]:
-    """A side of an equation in lines no wider than that, broken before a sum's or product's sign,
-    outside brackets rather than inside."""
-    if width(side) <= widest:
+def lines(side: Row, widest: float, measure: Callable[[Row], float] = width) -> list[Row]:
+    """A side of an equation in lines no wider than that, broken before a sign; in brackets only
+    where these are themselves too wide."""
+    if measure(side) <= widest:
         return [side]
     found, line = list[Row](), list[Piece]()
-    for group in _groups(_opened(side, widest)):
-        if line and width(Row((*line, *group))) > widest:
+    for group in _groups(_opened(side, widest, measure)):
+        if line and measure(Row((*line, *group))) > widest:
             found.append(Row(tuple(line)))
             line = []
         line += group
     return [*found, Row(tuple(line))]
 
 
-def _opened(side: Row, widest: float) -> list[Piece]:
+def _opened(side: Row, widest: float, measure: Callable[[Row], float]) -> list[Piece]:
     """The pieces, a bracket that is itself too wide taken apart."""
     found = list[Piece]()
     for piece in side.pieces:
-        if isinstance(piece, Fence) and piece.opening == "(" and width(piece) > 0.6 * widest:
+        if isinstance(piece, Fence) and measure(Row((piece,))) > 0.6 * widest:
             high = tall(piece)
-            found += [Half("(", high), *_opened(piece.inner, widest), Half(")", high)]
+            closing = {"(": ")", "[": "]", "{": "}"}[piece.opening]
+            inner = _opened(piece.inner, widest, measure)
+            found += [Half(piece.opening, high), *inner, Half(closing, high)]
         else:
             found.append(piece)
     return found
