@@ -72,7 +72,9 @@ def check_selection(form: Form, selection: Selection) -> None:
     }
     for other, given in chosen.items():
         if given:
-            raise UsageError(f"{option} and {other} cannot stand together: each chooses what is shown")
+            raise UsageError(
+                f"{option} and {other} cannot stand together: each chooses what is shown"
+            )
 
 
 def report_of(form: Form, result: Derivation, selection: Selection, usual: Report) -> Report:
@@ -85,9 +87,7 @@ def whole(form: Form, result: Derivation, usual: Report) -> Report:
     """The sheet, the questions, or one derivative."""
     from rnngrad.views.homework.report import homework
 
-    return homework(
-        result, usual, notation=form.notation, explain=form.explain, blank=form.blank
-    )
+    return homework(result, usual, notation=form.notation, explain=form.explain, blank=form.blank)
 
 
 def check_pdf(pdf: Path | None, force: bool, spec: str, others: Iterable[Path | None]) -> None:

@@ -1,6 +1,6 @@
 """The numbers behind what stands in a formula: h_2, W_hh, ∂h_3/∂h_2, σ'(a_3) of one net.
 
-    row on the left, column on the right:  ∂L_t/∂y_t (1, O)   ∂y_t/∂h_t (O, H)   ∂h_t/∂h_{t−1} (H, H)
+    ∂L_t/∂y_t (1, O)   ∂y_t/∂h_t (O, H)   ∂h_t/∂h_{t−1} (H, H):  rows the outputs, as in Jacobians
 
 A name is looked up as it is written, with a number for its step. What has no number of its own (a
 partial by a whole matrix of weights) is None.
@@ -134,13 +134,13 @@ class Numbers:
         if below.head == "L":
             return np.ones((1, 1))
         if below.head == "y" and above.step in (None, below.step):
-            return self.result["dL_dy"][below.step - 1][np.newaxis]
+            return np.asarray(self.result["dL_dy"][below.step - 1][np.newaxis])
         if above.step is None and below.head == self.notation.state and self.problem.depth == 1:
             rows = self.result.passes.backward.dL_ds.values()
             return np.concatenate([row[below.step] for row in rows])[np.newaxis]
         name = f"dL_d{below.head}"
         if above.step is None and name in self.result and below.head in self.problem.cell.parts:
-            return self.result[name][below.step][np.newaxis]
+            return np.asarray(self.result[name][below.step][np.newaxis])
         return None
 
     def _immediate(self, above: Symbol, weight: str) -> Array | None:
@@ -154,4 +154,4 @@ class Numbers:
         """The terms of ∂L/∂W, (T, …): that of step k is ∂L/∂s_k · ∂⁺s_k/∂W."""
         name, _, layer = weight.partition(".")
         asked = f"dL_d{name}_by_step" + (f".{layer}" if layer else "")
-        return self.result[asked] if asked in self.result else None
+        return self.result.get(asked)

@@ -123,4 +123,3 @@ def agrees(side: Node, right: float, problem: Problem, rtol: float) -> bool:
     found = interval(side, problem)
     slack = rtol * abs(right) + 4e-16 * max(abs(found.low), abs(found.high))
     return bool(found.low - slack <= right <= found.high + slack)
-

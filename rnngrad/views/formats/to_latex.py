@@ -1,4 +1,4 @@
-"""Blocks as LaTeX: equations in ``align*``, tables in ``tabular``; amsmath is all that is needed."""
+"""Blocks as LaTeX: equations in ``align*``, tables in ``tabular``; amsmath is all they need."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rnngrad.views.blocks import Formula, Formulas, Lines, Table
 from rnngrad.views.report import Report, Screen
-from rnngrad.views.typesetting.latex import Latex, escaped
+from rnngrad.views.typesetting.latex import Latex, escaped, prose
 from rnngrad.views.typesetting.layout import Row, lines, width
 
 WIDEST = 62.0
@@ -26,6 +26,7 @@ PREAMBLE = r"""\documentclass[11pt,a4paper]{article}
 \setlength{\textheight}{24cm}
 \setlength{\topmargin}{-1.5cm}
 \setlength{\parindent}{0pt}
+\setlength{\jot}{6pt}
 \allowdisplaybreaks
 \begin{document}
 """
@@ -49,16 +50,22 @@ def render(report: Report, screen: Screen) -> Iterator[str]:
 
 def _lines(block: Lines) -> str:
     first, rest = block.lines[0], block.lines[1:]
-    head = rf"\section*{{{escaped(first)}}}" if block.titled else escaped(first)
-    return "\n\n".join([head, *map(escaped, rest)]) + "\n"
+    head = rf"\section*{{{escaped(first)}}}" if block.titled else prose(first)
+    return "\n\n".join([head, *map(prose, rest)]) + "\n"
+
+
+def to_fill_in(block: Formulas) -> bool:
+    """Whether it is a question: then there is room below."""
+    return any(side == Row(()) for row in block.rows for side in row.sides)
 
 
 def _formulas(block: Formulas) -> str:
     title = f"\\subsection*{{{escaped(block.title)}}}\n" if block.title else ""
-    notes = "".join(f"{escaped(note)}\n" for note in block.notes)
+    notes = "".join(f"{prose(note)}\n" for note in block.notes)
+    room = "\\vspace{5em}\n" if to_fill_in(block) else ""
     body = " \\\\\n".join(line for row in block.rows for line in aligned(row))
     equations = f"\\begin{{align*}}\n{body}\n\\end{{align*}}\n" if body else ""
-    return title + equations + notes
+    return title + equations + room + notes
 
 
 def aligned(formula: Formula, widest: float = WIDEST) -> Iterator[str]:
@@ -70,12 +77,8 @@ def aligned(formula: Formula, widest: float = WIDEST) -> Iterator[str]:
     for index, side in enumerate(formula.sides):
         for at, line in enumerate(lines(side, room)):
             begins = f"{left} &= " if index == 0 else "&= "
-            yield f"  {begins if at == 0 else '&' + chr(92) + 'quad '}{_LATEX.row(line)}"
-
-
-def row(layout: Row) -> str:
-    """A formula alone."""
-    return _LATEX.row(layout)
+            begins = begins if at == 0 else r"&\quad "
+            yield f"  {begins}{_LATEX.row(line)}"
 
 
 def _table(block: Table) -> str:

@@ -22,7 +22,8 @@ from rich.text import Text
 from rnngrad.views.blocks import Block, Column, Formula, Formulas, Lines, Meaning, Table
 from rnngrad.views.plain import to_ascii
 from rnngrad.views.report import Report, Screen
-from rnngrad.views.typesetting.layout import Row, lines
+from rnngrad.views.typesetting.layout import Row
+from rnngrad.views.typesetting.layout import lines as broken
 from rnngrad.views.typesetting.writing import Plain
 
 GAP = 2
@@ -121,7 +122,7 @@ def formula_lines(rows: Iterable[Formula], width: int) -> Iterator[str]:
             yield left
         for index, side in enumerate(formula.sides):
             begins = left if index == 0 else indent
-            for at, line in enumerate(lines(side, width - cell_len(begins) - 5, measured)):
+            for at, line in enumerate(broken(side, width - cell_len(begins) - 5, measured)):
                 sign = " = " if at == 0 else "   "
                 yield f"{begins if at == 0 else indent}{sign}{_PLAIN.row(line)}".rstrip()
 

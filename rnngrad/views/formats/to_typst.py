@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rnngrad.views.blocks import Formula, Formulas, Lines, Table
-from rnngrad.views.formats.to_latex import WIDEST
+from rnngrad.views.formats.to_latex import WIDEST, to_fill_in
 from rnngrad.views.report import Report, Screen
 from rnngrad.views.typesetting.layout import lines, width
 from rnngrad.views.typesetting.typst import Typst, escaped, quoted
@@ -41,8 +41,10 @@ def _lines(block: Lines) -> str:
 def _formulas(block: Formulas) -> str:
     title = f"== {escaped(block.title)}\n" if block.title else ""
     body = " \\\n".join(line for row in block.rows for line in _aligned(row))
+    body = f"$\n{body}\n$\n" if body else ""
+    room = "#v(5em)\n" if to_fill_in(block) else ""
     notes = "".join(f"\n{escaped(note)}\n" for note in block.notes)
-    return title + (f"$\n{body}\n$\n" if body else "") + notes
+    return title + body + room + notes
 
 
 def _aligned(formula: Formula) -> Iterator[str]:
@@ -53,7 +55,8 @@ def _aligned(formula: Formula) -> Iterator[str]:
     for index, side in enumerate(formula.sides):
         for at, line in enumerate(lines(side, room)):
             begins = f"{left} &= " if index == 0 else "&= "
-            yield f"  {begins if at == 0 else '&quad '}{_TYPST.row(line)}"
+            begins = begins if at == 0 else '&quad "" '
+            yield f"  {begins}{_TYPST.row(line)}"
 
 
 def _table(block: Table) -> str:

@@ -1,4 +1,4 @@
-"""One derivative written out: what its chain rule is made of, each factor, each product, the sum."""
+"""One derivative written out: its chain rule, each factor, each product, their sum."""
 
 from __future__ import annotations
 
@@ -111,8 +111,8 @@ class _Explanation:
             yield Step("The derivative", self.line.symbol, self.line.formula, None, None)
             rows = self._value()
             for t in self.sheet.steps_shown():
-                formula = self.sheet.at_step(self.line, t, rows[t - 1])
-                yield Step("At each step", _PLAIN.row(formula.left), "", formula.sides[0], None)
+                one = self.sheet.at_step(self.line, t, rows[t - 1])
+                yield Step("At each step", _PLAIN.row(one.left), "", one.sides[0], None)
             return
         formula = self.line.formula.partition(", because ")[0]
         yield Step("The chain rule", self.line.symbol, formula, None, None)
@@ -157,10 +157,12 @@ class _Explanation:
 
         if self.problem.cell.activation is not None:
             yield from map(str, self.problem.cell.equations.equations)
+        h = "h_t = σ(a_t)"
         for text in equations_of(self.problem):
             known = self.problem.cell.activation is None or text.startswith("y_t")
-            if known and not text.startswith(("L", "σ", "g =")):
+            if known and not text.startswith(("L", "σ", "g =", "h_t")):
                 yield text
+                yield from [h] if text.startswith("a_t") else []
 
     # ------------------------------------------------------------------ factors
 
@@ -184,7 +186,9 @@ class _Explanation:
         plus, top, step, bottom = match[1], match[2], int(match[3]), match[4]
         formula = self._formula_of(plus, top, step, bottom)
         array = self.sheet.numbers.partial(f"{top}_{step}", bottom, immediate=bool(plus))
-        value = None if array is None else Row((self.sheet.value(array),))
+        if array is None and plus and f"dht_d{bottom}" in self.sheet.result:
+            array = self.sheet.result[f"dht_d{bottom}"][step - 1]
+        value = None if array is None else Row((self.sheet.value(array, row=array.ndim > 1),))
         if formula is None and value is None:
             return None
         numbers = None
@@ -264,5 +268,3 @@ class _Explanation:
             return None
         k = int(last.top.rpartition("_")[2].strip("{}"))
         return np.asarray(row.reshape(-1, 1) * self.sheet.result[name][k - 1])
-
-

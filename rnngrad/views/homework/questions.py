@@ -93,7 +93,7 @@ def _sequence(name: str, rows: Array) -> Iterator[Formula]:
 def _array(array: Array) -> Piece:
     if array.size == 1:
         return typed(float(array.ravel()[0]))
-    if max(array.shape) <= LARGEST_VALUE:
+    if len(array) <= 2 * LARGEST_VALUE and max(array.shape[1:], default=1) <= LARGEST_VALUE:
         return shown(array)
     if not np.any(array != array.ravel()[0]):
         return Row((Number(f"{array.ravel()[0]:g}"), Word("everywhere")))

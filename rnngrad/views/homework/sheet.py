@@ -192,7 +192,7 @@ def heading(line: Line) -> str:
 
 def at_step(text: str, t: int) -> str:
     """h_t as h_3, h_{t−1} as h_2."""
-    text = re.sub(r"_t(?![^\W_])", f"_{t}", text)
+    text = re.sub(r"_t(?![A-Za-z0-9])", f"_{t}", text)
     return re.sub(r"_\{t−1\}", f"_{t - 1}", text)
 
 
@@ -215,4 +215,3 @@ def added(terms: Sequence[Row]) -> Row:
         else:
             pieces += [Sign("+"), *term.pieces] if pieces else term.pieces
     return Row(tuple(pieces))
-

@@ -18,10 +18,12 @@ from rnngrad.views.typesetting.layout import (
     Matrix,
     Name,
     Partial,
+    Piece,
     Row,
+    Word,
     tall,
 )
-from rnngrad.views.typesetting.reading import GREEK
+from rnngrad.views.typesetting.reading import GREEK, TOKEN, read
 from rnngrad.views.typesetting.writing import Plain
 
 SIGNS: Mapping[str, str] = MappingProxyType(
@@ -62,16 +64,17 @@ _TEXT = re.compile("[ -~\u00a0-\u00ff\u2013\u2014\u2018\u2019\u201c\u201d]")
 class Latex(Plain):
     """\\frac{\\partial L}{\\partial h_3} \\cdot \\sigma'(W_{xh} x_t)"""
 
-    side_by_side = r" \, "
+    def gap(self, left: Piece, right: Piece) -> str:
+        """A thin space; a whole one beside a word."""
+        return r"\ " if isinstance(left, Word) or isinstance(right, Word) else r" \, "
 
     def name(self, name: Name) -> str:
         head = self.letters(name.head)
         below = ",".join((*(b.replace("−", "-") for b in name.below),))
         below += name.suffix
         up = f"^{{({name.up})}}" if name.up else ""
-        return f"{head}{up}_{{{below}}}" if len(below) > 1 else f"{head}{up}" + (
-            f"_{below}" if below else ""
-        )
+        index = f"_{{{below}}}" if len(below) > 1 else f"_{below}" if below else ""
+        return f"{head}{up}{index}"
 
     def letters(self, head: str) -> str:
         for accent, command in _ACCENTS.items():
@@ -96,8 +99,8 @@ class Latex(Plain):
     def sign(self, text: str, *, leading: bool) -> str:
         written = SIGNS.get(text, text)
         if text == ",":
-            return ", "
-        return written if leading and text in "+−" else f" {written} "
+            return r",\; "
+        return self.leading(written) if leading and text in "+−" else f" {written} "
 
     def half(self, half: Half) -> str:
         side = "l" if half.text == "(" else "r"
@@ -142,6 +145,27 @@ class Latex(Plain):
         kind = "bmatrix" if matrix.blocks else "pmatrix"
         rows = r" \\ ".join(" & ".join(map(self.row, cells)) for cells in matrix.rows)
         return rf"\begin{{{kind}}} {rows} \end{{{kind}}}"
+
+
+class Inline(Latex):
+    """Within a sentence: no fraction, which would be small."""
+
+    def partial(self, partial: Partial) -> str:
+        plus = "^+" if partial.immediate else ""
+        top, bottom = self.name(partial.top), self.name(partial.bottom)
+        return rf"\partial{plus} {top} / \partial {bottom}"
+
+
+_INLINE = Inline()
+
+
+def prose(text: str) -> str:
+    """A sentence of rnngrad's own: the names and partials in it are set as formulas."""
+    found, at = "", 0
+    for match in TOKEN.finditer(text):
+        found += f"{escaped(text[at : match.start()])}${_INLINE.row(read(match[0]))}$"
+        at = match.end()
+    return found + escaped(text[at:])
 
 
 def escaped(text: str) -> str:

@@ -109,7 +109,7 @@ class Row(NamedTuple):
 Piece: TypeAlias = (
     Name | Number | Word | Sign | Raised | Call | Fence | Half | Fraction | Partial | Big | Matrix
     | Row
-)
+)  # fmt: skip
 
 
 def rebuilt(piece: Piece, change: Callable[[Piece], Piece]) -> Piece:
@@ -166,9 +166,8 @@ def width(piece: Piece) -> float:
     if isinstance(piece, Raised):
         return width(piece.base) + 1
     if isinstance(piece, Call):
-        return 1.0 * len(piece.function) + 0.5 * piece.prime + len(piece.power) + 2 + width(
-            piece.argument
-        )
+        name = len(piece.function) + 0.5 * piece.prime + len(piece.power)
+        return name + 2 + width(piece.argument)
     if isinstance(piece, Fence):
         return 2.0 + width(piece.inner)
     if isinstance(piece, Fraction):
@@ -179,26 +178,30 @@ def width(piece: Piece) -> float:
         limits = [width(limit) for limit in (piece.below, piece.above) if limit is not None]
         return 0.7 + max([2.4, *(0.75 * limit for limit in limits)])
     if isinstance(piece, Matrix):
-        columns = zip(*piece.rows, strict=True)
-        return 2.4 + sum(max(map(width, column)) for column in columns) + 2.0 * (
-            len(piece.rows[0]) - 1
-        )
+        columns = [max(map(width, column)) for column in zip(*piece.rows, strict=True)]
+        return 0.4 + sum(columns) + 2.0 * len(columns)
     gaps = sum(0.4 for a, b in zip(piece.pieces, piece.pieces[1:], strict=False)
                if not isinstance(a, Sign) and not isinstance(b, Sign))  # fmt: skip
     return sum(map(width, piece.pieces)) + gaps
 
 
 def lines(side: Row, widest: float, measure: Callable[[Row], float] = width) -> list[Row]:
-    """A side of an equation in lines no wider than that, broken before a sign; in brackets only
-    where these are themselves too wide."""
+    """A side of an equation in lines no wider than that: broken before a plus or minus, where a
+    summand is too wide before another sign, and in brackets where these are."""
     if measure(side) <= widest:
         return [side]
     found, line = list[Row](), list[Piece]()
-    for group in _groups(_opened(side, widest, measure)):
-        if line and measure(Row((*line, *group))) > widest:
-            found.append(Row(tuple(line)))
+    for summand in _groups(list(side.pieces), "+−=,"):
+        inner = [summand]
+        if measure(Row(tuple(summand))) > widest:
+            inner = _groups(_opened(Row(tuple(summand)), widest, measure))
+            found += [Row(tuple(line))] if line else []
             line = []
-        line += group
+        for group in inner:
+            if line and measure(Row((*line, *group))) > widest:
+                found.append(Row(tuple(line)))
+                line = []
+            line += group
     return [*found, Row(tuple(line))]
 
 
@@ -216,11 +219,11 @@ def _opened(side: Row, widest: float, measure: Callable[[Row], float]) -> list[P
     return found
 
 
-def _groups(pieces: list[Piece]) -> list[list[Piece]]:
+def _groups(pieces: list[Piece], signs: str = "+−·⊗∘=,") -> list[list[Piece]]:
     """Pieces that stay together: a sign begins a group, and takes the piece behind it along."""
     groups = list[list[Piece]]()
     for piece in pieces:
-        breaks = isinstance(piece, Sign) and piece.text in "+−·⊗∘=,"
+        breaks = isinstance(piece, Sign) and piece.text in signs
         if breaks or not groups:
             groups.append([piece])
         else:

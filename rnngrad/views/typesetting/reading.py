@@ -1,6 +1,6 @@
 """The text of a derivation -> its layout.
 
-    ∂⁺h_t/∂W_hh   σ'(W_xh x_t + b_h)·W_hh   Σ_{t=1..8}   (∏_{s=k+1..t} ∂h_s/∂h_{s−1})   [[a, b], [0, c]]
+    ∂⁺h_t/∂W_hh  σ'(W_xh x_t + b_h)·W_hh  Σ_{t=1..8}  (∏_{s=2..t} ∂h_s/∂h_{s−1})  [[a, b], [0, c]]
 
 Nothing is understood, so nothing can be refused: what is no name, number, function, bracket or sign
 of the notation stays as a word.
@@ -30,24 +30,23 @@ from rnngrad.views.typesetting.layout import (
 _RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹⁻ˡᵐ"
 _LOWERED = str.maketrans(_RAISED, "0123456789−lm")
 _HEAD = rf"[^\W\d_{_RAISED}ᵀ]+\d*[\u0302-\u0304]?"
-_BELOW = r"(?:_(?:\{[^{}]*\}|[^\W_]+))"
+_BELOW = rf"(?:_(?:\{{[^{{}}]*\}}|[^\W_{_RAISED}]+))"
 _NAME = rf"({_HEAD})([{_RAISED}]*)({_BELOW}*)(\.\d+)?"
-_FUNCTION = re.compile(rf"([^\W\d][^\W]*?)(')?([{_RAISED}]*)\(")
+_FUNCTION = re.compile(rf"([^\W\d{_RAISED}][^\W{_RAISED}]*)(')?([{_RAISED}]*)\(")
 _PARTIAL = re.compile(rf"∂(⁺)?({_NAME})/∂({_NAME})")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[-+]?\d+)?")
-_BIG = re.compile(r"([Σ∏])(?:_(?:\{(\w+)=([^{}]*?)\.\.([^{}]*)\}|\{((?:[^{}]|\{[^{}]*\})*)\}|(\w)))?")
+_RANGE = r"\{(\w+)=([^{}]*?)\.\.([^{}]*)\}"
+_BIG = re.compile(rf"([Σ∏])(?:_(?:{_RANGE}|\{{((?:[^{{}}]|\{{[^{{}}]*\}})*)\}}|(\w)))?")
 _SIGNS = "+−=·∘⊗,∈⋯|<>≤≥≠→"
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
-GREEK = frozenset(
-    (
-        "alpha beta gamma delta epsilon zeta eta theta kappa lambda mu nu xi rho tau phi chi psi "
-        "omega Gamma Delta Theta Lambda Phi Psi Omega"
-    ).split()
-)
+_SMALL = "alpha beta gamma delta epsilon zeta eta theta kappa lambda mu nu xi rho tau phi chi psi"
+GREEK = frozenset(f"{_SMALL} omega Gamma Delta Theta Lambda Phi Psi Omega".split(" "))
 """Letters that cells' equations spell out."""
 _ONE_NAME = re.compile(_NAME)
 _RAISED_BEHIND = re.compile(rf"[{_RAISED}]+|ᵀ")
 _WORD = re.compile(r"[^\s()\[\]{},]+")
+TOKEN = re.compile(rf"{_PARTIAL.pattern}|(?<![\w.])[^\W\d_{_RAISED}]+[{_RAISED}]*{_BELOW}")
+"""A name with an index or a partial within a sentence."""
 
 
 def read(text: str) -> Row:
@@ -116,10 +115,9 @@ class _Reader:
 
     def _fence(self, opening: str) -> Piece:
         inner = self.row(_CLOSING[opening])
-        if opening == "[" and inner.pieces and isinstance(inner.pieces[0], Fence | Matrix):
-            fences = [piece for piece in inner.pieces if isinstance(piece, Fence)]
-            if all(one.opening == "[" for one in fences) and len(fences) * 2 - 1 == len(inner.pieces):
-                return Matrix(tuple(tuple(_cells(one.inner)) for one in fences), blocks=True)
+        rows = [p for p in inner.pieces if isinstance(p, Fence) and p.opening == "["]
+        if opening == "[" and rows and len(rows) * 2 - 1 == len(inner.pieces):
+            return Matrix(tuple(tuple(_cells(row.inner)) for row in rows), blocks=True)
         return Fence(opening, inner)
 
     def _scripted(self, piece: Piece) -> Piece:
@@ -132,7 +130,7 @@ class _Reader:
 
 def _name(groups: tuple[str | None, ...]) -> Name:
     head, up, below, suffix = (group or "" for group in groups)
-    found = re.findall(r"_(?:\{([^{}]*)\}|([^\W_]+))", below)
+    found = re.findall(r"_(?:\{([^{}]*)\}|([^_{}]+))", below)
     return Name(head, up.translate(_LOWERED), tuple(a or b for a, b in found), suffix)
 
 

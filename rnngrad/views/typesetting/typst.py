@@ -32,15 +32,13 @@ _COMBINING = {"\u0303": "tilde", "\u0302": "hat", "\u0304": "macron"}
 class Typst(Plain):
     """frac(partial L, partial h_3) dot.op sigma'(W_"xh" x_t)"""
 
-    side_by_side = " "
-
     def name(self, name: Name) -> str:
         below = ",".join(b.replace("−", "-") for b in name.below) + name.suffix
         up = f'^("({name.up})")' if name.up else ""
         return self.letters(name.head) + (f"_({self._below(below)})" if below else "") + up
 
     def _below(self, below: str) -> str:
-        """hh as a word, t-1 as an expression: two letters side by side would be a name of typst's."""
+        """hh as a word, t-1 as an expression: letters side by side would be a name of typst's."""
         parts, word = list[str](), ""
         for sign in below:
             if sign.isalpha() or sign.isdigit() or sign == ".":
@@ -77,7 +75,7 @@ class Typst(Plain):
         written = SIGNS.get(text, text)
         if text == ",":
             return ", "
-        return written if leading and text in "+−" else f" {written} "
+        return self.leading(written) if leading and text in "+−" else f" {written} "
 
     def half(self, half: Half) -> str:
         """A bracket on its own: typst takes a pair only within a line."""

@@ -34,12 +34,15 @@ class Plain:
             if isinstance(piece, Sign):
                 text = self.sign(piece.text, leading=before)
             elif index and not before and not isinstance(row.pieces[index - 1], Half):
-                text = f"{self.side_by_side}{text}" if not self._shut(piece) else text
+                gap = self.gap(row.pieces[index - 1], piece)
+                text = text if self._shut(piece) else f"{gap}{text}"
             words.append(text)
             before = isinstance(piece, Sign)
         return "".join(words).strip()
 
-    side_by_side = " "
+    def gap(self, left: Piece, right: Piece) -> str:
+        """What stands between two pieces without a sign."""
+        return " "
 
     def _shut(self, piece: Piece) -> bool:
         return isinstance(piece, Half) and piece.text == ")"
@@ -87,7 +90,11 @@ class Plain:
             return " · "
         if text == ",":
             return ", "
-        return text if leading and text in "+−" else f" {text} "
+        return self.leading(text) if leading and text in "+−" else f" {text} "
+
+    def leading(self, text: str) -> str:
+        """A minus before a factor; a plus only where a sum goes on from the line above."""
+        return "+ " if text == "+" else text
 
     def half(self, half: Half) -> str:
         return half.text
