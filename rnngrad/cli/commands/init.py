@@ -22,6 +22,7 @@ SCHEMA_LINES = """\
 """
 """What every spec begins with: the same on every machine."""
 MODEL = "With MODEL"
+EXERCISE = "With --exercise"
 
 
 @bounded
@@ -75,6 +76,40 @@ def init(
             "--function", metavar="SPEC", help="Write student.py instead: a function to fill in."
         ),
     ] = None,
+    exercise: Annotated[
+        bool,
+        typer.Option(
+            "--exercise",
+            metavar="",
+            help="A fresh exercise, its numbers drawn; of rnn or of --cell.",
+            rich_help_panel=EXERCISE,
+        ),
+    ] = False,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed",
+            metavar="N",
+            help="Which exercise; 0 by default.",
+            rich_help_panel=EXERCISE,
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", metavar="T", help="So many.", rich_help_panel=EXERCISE),
+    ] = None,
+    inputs: Annotated[
+        int | None,
+        typer.Option("--inputs", metavar="I", help="So many.", rich_help_panel=EXERCISE),
+    ] = None,
+    hidden: Annotated[
+        int | None,
+        typer.Option("--hidden", metavar="H", help="So many.", rich_help_panel=EXERCISE),
+    ] = None,
+    outputs: Annotated[
+        int | None,
+        typer.Option("--outputs", metavar="O", help="So many.", rich_help_panel=EXERCISE),
+    ] = None,
     output: options.Output = None,
     force: options.Force = False,
     quiet: options.Quiet = False,
@@ -86,10 +121,16 @@ def init(
     first line points an editor at the schema beside the spec, which rnngrad schema -o
     rnngrad.schema.json writes. With --function SPEC: write the Python function
     that check SPEC --against FILE.py:backward calls, with every shape; the passes are to fill in.
+    With --exercise: draw sizes, activations and numbers of one or two digits from a seed.
     """
     from rnngrad.cli.output import check_writable, write_text
     from rnngrad.errors import UsageError
 
+    sizes = (steps, inputs, hidden, outputs)
+    if not exercise and (seed is not None or sizes != (None,) * 4):
+        raise UsageError("--seed, --steps, --inputs, --hidden and --outputs need --exercise")
+    if exercise and (model is not None or prefix or direction or layout or function):
+        raise UsageError("--exercise goes with --cell, --seed and sizes, and with nothing else")
     if function is not None:
         if model is not None or prefix or direction or layout or cell:
             raise UsageError("--function needs SPEC alone, no MODEL and none of its options")
@@ -97,7 +138,9 @@ def init(
         write_text([_function_of(function, output)], output)
         return 0
     check_writable(output, force, "" if model is None else str(model))
-    if cell is not None:
+    if exercise:
+        text = _exercise(cell, 0 if seed is None else seed, sizes)
+    elif cell is not None:
         text = _of_cell(cell, [model, prefix, direction, layout])
     elif model is None:
         if prefix or direction or layout:
@@ -127,6 +170,14 @@ def _plain_starter() -> str:
     from importlib.resources import files
 
     return (files("rnngrad.files") / STARTER).read_text(encoding="utf-8")
+
+
+def _exercise(cell: str | None, seed: int, sizes: tuple[int | None, ...]) -> str:
+    from rnngrad.cli.commands.cells import checked
+    from rnngrad.files.starters.exercise import Sizes
+    from rnngrad.files.starters.exercise import exercise as drawn
+
+    return drawn(seed, Sizes(*sizes), checked(cell or "rnn"))
 
 
 def _of_cell(cell: str, others: Sequence[object]) -> str:
