@@ -1,5 +1,5 @@
 """What derive writes is read back with full points: every formula of a sheet, in every format, and
-with the numbers that are put in where the value is one number."""
+of a scalar net with the numbers that are put in, and the value."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def rendered(block: Formulas, form: str) -> str:
 
 
 def answers(result: Derivation, form: str, *, matrix: bool = False) -> Iterator[tuple[str, str]]:
-    """Each subtask as it is written: all of it where its value is one number, else its formulas."""
+    """Each subtask as it is written: all of it in a scalar net, else its formulas."""
     sheet = Sheet(result, matrix=matrix)
     for line in sheet.lines:
         block = sheet.subtask(line)
-        if sheet.every_step(line) or result.value(line).size > 1:
+        if sheet.every_step(line) or not sheet.notation.all_one:
             first = block.rows[0]
             formulas = tuple(x for x in first.sides if "Partial" in str(x) or x == first.sides[0])
             block = block._replace(rows=(first._replace(sides=formulas),))
@@ -111,6 +111,8 @@ NUMBERS = {
     "a function of numbers": (
         "a3", "dL_3/dy_3 dy_3/dh_3 = 0.0454632*sigma'(1.2*0.667632 - 0.3)*1.2 = 0.0128172", 5,
     ),
+    "powers of ten": ("a1", r"-2(t_3 - y_3) = 4.54632 \\cdot 10^{{-2}}", 5),
+    "wrong powers of ten": ("a1", r"-2(t_3 - y_3) = 4.54632 \\cdot 10^{{-12}}", 2.5),
     "a division": ("a1", "-2(t_3 - y_3) = 0.0909263/2", 5),
     "a division by nothing": ("a1", "-2(t_3 - y_3) = 0.0909263/0", 0),
     "for every t numbers are none": ("a4", "sigma'(a_t) W_hh = 0.17752", 0),

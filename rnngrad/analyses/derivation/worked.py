@@ -21,6 +21,10 @@ from rnngrad.arithmetic.arrays import Array, quietly
 _STEPPED = re.compile(r"(.+)_\{?(\d+)\}?")
 
 
+LARGEST = 10_000_000
+"""Numbers of all Jacobians together, beyond which a partial is not looked up."""
+
+
 class Symbol:
     """A name taken apart: ``h_3`` is h and 3, ``W_hh`` is itself and None."""
 
@@ -104,7 +108,7 @@ class Numbers:
             return self._of_loss(above, below)
         if above.step is None or below.step is None:
             return self._immediate(above, bottom) if immediate else None
-        if immediate:
+        if immediate or self.problem.steps * self.problem.state_size**2 > LARGEST:
             return None
         if above.head == "y" and above.step == below.step:
             columns = self._columns(below.head)

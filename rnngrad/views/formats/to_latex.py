@@ -20,7 +20,6 @@ PREAMBLE = r"""\documentclass[11pt,a4paper]{article}
 \usepackage[T1]{fontenc}
 \usepackage{lmodern}
 \usepackage{amsmath}
-\usepackage{amssymb}
 \setlength{\textwidth}{16cm}
 \setlength{\oddsidemargin}{0cm}
 \setlength{\textheight}{24cm}
@@ -97,23 +96,38 @@ def _table(block: Table) -> str:
             kinds.append(rf"p{{{narrower / room * 0.93:.2f}\textwidth}}")
         else:
             kinds.append("r" if column.right and not column.words else "l")
-    head = " & ".join(escaped(column.header) for column in block.columns)
+    head = " & ".join(_cell(column.header.strip()) for column in block.columns)
     head = f"{head} \\\\ \\hline\n" if any(column.header for column in block.columns) else ""
-    notes = "".join(f"\n{escaped(note)}\n" for note in block.notes)
+    notes = "".join(f"\n{prose(note)}\n" for note in block.notes)
     parts = [block.rows[at : at + ROWS] for at in range(0, len(block.rows), ROWS)] or [()]
     tabulars = "\n".join(
         f"{{{size}\\begin{{tabular}}{{{''.join(kinds)}}}\n{head}{_rows(part)}\\end{{tabular}}}}\n"
         for part in parts
     )
-    return f"\\subsection*{{{escaped(block.title)}}}\n{tabulars}{notes}"
+    return f"\\subsection*{{{prose(block.title)}}}\n{tabulars}{notes}"
 
 
 def _rows(rows: tuple[tuple[str, ...], ...]) -> str:
     """A line of a cell is a line of the table."""
     text = ""
     for cells in rows:
-        parts = [cell.replace("\N{NO-BREAK SPACE}", "~").split("\n") for cell in cells]
+        parts = [cell.split("\n") for cell in cells]
         for at in range(max(map(len, parts))):
-            shown = (escaped(part[at]) if at < len(part) else "" for part in parts)
+            shown = (_cell(part[at]) if at < len(part) else "" for part in parts)
             text += f"{' & '.join(shown)} \\\\\n"
     return text
+
+
+def _cell(text: str) -> str:
+    """Text, or the bar that it draws."""
+    if not set(text) & set(_BAR) - {" "}:
+        return prose(text)
+    return "".join(_BAR[sign] if sign in _BAR else escaped(sign) for sign in text)
+
+
+_BAR = {
+    " ": r"\hspace*{0.4em}",
+    "█": r"\rule{0.4em}{1.2ex}",
+    "│": r"\rule{0.4pt}{1.8ex}",
+}
+"""A bar of a table, sign by sign, all of one width."""

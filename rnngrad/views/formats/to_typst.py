@@ -11,6 +11,7 @@ from rnngrad.views.typesetting.layout import lines, width
 from rnngrad.views.typesetting.typst import Typst, escaped, quoted
 
 PREAMBLE = """\
+#set document(date: none)
 #set page(paper: "a4", margin: 2.3cm)
 #set text(size: 10.5pt)
 #show math.equation.where(block: true): set align(left)

@@ -109,15 +109,17 @@ class _Explanation:
         yield from self._forward()
         if self.sheet.every_step(self.line):
             yield Step("The derivative", self.line.symbol, self.line.formula, None, None)
-            rows = self._value()
-            for t in self.sheet.steps_shown():
+            rows = self._value() if self.sheet.affordable(self.line) else ()
+            for t in self.sheet.steps_shown() if len(rows) else ():
                 one = self.sheet.at_step(self.line, t, rows[t - 1])
                 yield Step("At each step", _PLAIN.row(one.left), "", one.sides[0], None)
             return
         formula = self.line.formula.partition(", because ")[0]
         yield Step("The chain rule", self.line.symbol, formula, None, None)
         yield from self._factors(formula)
-        value = Row((self.sheet.value(self._value(), row=self.line.row is not None),))
+        value = None
+        if self.sheet.affordable(self.line):
+            value = Row((self.sheet.value(self._value(), row=self.line.row is not None),))
         products = list(self._products())
         yield from products
         summands = [step.value for step in products if step.value is not None]
@@ -129,7 +131,7 @@ class _Explanation:
                    numbers, value)  # fmt: skip
 
     def _value(self) -> Array:
-        return np.asarray(self.sheet.result.value(self.line))
+        return self.sheet.value_of(self.line)
 
     # ------------------------------------------------------------------ forward
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rnngrad.analyses.derivation.worked import Numbers, Symbol
+from rnngrad.analyses.grading.numbers import FEWEST_DIGITS
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.views.numbers import number
 from rnngrad.views.typesetting.layout import (
@@ -35,6 +36,9 @@ from rnngrad.views.typesetting.writing import Plain
 LARGEST = 4
 """Rows or columns of a matrix that numbers are put in for."""
 
+ROWS, COLUMNS = 16, 8
+"""Of a value that is written out."""
+
 _PLAIN = Plain()
 
 
@@ -47,9 +51,22 @@ def typed(value: float) -> Number:
     return Number(number(value))
 
 
+def result_of(value: float) -> Number:
+    """Six digits; three at least, for fewer are no answer, unless it is a whole number."""
+    text = number(value)
+    digits = len(text.partition("e")[0].replace(".", "").lstrip("-0"))
+    short = digits < FEWEST_DIGITS and not text.lstrip("-").isdigit() and "n" not in text
+    return Number(f"{value:#.{FEWEST_DIGITS}g}" if short else text)
+
+
 def in_matrix(value: float) -> Number:
     """Four digits, for matrices are wide."""
     return Number(f"{value + 0.0:.4g}")
+
+
+def fits(array: Array) -> bool:
+    """Whether an array is small enough to be written out."""
+    return array.ndim <= 2 and len(array) <= ROWS and max(array.shape[1:], default=1) <= COLUMNS
 
 
 def shown(array: Array, *, column: bool = True) -> Piece:

@@ -10,8 +10,9 @@ from rnngrad.analyses.derivation.derive import Derivation
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.views.blocks import Block, Formula, Formulas, Lines
 from rnngrad.views.derivation.heading import title
-from rnngrad.views.homework.put_in import shown, typed
-from rnngrad.views.homework.sheet import LARGEST_VALUE, MOST_STEPS, Sheet, heading
+from rnngrad.views.homework.put_in import COLUMNS as COLUMNS_SHOWN
+from rnngrad.views.homework.put_in import fits, shown, typed
+from rnngrad.views.homework.sheet import MOST_STEPS, Sheet, heading
 from rnngrad.views.numbers import grouped, times
 from rnngrad.views.report import Report
 from rnngrad.views.typesetting.layout import Number, Piece, Row, Sign, Word
@@ -78,7 +79,7 @@ def given(sheet: Sheet) -> Formulas:
 
 def _sequence(name: str, rows: Array) -> Iterator[Formula]:
     """x_1, x_2, x_3 = 1, −0.5, 0.25"""
-    if len(rows) > MOST_STEPS or rows.shape[1] > LARGEST_VALUE:
+    if len(rows) > MOST_STEPS or rows.shape[1] > COLUMNS_SHOWN:
         words = f"{times(rows.shape)} numbers, a row a step"
         yield Formula(read(f"{name}_1, {name}_2, ⋯"), (Row((Word(words),)),))
         return
@@ -93,7 +94,7 @@ def _sequence(name: str, rows: Array) -> Iterator[Formula]:
 def _array(array: Array) -> Piece:
     if array.size == 1:
         return typed(float(array.ravel()[0]))
-    if len(array) <= 2 * LARGEST_VALUE and max(array.shape[1:], default=1) <= LARGEST_VALUE:
+    if fits(array):
         return shown(array)
     if not np.any(array != array.ravel()[0]):
         return Row((Number(f"{array.ravel()[0]:g}"), Word("everywhere")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from math import prod
 
 import numpy as np
 
@@ -11,11 +12,20 @@ from rnngrad.analyses.derivation.chain_rules import derivation, first_use, loss_
 from rnngrad.analyses.derivation.derive import Derivation
 from rnngrad.analyses.derivation.formulas import Line
 from rnngrad.analyses.derivation.notation import Notation
+from rnngrad.analyses.derivation.selection import HUGE
 from rnngrad.analyses.derivation.worked import Numbers
 from rnngrad.arithmetic.arrays import Array, frobenius
 from rnngrad.views.blocks import Block, Formula, Formulas, Lines
 from rnngrad.views.derivation.heading import equations_of, title
-from rnngrad.views.homework.put_in import LARGEST, NoNumberError, PutIn, diagonal, shown, typed
+from rnngrad.views.homework.put_in import (
+    LARGEST,
+    NoNumberError,
+    PutIn,
+    diagonal,
+    fits,
+    result_of,
+    shown,
+)
 from rnngrad.views.numbers import grouped, number
 from rnngrad.views.typesetting.layout import Number, Piece, Row, Sign, Word
 from rnngrad.views.typesetting.reading import read
@@ -25,9 +35,6 @@ MOST_STEPS = 8
 
 MOST_TERMS = 12
 """Terms of a sum that numbers are put in for."""
-
-LARGEST_VALUE = 8
-"""Rows or columns of a value that is written out."""
 
 
 class Sheet:
@@ -84,15 +91,19 @@ class Sheet:
 
     def worked_out(self, line: Line, formula: str) -> list[Row]:
         """Numbers put in, and the value."""
-        value = Row((self.value(self._value_of(line), row=line.row is not None),))
-        if formula in ("0", ""):
+        if formula in ("0", "") or not self.affordable(line):
             return []
+        value = Row((self.value(self.value_of(line), row=line.row is not None),))
         if (terms := self._terms(line, formula)) is not None:
             return [*terms, value]
         numbers = self.with_numbers(formula.split(" = ")[-1], columns=line.id not in ("a1", "a2"))
         return [value] if numbers in (None, value) else [*filter(None, [numbers]), value]
 
-    def _value_of(self, line: Line) -> Array:
+    def affordable(self, line: Line) -> bool:
+        """Whether its numbers are few enough to be computed unasked."""
+        return prod(self.result.value_shape(line)) <= HUGE
+
+    def value_of(self, line: Line) -> Array:
         return np.asarray(self.result.value(line))
 
     def with_numbers(self, formula: str, *, columns: bool = True) -> Row | None:
@@ -106,8 +117,8 @@ class Sheet:
     def value(self, array: Array, *, row: bool = True) -> Piece:
         """A number, a vector or matrix of some rows, else its norm."""
         if array.size == 1:
-            return typed(float(array.ravel()[0]))
-        if array.ndim <= 2 and max(array.shape) <= LARGEST_VALUE:
+            return result_of(float(array.ravel()[0]))
+        if fits(array):
             return shown(array, column=not row)
         words = f"{' × '.join(map(grouped, array.shape))} numbers, norm"
         return Row((Word(words), Number(number(frobenius(array)))))
@@ -139,14 +150,15 @@ class Sheet:
 
     def _terms_of_weight(self, weight: str, steps: range) -> list[Row]:
         """A product of numbers a step, or a matrix; nothing where there are too many."""
-        s, terms = self.notation.state, self.numbers.by_step(weight)
-        if len(steps) > MOST_TERMS or terms is None:
+        s, shape = self.notation.state, self.problem.weights[weight].shape
+        if len(steps) > MOST_TERMS or max(shape, default=1) > LARGEST:
             return []
         products = [self.with_numbers(f"∂L/∂{s}_{k} · ∂⁺{s}_{k}/∂{weight}") for k in steps]
         found = [one for one in products if one is not None]
         if self.notation.all_one and len(found) == len(steps):
             return found
-        if max(terms.shape[1:]) > LARGEST:
+        terms = self.numbers.by_step(weight)
+        if terms is None:
             return []
         return [Row((shown(terms[k - 1], column=terms.ndim > 2),)) for k in steps]
 
@@ -166,7 +178,9 @@ class Sheet:
 
     def _at_every_step(self, line: Line) -> Iterator[Formula]:
         yield Formula(read(line.symbol), (self.chain(line.formula),))
-        rows = self._value_of(line)
+        if not self.affordable(line):
+            return
+        rows = self.value_of(line)
         for t in self.steps_shown():
             yield self.at_step(line, t, rows[t - 1])
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from rnngrad.algebra.names import GREEK as LETTERS
 from rnngrad.views.typesetting.layout import (
     Big,
     Call,
@@ -35,6 +36,7 @@ SIGNS: Mapping[str, str] = MappingProxyType(
 )  # fmt: skip
 """A sign of the notation -> its command; others are as they are."""
 
+_SPELLED = {letter: name for name, letter in LETTERS.items()}
 KNOWN = frozenset({"tanh", "exp", "ln", "log", "sin", "cos"})
 _ACCENTS = {"tilde": r"\tilde", "hat": r"\hat", "bar": r"\bar"}
 _ESCAPED: Mapping[str, str] = MappingProxyType(
@@ -53,7 +55,6 @@ _IN_MATHS: Mapping[str, str] = MappingProxyType(
         "γ": r"\gamma", "λ": r"\lambda", "φ": r"\varphi", "ρ": r"\rho", "√": r"\surd",
         "∞": r"\infty", "½": r"\tfrac12", "Ω": r"\Omega", "±": r"\pm", "⋯": r"\cdots", "ℓ": r"\ell",
         "⟨": r"\langle", "⟩": r"\rangle", "ᵀ": r"^{\top}", "⁺": "^+", "⁻": "^-",
-        "█": r"\blacksquare",
         **dict(zip("⁰¹³⁴⁵⁶⁷⁸⁹ˡᵐ", (f"^{{{x}}}" for x in "013456789lm"), strict=True)),
     }
 )  # fmt: skip
@@ -83,8 +84,8 @@ class Latex(Plain):
         for mark, command in (("\u0303", r"\tilde"), ("\u0302", r"\hat"), ("\u0304", r"\bar")):
             if head.endswith(mark):
                 return rf"{command}{{{head[:-1]}}}"
-        if head in GREEK:
-            return f"\\{head}"
+        if head in GREEK or head in _SPELLED:
+            return f"\\{_SPELLED.get(head, head)}"
         return SIGNS.get(head) or (head if len(head) == 1 else rf"\mathrm{{{head}}}")
 
     def number(self, text: str) -> str:

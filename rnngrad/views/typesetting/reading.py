@@ -30,7 +30,7 @@ from rnngrad.views.typesetting.layout import (
 _RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹⁻ˡᵐ"
 _LOWERED = str.maketrans(_RAISED, "0123456789−lm")
 _HEAD = rf"[^\W\d_{_RAISED}ᵀ]+\d*[\u0302-\u0304]?"
-_BELOW = rf"(?:_(?:\{{[^{{}}]*\}}|[^\W_{_RAISED}]+))"
+_BELOW = rf"(?:_(?:\{{[\w−+, .]*\}}|[^\W_{_RAISED}ᵀ]+))"
 _NAME = rf"({_HEAD})([{_RAISED}]*)({_BELOW}*)(\.\d+)?"
 _FUNCTION = re.compile(rf"([^\W\d{_RAISED}][^\W{_RAISED}]*)(')?([{_RAISED}]*)\(")
 _PARTIAL = re.compile(rf"∂(⁺)?({_NAME})/∂({_NAME})")
@@ -45,7 +45,11 @@ GREEK = frozenset(f"{_SMALL} omega Gamma Delta Theta Lambda Phi Psi Omega".split
 _ONE_NAME = re.compile(_NAME)
 _RAISED_BEHIND = re.compile(rf"[{_RAISED}]+|ᵀ")
 _WORD = re.compile(r"[^\s()\[\]{},]+")
-TOKEN = re.compile(rf"{_PARTIAL.pattern}|(?<![\w.])[^\W\d_{_RAISED}]+[{_RAISED}]*{_BELOW}")
+TOKEN = re.compile(
+    r"∂⁺?[A-Za-z]_?(?:\w|\{[\w−+]+\})*/∂[A-Za-z]_?(?:[a-z0-9]+|\{[\w−+]+\})?"
+    r"|(?<![\w./\\])[A-Za-zσλρ]_(?:[a-zA-Z0-9]{1,3}(?!\w)|\{[\w−+]{1,5}\})(?![\w.])",
+    re.ASCII,
+)
 """A name with an index or a partial within a sentence."""
 
 
