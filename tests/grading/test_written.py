@@ -111,8 +111,8 @@ NUMBERS = {
     "a function of numbers": (
         "a3", "dL_3/dy_3 dy_3/dh_3 = 0.0454632*sigma'(1.2*0.667632 - 0.3)*1.2 = 0.0128172", 5,
     ),
-    "powers of ten": ("a1", r"-2(t_3 - y_3) = 4.54632 \\cdot 10^{{-2}}", 5),
-    "wrong powers of ten": ("a1", r"-2(t_3 - y_3) = 4.54632 \\cdot 10^{{-12}}", 2.5),
+    "powers of ten": ("a1", r"-2(t_3 - y_3) = 4.54632 \cdot 10^{{-2}}", 5),
+    "wrong powers of ten": ("a1", r"-2(t_3 - y_3) = 4.54632 \cdot 10^{{-12}}", 2.5),
     "a division": ("a1", "-2(t_3 - y_3) = 0.0909263/2", 5),
     "a division by nothing": ("a1", "-2(t_3 - y_3) = 0.0909263/0", 0),
     "for every t numbers are none": ("a4", "sigma'(a_t) W_hh = 0.17752", 0),
