@@ -36,9 +36,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What the network kept from being proved is said where nobody overlooks it."""
+    """What could not be had, and so kept something from being proved, is said where nobody
+    overlooks it."""
     skipped = terminalreporter.stats.get("skipped", [])
-    unproved = [report for report in skipped if "Skipped: network:" in str(report.longrepr)]
-    if unproved:
+    unproved = {
+        "network": "tests of trained nets: no network to fetch them by",
+        "latex": "tests of sheets: no pdflatex to set them with",
+    }
+    said = []
+    for mark, why in unproved.items():
+        count = sum(f"Skipped: {mark}:" in str(report.longrepr) for report in skipped)
+        said += [f"{count} {why}"] if count else []
+    if said:
         terminalreporter.section("NOT PROVED", red=True)
-        terminalreporter.line(f"{len(unproved)} tests of trained nets: no network to fetch them by")
+        for line in said:
+            terminalreporter.line(line)

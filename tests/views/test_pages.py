@@ -83,7 +83,7 @@ PAGES: dict[str, tuple[str, list[str]]] = {
     "gru": (spec(cell="gru"), []),
     "lstm": (spec(cell="lstm"), []),
     "a stack": (STACK, []),
-    "another cell": (spec(cell="indrnn"), []),
+    "another cell": (exercise(1, Sizes(), "indrnn"), []),
     "questions": (spec(cell="lstm"), ["--blank"]),
     "questions of the sheet": (exercise(3), ["--blank"]),
     "an explanation": (exercise(1, Sizes(3, 1, 1, 1)), ["--explain=b4"]),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from math import ceil
 
 from rnngrad.views.blocks import Formula, Formulas, Lines, Table
 from rnngrad.views.report import Report, Screen
@@ -12,8 +13,11 @@ from rnngrad.views.typesetting.layout import Row, lines, width
 WIDEST = 62.0
 """Digits on a line of an article of 11 points on A4, its margins as they are set below."""
 
-ROWS = 40
-"""Rows of a table that fit on a page."""
+LINES = 40
+"""Lines of a table that fit on a page."""
+
+LONG = 30
+"""Signs of a column of words, or of a word, that is broken where the page is too narrow."""
 
 PREAMBLE = r"""\documentclass[11pt,a4paper]{article}
 \usepackage[utf8]{inputenc}
@@ -27,6 +31,8 @@ PREAMBLE = r"""\documentclass[11pt,a4paper]{article}
 \setlength{\parindent}{0pt}
 \setlength{\jot}{6pt}
 \allowdisplaybreaks
+\sloppy
+\emergencystretch=3em
 \begin{document}
 """
 
@@ -49,7 +55,7 @@ def render(report: Report, screen: Screen) -> Iterator[str]:
 
 def _lines(block: Lines) -> str:
     first, rest = block.lines[0], block.lines[1:]
-    head = rf"\section*{{{escaped(first)}}}" if block.titled else prose(first)
+    head = rf"\section*{{{_breakable(first)}}}" if block.titled else prose(first)
     return "\n\n".join([head, *map(prose, rest)]) + "\n"
 
 
@@ -80,34 +86,66 @@ def aligned(formula: Formula, widest: float = WIDEST) -> Iterator[str]:
             yield f"  {begins}{_LATEX.row(line)}"
 
 
+def _breakable(text: str) -> str:
+    """A title, whose longest words may be broken anywhere."""
+    words = []
+    for word in text.split(" "):
+        parts = [word[at : at + LONG] for at in range(0, max(len(word), 1), LONG)]
+        words.append(r"\allowbreak{}".join(map(escaped, parts)))
+    return " ".join(words)
+
+
 def _table(block: Table) -> str:
-    widths = [max(map(len, (column.header, *(part for r in block.rows
-                                            for part in r[at].split("\n")))))
-              for at, column in enumerate(block.columns)]  # fmt: skip
-    total = sum(widths) + 2 * len(widths)
-    size = r"\footnotesize" if total <= 100 else r"\scriptsize"
-    room = 1.25 * WIDEST if total <= 100 else 1.5 * WIDEST
+    widths = [_widest(block, at) for at in range(len(block.columns))]
+    total = sum(widths) + 2.0 * len(widths)
+    size, room = (r"\footnotesize", 78.0) if total <= 100 else (r"\scriptsize", 92.0)
+    kinds = list[str]()
     over = total - room
-    kinds = []
-    for column, needed in zip(block.columns, widths, strict=True):
-        if column.words and over > 0:
-            narrower = max(needed - over, 18.0)
-            over -= needed - narrower
-            kinds.append(rf"p{{{narrower / room * 0.93:.2f}\textwidth}}")
+    for at, column in enumerate(block.columns):
+        long = widths[at] > LONG and not (column.right and not column.words)
+        if (column.words or long) and over > 0:
+            fitted = max(widths[at] - over, 16.0)
+            over -= widths[at] - fitted
+            widths[at] = fitted
+            kinds.append(rf"p{{{fitted / room * 0.86:.3f}\textwidth}}")
         else:
             kinds.append("r" if column.right and not column.words else "l")
     head = " & ".join(_cell(column.header.strip()) for column in block.columns)
     head = f"{head} \\\\ \\hline\n" if any(column.header for column in block.columns) else ""
     notes = "".join(f"\n{prose(note)}\n" for note in block.notes)
-    parts = [block.rows[at : at + ROWS] for at in range(0, len(block.rows), ROWS)] or [()]
     tabulars = "\n".join(
         f"{{{size}\\begin{{tabular}}{{{''.join(kinds)}}}\n{head}{_rows(part)}\\end{{tabular}}}}\n"
-        for part in parts
+        for part in _pages(block.rows, widths)
     )
-    return f"\\subsection*{{{prose(block.title)}}}\n{tabulars}{notes}"
+    long = any(len(word) > LONG for word in block.title.split(" "))
+    title = _breakable(block.title) if long else prose(block.title)
+    return f"\\subsection*{{{title}}}\n{tabulars}{notes}"
 
 
-def _rows(rows: tuple[tuple[str, ...], ...]) -> str:
+def _widest(block: Table, at: int) -> float:
+    """The longest line of a column."""
+    cells = (block.columns[at].header, *(row[at] for row in block.rows))
+    return float(max(len(part) for cell in cells for part in cell.split("\n")))
+
+
+def _pages(rows: Sequence[Sequence[str]], widths: list[float]) -> Iterator[list[Sequence[str]]]:
+    """The rows in tables that fit on a page each."""
+    page, filled = list[Sequence[str]](), 0
+    for row in rows:
+        parts = [[*map(len, cell.split("\n"))] for cell in row]
+        high = max(
+            sum(max(1, ceil(1.25 * length / width)) for length in lengths)
+            for lengths, width in zip(parts, widths, strict=True)
+        )
+        if page and filled + high > LINES:
+            yield page
+            page, filled = [], 0
+        page.append(row)
+        filled += high
+    yield page
+
+
+def _rows(rows: Sequence[Sequence[str]]) -> str:
     """A line of a cell is a line of the table."""
     text = ""
     for cells in rows:

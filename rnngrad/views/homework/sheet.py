@@ -27,11 +27,14 @@ from rnngrad.views.homework.put_in import (
     shown,
 )
 from rnngrad.views.numbers import grouped, number
-from rnngrad.views.typesetting.layout import Number, Piece, Row, Sign, Word
+from rnngrad.views.typesetting.layout import Number, Piece, Row, Sign, Word, width
 from rnngrad.views.typesetting.reading import read
 
 MOST_STEPS = 8
 """Steps that are all written out where a derivative holds for every t."""
+
+WIDEST_VALUE = 54.0
+"""Digits of a value beside one another."""
 
 MOST_TERMS = 12
 """Terms of a sum that numbers are put in for."""
@@ -118,8 +121,8 @@ class Sheet:
         """A number, a vector or matrix of some rows, else its norm."""
         if array.size == 1:
             return result_of(float(array.ravel()[0]))
-        if fits(array):
-            return shown(array, column=not row)
+        if fits(array) and width(found := shown(array, column=not row)) <= WIDEST_VALUE:
+            return found
         words = f"{' × '.join(map(grouped, array.shape))} numbers, norm"
         return Row((Word(words), Number(number(frobenius(array)))))
 

@@ -104,10 +104,11 @@ class Latex(Plain):
         return self.leading(written) if leading and text in "+−" else f" {written} "
 
     def half(self, half: Half) -> str:
-        side = "l" if half.text == "(" else "r"
+        side = "l" if half.text in "([" else "r"
         return rf"\bigg{side}{half.text}" if half.high else half.text
 
     def raised(self, base: str, power: str) -> str:
+        base = f"({base})" if "^" in base else base
         return f"{base}^{{{chr(92)}top}}" if power == "T" else f"{base}^{{{power}}}"
 
     def call(self, call: Call) -> str:

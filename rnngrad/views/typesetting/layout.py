@@ -8,7 +8,7 @@ derivation has, and ``plain`` gives that text back.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeAlias
 
 
@@ -214,9 +214,22 @@ def _opened(side: Row, widest: float, measure: Callable[[Row], float]) -> list[P
             closing = {"(": ")", "[": "]", "{": "}"}[piece.opening]
             inner = _opened(piece.inner, widest, measure)
             found += [Half(piece.opening, high), *inner, Half(closing, high)]
+        elif isinstance(piece, Matrix) and piece.blocks and measure(Row((piece,))) > widest:
+            found += [Half("["), *_listed(piece), Half("]")]
         else:
             found.append(piece)
     return found
+
+
+def _listed(matrix: Matrix) -> Iterator[Piece]:
+    """[a, b], [c, d]"""
+    for index, cells in enumerate(matrix.rows):
+        yield from [Sign(",")] if index else []
+        yield Half("[")
+        for at, cell in enumerate(cells):
+            yield from [Sign(",")] if at else []
+            yield from cell.pieces
+        yield Half("]")
 
 
 def _groups(pieces: list[Piece], signs: str = "+−·⊗∘=,") -> list[list[Piece]]:

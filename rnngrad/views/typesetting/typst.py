@@ -83,6 +83,7 @@ class Typst(Plain):
         return f"lr(\\{half.text}, size: {size})"
 
     def raised(self, base: str, power: str) -> str:
+        base = f"({base})" if "^" in base else base
         return f"{base}^top" if power == "T" else f"{base}^{power}"
 
     def call(self, call: Call) -> str:

@@ -33,7 +33,7 @@ class Plain:
             text = self.of(piece)
             if isinstance(piece, Sign):
                 text = self.sign(piece.text, leading=before)
-            elif index and not before and not isinstance(row.pieces[index - 1], Half):
+            elif index and not before and not self._opens(row.pieces[index - 1]):
                 gap = self.gap(row.pieces[index - 1], piece)
                 text = text if self._shut(piece) else f"{gap}{text}"
             words.append(text)
@@ -44,8 +44,11 @@ class Plain:
         """What stands between two pieces without a sign."""
         return " "
 
+    def _opens(self, piece: Piece) -> bool:
+        return isinstance(piece, Half) and piece.text in "(["
+
     def _shut(self, piece: Piece) -> bool:
-        return isinstance(piece, Half) and piece.text == ")"
+        return isinstance(piece, Half) and piece.text in ")]"
 
     def of(self, piece: Piece) -> str:
         """Any piece."""
