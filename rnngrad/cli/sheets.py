@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from rnngrad.cli.completion import MATHS, NOTATIONS, listed
-from rnngrad.errors import UsageError, did_you_mean
+from rnngrad.errors import UsageError, did_you_mean, escaped
 
 if TYPE_CHECKING:
     from rnngrad.analyses.derivation.derive import Derivation
@@ -44,7 +44,7 @@ def checked(
     for option, value, known in (("notation", notation, NOTATIONS), ("math", math, MATHS)):
         if value is not None and value not in known:
             hint = did_you_mean(value, known)
-            raise UsageError(f"--{option} {value}: expected {listed(known)}{hint}")
+            raise UsageError(f"--{option} {escaped(value)}: expected {listed(known)}{hint}")
     if explain is not None and blank:
         raise UsageError("--explain and --blank cannot stand together: one has the answer")
     if standalone and format_name != "latex":

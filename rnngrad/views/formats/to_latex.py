@@ -90,7 +90,8 @@ def _breakable(text: str) -> str:
     """A title, whose longest words may be broken anywhere."""
     words = []
     for word in text.split(" "):
-        parts = [word[at : at + LONG] for at in range(0, max(len(word), 1), LONG)]
+        step = LONG // 3 if len(word) > LONG else LONG
+        parts = [word[at : at + step] for at in range(0, max(len(word), 1), step)]
         words.append(r"\allowbreak{}".join(map(escaped, parts)))
     return " ".join(words)
 
@@ -111,7 +112,9 @@ def _table(block: Table) -> str:
         else:
             kinds.append("r" if column.right and not column.words else "l")
     head = " & ".join(_cell(column.header.strip()) for column in block.columns)
-    head = f"{head} \\\\ \\hline\n" if any(column.header for column in block.columns) else ""
+    strut = r"\rule{0pt}{2.6ex}"
+    named = any(column.header for column in block.columns)
+    head = f"{head} \\\\ \\hline {strut}\n" if named else ""
     notes = "".join(f"\n{prose(note)}\n" for note in block.notes)
     tabulars = "\n".join(
         f"{{{size}\\begin{{tabular}}{{{''.join(kinds)}}}\n{head}{_rows(part)}\\end{{tabular}}}}\n"

@@ -19,7 +19,7 @@ from rnngrad.analyses.derivation.formulas import (
     product_text,
 )
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.errors import UsageError, did_you_mean
+from rnngrad.errors import UsageError, did_you_mean, escaped
 from rnngrad.views.blocks import Block, Formula, Formulas, Lines
 from rnngrad.views.derivation.heading import title
 from rnngrad.views.homework.sheet import Sheet, added, at_step, heading
@@ -59,7 +59,8 @@ def line_named(result: Derivation, name: str, *, matrix: bool = False) -> Line:
     if name in lines:
         return lines[name]
     hint = did_you_mean(name, lines)
-    raise UsageError(f"--explain {name}: no subtask is called so; there are {_some(lines)}{hint}")
+    shown = escaped(name[:40])
+    raise UsageError(f"--explain {shown}: no subtask is called so; there are {_some(lines)}{hint}")
 
 
 def _some(lines: dict[str, Line]) -> str:

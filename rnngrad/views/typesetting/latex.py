@@ -6,6 +6,7 @@ Source: American Mathematical Society, *User's Guide for the amsmath Package* (2
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -59,6 +60,14 @@ _IN_MATHS: Mapping[str, str] = MappingProxyType(
     }
 )  # fmt: skip
 """Signs of the field that text in LaTeX has in maths alone."""
+_MARKS: Mapping[str, str] = MappingProxyType(
+    {
+        "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u",
+        "\u0307": ".", "\u0308": '"', "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0327": "c",
+        "\u0328": "k", "\u0323": "d",
+    }
+)  # fmt: skip
+"""A mark on a letter -> LaTeX's accent."""
 _TEXT = re.compile("[ -~\u00a0-\u00ff\u2013\u2014\u2018\u2019\u201c\u201d]")
 
 
@@ -185,4 +194,7 @@ def _sign(sign: str) -> str:
         return sign
     if sign.isspace():
         return " "
+    letter, *marks = list(unicodedata.normalize("NFD", sign))
+    if letter.isascii() and len(marks) == 1 and marks[0] in _MARKS:
+        return rf"\{_MARKS[marks[0]]}{{{letter}}}"
     return f"[U+{ord(sign):04X}]"
