@@ -1,6 +1,6 @@
 """The number of an equation that was pasted along with a formula: it is no factor.
 
-    $$ -2 (t_3 - y_3) $$ (20)      \\[ … \\] [20]      … \\quad (20)      … (20)
+    $$ -2 (t_3 - y_3) $$ (20)    \\[ … \\] [20]    … \\quad (20)    … (20)    $$ … $$ Eq. (4.2)
 
 ``\\tag{20}`` and ``\\label{eq:loss}`` are blanks of the grammar (``latex.BLANK``). What stands in
 brackets is a number of an equation where a sign parts it from the formula: the end of a display, a
@@ -21,12 +21,15 @@ _PARTING = (
     r"[$&.,;\t\r\n]|\\[\])]|\\(?:quad|qquad|hfill?|l?eqno)(?![A-Za-z])"
     r"|\\hspace\*?\{[^{}]{0,12}\}|\\end\{[a-z]{1,12}\*?\}"
 )
+_LABEL = r"(?:[A-Z]\.)?\d{1,3}(?:[.-]\d{1,3})?[a-z]?"
+_WORD = r"(?:[Ee]q(?:uatio)?n?|Gl)\.?\s*"
 _NUMBER = re.compile(
     rf"(?P<gap>(?:[ \xa0]|\\[,;:!> ]|{_PARTING}){{1,40}})"
-    r"(?P<text>\\(?:text|textrm|mathrm)\s*\{\s*)?(?P<open>[(\[])\s*(?P<word>[Ee]q\.?\s*)?"
-    r"(?P<number>\d{1,3}[a-z]?)\s*[)\]](?(text)\s*\})"
+    rf"(?P<text>\\(?:text|textrm|mathrm)\s*\{{\s*)?(?P<word>{_WORD})?"
+    rf"(?:[(\[]\s*(?P<within>{_WORD})?(?P<number>{_LABEL})\s*[)\]]|(?(word){_LABEL}\b|(?!)))"
+    r"(?(text)\s*\})"
 )
-_LEADING = re.compile(r"\s*[(\[]\s*\d{1,3}[a-z]?\s*[)\]]\s*(?=\$|\\[\[(]|\\begin\{)")
+_LEADING = re.compile(rf"\s*[(\[]\s*{_LABEL}\s*[)\]]\s*(?=\$|\\[\[(]|\\begin\{{)")
 _PARTS = re.compile(rf"{_PARTING}|[ \xa0]{{3}}")
 _REOPENED = re.compile(r"\$\s+\$")
 _UNFINISHED = re.compile(
@@ -82,9 +85,12 @@ def _finished(text: str, end: int) -> bool:
 
 def _is_clear(match: re.Match[str]) -> bool:
     """Whether it can be nothing but an equation's number."""
-    if match["text"] or match["word"] or match["number"][-1].isalpha():
+    number = match["number"]
+    if match["text"] or match["word"] or match["within"]:
         return True
-    if int(match["number"]) >= _SMALL:
+    if number[-1].isalpha() or number[0].isalpha():
+        return True
+    if number.isdigit() and int(number) >= _SMALL:
         return True
     gap = match["gap"]
     return _PARTS.search(gap) is not None and _REOPENED.search(gap) is None

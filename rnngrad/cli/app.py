@@ -18,11 +18,8 @@ from rnngrad.cli.commands.init import init
 from rnngrad.cli.commands.schema import schema
 from rnngrad.cli.commands.show import show
 from rnngrad.cli.commands.sweep import sweep
-
-OLD_NAMES: Mapping[str, str] = MappingProxyType(
-    {"random": "trials", "bracket": "critical-rtol", "layer": "prefix"}
-)
-"""What options were called -> what they are called; the old names go on working, unsaid."""
+from rnngrad.cli.exit_codes import USERS_FAULT
+from rnngrad.cli.usage import OLD_NAMES
 
 app = typer.Typer(
     name="rnngrad",
@@ -117,4 +114,4 @@ def _root(
 
 def _refuse(words: str) -> NoReturn:
     boundary.say(words)
-    raise typer.Exit(boundary.USERS_FAULT)
+    raise typer.Exit(USERS_FAULT)

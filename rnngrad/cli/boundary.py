@@ -1,9 +1,4 @@
-"""The one place where exceptions become words and exit codes.
-
-0    done                     2    the user's to mend: usage, spec, file
-1    check: wrong             3    a fault of rnngrad's own
-4    check: undecided       130    interrupted
-"""
+"""The one place where exceptions become words and exit codes."""
 
 from __future__ import annotations
 
@@ -16,6 +11,7 @@ from typing import TYPE_CHECKING, ParamSpec
 
 import typer
 
+from rnngrad.cli.exit_codes import INTERRUPTED, OWN_FAULT, USERS_FAULT
 from rnngrad.cli.streams import forget
 from rnngrad.errors import RnngradError
 
@@ -23,10 +19,6 @@ if TYPE_CHECKING:
     from rnngrad.net.problem import Problem
 
 P = ParamSpec("P")
-
-USERS_FAULT = 2
-OWN_FAULT = 3
-INTERRUPTED = 130
 
 
 def bounded(command: Callable[P, int]) -> Callable[P, None]:

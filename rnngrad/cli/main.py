@@ -7,6 +7,7 @@ import gc
 import sys
 
 from rnngrad.cli.blas import one_blas_thread
+from rnngrad.cli.exit_codes import INTERRUPTED, USERS_FAULT
 from rnngrad.cli.streams import forget
 
 YOUNG = 100_000
@@ -17,7 +18,7 @@ when they are let go of."""
 
 
 def main() -> None:
-    """Run the command line; ends the process with one of the exit codes of ``cli.boundary``."""
+    """Run the command line; ends the process with one of the ``exit_codes``."""
     one_blas_thread()
     gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
     atexit.register(gc.freeze)  # the process ends: there is nothing to gain by looking once more
@@ -25,7 +26,7 @@ def main() -> None:
         _run()
     except KeyboardInterrupt:
         sys.stderr.write("rnngrad: interrupted\n")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except SystemExit as done:
         _last_flush(done)
     except OSError as error:  # help that cannot be printed; a command's own are seen to inside
@@ -60,7 +61,7 @@ def _last_flush(done: SystemExit) -> None:
 
 
 def _refused(error: OSError) -> None:
-    from rnngrad.cli.boundary import USERS_FAULT, say
+    from rnngrad.cli.boundary import say
 
     forget(sys.stdout)
     say(f"rnngrad: standard output: {error.strerror}")

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Any
 
 import typer
 
-from rnngrad.errors import did_you_mean
+OLD_NAMES: Mapping[str, str] = MappingProxyType(
+    {"random": "trials", "bracket": "critical-rtol", "layer": "prefix"}
+)
+"""What options were called -> what they are called; the old names go on working, unsaid."""
 
 EXPECTED = {"int_parsing": "a whole number", "float_parsing": "a number"}
 """What pydantic calls a value that cannot be read -> what was expected."""
@@ -23,11 +29,19 @@ def in_words(error: typer.TyperException) -> str:
 
 def _wrong(error: typer.TyperException) -> str:
     option = getattr(error, "option_name", None)
-    known = getattr(error, "possibilities", None)
     if option is not None and hasattr(error, "possibilities"):
-        hint = did_you_mean(option, [name for name in known or () if name.startswith("--")])
-        return f"no option is called '{option}'{hint}"
+        return f"no option is called '{option}'{_similar_option(option, error)}"
     return _unread(error) or _lowered(error.format_message())
+
+
+def _similar_option(option: str, error: typer.TyperException) -> str:
+    """``"; did you mean '--trials'?"``, for a slip in an old name too, else the empty string."""
+    command = getattr(getattr(error, "ctx", None), "command", None)
+    names = [name for param in getattr(command, "params", ()) for name in param.opts]
+    known = {name: name for name in names if name.startswith("--")}
+    known |= {f"--{old}": f"--{new}" for old, new in OLD_NAMES.items() if f"--{new}" in known}
+    close = get_close_matches(option, known, n=1)
+    return f"; did you mean '{known[close[0]]}'?" if close else ""
 
 
 def _unread(error: typer.TyperException) -> str:

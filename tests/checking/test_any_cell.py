@@ -101,7 +101,7 @@ def test_random_right_gradients_never_fail(seed: int) -> None:
 # ---------------------------------------------------------------- known mistakes, in any cell
 
 MISTAKES = {
-    "missing-activation-derivative": variations.no_slope,
+    "missing-activation-derivative": variations.missing_activation_derivative,
     "transposed-W_hh": variations.transposed_W_hh,
     "h_t-for-h_prev": variations.h_t_for_h_prev,
     "immediate-only": variations.immediate_only,

@@ -12,7 +12,8 @@ import pytest
 
 import rnngrad
 from cli.running import ROOT, SHEET, in_a_terminal, run, run_apart
-from rnngrad.cli.app import COMMANDS, EXAMPLES, OLD_NAMES
+from rnngrad.cli.app import COMMANDS, EXAMPLES
+from rnngrad.cli.usage import OLD_NAMES
 
 MODEL = ROOT / "tests" / "models" / "fixtures" / "lstm.safetensors"
 
@@ -24,6 +25,8 @@ MODEL = ROOT / "tests" / "models" / "fixtures" / "lstm.safetensors"
         (("derive",), "missing argument 'SPEC'; P derive --help shows what it takes"),
         (("derive", SHEET, "--quantiy", "y"),
          "no option is called '--quantiy'; did you mean '--quantity'?"),
+        (("sweep", SHEET, "--brackt", "1"),
+         "no option is called '--brackt'; did you mean '--critical-rtol'?"),
         (("derive", SHEET, "--xyz"),
          "no option is called '--xyz'; P derive --help shows what it takes"),
         (("derive", SHEET, "--step", "two"),

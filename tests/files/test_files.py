@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -163,6 +164,19 @@ def test_broken_and_hostile_npy(content: bytes, words: str, folder: Path) -> Non
     with zipfile.ZipFile(folder / "w.npz", "w") as archive:
         archive.writestr("a.npy", content)
     assert _words("w.npz").startswith("weights.W_hh.file: W_hh: w.npz")
+
+
+def test_a_bomb_of_zeros_is_not_unpacked(folder: Path) -> None:
+    np.savez_compressed(folder / "bomb.npz", w=np.zeros((3000, 3000)))
+    assert "would unpack to 72000128 bytes from a file of" in _words("bomb.npz")
+
+
+def test_a_key_that_stands_twice_is_refused(folder: Path) -> None:
+    with zipfile.ZipFile(folder / "twice.npz", "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(2):
+            archive.writestr("w.npy", _npy(MATRIX))
+    assert "twice.npz[w] stands twice in the file" in _words("twice.npz")
 
 
 def test_broken_npz(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,9 @@ def test_the_figures_of_the_docs(spec: str, net: str) -> None:
             assert f"{value:.1f}" == figure
     shown = run("derive", spec, "--quantity", "log10_chain")
     assert (shown.returncode, "note: assumed" in shown.stderr) == (0, net != "silero-vad")
+
+
+def test_the_tutorial_on_a_trained_net_shows_what_its_commands_print(silero: Path) -> None:
+    pages = runpy.run_path(str(ROOT / "docs" / "pages.py"))
+    written = (ROOT / "docs" / "trained_net.md").read_text(encoding="utf-8")
+    assert pages["ran"]("trained_net.md", silero) == written

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnngrad.analyses.checking.comparing.comparing import (
-    EPS,
     Compared,
     arithmetic,
     compare,
@@ -24,6 +23,7 @@ from rnngrad.analyses.checking.comparing.comparing import (
 )
 from rnngrad.analyses.checking.comparing.conditioning import Conditioning
 from rnngrad.analyses.checking.comparing.places import with_places
+from rnngrad.analyses.checking.comparing.tolerance import EPS
 from rnngrad.analyses.checking.comparing.verdicts import (
     Checked,
     CutShortError,

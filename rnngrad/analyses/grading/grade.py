@@ -12,6 +12,7 @@ from rnngrad.algebra.expressions import Derivative, Div, FormulaError, Name, Nod
 from rnngrad.algebra.grammar import parse
 from rnngrad.algebra.numbering import without_number
 from rnngrad.algebra.writing import written
+from rnngrad.analyses.checking.comparing.tolerance import RTOL
 from rnngrad.analyses.checking.comparing.verdicts import Verdict
 from rnngrad.analyses.grading import numbers
 from rnngrad.analyses.grading.evaluation import MOST_WORK, OrderError, UnreadError, Work
@@ -19,7 +20,7 @@ from rnngrad.analyses.grading.explaining import Explainer
 from rnngrad.analyses.grading.points import HALF, OF, Answer, for_paths
 from rnngrad.analyses.grading.reference import Task, tasks
 from rnngrad.analyses.grading.sampling import (
-    RTOL,
+    OF_SUMS,
     Sample,
     bindings,
     same_with_vectors,
@@ -47,7 +48,7 @@ class Grade(NamedTuple):
 class Grader:
     """Grades answers on one problem; what is computed for a subtask is kept for the next file."""
 
-    def __init__(self, problem: Problem, *, hide: bool = False, rtol: float = numbers.RTOL) -> None:
+    def __init__(self, problem: Problem, *, hide: bool = False, rtol: float = RTOL) -> None:
         self.problem, self.hide = problem, hide
         self.tasks = tasks(problem)
         self.numbers = numbers.References(problem, rtol)
@@ -174,7 +175,7 @@ class _Subtask:
         return values
 
     def _equal(self, values: Array) -> bool:
-        return bool(np.all(np.abs(values - self.right) <= RTOL * self.scale))
+        return bool(np.all(np.abs(values - self.right) <= OF_SUMS * self.scale))
 
     def _side(self, side: Node, *, last: bool) -> Judged:
         values = self._values(side)
@@ -196,7 +197,7 @@ class _Subtask:
 
     def _right_at_the_last(self, values: Array) -> bool:
         """Whether a formula with a number for t holds at that one step: the last, as on a sheet."""
-        per_step = np.abs(values - self.right) <= RTOL * self.scale
+        per_step = np.abs(values - self.right) <= OF_SUMS * self.scale
         count = len(bindings(self.task, self.sample.places[0][0].nets.steps))
         return bool(per_step.reshape(count, -1).all(axis=1).any())
 

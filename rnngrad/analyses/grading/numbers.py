@@ -16,6 +16,7 @@ import numpy as np
 
 from rnngrad.algebra.latex import undressed
 from rnngrad.algebra.numbering import without_number
+from rnngrad.analyses.checking.comparing.tolerance import RTOL
 from rnngrad.analyses.checking.comparing.verdicts import Verdict, worst
 from rnngrad.analyses.derivation.chain_rules import derivation
 from rnngrad.analyses.derivation.formulas import Line
@@ -24,7 +25,6 @@ from rnngrad.analyses.grading.points import OF, Answer
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.net.problem import Problem
 
-RTOL = 1e-9
 FEWEST_DIGITS = 3
 
 _NUMBER = re.compile(r"\s*[-+−]?\s*(?:\d+\.?\d*|\.\d+)(?:[eE][-+−]?\d{1,4})?\s*")

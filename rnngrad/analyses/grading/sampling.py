@@ -13,7 +13,7 @@ from rnngrad.analyses.grading.reference import Task
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.net.problem import Problem
 
-RTOL = 1e-9
+OF_SUMS = 1e-9
 """Of the sum of the sizes of the paths: evaluation in another order, and nothing more."""
 
 SPARE = 24

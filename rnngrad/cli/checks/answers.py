@@ -25,9 +25,9 @@ def run(problem: Problem, sources: Sequence[str], options: CheckOptions) -> tupl
     several. A formula that cannot be read is said on standard error with a caret, and graded 0.
     Raises SpecError, UsageError.
     """
+    from rnngrad.analyses.checking.comparing.tolerance import RTOL
     from rnngrad.analyses.checking.comparing.verdicts import worst
     from rnngrad.analyses.grading.grade import Grader
-    from rnngrad.analyses.grading.numbers import RTOL
     from rnngrad.files.submitted.answers import is_pattern, matching
     from rnngrad.views.grades import report_of_many, report_of_one
 

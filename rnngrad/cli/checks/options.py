@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 TIMEOUT, MEMORY = 60.0, 4.0
 
-EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 4}
-
 
 class CheckOptions(NamedTuple):
     """``rtol`` is None for the contract's own; ``random`` is N of ``--trials N`` (0: none);

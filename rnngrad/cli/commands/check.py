@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnngrad.cli import completion, options
-from rnngrad.cli.boundary import INTERRUPTED, bounded, say
-from rnngrad.cli.checks.options import EXIT_CODES, MEMORY, TIMEOUT, CheckOptions, is_function
+from rnngrad.cli.boundary import bounded, say
+from rnngrad.cli.checks.options import MEMORY, TIMEOUT, CheckOptions, is_function
+from rnngrad.cli.exit_codes import INTERRUPTED, VERDICTS
 
 if TYPE_CHECKING:
     from rnngrad.analyses.checking.comparing.verdicts import Verdict
@@ -135,7 +136,7 @@ def check(
     if verdict is None:
         say("rnngrad: interrupted; the report says what was not checked")
         return INTERRUPTED
-    return EXIT_CODES[str(verdict)]
+    return VERDICTS[str(verdict)]
 
 
 def _student(against: str | None, chosen: CheckOptions) -> AbstractContextManager[Student | None]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnngrad.cli import completion, options
-from rnngrad.cli.boundary import INTERRUPTED, bounded, say, say_assumed
+from rnngrad.cli.boundary import bounded, say, say_assumed
+from rnngrad.cli.exit_codes import INTERRUPTED
 from rnngrad.cli.progress import Report, progress_bar, watched
 from rnngrad.views.derivation.sections import SECTIONS, chosen, completions
 

@@ -8,7 +8,8 @@ import typer
 
 from rnngrad.cli import options
 from rnngrad.cli.boundary import bounded
-from rnngrad.cli.checks.options import EXIT_CODES, CheckOptions
+from rnngrad.cli.checks.options import CheckOptions
+from rnngrad.cli.exit_codes import VERDICTS
 
 
 @bounded
@@ -47,4 +48,4 @@ def grade(
     chosen = CheckOptions(rtol, hide_expected, quiet=quiet, spec=spec)
     report, verdict = run(load(spec, overrides=overrides or ()), files, chosen)
     write_text(render(report, shown), output)
-    return EXIT_CODES[str(verdict)]
+    return VERDICTS[str(verdict)]

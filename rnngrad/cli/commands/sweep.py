@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rnngrad.cli import completion, options
-from rnngrad.cli.boundary import INTERRUPTED, bounded, say, say_assumed
+from rnngrad.cli.boundary import bounded, say, say_assumed
+from rnngrad.cli.exit_codes import INTERRUPTED
 
 if TYPE_CHECKING:
     from rnngrad.analyses.sweep.tasks import Plan

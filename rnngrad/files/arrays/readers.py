@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import csv
 import re
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.errors import did_you_mean
+from rnngrad.files.arrays.npz_file import members
 from rnngrad.files.arrays.numpy_files import BROKEN, Numbers, npy_array, refuse_unreadable
 from rnngrad.files.arrays.numpy_files import FileError as FileError
 from rnngrad.files.arrays.numpy_files import FileKeyError as FileKeyError
@@ -37,13 +38,21 @@ def load_array(reference: File, folder: Path) -> Numbers:
         raise FileError(f"{name or 'an empty name'} is none of .npy, .npz and .csv")
     if reference.key is not None and suffix in (".npy", ".csv"):
         raise FileKeyError(f"{name} takes no key; only .npz and models' files have keys")
+    with damage_told(path, name):
+        return READERS[suffix](path, name, reference.key)
+
+
+@contextmanager
+def damage_told(path: Path, name: str) -> Iterator[None]:
+    """Raises FileError for a file that is not there, and for one that is damaged."""
     refuse_unreadable(path, name, READERS)
     try:
-        return READERS[suffix](path, name, reference.key)
+        yield
     except PermissionError as error:
         raise FileError(f"{name}: {unreadable(error, name)}") from None
     except BROKEN as error:
-        raise FileError(f"{name} is damaged, or no {suffix} file: {cut(str(error), 80)}") from None
+        kind = path.suffix.lower()
+        raise FileError(f"{name} is damaged, or no {kind} file: {cut(str(error), 80)}") from None
 
 
 def _npy(path: Path, name: str, key: str | None) -> Numbers:
@@ -52,12 +61,8 @@ def _npy(path: Path, name: str, key: str | None) -> Numbers:
 
 
 def _npz(path: Path, name: str, key: str | None) -> Numbers:
-    with zipfile.ZipFile(path) as archive:
-        members = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
-        chosen = _chosen(list(members), name, key)
-        entry = members[chosen]
-        with archive.open(entry) as stream:
-            return npy_array(stream, entry.file_size, f"{name}[{cut(chosen)}]")
+    found = members(path, name)
+    return found[_chosen(list(found), name, key)].read()
 
 
 def _chosen(keys: list[str], name: str, key: str | None) -> str:

@@ -7,14 +7,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
+import numpy as np
+
 from rnngrad.errors import did_you_mean
+from rnngrad.files.arrays.npz_file import members
 from rnngrad.files.arrays.numpy_files import Numbers
 from rnngrad.files.models.keras.hdf5_file import open_hdf5, open_keras
 from rnngrad.files.models.keras.layout import read_keras
-from rnngrad.files.models.npz_file import open_npz
 from rnngrad.files.models.onnx.layout import read_onnx, store_of
 from rnngrad.files.models.opening import checked, looks_like, refuse_pickle
-from rnngrad.files.models.records import Contents, ModelFileError, Store
+from rnngrad.files.models.records import Contents, ModelFileError, Store, Stored
 from rnngrad.files.models.torch.layout import read_torch
 from rnngrad.files.models.torch.safetensors_file import open_index, open_safetensors
 from rnngrad.files.text import cut, cut_path, listed, several, shown
@@ -36,6 +38,22 @@ class Layout(NamedTuple):
     read: Callable[[Opener, Path, str], Contents]
 
 
+def _open_npz(path: Path, name: str) -> Store:
+    found = members(path, name)
+    return Store(
+        name,
+        {
+            key: Stored(
+                member.shape,
+                member.dtype.name,
+                member.read,
+                float(np.finfo(member.dtype if member.dtype.kind == "f" else np.float64).eps),
+            )
+            for key, member in found.items()
+        },
+    )
+
+
 def _stored(nets: Callable[[Store], Contents]) -> Callable[[Opener, Path, str], Contents]:
     """A reader of stores as a reader of files."""
     return lambda opened, path, name: nets(opened(path, name))
@@ -48,7 +66,7 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
             Layout(
                 "torch",
                 "PyTorch's state_dict",
-                {".safetensors": open_safetensors, ".json": open_index, ".npz": open_npz},
+                {".safetensors": open_safetensors, ".json": open_index, ".npz": _open_npz},
                 _stored(read_torch),
             ),
             Layout(

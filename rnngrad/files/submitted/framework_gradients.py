@@ -29,7 +29,7 @@ from rnngrad.files.models.layouts import open_store
 from rnngrad.files.models.records import ModelFileError, Store
 from rnngrad.files.models.torch.keys import Part, part_of
 from rnngrad.files.models.torch.layout import PROJECTED
-from rnngrad.files.opening import similar_file
+from rnngrad.files.opening import unreadable
 from rnngrad.files.submitted.gradients import GivenFile, read_gradients
 from rnngrad.files.text import cut_path, several, shown
 from rnngrad.net.precision import GivenArray
@@ -73,7 +73,8 @@ def gradients_of(problem: Problem, path: str, layout: str | None = None) -> Give
     if layout is None and not path.endswith(OF_TORCH):
         return read_gradients(path)
     if not Path(path).exists():
-        raise SpecError([f"{escaped(path)}: no such file{similar_file(path, OF_TORCH)}"])
+        words = unreadable(FileNotFoundError(), path, OF_TORCH)
+        raise SpecError([f"{escaped(path)}: {words}"])
     return _of_framework(problem, path, layout or "torch")
 
 

@@ -8,7 +8,6 @@ well.
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -17,8 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnngrad.errors import SpecError, escaped
-from rnngrad.files.arrays.readers import File, FileError, FileKeyError, load_array
-from rnngrad.files.opening import NoFileError, contents, similar_file, unreadable, why_no_file
+from rnngrad.files.arrays.npz_file import members
+from rnngrad.files.arrays.readers import FileError, damage_told
+from rnngrad.files.opening import NoFileError, contents, unreadable, why_no_file
 from rnngrad.files.text import counted, cut, dotted, shown
 from rnngrad.files.yaml_text import LARGEST_SPEC, Document, Steps, decoded, parse
 from rnngrad.net.precision import EXACT, GivenArray, given
@@ -51,7 +51,8 @@ def read_gradients(path: str) -> GivenFile:
         words = "must end in .npz, .json or .yaml, or be FILE.py:FUNCTION"
         raise SpecError([f"{escaped(path)}: {words}"])
     if not Path(path).exists():
-        raise SpecError([f"{escaped(path)}: no such file{similar_file(path, tuple(READERS))}"])
+        words = unreadable(FileNotFoundError(), path, tuple(READERS))
+        raise SpecError([f"{escaped(path)}: {words}"])
     try:
         return READERS[suffix](path)
     except NoFileError as error:
@@ -66,17 +67,20 @@ def _npz(path: str) -> GivenFile:
     where = Path(path)
     if why := why_no_file(where):
         raise NoFileError(why)
+    name = where.name
     try:
-        with zipfile.ZipFile(where) as archive:
-            names = [entry.filename.removesuffix(".npy") for entry in archive.infolist()]
-    except (OSError, zipfile.BadZipFile) as error:
-        raise SpecError([f"{escaped(path)}: is damaged, or no .npz file: {error}"]) from None
+        with damage_told(where, name):
+            found = members(where, name)
+    except FileError as error:
+        raise SpecError([f"{escaped(path)}: {error}"]) from None
     arrays, mistakes = {}, []
-    for name in names:
+    for key, member in found.items():
         try:
-            arrays[name] = given(load_array(File(where.name, name), where.parent))
-        except (FileError, FileKeyError, TypeError) as error:
-            mistakes.append(f"{escaped(path)}: {cut(name)}: {error}")
+            with damage_told(where, name):
+                array = member.read()
+            arrays[key] = given(array)
+        except (FileError, TypeError) as error:
+            mistakes.append(f"{escaped(path)}: {cut(key)}: {error}")
     if mistakes:
         raise SpecError(mistakes)
     return GivenFile(arrays, lambda name, message: f"{escaped(path)}: {message}")

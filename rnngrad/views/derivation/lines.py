@@ -61,7 +61,8 @@ def _title(problem: Problem) -> str:
 
 def _inside_title(problem: Problem, at: int) -> str:
     layer = f" of layer {at + 1}" if problem.depth > 1 else ""
-    whose = f"the {problem.cell.name} cell" if len(problem.cell.name) <= 20 else "the cell"
+    name = problem.cell.name  # of a cell of one's own it may be several words
+    whose = f"the {name} cell" if name.isidentifier() and len(name) <= 20 else "the cell"
     return f"Inside a step{layer}: the partials of {whose} itself"
 
 

@@ -13,14 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnngrad.analyses.checking.comparing.tolerance import EPS, LOG10_ATOL, RTOL
 from rnngrad.analyses.derivation.quantities import Quantity
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.net.precision import GivenArray, Mask
 
-RTOL = 1e-9
-LOG10_ATOL = 1e-8
 ENOUGH_DIGITS = 3
-EPS = float(np.finfo(np.float64).eps)
 EPS_SINGLE = float(np.finfo(np.float32).eps)
 
 UNDERFLOW = 1e-300

@@ -20,6 +20,8 @@ from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict
 from rnngrad.arithmetic.arrays import Array, quietly
 
 RTOL = 1e-9
+"""What --rtol is by default, relative to the largest entry of a row; of grading too."""
+
 LOG10_ATOL = 1e-8
 WIDEST = 1e-4
 """Where rounding alone may move a row by more than this, nothing is called right or wrong."""

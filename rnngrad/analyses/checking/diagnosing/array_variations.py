@@ -27,12 +27,12 @@ def sign_flipped(apart: Apart) -> Iterator[Variation]:
     yield _times(-1.0, EVERYTHING, thorough=False)
 
 
-def half(apart: Apart) -> Iterator[Variation]:
+def missing_factor_2(apart: Apart) -> Iterator[Variation]:
     yield _times(0.5, OF_THE_LOSS)
     yield _times(0.5, frozenset({"losses"}), thorough=False)
 
 
-def averaged(apart: Apart) -> Iterator[Variation]:
+def averaged_over_steps(apart: Apart) -> Iterator[Variation]:
     """Over all steps, or those that count: in the loss, or only in the weights' gradients."""
     for steps in dict.fromkeys((apart.steps, len(counting(apart.problem)))):
         if steps > 1:
@@ -51,7 +51,7 @@ def _times(factor: float, touches: frozenset[str], *, thorough: bool = True) -> 
     return Variation(RIGHT, touches, thorough, changes=changes)
 
 
-def turned(apart: Apart) -> Iterator[Variation]:
+def transposed(apart: Apart) -> Iterator[Variation]:
     """The array itself transposed: a matrix, or the two last axes of one a step."""
     turn = dict.fromkeys(EVERYTHING, _turn)
     yield Variation(RIGHT, EVERYTHING, changes=turn)
@@ -61,7 +61,7 @@ def _turn(array: Array) -> Array:
     return np.swapaxes(array, -1, -2) if array.ndim > 1 else array
 
 
-def other_order(apart: Apart) -> Iterator[Variation]:
+def gate_order(apart: Apart) -> Iterator[Variation]:
     """The blocks of rows of another order of the gates than this cell's."""
     gates = apart.problem.cell.gates
     for order in permutations(range(len(gates))):

@@ -9,8 +9,6 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.analyses.checking.comparing.comparing import (
-    EPS,
-    LOG10_ATOL,
     Compared,
     arithmetic,
     compare,
@@ -19,6 +17,7 @@ from rnngrad.analyses.checking.comparing.comparing import (
     scales,
 )
 from rnngrad.analyses.checking.comparing.conditioning import Conditioning
+from rnngrad.analyses.checking.comparing.tolerance import EPS, LOG10_ATOL
 from rnngrad.analyses.checking.diagnosing.catalogue import Mistake
 from rnngrad.analyses.checking.diagnosing.variations import Reading, Variation
 from rnngrad.analyses.derivation.quantities import Passes, Quantity

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from rnngrad.analyses.checking.comparing.comparing import EPS, EPS_SINGLE, logarithmic
+from rnngrad.analyses.checking.comparing.comparing import EPS_SINGLE, logarithmic
 from rnngrad.analyses.checking.comparing.places import gates_of, of_a_row
+from rnngrad.analyses.checking.comparing.tolerance import EPS
 from rnngrad.analyses.checking.comparing.verdicts import Diagnosis
 from rnngrad.analyses.checking.diagnosing.fitting import Case
 from rnngrad.net.precision import GivenArray, Mask

@@ -201,17 +201,17 @@ def _meets(layer: LayerApart, part: str, number: int, other: Other) -> bool:
     return not np.array_equal(values, v)
 
 
-def no_slope(apart: Apart) -> Iterator[Variation]:
+def missing_activation_derivative(apart: Apart) -> Iterator[Variation]:
     return _other_slopes(apart, lambda layer, call: slopes(layer, call)["left out"])
 
 
-def slope_of_output(apart: Apart) -> Iterator[Variation]:
+def activation_derivative_of_output(apart: Apart) -> Iterator[Variation]:
     return _other_slopes(
         apart, lambda layer, call: call._replace(argument=call._replace(prime=False))
     )
 
 
-def slope_of_wrong_step(apart: Apart) -> Iterator[Variation]:
+def activation_derivative_wrong_step(apart: Apart) -> Iterator[Variation]:
     for by in (-1, 1):
         yield from _other_slopes(apart, partial(_of_step, by))
 
@@ -360,7 +360,7 @@ def last_loss_only(apart: Apart) -> Iterator[Variation]:
     yield Variation(only, frozenset({"losses"}), thorough=False, changes=losses)
 
 
-def no_output_slope(apart: Apart) -> Iterator[Variation]:
+def missing_output_derivative(apart: Apart) -> Iterator[Variation]:
     dL_dy = apart.passes.backward.dL_dy
     if not np.array_equal(dL_dy, apart.dL_da_y):
         yield Variation(Wrong(dL_da_y=dL_dy), OF_THE_LOSS - {"dL_dy"})

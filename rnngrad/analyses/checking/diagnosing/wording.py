@@ -52,7 +52,7 @@ _ON_THE_WAY = {
 _ANY_WAY = "the sum over all paths through the equations, each with the slopes and matrices on it"
 
 
-def missing_slope(b: Location) -> str:
+def missing_activation_derivative(b: Location) -> str:
     if b.cell:
         place = f"where step {b.s} meets its weights" if b.where == "weights" else f"at step {b.s}"
         if not b.known:
@@ -75,7 +75,7 @@ def missing_slope(b: Location) -> str:
     )
 
 
-def slope_of_output(b: Location) -> str:
+def activation_derivative_of_output(b: Location) -> str:
     if b.cell and not b.known:
         return (
             f"you took the derivatives at the functions' values of step {b.s}; they belong at what "
@@ -92,7 +92,7 @@ def slope_of_output(b: Location) -> str:
     )
 
 
-def wrong_step(b: Location) -> str:
+def activation_derivative_wrong_step(b: Location) -> str:
     if b.cell and not b.known:
         return (
             "you took the functions' derivatives at a neighbouring step: those of step "
@@ -152,7 +152,7 @@ def transposed_W_hh(b: Location) -> str:
     )
 
 
-def h_t(b: Location) -> str:
+def h_t_for_h_prev(b: Location) -> str:
     if b.cell and not b.known:
         return (
             f"you multiplied by h_{b.s} where a parameter meets h_{b.p}: of a = W h_{b.p}, ∂L/∂W "
@@ -168,36 +168,36 @@ def h_t(b: Location) -> str:
     )
 
 
-def half(b: Location) -> str:
+def missing_factor_2(b: Location) -> str:
     return f"the square's 2 is missing: ∂L_{b.s}/∂y_{b.s} = −2 (t_{b.s} − y_{b.s})"
 
 
-def sign(b: Location) -> str:
+def sign_flipped(b: Location) -> str:
     return (
         "every sign is the wrong way round, as without the inner derivative −1 of "
         f"t_{b.s} − y_{b.s}: this points where L falls, and descent would climb"
     )
 
 
-def averaged(b: Location) -> str:
+def averaged_over_steps(b: Location) -> str:
     return "you divided by the number of steps: L is defined without that division here"
 
 
-def last_loss(b: Location) -> str:
+def last_loss_only(b: Location) -> str:
     return (
         "you back-propagated the last loss alone, but earlier ones count as well: ∂L/∂h_t holds "
         "∂L_t/∂h_t at each of their steps, besides what comes back from step t + 1"
     )
 
 
-def no_output_slope(b: Location) -> str:
+def missing_output_derivative(b: Location) -> str:
     return (
         f"you went from y_{b.s} to h_{b.s} without the output's derivative: "
         f"∂L_{b.s}/∂h_{b.s} = ∂L_{b.s}/∂y_{b.s} · g'(W_hy h_{b.s} + b_y) W_hy"
     )
 
 
-def dropped(b: Location) -> str:
+def dropped_h_0(b: Location) -> str:
     if b.where == "start":
         return (
             "row 0 of your array is 0: it is ∂L/∂s_0, what comes back from step 1 to the state "
@@ -226,7 +226,7 @@ def clipped(b: Location) -> str:
     )
 
 
-def eq_32(b: Location) -> str:
+def sheet_eq_32(b: Location) -> str:
     return (
         "you multiplied the path ∂h_3/∂h_2 · ∂h_2/∂h_1 by ∂h_2/∂W_xh, as (32) is misprinted: it "
         "has reached h_1, so its last factor is ∂h_1/∂W_xh"
@@ -242,7 +242,7 @@ def gate_order(b: Location) -> str:
     )
 
 
-def turned(b: Location) -> str:
+def transposed(b: Location) -> str:
     return (
         "you gave the transpose of the array: a gradient has the shape of its parameter, with row "
         "i for unit i, and a Jacobian's rows are the outputs"

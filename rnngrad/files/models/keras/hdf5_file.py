@@ -25,8 +25,8 @@ from typing import Any
 
 import numpy as np
 
+from rnngrad.files.arrays.npz_file import bounded, most
 from rnngrad.files.arrays.numpy_files import Numbers
-from rnngrad.files.models.npz_file import bounded, most
 from rnngrad.files.models.opening import HDF5, needed
 from rnngrad.files.models.records import ModelFileError, Store, Stored
 from rnngrad.files.models.torch.safetensors_file import bfloat16

@@ -1,4 +1,4 @@
-"""Arrays of a .npz file as a store. Nothing is unpickled, and no member may be a bomb.
+"""The arrays of a .npz file, unread. Nothing is unpickled, and no member may be a bomb.
 
 A member is read only as far as its own header says, and only where it unpacks to at most 16 times
 the file: compressed floats shrink by a tenth, so what claims more is damaged or hostile.
@@ -7,33 +7,45 @@ the file: compressed floats shrink by a tenth, so what claims more is damaged or
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnngrad.files.arrays.numpy_files import Numbers, npy_array, npy_header
-from rnngrad.files.models.records import ModelFileError, Store, Stored
+from rnngrad.files.arrays.numpy_files import FileError, Numbers, npy_array, npy_header
 from rnngrad.files.text import cut
 
 MOST_UNPACKED = 16
 """Times the file's size that a compressed member may unpack to."""
 
 
-def open_npz(path: Path, name: str) -> Store:
-    """The arrays of a .npz file; raises ModelFileError, or what NumPy and zipfile raise."""
+class Member(NamedTuple):
+    """An array of the file: its shape and type as its header has them, and what reads it."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    read: Callable[[], Numbers]
+
+
+def members(path: Path, name: str) -> dict[str, Member]:
+    """The arrays by key; ``name`` is the file in messages.
+
+    Raises FileError, or what NumPy and zipfile raise.
+    """
     size = path.stat().st_size
-    arrays: dict[str, Stored] = {}
+    found: dict[str, Member] = {}
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             key = entry.filename.removesuffix(".npy")
-            if key in arrays:
-                raise ModelFileError(f"{name}[{cut(key, 100)}] stands twice in the file")
+            place = f"{name}[{cut(key, 100)}]"
+            if key in found:
+                raise FileError(f"{place} stands twice in the file")
             if entry.filename.endswith(".npy"):
                 with archive.open(entry) as stream:
-                    shape, _, dtype, _ = npy_header(stream, f"{name}[{cut(key, 100)}]")
-                arrays[key] = _stored(path, name, entry, size, shape, dtype)
-    return Store(name, arrays)
+                    shape, _, dtype, _ = npy_header(stream, place)
+                found[key] = Member(shape, dtype, _reader(path, entry, size, place))
+    return found
 
 
 def most(size: int) -> int:
@@ -45,23 +57,13 @@ def bounded(entry: zipfile.ZipInfo, size: int, place: str) -> None:
     """Refuses a member of a zip file of ``size`` bytes that would unpack to far more."""
     if entry.file_size > most(size):
         words = f"would unpack to {entry.file_size} bytes from a file of {size}"
-        raise ModelFileError(f"{place} {words}; it is damaged or hostile")
+        raise FileError(f"{place} {words}; it is damaged or hostile")
 
 
-def _stored(
-    path: Path,
-    name: str,
-    entry: zipfile.ZipInfo,
-    size: int,
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-) -> Stored:
-    place = f"{name}[{cut(entry.filename.removesuffix('.npy'), 100)}]"
-
+def _reader(path: Path, entry: zipfile.ZipInfo, size: int, place: str) -> Callable[[], Numbers]:
     def read() -> Numbers:
         bounded(entry, size, place)
         with zipfile.ZipFile(path) as archive, archive.open(entry) as stream:
             return npy_array(stream, entry.file_size, place)
 
-    eps = float(np.finfo(dtype).eps) if dtype.kind == "f" else float(np.finfo(np.float64).eps)
-    return Stored(shape, dtype.name, read, eps)
+    return read

@@ -1,0 +1,71 @@
+"""The pages of docs/ whose commands are run, those that are written from the code, and the site."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import tomllib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from cli.running import ROOT
+
+PAGES = runpy.run_path(str(ROOT / "docs" / "pages.py"))
+RUN_HERE = [page for page in PAGES["pages"]() if page not in PAGES["NEEDS"]]
+
+
+@pytest.mark.parametrize("page", RUN_HERE)
+def test_a_page_shows_what_its_commands_print(page: str) -> None:
+    assert PAGES["ran"](page) == (ROOT / "docs" / page).read_text(encoding="utf-8")
+
+
+def test_what_a_command_prints_is_put_in(tmp_path: Any) -> None:
+    """It can go red: the block of a page that shows nothing gets what the command prints."""
+    shown = PAGES["_run"]("$ rnngrad cells mgu | head -1\nstale\n$ echo two words\n", tmp_path)
+    assert shown == (
+        "$ rnngrad cells mgu | head -1\n# Minimal gated unit (MGU).\n$ echo two words\ntwo words\n"
+    )
+
+
+@pytest.mark.parametrize("page", PAGES["WRITTEN"])
+def test_the_reference_is_what_the_code_says(page: str) -> None:
+    written = PAGES["WRITTEN"][page]()
+    assert written == (ROOT / "docs" / page).read_text(encoding="utf-8"), "python docs/pages.py"
+    assert len(written.splitlines()) > 100
+
+
+def leaves(nav: list[Any] | dict[str, Any] | str) -> Iterator[str]:
+    if isinstance(nav, str):
+        yield nav
+    else:
+        for item in nav.values() if isinstance(nav, dict) else nav:
+            yield from leaves(item)
+
+
+def test_every_page_has_its_place_in_the_site() -> None:
+    site = tomllib.loads((ROOT / ".zensical.toml").read_text(encoding="utf-8"))["project"]
+    there = sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+    assert sorted(leaves(site["nav"])) == there
+    assert site["theme"]["font"] is False  # it would be loaded from elsewhere
+
+
+def test_links_to_a_heading_lead_to_one() -> None:
+    """``page.md#heading``: as a forge and the site's generator make it from the heading."""
+    headings = {}
+    for path in (ROOT / "docs").glob("*.md"):
+        text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+        titles = re.findall(r"^#+ (.*)$", text, re.M)
+        plain = [re.sub(r"[^\w\s-]", "", title.lower()).strip() for title in titles]
+        headings[path.name] = {re.sub(r"\s", "-", title) for title in plain}
+        headings[path.name] |= set(re.findall(r'<a (?:id|name)="([\w-]+)"', text))
+    wrong = [
+        (path.name, target, anchor)
+        for path in (ROOT / "docs").glob("*.md")
+        for target, anchor in re.findall(
+            r"\]\(([\w.]*)#([\w-]+)\)", path.read_text(encoding="utf-8")
+        )
+        if anchor not in headings.get(target or path.name, set())
+    ]
+    assert not wrong
