@@ -230,12 +230,12 @@ def test_every_option_is_in_its_commands_help(command: str) -> None:
 
 ABOUT = {
     "": ["README.md", "results.md"],
-    "derive": ["results.md"],
+    "derive": ["results.md", "homework.md"],
     "check": ["check.md", "grading.md"],
     "grade": ["check.md", "grading.md"],
     "sweep": ["sweep.md"],
     "show": ["sweep.md"],
-    "init": ["models.md", "cells.md", "check.md"],
+    "init": ["models.md", "cells.md", "check.md", "homework.md"],
     "cells": ["cells.md"],
     "schema": ["spec.md"],
 }

@@ -81,7 +81,7 @@ def init(
         typer.Option(
             "--exercise",
             metavar="",
-            help="A fresh exercise, its numbers drawn; of rnn or of --cell.",
+            help="A fresh exercise, its numbers drawn; of any cell.",
             rich_help_panel=EXERCISE,
         ),
     ] = False,

@@ -110,18 +110,20 @@ def _formulas(block: Formulas, screen: Screen) -> str:
 
 
 def formula_lines(rows: Iterable[Formula], width: int) -> Iterator[str]:
-    """Equations as lines of text, broken before a sign; what goes on stands further right."""
+    """Equations as lines of text, their equals signs in line, broken before a sign; what is long
+    on the left has a line of its own."""
 
     def measured(row: Row) -> float:
         return cell_len(_PLAIN.row(row))
 
     for formula in rows:
         left = _PLAIN.row(formula.left)
-        indent = " " * min(cell_len(left), 18)
-        if not formula.sides:
+        long = cell_len(left) > width // 2
+        indent = " " * (4 if long else cell_len(left))
+        if not formula.sides or long:
             yield left
         for index, side in enumerate(formula.sides):
-            begins = left if index == 0 else indent
+            begins = left if index == 0 and not long else indent
             for at, line in enumerate(broken(side, width - cell_len(begins) - 5, measured)):
                 sign = " = " if at == 0 else "   "
                 yield f"{begins if at == 0 else indent}{sign}{_PLAIN.row(line)}".rstrip()
