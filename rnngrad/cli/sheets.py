@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -102,19 +103,17 @@ def check_pdf(pdf: Path | None, force: bool, spec: str, others: Iterable[Path | 
         raise UsageError(f"--pdf {pdf}: another option writes to the same file")
     check_writable(pdf, force, spec)
     try:
-        import typst  # noqa: F401
+        import_module("typst")
     except ImportError:
         raise UsageError(f"--pdf needs typst, which is not installed: {INSTALL}") from None
 
 
 def write_pdf(report: Report, path: Path) -> None:
     """The report as PDF: the same bytes for the same report."""
-    import typst
-
     from rnngrad.cli.output import write_file
     from rnngrad.views.formats.to_typst import render
     from rnngrad.views.report import Screen
 
     text = "".join(render(report, Screen()))
-    data = typst.compile(text.encode())
+    data: bytes = import_module("typst").compile(text.encode())
     write_file(path, lambda file: file.write(data))

@@ -107,15 +107,7 @@ class Derivation(Quantities):
 
 
 def derive(problem: Problem) -> Derivation:
-    """Every quantity of ``problem`` by name, each computed when it is asked for.
-
-    >>> import rnngrad
-    >>> net = {"weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1, 1], "targets": [0, 0]}
-    >>> rnngrad.derive(rnngrad.load(net))["dL_dh"].shape
-    (3, 1)
-
-    Raises QuantityError for a name that does not exist, or not for this net.
-    """
+    """Every quantity of ``problem`` by name; ``rnngrad.derive`` adds what notebooks show."""
     return Derivation(problem)
 
 
