@@ -19,14 +19,14 @@ from rnngrad.version import __version__
 if TYPE_CHECKING:
     from rnngrad.analyses.derivation.derive import gradients, log10_chain, log10_paths
     from rnngrad.analyses.flow.stability import lyapunov_spectrum
-    from rnngrad.api import Derivation, check, derive, sweep
+    from rnngrad.api import Derivation, check, derive, report, sweep
     from rnngrad.errors import OutputError, QuantityError, RnngradError, SpecError, UsageError
     from rnngrad.files import json_schema, load
     from rnngrad.net.problem import Problem
 
 _HOMES = {
     "rnngrad.analyses.derivation.derive": ("gradients", "log10_chain", "log10_paths"),
-    "rnngrad.api": ("Derivation", "check", "derive", "sweep"),
+    "rnngrad.api": ("Derivation", "check", "derive", "report", "sweep"),
     "rnngrad.analyses.flow.stability": ("lyapunov_spectrum",),
     "rnngrad.net.problem": ("Problem",),
     "rnngrad.errors": ("OutputError", "QuantityError", "RnngradError", "SpecError", "UsageError"),
@@ -51,6 +51,7 @@ __all__ = [
     "log10_chain",
     "log10_paths",
     "lyapunov_spectrum",
+    "report",
     "sweep",
 ]
 

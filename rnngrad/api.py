@@ -7,6 +7,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from rnngrad.analyses.derivation.derive import Derivation as _Derivation
+from rnngrad.errors import escaped
 from rnngrad.net.problem import Problem
 from rnngrad.views.notebook import Shown, library
 from rnngrad.views.report import Report
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 class Document(Shown, dict[str, object]):
     """The document that ``--json`` prints, as a dict, and in a notebook the command's tables.
 
-    ``as_text()``, ``as_latex()`` and ``as_markdown()`` are the tables as text, ``to_pandas()`` the
-    rows of CSV.
+    ``as_text()``, ``as_latex()``, ``as_markdown()`` and ``as_html()`` are the tables;
+    ``to_pandas()`` has the rows of CSV.
     """
 
     def __init__(self, document: Mapping[str, object], report: Callable[[], Report]) -> None:
@@ -38,7 +39,7 @@ class Derivation(Shown, _Derivation):
     (``result["dL_da"]``, ``result["truncation"]``); ``loss`` is L, or None without targets;
     ``lines`` are the sheet's subtasks, ``path_sums`` the summands of ∂L/∂W_hh and ∂L/∂W_xh.
 
-    In a notebook it shows its tables. ``as_text()`` and ``as_markdown()`` are those as text,
+    In a notebook it shows its tables. ``as_text()``, ``as_markdown()`` and ``as_html()`` are those,
     ``as_latex()`` is the sheet to hand in, ``explain("a6")`` one derivative written out;
     ``to_pandas("dL_dh")`` has a row a number (``quantity``, ``t``, ``i``, ``j``, ``value``), and
     ``to_xarray("dL_dh")`` the array with its axes named (t, k, i, j).
@@ -46,9 +47,9 @@ class Derivation(Shown, _Derivation):
 
     def report(self) -> Report:
         from rnngrad.analyses.derivation.selection import select
-        from rnngrad.views.derivation.report import report
+        from rnngrad.views.derivation.report import report as shown
 
-        return report(self, select(self, (), None, False), {})
+        return shown(self, select(self, (), None, False), {})
 
     def as_latex(self) -> str:
         from rnngrad.views.formats.to_latex import render
@@ -57,6 +58,16 @@ class Derivation(Shown, _Derivation):
 
         sheet = self.report()._replace(blocks=Sheet(self).blocks)
         return "".join(render(sheet, Screen()))
+
+    def _repr_latex_(self) -> str:
+        """The subtasks' equations, for what reads LaTeX between dollars."""
+        from rnngrad.views.formats.to_markdown import formulas
+        from rnngrad.views.homework.sheet import Sheet
+        from rnngrad.views.report import Screen
+
+        sheet, screen = Sheet(self), Screen(math="dollars")
+        blocks = (sheet.subtask(line)._replace(title="") for line in sheet.lines)
+        return "\n".join(formulas(block, screen) for block in blocks)
 
     def explain(self, name: str) -> Document:
         """One derivative written out, as ``--explain`` does. Raises UsageError for no subtask."""
@@ -68,11 +79,11 @@ class Derivation(Shown, _Derivation):
     def to_pandas(self, *names: str) -> Any:
         """These quantities, or all that the tables show, a row a number."""
         from rnngrad.analyses.derivation.selection import computed, select
-        from rnngrad.views.derivation.report import report
+        from rnngrad.views.derivation.report import report as shown
 
         selection = select(self, names, None, False)
         arrays = computed(self, selection, every=True)
-        whole = report(self, selection, arrays)
+        whole = shown(self, selection, arrays)
         return Document({}, lambda: whole).to_pandas()
 
     def to_xarray(self, name: str) -> Any:
@@ -121,7 +132,7 @@ def check(
     UsageError where there is nothing to check, SpecError for a file that cannot be read.
     """
     from rnngrad.analyses.checking.document import document
-    from rnngrad.views.check import report
+    from rnngrad.views.check import report as shown
 
     whose = "rnngrad's own gradients"
     if against is None:
@@ -135,16 +146,13 @@ def check(
             whose = "the gradients given"
             checked = check_arrays(problem, against)
         else:
-            from rnngrad.errors import escaped
             from rnngrad.files.submitted.framework_gradients import gradients_of
 
             given = gradients_of(problem, fspath(against))
             whose = escaped(fspath(against))
             checked = check_arrays(problem, given.arrays, given.twice, framework=given.framework)
-    heading = (f"{problem.name}: {whose}",)
-    return Document(
-        document(checked), lambda: report(checked, heading=heading, hide_expected=False)
-    )
+    heading = (f"{escaped(problem.name)}: {whose}",)
+    return Document(document(checked), lambda: shown(checked, heading=heading, hide_expected=False))
 
 
 def sweep(
@@ -179,7 +187,7 @@ def sweep(
     ['vanishing', 'steady', 'exploding']
     """
     from rnngrad.analyses.sweep.sweep import document, swept
-    from rnngrad.views.sweeps.report import report
+    from rnngrad.views.sweeps.report import report as shown
 
     width = critical_rtol if bracket is None else bracket
     own = {"steady": steady, "critical_rtol": width}
@@ -188,4 +196,31 @@ def sweep(
         gate=gate, executor=executor, workers=workers,
         **{name: value for name, value in own.items() if value is not None},
     )  # fmt: skip
-    return Document(document(done), lambda: report(done, full=False))
+    return Document(document(done), lambda: shown(done, full=False))
+
+
+def report(
+    problem: Problem | Sequence[Problem], scales: str | float | Iterable[float] | None = None
+) -> str:
+    """The page that ``rnngrad report`` writes: one HTML file that opens offline.
+
+    ``scales``: those of the slider, numbers or a text such as ``"0.1:4:40"``; by default as many as
+    take some half a minute at most. Several problems are told apart by their names.
+
+    >>> import rnngrad
+    >>> net = {"weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1, 1], "targets": [0, 0]}
+    >>> rnngrad.report(rnngrad.load(net), [0.5, 2])[:15]
+    '<!DOCTYPE html>'
+
+    Raises UsageError for scales that are none, and for problems with one name.
+    """
+    from rnngrad.analyses.overview import overview
+    from rnngrad.analyses.sweep.scaled_chains import affordable_scales
+    from rnngrad.analyses.sweep.scales import scales_of
+    from rnngrad.analyses.sweep.sweep import by_name
+    from rnngrad.views.page.report import report as page
+
+    problems = by_name(problem, "report")
+    scaled = [one for one in problems.values() if one.cell.scaled]
+    wanted = affordable_scales(scaled) if scales is None else scales_of(scales)
+    return "".join(page(overview(problems, wanted)))

@@ -18,6 +18,13 @@ settings.register_profile(
 )
 settings.load_profile("rnngrad")
 
+UNPROVED = {
+    "network": "trained nets: no network to fetch them by",
+    "latex": "sheets: no pdflatex to set them with",
+    "browser": "the report's page: no Chromium to look at it in",
+}
+"""Why a test was skipped -> what that leaves open."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--first", action="store_true", help="only the first case of every test")
@@ -36,18 +43,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What could not be had, and so kept something from being proved, is said where nobody
-    overlooks it."""
-    skipped = terminalreporter.stats.get("skipped", [])
-    unproved = {
-        "network": "tests of trained nets: no network to fetch them by",
-        "latex": "tests of sheets: no pdflatex to set them with",
-    }
-    said = []
-    for mark, why in unproved.items():
-        count = sum(f"Skipped: {mark}:" in str(report.longrepr) for report in skipped)
-        said += [f"{count} {why}"] if count else []
-    if said:
-        terminalreporter.section("NOT PROVED", red=True)
-        for line in said:
-            terminalreporter.line(line)
+    """What could not be proved here is said where nobody overlooks it."""
+    skipped = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    for why, what in UNPROVED.items():
+        count = sum(f"Skipped: {why}:" in one for one in skipped)
+        if count:
+            terminalreporter.section("NOT PROVED", red=True)
+            terminalreporter.line(f"{count} tests of {what}")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import runpy
+import shlex
 import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
-from cli.running import ROOT
+from cli.running import ROOT, run
 
 PAGES = runpy.run_path(str(ROOT / "docs" / "pages.py"))
 RUN_HERE = [page for page in PAGES["pages"]() if page not in PAGES["NEEDS"]]
@@ -69,3 +72,39 @@ def test_links_to_a_heading_lead_to_one() -> None:
         if anchor not in headings.get(target or path.name, set())
     ]
     assert not wrong
+
+
+GALLERY = re.findall(
+    r"^rnngrad .* --plot docs/pictures/.*$",
+    (ROOT / "docs" / "pictures.md").read_text(encoding="utf-8"),
+    re.M,
+)
+
+
+ROUNDING = re.compile(r"\S*e−1\d|\b0 pass\b.*|.*at best.*|.*at 1e−30.*")
+"""What is nothing but rounding, and so the machine's own."""
+
+
+def _texts(svg: Path) -> list[str]:
+    every = ElementTree.parse(svg).iter("{http://www.w3.org/2000/svg}text")
+    return [ROUNDING.sub("", node.text or "").removesuffix(" pass") for node in every]
+
+
+@pytest.mark.parametrize("line", GALLERY, ids=lambda line: line.split("/")[-1].split(".")[0])
+def test_the_gallery_is_what_its_commands_draw(line: str, tmp_path: Path) -> None:
+    """Findings, numbers and ticks."""
+    words = shlex.split(line)
+    at = words.index("--plot") + 1
+    kept, drawn = ROOT / words[at], tmp_path / "drawn.svg"
+    done = run(*words[1:at], str(drawn), *words[at + 1 :], "-q")
+    assert done.returncode == 0, done.stderr
+    assert _texts(drawn) == _texts(kept)
+    assert len(_texts(kept)) > 10
+
+
+def test_every_drawing_of_the_gallery_is_drawn_by_a_command() -> None:
+    there = {f"docs/pictures/{path.name}" for path in (ROOT / "docs" / "pictures").glob("*.svg")}
+    assert there == {words[words.index("--plot") + 1] for words in map(shlex.split, GALLERY)}
+    shown = re.findall(r"\]\((pictures/.*?)\)", (ROOT / "docs" / "pictures.md").read_text("utf-8"))
+    assert {f"docs/{one}" for one in shown} == there
+    assert sum((ROOT / one).stat().st_size for one in there) < 400_000

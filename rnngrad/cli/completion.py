@@ -18,7 +18,7 @@ import typer
 if TYPE_CHECKING:
     from rnngrad.net.problem import Problem
 
-FORMATS = ("table", "json", "jsonl", "csv", "markdown", "latex", "typst")
+FORMATS = ("table", "json", "jsonl", "csv", "markdown", "html", "latex", "typst")
 NOTATIONS = ("scalar", "matrix")
 MATHS = ("unicode", "dollars", "fence")
 METHODS = ("auto", "complex-step", "differences", "taylor", "adjoint")

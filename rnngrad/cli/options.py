@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
 from rnngrad.cli import boundary, completion
+from rnngrad.views.pictures import kinds
 
 OUTPUT = "Output"
 RUNNING = "How it is computed"
@@ -54,6 +55,42 @@ Output: TypeAlias = Annotated[
         "--output", "-o", metavar="FILE", help="Write to FILE instead.", rich_help_panel=OUTPUT
     ),
 ]
+Plot: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--plot",
+        metavar="FILE",
+        help="Draw pictures: .png, .svg or .pdf (extra plot).",
+        rich_help_panel=OUTPUT,
+    ),
+]
+PlotData: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--plot-data",
+        metavar="FILE.csv",
+        help="Write the pictures' numbers.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+
+
+def plot_what(verb: str) -> Any:
+    """``--plot-what`` of a verb."""
+    names = ", ".join(kinds.of_verb(verb))
+
+    def completions(incomplete: str) -> list[tuple[str, str]]:
+        return kinds.completions(verb, incomplete)
+
+    return typer.Option(
+        "--plot-what",
+        metavar="NAME",
+        help=f"Just this picture; repeatable: {names}.",
+        autocompletion=completions,
+        rich_help_panel=OUTPUT,
+    )
+
+
 Force: TypeAlias = Annotated[
     bool,
     typer.Option("--force", metavar="", help="Overwrite files that exist.", rich_help_panel=OUTPUT),

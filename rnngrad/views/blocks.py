@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple, TypeAlias
 
 from rnngrad.views.typesetting.layout import Row
@@ -11,12 +12,14 @@ Meaning: TypeAlias = Literal["", "verdict", "flow"]
 
 
 class Column(NamedTuple):
-    """A column: numbers stand on the right and are never broken; ``words`` may be wrapped."""
+    """A column: numbers stand on the right and are never broken; ``words`` may be wrapped;
+    ``formula``: set as on paper by a format that can."""
 
     header: str
     words: bool = False
     right: bool = True
     coloured: Meaning = ""
+    formula: bool = False
 
 
 class Table(NamedTuple):
@@ -30,11 +33,13 @@ class Table(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """Lines of text, wrapped where the format wraps; the first is the title if ``titled``."""
+    """Lines of text, wrapped where the format wraps; the first is the title if ``titled``, and the
+    others are ``formulas``, if so."""
 
     lines: tuple[str, ...]
     titled: bool = False
     coloured: Meaning = ""
+    formulas: bool = False
 
 
 class Formula(NamedTuple):
@@ -53,4 +58,11 @@ class Formulas(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-Block: TypeAlias = Table | Lines | Formulas
+class Fitted(NamedTuple):
+    """A table that is drawn as wide as there is room for: ``made`` of so many signs."""
+
+    title: str
+    made: Callable[[int], Table]
+
+
+Block: TypeAlias = Table | Lines | Formulas | Fitted

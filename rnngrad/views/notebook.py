@@ -51,10 +51,19 @@ class Shown:
         pandas, report = library("pandas", "to_pandas"), self.report()
         return pandas.DataFrame(list(report.rows()), columns=list(report.columns))
 
+    def as_html(self) -> str:
+        """Its tables as HTML, formulas as MathML, without script: a piece of a page."""
+        from rnngrad.views.page.blocks import html
+
+        return "".join(html(block, 3) for block in self.report().blocks())
+
+    def _repr_html_(self) -> str:
+        return self.as_html()
+
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """The same where IPython has a way of its own to print a dict."""
         printer.text(self.as_text())
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        """The terminal's table for a front end without HTML."""
-        return {"text/plain": self.as_text()}
+        """Tables as HTML, and the terminal's for a front end without it."""
+        return {"text/plain": self.as_text(), "text/html": self.as_html()}

@@ -207,3 +207,13 @@ def test_mistakes_of_init(options: list[str], words: str) -> None:
     done = run("init", *options)
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr
+
+
+def test_check_holds_no_command_of_a_name(tmp_path: Path) -> None:
+    text = Path(SHEET).read_text(encoding="utf-8") + '\nname: "\\e[31m red"\n'
+    (tmp_path / "net.yaml").write_text(text, encoding="utf-8")
+    run("derive", "net.yaml", "-q", "--save", "mine.npz", cwd=tmp_path)
+    for more in ([], ["--against", "mine.npz"]):
+        shown = run("check", "net.yaml", *more, cwd=tmp_path).stdout
+        assert "\x1b" not in shown
+        assert "\\x1b[31m red" in shown

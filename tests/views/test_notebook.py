@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
+from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas
@@ -78,6 +81,36 @@ def test_latex_and_markdown_are_those_of_the_command(
 def test_what_ipython_is_given(results: dict[str, Document], verb: str) -> None:
     data, _ = DisplayFormatter().format(results[verb])
     assert data["text/plain"] == results[verb].as_text()
+    assert data["text/html"] == results[verb].as_html()
+    assert "<table" in data["text/html"]
+    assert "<script" not in data["text/html"]
+    ElementTree.fromstring(
+        f"<div>{data['text/html'].replace('<br>', '<br/>').replace('<wbr>', '')}</div>"
+    )
+    assert ("text/latex" in data) == (verb == "derive")
+
+
+def test_formulas_for_what_reads_latex(problem: rnngrad.Problem) -> None:
+    shown = rnngrad.derive(problem)._repr_latex_()
+    assert shown.count("$$") == 20
+    assert r"\frac{\partial L}{\partial y_3} &= " in shown
+    assert "#" not in shown
+
+
+def test_a_name_holds_no_html(problem: rnngrad.Problem) -> None:
+    evil = dataclasses.replace(problem, name="<script>alert(1)</script> & \x1b[31m")
+    for result in (rnngrad.derive(evil), rnngrad.check(evil), rnngrad.sweep(evil, [1.0])):
+        assert "<script" not in result.as_html()
+        assert "&lt;script&gt;" in result.as_html()
+        assert "\x1b" not in result.as_html() + result.as_text()
+
+
+def test_explanations_and_questions_as_html(tmp_path: Path) -> None:
+    for option in (["--explain", "a6"], ["--blank"]):
+        done = run("derive", SHEET, *option, "--format", "html")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "<math" in done.stdout
+        assert "<script" not in done.stdout
 
 
 def test_frames_are_tidy(results: dict[str, Document], problem: rnngrad.Problem) -> None:

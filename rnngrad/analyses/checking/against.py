@@ -19,11 +19,12 @@ from rnngrad.analyses.checking.comparing.comparing import (
     compare,
     logarithmic,
     narrow,
+    relative_tolerance,
     scales,
 )
 from rnngrad.analyses.checking.comparing.conditioning import Conditioning
 from rnngrad.analyses.checking.comparing.places import with_places
-from rnngrad.analyses.checking.comparing.tolerance import EPS
+from rnngrad.analyses.checking.comparing.tolerance import EPS, LOG10_ATOL
 from rnngrad.analyses.checking.comparing.verdicts import (
     Checked,
     CutShortError,
@@ -340,6 +341,7 @@ def _checked(case: Case, compared: Compared, verdict: Verdict, reason: str) -> C
         float(case.right[at]),
         float(case.got.values[at]),
         reason=reason,
+        limit=LOG10_ATOL if logarithmic(case.record) else relative_tolerance(case.got, case.rtol),
     )
 
 

@@ -45,7 +45,7 @@ def omega_terms(passes: Passes) -> Array:
     """
     problem, trace = passes.problem, passes.forward
     with quietly():
-        net, reached = linear_net(problem, trace, FLOATS), _dL_ds(passes)[1:]
+        net, reached = linear_net(problem, trace, FLOATS), dL_ds(passes)[1:]
         unit = reached / np.abs(reached).max(axis=1, keepdims=True)
         unit /= np.linalg.norm(unit, axis=1, keepdims=True)
         steps = reported(range(1, problem.steps + 1), problem.steps, "Ω")
@@ -54,13 +54,13 @@ def omega_terms(passes: Passes) -> Array:
         return terms
 
 
-def _dL_ds(passes: Passes) -> Array:
+def dL_ds(passes: Passes) -> Array:
     """∂L/∂s_t for t = 0 … T, (T+1, S)."""
     problem, back = passes.problem, passes.backward
-    dL_ds = np.empty((problem.steps + 1, problem.state_size))
+    whole = np.empty((problem.steps + 1, problem.state_size))
     for part, rows in enumerate(back.dL_ds.values()):
-        dL_ds[:, state_columns(problem.layers, part)] = rows
-    return dL_ds
+        whole[:, state_columns(problem.layers, part)] = rows
+    return whole
 
 
 def chain_shape(passes: Passes, whole: bool = True) -> Shape:

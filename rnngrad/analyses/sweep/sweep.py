@@ -72,7 +72,7 @@ def swept(
     """Norms, rates, exponents and the critical scale as W_hh is scaled; ``rnngrad.sweep`` says what
     each argument is. Raises UsageError for what cannot be swept."""
     whole = plan(
-        _by_name(problem), scales_of(scales), seeds, steps=steps, activations=activations,
+        by_name(problem, "sweep"), scales_of(scales), seeds, steps=steps, activations=activations,
         relative_to=relative_to, steady=steady, gate=gate, width=critical_rtol,
     )  # fmt: skip
     try:
@@ -83,13 +83,14 @@ def swept(
         forget()
 
 
-def _by_name(problem: Problem | Sequence[Problem]) -> dict[str, Problem]:
+def by_name(problem: Problem | Sequence[Problem], verb: str) -> dict[str, Problem]:
+    """The problems by name; UsageError, which names the verb, where two have one name."""
     problems = [problem] if isinstance(problem, Problem) else list(problem)
     named = {one.name: one for one in problems}
     if len(named) < len(problems):
-        raise UsageError("sweep: two problems have the same name; set the key 'name' of one")
+        raise UsageError(f"{verb}: two problems have the same name; set the key 'name' of one")
     if not named:
-        raise UsageError("sweep: no problem is given")
+        raise UsageError(f"{verb}: no problem is given")
     return named
 
 

@@ -18,7 +18,7 @@ from rnngrad.cli.checks.options import CheckOptions, is_function
 from rnngrad.cli.checks.separate import FaultError
 from rnngrad.cli.checks.student import NoArray, Returned, Student
 from rnngrad.cli.progress import progress_bar
-from rnngrad.errors import SpecError, UsageError
+from rnngrad.errors import SpecError, UsageError, escaped
 from rnngrad.files.random_problems import variant
 from rnngrad.files.submitted.framework_gradients import gradients_of
 from rnngrad.files.text import listed
@@ -33,10 +33,10 @@ AGAIN = "on a second call with the same arrays"
 
 def run(
     problem: Problem, source: str, options: CheckOptions, student: Student | None = None
-) -> tuple[Report, Verdict | None]:
-    """The report on the arrays of a file or a function, and the verdict on the whole, None where
-    Ctrl-C came before the end; ``student`` is the function's, where its process has been started
-    already."""
+) -> tuple[Report, Verdict | None, list[Checked]]:
+    """The report on the arrays of a file or a function, the verdict on the whole, None where
+    Ctrl-C came before the end, and those on the parts; ``student`` is the function's, where its
+    process has been started already."""
     interrupted = False
     if is_function(source):
         with student or Student(source, options) as started:
@@ -48,9 +48,11 @@ def run(
             checked, notes = _of_file(problem, source, options)
         except CutShortError as cut:
             checked, notes, interrupted = cut.checked, [], True
-    heading = (f"{source} against rnngrad's own gradients of {problem.name}", *notes)
+    whose = f"{escaped(source)} against rnngrad's own gradients of {escaped(problem.name)}"
+    heading = (whose, *notes)
     shown = report(checked, heading=heading, hide_expected=options.hide_expected)
-    return shown, None if interrupted else worst(entry.verdict for entry in checked)
+    verdict = None if interrupted else worst(entry.verdict for entry in checked)
+    return shown, verdict, checked
 
 
 def _of_file(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ from rnngrad.cli.checks.options import MEMORY, TIMEOUT, CheckOptions, is_functio
 from rnngrad.cli.exit_codes import INTERRUPTED, VERDICTS
 
 if TYPE_CHECKING:
-    from rnngrad.analyses.checking.comparing.verdicts import Verdict
+    from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict
     from rnngrad.cli.checks.student import Student
     from rnngrad.net.problem import Problem
     from rnngrad.views.report import Report
@@ -103,6 +104,9 @@ def check(
         ),
     ] = "auto",
     rtol: options.Rtol = None,
+    plot: options.Plot = None,
+    plot_what: Annotated[list[str] | None, options.plot_what("check")] = None,
+    plot_data: options.PlotData = None,
     format_name: options.Format = None,
     json: options.Json = False,
     output: options.Output = None,
@@ -123,16 +127,30 @@ def check(
     _refuse_for_a_file(against, timeout=timeout, memory=memory, returns=returns)
     with _student(against, chosen) as student:  # its Python starts while ours imports NumPy
         from rnngrad.cli.output import check_writable, screen, write_text
+        from rnngrad.cli.plots import planned
+        from rnngrad.errors import UsageError
         from rnngrad.files import load
         from rnngrad.views.formats.names import asked_for, format_named
 
         render = format_named(asked_for(format_name, json, output), "check")
         _refuse(chosen, against, answers)
         check_writable(output, force, spec)
+        plots = planned("check", plot, plot_what, plot_data, force, [spec], {"-o": output})
+        if plots is not None and answers is not None:
+            raise UsageError("--plot draws errors of arrays, and --answers are formulas")
         shown = screen(color, no_color, to_file=output is not None)
         problem = load(spec, overrides=overrides or ())
-        report, verdict = _run(problem, against, answers, chosen, student)
+        if plots is not None:
+            plots = plots.fitting([problem])
+        report, verdict, checked = _run(problem, against, answers, chosen, student)
+    drawn = None
+    if plots is not None:
+        from rnngrad.views.pictures.checks import CheckedNet
+
+        drawn = plots.staged(CheckedNet(problem, tuple(checked), hide_expected))
     write_text(render(report, shown), output)
+    if drawn is not None:
+        drawn()
     if verdict is None:
         say("rnngrad: interrupted; the report says what was not checked")
         return INTERRUPTED
@@ -184,8 +202,9 @@ def _run(
     answers: str | None,
     chosen: CheckOptions,
     student: Student | None,
-) -> tuple[Report, Verdict | None]:
-    """The report and the verdict on the whole, None where Ctrl-C came before the end."""
+) -> tuple[Report, Verdict | None, Sequence[Checked]]:
+    """The report, the verdict on the whole, None where Ctrl-C came before the end, and those on
+    the parts."""
     if against is not None:
         from rnngrad.cli.checks.against import run as run_against
 
@@ -193,15 +212,18 @@ def _run(
     if answers is not None:
         from rnngrad.cli.checks.answers import run as run_answers
 
-        return run_answers(problem, [answers], chosen)
+        return *run_answers(problem, [answers], chosen), ()
     return _own(problem, chosen)
 
 
-def _own(problem: Problem, chosen: CheckOptions) -> tuple[Report, Verdict | None]:
+def _own(
+    problem: Problem, chosen: CheckOptions
+) -> tuple[Report, Verdict | None, Sequence[Checked]]:
     from rnngrad.analyses.checking.comparing.verdicts import CutShortError, worst
     from rnngrad.analyses.checking.own.own import check_own
     from rnngrad.analyses.checking.references.plan import plan
     from rnngrad.cli.progress import progress_bar
+    from rnngrad.errors import escaped
     from rnngrad.views.check import report
 
     interrupted = False
@@ -213,6 +235,7 @@ def _own(problem: Problem, chosen: CheckOptions) -> tuple[Report, Verdict | None
     planned = plan(problem, chosen.method)
     if planned.left_out and not chosen.quiet:
         say(f"note: not checked, because too large: {', '.join(planned.left_out)}")
-    heading = (f"{problem.name}: rnngrad's own gradients", *planned.words)
+    heading = (f"{escaped(problem.name)}: rnngrad's own gradients", *planned.words)
     verdict = None if interrupted else worst(entry.verdict for entry in checked)
-    return report(checked, heading=heading, hide_expected=chosen.hide_expected), verdict
+    shown = report(checked, heading=heading, hide_expected=chosen.hide_expected)
+    return shown, verdict, checked

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -19,7 +19,9 @@ from rnngrad.views.derivation.sections import SECTIONS, chosen, completions
 if TYPE_CHECKING:
     from rnngrad.analyses.derivation.derive import Derivation
     from rnngrad.analyses.derivation.selection import Selection
+    from rnngrad.analyses.flow.cliff import Parameter
     from rnngrad.arithmetic.arrays import Array
+    from rnngrad.cli.plots import Plots
 
 
 HOMEWORK = "Homework"
@@ -128,6 +130,27 @@ def derive(
             rich_help_panel=options.OUTPUT,
         ),
     ] = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--beside",
+            metavar="SPEC",
+            help="Another net in the same pictures; repeatable.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None,
+    cliff: Annotated[
+        str | None,
+        typer.Option(
+            "--cliff",
+            metavar="A,B",
+            help="Draw the loss over two parameters: W_hh[0,0],b_h[0]=-5:-1.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None,
+    plot: options.Plot = None,
+    plot_what: Annotated[list[str] | None, options.plot_what("derive")] = None,
+    plot_data: options.PlotData = None,
     format_name: options.Format = None,
     json: options.Json = False,
     output: options.Output = None,
@@ -146,8 +169,11 @@ def derive(
     """
     from rnngrad.analyses.derivation.derive import derive as derive_problem
     from rnngrad.analyses.derivation.selection import computed, select
+    from rnngrad.analyses.flow.cliff import check_exists
     from rnngrad.cli import sheets
     from rnngrad.cli.output import check_writable, screen, write_text
+    from rnngrad.cli.plots import planned
+    from rnngrad.errors import UsageError
     from rnngrad.files import load
     from rnngrad.progress import reporting_to
     from rnngrad.views.derivation.report import report
@@ -162,7 +188,19 @@ def derive(
     check_writable(output, force, spec)
     _check_save(save, force, spec, output)
     sheets.check_pdf(pdf, force, spec, (output, save))
+    files = {"-o": output, "--save": save, "--pdf": pdf}
+    plots = planned("derive", plot, plot_what, plot_data, force, [spec, *(beside or ())], files)
+    over = _cliff(cliff, plots)
+    if plots is None and (beside or cliff):
+        raise UsageError(f"--{'beside' if beside else 'cliff'} is for --plot FILE; give one")
+    if plots is not None and over is not None and "cliff" not in plots.kinds:
+        plots = plots._replace(kinds=(*plots.kinds, "cliff"))
     result = derive_problem(load(spec, overrides=overrides or ()))
+    others = [derive_problem(load(other)) for other in beside or ()]
+    if plots is not None:
+        plots = plots.fitting(one.problem for one in (result, *others))
+        for one in (result, *others):
+            check_exists(one.problem, over or ())
     selection = select(result, quantity or (), step, full, exponents, section or ())
     sheets.check_selection(form, selection)
     every = save is not None or not (for_people(render) or form.asked)
@@ -178,15 +216,44 @@ def derive(
     text = watched(render(what, shown), quiet)
     text = _kept(text, cut) if for_people(render) else text
     keep = None if save is None else _stage(save, {name: arrays[name] for name in selection.names})
+    drawn = None if plots is None else _pictures(plots, [result, *others], selection, over, quiet)
     write_text(text, output)
-    if keep is not None:
-        keep()
+    for move in (keep, drawn):
+        if move is not None:
+            move()
     if pdf is not None:
         sheets.write_pdf(sheets.whole(form, result, usual), pdf)
     if cut.is_set():
         say("rnngrad: interrupted; what comes after the last table shown was not computed")
         return INTERRUPTED
     return 0
+
+
+def _cliff(text: str | None, plots: Plots | None) -> tuple[Parameter, Parameter] | None:
+    """The two parameters of ``--cliff``."""
+    from rnngrad.analyses.flow.cliff import parameters
+    from rnngrad.errors import UsageError
+
+    if text is None and plots is not None and "cliff" in plots.kinds:
+        raise UsageError("--plot-what cliff needs two parameters: --cliff W_hh[0,0],b_h[0]")
+    return None if text is None else parameters(text)
+
+
+def _pictures(
+    plots: Plots,
+    results: Sequence[Derivation],
+    selection: Selection,
+    over: tuple[Parameter, Parameter] | None,
+    quiet: bool,
+) -> Callable[[], None]:
+    """Draw the pictures; the call that this returns puts them in their place."""
+    from rnngrad.analyses.flow.flow import GradientFlow
+    from rnngrad.progress import reporting_to
+    from rnngrad.views.pictures.nets import Nets
+
+    flows = tuple(GradientFlow(one, selection.full, selection.exponents) for one in results)
+    with progress_bar(quiet) as bar, reporting_to(bar):
+        return plots.staged(Nets(flows, selection.step, over))
 
 
 def _kept(text: Iterable[str], cut: Event) -> Iterator[str]:
@@ -206,10 +273,10 @@ def _check_sections(names: list[str] | None, format_name: str) -> None:
     from rnngrad.errors import UsageError
 
     chosen(names or ())
-    if names and format_name not in ("table", "markdown"):
+    if names and format_name not in ("table", "markdown", "html"):
         raise UsageError(
-            f"--section is for the formats table and markdown, and the format is {format_name}; "
-            "--quantity chooses there"
+            "--section is for the formats table, markdown and html, and the format is "
+            f"{format_name}; --quantity chooses there"
         )
 
 

@@ -106,6 +106,9 @@ def sweep(
         ),
     ] = False,
     full: options.Full = False,
+    plot: options.Plot = None,
+    plot_what: Annotated[list[str] | None, options.plot_what("sweep")] = None,
+    plot_data: options.PlotData = None,
     format_name: options.Format = None,
     json: options.Json = False,
     output: options.Output = None,
@@ -127,6 +130,7 @@ def sweep(
     from contextlib import nullcontext
 
     from rnngrad.cli.output import STANDARD_OUTPUT, check_writable, screen, write_text
+    from rnngrad.cli.plots import planned as planned_plots
     from rnngrad.cli.sweeps.executors import workers
     from rnngrad.cli.sweeps.file import RowsFile, start
     from rnngrad.cli.sweeps.plan import Wanted, planned
@@ -146,6 +150,7 @@ def sweep(
     else:
         for spec in specs:
             check_writable(output, force, spec)
+    plots = planned_plots("sweep", plot, plot_what, plot_data, force, specs, {"-o": output})
     wanted = Wanted(
         tuple(specs), tuple(overrides or ()), whh_scale, seeds, steps, activation, relative_to,
         steady, critical_rtol, gate, yes,
@@ -159,12 +164,15 @@ def sweep(
             file.empty()
         finished = run(whole, file, found, quiet)
     kept = path is not None and path.is_file()
+    drawn = plots.staged(finished.result) if plots and finished.result.rows else None
     if (file is None or (kept and not quiet)) and (
         finished.result.rows or not finished.interrupted
     ):
         if kept:
             render = format_named("table", "sweep")
         write_text(render(report(finished.result, full), shown), None if kept else output)
+    if drawn is not None:
+        drawn()
     _say_how_it_ended(finished, whole, file, quiet)
     return INTERRUPTED if finished.interrupted else 0
 

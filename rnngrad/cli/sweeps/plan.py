@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from rnngrad.analyses.sweep.cost import seconds_a_point, seconds_a_zero
@@ -62,21 +62,27 @@ def planned(wanted: Wanted) -> tuple[Mapping[str, Problem], Plan]:
 
 
 def _loaded(wanted: Wanted) -> dict[str, Problem]:
-    """The problems by name; those that share a name by the path of their spec."""
-    for spec, times in Counter(wanted.specs).items():
-        if times > 1:
-            raise UsageError(f"'{spec}' is given {times} times; once is enough")
-    problems = [load(spec, overrides=wanted.overrides) for spec in wanted.specs]
-    names = Counter(problem.name for problem in problems)
-    specs: dict[str, Problem] = {}
-    for spec, problem in zip(wanted.specs, problems, strict=True):
+    specs = loaded(wanted.specs, wanted.overrides)
+    for problem in specs.values():
         if wanted.seeds is not None and problem.draw is None:
             raise UsageError(
                 f"--seeds {wanted.seeds}: nothing in '{problem.name}' is random, so all seeds are "
                 "one"
             )
-        specs[problem.name if names[problem.name] == 1 else spec] = problem
     return specs
+
+
+def loaded(specs: Sequence[str], overrides: Sequence[str]) -> dict[str, Problem]:
+    """The problems by name; those that share a name by the path of their spec."""
+    for spec, times in Counter(specs).items():
+        if times > 1:
+            raise UsageError(f"'{spec}' is given {times} times; once is enough")
+    problems = [load(spec, overrides=overrides) for spec in specs]
+    names = Counter(problem.name for problem in problems)
+    return {
+        problem.name if names[problem.name] == 1 else spec: problem
+        for spec, problem in zip(specs, problems, strict=True)
+    }
 
 
 def _seconds_a_point(

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from math import isfinite, isnan
-from typing import NamedTuple
 
 import numpy as np
 
 from rnngrad.analyses.derivation.notation import Notation
+from rnngrad.analyses.flow.credit_map import credit_grid
 from rnngrad.analyses.flow.flow import EXPONENTS, GradientFlow
 from rnngrad.analyses.flow.horizons import Horizon
-from rnngrad.arithmetic.arrays import Array
-from rnngrad.views.blocks import Block, Column, Lines, Table
+from rnngrad.views.blocks import Block, Column, Fitted, Lines, Table
 from rnngrad.views.derivation import lags
 from rnngrad.views.derivation.view import View
 from rnngrad.views.formats.to_json import finite, nested
@@ -22,8 +21,11 @@ from rnngrad.views.numbers import decades, from_log10, grouped, number, settled
 TITLE = "Gradient flow: growth rate, exponents, horizons"
 COLUMNS = (Column("measure", right=False), Column("value"), Column("meaning", words=True))
 
-ACROSS, DOWN = 64, 24
-"""Signs a line and lines of the credit map."""
+NARROWEST, DOWN = 16, 24
+"""Signs a line at least and lines at most of the credit map."""
+
+GAP = 2
+"""Blanks between two columns."""
 
 SHADES = ((-1.0, "█"), (-3.0, "▓"), (-8.0, "▒"), (-16.0, "░"), (-np.inf, "·"))
 """(log10 from the largest on, sign)"""
@@ -216,33 +218,17 @@ def _notes(flow: GradientFlow) -> tuple[str, ...]:
 # ---------------------------------------------------------------------------- the credit map
 
 
-class Grid(NamedTuple):
-    """The credit map on a grid: ``log10`` (n, m), row i for the loss L_t of ``steps[i]``, column j
-    the largest log10 ‖∂L_t/∂h_k‖ for k from ``edges[j]`` up to ``edges[j + 1]`` − 1; nan where all
-    of these k are beyond t."""
-
-    steps: tuple[int, ...]
-    edges: tuple[int, ...]
-    log10: Array
+def _credit_map(flow: GradientFlow) -> Fitted:
+    h, steps = Notation(flow.problem).state, flow.problem.steps
+    title = f"Credit map: ‖∂L_t/∂{h}_k‖, k = 0 to {grouped(steps)} from left to right"
+    label = max(len(str(t)) for t in (*flow.path_steps, 1))
+    return Fitted(title, lambda width: _drawn(flow, title, max(width - label - GAP, NARROWEST)))
 
 
-def credit_grid(flow: GradientFlow, down: int = ACROSS) -> Grid:
-    """At most ``down`` losses, spread over those that are known, and ``ACROSS`` columns."""
-    rows, width = _spread_out(list(flow.credit_rows()), down), flow.problem.steps + 1
-    across = min(width, ACROSS)
-    edges = tuple(width * i // across for i in range(across + 1))
-    log10 = np.full((len(rows), across), np.nan)
-    for cells, (t, row) in zip(log10, rows, strict=True):
-        for j, (low, high) in enumerate(pairwise(edges)):
-            if low <= t:
-                cells[j] = row[low : min(high, t + 1)].max()
-    return Grid(tuple(t for t, _ in rows), edges, log10)
-
-
-def _credit_map(flow: GradientFlow) -> Table:
-    grid, steps = credit_grid(flow, DOWN), flow.problem.steps
-    finite_ones = [float(row[np.isfinite(row)].max()) for _, row in flow.credit_rows()]
-    top = max(finite_ones, default=0.0)
+def _drawn(flow: GradientFlow, title: str, across: int) -> Table:
+    """The credit map with so many signs a line."""
+    grid = credit_grid(flow, DOWN, across)
+    top = grid.largest
     lines = [(str(t), "".join(_shade(float(cell) - top) for cell in row).rstrip())
              for t, row in zip(grid.steps, grid.log10, strict=True)]  # fmt: skip
     legend = ", ".join(
@@ -251,15 +237,7 @@ def _credit_map(flow: GradientFlow) -> Table:
         for least, sign in SHADES
     )
     note = f"Of the largest, {from_log10(top)}: {legend}; blank is an exact 0 or k > t."
-    h = Notation(flow.problem).state
-    title = f"Credit map: ‖∂L_t/∂{h}_k‖, k = 0 to {grouped(steps)} from left to right"
     return Table(title, (Column("t"), Column("k", right=False)), tuple(lines), (note,))
-
-
-def _spread_out(rows: list[tuple[int, Array]], most: int) -> list[tuple[int, Array]]:
-    if len(rows) <= most:
-        return rows
-    return [rows[int(i)] for i in np.linspace(0, len(rows) - 1, most)]
 
 
 def _shade(log10: float) -> str:

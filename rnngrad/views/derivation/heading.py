@@ -25,12 +25,12 @@ def title(result: Derivation) -> Lines:
 
 def equations(view: View) -> Iterator[Lines]:
     """The equations of the net; L and what it is the sum of."""
-    yield Lines(_written(view.result))
+    yield Lines(_written(view.result), formulas=True)
 
 
 def heading(result: Derivation) -> Lines:
     """Both at once, where there is no summary."""
-    return Lines((*title(result).lines, *_written(result)), titled=True)
+    return Lines((*title(result).lines, *_written(result)), titled=True, formulas=True)
 
 
 def equations_of(problem: Problem) -> list[str]:

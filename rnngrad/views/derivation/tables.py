@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from rnngrad.analyses.derivation.paths import PathSum
 from rnngrad.analyses.derivation.selection import Selection
 from rnngrad.arithmetic.arrays import Array, frobenius
 from rnngrad.views.arrays import array_table
-from rnngrad.views.blocks import Block, Column, Lines, Table
+from rnngrad.views.blocks import Block, Column, Fitted, Lines, Table
 from rnngrad.views.derivation.heading import heading
 from rnngrad.views.derivation.layers import (
     Cells,
@@ -164,7 +165,7 @@ def _path_table(path_sum: PathSum, state: str) -> Table:
     columns = (
         Column("t"),
         Column("k"),
-        Column("summand", right=False),
+        Column("summand", right=False, formula=True),
         Column("value" if scalar else "norm"),
         Column("share"),
     )
@@ -197,7 +198,7 @@ def _summand_text(t: int, k: int, weight: str, h: str) -> str:
     return f"∂L_{t}/∂{h}_{t}{back} · ∂⁺{h}_{k}/∂{weight}"
 
 
-def chain(view: View) -> Iterator[Table]:
+def chain(view: View) -> Iterator[Table | Fitted]:
     """‖∂s_t/∂s_{t−1}‖ and ‖∂s_T/∂s_t‖, a row a step."""
     result, chain = view.result, view.result["log10_chain"]
     shown = kept(len(chain), view.selection.full)
@@ -226,8 +227,30 @@ def chain(view: View) -> Iterator[Table]:
             f"Mean factor a step, back to {h}_0: {from_log10(rate)} "
             f"(growth rate {number(settled(rate * np.log(10.0)))})."
         )
+    if None in shown and np.isfinite(chain).any():
+        steps_of_it = grouped(result.problem.steps)
+        above = f"log10 ‖∂{h}_T/∂{h}_t‖, t = 0 to {steps_of_it} from left to right"
+        yield Fitted(above, lambda width: _sparkline(above, chain, width))
     title = f"Norms of the chain of ∂{h}_t/∂{h}_{{t−1}}"
     yield Table(title, columns, tuple(rows), tuple(notes))
+
+
+HEIGHTS = "▁▂▃▄▅▆▇█"
+"""From the least to the largest that is finite; a blank is not."""
+
+
+def _sparkline(title: str, values: Array, width: int) -> Table:
+    """The values in one line, the mean of some where they are too many."""
+    ends = [len(values) * i // min(width, len(values)) for i in range(min(width, len(values)) + 1)]
+    means = np.array([np.mean(values[low:high]) for low, high in pairwise(ends)])
+    finite = means[np.isfinite(means)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    steps = (len(HEIGHTS) - 1) / (high - low) if high > low else 0.0
+    line = "".join(
+        HEIGHTS[round((mean - low) * steps)] if np.isfinite(mean) else " " for mean in means
+    )
+    note = f"From {decades(low)} ({HEIGHTS[0]}) to {decades(high)} ({HEIGHTS[-1]})."
+    return Table(title, (Column("", right=False),), ((line,),), (note,))
 
 
 def _bar(log10: float, longest: float) -> str:

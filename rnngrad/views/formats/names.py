@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from rnngrad.errors import UsageError, did_you_mean
-from rnngrad.views.formats import to_csv, to_json, to_markdown, to_rich
+from rnngrad.views.formats import to_csv, to_html, to_json, to_markdown, to_rich
 from rnngrad.views.report import Report, Screen
 
 Render = Callable[[Report, Screen], Iterator[str]]
@@ -32,6 +32,7 @@ FORMATS: Mapping[str, Render] = MappingProxyType(
         "jsonl": to_json.render_lines,
         "csv": to_csv.render,
         "markdown": to_markdown.render,
+        "html": to_html.render,
         "latex": _latex,
         "typst": _typst,
     }
@@ -40,7 +41,7 @@ FORMATS: Mapping[str, Render] = MappingProxyType(
 
 def for_people(render: Render) -> bool:
     """Whether a format shows the report's tables, not its data."""
-    return render in (to_rich.render, to_markdown.render, _latex, _typst)
+    return render in (to_rich.render, to_markdown.render, to_html.render, _latex, _typst)
 
 
 SUFFIXES: Mapping[str, str] = MappingProxyType(
@@ -49,6 +50,7 @@ SUFFIXES: Mapping[str, str] = MappingProxyType(
         ".jsonl": "jsonl",
         ".csv": "csv",
         ".md": "markdown",
+        ".html": "html",
         ".tex": "latex",
         ".typ": "typst",
         ".txt": "table",

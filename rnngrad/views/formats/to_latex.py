@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import ceil
 
-from rnngrad.views.blocks import Formula, Formulas, Lines, Table
+from rnngrad.views.blocks import Fitted, Formula, Formulas, Lines, Table
 from rnngrad.views.report import Report, Screen
 from rnngrad.views.typesetting.latex import Latex, escaped, prose
 from rnngrad.views.typesetting.layout import Row, lines, width
@@ -45,6 +45,7 @@ def render(report: Report, screen: Screen) -> Iterator[str]:
         yield PREAMBLE
     for index, block in enumerate(report.blocks()):
         yield "\n" if index or screen.standalone else ""
+        block = block.made(screen.width) if isinstance(block, Fitted) else block
         if isinstance(block, Formulas):
             yield _formulas(block)
         else:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnngrad.views.blocks import Formulas, Lines, Table
+from rnngrad.views.blocks import Fitted, Formulas, Lines, Table
 from rnngrad.views.formats.to_rich import formula_lines
 from rnngrad.views.report import Report, Screen
 
@@ -17,8 +17,9 @@ MATHS = ("unicode", "dollars", "fence")
 def render(report: Report, screen: Screen) -> Iterator[str]:
     """A block a time, a blank line between."""
     for index, block in enumerate(report.blocks()):
+        block = block.made(screen.width) if isinstance(block, Fitted) else block
         if isinstance(block, Formulas):
-            text = _formulas(block, screen)
+            text = formulas(block, screen)
         else:
             text = _table(block) if isinstance(block, Table) else _lines(block)
         yield ("\n" if index else "") + text
@@ -30,7 +31,8 @@ def _lines(block: Lines) -> str:
     return "\n\n".join(lines) + "\n"
 
 
-def _formulas(block: Formulas, screen: Screen) -> str:
+def formulas(block: Formulas, screen: Screen) -> str:
+    """Equations in the way that ``screen.math`` says."""
     title = f"## {_safe(block.title)}\n\n" if block.title else ""
     notes = "".join(f"\n{_safe(note)}\n" for note in block.notes)
     if screen.math == "unicode":

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from rnngrad.views.blocks import Block, Column, Formula, Formulas, Lines, Meaning, Table
+from rnngrad.views.blocks import Block, Column, Fitted, Formula, Formulas, Lines, Meaning, Table
 from rnngrad.views.plain import to_ascii
 from rnngrad.views.report import Report, Screen
 from rnngrad.views.typesetting.layout import Row
@@ -57,6 +57,8 @@ def written(block: Block, screen: Screen) -> str:
     """One block as text."""
     if isinstance(block, Formulas):
         return _formulas(block, screen)
+    if isinstance(block, Fitted):
+        block = block.made(screen.width)
     return _table(block, screen) if isinstance(block, Table) else _lines(block, screen)
 
 

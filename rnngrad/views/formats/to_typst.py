@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rnngrad.views.blocks import Formula, Formulas, Lines, Table
+from rnngrad.views.blocks import Fitted, Formula, Formulas, Lines, Table
 from rnngrad.views.formats.to_latex import WIDEST, to_fill_in
 from rnngrad.views.report import Report, Screen
 from rnngrad.views.typesetting.layout import lines, width
@@ -27,6 +27,7 @@ def render(report: Report, screen: Screen) -> Iterator[str]:
     yield PREAMBLE
     for block in report.blocks():
         yield "\n"
+        block = block.made(screen.width) if isinstance(block, Fitted) else block
         if isinstance(block, Formulas):
             yield _formulas(block)
         else:

@@ -19,13 +19,16 @@ Tone: TypeAlias = Literal["", "gone", "kept", "blown up", "faint"]
 
 
 class Axis(NamedTuple):
-    """``low`` and ``high`` where the data does not set them; ``ticks``: places with their words."""
+    """``low`` and ``high`` where the data does not set them; ``ticks``: places with their words;
+    ``down``: it grows downwards; ``whole``: it counts."""
 
     label: str
     log: bool = False
     low: float | None = None
     high: float | None = None
     ticks: tuple[tuple[float, str], ...] = ()
+    down: bool = False
+    whole: bool = False
 
 
 class Line(NamedTuple):
@@ -51,7 +54,7 @@ class Band(NamedTuple):
 
 
 class Level(NamedTuple):
-    """A thin line across the picture with a name: at ``y``, or upright at ``x``."""
+    """A thin line across the picture: at ``y``, or upright at ``x``; its name may be empty."""
 
     name: str
     y: float | None = None
@@ -59,7 +62,7 @@ class Level(NamedTuple):
 
 
 class Region(NamedTuple):
-    """The part of the picture between two heights, shaded, with a name."""
+    """The part of the picture between two heights, shaded, with a name; ±inf is its edge."""
 
     name: str
     low: float
@@ -88,22 +91,25 @@ class Bar(NamedTuple):
 
 
 class Bars(NamedTuple):
-    """Bars, the first at the top."""
+    """Bars, the first at the top, at heights 0, 1, 2 …"""
 
     bars: tuple[Bar, ...]
 
 
 class Node(NamedTuple):
-    """A state or a loss of the unrolled net."""
+    """A state or a loss of the unrolled net; ``words`` stand below it, ``value`` as a number."""
 
     name: str
     x: float
     y: float
     round: bool = True
+    words: str = ""
+    value: float | None = None
 
 
 class Arrow(NamedTuple):
-    """From one node to another; ``log10`` of what it lets through sets its width and colour."""
+    """From one node to another; ``log10`` of what it lets through sets its width and colour, and
+    stands beside it in ``words``."""
 
     start: Node
     end: Node
@@ -124,7 +130,9 @@ Mark: TypeAlias = Line | Band | Level | Region | Heat | Bars | Graph
 class Picture(NamedTuple):
     """``name``: what ``--plot-what`` calls it. ``finding``: what one sees, in one sentence.
 
-    ``notes`` stand below it: what was sampled or thinned. A ``Graph`` has no axes.
+    ``of``: the net that it is of, where it is of one alone. ``notes`` stand below it: what was
+    sampled or thinned. ``square``: a unit is as long across as up. A ``Graph`` has no axes; without
+    any mark there is nothing to be seen, and the finding says why.
     """
 
     name: str
@@ -135,3 +143,5 @@ class Picture(NamedTuple):
     marks: tuple[Mark, ...]
     right: Axis | None = None
     notes: tuple[str, ...] = ()
+    of: str = ""
+    square: bool = False

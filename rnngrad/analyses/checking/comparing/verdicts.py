@@ -59,6 +59,7 @@ class Checked(NamedTuple):
     is not a plain one, ``note`` how the array was given where that is not as the contract has it.
     ``worst_entry`` is the worst index in the net's words. ``miss`` is, where rows are looked at by
     direction, an upper bound on the probability that a wrong one passes (``perturbations.miss``).
+    ``limit`` is the tolerance of ``max_rel_error``, where there is one for the whole quantity.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Checked(NamedTuple):
     note: str = ""
     worst_entry: str = ""
     miss: float | None = None
+    limit: float | None = None
 
 
 NOT_CHECKED = "not checked"

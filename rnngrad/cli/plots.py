@@ -1,0 +1,133 @@
+"""What stands behind ``--plot``, ``--plot-what`` and ``--plot-data``: which pictures, and where to.
+
+Whatever can be refused is refused before anything is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from rnngrad.errors import UsageError, did_you_mean
+from rnngrad.views.pictures.kinds import PICTURES, chosen, of_verb
+
+if TYPE_CHECKING:
+    from rnngrad.net.problem import Problem
+    from rnngrad.views.pictures.picture import Picture
+
+ENDINGS = (".png", ".svg", ".pdf")
+
+
+class Plots(NamedTuple):
+    """The kinds that are drawn, and the files. ``asked``: the user named the kinds."""
+
+    kinds: tuple[str, ...]
+    asked: bool
+    plot: Path | None
+    data: Path | None
+
+    def fitting(self, problems: Iterable[Problem]) -> Plots:
+        """Those that there are of these nets; UsageError for one that was named."""
+        kinds = list(self.kinds)
+        for problem in problems:
+            for name in tuple(kinds):
+                why = PICTURES[name].why_not(problem)
+                if why and self.asked:
+                    raise UsageError(f"--plot-what {name}: there is no such picture: {why}")
+                if why:
+                    kinds.remove(name)
+        return self._replace(kinds=tuple(kinds))
+
+    def staged(self, result: object) -> Callable[[], None]:
+        """Draw the pictures of a result, beside their place; the call that this returns moves them
+        there."""
+        from rnngrad.cli import output
+        from rnngrad.views.pictures.kinds import pictures
+
+        found = [picture for name in self.kinds for picture in pictures(name, result)]
+        moves = []
+        if self.plot is not None:
+            image = _drawn(found, self.plot)
+            moves.append(output.staged(self.plot, lambda file: file.write(image)))
+        if self.data is not None:
+            text = _numbers(found)
+            moves.append(output.staged(self.data, lambda file: file.write(text)))
+
+        def move() -> None:
+            for one in moves:
+                one()
+
+        return move
+
+
+def planned(
+    verb: str,
+    plot: Path | None,
+    what: Sequence[str] | None,
+    data: Path | None,
+    force: bool,
+    specs: Sequence[str],
+    others: Mapping[str, Path | None],
+) -> Plots | None:
+    """What is asked for, checked; None where nothing is. ``others``: option -> what it writes."""
+    from rnngrad.cli.output import check_writable
+
+    kinds = chosen(what or (), verb)
+    if plot is None and data is None:
+        if kinds:
+            raise UsageError("--plot-what chooses what --plot FILE draws; give one")
+        return None
+    _check_ending("--plot", plot, ENDINGS)
+    _check_ending("--plot-data", data, (".csv",))
+    _refuse_same({**others, "--plot": plot, "--plot-data": data})
+    for path in (plot, data):
+        check_writable(path, force)
+        for spec in specs:
+            check_writable(path, force, spec)
+    if plot is not None:
+        _need_matplotlib()
+    unasked = tuple(name for name in of_verb(verb) if not PICTURES[name].asked)
+    return Plots(kinds or unasked, bool(kinds), plot, data)
+
+
+def _check_ending(option: str, path: Path | None, endings: Sequence[str]) -> None:
+    if path is not None and path.suffix.lower() not in endings:
+        hint = did_you_mean(path.suffix.lower(), endings)
+        known = " or ".join([", ".join(endings[:-1]), endings[-1]] if endings[1:] else endings)
+        raise UsageError(f"{option} {path}: the file's name must end in {known}{hint}")
+
+
+def _refuse_same(files: Mapping[str, Path | None]) -> None:
+    """UsageError where two options write to one file."""
+    seen: dict[Path, str] = {}
+    for option, path in files.items():
+        if path is None:
+            continue
+        place = path.absolute()
+        if place in seen:
+            raise UsageError(f"{option} {path}: {seen[place]} writes to the same file")
+        seen[place] = option
+
+
+def _need_matplotlib() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("matplotlib") is None:
+        raise UsageError(
+            "--plot needs Matplotlib: pip install 'rnngrad[plot]'; --plot-data does without"
+        )
+
+
+def _drawn(found: Sequence[Picture], path: Path) -> bytes:
+    from rnngrad.views.pictures.to_matplotlib import drawn
+
+    return drawn(found, path.suffix.lower().removeprefix("."))
+
+
+def _numbers(found: Sequence[Picture]) -> bytes:
+    from rnngrad.views.formats.to_csv import render
+    from rnngrad.views.pictures.to_rows import report
+    from rnngrad.views.report import Screen
+
+    return "".join(render(report(found), Screen())).encode()

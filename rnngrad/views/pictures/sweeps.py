@@ -1,0 +1,176 @@
+"""A sweep as pictures: the growth rate against the scale of W_hh, or against the length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from statistics import median
+
+import numpy as np
+
+from rnngrad.analyses.sweep.points import Row
+from rnngrad.analyses.sweep.sweep import Part, SweepResult
+from rnngrad.views.numbers import grouped
+from rnngrad.views.pictures.picture import Axis, Band, Heat, Level, Line, Mark, Picture, Region
+from rnngrad.views.sweeps.words import VERBS, words
+
+RATE = "growth rate, ln per step"
+
+
+def rate(done: SweepResult) -> Iterator[Picture]:
+    """One picture of all parts; of several lengths and scales a map for each spec and activation,
+    and of several lengths at one scale a line against the length."""
+    kinds = dict.fromkeys((part.spec, part.activation) for part in done.parts)
+    groups = [[p for p in done.parts if (p.spec, p.activation) == kind] for kind in kinds]
+    if all(len(group) == 1 for group in groups):
+        yield _against_scale(done)
+    elif len({row.scale for row in done.rows}) == 1:
+        yield _against_length(done)
+    else:
+        yield from (_map(group, done) for group in groups)
+
+
+def _name(part: Part, parts: Sequence[Part]) -> str:
+    """What tells a part from the others."""
+    specs = {p.spec for p in parts}
+    said = [part.spec] if len(specs) > 1 else []
+    if len(specs) == len(parts):
+        return part.spec if said else "rate"
+    said += [part.activation] if len({p.activation for p in parts}) > 1 else []
+    said += [f"T = {grouped(part.steps)}"] if len({p.steps for p in parts}) > 1 else []
+    return ", ".join(said) or "rate"
+
+
+def _medians(rows: Sequence[Row], by: str) -> tuple[list[float], list[list[float]]]:
+    """The values on the axis, and the rates of all seeds at each."""
+    ordered = sorted((r for r in rows if r.rate is not None), key=lambda r: getattr(r, by))
+    at, rates = [], []
+    for value, group in groupby(ordered, key=lambda r: getattr(r, by)):
+        at.append(float(value))
+        rates.append([row.rate for row in group if row.rate is not None])
+    return at, rates
+
+
+def _curve(name: str, rows: Sequence[Row], by: str) -> Iterator[Mark]:
+    at, rates = _medians(rows, by)
+    x = np.array(at)
+    if any(len(some) > 1 for some in rates):
+        low, high = np.array([min(some) for some in rates]), np.array([max(some) for some in rates])
+        yield Band(f"{name}, all seeds" if name != "rate" else "all seeds", x, low, high)
+    several = any(len(some) > 1 for some in rates)
+    called = f"{name}, median" if several and name == "rate" else name
+    yield Line(called, x, np.array([median(some) for some in rates]), points=len(at) == 1)
+
+
+def _regions(steady: float) -> tuple[Region, Region]:
+    """Where it vanishes and explodes."""
+    return (
+        Region("vanishes", -np.inf, -steady, "gone"),
+        Region("explodes", steady, np.inf, "blown up"),
+    )
+
+
+def _against_scale(done: SweepResult) -> Picture:
+    marks: list[Mark] = []
+    for part in done.parts:
+        marks += _curve(_name(part, done.parts), part.rows, "scale")
+    alone = done.parts[0] if len(done.parts) == 1 else None
+    if alone is not None:
+        marks += _places(alone)
+    scales = [row.scale for row in done.rows]
+    log = min(scales) > 0 and max(scales) >= 20 * min(scales)
+    x = Axis(_scale(done), log=log)
+    return Picture(
+        "rate", "Vanishing and exploding", _finding(done.parts), x, Axis(RATE),
+        (*_regions(done.plan.steady), *marks), notes=_about(done),
+        of=alone.spec if alone is not None else "",
+    )  # fmt: skip
+
+
+def _scale(done: SweepResult) -> str:
+    gate = f" (gate {done.plan.gate})" if done.plan.gate else ""
+    if done.plan.relative_to == "spectral-radius":
+        return f"spectral radius of W_hh{gate}"
+    if done.plan.relative_to == "sigma-max":
+        return f"σ_max of W_hh{gate}"
+    return f"scale of W_hh{gate}"
+
+
+def _places(part: Part) -> Iterator[Level]:
+    """Where the rate passes 0, and where theory puts it."""
+    names = {"bound": "1/(γ·σ_max)", "eigenvalues": "1/ρ", "mean field": "mean field"}
+    if part.critical is not None:
+        found = part.critical
+        ends = f" ({found.low:.4g} to {found.high:.4g})" if found.of > 1 else ""
+        yield Level(f"critical scale = {found.value:.4g}{ends}", x=found.value)
+    for statement in part.theory:
+        if statement.scale is not None and statement.verdict != "does not apply":
+            yield Level(f"{names[statement.id]} = {statement.scale:.4g}", x=statement.scale)
+
+
+def _finding(parts: Sequence[Part]) -> str:
+    """Where it vanishes and explodes; of several parts, the critical scale of each."""
+    found = parts[0].critical
+    if len(parts) == 1 and found is not None and len(found.crossings) == found.seeds == found.of:
+        seeds = f", the median of {found.of} seeds" if found.of > 1 else ""
+        return f"The gradient vanishes below {found.value:.4g}{seeds}, and explodes above."
+    if len(parts) == 1:
+        return next(words(parts[0]))
+    said = []
+    for part in parts:
+        at = "none" if part.critical is None else f"{part.critical.value:.4g}"
+        said.append(f"{_name(part, parts)} {at}")
+    return f"Critical scale: {'; '.join(said)}."
+
+
+def _about(done: SweepResult) -> tuple[str, ...]:
+    """Seeds, length, and points without a rate."""
+    seeds = len({row.seed for row in done.rows})
+    steps = sorted({row.steps for row in done.rows})
+    said = [f"T = {', '.join(map(grouped, steps[:6]))}{' …' if len(steps) > 6 else ''}"]
+    said += [f"{seeds} seeds"] if seeds > 1 else []
+    missing = sum(row.rate is None for row in done.rows)
+    if missing:
+        said.append(f"{grouped(missing)} points have no finite rate")
+    return (f"{'; '.join(said)}.",)
+
+
+def _against_length(done: SweepResult) -> Picture:
+    marks: list[Mark] = []
+    kinds = dict.fromkeys((part.spec, part.activation) for part in done.parts)
+    for spec, activation in kinds:
+        rows = [r for r in done.rows if (r.spec, r.activation) == (spec, activation)]
+        name = spec if len({s for s, _ in kinds}) > 1 else activation
+        marks += _curve(name if len(kinds) > 1 else "rate", rows, "steps")
+    regimes = [row.regime or "undefined" for row in done.rows]
+    most = max(regimes, key=regimes.count)
+    count = f"{regimes.count(most)} of {len(regimes)} points"
+    said = f"The gradient {VERBS.get(most, 'is undefined')} at {count}."
+    return Picture(
+        "rate", "Growth rate against the length", said, Axis("steps T", whole=True), Axis(RATE),
+        (*_regions(done.plan.steady), *marks), notes=_about(done),
+    )  # fmt: skip
+
+
+def _map(parts: Sequence[Part], done: SweepResult) -> Picture:
+    """The rate over scale and length, the median over the seeds."""
+    ordered = sorted(parts, key=lambda part: part.steps)
+    scales = sorted({row.scale for part in parts for row in part.rows})
+    z = np.full((len(ordered), len(scales)), np.nan)
+    for cells, part in zip(z, ordered, strict=True):
+        at, rates = _medians(part.rows, "scale")
+        for scale, some in zip(at, rates, strict=True):
+            cells[scales.index(scale)] = median(some)
+    found = [part.critical.value for part in ordered if part.critical is not None]
+    said = "Its rate passes 0 nowhere in this range."
+    if found:
+        low, high = min(found), max(found)
+        said = f"The critical scale lies between {low:.4g} and {high:.4g}, whatever the length."
+    x, y = np.array(scales), np.array([float(part.steps) for part in ordered])
+    ticks = tuple((steps, grouped(int(steps))) for steps in y) if len(y) <= 8 else ()
+    log = min(scales) > 0 and max(scales) >= 20 * min(scales)
+    return Picture(
+        "rate", "Growth rate over scale and length", said, Axis(_scale(done), log=log),
+        Axis("steps T", log=y[-1] >= 20 * y[0], whole=True, ticks=ticks), (Heat(RATE, x, y, z),),
+        notes=_about(done), of=parts[0].spec,
+    )  # fmt: skip
