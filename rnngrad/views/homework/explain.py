@@ -22,6 +22,7 @@ from rnngrad.arithmetic.arrays import Array
 from rnngrad.errors import UsageError, did_you_mean, escaped
 from rnngrad.views.blocks import Block, Formula, Formulas, Lines
 from rnngrad.views.derivation.heading import title
+from rnngrad.views.homework.put_in import typed
 from rnngrad.views.homework.sheet import Sheet, added, at_step, heading
 from rnngrad.views.report import Cell, Report
 from rnngrad.views.typesetting.layout import Matrix, Number, Row
@@ -150,7 +151,10 @@ class _Explanation:
                 value = self.sheet.numbers.name(at_step(symbol, t))
                 if value is None:
                     continue
-                shown = Row((self.sheet.value(value, row=False),))
+                one = value.size == 1  # not rounded to what an answer needs
+                shown = Row(
+                    (typed(float(value[0])) if one else self.sheet.value(value, row=False),)
+                )
                 formula = at_step(right, t)
                 numbers = self.sheet.with_numbers(formula) if self.notation.scalar else None
                 yield Step("Forward", at_step(symbol, t), formula, numbers, shown)

@@ -47,7 +47,8 @@ def _equations(block: Formulas, level: int) -> Iterator[str]:
     """A row a side, the equals signs below one another."""
     if block.title:
         yield f"<h{level}>{text(block.title)}</h{level}>\n"
-    yield '<div class="wide" tabindex="0" role="region" aria-label="equations"><table><tbody>\n'
+    yield '<div class="wide" tabindex="0" role="region" aria-label="equations">'
+    yield '<table class="equations"><tbody>\n'
     for row in block.rows:
         left = formula(_PLAIN.row(row.left))
         for side in row.sides:
