@@ -210,7 +210,7 @@ def test_links_and_paths_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), target
     for path in re.findall(r"`((?:core|spec|analyses|views|cli)/\w+\.py)`", text):
         assert (ROOT / "rnngrad" / path).exists(), path
-    for path in re.findall(r"(?<![\w/.])((?:\.ci|tests|docs|sample_configs)/[\w/.]*\w)", text):
+    for path in re.findall(r"(?<![\w/.])((?:\.ci|tests|docs|sample_configs)/[\w/.-]*\w)", text):
         assert (ROOT / path).exists(), path
 
 
