@@ -26,20 +26,36 @@ UNPROVED = {
 """Why a test was skipped -> what that leaves open."""
 
 
+CASES = 24
+"""So many cases of a test are run, spread evenly over all of them, unless it is marked
+``cases(N)``, or ``cases(None)``: all."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--first", action="store_true", help="only the first case of every test")
+    parser.addoption("--every-case", action="store_true", help="all cases of every test")
 
 
-@pytest.hookimpl(trylast=True)  # after -m: the first case may be a slow one
+@pytest.hookimpl(trylast=True)  # after -m: a case may be a slow one
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With --first: one case of each test, which fails where a whole feature is broken."""
-    if config.getoption("--first"):
-        first: dict[str, pytest.Item] = {}
-        for item in items:
-            first.setdefault(item.nodeid.partition("[")[0], item)
-        kept = set(first.values())
-        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-        items[:] = first.values()
+    """Which cases are run; the command line says how many, or the tests do."""
+    if config.getoption("--every-case"):
+        return
+    tests: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    kept: set[pytest.Item] = set()
+    for cases in tests.values():
+        mark = cases[0].get_closest_marker("cases")
+        most = CASES if mark is None else mark.args[0] or len(cases)
+        kept |= set(spread(cases, 1 if config.getoption("--first") else most))
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = [item for item in items if item in kept]
+
+
+def spread(cases: list[pytest.Item], most: int) -> list[pytest.Item]:
+    """At most so many of the cases, from the first on at even distances."""
+    return [cases[i * len(cases) // most] for i in range(most)] if len(cases) > most else cases
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -50,6 +50,7 @@ def imported(path: Path) -> set[str]:
     return names
 
 
+@pytest.mark.cases(None)
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_imports_run_one_way(path: Path) -> None:
     room = path.relative_to(PACKAGE).parts[0]

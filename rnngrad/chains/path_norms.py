@@ -20,6 +20,7 @@ from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.evaluation import SMALLEST_SURE
 from rnngrad.arithmetic.scaled import LOG10_2, Bands, Scaled, log10_lengths, scaled, times
 from rnngrad.chains.blocks import LARGEST_PLAIN
+from rnngrad.net.losses import slope
 from rnngrad.net.outputs import scaled_gap
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import BackwardTrace, ForwardTrace
@@ -158,7 +159,7 @@ def scaled_direct(problem: Problem, trace: ForwardTrace, back: BackwardTrace) ->
     ∂L_t/∂(W_hy h_t + b_y) · W_hy; without W_hy the first factor alone.
     """
     at_output = scaled(back.dL_da_y)
-    if problem.loss_weights is not None:
+    if problem.loss_weights is not None and not problem.upstream:  # what is given is exact
         small = (np.abs(back.dL_da_y) < SMALLEST_SURE).any(axis=1)
         for t in np.flatnonzero(small & (problem.loss_weights != 0)):
             row = _at_the_output(problem, trace, slice(t, t + 1), problem.loss_weights[t])
@@ -176,7 +177,9 @@ def _at_the_output(problem: Problem, trace: ForwardTrace, step: slice, weight: A
     scale = scaled(np.asarray(weight))
     if problem.loss.scaled_fused is not None:
         return scale * problem.loss.scaled_fused(target, a)
-    assert problem.loss.of_the_gap is not None
-    slope = scaled(np.asarray(problem.loss.of_the_gap(problem.outputs)))
-    dL_dy = scale * slope * scaled_gap(problem.output, target, a, y)
+    if problem.loss.of_the_gap is not None:
+        factor = scaled(np.asarray(problem.loss.of_the_gap(problem.outputs)))
+        dL_dy = scale * factor * scaled_gap(problem.output, target, a, y)
+    else:
+        dL_dy = scale * scaled(slope(problem.loss, problem.output, target, y, a))
     return problem.output.scaled_pull_back(a, dL_dy)

@@ -51,6 +51,7 @@ def variant(problem: Problem, seed: int) -> Problem:
         seed=seed,
         draw=None,
         lengthen=None,
+        tokens=None,
     )
 
 

@@ -23,10 +23,11 @@ class Loss(NamedTuple):
     """ℓ_t of target, y_t = g(a_t) and a_t, each (T, O), for every step at once.
 
     ``value(target, y, a)`` is ℓ, (T,). ∂ℓ_t/∂y_t is ``of_the_gap(O)`` times target − y where the
-    loss depends on that alone, else ``gradient(target, y, a)``, (T, O); ``slope`` is either.
+    loss is quadratic in that, else ``gradient(target, y, a)``, (T, O); ``slope`` is either.
     ``needs`` names the output activation that the loss requires; ``fused(target, a)`` is then
     ∂ℓ_t/∂a_t, (T, O), both derivatives in one, and ``scaled_fused`` the same beyond the range of
-    floats. ``formula`` and ``slope_formula`` write one output at step t.
+    floats. ``formula`` and ``slope_formula`` write one output at step t. ``given``: the target is
+    ∂L_t/∂y_t itself, of a loss that nobody knows; ⟨target, y⟩ stands for it.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Loss(NamedTuple):
     fused: Callable[[Array, Array], Array] | None = None
     scaled_fused: Callable[[Array, Array], Scaled] | None = None
     of_the_gap: Callable[[int], float] | None = None
+    given: bool = False
 
 
 def slope(loss: Loss, output: Output, target: Array, y: Array, a: Array) -> Array:
@@ -105,6 +107,16 @@ def _scaled_cross_fused(target: Array, a: Array) -> Scaled:
     return y * scaled(others_sum(target)) + -(scaled(target) * scaled_others(y))
 
 
+def _inner_product(target: Array, y: Numbers, a: Numbers) -> Numbers:
+    return np.asarray(np.sum(_times(target, y), axis=-1))
+
+
+UPSTREAM = Loss(
+    "upstream", _inner_product, lambda target, y, a: target.copy(), "u_t·h_t", "u_t", given=True
+)
+"""What stands for the head of ``upstream``: u_t = ∂L_t/∂h_t is given, and L_t = ⟨u_t, h_t⟩ is the
+loss of least words that has it. Its value is of no interest."""
+
 _RECORDS = (
     Loss("squared_error", _squared_error, None,
          "(target_t − y_t)²", "−2·(target_t − y_t)",
@@ -123,3 +135,6 @@ _RECORDS = (
 
 LOSSES: Mapping[str, Loss] = MappingProxyType({r.name: r for r in _RECORDS})
 """name -> record: the one place to add a loss."""
+
+EVERY_LOSS: Mapping[str, Loss] = MappingProxyType({**LOSSES, UPSTREAM.name: UPSTREAM})
+"""What a problem may have, a spec's ``loss`` or not."""

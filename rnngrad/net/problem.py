@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.arithmetic.arrays import Array
+from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.evaluation import Functions
 from rnngrad.arithmetic.functions import Activation
 from rnngrad.errors import UsageError
@@ -26,6 +26,15 @@ class TrainedIn(NamedTuple):
     direction: str | None
     keys: Mapping[str, str]
     assumed: tuple[str, ...]
+
+
+class Tokens(NamedTuple):
+    """That x_t are rows of an embedding: ``ids`` (T,), the row of each step, ``rows`` how many the
+    embedding has, and the ``key`` it stood under in a model's file, if it did."""
+
+    ids: Integers
+    rows: int
+    key: str | None
 
 
 class Layer(NamedTuple):
@@ -68,9 +77,11 @@ class Problem:
     absent together: then y_t = g(h_t)). ``x`` (T, I), ``h_0`` (H,), all layers one after the other;
     ``starts`` has what the other parts of the state begin with, such as c (0 where it is missing).
     ``targets`` (T, O), ``loss`` and ``loss_weights`` (T,) (0 where a step does not
-    count, 1/n each for a mean) are None together when there is no loss. ``draw`` rebuilds the
-    problem under another seed; it is None where nothing is random. ``trained`` tells of the
-    model's file that the weights came from, if any. ``lengthen`` rebuilds it with so many steps; it
+    count, 1/n each for a mean) are None together when there is no loss; where ∂L/∂h_t is given
+    (``upstream``) the loss is ``losses.UPSTREAM``, and the targets are its rows. ``draw`` rebuilds
+    the problem under another seed; it is None where nothing is random. ``trained`` tells of the
+    model's file that the weights came from, if any, ``tokens`` of the ids and the embedding that
+    ``x`` are rows of. ``lengthen`` rebuilds it with so many steps; it
     is None where a sequence is given, not drawn.
     """
 
@@ -89,6 +100,7 @@ class Problem:
     lengthen: Callable[[int], Problem] | None = field(default=None, repr=False)
     starts: Mapping[str, Array] = field(default_factory=dict)
     trained: TrainedIn | None = None
+    tokens: Tokens | None = None
     _layers: list[Layer] = field(default_factory=list, init=False, repr=False)
 
     @property
@@ -122,6 +134,12 @@ class Problem:
     def has_readout(self) -> bool:
         """Whether y_t goes through W_hy and b_y."""
         return "W_hy" in self.weights
+
+    @property
+    def upstream(self) -> bool:
+        """Whether ∂L/∂h_t was given in place of targets: ``targets`` are these rows, and L is not
+        known."""
+        return self.loss is not None and self.loss.given
 
     @property
     def last_step_with_loss(self) -> int:

@@ -68,6 +68,7 @@ def test_finite_steps_never_fail(name: str) -> None:
         assert "fail" not in verdicts(check_own(problem, method=method, rtol=1e-6)).values()
 
 
+@pytest.mark.cases(12)
 @pytest.mark.parametrize("name", NAMES)
 def test_right_arrays_pass_and_one_wrong_entry_fails(name: str) -> None:
     """Wrong in two of its gradients; which two goes round from cell to cell."""
@@ -119,6 +120,7 @@ SEEN_IN = [
 """Each mistake in three cells, each cell with three mistakes; the other half is slow."""
 
 
+@pytest.mark.cases(6)
 @pytest.mark.parametrize(("bug", "name"), SEEN_IN)
 def test_known_mistakes_are_named(bug: str, name: str) -> None:
     problem = drawn(name)

@@ -316,6 +316,7 @@ STACK = cells.problem(3, ("lstm", 2), steps=5, hidden=2, scale=0.5)
 PROJECTION, OWN = shipped("lstm_projection", P=2), own()
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize(
     ("problem", "name", "rows", "words"),
     [

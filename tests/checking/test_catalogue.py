@@ -74,6 +74,7 @@ def test_the_catalogue_is_the_contract_s() -> None:
     assert set(CATALOGUE) - {"gate-order"} == set(wrong_bptt.MISTAKES)
 
 
+@pytest.mark.cases(None)
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(("bug", "way"), WAYS, ids=[f"{bug}-{way}" for bug, way in WAYS])
 def test_planted_everywhere(bug: str, way: int, seed: int) -> None:

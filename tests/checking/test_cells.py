@@ -40,6 +40,7 @@ def told(values: object) -> str:
     return "-".join(map(str, values)) if isinstance(values, tuple) else str(values)
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("method", ["complex-step", "adjoint"])
 @pytest.mark.parametrize("decade", range(3))
 def test_right_gradients_pass(decade: int, method: str) -> None:
@@ -50,6 +51,7 @@ def test_right_gradients_pass(decade: int, method: str) -> None:
         assert {entry.name for entry in found} == {*records(problem), *PATHS}
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize(
     "seeds_of_nets", [range(0, 35, 5), pytest.param(range(35, 60, 5), marks=pytest.mark.slow)]
 )

@@ -76,6 +76,7 @@ def test_right_rows_pass(cell: str, layers: int) -> None:
     assert found.max_rel_error < 1e-11
 
 
+@pytest.mark.cases(6)
 @pytest.mark.parametrize("kind", ["floats", "any exponent"])
 @pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 2), ("lstm", 1), ("lstm", 2)])
 def test_one_entry_of_one_row_is_seen(
@@ -123,6 +124,7 @@ def test_rows_that_no_float_holds() -> None:
     assert of_paths(problem, one_entry_off(3, 6, 1)).verdict is Verdict.FAIL
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize(("layers", "seed"), [(1, 0), (2, 1)])
 def test_rows_that_are_all_rounding_are_not_called_wrong(layers: int, seed: int) -> None:
     """m cancels in h of slstm: what is left of ∂L_t/∂m_k is rounding, and another one each way."""

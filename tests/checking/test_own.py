@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import rnngrad
 from checking import planted
 from oracles import nets
 from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict, worst
@@ -15,6 +16,7 @@ from rnngrad.analyses.checking.references.methods import METHODS
 from rnngrad.analyses.derivation.quantities import Quantities
 from rnngrad.arithmetic.arrays import frozen
 from rnngrad.errors import UsageError
+from rnngrad.net.losses import Loss
 
 SMALL = planted.problem()
 RIGHT = planted.right(SMALL)
@@ -40,6 +42,7 @@ def test_right_gradients_pass(decade: int) -> None:
         assert {entry.name for entry in found} == {*Quantities(problem), *PATHS}
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("method", METHODS)
 def test_right_gradients_never_fail(method: str) -> None:
     for seed in range(0, 200, 20):
@@ -52,6 +55,36 @@ def test_every_method_calls_a_well_behaved_net_right(method: str) -> None:
     assert worst(entry.verdict for entry in check_own(SMALL, method=method, rtol=1e-7)) == "pass"
 
 
+LOG_COSH = Loss(
+    "log_cosh",
+    lambda target, y, a: np.log(np.cosh(y - target)).sum(axis=-1),
+    lambda target, y, a: np.tanh(y - target),
+    "ln cosh(y_t − target_t)",
+    "tanh(y_t − target_t)",
+)
+
+
+@pytest.mark.parametrize("output", ["identity", "sigmoid", "softmax"])
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+def test_a_new_loss_is_its_record_alone(cell: str, output: str) -> None:
+    """It is neither quadratic nor a cross entropy; its slope off by 1e-6 is told."""
+    net = {
+        "cell": cell,
+        "output_activation": output,
+        "sizes": {"inputs": 2, "hidden": 3, "outputs": 2},
+        "weights": {name: {"init": "normal"} for name in ("W_xh", "W_hh", "W_hy")},
+        "inputs": {"random": "normal", "steps": 5},
+        "targets": {"random": "normal"},
+    }
+    problem = replace(rnngrad.load(net), loss=LOG_COSH)
+    assert worst(entry.verdict for entry in check_own(problem)) is Verdict.PASS
+    wrong = LOG_COSH._replace(gradient=lambda target, y, a: np.tanh(y - target) * (1 + 1e-6))
+    found = verdicts(check_own(replace(problem, loss=wrong)))
+    assert {found[name] for name in ("dL_dy", "dL_dh", "dL_dW_hh", "dL_dW_hy")} == {"fail"}
+    assert np.isfinite(rnngrad.log10_paths(replace(problem, loss=LOG_COSH))[-1]).all()
+
+
+@pytest.mark.cases(None)
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", RIGHT)
 def test_a_planted_mistake_fails_and_nothing_else(name: str, method: str) -> None:

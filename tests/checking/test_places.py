@@ -83,6 +83,7 @@ WORDS = [
 ]  # fmt: skip
 
 
+@pytest.mark.cases(6)
 @pytest.mark.parametrize(("net", "name", "index", "words"), WORDS)
 def test_a_wrong_entry_is_said_in_words(
     net: str, name: str, index: tuple[int, ...], words: str | None

@@ -112,13 +112,18 @@ def test_the_yardstick(name: str, diagnoses: list[dict[str, Any]], verdict: str)
 
 
 @pytest.fixture(scope="module")
-def found() -> list[public.Finding]:
-    """Each mistake in one net; the nets take turns, and every other one gives its arrays by step as
-    well. All of them in all nets: ``python tests/checking/public_mistakes.py``"""
+def found(request: pytest.FixtureRequest) -> list[public.Finding]:
+    """The issue's own and a quarter of the others, or with --every-case all, each in one net.
+
+    The nets take turns, and every other mistake gives its arrays by step as well. All of them in
+    all nets: ``python tests/checking/public_mistakes.py``
+    """
     nets = public.NETS[1:4]
+    every = request.config.getoption("--every-case")
     return [
         public.finding(mistake, nets[number % len(nets)], per_step=number % 2 == 1)
         for number, mistake in enumerate(public.MISTAKES)
+        if every or mistake in public.FROM_ISSUE or number % 4 == 0
     ]
 
 
@@ -138,7 +143,7 @@ def test_nine_in_ten_of_the_collected_are_named_and_the_rest_localised(
 ) -> None:
     fair = [each for each in found if each.mistake in public.COLLECTED and each.mistake.bugs]
     named = [each for each in fair if each.verdict == "named"]
-    assert len(fair) >= 90
+    assert len(fair) >= 20
     assert len(named) >= 0.9 * len(fair)
     rest = [each for each in found if each.verdict not in ("named", "candidate", "localised")]
     assert [(each.mistake.id, each.said) for each in rest] == []
@@ -146,5 +151,5 @@ def test_nine_in_ten_of_the_collected_are_named_and_the_rest_localised(
 
 def test_where_no_name_is_fair_none_is_given(found: list[public.Finding]) -> None:
     unfair = [each for each in found if not each.mistake.bugs]
-    assert len(unfair) >= 10
+    assert unfair
     assert {each.verdict for each in unfair} == {"localised"}

@@ -59,7 +59,7 @@ def test_what_is_said_twice_is_said_alike() -> None:
         (("check", SHEET, "--method", ""), list(completion.METHODS)),
         (("sweep", SHEET, "--relative-to", "s"), ["spectral-radius", "sigma-max"]),
         (("init", "a.h5", "--direction", "r"), ["reverse"]),
-        (("init", "a.h5", "--layout", ""), ["torch", "keras", "onnx"]),
+        (("init", "a.h5", "--layout", ""), list(completion.LAYOUTS)),
         (("init", "--cell", "lstm_p"), ["lstm_peephole", "lstm_projection"]),
         (("cells", "lstm_p"), ["lstm_peephole", "lstm_projection"]),
         (("derive", SHEET, "--exponents", ""), ["all"]),

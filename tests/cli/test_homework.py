@@ -17,7 +17,7 @@ SUBTASK = re.compile(r"\\subsection\*\{\((\w+)\).*?\}\n\\begin\{align\*\}\n(.*?)
 
 def test_a_sheet_that_is_handed_in_gets_all_points(tmp_path: Path) -> None:
     """init --exercise, derive -o sheet.tex, its equations as answers, grade: by the command."""
-    for seed, more in ((3, ["--hidden", "1", "--inputs", "1", "--outputs", "1"]), (8, [])):
+    for seed, more in ((3, ["--scalar"]), (8, [])):
         folder = tmp_path / str(seed)
         folder.mkdir()
         assert run("init", "--exercise", "--seed", str(seed), *more, "-o", "net.yaml",
@@ -198,6 +198,8 @@ INIT = {
     "with a model": (["x.onnx", "--exercise"], "--exercise goes with --cell"),
     "no step": (["--exercise", "--steps", "0"], "--steps 0: an exercise has 1 to 200"),
     "too many units": (["--exercise", "--hidden", "99"], "--hidden 99: an exercise has 1 to 16"),
+    "two sizes": (["--exercise", "--scalar", "--hidden", "2"], "--hidden is 2"),
+    "scalar alone": (["--scalar"], "need --exercise"),
     "no cell": (["--exercise", "--cell", "lstn"], "did you mean 'lstm'"),
 }
 

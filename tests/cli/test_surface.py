@@ -67,6 +67,7 @@ def test_without_debug_there_is_the_message_alone(env: dict[str, str]) -> None:
     assert run_apart("derive", "no.yaml", **env).stderr == "no.yaml: no such file\n"
 
 
+@pytest.mark.cases(None)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_ends_with_examples_that_run(command: str, tmp_path: Path) -> None:
     shown = run(command, "--help").stdout

@@ -74,6 +74,7 @@ NETS = [
 ]
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(("cell", "hidden", "steps", "gain", "seed", "bits"), NETS, ids=str)
 def test_units_that_die_and_come_back(
     cell: str, hidden: tuple[int, ...], steps: int, gain: float, seed: int, bits: int
@@ -84,6 +85,7 @@ def test_units_that_die_and_come_back(
     assert assert_right_or_unknown(found(net), expected) <= len(expected) / 2
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("coupling", [0.3, 1e-5, 1e-30])
 @pytest.mark.parametrize("seed", range(2))
 def test_a_block_that_feeds_another_and_takes_turns_with_it(coupling: float, seed: int) -> None:
@@ -239,6 +241,7 @@ CANDIDATES = (-800.0, -30.0, -0.6, -0.4, 0.0, 0.2, 0.5, 3.0, 3.9, 20.0, 5000.0)
 STATES = (-1.0, 1.0, 0.3, 0.99, 1 - 2.0**-53, -1 + 2.0**-40)
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("together", [True, False])
 def test_how_far_gru_is_from_its_candidate(together: bool) -> None:
     """h − tanh(a), as the term of z in gru: both may be 1 in floats. Unless these nearly are, and

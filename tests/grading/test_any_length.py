@@ -54,6 +54,7 @@ def _seconds(grader: Grader, name: str, text: str) -> float:
     return min(taken)
 
 
+@pytest.mark.cases(6)
 @pytest.mark.parametrize("text", HARD, ids=lambda text: text[:30])
 def test_hard_formulas(graders: list[Grader], text: str) -> None:
     for grader in graders:

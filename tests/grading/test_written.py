@@ -70,6 +70,7 @@ def test_every_formula_of_an_exercise_is_read_back(seed: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.cases(None)
 @pytest.mark.parametrize("seed", MANY)
 def test_every_formula_of_a_hundred_exercises_is_read_back(seed: int) -> None:
     assert wrong(exercise(seed)) == []

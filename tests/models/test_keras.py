@@ -88,6 +88,7 @@ def own(net: Found, x: np.ndarray) -> np.ndarray:
     return run(net.cell, [layer.parameters for layer in net.layers], rows, net.activation)
 
 
+@pytest.mark.cases(6)
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize(
     ("suffix", "bias"), [*((s, True) for s in SUFFIXES), (".keras", False), (".h5", False)]
@@ -392,6 +393,7 @@ def test_an_optimizers_moments_are_no_net(tmp_path: Path) -> None:
     assert any("optimizer_weights" in key for key in found.keys)
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_one_net_after_fit(tmp_path: Path, suffix: str) -> None:
     model = built(layers.GRU(HIDDEN, dropout=0.1), layers.Dense(1, name="out"))
@@ -416,6 +418,7 @@ def side_by_side(names: tuple[str | None, str | None] = ("fast", "slow"), **said
     return model
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("names", [("fast", "slow"), (None, None)])
 def test_cells_side_by_side_are_nets_of_their_own(

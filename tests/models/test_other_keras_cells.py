@@ -66,6 +66,7 @@ def by_name(problem: Any, gradients: list[np.ndarray]) -> dict[str, np.ndarray]:
     return {name: array for name, array in found.items() if name in problem.weights}
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("bias", [True, False])
 def test_reset_before_the_product(tmp_path: Path, suffix: str, bias: bool) -> None:
@@ -85,6 +86,7 @@ def test_reset_before_the_product(tmp_path: Path, suffix: str, bias: bool) -> No
     assert proved(tmp_path, model, suffix) == "gru_reset_before"
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     ("kind", "said", "suffix"),
     [
@@ -120,6 +122,7 @@ def of_version(path: Path, version: str | None) -> Path:
     return other
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     ("kind", "version", "suffix"),
     [
@@ -151,6 +154,7 @@ FUNCTIONS = [
 ]  # fmt: skip
 
 
+@pytest.mark.cases(6)
 @pytest.mark.parametrize(
     ("word", "kind"),
     [

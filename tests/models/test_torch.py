@@ -313,6 +313,7 @@ def states(torch: Any, rnn: Any) -> dict[str, Any]:
     }
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     ("way", "old"),
     [

@@ -49,6 +49,7 @@ def _loss(net: Net, variables: dict[str, Any]) -> Any:
     return ((net["targets"] - y) ** 2).sum(axis=1) @ net["loss_weights"]
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     ("cell", "hidden"),
     [

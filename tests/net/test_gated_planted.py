@@ -138,6 +138,7 @@ def _found(net: Net, problem: Problem) -> set[str]:
     return {row.name for row in inexcusable(net, rows, gated_products.quantities)}
 
 
+@pytest.mark.cases(None)
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_planted_mistake_is_caught(name: str) -> None:
     cell, mistake, affected = MISTAKES[name]
@@ -163,6 +164,7 @@ def test_the_matrix_of_the_wrong_layer(cell: str) -> None:
     assert _found(net, wrong) >= {"h", "dht_dhprev", "dL_dh", "dL_dx", "dL_dW_hh.0", "log10_chain"}
 
 
+@pytest.mark.cases(8)
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 @pytest.mark.parametrize(
     ("name", "mistake"),

@@ -208,6 +208,7 @@ def right() -> tuple[Net, Right, Right]:
     return net, got, truth
 
 
+@pytest.mark.cases(None)
 @pytest.mark.parametrize(("name", "mistake"), CASES, ids=[": ".join(case) for case in CASES])
 def test_planted_mistake_is_caught(
     right: tuple[Net, Right, Right], name: str, mistake: str

@@ -42,6 +42,7 @@ from rnngrad.analyses.checking.diagnosing.questions import (
     of_zeros,
 )
 from rnngrad.analyses.checking.spelling import Read, note, read, two_of_one
+from rnngrad.analyses.derivation.on_request import of_tokens
 from rnngrad.analyses.derivation.quantities import Passes, Quantities, Quantity, of_start, records
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.errors import QuantityError, UsageError
@@ -238,6 +239,8 @@ def _readings(
 def _why_not(problem: Problem, name: str) -> str:
     if name in (LOSS.name, *starts(problem.cell)) and problem.loss is None:
         return f"'{name}' does not exist here: '{problem.name}' has no targets"
+    if name == LOSS.name and problem.upstream:
+        return f"'loss' does not exist here: '{problem.name}' has upstream in place of targets"
     try:
         Quantities(problem).record(str(name))
     except QuantityError as error:
@@ -249,7 +252,9 @@ def _records(problem: Problem) -> dict[str, Quantity]:
     """The records of whatever may be given, in the order of the table, ``loss`` first."""
     if problem.loss is None:
         return records(problem)
-    return {LOSS.name: LOSS, **records(problem), **starts(problem.cell)}
+    loss = {} if problem.upstream else {LOSS.name: LOSS}
+    tokens = {record.name: record for record in of_tokens(problem)}
+    return {**loss, **records(problem), **starts(problem.cell), **tokens}
 
 
 def _judge(

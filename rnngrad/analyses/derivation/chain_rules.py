@@ -22,6 +22,7 @@ from rnngrad.analyses.derivation.formulas import (
     product_text,
     state_formula,
     weight_formula,
+    without_output,
 )
 from rnngrad.analyses.derivation.notation import Notation
 from rnngrad.analyses.derivation.step_lines import cell_lines, immediate_lines, one_step_formula
@@ -88,18 +89,23 @@ def _is_zero(node: Node | None, zeros: set[str], problem: Problem) -> bool:
 
 
 def _outputs(notation: Notation) -> Iterator[Line]:
-    """a1, a2, a3: ∂L/∂y_T, ∂L/∂y_{T−1} and ∂L_T/∂h_T."""
-    counting, T = set(loss_steps(notation.problem)), notation.problem.steps
+    """a1, a2, a3: ∂L/∂y_T, ∂L/∂y_{T−1} and ∂L_T/∂h_T; a3 alone where that is given."""
+    problem, T = notation.problem, notation.problem.steps
+    counting = set(loss_steps(problem))
 
     def counted(t: int, formula: str) -> str:
         return formula if t in counting else f"0, because {at('L', t)} does not count"
 
     for name, t, equations in (("a1", T, "7–9"), ("a2", T - 1, "10–12")):
-        if t >= 1:
+        if t >= 1 and not problem.upstream:
             chain = product_text((Partial("L", at("L", t)), Partial(at("L", t), at("y", t))))
             formula = counted(t, f"{chain} = {notation.loss_slope(t)}")
             yield Line(name, f"∂L/∂{at('y', t)}", formula, "dL_dy", t - 1, equations)
     h, towards_y = at(notation.first, T), Partial(at("L", T), at("y", T))
+    if problem.upstream:
+        given = counted(T, f"{at('u', T)}, given as upstream")
+        yield Line("a3", f"∂{towards_y.top}/∂{h}", given, "dLt_dht", T - 1, "")
+        return
     chain = product_text((towards_y, Partial(towards_y.bottom, h)))
     formula = counted(T, f"{chain} = {towards_y} · {notation.readout_slope(T)}")
     yield Line("a3", f"∂{towards_y.top}/∂{h}", formula, "dLt_dht", T - 1, "13–15")
@@ -122,8 +128,14 @@ def _states(problem: Problem) -> Iterator[Line]:
         for number, k, equations in ends:
             if k >= 1:
                 way = {"state": notation.state, "end": part, "seen": notation.first}
-                name, formula = f"{first}{number}", state_formula(k, counting, **way)
+                formula = _seen(problem, state_formula(k, counting, **way))
+                name = f"{first}{number}"
                 yield Line(name, f"∂L/∂{at(part, k)}", formula, f"dL_d{part}", k, equations)
+
+
+def _seen(problem: Problem, formula: str) -> str:
+    """A formula whose paths begin where the net ends: at ∂L_t/∂h_t where that is given."""
+    return without_output(formula) if problem.upstream else formula
 
 
 def _immediate(notation: Notation) -> Iterator[Line]:
@@ -143,6 +155,7 @@ def _weights(problem: Problem) -> Iterator[Line]:
         for layer in problem.layers:
             weight = name + layer.suffix
             formula = weight_formula(weight, counting, first_use(problem, weight), state=state)
+            formula = _seen(problem, formula)
             equations = {"W_xh": "29–32", "W_hh": "33–35"}.get(name, "")
             yield Line(f"b{number}{layer.suffix}", f"∂L/∂{weight}", formula, f"dL_d{weight}",
                        None, equations)  # fmt: skip

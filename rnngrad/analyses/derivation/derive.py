@@ -57,8 +57,8 @@ class Derivation(Quantities):
 
     @property
     def loss(self) -> float | None:
-        """L = Σ_t L_t; None without targets."""
-        if self.problem.loss is None:
+        """L = Σ_t L_t; None without targets, also where ∂L/∂h_t is given in their place."""
+        if self.problem.loss is None or self.problem.upstream:
             return None
         return self.passes.forward.loss if self._summary is None else self._summary.loss
 
@@ -117,8 +117,9 @@ def gradients(problem: Problem) -> dict[str, Array | np.float64]:
     ``loss`` (a float), ``losses`` (T,), ``h`` (T+1, H), ``y`` (T, O), ``dL_dy`` (T, O), ``dLt_dht``
     (T, H), ``dL_dh`` (T+1, H), for lstm ``dL_dc``, ``dL_dx`` (T, I), and ``dL_dW_xh``,
     ``dL_dW_hh``, … shaped as the parameters. Without targets there is no loss: then only ``h``
-    and ``y``. Other cells have their own parts of the state and parameters. Every array is the
-    caller's own; O(T·H²) time, O(T·H) memory.
+    and ``y``; with ``upstream`` in their place all but ``loss`` and ``losses``. Other cells have
+    their own parts of the state and parameters. Every array is the caller's own; O(T·H²) time,
+    O(T·H) memory.
     """
     with quietly():
         forward = forward_within(problem)
@@ -127,9 +128,9 @@ def gradients(problem: Problem) -> dict[str, Array | np.float64]:
         if problem.loss is None:
             return {**at_states, "y": forward.y}
         backward = bptt_within(problem, forward)
+    loss = {"loss": np.add.reduce(forward.losses), "losses": forward.losses}
     return {
-        "loss": np.add.reduce(forward.losses),
-        "losses": forward.losses,
+        **({} if problem.upstream else loss),
         **at_states,
         "y": forward.y,
         "dL_dy": backward.dL_dy,

@@ -9,6 +9,7 @@ rule, and where its numbers come from.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
@@ -141,6 +142,11 @@ def _over_losses(steps: Sequence[int], state: str) -> str:
     if len(steps) == 1:
         return product_text(_head(steps[0], state))
     return f"Σ_{{{steps_text(steps)}}} ∂L_t/∂y_t · ∂y_t/∂{state}_t"
+
+
+def without_output(formula: str) -> str:
+    """The same with ∂L_t/∂h_t for ∂L_t/∂y_t · ∂y_t/∂h_t, where nobody sees y_t."""
+    return re.sub(r"∂(L_(\w+|\{[^}]*\}))/∂y_\2 · ∂y_\2/∂", r"∂\1/∂", formula)
 
 
 def _product_back(first: str, steps: Sequence[int], state: str) -> str:

@@ -96,7 +96,7 @@ class Notation(NamedTuple):
         if weights is None or not (weights > 0).any() or weights.max() == 1.0:
             return formula
         inner = f"({formula})" if formula.startswith("−") else formula
-        return f"(1/{int((weights > 0).sum())})·{inner}"
+        return f"(1/{1.0 / weights.max():.12g})·{inner}"
 
     def readout_slope(self, t: int) -> str:
         """∂y_t/∂h_t; in a stack y_t depends on the top layer alone."""

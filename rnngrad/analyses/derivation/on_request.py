@@ -28,7 +28,7 @@ from rnngrad.net.problem import Problem
 
 def on_request(problem: Problem) -> dict[str, Quantity]:
     """name -> record. The one place to add one."""
-    every = (*_gates(problem), *_terms(problem), *_of_the_flow(problem))
+    every = (*_gates(problem), *of_tokens(problem), *_terms(problem), *_of_the_flow(problem))
     return {record.name: record for record in every}
 
 
@@ -58,6 +58,24 @@ def _gates(problem: Problem) -> Iterator[Quantity]:
     yield Quantity(
         "dL_da", ("T", "gates"), "∂L/∂a_t", compute, needs_loss=True, fixed=(problem.steps, width)
     )
+
+
+def of_tokens(problem: Problem) -> Iterator[Quantity]:
+    """∂L/∂E of the embedding whose rows are the inputs, (V, I): ∂L/∂x_t added to the row of x_t."""
+    tokens = problem.tokens
+    if tokens is None:
+        return
+
+    def compute(passes: Passes) -> Array:
+        dL_dx = passes.backward.dL_dx
+        gradient = np.zeros((tokens.rows, dL_dx.shape[1]))
+        np.add.at(gradient, tokens.ids[: len(dL_dx)], dL_dx)
+        return gradient
+
+    yield Quantity(
+        "dL_dembedding", ("V", "I"), "∂L/∂E", compute, None, needs_loss=True,
+        fixed=(tokens.rows, problem.inputs),
+    )  # fmt: skip
 
 
 def _terms(problem: Problem) -> Iterator[Quantity]:

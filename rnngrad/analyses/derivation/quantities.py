@@ -235,6 +235,8 @@ def _reason_against(record: Quantity, problem: Problem) -> str | None:
     """Why a quantity does not exist for this problem, or None."""
     if record.needs_loss and problem.loss is None:
         return f"'{problem.name}' has no targets, so there is no loss"
+    if record.name == "losses" and problem.upstream:
+        return f"'{problem.name}' has upstream in place of targets, so no L_t is known"
     if record.part is not None and record.part not in problem.cell.parts:
         return f"'{problem.name}' is a net of {problem.cell.name}, {_without(record, problem)}"
     if record.of_rnn and not problem.single_rnn:

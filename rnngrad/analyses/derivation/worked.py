@@ -55,7 +55,7 @@ class Numbers:
             return np.asarray(self.forward.part(head)[t])
         if t < 1:
             return None
-        if head == "t":
+        if head in ("t", "u"):
             return None if self.problem.targets is None else self.problem.targets[t - 1]
         rows: Array | None = {"x": self.problem.x, "y": self.forward.y}.get(head)
         if rows is None and head == "a" and self.problem.single_rnn:
@@ -139,6 +139,8 @@ class Numbers:
             return np.ones((1, 1))
         if below.head == "y" and above.step in (None, below.step):
             return np.asarray(self.result["dL_dy"][below.step - 1][np.newaxis])
+        if self.problem.upstream and above.step == below.step:
+            return np.asarray(self.result["dLt_dht"][below.step - 1][np.newaxis])
         if above.step is None and below.head == self.notation.state and self.problem.depth == 1:
             rows = self.result.passes.backward.dL_ds.values()
             return np.concatenate([row[below.step] for row in rows])[np.newaxis]

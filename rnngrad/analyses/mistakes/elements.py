@@ -470,7 +470,7 @@ def read_out_forms(apart: Apart) -> dict[str, Array]:
     """What people take for ∂L_t/∂ỹ_t, (T, O) each, by how it is written."""
     problem, passes = apart.problem, apart.passes
     loss, output, targets = problem.loss, problem.output, problem.targets
-    if loss is None or targets is None or problem.loss_weights is None:
+    if loss is None or targets is None or problem.loss_weights is None or problem.upstream:
         return {}
     y, weights = passes.forward.y, problem.loss_weights[:, np.newaxis]
     dL_dy, right, T = passes.backward.dL_dy, apart.dL_da_y, problem.steps

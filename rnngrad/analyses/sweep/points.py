@@ -149,21 +149,28 @@ def shortened(problem: Problem, steps: int) -> Problem:
     weights = problem.loss_weights
     if problem.targets is None or weights is None:
         return replace(problem, x=frozen(problem.x[:steps]))
+    last_alone = problem.upstream and not weights[:-1].any()
+    rows = [*range(steps - 1), -1 if last_alone else steps - 1]
     return replace(
         problem,
         x=frozen(problem.x[:steps]),
-        targets=frozen(problem.targets[:steps]),
-        loss_weights=frozen(_shortened_weights(weights, steps)),
+        targets=frozen(problem.targets[rows]),
+        loss_weights=frozen(_shortened_weights(problem, weights, steps)),
     )
 
 
-def _shortened_weights(weights: Array, steps: int) -> Array:
+def _shortened_weights(problem: Problem, weights: Array, steps: int) -> Array:
     counting = np.flatnonzero(weights)
     kept = weights[:steps].copy()
     if len(counting) == 1 and counting[0] == len(weights) - 1:
         kept[-1] = weights[-1]
     elif math.isclose(weights.sum(), 1.0) and kept.any():
         kept /= kept.sum()
+    elif problem.loss is not None and problem.loss.name == "cross_entropy":
+        assert problem.targets is not None
+        counts = problem.targets.sum(axis=1)  # of a label its class's weight
+        if math.isclose(weights @ counts, 1.0) and kept @ counts[:steps] > 0:
+            kept /= kept @ counts[:steps]
     return kept
 
 
@@ -241,7 +248,7 @@ class Net:
             rate=finite(rate),
             lyapunov_max=finite(_largest_exponent(net, end)),
             log10_bound=self._bound(factor),
-            loss=None if problem.loss is None else finite(net.forward.loss),
+            loss=None if problem.loss is None or problem.upstream else finite(net.forward.loss),
             regime=regime(rate, steady),
             steps=steps,
             activation=self.setting.activation,

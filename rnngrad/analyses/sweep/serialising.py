@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from rnngrad.arithmetic.arrays import Array, frozen
 from rnngrad.arithmetic.functions import ACTIVATIONS
-from rnngrad.net.losses import LOSSES
+from rnngrad.net.losses import EVERY_LOSS
 from rnngrad.net.outputs import OUTPUTS
 from rnngrad.net.problem import Problem
 
@@ -30,6 +30,7 @@ def packed(problem: Problem) -> bytes:
         problem.draw,
         problem.lengthen,
         trained,
+        problem.tokens,
     )
     return pickle.dumps((names, dict(problem.weights), arrays, others), protocol=5)
 
@@ -39,7 +40,7 @@ def unpacked(parcel: bytes) -> Problem:
     names, weights, arrays, others = pickle.loads(parcel)
     name, activation, output, loss = names
     x, h_0, targets, loss_weights = arrays
-    cell, starts, seed, draw, lengthen, trained = others
+    cell, starts, seed, draw, lengthen, trained, tokens = others
     return Problem(
         name=name,
         cell=cell,
@@ -49,12 +50,13 @@ def unpacked(parcel: bytes) -> Problem:
         x=frozen(x),
         h_0=frozen(h_0),
         starts={part: frozen(start) for part, start in starts.items()},
-        loss=None if loss is None else LOSSES[loss],
+        loss=None if loss is None else EVERY_LOSS[loss],
         targets=_again(targets),
         loss_weights=_again(loss_weights),
         seed=seed,
         draw=draw,
         lengthen=lengthen,
+        tokens=tokens,
         trained=trained and trained._replace(keys=MappingProxyType(trained.keys)),
     )
 

@@ -13,7 +13,8 @@ from rnngrad.cli import completion, options
 from rnngrad.cli.boundary import bounded, say
 
 if TYPE_CHECKING:
-    from rnngrad.files.models import Contents, Found
+    from rnngrad.files.models import Contents, Dense, Found
+    from rnngrad.files.starters.data import Filled
 
 STARTER = "starter.yaml"
 SCHEMA_LINES = """\
@@ -61,6 +62,24 @@ def init(
             rich_help_panel=MODEL,
         ),
     ] = None,
+    inputs: Annotated[
+        Path | None,
+        typer.Option(
+            "--inputs",
+            metavar="FILE",
+            help="Your inputs, .npy, .npz, .csv: shapes tell the rest.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    targets: Annotated[
+        Path | None,
+        typer.Option(
+            "--targets",
+            metavar="FILE",
+            help="Your targets: rows or labels, for each step or the last.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
     cell: Annotated[
         str | None,
         typer.Option(
@@ -96,20 +115,23 @@ def init(
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option("--steps", metavar="T", help="So many.", rich_help_panel=EXERCISE),
-    ] = None,
-    inputs: Annotated[
-        int | None,
-        typer.Option("--inputs", metavar="I", help="So many.", rich_help_panel=EXERCISE),
+        typer.Option("--steps", metavar="T", help="So many steps.", rich_help_panel=EXERCISE),
     ] = None,
     hidden: Annotated[
         int | None,
-        typer.Option("--hidden", metavar="H", help="So many.", rich_help_panel=EXERCISE),
+        typer.Option(
+            "--hidden", metavar="H", help="So many hidden units.", rich_help_panel=EXERCISE
+        ),
     ] = None,
-    outputs: Annotated[
-        int | None,
-        typer.Option("--outputs", metavar="O", help="So many.", rich_help_panel=EXERCISE),
-    ] = None,
+    scalar: Annotated[
+        bool,
+        typer.Option(
+            "--scalar",
+            metavar="",
+            help="One input, one hidden unit, one output, as on the sheet.",
+            rich_help_panel=EXERCISE,
+        ),
+    ] = False,
     output: options.Output = None,
     force: options.Force = False,
     quiet: options.Quiet = False,
@@ -126,29 +148,30 @@ def init(
     from rnngrad.cli.output import check_writable, write_text
     from rnngrad.errors import UsageError
 
-    sizes = (steps, inputs, hidden, outputs)
-    if not exercise and (seed is not None or sizes != (None,) * 4):
-        raise UsageError("--seed, --steps, --inputs, --hidden and --outputs need --exercise")
-    if exercise and (model is not None or prefix or direction or layout or function):
+    if not exercise and (seed, steps, hidden, scalar) != (None, None, None, False):
+        raise UsageError("--seed, --steps, --hidden and --scalar need --exercise")
+    if exercise and any((model, prefix, direction, layout, inputs, targets, function)):
         raise UsageError("--exercise goes with --cell, --seed and sizes, and with nothing else")
     if function is not None:
-        if model is not None or prefix or direction or layout or cell:
+        if model is not None or prefix or direction or layout or cell or inputs or targets:
             raise UsageError("--function needs SPEC alone, no MODEL and none of its options")
         check_writable(output, force, function)
         write_text([_function_of(function, output)], output)
         return 0
     check_writable(output, force, "" if model is None else str(model))
     if exercise:
-        text = _exercise(cell, 0 if seed is None else seed, sizes)
+        text = _exercise(cell, seed or 0, steps, hidden, scalar)
     elif cell is not None:
-        text = _of_cell(cell, [model, prefix, direction, layout])
+        text = _of_cell(cell, [model, prefix, direction, layout, inputs, targets])
     elif model is None:
-        if prefix or direction or layout:
-            words = "--prefix, --direction and --layout need MODEL, a trained model's file"
-            raise UsageError(words)
+        if prefix or direction or layout or inputs or targets:
+            words = "--prefix, --direction, --layout, --inputs and --targets need MODEL"
+            raise UsageError(f"{words}, a trained model's file")
         text = _plain_starter()
     else:
-        text = _of_model(model, prefix, direction, layout, output, quiet)
+        if targets is not None and inputs is None:
+            raise UsageError("--targets needs --inputs beside it")
+        text = _of_model(model, prefix, direction, layout, (inputs, targets), output, quiet)
     write_text([f"{SCHEMA_LINES}{text}"], output)
     return 0
 
@@ -172,12 +195,18 @@ def _plain_starter() -> str:
     return (files("rnngrad.files") / STARTER).read_text(encoding="utf-8")
 
 
-def _exercise(cell: str | None, seed: int, sizes: tuple[int | None, ...]) -> str:
+def _exercise(
+    cell: str | None, seed: int, steps: int | None, hidden: int | None, scalar: bool
+) -> str:
     from rnngrad.cli.commands.cells import checked
+    from rnngrad.errors import UsageError
     from rnngrad.files.starters.exercise import Sizes
     from rnngrad.files.starters.exercise import exercise as drawn
 
-    return drawn(seed, Sizes(*sizes), checked(cell or "rnn"))
+    if scalar and hidden not in (None, 1):
+        raise UsageError(f"--scalar has one hidden unit, and --hidden is {hidden}")
+    sizes = Sizes(steps, 1, 1, 1) if scalar else Sizes(steps, None, hidden, None)
+    return drawn(seed, sizes, checked(cell or "rnn"))
 
 
 def _of_cell(cell: str, others: Sequence[object]) -> str:
@@ -195,6 +224,7 @@ def _of_model(
     prefix: Sequence[str] | None,
     direction: str | None,
     layout: str | None,
+    data: tuple[Path | None, Path | None],
     output: Path | None,
     quiet: bool,
 ) -> str:
@@ -211,8 +241,35 @@ def _of_model(
         raise SpecError([str(error)]) from None
     if not quiet:
         say("\n".join(listing))
-    seen = _seen_from_spec(model, output)
-    return starter(contents._replace(name=seen), net, read_out(contents, net), seen)
+    seen, dense = _seen_from_spec(model, output), read_out(contents, net)
+    filled = None if data[0] is None else _filled(model, layout, net, dense, data, output)
+    for words in filled.assumed if filled is not None and not quiet else ():
+        say(f"assumed: {words}")
+    return starter(contents._replace(name=seen), net, dense, seen, filled)
+
+
+def _filled(
+    model: Path,
+    layout: str | None,
+    net: Found,
+    dense: Dense | None,
+    data: tuple[Path | None, Path | None],
+    output: Path | None,
+) -> Filled:
+    """What the user's arrays fill in."""
+    from rnngrad.files.models.layouts import open_store
+    from rnngrad.files.starters.data import Sizes, filled, given
+    from rnngrad.files.starters.model import embeddings, scalar
+
+    store = open_store(model, layout, str(model))
+    tables = embeddings(store, net, _seen_from_spec(model, output))
+    sizes = Sizes(net.inputs, net.hidden if dense is None else dense.W.shape[0], tables)
+    inputs, targets = (
+        None if path is None else given(path, scalar(_seen_from_spec(path, output)))
+        for path in data
+    )
+    assert inputs is not None
+    return filled(inputs, targets, sizes)
 
 
 def _seen_from_spec(model: Path, output: Path | None) -> str:

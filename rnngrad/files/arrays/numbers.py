@@ -60,7 +60,7 @@ def type_refused(dtype: np.dtype[Any]) -> str:
 
 def batch_words(path: Steps) -> str:
     """Why an array of three axes is refused."""
-    if path[:1] in (("inputs",), ("targets",)):
+    if path[:1] in (("inputs",), ("targets",), ("upstream",)):
         return ": a batch axis; rnngrad takes one sequence at a time, rows of numbers, one a step"
     return ", must be rows of numbers at most"
 

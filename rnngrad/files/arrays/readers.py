@@ -62,7 +62,10 @@ def _npy(path: Path, name: str, key: str | None) -> Numbers:
 
 def _npz(path: Path, name: str, key: str | None) -> Numbers:
     found = members(path, name)
-    return found[_chosen(list(found), name, key)].read()
+    turned = key is not None and key not in found and key.removesuffix(".T") in found
+    chosen = _chosen(list(found), name, key.removesuffix(".T") if turned and key else key)
+    array = found[chosen].read()
+    return array.T if turned else array
 
 
 def _chosen(keys: list[str], name: str, key: str | None) -> str:

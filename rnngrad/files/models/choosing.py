@@ -9,8 +9,8 @@ from rnngrad.files.models.gates import stack_of
 from rnngrad.files.models.records import Contents, Found, ModelFileError
 from rnngrad.files.text import cut, several, shown
 
-WRAPPERS = ("module", "_orig_mod")
-"""What DataParallel and torch.compile put into keys."""
+WRAPPERS = ("module", "_orig_mod", "model", "state_dict", "_forward_module", "_fsdp_wrapped_module")
+"""What DataParallel, torch.compile, Lightning, accelerate and FSDP put into keys."""
 
 DIRECTIONS = ("forward", "reverse")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
@@ -12,8 +13,10 @@ import numpy as np
 from rnngrad.errors import did_you_mean
 from rnngrad.files.arrays.npz_file import members
 from rnngrad.files.arrays.numpy_files import Numbers
+from rnngrad.files.models.choosing import alike
 from rnngrad.files.models.keras.hdf5_file import open_hdf5, open_keras
 from rnngrad.files.models.keras.layout import read_keras
+from rnngrad.files.models.named import read_named
 from rnngrad.files.models.onnx.layout import read_onnx, store_of
 from rnngrad.files.models.opening import checked, looks_like, refuse_pickle
 from rnngrad.files.models.records import Contents, ModelFileError, Store, Stored
@@ -59,6 +62,8 @@ def _stored(nets: Callable[[Store], Contents]) -> Callable[[Opener, Path, str], 
     return lambda opened, path, name: nets(opened(path, name))
 
 
+_ARRAYS: Mapping[str, Opener] = {".safetensors": open_safetensors, ".npz": _open_npz}
+
 LAYOUTS: Mapping[str, Layout] = MappingProxyType(
     {
         layout.name: layout
@@ -81,22 +86,40 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
                 {".onnx": store_of},
                 lambda _, path, name: read_onnx(path, name),
             ),
+            *(
+                Layout(name, meaning, _ARRAYS, _stored(partial(read_named, name)))
+                for name, meaning in (
+                    ("flax", "Flax's parameters, flattened"),
+                    ("haiku", "Haiku's parameters, flattened"),
+                    ("mlx", "MLX's weights"),
+                )
+            ),
         )
     }
 )
 """name -> layout: the one place to add one."""
 
-SUFFIXES = tuple(suffix for layout in LAYOUTS.values() for suffix in layout.files)
+SUFFIXES = tuple(dict.fromkeys(suffix for layout in LAYOUTS.values() for suffix in layout.files))
 
 
 def read_model(path: Path, layout: str | None = None, name: str | None = None) -> Contents:
     """The nets of a model's file, which messages call ``name``; raises ModelFileError.
 
-    Without ``layout`` it follows from the file's suffix, or its first bytes.
+    Without ``layout`` it follows from the file's suffix, or its first bytes; of several the first
+    in which the file has a net.
     """
     name = cut_path(path.name) if name is None else name
-    chosen = _layout(path, name, layout)
-    return checked(lambda: chosen.read(_opener(path, chosen), path, name), path, name, SUFFIXES)
+    first, *others = _layouts(path, name, layout)
+
+    def read(chosen: Layout) -> Contents:
+        return checked(lambda: chosen.read(_opener(path, chosen), path, name), path, name, SUFFIXES)
+
+    contents = read(first)
+    for other in others if not contents.recurrent and not contents.refused else ():
+        found = read(other)
+        if found.recurrent or found.refused:
+            return found
+    return contents
 
 
 def load_model_array(path: Path, key: str | None, name: str | None = None) -> Numbers:
@@ -105,20 +128,20 @@ def load_model_array(path: Path, key: str | None, name: str | None = None) -> Nu
     Raises ModelFileError.
     """
     name = cut_path(path.name) if name is None else name
-    layout = _layout(path, name, None)
+    layout = _layouts(path, name, None)[0]
 
     def read() -> Numbers:
         store = _opener(path, layout)(path, name)
         wanted = _key(store, key)
         array = store.arrays[wanted].read()
-        return array if key in (None, wanted) else array.T
+        return array.T if key is not None and key == f"{wanted}.T" else array
 
     return checked(read, path, name, SUFFIXES)
 
 
 def open_store(path: Path, layout: str | None, name: str) -> Store:
     """The arrays of a model's file, unread; raises ModelFileError."""
-    chosen = _layout(path, name, layout)
+    chosen = _layouts(path, name, layout)[0]
     return checked(lambda: _opener(path, chosen)(path, name), path, name, SUFFIXES)
 
 
@@ -134,12 +157,15 @@ def _key(store: Store, key: str | None) -> str:
         return keys[0] if key is None else key
     if key.endswith(".T") and key[:-2] in keys:
         return key[:-2]
+    wrapped = [one for one in keys if alike(key, one)]
+    if len(wrapped) == 1:
+        return wrapped[0]
     hint = did_you_mean(cut(key, 100), keys[:1000]) or f"; its keys are {several(keys)}"
     raise ModelFileError(f"{store.name} has no key {shown(key)}{hint}")
 
 
-def _layout(path: Path, name: str, layout: str | None) -> Layout:
-    """The layout of that name, or the one whose files end like this one."""
+def _layouts(path: Path, name: str, layout: str | None) -> list[Layout]:
+    """The layout of that name, or those whose files end like this one."""
     if layout is not None and layout not in LAYOUTS:
         known = listed(LAYOUTS, "or")
         words = f"layout is {shown(layout)}, must be {known}{did_you_mean(layout, LAYOUTS)}"
@@ -153,7 +179,7 @@ def _layout(path: Path, name: str, layout: str | None) -> Layout:
         files = SUFFIXES if layout is None else tuple(LAYOUTS[layout].files)
         whose = "a trained model's file" if layout is None else f"a file of the layout {layout}"
         raise ModelFileError(f"{name}: {whose} must end in {listed(files, 'or')}")
-    return fitting[0]
+    return fitting
 
 
 def _kind(path: Path) -> str:

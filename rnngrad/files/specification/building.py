@@ -14,8 +14,10 @@ from rnngrad.algebra.expressions import Call, nodes
 from rnngrad.arithmetic.arrays import Array, frozen
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.files.arrays.drawing import Draw, DrawingError, drawn, too_large
+from rnngrad.files.arrays.readers import File
 from rnngrad.files.mistakes import Mistakes
 from rnngrad.files.specification.cell_key import cell_in
+from rnngrad.files.specification.head import check_upstream, labels_in, with_targets
 from rnngrad.files.specification.pieces import Piece, draws, fitted
 from rnngrad.files.specification.pieces import pieces as all_pieces
 from rnngrad.files.specification.schema import SPEC, spec_with
@@ -23,6 +25,7 @@ from rnngrad.files.specification.schema import sizes as sizes_group
 from rnngrad.files.specification.sizing import WORDS, Stated, in_all, report, settle, unfixed
 from rnngrad.files.specification.trained_weights import (
     activation_of,
+    embedding_in,
     is_trained,
     origin_of,
     told_cell,
@@ -30,20 +33,25 @@ from rnngrad.files.specification.trained_weights import (
 )
 from rnngrad.files.specification.weights_key import Parameters, top
 from rnngrad.files.specification.weights_key import check as check_parameters
-from rnngrad.files.text import counted, cut, listed, shown
+from rnngrad.files.text import counted, cut, cut_path, listed, shown
 from rnngrad.files.yaml_text import Steps
 from rnngrad.net.cells import Cell, letter_in, multiple
-from rnngrad.net.losses import LOSSES
+from rnngrad.net.losses import LOSSES, UPSTREAM
 from rnngrad.net.outputs import OUTPUTS
-from rnngrad.net.problem import Problem, TrainedIn
+from rnngrad.net.problem import Problem, Tokens, TrainedIn
+
+SEQUENCES = ("inputs", "targets", "upstream")
+"""The keys of a spec with a row a step."""
 
 
 class Blueprint(NamedTuple):
     """A spec that is right, everything but the seed: the cell, names of records, and arrays.
 
     Picklable; ``arrays`` holds every weight, the starts, ``inputs`` and, where there are any,
-    ``targets``, as they are or still to be drawn. ``weights`` are the names of the weights in their
-    order; ``trained`` tells of the model's file that they came from.
+    ``targets`` or ``upstream``, as they are or still to be drawn. ``weights`` are the names of the
+    weights in their order; ``trained`` tells of the model's file that they came from; ``counts``
+    is what each label counts in a mean, 0 where it does not count; ``tokens`` tells of an
+    embedding.
     """
 
     name: str
@@ -56,6 +64,8 @@ class Blueprint(NamedTuple):
     loss_steps: Any
     loss_reduction: str
     trained: TrainedIn | None = None
+    counts: Array | None = None
+    tokens: Tokens | None = None
 
     @property
     def random(self) -> bool:
@@ -71,7 +81,7 @@ class Blueprint(NamedTuple):
     @property
     def any_length(self) -> bool:
         """Whether no sequence is given number by number."""
-        sequences = (self.arrays.get(name) for name in ("inputs", "targets"))
+        sequences = (self.arrays.get(name) for name in SEQUENCES)
         return not any(isinstance(array, np.ndarray) for array in sequences)
 
 
@@ -81,7 +91,9 @@ def assemble(blueprint: Blueprint, seed: int) -> Problem:
         name: frozen(_read_only(drawn(name, array, seed)) if isinstance(array, Draw) else array)
         for name, array in blueprint.arrays.items()
     }
-    targets, cell = arrays.get("targets"), blueprint.cell
+    upstream, cell = arrays.get("upstream"), blueprint.cell
+    targets = arrays.get("targets", upstream)
+    loss = LOSSES[blueprint.loss] if upstream is None else UPSTREAM
     return Problem(
         name=blueprint.name,
         cell=cell,
@@ -91,12 +103,13 @@ def assemble(blueprint: Blueprint, seed: int) -> Problem:
         x=arrays["inputs"],
         h_0=arrays[f"{cell.parts[0]}_0"],
         starts={part: arrays[f"{part}_0"] for part in cell.parts[1:]},
-        loss=None if targets is None else LOSSES[blueprint.loss],
+        loss=None if targets is None else loss,
         targets=targets,
-        loss_weights=None if targets is None else _loss_weights(blueprint),
+        loss_weights=None if targets is None else _loss_weights(blueprint, upstream),
         seed=seed,
         draw=partial(assemble, blueprint) if blueprint.random else None,
         trained=blueprint.trained,
+        tokens=blueprint.tokens,
         lengthen=partial(_lengthened, blueprint, seed) if blueprint.any_length else None,
     )
 
@@ -104,7 +117,7 @@ def assemble(blueprint: Blueprint, seed: int) -> Problem:
 def _lengthened(blueprint: Blueprint, seed: int, steps: int) -> Problem:
     """The problem as the spec with so many steps gives it; DrawingError where that is too large."""
     arrays = dict(blueprint.arrays)
-    for name in ("inputs", "targets"):
+    for name in SEQUENCES:
         draw = arrays.get(name)
         if isinstance(draw, Draw):
             arrays[name] = draw = draw._replace(shape=(steps, *draw.shape[1:]))
@@ -134,13 +147,19 @@ def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> 
         origin = origin_of(data, net)
     _check_cell(cell, spec, data, mistakes)
     parameters = check_parameters(cell, weights, net, mistakes)
+    check_upstream(data, parameters, mistakes)
     pieces = all_pieces(spec, cell, parameters, folder, mistakes)
+    labels, pieces = labels_in(spec, data, pieces, mistakes)
     sizes = settle(pieces, _stated(spec, cell, parameters, mistakes))
     for letter in dict.fromkeys(cell.letters) if parameters.depth > 1 else ():
         layers = [letter_in(cell, letter, at, parameters.depth) for at in range(parameters.depth)]
         sizes |= in_all(letter, layers, sizes)
+    pieces = [_asked_for_tokens(p, spec, folder) if p.name == "inputs" else p for p in pieces]
     report(pieces, sizes, mistakes)
     unfixed(pieces, sizes, mistakes)
+    outputs = sizes.get("O" if "W_hy" in parameters.letters else top(cell, parameters.depth))
+    classes = None if outputs is None else outputs.value
+    pieces, counts = with_targets(labels, pieces, classes, spec, data, mistakes)
     steps = _steps(pieces, mistakes)
     _check_loss_steps(spec, steps, mistakes)
     _check_loss(spec, data, pieces, mistakes)
@@ -165,8 +184,27 @@ def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> 
         loss_steps=spec["loss_steps"],
         loss_reduction=spec["loss_reduction"],
         trained=origin,
+        counts=counts,
+        tokens=next(piece.tokens for piece in pieces if piece.name == "inputs"),
     )
     return _assembled(blueprint, spec["seed"], pieces, mistakes)
+
+
+def _asked_for_tokens(inputs: Piece, spec: Mapping[str, Any], folder: Path) -> Piece:
+    """Inputs that may be token ids, with what is then to be written, should they be refused."""
+    value = inputs.value
+    if not isinstance(value, np.ndarray) or not inputs.flat or inputs.why:
+        return inputs
+    if (value != np.floor(value)).any() or value.min() < 0:
+        return inputs
+    file, weights = spec["inputs"], spec.get("weights", {})
+    ids = f"file: {file.file}" if isinstance(file, File) else "ids: [...]"
+    table = "{file: ..., key: ...}"
+    if is_trained(weights):
+        key = embedding_in(weights, folder) or "..."
+        table = f"{{file: {cut_path(weights['file'])}, key: {cut(key)}}}"
+    why = f"; are they token ids? inputs: {{{cut(ids)}, embedding: {table}}}"
+    return inputs._replace(why=why)
 
 
 def _check_cell(
@@ -255,13 +293,14 @@ def _by_letter(spec: Mapping[str, Any], cell: Cell, mistakes: Mistakes) -> dict[
 
 
 def _steps(pieces: list[Piece], mistakes: Mistakes) -> int | None:
-    """T, from the inputs; the targets must have as many."""
+    """T, from the inputs; the targets, or upstream, must have as many."""
     by_name = {piece.name: piece for piece in pieces}
     steps = _length(by_name["inputs"])
-    targets = _length(by_name["targets"]) if "targets" in by_name else None
-    if steps and targets and steps != targets:
-        found = f"targets has {counted(targets, 'step')}, must have {steps}"
-        mistakes.add(("targets",), f"{found}, one for each of the inputs")
+    for name in SEQUENCES[1:]:
+        given = _length(by_name[name]) if name in by_name else None
+        if steps and given and steps != given:
+            found = f"{name} has {counted(given, 'step')}, must have {steps}"
+            mistakes.add((name,), f"{found}, one for each of the inputs")
     return steps
 
 
@@ -271,16 +310,21 @@ def _length(piece: Piece) -> int | None:
     return piece.shape[0] if piece.shape else None
 
 
-def _loss_weights(blueprint: Blueprint) -> Array:
-    """(T,): 0 where a step does not count, else 1, or 1/n for a mean over n."""
+def _loss_weights(blueprint: Blueprint, upstream: Array | None) -> Array:
+    """(T,): 0 where a step does not count, or its ∂L/∂h_t is given as 0; else 1, or 1/n for a mean
+    over n, where labels of classes with weights count as these."""
+    if upstream is not None:
+        return frozen(np.any(upstream != 0, axis=-1))
     counting = blueprint.loss_steps
     rows = slice(None) if counting == "all" else [-1]
     if isinstance(counting, list):
         rows = [step - 1 for step in counting]
-    weights = np.zeros(blueprint.steps)
+    weights, counts = np.zeros(blueprint.steps), blueprint.counts
     weights[rows] = 1.0
-    if blueprint.loss_reduction == "mean":
-        weights /= weights.sum()
+    if counts is not None:
+        weights[counts == 0] = 0.0
+    if blueprint.loss_reduction == "mean" and weights.any():
+        weights /= weights.sum() if counts is None else weights @ counts
     return frozen(_read_only(weights))
 
 

@@ -196,10 +196,9 @@ class Group(NamedTuple):
         return key.kind.check(value[name], here, mistakes)
 
     def _meant(self, name: str, value: dict[str, Any]) -> str:
-        """``; did you mean ...`` over the keys that are missing first, then the others."""
-        absent = [key for key in self.keys if key not in value]
-        missing = [key for key in absent if self.keys[key].required]
-        hints = (did_you_mean(cut(name), keys) for keys in (missing, absent, self.keys))
+        """``; did you mean ...`` over the keys that are missing first, then all."""
+        missing = [key for key in self.keys if key not in value and self.keys[key].required]
+        hints = (did_you_mean(cut(name), keys) for keys in (missing, self.keys))
         return next(filter(None, hints), "")
 
     def _refuse(self, name: str, path: Steps, hint: str, mistakes: Mistakes) -> None:

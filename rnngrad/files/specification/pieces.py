@@ -8,16 +8,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnngrad.arithmetic.arrays import Array
+from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.files.arrays.drawing import Draw, too_large
-from rnngrad.files.arrays.numbers import from_array, written
+from rnngrad.files.arrays.numbers import batch_words, from_array, written
 from rnngrad.files.arrays.readers import File, FileError, FileKeyError, load_array
 from rnngrad.files.mistakes import Mistakes
-from rnngrad.files.specification.sources import ZEROS, ArraySource
+from rnngrad.files.specification.sources import ZEROS, ArraySource, Embedded, Gated
 from rnngrad.files.specification.weights_key import Parameters, top
-from rnngrad.files.text import counted, shown
+from rnngrad.files.text import counted, dotted, listed, shown
 from rnngrad.files.yaml_text import Steps
 from rnngrad.net.cells import Cell, lengths, letter_in, multiple
+from rnngrad.net.precision import Mask
+from rnngrad.net.problem import Tokens
 
 ALL_LAYERS = "all "
 """What the letter of a part in all layers begins with."""
@@ -33,7 +35,8 @@ class Piece(NamedTuple):
 
     ``value`` is given, still to be drawn, or None where it is wrong already. A sequence has the
     letters ("T", "I") or ("T", "O"); ``loose`` pieces take a number for every entry (h_0). ``why``
-    is what more there is to say where it disagrees.
+    is what more there is to say where it disagrees; ``tokens`` tells of the embedding that the
+    inputs are rows of.
     """
 
     name: str
@@ -42,11 +45,18 @@ class Piece(NamedTuple):
     value: Array | Draw | None
     loose: bool = False
     why: str = ""
+    tokens: Tokens | None = None
 
     @property
     def sequence(self) -> bool:
         """Whether its first axis is time."""
         return self.letters[:1] == ("T",)
+
+    @property
+    def flat(self) -> bool:
+        """Whether a sequence has one number a step."""
+        shape = self.value.shape if isinstance(self.value, np.ndarray) else ()
+        return len(shape) == 1 or shape[1:] == (1,)
 
     @property
     def vagueness(self) -> int:
@@ -97,7 +107,8 @@ def _pieces(
     spec: Mapping[str, Any], cell: Cell, parameters: Parameters, folder: Path, mistakes: Mistakes
 ) -> Iterator[Piece]:
     def piece(name: str, path: Steps, letters: tuple[str, ...], source: Any) -> Piece:
-        return _piece(name, path, letters, source, folder, mistakes)
+        gates = cell.gates if name.partition(".")[0] in cell.blocks else ()
+        return _piece(name, path, letters, source, folder, mistakes, gates)
 
     depth = parameters.depth
     for name, letters in parameters.letters.items():
@@ -112,6 +123,10 @@ def _pieces(
     if "targets" in spec or mistakes.spoils(("targets",)):
         outputs = "O" if "W_hy" in parameters.letters else top(cell, depth)
         yield piece("targets", ("targets",), ("T", outputs), spec.get("targets"))
+        if "class_weights" in spec:
+            yield piece("class_weights", ("class_weights",), (outputs,), spec["class_weights"])
+    if "upstream" in spec or mistakes.spoils(("upstream",)):
+        yield piece("upstream", ("upstream",), ("T", top(cell, depth)), spec.get("upstream"))
 
 
 def _piece(
@@ -121,8 +136,15 @@ def _piece(
     source: ArraySource,
     folder: Path,
     mistakes: Mistakes,
+    gates: tuple[str, ...] = (),
 ) -> Piece:
     value: Array | Draw | None
+    if isinstance(source, Gated):
+        return Piece(
+            name, path, letters, _gate_by_gate(source, name, path, gates, folder, mistakes)
+        )
+    if isinstance(source, Embedded):
+        return looked_up(Piece(name, path, letters, None), source, folder, mistakes)
     if source is None:
         bias = path[0] == "weights" and str(path[-1])[:1] == "b"
         required = (path[0] == "weights" and not bias) or len(letters) == 2
@@ -148,6 +170,77 @@ def _from_file(
     if rank == 1 and source.file.lower().endswith(".csv") and 1 in array.shape:
         array = array.ravel()
     return from_array(array, f"{name}: the array of {shown(source.file)}", path, mistakes)
+
+
+def _gate_by_gate(
+    source: Gated, name: str, path: Steps, gates: tuple[str, ...], folder: Path, mistakes: Mistakes
+) -> Array | None:
+    """The arrays of the gates, one below the other in the order of the cell."""
+    here = (*path, "gates")
+    if not gates or set(source.keys) != set(gates):
+        given = listed(source.keys)
+        must = f"must name {listed(gates)}" if gates else f"but {name} is no stack of gates"
+        mistakes.add(here, f"{dotted(here)} names {given}, {must}")
+        return None
+    found = []
+    for gate in gates:
+        file = File(source.file, source.keys[gate])
+        found.append(_from_file(file, f"{name}, gate {gate}", path, 1, folder, mistakes))
+    arrays = [array for array in found if array is not None]
+    if len(arrays) < len(gates):
+        return None
+    if len({array.shape for array in arrays}) > 1:
+        shapes = ", ".join(f"{g} {_sides(a)}" for g, a in zip(gates, arrays, strict=True))
+        mistakes.add(here, f"{name}: the gates differ in shape: {shapes}")
+        return None
+    return np.concatenate(arrays)
+
+
+def looked_up(piece: Piece, source: Embedded, folder: Path, mistakes: Mistakes) -> Piece:
+    """The rows of an embedding that the ids name, one a step; ids (…, T), x_t (…, T, I)."""
+    path, below = piece.path, (*piece.path, "embedding")
+    if isinstance(source.ids, File):
+        ids = _from_file(source.ids, piece.name, path, 1, folder, mistakes)
+    else:
+        ids = written(source.ids, (*path, "ids"), mistakes)
+    if isinstance(source.table, File):
+        table = _from_file(source.table, f"{piece.name}.embedding", below, 2, folder, mistakes)
+    else:
+        table = written(source.table, below, mistakes)
+    if ids is None or table is None:
+        return piece
+    if table.ndim != 2:
+        mistakes.add(below, f"{dotted(below)} is {_sides(table)}, must be rows, one a token")
+        return piece
+    ids = ids.ravel() if ids.ndim == 2 and ids.shape[1] == 1 else np.atleast_1d(ids)
+    wrong = (ids != np.floor(ids)) | (ids < 0) | (ids >= len(table))
+    if wrong.any():
+        _note_id(piece, source.ids, ids, wrong, len(table), mistakes)
+        return piece
+    rows: Integers = ids.astype(np.int64)
+    x = table[rows]
+    if x.ndim > 2:
+        mistakes.add(path, f"{piece.name} is {_sides(ids)} token ids{batch_words(path)}")
+        return piece
+    key = source.table.key if isinstance(source.table, File) else None
+    return piece._replace(value=x, tokens=Tokens(rows, len(table), key))
+
+
+def _note_id(
+    piece: Piece, source: ArraySource, ids: Array, wrong: Mask, rows: int, mistakes: Mistakes
+) -> None:
+    places = np.argwhere(wrong)
+    at = tuple(int(n) for n in places[0])
+    more = f" (and {counted(len(places) - 1, 'more id')})" if len(places) > 1 else ""
+    of = f"sequence {at[0] + 1}, step {at[1] + 1}" if len(at) > 1 else f"step {at[0] + 1}"
+    must = f"must be a whole number from 0 to {rows - 1}, a row of the embedding"
+    inside = (*piece.path, "ids", *at) if isinstance(source, list) else piece.path
+    words = f"{piece.name}: the token id of {of} is {ids[at]:.15g}, {must}{more}"
+    mistakes.add(inside, words)
+
+
+def _sides(array: Array) -> str:
+    return "×".join(map(str, array.shape)) or "a single number"
 
 
 def fitted(value: Array, piece: Piece, sizes: Mapping[str, int]) -> Array:

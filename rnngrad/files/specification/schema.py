@@ -80,6 +80,12 @@ SPEC = Group(
             CountedSteps(), "all, last, or a list of the steps that count, from 1", "all"
         ),
         "loss_reduction": Key(Choice(("sum", "mean")), "over the steps that count", "sum"),
+        "class_weights": Key(
+            Source((LIST,)), "O numbers, what the loss of a label of each class is multiplied by"
+        ),
+        "ignore_index": Key(
+            Whole(), "the label of steps that do not count; of binary labels only where given", -100
+        ),
         "sizes": Key(CheckedLater(_sizes), "needed only where no array fixes them"),
         "weights": Key(
             CheckedLater(lambda _: {}),  # its forms hang on the cell: see json_schema
@@ -89,7 +95,14 @@ SPEC = Group(
         "h_0": _start("h"),
         "c_0": _start("c"),
         "inputs": Key(sequence(required=True), f"T×I: {_FORMS}", required=True),
-        "targets": Key(sequence(required=False), f"T×O: {_FORMS}; without it there is no loss"),
+        "targets": Key(
+            sequence(required=False),
+            f"T×O: {_FORMS}, or T labels from 0; without it there is no loss",
+        ),
+        "upstream": Key(
+            sequence(required=False),
+            f"T×H, ∂L/∂h_t of a head that rnngrad does not see, in place of targets: {_FORMS}",
+        ),
         "seed": Key(Whole(), "every random draw of the spec repeats with it", 0),
     },
 )

@@ -36,14 +36,55 @@ _ROWS: JsonSchema = {"type": "array", "items": LIST, "minItems": 1}
 
 ZEROS = Draw("init", "zeros", {})
 
+
+class GateKeys:
+    """gate -> the key of its rows; which gates there are is checked where the cell is known."""
+
+    def check(self, value: Any, path: Steps, mistakes: Mistakes) -> dict[str, str] | None:
+        """The mapping itself."""
+        if isinstance(value, dict) and value and all(isinstance(k, str) for k in value.values()):
+            return value
+        words = (
+            f"{dotted(path)} must be a mapping from each gate to a key, such as {{i: W_ii, ...}}"
+        )
+        mistakes.add(path, words)
+        return None
+
+    def schema(self, definitions: JsonSchema) -> JsonSchema:
+        """See Kind."""
+        return {
+            "title": "gates",
+            "description": "gate -> the key of its rows",
+            "type": "object",
+            "properties": {},
+            "additionalProperties": {"type": "string"},
+            "minProperties": 1,
+        }
+
+
+class Gated(NamedTuple):
+    """A parameter whose gates are kept as separate arrays of one file, by gate."""
+
+    file: str
+    keys: Mapping[str, str]
+
+
 FILE = Group(
     "file",
     "An array in a file.",
     {
         "file": Key(Text(), ".npy, .npz or .csv, relative to the spec's folder", required=True),
         "key": Key(Text(), "which array of a .npz; may be left out where it holds only one"),
+        "gates": Key(GateKeys(), "in place of key, gate by gate: {i: key, f: key, g: key, o: key}"),
     },
 )
+
+
+class Embedded(NamedTuple):
+    """Rows of an embedding, one a step: the source of the ids, and that of the table."""
+
+    ids: ArraySource
+    table: ArraySource
 
 
 class Source(NamedTuple):
@@ -56,14 +97,21 @@ class Source(NamedTuple):
     written: tuple[JsonSchema, ...]
     choices: Mapping[str, Mapping[str, Group]] = MappingProxyType({})
     zeros: Group | None = None
+    tokens: Group | None = None
 
     def check(self, value: Any, path: Steps, mistakes: Mistakes) -> ArraySource:
         """How the array is to be had."""
         if not isinstance(value, dict):
             return value
+        if self.tokens and ("embedding" in value or "ids" in value):
+            return self._embedded(self.tokens, value, path, mistakes)
         if "file" in value:
             checked = FILE.check(value, path, mistakes)
-            return None if checked is None or mistakes.spoils(path) else File(**checked)
+            if checked is None or mistakes.spoils(path):
+                return None
+            if "gates" in checked:
+                return self._gated(checked, path, mistakes)
+            return File(**checked)
         if self.zeros and "zeros" in value:
             checked = self.zeros.check(value, path, mistakes)
             whole = checked is not None and not mistakes.spoils(path)
@@ -73,6 +121,24 @@ class Source(NamedTuple):
                 return self._filled(key, names, value, path, mistakes)
         mistakes.add(path, f"{dotted(path)} is a mapping without the key {self._telling()}")
         return None
+
+    def _gated(self, checked: Any, path: Steps, mistakes: Mistakes) -> Gated | None:
+        if "key" in checked:
+            mistakes.add((*path, "key"), f"{dotted(path)} has key and gates, must have one of them")
+            return None
+        return Gated(checked["file"], checked["gates"])
+
+    def _embedded(
+        self, tokens: Group, value: Any, path: Steps, mistakes: Mistakes
+    ) -> Embedded | None:
+        checked = tokens.check(value, path, mistakes)
+        if checked is None or mistakes.spoils(path) or "embedding" not in checked:
+            return None
+        if ("file" in checked) == ("ids" in checked):
+            mistakes.add(path, f"{dotted(path)} needs file or ids, one of them, for the token ids")
+            return None
+        file = File(checked["file"], checked.get("key")) if "file" in checked else None
+        return Embedded(checked["ids"] if file is None else file, checked["embedding"])
 
     def _telling(self) -> str:
         keys = [*self.choices, "file", *(["zeros"] if self.zeros else [])]
@@ -93,14 +159,14 @@ class Source(NamedTuple):
     def schema(self, definitions: JsonSchema) -> JsonSchema:
         """See Kind."""
         groups = [FILE, *(group for names in self.choices.values() for group in names.values())]
-        groups += [self.zeros] if self.zeros else []
+        groups += [group for group in (self.zeros, self.tokens) if group]
         return {"anyOf": [*self.written, *(group.schema(definitions) for group in groups)]}
 
 
 FORMS = frozenset({"file", "zeros", "init", "random"})
 """The first keys of the forms of an array: a mapping of one form has no key of another."""
 
-ARRAYS = ("inputs", "targets", "h_0", "c_0")
+ARRAYS = ("inputs", "targets", "upstream", "class_weights", "h_0", "c_0")
 """The keys of a spec that are arrays, as every weight is."""
 
 
@@ -130,7 +196,23 @@ def sequence(*, required: bool) -> Source:
     steps = {"steps": Key(Whole(1), meaning, required=required)}
     suffix = "" if required else "_targets"
     groups = {r.name: _group("random", r, steps, suffix) for r in SEQUENCES.values()}
-    return Source((LIST, _ROWS), {"random": groups}, _ZEROS)
+    return Source((LIST, _ROWS), {"random": groups}, _ZEROS, _TOKENS if required else None)
+
+
+_TOKENS = Group(
+    "tokens",
+    "Token ids, T whole numbers from 0, each a row of an embedding.",
+    {
+        "file": Key(Text(), "the file of the ids"),
+        "key": FILE.keys["key"],
+        "ids": Key(Source((LIST,)), "the ids themselves, in place of a file"),
+        "embedding": Key(
+            Source((_ROWS,)),
+            "the table, a row of I numbers a token: a file, or rows",
+            required=True,
+        ),
+    },
+)
 
 
 _ZEROS = Group(

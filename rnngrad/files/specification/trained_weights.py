@@ -42,7 +42,9 @@ TRAINED = Group(
     "The recurrent layers of a trained model's file.",
     {
         "file": Key(Text(), "the model's file, relative to the spec's folder", required=True),
-        "layout": Key(Text(), "torch, keras or onnx; by default what the file's ending says"),
+        "layout": Key(
+            Text(), "torch, keras, onnx, flax, haiku or mlx; by default what the file shows"
+        ),
         "prefix": Key(Names(), "which net of the file: what its keys begin with; a list: a stack"),
         "direction": Key(Text(), "forward or reverse, of a bidirectional net"),
         "W_hy": Key(parameter(2), "O×H numbers; without it y_t = g(h_t)"),
@@ -88,6 +90,19 @@ def trained(weights: dict[str, Any], folder: Path, mistakes: Mistakes) -> Traine
         cell_of(found.cell, found.own), len(found.layers), sources, found.activation,
         found.assumed, found.key, found.direction,
     )  # fmt: skip
+
+
+def embedding_in(weights: Mapping[str, Any], folder: Path) -> str | None:
+    """The key of the only embedding in a model's file, as far as names tell."""
+    from rnngrad.files.models import ModelFileError
+    from rnngrad.files.models.layouts import open_store
+
+    try:
+        store = open_store(folder / weights["file"], weights.get("layout"), weights["file"])
+    except ModelFileError:
+        return None
+    keys = [k for k, a in store.arrays.items() if len(a.shape) == 2 and "emb" in k.lower()]
+    return keys[0] if len(keys) == 1 else None
 
 
 def _found(checked: Mapping[str, Any], folder: Path, mistakes: Mistakes) -> Found | None:

@@ -33,13 +33,19 @@ def _head(problem: Problem, spec: str, path: str) -> Iterator[str]:
     yield f"# The gradients of {cut(problem.name, 80)}, to fill in. This line checks them:"
     yield f"#   rnngrad check {escaped(shlex.quote(spec))} --against {escaped(against)}"
     yield "#"
-    yield "# Steps count from 1, as on paper: x_t is inputs[t - 1], target_t is targets[t - 1]."
+    third = "u_t is upstream[t - 1]" if problem.upstream else "target_t is targets[t - 1]"
+    yield f"# Steps count from 1, as on paper: x_t is inputs[t - 1], {third}."
     sigma = problem.activation.name if problem.cell.activation is None else "sigmoid"
     for equation in problem.cell.shown or problem.cell.equations.equations:
         yield f"#   {equation}"
     yield f"#   σ = {sigma}"
     if problem.depth > 1:
         yield f"#   in each of {problem.depth} layers; x_t of a layer is h_t of the one below"
+    if problem.upstream:
+        yield "#   ∂L_t/∂h_t = u_t, from a head of your own: L is not known"
+        yield ""
+        yield "import numpy as np"
+        return
     inner = "W_hy h_t + b_y" if problem.has_readout else "h_t"
     linear = problem.output.name == "identity"
     yield f"#   y_t = {inner}" if linear else f"#   y_t = {problem.output.name}({inner})"
@@ -58,7 +64,8 @@ def _loss(problem: Problem) -> str:
     whole = "Σ_t L_t" if number == problem.steps else " + ".join(terms)
     mean = number > 1 and problem.loss_weights[counting[0] - 1] != 1
     if mean:
-        whole = f"1/{number} {whole if number == problem.steps else f'({whole})'}"
+        count = f"{1.0 / problem.loss_weights.max():.12g}"
+        whole = f"1/{count} {whole if number == problem.steps else f'({whole})'}"
     formula = problem.loss.formula
     each = formula if formula.startswith("−Σ") or problem.outputs == 1 else f"Σ_o {formula}"
     return f"{whole},  L_t = {each}"
@@ -71,7 +78,8 @@ def _function(problem: Problem) -> Iterator[str]:
     named = "".join(f", {part}_0" for part, _ in others)
     yield ""
     yield ""
-    yield f"def {FUNCTION}(weights, inputs, targets, h_0{', *' + named if others else ''}):"
+    third = "upstream" if problem.upstream else "targets"
+    yield f"def {FUNCTION}(weights, inputs, {third}, h_0{', *' + named if others else ''}):"
     names = {name: name.replace(".", "_") for name in problem.weights}
     for name, variable in names.items():
         shape = f"{problem.weights[name].shape}{_rows(problem, name)}"
@@ -80,7 +88,7 @@ def _function(problem: Problem) -> Iterator[str]:
     steps = counted(problem.steps, "step")
     assert problem.targets is not None
     yield f"    # inputs: {problem.x.shape}, {steps} of {counted(problem.inputs, 'number')}"
-    yield f"    # targets: {problem.targets.shape}, {steps} of {counted(problem.outputs, 'number')}"
+    yield f"    # {third}: {problem.targets.shape}, {steps} of {counted(problem.outputs, 'number')}"
     yield f"    # h_0: {problem.h_0.shape}{layers}"
     for part, size in others:
         yield f"    # {part}_0: {size}{layers}"
@@ -106,7 +114,8 @@ def _rows(problem: Problem, name: str) -> str:
 
 def _more(problem: Problem) -> str:
     steps, hidden = problem.steps, problem.hidden
-    words = ["loss", f"dL_dh ({steps + 1}, {hidden})", f"dL_dh_0 ({hidden},)"]
+    loss = [] if problem.upstream else ["loss"]
+    words = [*loss, f"dL_dh ({steps + 1}, {hidden})", f"dL_dh_0 ({hidden},)"]
     for index, part in enumerate(problem.cell.parts[1:], start=1):
         size = len(problem.start(index))
         words += [f"dL_d{part} ({steps + 1}, {size})", f"dL_d{part}_0 ({size},)"]

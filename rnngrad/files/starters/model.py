@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from rnngrad.cells import shipped
 from rnngrad.errors import escaped
-from rnngrad.files.models.records import Contents, Dense, Found
+from rnngrad.files.models.records import Contents, Dense, Found, Store
 from rnngrad.files.starters.cell import mapping_lines
+from rnngrad.files.starters.data import Filled, Table
 from rnngrad.files.text import counted, cut, listed
 
 STEPS = 200
@@ -66,23 +67,41 @@ def fits(contents: Contents, net: Found) -> list[Dense]:
     return [dense for dense in contents.dense if dense.W.shape[1] == net.hidden]
 
 
-def starter(contents: Contents, found: Found, dense: Dense | None, path_relative: str) -> str:
-    """A spec, in YAML, of the chosen net; ``path_relative`` is the file as seen from the spec."""
+def embeddings(store: Store, net: Found, path: str) -> tuple[Table, ...]:
+    """The matrices called embedding whose rows are as long as the net's inputs."""
+    shapes = {key: stored.shape for key, stored in store.arrays.items()}
+    return tuple(
+        Table(scalar(path), scalar(key), (shape[0], shape[1]))
+        for key, shape in shapes.items()
+        if len(shape) == 2 and shape[1] == net.inputs and "emb" in key.lower()
+    )
+
+
+def starter(
+    contents: Contents,
+    found: Found,
+    dense: Dense | None,
+    path_relative: str,
+    data: Filled | None = None,
+) -> str:
+    """A spec, in YAML, of the chosen net; ``path_relative`` is the file as seen from the spec,
+    ``data`` what the user's own arrays fill in."""
     lines = [
         f"# {_comment(contents.name)}: {_described(found)}",
         *(f"# Assumed: {_comment(words)}." for words in found.assumed),
+        *(f"# Assumed: {_comment(words)}." for words in (data.assumed if data else ())),
         "",
         *_cell(found),
         *_activation(found),
         "",
         "weights:",
-        f"  file: {_scalar(path_relative)}",
+        f"  file: {scalar(path_relative)}",
         f"  layout: {contents.layout}",
         *_prefix(found),
         *_read_out(contents, found, dense, path_relative),
         "",
-        *_output(dense),
-        *_sequence(found, dense),
+        *_output(dense, data.output if data else None),
+        *(data.lines if data else _sequence(found, dense)),
     ]
     return "\n".join(lines) + "\n"
 
@@ -115,7 +134,7 @@ def _activation(net: Found) -> list[str]:
 
 def _prefix(net: Found) -> list[str]:
     keys = net.parts or (net.key,)
-    shown = f"[{', '.join(map(_scalar, keys))}]" if net.parts else _scalar(net.key)
+    shown = f"[{', '.join(map(scalar, keys))}]" if net.parts else scalar(net.key)
     lines = [f"  prefix: {shown}"]
     if net.paired:
         way = (
@@ -133,16 +152,18 @@ def _read_out(contents: Contents, net: Found, dense: Dense | None, path: str) ->
         others = f" Those that fit: {_comment(listed(names))}." if names else ""
         words = f"# W_hy: {{file: ..., key: ...}}  # the read-out; without it y_t = h_t.{others}"
         return [f"  {words}"]
-    file = _scalar(path)
+    file = scalar(path)
     words = f"# {_comment(dense.key)} is as wide as h_t; delete it if it reads something else"
-    lines = [f"  {words}", f"  W_hy: {{file: {file}, key: {_scalar(dense.W_key)}}}"]
+    lines = [f"  {words}", f"  W_hy: {{file: {file}, key: {scalar(dense.W_key)}}}"]
     if dense.b_key is not None:
-        lines.append(f"  b_y: {{file: {file}, key: {_scalar(dense.b_key)}}}")
+        lines.append(f"  b_y: {{file: {file}, key: {scalar(dense.b_key)}}}")
     return lines
 
 
-def _output(dense: Dense | None) -> list[str]:
-    """The read-out's activation, where the file or the reader can say what it is."""
+def _output(dense: Dense | None, needed: str | None) -> list[str]:
+    """The read-out's activation, where the loss, the file or the reader can say what it is."""
+    if needed is not None:
+        return [f"output_activation: {needed}  # the loss is of its logarithm", ""]
     if dense is None:
         return []
     function = dense.activation or "identity"
@@ -164,7 +185,7 @@ def _sequence(net: Found, dense: Dense | None) -> list[str]:
     ]
 
 
-def _scalar(text: str) -> str:
+def scalar(text: str) -> str:
     """A string as YAML reads it back: plain where nothing in it means something, else quoted."""
     if _PLAIN.fullmatch(text) and text.lower() not in WORDS:
         return text

@@ -83,6 +83,8 @@ def _of_framework(problem: Problem, path: str, layout: str) -> GivenFile:
     direction = (trained and trained.direction) or "forward"
     asked = Asked(None, problem.cell.name, problem.depth, direction)
     more = {key: f"dL_d{name}" for name, key in (trained.keys if trained else {}).items()}
+    if problem.tokens is not None and problem.tokens.key is not None:
+        more[problem.tokens.key] = "dL_dembedding"
     name = cut_path(path)
     prefixes = (trained.prefix, None) if trained and trained.prefix is not None else (None,)
     for last, prefix in enumerate(prefixes, start=1):

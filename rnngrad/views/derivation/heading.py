@@ -36,7 +36,7 @@ def heading(result: Derivation) -> Lines:
 def equations_of(problem: Problem) -> list[str]:
     """The equations of the net and of its loss, one each, what σ is among them."""
     lines = [part for line in _equations(problem) for part in line.split(",  ")]
-    if problem.loss is None:
+    if problem.loss is None or problem.upstream:
         return lines
     steps = loss_steps(problem)
     over = "" if len(steps) == problem.steps else f", over {_counting(problem)}"
@@ -46,6 +46,8 @@ def equations_of(problem: Problem) -> list[str]:
 def _written(result: Derivation) -> tuple[str, ...]:
     problem = result.problem
     lines = _equations(problem)
+    if problem.upstream:
+        return tuple(lines)
     if problem.loss is None or result.loss is None:
         lines.append("no targets, so no loss: only the recurrence is analysed")
     else:
@@ -58,6 +60,10 @@ def _written(result: Derivation) -> tuple[str, ...]:
 def _equations(problem: Problem) -> list[str]:
     """The net, each function with its name; that of rnn on two lines."""
     notation = Notation(problem)
+    if problem.upstream:
+        top, counting = notation.top, _counting(problem)
+        given = f"∂L_t/∂{top}_t = u_t, given as upstream, not 0 at {counting}; L is not known"
+        return [*_of_the_cell(problem), *_of_the_state(problem), given]
     readout = f"W_hy {notation.top}_t + b_y" if problem.has_readout else f"{notation.top}_t"
     if problem.output.name == "identity":
         output = f"y_t = {readout}"

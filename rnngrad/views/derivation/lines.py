@@ -54,6 +54,8 @@ def _title(problem: Problem) -> str:
         return f"The derivation, after the exercise sheet{asked}"
     if problem.loss is None:
         return "The subtasks of the exercise sheet that need no loss (its equations in brackets)"
+    if problem.upstream:
+        return "The subtasks of the sheet that need no read-out (its equations in brackets)"
     if problem.steps == 3:
         return "The ten subtasks of the exercise sheet (its equations in brackets)"
     return f"The ten subtasks of the exercise sheet, with T = {grouped(problem.steps)} for its 3"

@@ -25,7 +25,8 @@ def step_blocks(result: Derivation, selection: Selection) -> Iterator[Block]:
     for at, layer in enumerate(problem.layers):
         yield from _layer(result, at, layer, selection)
     yield from _units(f"Inputs at step {t}", _inputs(result, t), selection)
-    yield from _units(f"Outputs at step {t}", _outputs(result, t), selection)
+    outputs = "Upstream" if problem.upstream else "Outputs"
+    yield from _units(f"{outputs} at step {t}", _outputs(result, t), selection)
     for name in MATRICES:
         if name in result and (selection.full or result.record(name).size(problem) <= HUGE):
             yield array_table(result.record(name), result[name], selection)
@@ -114,6 +115,8 @@ def _outputs(result: Derivation, t: int) -> dict[str, Array]:
     columns = {f"y_{t}": result.passes.forward.y[t - 1]}
     if problem.targets is None:
         return columns
+    if problem.upstream:
+        return {f"u_{t}": problem.targets[t - 1]}
     return {
         **columns,
         f"t_{t}": problem.targets[t - 1],

@@ -42,6 +42,8 @@ def summary(view: View) -> Iterator[Block]:
 
 def _loss(view: View) -> str:
     loss = view.result.loss
+    if view.result.problem.upstream:
+        return "not known: ∂L/∂h_t is given (upstream)"
     return "none: there are no targets" if loss is None else number(loss)
 
 

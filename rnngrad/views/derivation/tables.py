@@ -76,12 +76,14 @@ def forward(view: View) -> Iterator[Table]:
         shown["a_t"] = trace.a
     states = {f"{part}_t": trace.part(part) for part in problem.cell.parts}
     start = {name: length(rows[0]) for name, rows in states.items()}
-    shown |= {name: rows[1:] for name, rows in states.items()} | {"y_t": trace.y}
+    shown |= {name: rows[1:] for name, rows in states.items()}
+    if not problem.upstream:
+        shown["y_t"] = trace.y
     if problem.targets is not None:
-        shown["t_t"] = problem.targets
+        shown["u_t" if problem.upstream else "t_t"] = problem.targets
     columns = list(headers(*((name, rows.shape[1]) for name, rows in shown.items())))
     cells = [lengths(rows) for rows in shown.values()]
-    if problem.targets is not None:
+    if problem.targets is not None and not problem.upstream:
         columns.append(Column("L_t"))
         cells.append(lambda at: number(float(trace.losses[at])))
     first = [start.get(name, "") for name in (*shown, "L_t")]
@@ -128,7 +130,8 @@ def per_step(view: View) -> Iterator[Table]:
     result, selection = view.result, view.selection
     problem, back = result.problem, result.passes.backward
     h, *others = (f"{part}_t" for part in problem.cell.parts)
-    shown = {"∂L/∂y_t": back.dL_dy, f"∂L_t/∂{h}": back.dLt_dht}
+    shown = {} if problem.upstream else {"∂L/∂y_t": back.dL_dy}
+    shown[f"∂L_t/∂{h}"] = back.dLt_dht
     states = {f"∂L/∂{part}_t": rows for part, rows in back.dL_ds.items()}
     shown |= {name: rows[1:] for name, rows in states.items()}
     if not others and (keys := pre_activations(problem.cell)):

@@ -23,7 +23,7 @@ from rnngrad.errors import UsageError, did_you_mean, escaped
 from rnngrad.views.blocks import Block, Formula, Formulas, Lines
 from rnngrad.views.derivation.heading import title
 from rnngrad.views.homework.put_in import typed
-from rnngrad.views.homework.sheet import Sheet, added, at_step, heading
+from rnngrad.views.homework.sheet import Sheet, added, apart, at_step, heading
 from rnngrad.views.report import Cell, Report
 from rnngrad.views.typesetting.layout import Matrix, Number, Row
 from rnngrad.views.typesetting.reading import read
@@ -116,7 +116,7 @@ class _Explanation:
                 one = self.sheet.at_step(self.line, t, rows[t - 1])
                 yield Step("At each step", _PLAIN.row(one.left), "", one.sides[0], None)
             return
-        formula = self.line.formula.partition(", because ")[0]
+        formula, _ = apart(self.line.formula)
         yield Step("The chain rule", self.line.symbol, formula, None, None)
         yield from self._factors(formula)
         value = None

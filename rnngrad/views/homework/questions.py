@@ -67,7 +67,9 @@ def given(sheet: Sheet) -> Formulas:
         start = problem.start(index)
         rows.append(Formula(read(f"{part}_0"), (Row((_array(start),)),)))
         exact &= _exact(start)
-    sequences = [("x", problem.x), *([] if problem.targets is None else [("t", problem.targets)])]
+    sequences = [("x", problem.x)]
+    if problem.targets is not None:
+        sequences.append(("u" if problem.upstream else "t", problem.targets))
     for name, array in sequences:
         rows += _sequence(name, array)
         exact &= _exact(array)

@@ -77,9 +77,9 @@ class Sheet:
         """One derivative."""
         if self.every_step(line):
             return Formulas(heading(line), tuple(self._at_every_step(line)))
-        formula, _, why = line.formula.partition(", because ")
+        formula, why = apart(line.formula)
         sides = [self.chain(formula), *self.worked_out(line, formula)]
-        notes = (f"Because {why}.",) if why else ()
+        notes = (why,) if why else ()
         rows = (Formula(read(line.symbol), tuple(sides)),)
         return Formulas(heading(line), rows, notes)
 
@@ -200,6 +200,15 @@ class Sheet:
         """All steps, or the ends of a long sequence."""
         steps = self.problem.steps
         return [*range(1, steps + 1)] if steps <= MOST_STEPS else [1, 2, steps]
+
+
+def apart(formula: str) -> tuple[str, str]:
+    """A formula without the words behind it, and these as a sentence."""
+    found = re.search(r", (because|given) ", formula)
+    if found is None:
+        return formula, ""
+    words = formula[found.start() + 2 :]
+    return formula[: found.start()], f"{words[0].upper()}{words[1:]}."
 
 
 def heading(line: Line) -> str:

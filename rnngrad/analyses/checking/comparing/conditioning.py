@@ -27,6 +27,7 @@ from rnngrad.analyses.mistakes.links import Wrong
 from rnngrad.analyses.mistakes.passes import Apart
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.arithmetic.functions import Activation
+from rnngrad.net.losses import slope
 from rnngrad.net.precision import Mask
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import BackwardTrace, ForwardTrace
@@ -223,13 +224,17 @@ def _at_the_output(passes: Passes, noise: Noise) -> tuple[Array, Array] | None:
     """∂L/∂y_t and ∂L/∂a from y alone, (T, O); None without a loss."""
     problem, y = passes.problem, passes.forward.y
     loss, targets, weights = problem.loss, problem.targets, problem.loss_weights
-    if loss is None or targets is None or weights is None:
+    if loss is None or targets is None or weights is None or loss.given:
         return None
-    if loss.of_the_gap is None:
+    if loss.fused is not None:
         sizes = y * np.maximum(1.0, np.abs(targets).sum(axis=1, keepdims=True)) + np.abs(targets)
         moved = passes.backward.dL_da_y + weights[:, np.newaxis] * noise.unit(y.shape) * sizes
         return passes.backward.dL_dy, np.asarray(moved)
-    dL_dy = weights[:, np.newaxis] * loss.of_the_gap(y.shape[1]) * (targets - y)
+    if loss.of_the_gap is not None:
+        slopes = loss.of_the_gap(y.shape[1]) * (targets - y)
+    else:
+        slopes = slope(loss, problem.output, targets, y, passes.forward.a_y)
+    dL_dy = weights[:, np.newaxis] * slopes
     record = problem.output.elementwise
     if record is not None:
         return dL_dy, noise.slope(record)(passes.forward.a_y) * dL_dy

@@ -50,14 +50,16 @@ def _a_y(setting: Setting) -> Array:
 
 
 def dL_dy(setting: Setting, method: Method) -> Estimate:
-    """∂L_t/∂y_t, the loss as a function of y alone; a step relative to y where it is a logarithm's
-    argument."""
+    """∂L_t/∂y_t, the loss as a function of y alone: of target − y, of logarithms, with a step
+    relative to their argument, or of y as it stands."""
     problem, trace = setting.problem, setting.trace
     loss, counts = problem.loss, problem.loss_weights
     assert loss is not None
     assert counts is not None
     if loss.of_the_gap is not None:
         return _counting(method.local(lambda step: _in_gap(setting, step)), counts)
+    if loss.fused is None:
+        return _counting(method.local(lambda step: _of_output(setting, step)), counts)
     parts = [_in_logarithm(method, *term) for term in loss_values.logarithms(problem, trace)]
     value = np.sum([part.value for part in parts], axis=0)
     return _counting(Estimate(value, np.sum([part.error for part in parts], axis=0)), counts)
@@ -74,11 +76,22 @@ def _in_logarithm(method: Method, weight: Array, u: Array, slope: float) -> Esti
     return Estimate(value, np.where(found.error == 0, 0.0, found.error / u))
 
 
+def _of_output(setting: Setting, step: complex) -> Numbers:
+    """The loss with y_o + step in place of y_o, (T, O); of one that is linear in y, without y."""
+    problem, trace = setting.problem, setting.trace
+    loss, target = problem.loss, problem.targets
+    assert loss is not None
+    assert target is not None
+    y = np.zeros_like(trace.y) if loss.given else trace.y
+    units = np.eye(y.shape[1])
+    return np.stack([loss.value(target, y + step * unit, trace.a_y) for unit in units], axis=1)
+
+
 def _in_gap(setting: Setting, step: complex) -> Numbers:
     """The loss of y + step, as one of target − y − step."""
     problem, gap = setting.problem, setting.gap
     moved = np.broadcast_to(np.asarray(step), gap.shape)
-    return loss_values.loss_of_output(problem, moved, gap)
+    return loss_values.loss_of_gap(problem, moved, gap)
 
 
 def _counting(found: Estimate, weights: Array) -> Estimate:

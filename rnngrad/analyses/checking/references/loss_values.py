@@ -52,13 +52,14 @@ def losses(problem: Problem, a_y: Numbers, target: Array, gap: Array) -> Numbers
     return loss.value(target, y, a_y)
 
 
-def loss_of_output(problem: Problem, y: Numbers, target: Array) -> Numbers:
-    """ℓ as a function of y alone, output by output, (T, O), for a loss that needs no logarithm."""
+def loss_of_gap(problem: Problem, y: Numbers, target: Array) -> Numbers:
+    """ℓ as a function of target − y, output by output, (T, O): no other one is in its rounding."""
     loss = problem.loss
     assert loss is not None
+    assert loss.of_the_gap is not None
     columns = range(y.shape[1])
     single = [loss.value(target[:, o, np.newaxis], y[:, o, np.newaxis], y) for o in columns]
-    share = y.shape[1] if loss.name == "mean_squared_error" else 1
+    share = loss.of_the_gap(1) / loss.of_the_gap(y.shape[1])
     return np.stack(single, axis=1) / share
 
 

@@ -1,0 +1,215 @@
+"""A user's arrays beside a model's file -> the lines of a spec for them, and what is assumed.
+
+Shapes tell most of it: I numbers a step or whole numbers with an embedding, rows or labels, one
+target a step or one for the last step, and with one target a sequence also which axis of a batch
+counts the sequences. What they leave open is assumed, and said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from rnngrad.errors import UsageError
+from rnngrad.files.arrays.numpy_files import FileError, FileKeyError, Numbers
+from rnngrad.files.arrays.readers import File, load_array
+from rnngrad.files.specification.schema import SPEC
+from rnngrad.files.text import counted, listed
+
+
+class Given(NamedTuple):
+    """One of the user's arrays, and its path as the spec has it."""
+
+    array: Numbers
+    path: str
+    shown: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the array."""
+        return tuple(self.array.shape)
+
+    @property
+    def whole(self) -> bool:
+        """Whether its numbers are whole and not negative, but for PyTorch's −100."""
+        a = self.array
+        return bool(a.size and a.dtype.kind in "iuf" and np.all((a >= 0) | (a == -100))
+                    and np.all(a == np.floor(a)))  # fmt: skip
+
+
+class Table(NamedTuple):
+    """An embedding of the model's file: its key as YAML and its shape (V, I)."""
+
+    file: str
+    key: str
+    shape: tuple[int, int]
+
+
+class Sizes(NamedTuple):
+    """What the net takes and gives: I, O, and the embeddings that fit."""
+
+    inputs: int
+    outputs: int
+    tables: tuple[Table, ...] = ()
+
+
+class Filled(NamedTuple):
+    """The lines of inputs, targets and loss, the output activation they need, and the assumptions
+    in words."""
+
+    lines: list[str]
+    output: str | None
+    assumed: list[str]
+
+
+class Axes(NamedTuple):
+    """``batch``: first, second or None; ``last``: one target for the last step; ``labels``."""
+
+    batch: str | None
+    last: bool
+    labels: bool
+
+
+def given(path: Path, seen: str) -> Given:
+    """The array of a file; UsageError where it cannot be read."""
+    try:
+        array = load_array(File(path.name), path.parent)
+    except (FileError, FileKeyError) as error:
+        raise UsageError(str(error)) from None
+    if array.ndim == 2 and array.shape[1] == 1 and path.suffix.lower() == ".csv":
+        array = array[:, 0]
+    return Given(array, seen, str(path))
+
+
+def filled(inputs: Given, targets: Given | None, sizes: Sizes) -> Filled:
+    """What a spec says of these arrays; UsageError where they do not fit the net."""
+    assumed: list[str] = []
+    ids = _are_ids(inputs, sizes)
+    rank = 1 if ids else 2
+    many = inputs.array.ndim - rank
+    if many not in (0, 1):
+        raise UsageError(f"{inputs.shown} is {_sides(inputs)}; {_takes(sizes)}")
+    steps = inputs.shape[:1] if not many else inputs.shape[:2]
+    axes = Axes(None, False, False)
+    if targets is not None:
+        axes = _axes(inputs, targets, steps, sizes, assumed)
+    elif many:
+        axes = Axes("first", False, False)
+    if many:
+        _batch_words(inputs, axes, steps, targets, assumed)
+    lines = [_inputs(inputs, sizes, ids, assumed)]
+    lines += [f"batch: {axes.batch}"] if axes.batch else []
+    if targets is None:
+        return Filled(lines, None, assumed)
+    more, output = _loss(targets, axes, sizes, assumed)
+    return Filled([*lines, f"targets: {{file: {targets.path}}}", *more], output, assumed)
+
+
+def _are_ids(inputs: Given, sizes: Sizes) -> bool:
+    """Whether these are token ids: whole, with an embedding to look them up in, and no rows."""
+    if not sizes.tables or not inputs.whole or inputs.array.ndim > 2:
+        return False
+    return inputs.array.ndim == 1 or inputs.shape[1] != sizes.inputs
+
+
+def _takes(sizes: Sizes) -> str:
+    rows = f"the net takes {counted(sizes.inputs, 'number')} a step: (T, {sizes.inputs})"
+    batch = f", or (B, T, {sizes.inputs}) or (T, B, {sizes.inputs}) of a batch"
+    return rows + batch + (", or T token ids" if sizes.tables else "")
+
+
+def _sides(array: Given) -> str:
+    return "×".join(map(str, array.shape)) or "a single number"
+
+
+def _inputs(inputs: Given, sizes: Sizes, ids: bool, assumed: list[str]) -> str:
+    if not ids:
+        width = inputs.shape[-1]
+        if width != sizes.inputs:
+            raise UsageError(f"{inputs.shown} is {_sides(inputs)}; {_takes(sizes)}")
+        return f"inputs: {{file: {inputs.path}}}"
+    highest = int(inputs.array.max())
+    fitting = [table for table in sizes.tables if highest < table.shape[0]]
+    if not fitting:
+        rows = listed(f"{table.key} has {table.shape[0]}" for table in sizes.tables)
+        words = f"{inputs.shown} holds the token id {highest}, but of rows {rows}"
+        raise UsageError(words)
+    table = fitting[0]
+    assumed.append(f"{inputs.shown} holds token ids, rows of {table.key}")
+    where = f"{{file: {table.file}, key: {table.key}}}"
+    return f"inputs: {{file: {inputs.path}, embedding: {where}}}"
+
+
+def _axes(
+    inputs: Given, targets: Given, steps: tuple[int, ...], sizes: Sizes, assumed: list[str]
+) -> Axes:
+    """What the shapes of the targets, beside those of the inputs, tell."""
+    shape, rows = targets.shape, sizes.outputs
+    if len(steps) == 1:
+        (T,) = steps
+        ways = {
+            (T, rows): Axes(None, False, False), (1, rows): Axes(None, True, False),
+            (T,): Axes(None, False, rows > 1), (1,): Axes(None, True, rows > 1),
+            (): Axes(None, True, rows > 1), (T, 1): Axes(None, False, rows > 1),
+        }  # fmt: skip
+    else:
+        a, b = steps
+        ways = {(b, rows): Axes("second", True, False), (b,): Axes("second", True, rows > 1)}
+        ways |= {(a, rows): Axes("first", True, False), (a,): Axes("first", True, rows > 1)}
+        if (a, b) not in ways or targets.whole:
+            ways[a, b] = Axes("first", False, rows > 1)
+        ways[a, b, rows] = Axes("first", False, False)
+    found = ways.get(shape)
+    if found is None or (found.labels and not targets.whole):
+        fits = listed(("×".join(map(str, way)) for way in ways if way), "or", limit=120)
+        what = "rows of the net's outputs, or labels" if rows > 1 else "one number a step"
+        words = f"{targets.shown} is {_sides(targets)}, must be {fits}: {what}"
+        raise UsageError(words)
+    if found.labels:
+        assumed.append(f"{targets.shown} holds labels, classes from 0 to {rows - 1}")
+    return found
+
+
+def _batch_words(
+    inputs: Given, axes: Axes, steps: tuple[int, ...], targets: Given | None, assumed: list[str]
+) -> None:
+    a, b = steps
+    if "batch" not in SPEC.keys:
+        raise UsageError(
+            f"{inputs.shown} is {_sides(inputs)}: a batch; rnngrad takes one sequence at a time, "
+            f"such as the first of {a} along the first axis, or of {b} along the second"
+        )
+    told = targets is not None and axes.last and a != b
+    sequences, length = (a, b) if axes.batch == "first" else (b, a)
+    words = f"{counted(sequences, 'sequence')} of {counted(length, 'step')}"
+    if told:
+        assumed.append(f"batch: {axes.batch}, {words}, since there is one target for each of them")
+    else:
+        assumed.append(f"batch: first, {words}; if the axes are the other way, write batch: second")
+
+
+def _loss(
+    targets: Given, axes: Axes, sizes: Sizes, assumed: list[str]
+) -> tuple[list[str], str | None]:
+    """The lines of the loss, and the output activation that it needs."""
+    binary = sizes.outputs == 1 and targets.whole and bool(np.all(targets.array <= 1))
+    if axes.labels:
+        loss, output, like = "cross_entropy", "softmax", "CrossEntropyLoss"
+    elif binary:
+        loss, output, like = "binary_cross_entropy", "sigmoid", "BCEWithLogitsLoss"
+    else:
+        loss, output, like = "mean_squared_error", None, "MSELoss"
+    assumed.append(f"the loss is PyTorch's {like}, a mean")
+    lines = [f"loss: {loss}", "loss_reduction: mean"]
+    if axes.last:
+        assumed.append("one target: the loss is that of the last step")
+        lines.append("loss_steps: last")
+    return [*lines, *_of_batch(axes)], output
+
+
+def _of_batch(axes: Axes) -> Iterator[str]:
+    if axes.batch and "batch_reduction" in SPEC.keys:
+        yield "batch_reduction: mean"

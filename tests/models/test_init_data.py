@@ -1,0 +1,158 @@
+"""``init MODEL --inputs --targets``: what shapes tell, what is assumed, and the three commands from
+a state_dict to its own gradients checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rnngrad
+from cli.running import run
+from rnngrad.errors import UsageError
+from rnngrad.files.starters import data
+from rnngrad.files.starters.data import Given, Sizes, Table, filled
+
+torch = pytest.importorskip("torch")
+save_file = pytest.importorskip("safetensors.torch").save_file
+
+T = 6
+
+
+class Net(torch.nn.Module):  # type: ignore[misc]
+    """Embedding or none, a recurrent layer, a read-out."""
+
+    def __init__(self, outputs: int, words: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(4)
+        self.emb = torch.nn.Embedding(words, 3) if words else None
+        self.rnn = torch.nn.LSTM(3, 4)
+        self.fc = torch.nn.Linear(4, outputs)
+        self.double()
+
+    def forward(self, x: Any) -> Any:
+        return self.fc(self.rnn(self.emb(x) if self.emb else x)[0])
+
+
+def _saved(folder: Path, net: Net, x: np.ndarray, y: np.ndarray, loss: Any, last: bool) -> None:
+    """The state_dict, two arrays, and the gradients that ``loss.backward()`` leaves."""
+    out = net(torch.tensor(x))
+    loss(out[-1:] if last else out, torch.tensor(y)).backward()
+    save_file(net.state_dict(), folder / "m.safetensors")
+    save_file({n: p.grad for n, p in net.named_parameters()}, folder / "g.safetensors")
+    np.save(folder / "x.npy", x)
+    np.save(folder / "y.npy", y)
+
+
+def _cases() -> dict[str, tuple[Net, np.ndarray, np.ndarray, Any, bool]]:
+    stream = np.random.default_rng(3)
+    x = stream.normal(size=(T, 3))
+    ids, labels = stream.integers(0, 7, T), stream.integers(0, 5, T)
+    rows, bits = stream.normal(size=(T, 2)), stream.integers(0, 2, (T, 1)).astype(float)
+    cross, nn = torch.nn.CrossEntropyLoss(), torch.nn
+    return {
+        "token ids and labels": (Net(5, 7), ids, labels, cross, False),
+        "rows and labels": (Net(5), x, labels, cross, False),
+        "a label of the last step": (Net(5), x, labels[:1], cross, True),
+        "rows of numbers": (Net(2), x, rows, nn.MSELoss(), False),
+        "a row of the last step": (Net(2), x, rows[:1], nn.MSELoss(), True),
+        "0 or 1": (Net(1), x, bits, nn.BCEWithLogitsLoss(), False),
+    }
+
+
+@pytest.mark.parametrize("case", list(_cases()))
+def test_three_commands_from_a_state_dict_to_its_own_gradients(case: str, tmp_path: Path) -> None:
+    _saved(tmp_path, *_cases()[case])
+    done = run("init", "m.safetensors", "--inputs", "x.npy", "--targets", "y.npy", "-o", "net.yaml",
+               cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "assumed: the loss is PyTorch's" in done.stderr
+    assert ("loss_steps: last" in (tmp_path / "net.yaml").read_text()) is ("last" in case)
+    done = run("check", "net.yaml", "--against", "g.safetensors", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = ["dL_dW_hh", "dL_dW_hy", *(["dL_dembedding"] if "token" in case else [])]
+    assert all(name in done.stdout for name in names)
+    assert run("derive", "net.yaml", cwd=tmp_path).returncode == 0
+
+
+def _given(shape: tuple[int, ...], whole: bool = False) -> Given:
+    stream = np.random.default_rng(1)
+    array = stream.integers(0, 3, shape) if whole else stream.normal(size=shape)
+    return Given(array, "file.npy", "file.npy")
+
+
+ROWS = Sizes(3, 4)
+IDS = Sizes(3, 4, (Table("m", "emb", (9, 3)),))
+BATCHES = {
+    "one target a sequence, first": ((8, 5, 3), (8, 4), False, "first", True),
+    "one target a sequence, second": ((5, 8, 3), (8, 4), False, "second", True),
+    "one label a sequence, second": ((5, 8, 3), (8,), True, "second", True),
+    "a label a step": ((8, 5, 3), (8, 5), True, "first", False),
+    "a row a step": ((8, 5, 3), (8, 5, 4), False, "first", False),
+    "as many steps as outputs": ((8, 4, 3), (8, 4), True, "first", False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BATCHES)
+def test_sizes_tell_which_axis_counts_sequences(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = dict.fromkeys((*data.SPEC.keys, "batch", "batch_reduction"), data.SPEC.keys["name"])
+    monkeypatch.setattr(data, "SPEC", data.SPEC._replace(keys=keys))
+    x, y, whole, batch, last = BATCHES[case]
+    found = filled(_given(x), _given(y, whole), ROWS)
+    assert f"batch: {batch}" in found.lines
+    assert ("loss_steps: last" in found.lines) is last
+    assert "batch_reduction: mean" in found.lines
+    told = last and x[0] != x[1]
+    words = next(one for one in found.assumed if one.startswith("batch"))
+    assert ("since there is one target for each" in words) is told
+    assert ("if the axes are the other way" in words) is not told
+
+
+def test_a_batch_of_ids_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = dict.fromkeys((*data.SPEC.keys, "batch"), data.SPEC.keys["name"])
+    monkeypatch.setattr(data, "SPEC", data.SPEC._replace(keys=keys))
+    found = filled(_given((8, 5), True), _given((8, 5), True), IDS)
+    assert "embedding: {file: m, key: emb}" in found.lines[0]
+    assert "loss: cross_entropy" in found.lines
+
+
+def test_where_a_spec_has_no_batch_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = {name: key for name, key in data.SPEC.keys.items() if name != "batch"}
+    monkeypatch.setattr(data, "SPEC", data.SPEC._replace(keys=keys))
+    with pytest.raises(UsageError, match="a batch; rnngrad takes one sequence at a time"):
+        filled(_given((8, 5, 3)), None, ROWS)
+
+
+WRONG = {
+    "another width": ((6, 2), None, False, "file.npy is 6×2; the net takes 3 numbers a step"),
+    "four axes": ((2, 2, 6, 3), None, False, "the net takes 3 numbers a step"),
+    "targets of other steps": ((6, 3), (5, 4), False, "file.npy is 5×4, must be 6×4"),
+    "labels that are none": ((6, 3), (6,), False, "file.npy is 6, must be"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_arrays_that_do_not_fit_are_told(case: str) -> None:
+    x, y, whole, words = WRONG[case]
+    with pytest.raises(UsageError) as refused:
+        filled(_given(x), None if y is None else _given(y, whole), ROWS)
+    assert words in str(refused.value)
+
+
+def test_an_id_beyond_the_table_is_told() -> None:
+    ids = Given(np.array([1, 2, 30]), "ids.npy", "ids.npy")
+    with pytest.raises(UsageError, match=r"the token id 30, but of rows emb has 9"):
+        filled(ids, None, IDS)
+
+
+def test_both_options_need_a_model(tmp_path: Path) -> None:
+    assert "need MODEL" in run("init", "--inputs", "x.npy", cwd=tmp_path).stderr
+
+
+def test_inputs_alone_leave_the_loss_out(tmp_path: Path) -> None:
+    _saved(tmp_path, *_cases()["rows of numbers"])
+    done = run("init", "m.safetensors", "--inputs", "x.npy", "-o", "net.yaml", cwd=tmp_path)
+    assert done.returncode == 0
+    assert rnngrad.load(tmp_path / "net.yaml").loss is None
