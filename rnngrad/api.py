@@ -15,6 +15,8 @@ from rnngrad.views.report import Report
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from rnngrad.views.pictures.plotting import Plot
+
 
 class Document(Shown, dict[str, object]):
     """The document that ``--json`` prints, as a dict, and in a notebook the command's tables.
@@ -42,7 +44,8 @@ class Derivation(Shown, _Derivation):
     In a notebook it shows its tables. ``as_text()``, ``as_markdown()`` and ``as_html()`` are those,
     ``as_latex()`` is the sheet to hand in, ``explain("a6")`` one derivative written out;
     ``to_pandas("dL_dh")`` has a row a number (``quantity``, ``t``, ``i``, ``j``, ``value``), and
-    ``to_xarray("dL_dh")`` the array with its axes named (t, k, i, j).
+    ``to_xarray("dL_dh")`` the array with its axes named (t, k, i, j). ``plot.credit_map()`` and its
+    like are the pictures, each Matplotlib's Figure.
     """
 
     def report(self) -> Report:
@@ -58,6 +61,14 @@ class Derivation(Shown, _Derivation):
 
         sheet = self.report()._replace(blocks=Sheet(self).blocks)
         return "".join(render(sheet, Screen()))
+
+    @property
+    def plot(self) -> Plot:
+        """Its pictures (the extra ``plot``): ``result.plot.credit_map(ax=None)`` and its like
+        return Matplotlib's Figure, ``result.plot("page.pdf")`` has all that fit on one page."""
+        from rnngrad.views.pictures.plotting import Plot
+
+        return Plot(self)
 
     def _repr_latex_(self) -> str:
         """The subtasks' equations, for what reads LaTeX between dollars."""

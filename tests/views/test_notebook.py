@@ -141,6 +141,17 @@ def test_arrays_have_their_axes_named(problem: rnngrad.Problem) -> None:
     assert float(result.to_xarray("log10_paths").sel(t=3, k=1)) == result["log10_paths"][2, 1]
 
 
+def test_pictures_are_figures(problem: rnngrad.Problem) -> None:
+    from matplotlib.figure import Figure
+
+    result = rnngrad.derive(problem)
+    assert isinstance(result.plot.credit_map(), Figure)
+    axes = Figure().subplots()
+    assert result.plot.reach(ax=axes) is axes.figure
+    with pytest.raises(rnngrad.UsageError):
+        result.plot.gates()
+
+
 def test_one_derivative_written_out(problem: rnngrad.Problem) -> None:
     explained = rnngrad.derive(problem).explain("a6")
     assert explained["explain"] == {"id": "a6", "symbol": "∂L/∂h_1", "equations": "21–24"}

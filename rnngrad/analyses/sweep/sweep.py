@@ -20,7 +20,7 @@ from rnngrad.analyses.sweep.points import Net, Row, Setting
 from rnngrad.analyses.sweep.scales import scales_of
 from rnngrad.analyses.sweep.scaling import what_is_scaled
 from rnngrad.analyses.sweep.tasks import Plan, forget, plan, rows_of, zeros_of
-from rnngrad.analyses.sweep.theory import Measured, Statement, statements
+from rnngrad.analyses.sweep.theory import Measured, Statement, mean_field_exponents, statements
 from rnngrad.errors import UsageError
 from rnngrad.net.problem import Problem
 
@@ -183,6 +183,16 @@ def _part(
     settings = [s for s in whole.settings if (s.spec, s.activation, s.steps) == kind]
     said = statements(Measured(ours, found, _nets(whole, settings))) if ours else ()
     return Part(steps, activation, ours, found, said, spec=spec)
+
+
+def mean_field_of(done: SweepResult, part: Part) -> list[float] | None:
+    """λ of mean field theory at the scales of a part, ascending; None where it does not apply, or
+    the nets themselves are not known."""
+    whole, kind = done.plan, (part.spec, part.activation, part.steps)
+    if part.kept:
+        return None
+    settings = [s for s in whole.settings if (s.spec, s.activation, s.steps) == kind]
+    return mean_field_exponents(_nets(whole, settings)(), sorted({row.scale for row in part.rows}))
 
 
 def _nets(whole: Plan, settings: Sequence[Setting]) -> Callable[[], Iterable[Net]]:

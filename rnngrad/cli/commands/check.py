@@ -143,14 +143,11 @@ def check(
         if plots is not None:
             plots = plots.fitting([problem])
         report, verdict, checked = _run(problem, against, answers, chosen, student)
-    drawn = None
-    if plots is not None:
+    write_text(render(report, shown), output)
+    if plots is not None and verdict is not None:
         from rnngrad.views.pictures.checks import CheckedNet
 
-        drawn = plots.staged(CheckedNet(problem, tuple(checked), hide_expected))
-    write_text(render(report, shown), output)
-    if drawn is not None:
-        drawn()
+        plots.staged(CheckedNet(problem, tuple(checked), hide_expected))()
     if verdict is None:
         say("rnngrad: interrupted; the report says what was not checked")
         return INTERRUPTED

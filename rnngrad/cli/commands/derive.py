@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -170,6 +170,7 @@ def derive(
     from rnngrad.analyses.derivation.derive import derive as derive_problem
     from rnngrad.analyses.derivation.selection import computed, select
     from rnngrad.analyses.flow.cliff import check_exists
+    from rnngrad.analyses.flow.flow import GradientFlow
     from rnngrad.cli import sheets
     from rnngrad.cli.output import check_writable, screen, write_text
     from rnngrad.cli.plots import planned
@@ -178,6 +179,7 @@ def derive(
     from rnngrad.progress import reporting_to
     from rnngrad.views.derivation.report import report
     from rnngrad.views.formats.names import asked_for, for_people, format_named
+    from rnngrad.views.pictures.nets import Nets
 
     name = asked_for(format_name, json, output)
     render = format_named(name, "derive")
@@ -211,21 +213,25 @@ def derive(
     if not quiet:
         _warn(result, selection)
     cut = Event()
-    usual = report(result, selection, arrays)
+    flow = GradientFlow(result, selection.full, selection.exponents)
+    usual = report(result, selection, arrays, flow)
     what = sheets.report_of(form, result, selection, usual)
     text = watched(render(what, shown), quiet)
     text = _kept(text, cut) if for_people(render) else text
     keep = None if save is None else _stage(save, {name: arrays[name] for name in selection.names})
-    drawn = None if plots is None else _pictures(plots, [result, *others], selection, over, quiet)
     write_text(text, output)
-    for move in (keep, drawn):
-        if move is not None:
-            move()
-    if pdf is not None:
-        sheets.write_pdf(sheets.whole(form, result, usual), pdf)
+    if keep is not None:
+        keep()
     if cut.is_set():
         say("rnngrad: interrupted; what comes after the last table shown was not computed")
         return INTERRUPTED
+    if pdf is not None:
+        sheets.write_pdf(sheets.whole(form, result, usual), pdf)
+    if plots is not None:
+        flows = (flow, *(GradientFlow(one, full, selection.exponents) for one in others))
+        with progress_bar(quiet) as bar, reporting_to(bar):
+            move = plots.staged(Nets(flows, step, over))
+        move()
     return 0
 
 
@@ -237,23 +243,6 @@ def _cliff(text: str | None, plots: Plots | None) -> tuple[Parameter, Parameter]
     if text is None and plots is not None and "cliff" in plots.kinds:
         raise UsageError("--plot-what cliff needs two parameters: --cliff W_hh[0,0],b_h[0]")
     return None if text is None else parameters(text)
-
-
-def _pictures(
-    plots: Plots,
-    results: Sequence[Derivation],
-    selection: Selection,
-    over: tuple[Parameter, Parameter] | None,
-    quiet: bool,
-) -> Callable[[], None]:
-    """Draw the pictures; the call that this returns puts them in their place."""
-    from rnngrad.analyses.flow.flow import GradientFlow
-    from rnngrad.progress import reporting_to
-    from rnngrad.views.pictures.nets import Nets
-
-    flows = tuple(GradientFlow(one, selection.full, selection.exponents) for one in results)
-    with progress_bar(quiet) as bar, reporting_to(bar):
-        return plots.staged(Nets(flows, selection.step, over))
 
 
 def _kept(text: Iterable[str], cut: Event) -> Iterator[str]:

@@ -164,15 +164,14 @@ def sweep(
             file.empty()
         finished = run(whole, file, found, quiet)
     kept = path is not None and path.is_file()
-    drawn = plots.staged(finished.result) if plots and finished.result.rows else None
     if (file is None or (kept and not quiet)) and (
         finished.result.rows or not finished.interrupted
     ):
         if kept:
             render = format_named("table", "sweep")
         write_text(render(report(finished.result, full), shown), None if kept else output)
-    if drawn is not None:
-        drawn()
+    if plots is not None and finished.result.rows:
+        plots.staged(finished.result)()
     _say_how_it_ended(finished, whole, file, quiet)
     return INTERRUPTED if finished.interrupted else 0
 

@@ -23,7 +23,7 @@ COLUMNS = ("quantity", "t", "i", "j", "value")
 
 
 def document(
-    result: Derivation, selection: Selection, arrays: dict[str, Array]
+    result: Derivation, selection: Selection, arrays: dict[str, Array], gradient: GradientFlow
 ) -> dict[str, object]:
     """The document of the contract. With named quantities it holds those and no derivation."""
     shown: dict[str, object] = {
@@ -45,7 +45,6 @@ def document(
     shown["remarks"] = list(result.remarks)
     if selection.paths:
         shown["paths"] = _paths(result)
-    gradient = GradientFlow(result, selection.full, selection.exponents)
     shown["gradient_flow"] = flow.data(gradient)
     shown["truncation"] = lags.truncation(gradient)
     return shown

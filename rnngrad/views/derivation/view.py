@@ -31,11 +31,15 @@ class View(NamedTuple):
 
 
 def view_of(
-    result: Derivation, selection: Selection, arrays: dict[str, Array] | None = None
+    result: Derivation,
+    selection: Selection,
+    arrays: dict[str, Array] | None = None,
+    flow: GradientFlow | None = None,
 ) -> View:
-    """The sections that the selection shows."""
+    """The sections that the selection shows; ``flow`` is one that others look at too."""
     shown, left_out = split(result.problem, selection.sections, selection.full)
-    flow = GradientFlow(result, selection.full, selection.exponents)
+    if flow is None:
+        flow = GradientFlow(result, selection.full, selection.exponents)
     return View(result, selection, arrays or {}, flow, tuple(shown), tuple(left_out))
 
 
