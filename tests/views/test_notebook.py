@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
@@ -14,7 +16,7 @@ import pytest
 from IPython.core.formatters import DisplayFormatter
 
 import rnngrad
-from cli.running import SHEET, run
+from cli.running import ROOT, SHEET, run
 from rnngrad.api import Document
 
 SWEEP = {"scales": [0.5, 2.0]}
@@ -168,3 +170,31 @@ def test_a_library_that_is_not_there_is_told(
     result = rnngrad.derive(problem)
     with pytest.raises(rnngrad.UsageError, match=f"pip install {library}"):
         result.to_pandas() if library == "pandas" else result.to_xarray("dL_dh")
+
+
+NOTEBOOK = ROOT / "docs" / "notebooks" / "sheet.ipynb"
+RUN = """
+import json, sys
+from IPython.core.interactiveshell import InteractiveShell
+
+shell = InteractiveShell.instance()
+values = []
+for cell in json.load(open(sys.argv[1], encoding="utf-8"))["cells"]:
+    if cell["cell_type"] == "code":
+        done = shell.run_cell("".join(cell["source"]))
+        done.raise_error()
+        values.append(repr(done.result)[:80] if not isinstance(done.result, dict) else "dict")
+print(values, file=sys.stderr)
+"""
+
+
+def test_the_students_notebook_runs() -> None:
+    """From the first cell to the last, where it stands; it holds no outputs of another day."""
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    assert all(not cell["outputs"] for cell in cells if cell["cell_type"] == "code")
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, str(NOTEBOOK)], cwd=NOTEBOOK.parent, capture_output=True,
+        text=True, encoding="utf-8", check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-1500:]
+    assert "('fail', 'immediate-only')" in done.stderr
