@@ -132,7 +132,7 @@ def check(
         from rnngrad.cli.plots import planned
         from rnngrad.errors import UsageError
         from rnngrad.files import load
-        from rnngrad.net.batch import one_sequence
+        from rnngrad.net.batch import Batch, one_sequence
         from rnngrad.views.formats.names import asked_for, format_named
 
         render = format_named(asked_for(format_name, json, output), "check")
@@ -146,7 +146,7 @@ def check(
         if plots is not None:
             plots = plots.fitting([one_sequence(problem, "--plot")])
         report, verdict, checked = _run(problem, against, answers, chosen, student)
-    if checked and isinstance(problem, Problem):
+    if checked and not isinstance(problem, Batch):
         one = problem
         report = report._replace(pictures=lambda: _errors(one, checked, hide_expected))
     write_text(render(report, shown), output)
