@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import cycle
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -73,20 +74,44 @@ SETTINGS: Any = {
 
 def drawn(pictures: Sequence[Picture], ending: str) -> bytes:
     """The pictures on one page, as a file that ends so: ``png``, ``svg`` or ``pdf``."""
-    import matplotlib
-
     file = io.BytesIO()
     undated: dict[str, Any] = {
         "svg": {"metadata": {"Date": None}},
         "pdf": {"metadata": {"CreationDate": None}},
     }
+    with _settings():
+        page(pictures).savefig(file, format=ending, **undated.get(ending, {}))
+    written = file.getvalue()
+    return written.replace(b"'DejaVu Sans'", FONTS) if ending == "svg" else written
+
+
+def figure_of(pictures: Sequence[Picture]) -> Figure:
+    """The pictures on one page, as Matplotlib's Figure."""
+    with _settings():
+        return page(pictures)
+
+
+def into(axes: Axes, picture: Picture) -> Figure:
+    """One picture in axes and in the style of the user's own; what one sees is the title."""
+    import matplotlib
+
+    with matplotlib.rc_context({"text.parse_math": False}):
+        figure: Figure = axes.figure.figure
+        _Panel(figure, picture, axes).draw()
+        axes.set_title("\n".join(_finding(picture)), loc="left", fontsize="medium")
+    return figure
+
+
+@contextmanager
+def _settings() -> Iterator[None]:
+    """Our own settings in the place of the user's."""
+    import matplotlib
+
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name in other letters
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(SETTINGS)
-        page(pictures).savefig(file, format=ending, **undated.get(ending, {}))
-    written = file.getvalue()
-    return written.replace(b"'DejaVu Sans'", FONTS) if ending == "svg" else written
+        yield
 
 
 def page(pictures: Sequence[Picture]) -> Figure:
@@ -229,9 +254,9 @@ class _Side(NamedTuple):
 class _Panel:
     """One picture's axes while it is drawn."""
 
-    def __init__(self, figure: Figure, picture: Picture) -> None:
+    def __init__(self, figure: Figure, picture: Picture, axes: Axes | None = None) -> None:
         self.figure, self.picture = figure, picture
-        self.axes = axes = figure.add_axes((0.1, 0.1, 0.8, 0.8))
+        self.axes = axes = figure.add_axes((0.1, 0.1, 0.8, 0.8)) if axes is None else axes
         self.right = axes.twinx() if picture.right is not None else None
         self.styles = cycle(zip(LINES, MARKERS, strict=True))
         self.dashes, self.level_dashes = cycle(DASHES), cycle((":", "--", "-.", (0, (1, 3))))
@@ -298,6 +323,8 @@ class _Panel:
                 low, high = max(low, high), min(low, high)
             if not self.picture.square:
                 set_limits(low, high)
+            if axis.log and not axis.ticks and low > 0 and max(low, high) < 100 * min(low, high):
+                _label_between(getattr(axes, f"{which}axis"))
 
     def _beside(self) -> None:
         """The words at the right edge, pushed apart where they would touch."""
@@ -416,9 +443,14 @@ class _Panel:
             norm=norm, vmin=vmin, vmax=vmax, rasterized=mark.z.size > 1000, linewidth=0,
         )  # fmt: skip
         zeros = bool(np.isneginf(mark.z).any())
+        if mark.diverging and low < 0 < high and min(z.shape) > 1:  # the two sides, also in grey
+            parted = np.ma.maximum(z, low)
+            self.axes.contour(mark.x, mark.y, parted, [0.0], colors="#1a1a1a", linewidths=0.4)
         beside = self.axes.inset_axes((1.03, 0.0, 0.045, 1.0))
         bar = self.figure.colorbar(shown, cax=beside, extend="min" if zeros else "neither")
         bar.outline.set_linewidth(0.5)
+        if mark.diverging:
+            bar.ax.axhline(0.0, color="#1a1a1a", linewidth=0.4)
         bar.set_label(mark.name + (" (darkest: exactly 0)" if zeros else ""))
         places = _spread(low, high, mark.diverging)
         bar.set_ticks(places, labels=[_plain(place) for place in places])
@@ -542,16 +574,27 @@ def _ticks(axes: Axes, which: str, axis: Axis) -> None:
         ticked.set_ticks([], minor=True)
 
 
+def _label_between(ticked: Any) -> None:
+    """Words at 2 and 5 as well, where a log axis has few powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator
+
+    ticked.set_minor_locator(LogLocator(base=10, subs=(2.0, 5.0)))
+    ticked.set_minor_formatter(FuncFormatter(lambda value, _: _power(value)))
+    ticked.set_tick_params(which="minor", length=3.5)
+
+
 def _plain(value: float) -> str:
     return f"{round(value, 12):g}".replace("-", "−").replace("e+0", "e+").replace("e−0", "e−")
 
 
 def _power(value: float) -> str:
-    """0.1, 1, 100; 10⁻⁵ beyond."""
+    """0.1, 1, 100; 10⁻⁵, 2·10⁻⁵ beyond."""
     if 1e-3 <= value < 1e5:
         return f"{value:g}"
-    power = round(float(np.log10(value)))
-    return f"10{'⁻' if power < 0 else ''}{raised(abs(power))}"
+    power = int(np.floor(np.log10(value) + 1e-9))
+    factor = round(value / 10.0**power)
+    times = "" if factor == 1 else f"{factor}·"
+    return f"{times}10{'⁻' if power < 0 else ''}{raised(abs(power))}"
 
 
 def _lowered(name: str) -> str:
