@@ -15,6 +15,7 @@ from rnngrad.cli.commands.check import check
 from rnngrad.cli.commands.derive import derive
 from rnngrad.cli.commands.grade import grade
 from rnngrad.cli.commands.init import init
+from rnngrad.cli.commands.report import report
 from rnngrad.cli.commands.schema import schema
 from rnngrad.cli.commands.show import show
 from rnngrad.cli.commands.sweep import sweep
@@ -36,7 +37,7 @@ app = typer.Typer(
 COMMANDS: Mapping[str, Callable[..., None]] = MappingProxyType(
     {
         command.__name__: command
-        for command in (derive, check, grade, sweep, show, init, cells, schema)
+        for command in (derive, check, grade, sweep, show, report, init, cells, schema)
     }
 )
 """name -> command, in the order of the help: the one place to add a command."""
@@ -46,6 +47,8 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "derive": (
             "rnngrad derive net.yaml --set activation=relu",
             "rnngrad derive net.yaml --quantity dL_dW_hh --format csv",
+            "rnngrad derive net.yaml --format latex --standalone -o sheet.tex",
+            "rnngrad derive net.yaml --explain a6",
         ),
         "check": (
             "rnngrad check net.yaml --against gradients.npz",
@@ -63,10 +66,15 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "rnngrad show rows.jsonl",
             "rnngrad show rows.jsonl --format markdown -o rows.md",
         ),
+        "report": (
+            "rnngrad report net.yaml -o report.html",
+            "rnngrad report rnn.yaml gru.yaml lstm.yaml -o report.html",
+        ),
         "init": (
             "rnngrad init -o net.yaml",
             "rnngrad init model.safetensors -o trained.yaml",
             "rnngrad init --function net.yaml -o student.py",
+            "rnngrad init --exercise --seed 7 -o exercise.yaml",
         ),
         "cells": ("rnngrad cells", "rnngrad cells lstm_peephole -o cell.yaml"),
         "schema": ("rnngrad schema -o rnngrad.schema.json",),

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, NamedTuple, TypeAlias
 
+from rnngrad.views.typesetting.layout import Row
+
 Meaning: TypeAlias = Literal["", "verdict", "flow"]
 """Which words have a colour where there are colours: pass and fail, or vanishing and exploding."""
 
 
 class Column(NamedTuple):
-    """A column: numbers stand on the right and are never broken; ``words`` may be wrapped."""
+    """A column: numbers stand on the right and are never broken; ``words`` may be wrapped;
+    ``formula``: set as on paper by a format that can."""
 
     header: str
     words: bool = False
     right: bool = True
     coloured: Meaning = ""
+    formula: bool = False
 
 
 class Table(NamedTuple):
@@ -29,11 +33,29 @@ class Table(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """Lines of text, wrapped where the format wraps; the first is the title if ``titled``."""
+    """Lines of text, wrapped where the format wraps; the first is the title if ``titled``, and the
+    others are ``formulas``, if so."""
 
     lines: tuple[str, ...]
     titled: bool = False
     coloured: Meaning = ""
+    formulas: bool = False
+
+
+class Formula(NamedTuple):
+    """left = side = side …, a line a side."""
+
+    left: Row
+    sides: tuple[Row, ...]
+
+
+class Formulas(NamedTuple):
+    """Equations below one another, their equals signs in line. ``title`` stands above, ``notes``
+    below."""
+
+    title: str
+    rows: tuple[Formula, ...]
+    notes: tuple[str, ...] = ()
 
 
 class Fitted(NamedTuple):
@@ -43,4 +65,4 @@ class Fitted(NamedTuple):
     made: Callable[[int], Table]
 
 
-Block: TypeAlias = Table | Lines | Fitted
+Block: TypeAlias = Table | Lines | Formulas | Fitted

@@ -126,7 +126,7 @@ def test_a_section_without_content_is_said_to_be_empty() -> None:
         (["xyz"], f"no section is called 'xyz'; they are {', '.join(SECTIONS)}"),
         (["map", "--step", "2"], "--section and --step cannot stand together"),
         (["map", "--quantity", "y"], "--section and --quantity cannot stand together"),
-        (["map", "--json"], "--section is for the formats table and markdown"),
+        (["map", "--json"], "--section is for the formats table, markdown and html"),
         (["map", "-f", "csv"], "and the format is csv; --quantity chooses there"),
     ],
 )

@@ -49,6 +49,11 @@ class SweepResult(NamedTuple):
     parts: tuple[Part, ...]
     interrupted: bool = False
 
+    @property
+    def of_training(self) -> bool:
+        """Whether it is one net's checkpoints at one scale."""
+        return len(self.plan.scales) == 1 and all(row.checkpoint is not None for row in self.rows)
+
 
 def cut_short(done: SweepResult) -> SweepResult:
     """The same without a critical scale: its zeros were not looked for to the end."""
@@ -56,7 +61,7 @@ def cut_short(done: SweepResult) -> SweepResult:
     return done._replace(zeros=(), parts=parts, interrupted=True)
 
 
-def sweep(
+def swept(
     problem: Problem | Batch | Sequence[Problem | Batch],
     scales: str | float | Iterable[float],
     seeds: int = 1,
@@ -69,45 +74,31 @@ def sweep(
     gate: str | None = None,
     executor: Executor | None = None,
     workers: int = 1,
-    bracket: float | None = None,
-) -> dict[str, object]:
-    """Norms, rates, exponents and the critical scale as W_hh is scaled, for so many seeds.
-
-    Returns what ``rnngrad sweep --json`` prints. Several problems are told apart by their names.
-    A batch is taken as its sequences, one beside the other, as seeds are.
-    ``gate``: only its rows of W_hh are scaled. ``scales``: numbers, or a text such as
-    ``"0.1:4:40"``. ``relative_to``: ``"weights"``, ``"spectral-radius"`` or ``"sigma-max"``.
-    ``steady``: |rate| up to which the regime is steady. ``critical_rtol``: width of a critical
-    scale's bracket, relative to it (``bracket`` is its old name). ``executor``: any
-    ``concurrent.futures.Executor``, with so many ``workers``. Raises UsageError for what cannot be
-    swept.
-
-    >>> import rnngrad
-    >>> net = {"activation": "identity", "weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1, 0, 0]}
-    >>> report = rnngrad.sweep(rnngrad.load(net), [1, 2, 4])
-    >>> [row["regime"] for row in report["rows"]]
-    ['vanishing', 'steady', 'exploding']
-    """
+) -> SweepResult:
+    """Norms, rates, exponents and the critical scale as W_hh is scaled; ``rnngrad.sweep`` says what
+    each argument is. Raises UsageError for what cannot be swept."""
     whole = plan(
-        _by_name(problem), scales_of(scales), seeds, steps=steps, activations=activations,
-        relative_to=relative_to, steady=steady, gate=gate,
-        width=critical_rtol if bracket is None else bracket,
+        by_name(problem, "sweep"), scales_of(scales), seeds, steps=steps, activations=activations,
+        relative_to=relative_to, steady=steady, gate=gate, width=critical_rtol,
     )  # fmt: skip
     try:
         rows = [row for task in rows_of(whole, executor, workers) for row in task]
         zeros = list(zeros_of(whole, gaps(rows), executor, workers))
-        return document(result(whole, rows, zeros))
+        return result(whole, rows, zeros)
     finally:
         forget()
 
 
-def _by_name(problem: Problem | Batch | Sequence[Problem | Batch]) -> dict[str, Problem | Batch]:
+def by_name(
+    problem: Problem | Batch | Sequence[Problem | Batch], verb: str
+) -> dict[str, Problem | Batch]:
+    """The problems by name; UsageError, which names the verb, where two have one name."""
     problems = [problem] if isinstance(problem, Problem | Batch) else list(problem)
     named = {one.name: one for one in problems}
     if len(named) < len(problems):
-        raise UsageError("sweep: two problems have the same name; set the key 'name' of one")
+        raise UsageError(f"{verb}: two problems have the same name; set the key 'name' of one")
     if not named:
-        raise UsageError("sweep: no problem is given")
+        raise UsageError(f"{verb}: no problem is given")
     return named
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rnngrad.cli.checks.student import Student
     from rnngrad.net.batch import Batch
     from rnngrad.net.problem import Problem
+    from rnngrad.views.pictures.picture import Picture
     from rnngrad.views.report import Report
 
 THEIRS = "Somebody else's"
@@ -145,6 +146,9 @@ def check(
         if plots is not None:
             plots = plots.fitting([one_sequence(problem, "--plot")])
         report, verdict, checked = _run(problem, against, answers, chosen, student)
+    if checked and isinstance(problem, Problem):
+        one = problem
+        report = report._replace(pictures=lambda: _errors(one, checked, hide_expected))
     write_text(render(report, shown), output)
     if plots is not None and verdict is not None:
         from rnngrad.views.pictures.checks import CheckedNet
@@ -218,6 +222,13 @@ def _run(
     return _own(problem, chosen)
 
 
+def _errors(problem: Problem, checked: Sequence[Checked], hide_expected: bool) -> Iterable[Picture]:
+    from rnngrad.views.pictures.checks import CheckedNet
+    from rnngrad.views.pictures.kinds import pictures
+
+    return pictures("errors", CheckedNet(problem, tuple(checked), hide_expected))
+
+
 def _own(
     problem: Problem | Batch, chosen: CheckOptions
 ) -> tuple[Report, Verdict | None, Sequence[Checked]]:
@@ -226,6 +237,7 @@ def _own(
     from rnngrad.analyses.checking.own.own import check_own
     from rnngrad.analyses.checking.references.plan import plan
     from rnngrad.cli.progress import progress_bar
+    from rnngrad.errors import escaped
     from rnngrad.net.problem import Problem
     from rnngrad.views.check import report
 
@@ -243,7 +255,7 @@ def _own(
     planned = plan(longest, chosen.method)
     if planned.left_out and not chosen.quiet:
         say(f"note: not checked, because too large: {', '.join(planned.left_out)}")
-    heading = (f"{problem.name}: rnngrad's own gradients", *planned.words)
+    heading = (f"{escaped(problem.name)}: rnngrad's own gradients", *planned.words)
     if not isinstance(problem, Problem):
         heading += (_of_batch(problem),)
     verdict = None if interrupted else worst(entry.verdict for entry in checked)

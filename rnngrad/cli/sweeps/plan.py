@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from glob import glob
 from itertools import zip_longest
@@ -72,19 +72,25 @@ def planned(wanted: Wanted) -> tuple[Mapping[str, Problem | Batch], Plan]:
 
 
 def _loaded(wanted: Wanted) -> Mapping[str, Problem | Batch]:
-    """The problems by name; those that share a name by the path of their spec."""
-    for spec, times in Counter(wanted.specs).items():
-        if times > 1:
-            raise UsageError(f"'{spec}' is given {times} times; once is enough")
     if wanted.checkpoints is not None:
         return _checkpoints(wanted, wanted.checkpoints)
-    problems = [load(spec, overrides=wanted.overrides) for spec in wanted.specs]
-    names = Counter(problem.name for problem in problems)
-    specs: dict[str, Problem | Batch] = {}
-    for spec, problem in zip(wanted.specs, problems, strict=True):
+    specs = loaded(wanted.specs, wanted.overrides)
+    for problem in specs.values():
         _check_seeds(wanted, problem)
-        specs[problem.name if names[problem.name] == 1 else spec] = problem
     return specs
+
+
+def loaded(specs: Sequence[str], overrides: Sequence[str]) -> dict[str, Problem | Batch]:
+    """The problems by name; those that share a name by the path of their spec."""
+    for spec, times in Counter(specs).items():
+        if times > 1:
+            raise UsageError(f"'{spec}' is given {times} times; once is enough")
+    problems = [load(spec, overrides=overrides) for spec in specs]
+    names = Counter(problem.name for problem in problems)
+    return {
+        problem.name if names[problem.name] == 1 else spec: problem
+        for spec, problem in zip(specs, problems, strict=True)
+    }
 
 
 def _check_seeds(wanted: Wanted, problem: Problem | Batch) -> None:

@@ -27,12 +27,22 @@ def title(result: Derivation) -> Lines:
 
 def equations(view: View) -> Iterator[Lines]:
     """The equations of the net; L and what it is the sum of."""
-    yield Lines(_written(view.result))
+    yield Lines(_written(view.result), formulas=True)
 
 
 def heading(result: Derivation) -> Lines:
     """Both at once, where there is no summary."""
-    return Lines((*title(result).lines, *_written(result)), titled=True)
+    return Lines((*title(result).lines, *_written(result)), titled=True, formulas=True)
+
+
+def equations_of(problem: Problem) -> list[str]:
+    """The equations of the net and of its loss, one each, what σ is among them."""
+    lines = [part for line in _equations(problem) for part in line.split(",  ")]
+    if problem.loss is None or problem.upstream:
+        return lines
+    steps = loss_steps(problem)
+    over = "" if len(steps) == problem.steps else f", over {_counting(problem)}"
+    return [*lines, f"L = Σ_t L_t{over}", _L_t(problem)]
 
 
 def _written(result: Derivation) -> tuple[str, ...]:

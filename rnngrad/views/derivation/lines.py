@@ -43,8 +43,8 @@ def inside(view: View) -> Iterator[Block]:
 def _table(title: str, view: View, lines: Sequence[Line]) -> Table:
     columns = (
         Column("", right=False),
-        Column("derivative", right=False),
-        Column("chain rule", words=True),
+        Column("derivative", right=False, formula=True),
+        Column("chain rule", words=True, formula=True),
         Column("value"),
     )
     rows = tuple(_row(view, line) for line in lines)

@@ -8,7 +8,12 @@ from rnngrad.analyses.flow.flow import GradientFlow
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.views.derivation import data, tables
 from rnngrad.views.derivation.view import flow_of
+from rnngrad.views.pictures.kinds import of_verb
+from rnngrad.views.pictures.nets import of_a_net
 from rnngrad.views.report import Report
+
+KINDS = of_verb("derive")
+"""The pictures of a page; those that are drawn only when asked for need an option."""
 
 
 def report(
@@ -21,9 +26,11 @@ def report(
     one that others look at too."""
     if flow is None:
         flow = flow_of(result, selection)
+    chosen = selection.named or selection.step is not None or selection.sections
     return Report(
         blocks=lambda: tables.blocks(result, selection, arrays, flow),
         document=lambda: data.document(result, selection, arrays, flow),
         columns=data.COLUMNS,
         rows=lambda: data.rows(result, selection, arrays),
+        pictures=lambda: () if chosen else of_a_net(flow, selection, KINDS),
     )

@@ -179,7 +179,7 @@ def _path_table(path_sum: PathSum, state: str) -> Table:
     columns = (
         Column("t"),
         Column("k"),
-        Column("summand", right=False),
+        Column("summand", right=False, formula=True),
         Column("value" if scalar else "norm"),
         Column("share"),
     )

@@ -7,10 +7,22 @@ from pathlib import Path
 from types import MappingProxyType
 
 from rnngrad.errors import UsageError, did_you_mean
-from rnngrad.views.formats import to_csv, to_json, to_markdown, to_rich
+from rnngrad.views.formats import to_csv, to_html, to_json, to_markdown, to_rich
 from rnngrad.views.report import Report, Screen
 
 Render = Callable[[Report, Screen], Iterator[str]]
+
+
+def _latex(report: Report, screen: Screen) -> Iterator[str]:
+    from rnngrad.views.formats import to_latex  # only now: to read formulas takes some ms to load
+
+    yield from to_latex.render(report, screen)
+
+
+def _typst(report: Report, screen: Screen) -> Iterator[str]:
+    from rnngrad.views.formats import to_typst
+
+    yield from to_typst.render(report, screen)
 
 
 FORMATS: Mapping[str, Render] = MappingProxyType(
@@ -20,13 +32,16 @@ FORMATS: Mapping[str, Render] = MappingProxyType(
         "jsonl": to_json.render_lines,
         "csv": to_csv.render,
         "markdown": to_markdown.render,
+        "html": to_html.render,
+        "latex": _latex,
+        "typst": _typst,
     }
 )
 
 
 def for_people(render: Render) -> bool:
     """Whether a format shows the report's tables, not its data."""
-    return render in (to_rich.render, to_markdown.render)
+    return render in (to_rich.render, to_markdown.render, to_html.render, _latex, _typst)
 
 
 SUFFIXES: Mapping[str, str] = MappingProxyType(
@@ -35,7 +50,9 @@ SUFFIXES: Mapping[str, str] = MappingProxyType(
         ".jsonl": "jsonl",
         ".csv": "csv",
         ".md": "markdown",
+        ".html": "html",
         ".tex": "latex",
+        ".typ": "typst",
         ".txt": "table",
         "": "table",
     }

@@ -12,6 +12,7 @@ from rnngrad.analyses.sweep.points import Row
 from rnngrad.analyses.sweep.scaling import kind_of, what_is_scaled
 from rnngrad.analyses.sweep.sweep import Part, SweepResult
 from rnngrad.analyses.sweep.theory import Statement
+from rnngrad.errors import escaped
 from rnngrad.net.problem import Problem
 from rnngrad.views.blocks import Block, Column, Lines, Table
 from rnngrad.views.numbers import GAP, decades, grouped, kept, number, settled
@@ -76,7 +77,7 @@ class Curve(NamedTuple):
 def blocks(done: SweepResult, full: bool) -> Iterator[Block]:
     """The whole report: part by part, or the curves of several specs in one table."""
     yield _heading(done)
-    training = _of_training(done)
+    training = done.of_training  # what there is to read is the table
     curves = [
         Curve(_stem(_name(done, part), training), part, _by_scale(part.rows)) for part in done.parts
     ]
@@ -107,11 +108,6 @@ def _stem(name: str, of_file: bool) -> str:
     return (of_file and name.rpartition(".")[0]) or name
 
 
-def _of_training(done: SweepResult) -> bool:
-    """Whether it is one net's checkpoints at one scale: what there is to read is the table."""
-    return len(done.plan.scales) == 1 and all(row.checkpoint is not None for row in done.rows)
-
-
 def _specs(done: SweepResult) -> tuple[str, ...]:
     """The names of the specs; of a kept sweep there is nothing else."""
     return tuple(dict.fromkeys(setting.spec for setting in done.plan.settings))
@@ -122,7 +118,8 @@ def _name(done: SweepResult, part: Part) -> str:
     if len(_specs(done)) == 1:
         return ""
     alone = sum(other.spec == part.spec for other in done.parts) == 1
-    return part.spec if alone else f"{part.spec} {part.activation} T={part.steps}"
+    spec = escaped(part.spec)
+    return spec if alone else f"{spec} {part.activation} T={part.steps}"
 
 
 def _heading(done: SweepResult) -> Lines:
@@ -131,7 +128,7 @@ def _heading(done: SweepResult) -> Lines:
     sequences = {setting.sequence for setting in done.plan.settings} - {None}
     drawn += f"; {grouped(len(sequences))} sequences" if sequences else ""
     if not done.plan.bases:
-        titles = [f"{name}: a kept sweep" for name in _specs(done)]
+        titles = [f"{escaped(name)}: a kept sweep" for name in _specs(done)]
         return Lines((*titles, f"{_kept_scaled(done)}{drawn}"), titled=True)
     specs = done.plan.specs
     titles = [_title(name, problem) for name, problem in specs.items()]
@@ -143,7 +140,7 @@ def _heading(done: SweepResult) -> Lines:
 
 def _title(name: str, problem: Problem) -> str:
     sizes = f"I = {problem.inputs}, H = {problem.hidden}, O = {problem.outputs}"
-    return f"{name}: sweep of {kind_of(problem)}, {sizes}"
+    return f"{escaped(name)}: sweep of {kind_of(problem)}, {sizes}"
 
 
 LONG = 40
