@@ -100,7 +100,7 @@ def test_in_words_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "call", "left"), [("_judge", 3, INTERRUPTED), ("diagnose", 1, UNNAMED)]
+    ("name", "call", "left"), [("judge", 3, INTERRUPTED), ("diagnose", 1, UNNAMED)]
 )
 def test_somebody_elses_arrays(
     name: str, call: int, left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -116,7 +116,7 @@ def test_somebody_elses_arrays(
     assert set(found) == set(wrong)
     assert found["dL_dh"]["verdict"] == "pass"
     last = found["dL_dW_hh"]
-    assert last["verdict"] == ("inconclusive" if name == "_judge" else "fail")
+    assert last["verdict"] == ("inconclusive" if name == "judge" else "fail")
     assert last["reason"] == left
     assert last["diagnosis"] is None
 
@@ -124,7 +124,7 @@ def test_somebody_elses_arrays(
 def test_the_second_of_two_keys_is_not_passed_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = planted.problem()
     right = planted.Quantities(problem)["dL_dW_hh"]
-    stopped(monkeypatch, against, "_judge", 2)
+    stopped(monkeypatch, against, "judge", 2)
     with pytest.raises(CutShortError) as cut:
         check_arrays(problem, {"dL_dW_hh": right}, {"dL_dW_hh": ("dWhh", right * 2)})
     assert [entry.verdict for entry in cut.value.checked] == [Verdict.INCONCLUSIVE]

@@ -85,6 +85,10 @@ targets: {file: net.npz, key: targets}
 """
 
 
+LARGEST = (("derive", (100, 512), 2), ("check", (784, 128), 1), ("check", (100, 512), 2))
+"""Verb, (T, H) and layers of lstm: seconds by themselves, 30, 8 and 120 of them wanted."""
+
+
 class ProcessRow(NamedTuple):
     """``works``: name -> a run of a process; ``check`` gives how far the answers are apart;
     ``left_out``: name -> why it does not take part."""
@@ -165,6 +169,12 @@ def _of_large_nets(folder: Path, quick: bool) -> Iterator[ProcessRow]:
         }
         name = f"`derive`, {named(cell, sizes, depth)}, whole process"
         yield ProcessRow(name, works, lambda: 0.0, {SVDS: goal})
+    for verb, at, depth in LARGEST:
+        sizes = (40, 24) if quick else at
+        path = folder / f"{verb}_{at[1]}.yaml"
+        path.write_text(yaml.safe_dump(usual("lstm", sizes, depth)), encoding="utf-8")
+        name = f"`{verb}`, {named('lstm', sizes, depth)}, whole process"
+        yield ProcessRow(name, {"rnngrad": _run("-m", "rnngrad", verb, str(path))}, lambda: 0.0, {})
 
 
 def _made_when_run(make: Callable[[], Work]) -> Work:
