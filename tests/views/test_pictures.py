@@ -144,6 +144,20 @@ def test_a_map_of_a_hundred_million_cells_is_thinned_and_says_so() -> None:
     assert picture.notes[0].startswith("Thinned: 24 of 10,000 losses, a column has the largest of")
 
 
+def test_what_would_take_long_is_not_computed_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the tables; 10,000 steps have 50 million paths."""
+    said = "Not computed unasked for T = 10,000, H = 2; --full does."
+    assert [p.finding for p in shown("paths", net(steps=10_000, hidden=2))] == [said]
+    monkeypatch.setattr(GradientFlow, "affordable", False)
+    for name in ("credit-map", "truncation", "spectrum"):
+        picture = only(name, net())
+        assert (picture.finding, picture.marks) == (
+            "Not computed unasked for T = 12, H = 4; --full does.",
+            (),
+        )
+    assert only("reach", net()).marks
+
+
 def test_the_reach_has_a_line_a_net_and_the_formats_that_end() -> None:
     picture = only("reach", net("rnn"), net("lstm", steps=9))
     lines, levels = marks(picture, Line), marks(picture, Level)

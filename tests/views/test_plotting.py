@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import rnngrad
+from cli.running import ROOT
 from rnngrad.errors import UsageError
 from rnngrad.views.pictures.kinds import of_verb
 from rnngrad.views.pictures.plotting import Plot
@@ -79,3 +80,15 @@ def test_a_net_without_gates_or_a_loss_has_no_such_pictures() -> None:
         with pytest.raises(UsageError, match="there is no picture"):
             getattr(bare, name)()
     assert isinstance(bare(), Figure)
+
+
+def test_the_python_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "pictures.md").read_text(encoding="utf-8")
+    code = page.split("```python\n")[1].split("```")[0]
+    code = code.replace("sample_configs/", f"{ROOT / 'sample_configs'}/")
+    monkeypatch.chdir(tmp_path)
+    names = {"rnngrad": rnngrad, "ax": Figure().add_subplot(), "other": rnngrad.derive(
+        rnngrad.load(NET))}  # fmt: skip
+    exec(code, names)
+    assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
+    assert code.count("result.plot") == 5

@@ -42,9 +42,9 @@ def spread(low: float, high: float, diverging: bool) -> list[float]:
         else []
     )
     if above and high < 0.2 * -low:
-        above = above[-1:]
+        above = above[-1:] if high > -0.08 * low else []
     if below and -low < 0.2 * high:
-        below = below[:1]
+        below = below[:1] if -low > 0.08 * high else []
     return [*below, 0.0, *above]
 
 

@@ -15,7 +15,7 @@ from rnngrad.views.derivation.lags import BELOW, recurrent
 from rnngrad.views.numbers import grouped, percent
 from rnngrad.views.pictures.nets import Nets
 from rnngrad.views.pictures.picture import Axis, Heat, Level, Line, Mark, Picture
-from rnngrad.views.pictures.words import called, growth, rough
+from rnngrad.views.pictures.words import called, growth, rough, unaffordable
 
 CELLS = 400
 """Rows and columns of a map at most: more than a page can show."""
@@ -36,6 +36,8 @@ def _credit_map(flow: GradientFlow) -> Picture:
         Axis(f"k of the state {h}_k", whole=True),
         Axis("t of the loss L_t", down=True, whole=True),
     )
+    if not flow.affordable:
+        return Picture("credit-map", title, unaffordable(flow), x, y, (), of=called(flow.problem))
     grid = credit_grid(flow, CELLS, CELLS)
     if not np.isfinite(grid.log10).any():
         why = "No loss has a gradient that is finite and not 0."
@@ -164,6 +166,8 @@ def _apart(steps: Sequence[float]) -> list[float]:
 def _error(flow: GradientFlow, name: str) -> tuple[Line | None, tuple[str, ...]]:
     """The error against the steps that are kept, as far as it is above rounding; what there is to
     be said, or why there is none."""
+    if not flow.affordable:
+        return None, (unaffordable(flow),)
     names, found = recurrent(flow.problem), flow.lags
     if flow.problem.steps == 1:
         return None, ("With one step there is nothing to be cut off.",)

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from math import isnan
 
 from rnngrad.analyses.derivation.paths import PathSum
+from rnngrad.analyses.derivation.selection import affordable_sums
 from rnngrad.views.numbers import grouped, percent
 from rnngrad.views.pictures.nets import Nets
 from rnngrad.views.pictures.picture import Axis, Bar, Bars, Level, Picture
-from rnngrad.views.pictures.words import called
+from rnngrad.views.pictures.words import called, unaffordable
 
 ROUNDING = 1e-12
 """A share below it is shown as 0."""
@@ -21,6 +22,10 @@ SUMS = 2
 def paths(nets: Nets) -> Iterator[Picture]:
     """Signed shares of S(t, k), largest first, that add up to 100 %."""
     for flow in nets.flows:
+        if not (flow.full or affordable_sums(flow.problem)):
+            title, name = "The paths that ∂L/∂W is the sum of", called(flow.problem)
+            yield Picture("paths", title, unaffordable(flow), Axis(""), Axis(""), (), of=name)
+            continue
         sums = flow.result.path_sums
         shown = sums[: 1 if len(nets.flows) > 1 else SUMS]
         for one in shown:
