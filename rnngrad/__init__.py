@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from rnngrad.api import check, report
     from rnngrad.errors import OutputError, QuantityError, RnngradError, SpecError, UsageError
     from rnngrad.files import json_schema, load
+    from rnngrad.files.running_model import from_torch
+    from rnngrad.net.batch import Batch
     from rnngrad.net.problem import Problem
 
 _HOMES = {
@@ -42,13 +44,16 @@ _HOMES = {
     "rnngrad.api": ("check", "report"),
     "rnngrad.analyses.flow.stability": ("lyapunov_spectrum",),
     "rnngrad.analyses.sweep.sweep": ("sweep",),
+    "rnngrad.net.batch": ("Batch",),
     "rnngrad.net.problem": ("Problem",),
     "rnngrad.errors": ("OutputError", "QuantityError", "RnngradError", "SpecError", "UsageError"),
     "rnngrad.files": ("json_schema", "load"),
+    "rnngrad.files.running_model": ("from_torch",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Batch",
     "Derivation",
     "OutputError",
     "Problem",
@@ -59,6 +64,7 @@ __all__ = [
     "__version__",
     "check",
     "derive",
+    "from_torch",
     "gradients",
     "json_schema",
     "load",

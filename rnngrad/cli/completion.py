@@ -85,11 +85,13 @@ def activations(ctx: typer.Context, incomplete: str) -> Iterable[str]:
 def _problems(ctx: typer.Context) -> Iterable[Problem]:
     """The nets of the specs on the line that can be read; standard input is left alone."""
     from rnngrad.files import load
+    from rnngrad.net.problem import Problem
 
     for spec in _arguments(ctx, "specs", "spec"):
         with suppress(Exception):  # told when the command runs
             if spec != "-":
-                yield load(spec, overrides=ctx.params.get("overrides") or ())
+                problem = load(spec, overrides=ctx.params.get("overrides") or ())
+                yield problem if isinstance(problem, Problem) else problem.net
 
 
 def _arguments(ctx: typer.Context, *names: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -81,8 +81,9 @@ class Problem:
     (``upstream``) the loss is ``losses.UPSTREAM``, and the targets are its rows. ``draw`` rebuilds
     the problem under another seed; it is None where nothing is random. ``trained`` tells of the
     model's file that the weights came from, if any, ``tokens`` of the ids and the embedding that
-    ``x`` are rows of. ``lengthen`` rebuilds it with so many steps; it
-    is None where a sequence is given, not drawn.
+    ``x`` are rows of, ``checkpoint`` which of several trained files of one net it is.
+    ``lengthen`` rebuilds it with so many steps; it is None where a sequence is given, not drawn.
+    ``of_batch``: this is sequence k of B.
     """
 
     name: str
@@ -101,6 +102,8 @@ class Problem:
     starts: Mapping[str, Array] = field(default_factory=dict)
     trained: TrainedIn | None = None
     tokens: Tokens | None = None
+    checkpoint: str | None = None
+    of_batch: tuple[int, int] | None = None
     _layers: list[Layer] = field(default_factory=list, init=False, repr=False)
 
     @property
@@ -208,4 +211,4 @@ class Problem:
         """The same spec with its random numbers drawn from another seed."""
         if self.draw is None:
             raise UsageError(f"nothing in '{self.name}' is random: another seed changes nothing")
-        return self.draw(seed)
+        return replace(self.draw(seed), checkpoint=self.checkpoint)

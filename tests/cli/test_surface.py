@@ -34,7 +34,8 @@ MODEL = ROOT / "tests" / "models" / "fixtures" / "lstm.safetensors"
         (("check", SHEET, "--rtol", "small"),
          "--rtol small: expected a number; P check --help shows what it takes"),
         (("sweep", SHEET),
-         "missing option '--whh-scale'; P sweep --help shows what it takes"),
+         "missing option '--whh-scale' (or '--checkpoints'); rnngrad sweep --help shows what it "
+         "takes"),
         (("--debug",), "a command is missing; rnngrad --help lists them"),
         (("--json", "derive", SHEET), "--json goes behind a command, or with --version"),
     ],

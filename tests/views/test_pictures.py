@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -18,10 +19,11 @@ from rnngrad.analyses.sweep.scales import scales_of
 from rnngrad.analyses.sweep.sweep import SweepResult, result
 from rnngrad.analyses.sweep.tasks import forget, plan, rows_of, zeros_of
 from rnngrad.errors import UsageError
-from rnngrad.views.pictures import flow as flow_pictures
+from rnngrad.views.pictures.by_matplotlib.page import drawn
 from rnngrad.views.pictures.checks import CheckedNet
 from rnngrad.views.pictures.kinds import PICTURES, chosen, of_verb, pictures
 from rnngrad.views.pictures.nets import Nets
+from rnngrad.views.pictures.of_nets import flow as flow_pictures
 from rnngrad.views.pictures.picture import (
     Band,
     Bars,
@@ -33,7 +35,6 @@ from rnngrad.views.pictures.picture import (
     Picture,
     Region,
 )
-from rnngrad.views.pictures.to_matplotlib import drawn
 from rnngrad.views.pictures.to_rows import COLUMNS, rows
 from rnngrad.views.pictures.words import rough
 
@@ -156,6 +157,14 @@ def test_the_reach_has_a_line_a_net_and_the_formats_that_end() -> None:
         "float32": pytest.approx(np.log10(2.0**-24)),
         "float64": pytest.approx(np.log10(2.0**-53)),
     }
+
+
+def test_a_cliff_needs_a_loss_that_is_known() -> None:
+    spec = {k: v for k, v in net().items() if k != "targets"} | {"upstream": {"random": "normal"}}
+    spec["sizes"], spec["weights"] = {"inputs": 2, "hidden": 4}, dict(spec["weights"])
+    del spec["weights"]["W_hy"]
+    with pytest.raises(UsageError, match="has upstream gradients, but no loss"):
+        shown("cliff", spec, cliff=parameters("W_hh[0,0],b_h[0]"))
 
 
 def test_truncation_is_that_of_derive() -> None:
@@ -338,6 +347,37 @@ def test_one_scale_and_several_lengths_are_a_line_against_the_length() -> None:
     (picture,) = pictures("rate", swept(net(), "1", steps=[4, 8, 12]))
     (line,) = marks(picture, Line)
     assert (picture.x.label, list(line.x)) == ("steps T", [4, 8, 12])
+
+
+def of_training(names: Sequence[str], scales: str = "1") -> SweepResult:
+    nets = {
+        name: replace(rnngrad.load(net(steps=6, seed=i)), checkpoint=name)
+        for i, name in enumerate(names)
+    }
+    whole = plan(nets, scales_of(scales))
+    try:
+        found = [row for task in rows_of(whole, None, 1) for row in task]
+        return result(whole, found, [])
+    finally:
+        forget()
+
+
+def test_checkpoints_at_one_scale_are_a_line_against_the_training() -> None:
+    names = ["e=2-s=10.npz", "e=10-s=1.npz", "last.npz"]
+    done = of_training(names)
+    (picture,) = pictures("rate", done)
+    rate, largest = marks(picture, Line)
+    assert list(rate.x) == [1, 2, 3]
+    assert list(rate.y) == [row.rate for row in done.rows]
+    assert list(largest.y) == [row.lyapunov_max for row in done.rows]
+    assert picture.x.ticks == ((1.0, "2-10"), (2.0, "10-1"), (3.0, "last"))
+    assert "(e=2-s=10.npz) to" in picture.finding
+    assert picture.finding.endswith("(last.npz).")
+
+
+def test_checkpoints_at_several_scales_are_curves_against_the_scale() -> None:
+    (picture,) = pictures("rate", of_training(["a1.npz", "a2.npz"], "0.5,1,2"))
+    assert [line.name for line in marks(picture, Line)] == ["a1.npz", "a2.npz"]
 
 
 # --- the table, and what there is nothing to be seen of

@@ -31,6 +31,7 @@ def packed(problem: Problem) -> bytes:
         problem.lengthen,
         trained,
         problem.tokens,
+        problem.checkpoint,
     )
     return pickle.dumps((names, dict(problem.weights), arrays, others), protocol=5)
 
@@ -40,7 +41,7 @@ def unpacked(parcel: bytes) -> Problem:
     names, weights, arrays, others = pickle.loads(parcel)
     name, activation, output, loss = names
     x, h_0, targets, loss_weights = arrays
-    cell, starts, seed, draw, lengthen, trained, tokens = others
+    cell, starts, seed, draw, lengthen, trained, tokens, checkpoint = others
     return Problem(
         name=name,
         cell=cell,
@@ -57,6 +58,7 @@ def unpacked(parcel: bytes) -> Problem:
         draw=draw,
         lengthen=lengthen,
         tokens=tokens,
+        checkpoint=checkpoint,
         trained=trained and trained._replace(keys=MappingProxyType(trained.keys)),
     )
 

@@ -46,12 +46,14 @@ def report(
     from rnngrad.cli.output import check_writable, write_text
     from rnngrad.cli.progress import progress_bar, watched
     from rnngrad.cli.sweeps.plan import loaded
+    from rnngrad.net.batch import one_sequence
     from rnngrad.views.page.report import report as page
 
     _check_output(output)
     for spec in specs:
         check_writable(output, force, spec)
-    problems = loaded(specs, overrides or ())
+    nets = loaded(specs, overrides or ())
+    problems = {name: one_sequence(net, "report") for name, net in nets.items()}
     scales = _scales(whh_scale, problems, quiet)
     with progress_bar(quiet) as bar:
         found = overview(problems, scales, bar)

@@ -19,11 +19,19 @@ if TYPE_CHECKING:
 def sweep(
     specs: options.Specs,
     whh_scale: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--whh-scale", metavar="SCALES", help="0.5,1,2, or 0.1:4:40, or 0.01:10:41:log."
         ),
-    ],
+    ] = None,
+    checkpoints: Annotated[
+        str | None,
+        typer.Option(
+            "--checkpoints",
+            metavar="'FILES'",
+            help="Trained files of the net, in order: 'run/*.safetensors'.",
+        ),
+    ] = None,
     overrides: options.Set = None,
     relative_to: Annotated[
         str,
@@ -124,8 +132,10 @@ def sweep(
 
     For every scale: the norm of the whole chain of Jacobians, its growth rate, the largest Lyapunov
     exponent, the bound, how saturated the units are, loss and gradients. Then the critical scale,
-    and what theory says. Several specs share one table. -o FILE.jsonl keeps every point as it
-    comes; --resume goes on from there, and rnngrad show FILE.jsonl shows it again.
+    and what theory says. Several specs share one table. --checkpoints puts trained files of one net
+    beside each other, in the order of the numbers in their names, at scale 1 by default.
+    -o FILE.jsonl keeps every point as it comes; --resume goes on from there, and rnngrad show
+    FILE.jsonl shows it again.
     """
     from contextlib import nullcontext
 
@@ -136,9 +146,13 @@ def sweep(
     from rnngrad.cli.sweeps.plan import Wanted, planned
     from rnngrad.cli.sweeps.run import run
     from rnngrad.errors import UsageError
+    from rnngrad.net.problem import Problem
     from rnngrad.views.formats.names import asked_for, format_named
     from rnngrad.views.sweeps.report import report
 
+    if whh_scale is None and checkpoints is None:
+        words = "missing option '--whh-scale' (or '--checkpoints')"
+        raise UsageError(f"{words}; rnngrad sweep --help shows what it takes")
     name = asked_for(format_name, json, output)
     render = format_named(name, "sweep")
     path = output if name == "jsonl" and output != STANDARD_OUTPUT else None
@@ -152,27 +166,26 @@ def sweep(
             check_writable(output, force, spec)
     plots = planned_plots("sweep", plot, plot_what, plot_data, force, specs, {"-o": output})
     wanted = Wanted(
-        tuple(specs), tuple(overrides or ()), whh_scale, seeds, steps, activation, relative_to,
-        steady, critical_rtol, gate, yes,
+        tuple(specs), tuple(overrides or ()), whh_scale or "1", seeds, steps, activation,
+        relative_to, steady, critical_rtol, gate, yes, checkpoints,
     )  # fmt: skip
     problems, whole = planned(wanted)
-    for problem in () if quiet else problems.values():
-        say_assumed(problem)
+    for problem in () if quiet else list(problems.values())[: 1 if checkpoints else None]:
+        say_assumed(problem if isinstance(problem, Problem) else problem.net)
     file = None if path is None else RowsFile(path, problems, relative_to, gate)
     with file or nullcontext(), workers(jobs, scheduler) as found:
         if file is not None and not resume:
             file.empty()
         finished = run(whole, file, found, quiet)
     kept = path is not None and path.is_file()
-    drawn = plots.staged(finished.result) if plots and finished.result.rows else None
     if (file is None or (kept and not quiet)) and (
         finished.result.rows or not finished.interrupted
     ):
         if kept:
             render = format_named("table", "sweep")
         write_text(render(report(finished.result, full), shown), None if kept else output)
-    if drawn is not None:
-        drawn()
+    if plots is not None and finished.result.rows:
+        plots.staged(finished.result)()
     _say_how_it_ended(finished, whole, file, quiet)
     return INTERRUPTED if finished.interrupted else 0
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from glob import glob
+from itertools import zip_longest
+from pathlib import Path
 from typing import NamedTuple
 
 from rnngrad.analyses.sweep.cost import seconds_a_point, seconds_a_zero
@@ -11,8 +15,11 @@ from rnngrad.analyses.sweep.points import Setting
 from rnngrad.analyses.sweep.scales import points_in, scales_of
 from rnngrad.analyses.sweep.tasks import Plan, bytes_needed, plan
 from rnngrad.arithmetic.functions import ACTIVATIONS
-from rnngrad.errors import UsageError
+from rnngrad.cli.boundary import say
+from rnngrad.errors import SpecError, UsageError
 from rnngrad.files import load
+from rnngrad.files.specification.checkpoints import in_order
+from rnngrad.net.batch import Batch, one_sequence
 from rnngrad.net.problem import Problem
 
 MANY = 100_000
@@ -36,9 +43,10 @@ class Wanted(NamedTuple):
     critical_rtol: float
     gate: str | None
     yes: bool
+    checkpoints: str | None = None
 
 
-def planned(wanted: Wanted) -> tuple[Mapping[str, Problem], Plan]:
+def planned(wanted: Wanted) -> tuple[Mapping[str, Problem | Batch], Plan]:
     """The problems as the specs have them, by name, and the plan; UsageError and SpecError for
     mistakes."""
     count = points_in(wanted.scales)
@@ -46,9 +54,11 @@ def planned(wanted: Wanted) -> tuple[Mapping[str, Problem], Plan]:
     specs = _loaded(wanted)
     seeds = 1 if wanted.seeds is None else wanted.seeds
     names = [name.strip() for name in (wanted.activation or "").split(",") if name.strip()]
-    nets = max(seeds, 1) * max(len(lengths), 1) * max(len(set(names)), 1) * len(specs)
-    times = [_seconds_a_point(one, lengths, names, count) for one in specs.values()]
-    a_point, first = sum(times) / len(times), next(iter(specs.values()))
+    nets = max(seeds, 1) * max(len(lengths), 1) * max(len(set(names)), 1)
+    nets *= sum(1 if isinstance(one, Problem) else one.size for one in specs.values())
+    firsts = [one if isinstance(one, Problem) else one.net for one in specs.values()]
+    times = [_seconds_a_point(one, lengths, names, count) for one in firsts]
+    a_point, first = sum(times) / len(times), firsts[0]
     if count * nets > MANY:
         _ask(wanted.yes, count * nets, first, a_point)
     whole = plan(
@@ -61,18 +71,16 @@ def planned(wanted: Wanted) -> tuple[Mapping[str, Problem], Plan]:
     return specs, whole
 
 
-def _loaded(wanted: Wanted) -> dict[str, Problem]:
+def _loaded(wanted: Wanted) -> Mapping[str, Problem | Batch]:
+    if wanted.checkpoints is not None:
+        return _checkpoints(wanted, wanted.checkpoints)
     specs = loaded(wanted.specs, wanted.overrides)
     for problem in specs.values():
-        if wanted.seeds is not None and problem.draw is None:
-            raise UsageError(
-                f"--seeds {wanted.seeds}: nothing in '{problem.name}' is random, so all seeds are "
-                "one"
-            )
+        _check_seeds(wanted, problem)
     return specs
 
 
-def loaded(specs: Sequence[str], overrides: Sequence[str]) -> dict[str, Problem]:
+def loaded(specs: Sequence[str], overrides: Sequence[str]) -> dict[str, Problem | Batch]:
     """The problems by name; those that share a name by the path of their spec."""
     for spec, times in Counter(specs).items():
         if times > 1:
@@ -83,6 +91,61 @@ def loaded(specs: Sequence[str], overrides: Sequence[str]) -> dict[str, Problem]
         problem.name if names[problem.name] == 1 else spec: problem
         for spec, problem in zip(specs, problems, strict=True)
     }
+
+
+def _check_seeds(wanted: Wanted, problem: Problem | Batch) -> None:
+    if wanted.seeds is not None and problem.draw is None:
+        raise UsageError(
+            f"--seeds {wanted.seeds}: nothing in '{problem.name}' is random, so all seeds are one"
+        )
+
+
+def _checkpoints(wanted: Wanted, pattern: str) -> dict[str, Problem]:
+    """Every trained file as the net of the spec, by its name; a file that holds another net, or
+    none, is named on standard error and left out."""
+    every = glob(pattern, recursive=True)  # noqa: PTH207 - a pattern may begin with /
+    paths = in_order([path for path in every if Path(path).is_file()])
+    if not paths:
+        raise UsageError(f"--checkpoints '{pattern}': no file is called so")
+    if len(wanted.specs) > 1:
+        raise UsageError("--checkpoints: give one spec; its weights' file is what they replace")
+    found: dict[str, Problem] = {}
+    first: SpecError | None = None
+    names = Counter(Path(path).name for path in paths)
+    for path in paths:
+        try:
+            net = one_sequence(
+                load(wanted.specs[0], overrides=wanted.overrides, checkpoint=path), "--checkpoints"
+            )
+        except SpecError as error:
+            first = first or error
+            say(f"rnngrad: {path} is left out: {error.mistakes[0].splitlines()[0]}")
+            continue
+        _check_seeds(wanted, net)
+        name = Path(path).name if names[Path(path).name] == 1 else Path(path).as_posix()
+        found[name] = replace(net, checkpoint=name)
+    if first is not None and not found:
+        raise first
+    return _of_one_shape(found)
+
+
+def _of_one_shape(found: dict[str, Problem]) -> dict[str, Problem]:
+    """Those of the shape that most have."""
+    shapes = {name: _shape(net) for name, net in found.items()}
+    usual = Counter(shapes.values()).most_common(1)[0][0]
+    for name, shape in shapes.items():
+        if shape != usual:
+            (weight, mine), (_, others) = next(
+                (a, b) for a, b in zip_longest(shape, usual, fillvalue=("", ())) if a != b
+            )
+            sides = "×".join(map(str, mine)), "×".join(map(str, others))
+            words = f"its {weight} is {sides[0]}, that of the others {sides[1]}"
+            say(f"rnngrad: {name} is left out: another net, {words}")
+    return {name: net for name, net in found.items() if shapes[name] == usual}
+
+
+def _shape(net: Problem) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    return tuple((name, array.shape) for name, array in net.weights.items())
 
 
 def _seconds_a_point(
@@ -101,7 +164,7 @@ def _ask(yes: bool, points: int, problem: Problem, a_point: float) -> None:
     """Refuse what takes hours, with how many, unless told to go on."""
     if yes:
         return
-    net = Plan({(problem.name, problem.steps): problem}, (), ())
+    net = Plan({(problem.name, problem.steps, None): problem}, (), ())
     gigabytes = bytes_needed(net) / 1e9 + 1.2e-6 * points
     raise UsageError(
         f"{points:,} points would take about {_duration(points * a_point)} on one core and "

@@ -12,27 +12,36 @@ import numpy as np
 from rnngrad.errors import SpecError
 from rnngrad.files.mistakes import Mistakes, Origin, Override
 from rnngrad.files.specification.building import build
+from rnngrad.files.specification.checkpoints import with_file
 from rnngrad.files.specification.overriding import override
 from rnngrad.files.text import cut, shown
 from rnngrad.files.yaml_text import DEEPEST, Document, read
+from rnngrad.net.batch import Batch
 from rnngrad.net.problem import Problem
 
 Source = str | os.PathLike[str] | Mapping[str, Any]
 
 
 def load(
-    source: Source, *, overrides: Sequence[str] = (), stdin: BinaryIO | None = None
-) -> Problem:
-    """The problem that a spec describes.
+    source: Source,
+    *,
+    overrides: Sequence[str] = (),
+    stdin: BinaryIO | None = None,
+    checkpoint: str | None = None,
+) -> Problem | Batch:
+    """The problem that a spec describes; a batch where it has ``batch`` and no ``sequence``.
 
     ``source`` is a path, ``"-"`` for standard input (``stdin``, if given), or a mapping of the same
     keys, NumPy arrays welcome. ``overrides`` are ``key=value`` texts, such as
     ``weights.W_hh=[[1, 2], [3, 4]]``, that go before the keys of the source. File references are
-    relative to the folder of the spec, else to the current one. Raises SpecError that holds all
+    relative to the folder of the spec, else to the current one. ``checkpoint`` is a file that takes
+    the place of the one that the weights are of. Raises SpecError that holds all
     mistakes, in the order in which they stand in the source.
     """
     document, data, folder, name = _opened(source, stdin)
     changed, set_by, refused = _overridden(data, overrides)
+    if checkpoint is not None:
+        changed = with_file(changed, checkpoint, folder)
     mistakes = Mistakes()
     problem = build(changed, folder, name, mistakes)
     words = Origin(document, data, set_by).words(mistakes) + refused

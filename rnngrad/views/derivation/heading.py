@@ -19,7 +19,9 @@ def title(result: Derivation) -> Lines:
     problem = result.problem
     hidden = " + ".join(str(layer.hidden) for layer in problem.layers)
     sizes = f"T = {grouped(problem.steps)}, I = {problem.inputs}, H = {hidden}"
-    line = f"{escaped(problem.name)}: {problem.cell.name}, {sizes}, O = {problem.outputs}"
+    of = problem.of_batch
+    which = "" if of is None else f"sequence {of[0]} of {grouped(of[1])}, "
+    line = f"{escaped(problem.name)}: {problem.cell.name}, {which}{sizes}, O = {problem.outputs}"
     return Lines((line,), titled=True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +12,7 @@ from rnngrad.analyses.derivation.gates import pre_activations
 from rnngrad.analyses.derivation.notation import Notation
 from rnngrad.analyses.derivation.paths import PathSum
 from rnngrad.analyses.derivation.selection import Selection
+from rnngrad.analyses.flow.flow import GradientFlow
 from rnngrad.arithmetic.arrays import Array, frobenius
 from rnngrad.views.arrays import array_table
 from rnngrad.views.blocks import Block, Column, Fitted, Lines, Table
@@ -50,7 +51,9 @@ SUMMAND = 46
 """Longest summand that leaves its row on 80 columns; beyond it, ∂L_t/∂h_k stands for the chain."""
 
 
-def blocks(result: Derivation, selection: Selection, arrays: dict[str, Array]) -> Iterator[Block]:
+def blocks(
+    result: Derivation, selection: Selection, arrays: dict[str, Array], flow: GradientFlow
+) -> Iterator[Block]:
     """The whole report, or the tables of what was asked for."""
     if selection.named:
         for name in selection.names:
@@ -60,7 +63,7 @@ def blocks(result: Derivation, selection: Selection, arrays: dict[str, Array]) -
         yield heading(result)
         yield from step_blocks(result, selection)
         return
-    view = view_of(result, selection, arrays)
+    view = view_of(result, selection, arrays, flow)
     for section in view.sections:
         empty = True
         for block in blocks_of(section, view) if section.exists(result.problem) else ():
@@ -108,7 +111,12 @@ def _from_0(
 
 def parameters(view: View) -> Iterator[Table]:
     """∂L/∂W of every parameter, a row each."""
-    problem, gradients = view.result.problem, view.result.passes.backward.weights
+    weights = view.result.passes.backward.weights
+    yield gradients_table("Gradients of the parameters", weights)
+
+
+def gradients_table(title: str, gradients: Mapping[str, Array]) -> Table:
+    """∂L/∂W by the parameters' names, a row each."""
     columns = [Column("parameter", right=False), Column("shape"), Column("norm of ∂L/∂W")]
     largest = any(gradient.size > 1 for gradient in gradients.values())
     if largest:
@@ -116,11 +124,11 @@ def parameters(view: View) -> Iterator[Table]:
         columns.append(Column("at", right=False))
     rows = []
     for name, gradient in gradients.items():
-        row = [name, times(problem.weights[name].shape), number(frobenius(gradient))]
+        row = [name, times(gradient.shape), number(frobenius(gradient))]
         rows.append((*row, *_largest(gradient)) if largest else (*row[:2], vector(gradient)))
     if not largest:
         columns[2] = Column("∂L/∂W")
-    yield Table("Gradients of the parameters", tuple(columns), tuple(rows))
+    return Table(title, tuple(columns), tuple(rows))
 
 
 def _largest(gradient: Array) -> tuple[str, str]:

@@ -128,6 +128,6 @@ def _drawing() -> ModuleType:
         import matplotlib.figure  # noqa: F401
     except ImportError:
         raise UsageError("plot needs Matplotlib: pip install 'rnngrad[plot]'") from None
-    from rnngrad.views.pictures import to_matplotlib
+    from rnngrad.views.pictures.by_matplotlib import page
 
-    return to_matplotlib
+    return page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from statistics import median
@@ -19,10 +20,13 @@ RATE = "growth rate, ln per step"
 
 def rate(done: SweepResult) -> Iterator[Picture]:
     """One picture of all parts; of several lengths and scales a map for each spec and activation,
-    and of several lengths at one scale a line against the length."""
+    and of several lengths at one scale a line against the length; of checkpoints at one scale one
+    against the training."""
     kinds = dict.fromkeys((part.spec, part.activation) for part in done.parts)
     groups = [[p for p in done.parts if (p.spec, p.activation) == kind] for kind in kinds]
-    if all(len(group) == 1 for group in groups):
+    if done.of_training and len({(part.steps, part.activation) for part in done.parts}) == 1:
+        yield _against_training(done)
+    elif all(len(group) == 1 for group in groups):
         yield _against_scale(done)
     elif len({row.scale for row in done.rows}) == 1:
         yield _against_length(done)
@@ -159,6 +163,43 @@ def _against_length(done: SweepResult) -> Picture:
         "rate", "Growth rate against the length", said, Axis("steps T", whole=True), Axis(RATE),
         (*_regions(done.plan.steady), *marks), notes=_about(done),
     )  # fmt: skip
+
+
+MOST_NAMES = 6
+"""Checkpoints whose names stand below the axis."""
+
+
+def _against_training(done: SweepResult) -> Picture:
+    """The rate and the largest exponent of each checkpoint, in order; the median over seeds."""
+    names = list(dict.fromkeys(row.checkpoint or "" for row in done.rows))
+    marks: list[Mark] = []
+    medians: dict[str, list[float]] = {}
+    for called, column in (("growth rate", "rate"), ("largest exponent", "lyapunov_max")):
+        values = [
+            [v for row in done.rows if row.checkpoint == name
+             if (v := getattr(row, column)) is not None] for name in names
+        ]  # fmt: skip
+        medians[column] = [median(some) if some else np.nan for some in values]
+        x, y = np.arange(1.0, len(names) + 1), np.array(medians[column])
+        marks.append(Line(called, x, y, points=len(names) == 1, dashed=column != "rate"))
+    known = [(n, v) for n, v in zip(names, medians["rate"], strict=True) if np.isfinite(v)]
+    said = "No checkpoint has a finite growth rate."
+    if known:
+        (first, before), (last, after) = known[0], known[-1]
+        said = f"The growth rate goes from {before:.4g} ({first}) to {after:.4g} ({last})."
+    shown = np.unique(np.linspace(0, len(names) - 1, min(len(names), MOST_NAMES)).round())
+    ticks = tuple((float(i) + 1.0, _numbers_in(names[int(i)])) for i in shown)
+    return Picture(
+        "rate", "Growth rate against the training", said,
+        Axis("checkpoint, by its numbers", ticks=ticks), Axis("ln per step"),
+        (*_regions(done.plan.steady), *marks), notes=_about(done),
+    )  # fmt: skip
+
+
+def _numbers_in(name: str) -> str:
+    """``3-400`` of epoch=3-step=400.safetensors; the name without its ending where it has none."""
+    stem = name.rpartition(".")[0] or name
+    return "-".join(re.findall(r"\d+", stem)) or stem
 
 
 def _map(parts: Sequence[Part], done: SweepResult) -> Picture:

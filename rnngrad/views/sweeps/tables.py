@@ -15,7 +15,7 @@ from rnngrad.analyses.sweep.theory import Statement
 from rnngrad.net.problem import Problem
 from rnngrad.views.blocks import Block, Column, Lines, Table
 from rnngrad.views.numbers import GAP, decades, grouped, kept, number, settled
-from rnngrad.views.sweeps.words import words
+from rnngrad.views.sweeps.words import of_what, words
 
 BAR = 14
 """Signs of the longest bar to either side."""
@@ -76,11 +76,14 @@ class Curve(NamedTuple):
 def blocks(done: SweepResult, full: bool) -> Iterator[Block]:
     """The whole report: part by part, or the curves of several specs in one table."""
     yield _heading(done)
-    curves = [Curve(_name(done, part), part, _by_scale(part.rows)) for part in done.parts]
+    training = done.of_training  # what there is to read is the table
+    curves = [
+        Curve(_stem(_name(done, part), training), part, _by_scale(part.rows)) for part in done.parts
+    ]
     if len(_specs(done)) > 1:
         yield _picture(done, curves, full)
         yield _numbers(curves, full)
-    for curve in curves:
+    for curve in () if training else curves:
         if curve.name:
             yield Lines((curve.name,), titled=True)
         else:
@@ -99,6 +102,11 @@ KEPT = (
 )
 
 
+def _stem(name: str, of_file: bool) -> str:
+    """The name of a file without its ending, which all checkpoints have in common."""
+    return (of_file and name.rpartition(".")[0]) or name
+
+
 def _specs(done: SweepResult) -> tuple[str, ...]:
     """The names of the specs; of a kept sweep there is nothing else."""
     return tuple(dict.fromkeys(setting.spec for setting in done.plan.settings))
@@ -115,10 +123,16 @@ def _name(done: SweepResult, part: Part) -> str:
 def _heading(done: SweepResult) -> Lines:
     seeds = sorted({setting.seed for setting in done.plan.settings})
     drawn = f"; seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else ""
+    sequences = {setting.sequence for setting in done.plan.settings} - {None}
+    drawn += f"; {grouped(len(sequences))} sequences" if sequences else ""
     if not done.plan.bases:
         titles = [f"{name}: a kept sweep" for name in _specs(done)]
         return Lines((*titles, f"{_kept_scaled(done)}{drawn}"), titled=True)
-    titles = [_title(name, problem) for name, problem in done.plan.specs.items()]
+    specs = done.plan.specs
+    titles = [_title(name, problem) for name, problem in specs.items()]
+    if all(problem.checkpoint is not None for problem in specs.values()):
+        one = next(iter(specs.values()))
+        titles = [_title(f"{one.name}, {grouped(len(specs))} checkpoints", one)]
     return Lines((*titles, f"{_scaled(done)}{drawn}"), titled=True)
 
 
@@ -178,10 +192,10 @@ def _table(
     title: str, columns: Sequence[Column], notes: Sequence[str], bodies: Sequence[_Body], full: bool
 ) -> Table:
     """The rows of every curve one below the other, with a column for its name where it has one."""
-    named = any(body.name for body in bodies)
+    named, single = any(body.name for body in bodies), all(len(b.rows) == 1 for b in bodies)
     rows: list[tuple[str, ...]] = []
     for body in bodies:
-        if rows:
+        if rows and not single:
             rows.append(("",) * (len(columns) + named))
         for i in kept(len(body.rows), full, edge=EDGE):
             cells = (GAP,) * len(columns) if i is None else body.rows[i]
@@ -217,7 +231,8 @@ def _pictured(done: SweepResult, curves: Sequence[Curve]) -> str:
     lengths, names = {part.steps for part in parts}, {part.activation for part in parts}
     steps = f" at T = {grouped(parts[0].steps)}" if len(lengths) == 1 else ""
     activation = f", {parts[0].activation}" if len(names) == 1 else ""
-    several = ", median over seeds" if len(curves[0].scales[0].rows) > 1 else ""
+    of = curves[0].scales[0].rows
+    several = f", median over {of_what(of)}" if len(of) > 1 else ""
     return f"{what}{steps}{activation}{several}"
 
 

@@ -1,0 +1,156 @@
+"""``sweep --checkpoints``: trained files of one net beside each other."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rnngrad
+from cli.running import run
+from rnngrad.files.specification.checkpoints import in_order
+
+INPUTS, H, OUTPUTS = 2, 3, 2
+SPEC = """\
+weights:
+  file: model.npz
+  layout: torch
+  W_hy: {file: model.npz, key: fc.weight}
+inputs: {random: normal, steps: 12}
+targets: {random: normal}
+"""
+
+
+def _saved(path: Path, scale: float, hidden: int = H) -> None:
+    stream = np.random.default_rng(1)
+    np.savez(path, **{
+        "rnn.weight_ih_l0": stream.normal(size=(hidden, INPUTS)),
+        "rnn.weight_hh_l0": scale * stream.normal(size=(hidden, hidden)),
+        "fc.weight": scale * stream.normal(size=(OUTPUTS, hidden)),
+    })  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "net.yaml").write_text(SPEC)
+    for epoch, scale in ((1, 0.2), (2, 0.5), (10, 1.0)):
+        _saved(tmp_path / "run" / f"epoch={epoch}.npz", scale)
+    return tmp_path
+
+
+def _sweep(folder: Path, *more: str) -> Any:
+    return run("sweep", "net.yaml", "--checkpoints", "run/*.npz", *more, cwd=folder)
+
+
+def _rows(folder: Path, *more: str) -> list[dict[str, Any]]:
+    done = _sweep(folder, "--json", *more)
+    assert done.returncode == 0, done.stderr
+    rows: list[dict[str, Any]] = json.loads(done.stdout)["rows"]
+    return rows
+
+
+def test_a_row_is_derive_of_the_spec_with_that_file(folder: Path) -> None:
+    rows = _rows(folder)
+    names = ["epoch=1.npz", "epoch=2.npz", "epoch=10.npz"]
+    assert [row["checkpoint"] for row in rows] == names
+    assert {row["scale"] for row in rows} == {1.0}
+    for row in rows:
+        text = SPEC.replace("model.npz", f"run/{row['checkpoint']}")
+        (folder / "one.yaml").write_text(text)
+        result = rnngrad.derive(rnngrad.load(folder / "one.yaml"))
+        assert row["loss"] == pytest.approx(result.loss, rel=1e-14)
+        assert row["log10_chain_norm"] == pytest.approx(result["log10_chain"][0], rel=1e-12)
+        norm = np.linalg.norm(result["dL_dW_hh"])
+        assert row["norm_dL_dW_hh"] == pytest.approx(norm, rel=1e-12)
+    assert len({row["loss"] for row in rows}) == 3  # the read-out is of the file too
+
+
+def test_the_specs_own_file_need_not_be_there(folder: Path) -> None:
+    assert not (folder / "model.npz").exists()
+    assert run("derive", "net.yaml", cwd=folder).returncode == 2
+
+
+def test_scales_and_seeds_go_with_it(folder: Path) -> None:
+    rows = _rows(folder, "--whh-scale", "0.5,1", "--seeds", "2", "--steps", "20")
+    assert len(rows) == 12
+    assert {row["checkpoint"] for row in rows} == {f"epoch={n}.npz" for n in (1, 2, 10)}
+    assert {row["steps"] for row in rows} == {20}
+
+
+def test_a_file_of_another_net_is_named_and_the_others_are_done(folder: Path) -> None:
+    _saved(folder / "run" / "epoch=3.npz", 1.0, hidden=5)
+    (folder / "run" / "epoch=4.npz").write_bytes(b"PK no zip")
+    done = _sweep(folder)
+    assert done.returncode == 0
+    words = " ".join(done.stderr.split())
+    assert "epoch=3.npz is left out: another net, its W_xh is 5×2, that of the others 3×2" in words
+    assert "run/epoch=4.npz is left out: " in words
+    assert "net, 3 checkpoints: sweep of an rnn" in done.stdout or "3 checkpoints" in done.stdout
+    assert "epoch=3" not in done.stdout
+
+
+def test_resuming_computes_the_new_file_alone(folder: Path) -> None:
+    assert _sweep(folder, "-o", "rows.jsonl").returncode == 0
+    before = (folder / "rows.jsonl").read_text().splitlines()
+    _saved(folder / "run" / "epoch=11.npz", 1.5)
+    done = _sweep(folder, "-o", "rows.jsonl", "--resume")
+    assert "4 points, 3 of them from before" in done.stderr
+    after = (folder / "rows.jsonl").read_text().splitlines()
+    assert after[:3] == before
+    assert json.loads(after[3])["checkpoint"] == "epoch=11.npz"
+    shown = run("show", "rows.jsonl", cwd=folder)
+    assert shown.returncode == 0
+    assert "epoch=11" in shown.stdout
+
+
+def test_two_equal_files_are_two_rows(folder: Path) -> None:
+    (folder / "run" / "last.npz").write_bytes((folder / "run" / "epoch=10.npz").read_bytes())
+    assert _sweep(folder, "-o", "rows.jsonl").returncode == 0
+    rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+    assert [row["checkpoint"] for row in rows][-2:] == ["epoch=10.npz", "last.npz"]
+    assert rows[-1]["loss"] == rows[-2]["loss"]
+
+
+def test_rows_of_before_that_column_are_still_read(folder: Path) -> None:
+    assert _sweep(folder, "-o", "rows.jsonl").returncode == 0
+    lines = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+    for line in lines:
+        del line["checkpoint"]
+    (folder / "old.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert run("show", "old.jsonl", cwd=folder).returncode == 0
+
+
+def test_csv_has_the_column_behind_those_of_every_sweep(folder: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO(_sweep(folder, "--format", "csv").stdout)))
+    assert list(rows[0])[-2:] == ["checkpoint", "sequence"]
+    assert [row["checkpoint"] for row in rows] == ["epoch=1.npz", "epoch=2.npz", "epoch=10.npz"]
+
+
+def test_processes_make_the_same_rows(folder: Path) -> None:
+    assert _rows(folder, "--jobs", "2") == _rows(folder)
+
+
+def test_files_go_by_their_numbers() -> None:
+    names = ["a/last.npz", "a/e=2-s=10.npz", "a/e=10-s=1.npz", "a/e=2-s=9.npz", "a/best.npz"]
+    assert in_order(names) == [
+        "a/e=2-s=9.npz", "a/e=2-s=10.npz", "a/e=10-s=1.npz", "a/best.npz", "a/last.npz",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "more", "words"), [
+    (SPEC, ["--checkpoints", "gone/*.npz"], "--checkpoints 'gone/*.npz': no file is called so"),
+    ("weights: {W_xh: 1, W_hh: 1}\ninputs: [1]\n", ["--checkpoints", "run/*.npz"],
+     "--checkpoints: weights name no file"),
+    (SPEC, [], "missing option '--whh-scale' (or '--checkpoints')"),
+])  # fmt: skip
+def test_what_cannot_be_done_is_said(folder: Path, text: str, more: list[str], words: str) -> None:
+    (folder / "net.yaml").write_text(text)
+    done = run("sweep", "net.yaml", *more, cwd=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr

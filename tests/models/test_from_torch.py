@@ -1,0 +1,218 @@
+"""``rnngrad.from_torch``: modules that somebody has in hand, against PyTorch's own gradients."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rnngrad
+from oracles.compare import wrong_rows
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
+
+T, INPUTS, HIDDEN, OUTPUTS, WORDS = 7, 3, 4, 5, 9
+X = np.random.default_rng(0).normal(size=(T, INPUTS))
+
+
+class Model(nn.Module):  # type: ignore[misc]
+    """What people write: perhaps an embedding, a recurrent net, a read-out, something after it."""
+
+    def __init__(self, rnn: Any, outputs: int = OUTPUTS, words: int = 0, after: Any = None) -> None:
+        super().__init__()
+        self.emb = nn.Embedding(words, INPUTS) if words else None
+        self.encoder = rnn
+        self.drop = nn.Dropout(0.5)
+        self.head = nn.Linear(HIDDEN, outputs)
+        self.after = after
+        self.last = False
+
+    def forward(self, x: Any) -> Any:
+        h = self.encoder(self.emb(x) if self.emb is not None else x)[0]
+        out = self.head(self.drop(h if not self.last else h[-1:]))
+        return out if self.after is None else self.after(out)
+
+
+def _model(rnn: Any, **more: Any) -> Any:
+    torch.manual_seed(1)
+    made = Model(rnn, **more)
+    for p in made.parameters():
+        nn.init.normal_(p, std=0.6)
+    return made.double().eval()
+
+
+NETS = {
+    "rnn": lambda: nn.RNN(INPUTS, HIDDEN),
+    "relu": lambda: nn.RNN(INPUTS, HIDDEN, nonlinearity="relu"),
+    "gru of two layers": lambda: nn.GRU(INPUTS, HIDDEN, 2),
+    "lstm": lambda: nn.LSTM(INPUTS, HIDDEN, batch_first=True),
+    "lstm with a projection": lambda: nn.LSTM(INPUTS, 6, proj_size=HIDDEN),
+    "lstm without biases": lambda: nn.LSTM(INPUTS, HIDDEN, bias=False),
+}
+LABELS = torch.tensor([0, 3, 1, 4, 2, 2, 0])
+ROWS = torch.tensor(np.random.default_rng(2).normal(size=(T, OUTPUTS)))
+WEIGHTS = torch.tensor([1.0, 0.5, 2.0, 1.0, 3.0]).double()
+LOSSES = {
+    "labels, mean": (nn.CrossEntropyLoss(), LABELS),
+    "labels, sum, weights": (nn.CrossEntropyLoss(WEIGHTS, reduction="sum"), LABELS),
+    "labels, mean of weights, ignored": (nn.CrossEntropyLoss(WEIGHTS, ignore_index=2), LABELS),
+    "squares, mean": (nn.MSELoss(), ROWS),
+    "squares, sum": (nn.MSELoss(reduction="sum"), ROWS),
+    "a function": (nn.functional.mse_loss, ROWS),
+}
+
+
+def _agree(model: Any, x: Any, problem: Any, value: Any) -> None:
+    """Loss and gradients of the problem are those that ``value.backward()`` leaves."""
+    model.zero_grad()
+    value.backward()
+    got: Any = rnngrad.gradients(problem)
+    assert got["loss"] == pytest.approx(value.item(), rel=1e-12)
+    expected = {"dL_dW_hy": model.head.weight.grad.numpy(), "dL_db_y": model.head.bias.grad.numpy()}
+    if x.dtype == torch.float64:
+        expected["dL_dx"] = x.grad.numpy()
+    assert not wrong_rows({name: got[name] for name in expected}, expected)
+    if model.encoder.proj_size:
+        return  # whose parameters are one a gate
+    given = {n: p.grad.numpy() for n, p in model.encoder.named_parameters()}
+    report: Any = rnngrad.check(problem, given)
+    assert report["verdict"] == "pass"
+    assert len(report["quantities"]) >= (2 if len(given) == 2 else 3)
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_every_net_is_the_modules(net: str) -> None:
+    model, loss = _model(NETS[net]()), nn.MSELoss()
+    x = torch.tensor(X, requires_grad=True)
+    problem = rnngrad.from_torch(model, x, ROWS, loss=loss)
+    _agree(model, x, problem, loss(model(x), ROWS))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_is_pytorchs(name: str) -> None:
+    model, (loss, targets) = _model(nn.GRU(INPUTS, HIDDEN)), LOSSES[name]
+    x = torch.tensor(X, requires_grad=True)
+    problem = rnngrad.from_torch(model, x, targets, loss=loss)
+    _agree(model, x, problem, loss(model(x), targets))
+
+
+def test_what_acts_on_the_logits_belongs_to_its_loss() -> None:
+    x = torch.tensor(X, requires_grad=True)
+    model, loss = _model(nn.GRU(INPUTS, HIDDEN), after=nn.LogSoftmax(dim=-1)), nn.NLLLoss()
+    problem = rnngrad.from_torch(model, x, LABELS, loss=loss)
+    _agree(model, x, problem, loss(model(x), LABELS))
+    with pytest.raises(rnngrad.UsageError, match="does not give what its parts"):
+        rnngrad.from_torch(model, x, ROWS, loss=nn.MSELoss())
+    model, loss = _model(nn.RNN(INPUTS, HIDDEN), outputs=1, after=nn.Sigmoid()), nn.BCELoss()
+    bits = (ROWS[:, :1] > 0).double()
+    x.grad = None
+    _agree(model, x, rnngrad.from_torch(model, x, bits, loss=loss), loss(model(x), bits))
+
+
+def test_the_last_step_alone() -> None:
+    model, loss = _model(nn.LSTM(INPUTS, HIDDEN)), nn.CrossEntropyLoss()
+    model.last = True
+    x = torch.tensor(X, requires_grad=True)
+    problem = rnngrad.from_torch(model, x, LABELS[:1], loss=loss)
+    _agree(model, x, problem, loss(model(x), LABELS[:1]))
+
+
+def test_token_ids_and_a_file_of_all_gradients(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    model, loss = _model(nn.GRU(INPUTS, HIDDEN), words=WORDS), nn.CrossEntropyLoss()
+    ids = torch.tensor([1, 8, 0, 0, 3, 8, 2])
+    problem = rnngrad.from_torch(model, ids, LABELS, loss=loss)
+    _agree(model, ids, problem, loss(model(ids), LABELS))
+    save_file({n: p.grad for n, p in model.named_parameters()}, tmp_path / "g.safetensors")
+    report: Any = rnngrad.check(problem, tmp_path / "g.safetensors")
+    names = {one["name"]: one["verdict"] for one in report["quantities"]}
+    assert names.keys() >= {"dL_dembedding", "dL_dW_hy", "dL_db_y", "dL_dW_hh"}
+    assert set(names.values()) == {"pass"}
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+def test_one_half_of_a_bidirectional_net(direction: str) -> None:
+    torch.manual_seed(2)
+    net = nn.LSTM(INPUTS, HIDDEN, bidirectional=True).double()
+    x = torch.tensor(X, requires_grad=True)
+    h, _ = net(x)
+    h.retain_grad()
+    (h**2).prod(dim=1).sum().backward()
+    half = slice(0, HIDDEN) if direction == "forward" else slice(HIDDEN, None)
+    problem = rnngrad.from_torch(net, x, upstream=h.grad[:, half], direction=direction)
+    got: Any = rnngrad.gradients(problem)
+    ending = "_l0" + "_reverse" * (direction == "reverse")
+    grads = {n.removesuffix(ending): p.grad.numpy() for n, p in net.named_parameters()
+             if n.endswith(ending)}  # fmt: skip
+    expected = {"dL_dW_xh": grads["weight_ih"], "dL_dW_hh": grads["weight_hh"],
+                "dL_db_h": grads["bias_ih"]}  # fmt: skip
+    assert not wrong_rows(got, expected)
+
+
+def test_a_net_alone_with_upstream_and_starts() -> None:
+    torch.manual_seed(3)
+    net = nn.GRU(INPUTS, HIDDEN, 2).double()
+    start = torch.randn(2, HIDDEN, dtype=torch.float64, requires_grad=True)
+    h, _ = net(torch.tensor(X), start)
+    h.retain_grad()
+    torch.sin(h).prod(dim=0).sum().backward()
+    problem = rnngrad.from_torch(net, X, upstream=h.grad, h_0=start)
+    got = np.asarray(rnngrad.gradients(problem)["dL_dh"])[0]
+    assert not wrong_rows({"dL_dh_0": got}, {"dL_dh_0": start.grad.numpy().ravel()})
+
+
+def test_weights_behind_a_parametrisation_are_computed() -> None:
+    from torch.nn.utils.parametrizations import weight_norm
+
+    model = _model(weight_norm(nn.GRU(INPUTS, HIDDEN), "weight_hh_l0"))
+    problem = rnngrad.from_torch(model, torch.tensor(X), ROWS, loss=nn.MSELoss())
+    assert np.allclose(problem.weights["W_hh"], model.encoder.weight_hh_l0.detach(), rtol=1e-14)
+
+
+def _wired_otherwise() -> Any:
+    class Residual(Model):
+        def forward(self, x: Any) -> Any:
+            return self.head(torch.tanh(self.encoder(x)[0]))
+
+    torch.manual_seed(1)
+    return Residual(nn.GRU(INPUTS, HIDDEN)).double().eval()
+
+
+def _normed() -> Any:
+    model = _model(nn.GRU(INPUTS, HIDDEN))
+    model.after = nn.LayerNorm(OUTPUTS).double()
+    return model
+
+
+REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "wired otherwise": (_wired_otherwise, {}, "does not give what its parts"),
+    "a LayerNorm": (_normed, {}, r"what Model does with after \(LayerNorm\) cannot be seen"),
+    "training": (lambda: _model(nn.GRU(INPUTS, HIDDEN)).train(), {}, "drop has dropout and is in"),
+    "two nets": (lambda: nn.ModuleList([nn.GRU(2, 2), nn.RNN(2, 2)]), {}, "has 2 recurrent nets"),
+    "no module": (lambda: 3, {}, "int is no module of PyTorch's"),
+    "a loss that is not known": (lambda: _model(nn.GRU(INPUTS, HIDDEN)), {"loss": nn.L1Loss()},
+                                 "loss L1Loss is not known"),
+    "no loss": (lambda: _model(nn.GRU(INPUTS, HIDDEN)), {"loss": None}, "targets need a loss"),
+    "no single loss": (lambda: _model(nn.GRU(INPUTS, HIDDEN)),
+                       {"loss": nn.MSELoss(reduction="none")}, "gives no single loss"),
+    "smoothing": (lambda: _model(nn.GRU(INPUTS, HIDDEN)),
+                  {"loss": nn.CrossEntropyLoss(label_smoothing=0.1)}, "no label_smoothing"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_not_certain_is_refused(case: str) -> None:
+    made, more, words = REFUSED[case]
+    with pytest.raises(rnngrad.UsageError, match=words):
+        rnngrad.from_torch(made(), torch.tensor(X), ROWS, **{"loss": nn.MSELoss(), **more})
+
+
+def test_rnngrad_does_not_import_pytorch() -> None:
+    code = "import sys, rnngrad; rnngrad.from_torch; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
