@@ -75,7 +75,7 @@ def test_undecided_is_exit_4(tmp_path: Path) -> None:
         (("--trials", "-3"), "cannot be negative"),
         (("--rtol", "0"), "--rtol 0"),
         (("--rtol", "nan"), "--rtol nan"),
-        (("--format", "latex"), "latex"),
+        (("--format", "latx"), "latx"),
     ],
 )
 def test_bad_usage_is_exit_2_and_prints_nothing(options: tuple[str, ...], said: str) -> None:
