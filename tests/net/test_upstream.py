@@ -158,6 +158,17 @@ def test_json_has_no_loss_and_all_gradients(spec: str) -> None:
     assert "∂y_" not in json.dumps(found["derivation"], ensure_ascii=False)
 
 
+def test_rows_of_zeros_are_steps_that_do_not_count(spec: str) -> None:
+    text = Path(spec).read_text().replace("{file: dh.npy}", "{zeros: 5}")
+    Path(spec).write_text(text)
+    done = run("derive", spec)
+    assert done.returncode == 0
+    assert "given as upstream, 0 at every step" in done.stdout
+    gradients: Any = rnngrad.gradients(rnngrad.load(spec))
+    assert not gradients["dL_dW_hh"].any()
+    assert run("check", spec).returncode == 0
+
+
 def test_every_verb_takes_it(spec: str) -> None:
     assert "given (upstream)" in run("derive", spec).stdout
     row = json.loads(run("sweep", spec, "--whh-scale", "0.5,1", "--json").stdout)["rows"][1]

@@ -214,7 +214,8 @@ def _note(
     row = int(rows[0])
     value = labels.values[row]
     more = f" (and {counted(len(rows) - 1, 'more label')})" if len(rows) > 1 else ""
-    words = f"the label of step {row + 1} is {value:.15g}"
+    which = f"label of step {row + 1}" if len(labels.values) > 1 else "label"
+    words = f"the {which} is {value:.15g}"
     if value != np.floor(value):
         must = "must be a whole number: a class"
     else:
