@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     )
     from rnngrad.analyses.flow.stability import lyapunov_spectrum
     from rnngrad.analyses.sweep.sweep import sweep
-    from rnngrad.api import check
+    from rnngrad.api import check, report
     from rnngrad.errors import OutputError, QuantityError, RnngradError, SpecError, UsageError
     from rnngrad.files import json_schema, load
     from rnngrad.files.running_model import from_torch
+    from rnngrad.net.batch import Batch
     from rnngrad.net.problem import Problem
 
 _HOMES = {
@@ -40,9 +41,10 @@ _HOMES = {
         "log10_chain",
         "log10_paths",
     ),
-    "rnngrad.api": ("check",),
+    "rnngrad.api": ("check", "report"),
     "rnngrad.analyses.flow.stability": ("lyapunov_spectrum",),
     "rnngrad.analyses.sweep.sweep": ("sweep",),
+    "rnngrad.net.batch": ("Batch",),
     "rnngrad.net.problem": ("Problem",),
     "rnngrad.errors": ("OutputError", "QuantityError", "RnngradError", "SpecError", "UsageError"),
     "rnngrad.files": ("json_schema", "load"),
@@ -51,6 +53,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Batch",
     "Derivation",
     "OutputError",
     "Problem",
@@ -68,6 +71,7 @@ __all__ = [
     "log10_chain",
     "log10_paths",
     "lyapunov_spectrum",
+    "report",
     "sweep",
 ]
 

@@ -7,9 +7,10 @@ is set for a while around the work, not handed through every function on the way
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import accumulate
 from typing import TypeVar
 
 Listener = Callable[[float, str], None]
@@ -40,17 +41,34 @@ def announce(share: float, what: str) -> None:
         listener(share, what)
 
 
-def reported(items: Iterable[Item], count: int, what: str) -> Iterable[Item]:
-    """The same ``count`` items, with the listener told how many are done."""
+def reported(
+    items: Iterable[Item], count: int, what: str, work: Sequence[float] | None = None
+) -> Iterable[Item]:
+    """The same ``count`` items, with the listener told how much is done: as many of them, or as
+    much of the ``work`` that each of them is, in any unit."""
     listener = _listener.get()
-    return items if listener is None else _told(items, count, what, listener)
+    if listener is None:
+        return items
+    each = [1.0] * count if work is None else work
+    return _told(items, [0.0, *accumulate(each)], what, listener)
 
 
-def _told(items: Iterable[Item], count: int, what: str, listener: Listener) -> Iterator[Item]:
-    due = 0.0
+def _told(
+    items: Iterable[Item], done: Sequence[float], what: str, listener: Listener
+) -> Iterator[Item]:
+    due, whole = 0.0, max(done[-1], 1e-300)
     for i, item in enumerate(items):
         now = time.monotonic()
         if now >= due:
-            listener(i / max(count, 1), what)
+            listener(done[min(i, len(done) - 1)] / whole, what)
             due = now + EVERY
         yield item
+
+
+OF_A_STEP = 50
+"""Rows that take as long, on their way through a step, as the step without any: roughly."""
+
+
+def growing(reached: Iterable[float]) -> list[float]:
+    """The work of steps that so many rows go through."""
+    return [OF_A_STEP + rows for rows in reached]

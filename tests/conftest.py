@@ -18,6 +18,12 @@ settings.register_profile(
 )
 settings.load_profile("rnngrad")
 
+UNPROVED = {
+    "network": "trained nets: no network to fetch them by",
+    "browser": "the report's page: no Chromium to look at it in",
+}
+"""Why a test was skipped -> what that leaves open."""
+
 
 CASES = 24
 """So many cases of a test are run, spread evenly over all of them, unless it is marked
@@ -52,9 +58,10 @@ def spread(cases: list[pytest.Item], most: int) -> list[pytest.Item]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What the network kept from being proved is said where nobody overlooks it."""
-    skipped = terminalreporter.stats.get("skipped", [])
-    unproved = [report for report in skipped if "Skipped: network:" in str(report.longrepr)]
-    if unproved:
-        terminalreporter.section("NOT PROVED", red=True)
-        terminalreporter.line(f"{len(unproved)} tests of trained nets: no network to fetch them by")
+    """What could not be proved here is said where nobody overlooks it."""
+    skipped = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    for why, what in UNPROVED.items():
+        count = sum(f"Skipped: {why}:" in one for one in skipped)
+        if count:
+            terminalreporter.section("NOT PROVED", red=True)
+            terminalreporter.line(f"{count} tests of {what}")

@@ -76,6 +76,7 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
         ("yaml", ("files/yaml_text.py", "cells/__init__.py")),
         ("typer", "cli/"),
         ("rich", ("views/formats/to_rich.py", "cli/progress.py")),
+        ("matplotlib", ("views/pictures/by_matplotlib/", "views/pictures/plotting.py")),
     ],
 )
 def test_a_library_has_one_home(library: str, home: str | tuple[str, ...]) -> None:
@@ -108,7 +109,7 @@ def test_public_names() -> None:
         rnngrad.gradient  # noqa: B018
 
 
-@pytest.mark.parametrize("module", ["numpy", "yaml", "rnngrad.net", "rnngrad.files"])
+@pytest.mark.parametrize("module", ["numpy", "yaml", "matplotlib", "rnngrad.net", "rnngrad.files"])
 def test_help_waits_for_nothing_slow(module: str) -> None:
     code = f"import rnngrad.cli.app, sys; sys.exit({module!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

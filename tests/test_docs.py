@@ -236,6 +236,7 @@ ABOUT = {
     "grade": ["check.md", "grading.md"],
     "sweep": ["sweep.md", "pictures.md"],
     "show": ["sweep.md"],
+    "report": ["report.md"],
     "init": ["models.md", "cells.md", "check.md"],
     "cells": ["cells.md"],
     "schema": ["spec.md"],
@@ -348,14 +349,14 @@ def test_every_section_of_derive_is_documented() -> None:
 
 
 def test_the_stack_on_the_spec_page_runs() -> None:
-    block, _ = blocks((ROOT / "docs" / "spec.md").read_text(encoding="utf-8"), "yaml")
+    block, *_ = blocks((ROOT / "docs" / "spec.md").read_text(encoding="utf-8"), "yaml")
     problem = rnngrad.load(yaml.safe_load(block) | {"inputs": [[1, 2, 3]], "targets": [[0, 1]]})
     assert [layer.hidden for layer in problem.layers] == [8, 8]
     assert "dL_dW_hh.1" in rnngrad.derive(problem)
 
 
 def test_the_cell_on_the_spec_page_runs() -> None:
-    _, block = blocks((ROOT / "docs" / "spec.md").read_text(encoding="utf-8"), "yaml")
+    _, block, _ = blocks((ROOT / "docs" / "spec.md").read_text(encoding="utf-8"), "yaml")
     problem = rnngrad.load(yaml.safe_load(block))
     assert problem.cell.name == "peephole LSTM"
     gradients = bptt(problem, forward(problem)).weights

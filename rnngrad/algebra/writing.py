@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from rnngrad.algebra.expressions import (
     Add,
@@ -203,17 +204,21 @@ class Latex(Text):
         if accent:
             head = rf"\{accent[2]}{{{accent[1]}}}"
         elif len(head) > 1:
-            head = rf"\{head}" if head in _GREEK else rf"\mathrm{{{head}}}"
+            head = rf"\{head}" if head in GREEK else rf"\mathrm{{{head}}}"
         index = ",".join(part for part in (below, step) if part)
         return f"{head}_{{{index}}}" if index else head
 
 
 _LATEX = {"σ": r"\sigma"} | {name: rf"\{name}" for name in ("tanh", "exp", "log", "sin", "cos")}
-_GREEK = frozenset(
-    ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "kappa", "lambda", "mu",
-     "nu", "xi", "rho", "tau", "phi", "chi", "psi", "omega",
-     "Gamma", "Delta", "Theta", "Lambda", "Phi", "Psi", "Omega")
+GREEK: Mapping[str, str] = MappingProxyType(
+    {
+        "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "zeta": "ζ",
+        "eta": "η", "theta": "θ", "kappa": "κ", "lambda": "λ", "mu": "μ", "nu": "ν", "xi": "ξ",
+        "rho": "ρ", "tau": "τ", "phi": "φ", "chi": "χ", "psi": "ψ", "omega": "ω", "Gamma": "Γ",
+        "Delta": "Δ", "Theta": "Θ", "Lambda": "Λ", "Phi": "Φ", "Psi": "Ψ", "Omega": "Ω",
+    }
 )  # fmt: skip
+"""A name that is a Greek letter -> the letter."""
 
 SCRIPTS: Mapping[str, type[Text]] = {"text": Text, "ascii": Ascii, "latex": Latex}
 """name -> how it writes."""

@@ -19,7 +19,7 @@ from rnngrad.arithmetic.kinds import FLOATS, SCALED, Entries
 from rnngrad.arithmetic.scaled import LOG10_2, Scaled, log10_lengths, log10_spectral_norms, scaled
 from rnngrad.chains.chain_norms import log10_norms
 from rnngrad.chains.explicit import Aligned, aligned_chain, plain_net
-from rnngrad.chains.leading_norms import log10_leading_norms
+from rnngrad.chains.leading_norms import log10_end_norm, log10_leading_norms
 from rnngrad.chains.matrix_norms import ln_largest
 from rnngrad.chains.path_norms import log10_path_norms
 from rnngrad.chains.plain_rows import PlainRows, raised
@@ -28,13 +28,16 @@ from rnngrad.net.linearised import LinearNet, Rows, linear_net
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import ForwardTrace
 from rnngrad.net.walks.rnn import sure_slopes
-from rnngrad.progress import reported
+from rnngrad.progress import growing, reported
 
 CHUNK = 2**21
 """Numbers held back for one batched SVD (16 MiB)."""
 
 LARGE, LARGE_RNN = 48, 384
 """Sizes S from which on few directions are faster than all, as measured; for rnn, later."""
+
+LONG = 64
+"""Steps from which on the end of the chain alone takes less than all of it."""
 
 
 def one_step_jacobians(problem: Problem, trace: ForwardTrace) -> Array:
@@ -104,6 +107,17 @@ def log10_chain(problem: Problem, trace: ForwardTrace) -> Array:
         for product in reported(aligned_chain(problem, trace), problem.steps + 1, "log10_chain"):
             norms.add(product)
         return norms.values()[::-1].copy()
+
+
+def log10_end(problem: Problem, trace: ForwardTrace) -> float | None:
+    """Entry 0 of ``log10_chain``, to the same error, in a fraction of the time; None where there is
+    no such way: the net is small, the sequence short, or too many directions count."""
+    large = problem.state_size >= (LARGE_RNN if problem.single_rnn else LARGE)
+    if not large or problem.steps < LONG:
+        return None
+    with quietly():
+        net = plain_net(problem, trace)
+        return None if net is None else log10_end_norm(net, problem.steps)
 
 
 def chain(problem: Problem, trace: ForwardTrace) -> Iterator[Aligned]:
@@ -217,7 +231,8 @@ def pulled_back(problem: Problem, trace: ForwardTrace, direct: Scaled) -> Iterat
     plain = PlainRows(np.empty((0, size)), steps)
     net = linear_net(problem, trace, SCALED) if floats is None else None
     rows: PlainRows | Scaled = plain
-    for k in reported(range(problem.steps, 0, -1), problem.steps, "paths"):
+    work = growing(np.cumsum(counts[::-1]).tolist())
+    for k in reported(range(problem.steps, 0, -1), problem.steps, "paths", work):
         if counts[k - 1]:
             row, steps = _in_state(direct[k - 1], top, size), np.append(steps, k)
             if net is None:
@@ -322,7 +337,8 @@ def _plain_paths(
     paths = np.full((n, problem.steps + 1), np.nan)
     rows, low = np.zeros((n, size)), n
     rows[:, top] = values
-    for k in reported(range(problem.steps, -1, -1), problem.steps + 1, "paths"):
+    work = growing(n - np.searchsorted(steps, np.arange(problem.steps, -1, -1)))
+    for k in reported(range(problem.steps, -1, -1), problem.steps + 1, "paths", work):
         low = int(np.searchsorted(steps, k))  # steps[low:] are k or later
         squares = np.einsum("ns,ns->n", rows[low:], rows[low:])  # the largest entry is 1, or 0
         paths[low:, k] = 0.5 * np.log10(squares) + exponents[low:] * LOG10_2

@@ -39,7 +39,7 @@ from rnngrad.net.linearised import Rows, linear_net
 from rnngrad.net.problem import Layer, Problem
 from rnngrad.net.terms import evaluated
 from rnngrad.net.traces import BackwardTrace, ForwardTrace, LayerTrace
-from rnngrad.progress import reported
+from rnngrad.progress import growing, reported
 
 TOGETHER = 2**21
 """Numbers of the added rows that are held before they are multiplied (16 MiB)."""
@@ -252,7 +252,8 @@ def _walk(problem: Problem, trace: ForwardTrace, found: ByLag) -> None:
     rows[:, top.state[0]] = found.direct[steps - 1, top.units]
     alive = len(steps)
     last = int(steps[-1]) if alive else 0
-    for k in reported(range(last, 0, -1), last, "truncation"):
+    work = growing(len(steps) - np.searchsorted(steps, np.arange(last, 0, -1)))
+    for k in reported(range(last, 0, -1), last, "truncation", work):
         low = int(np.searchsorted(steps, k))
         while alive > low and not rows[alive - 1].any():
             alive -= 1

@@ -1,4 +1,4 @@
-"""log10 ‖J_T ⋯ J_{k+1}‖₂ for every k, any cell and stack, from the directions that count.
+"""log10 ‖J_T ⋯ J_{k+1}‖₂ for every k, or for k = 0, any cell and stack, from few directions.
 
     P = J_T ⋯ J_{k+1},   U with orthonormal columns       M = Uᵀ P       X = (1 − U Uᵀ) P
 
@@ -22,6 +22,10 @@ norm has its own certificate. A direction that was dropped and comes up later, a
 rounding that comes to count: all of these are in G P as they are, and not in M. Where the
 bracket is wider than ``SURE``, the rows from before the last turn are taken up again.
 
+For k = 0 alone the columns of U are the range of P Ω, Ω drawn: tangents pushed from step 0 to T,
+with a QR now and then, of which those are left that ended within ``FADED`` of the largest. Rows are
+pulled back once, [Uᵀ P; G P], and the same bracket holds whatever U is.
+
 All in plain floats, one exponent for all rows: see ``chains.explicit`` for what these must fit.
 """
 
@@ -37,7 +41,7 @@ from rnngrad.arithmetic.scaled import LOG10_2
 from rnngrad.chains.blocks import NARROW, Which
 from rnngrad.chains.matrix_norms import ln_largest
 from rnngrad.net.linearised import LinearNet
-from rnngrad.progress import announce
+from rnngrad.progress import OF_A_STEP, announce
 
 TESTS, MARGIN = 12, 10.0
 """r, and see above."""
@@ -62,6 +66,16 @@ STEPS, FIRST, TURNS = 32, 4, 1.25
 T − k has grown so many times."""
 
 
+FADING = 12
+"""S times that over T − k are the rows that are guessed of a step, before they are known."""
+
+FADED = 1e-6
+"""Tangents that are smaller than that at the end, relative to the largest, are left out of U."""
+
+SHARE, FEWEST, APART = 6, 32, 8
+"""S/``SHARE`` tangents to begin with, or ``FEWEST``; steps between two QRs."""
+
+
 class _Rows(NamedTuple):
     """[M; G P] at s_t, (q + r, S), without 2^``exponent``; ``GU`` (r, q), r = 0 while U = 1."""
 
@@ -83,12 +97,13 @@ def log10_leading_norms(net: LinearNet, steps: int) -> Array | None:
     now = _Rows(np.eye(size), 0, np.empty((0, size)), steps)
     found = np.zeros(steps + 1)
     before: list[_Rows] = []
-    dropped, turn_at = DROPPED, steps - FIRST
+    dropped, turn_at, spent = DROPPED, steps - FIRST, 0.0
     while now.t > 0:
         pulled = _pulled(net, now, max(now.t - turn_at, 1))
         if pulled is None:
             return None
         after, grams, exponents = pulled
+        spent += len(grams) * float(_work(np.array(now.kept), size))
         norms, sure = _norms(grams, now)
         span = slice(after.t, now.t)
         if not sure.all():
@@ -98,7 +113,8 @@ def log10_leading_norms(net: LinearNet, steps: int) -> Array | None:
             continue
         found[span] = (norms / np.log(10.0) + exponents * LOG10_2)[::-1]
         now = after
-        announce(1.0 - now.t / steps, "log10_chain")
+        share = spent / (spent + _left(now.kept, size, steps - now.t, steps))
+        announce(share, "log10_chain")
         if now.t <= turn_at:
             fewer = _turned(now, grams[-1], dropped)
             if fewer is not now:
@@ -108,27 +124,52 @@ def log10_leading_norms(net: LinearNet, steps: int) -> Array | None:
     return found
 
 
+def work_of_all(size: int, steps: int) -> float:
+    """What all norms take, guessed beforehand."""
+    return _left(size, size, 0, steps)
+
+
+def _left(q: int, size: int, done: int, steps: int) -> float:
+    """The work that is left after ``done`` steps, if the rows get fewer as 1/(T − k) does, which is
+    what they do in most nets."""
+    n = np.arange(done + 1, steps + 1)
+    return float(_work(np.minimum(q, max(FADING * size, q * done) / n), size).sum())
+
+
+def _work(rows: Array, size: int) -> Array:
+    """Of a step of so many rows: they are pulled, and their norm is that of a Gram matrix."""
+    work: Array = OF_A_STEP + rows + rows**2 / size
+    return work
+
+
 def _pulled(net: LinearNet, now: _Rows, most: int) -> tuple[_Rows, Array, Array] | None:
     """The rows some steps earlier, and after each of these steps all their scalar products,
     (n, q + r, q + r), with their exponents, (n,); None where plain floats do not do."""
     count = len(now.rows)
     n = min(most, now.t, STEPS, max(1, HELD // count**2))
     grams, exponents = np.empty((n, count, count)), np.empty(n)
-    rows, exponent = now.rows, now.exponent
     for i in range(n):
-        after, largest, least = np.empty_like(rows), 0.0, np.inf
-        for part in _in_cache(*rows.shape):
-            after[part] = net.pull(rows[part], now.t - i).rows
-            sizes = np.abs(after[part])
-            largest = max(largest, float(sizes.max()))
-            least = min(least, float(np.min(sizes, where=sizes > 0, initial=np.inf)))
-        if not (0 < largest < np.inf and least > NARROW * largest and np.isfinite(after).all()):
+        after = _one_step(net, now)
+        if after is None:
             return None
-        shift = int(np.frexp(largest)[1])
-        rows, exponent = np.ldexp(after, -shift, after), exponent + shift
-        np.dot(rows, rows.T, grams[i])
-        exponents[i] = exponent
-    return _Rows(rows, exponent, now.GU, now.t - n), grams, exponents
+        now = after
+        np.dot(now.rows, now.rows.T, grams[i])
+        exponents[i] = now.exponent
+    return now, grams, exponents
+
+
+def _one_step(net: LinearNet, now: _Rows) -> _Rows | None:
+    """The rows one step earlier, their largest entry near 1."""
+    after, largest, least = np.empty_like(now.rows), 0.0, np.inf
+    for part in _in_cache(*after.shape):
+        after[part] = net.pull(now.rows[part], now.t).rows
+        sizes = np.abs(after[part])
+        largest = max(largest, float(sizes.max()))
+        least = min(least, float(np.min(sizes, where=sizes > 0, initial=np.inf)))
+    if not (0 < largest < np.inf and least > NARROW * largest and np.isfinite(after).all()):
+        return None
+    shift = int(np.frexp(largest)[1])
+    return _Rows(np.ldexp(after, -shift, after), now.exponent + shift, now.GU, now.t - 1)
 
 
 def _in_cache(count: int, size: int) -> Iterator[slice]:
@@ -186,3 +227,49 @@ def _turned(now: _Rows, gram: Array, dropped: float) -> _Rows:
         GU = np.random.default_rng(q).normal(size=(TESTS, q))
         GP = GU @ M
     return now._replace(rows=np.concatenate([V.T @ M, GP]), GU=GU @ V)
+
+
+# ------------------------------------------------------------------------------ the end alone
+
+
+def log10_end_norm(net: LinearNet, steps: int) -> float | None:
+    """log10 ‖J_T ⋯ J_1‖₂; None where too many directions count, plain floats do not do, or it is
+    not certified. ``net`` in ``FLOATS``. To be run within ``quietly()``."""
+    U = _reached(net, steps)
+    if U is None:
+        return None
+    G = np.random.default_rng(len(U)).normal(size=(TESTS, net.size))
+    now: _Rows | None = _Rows(np.concatenate([U, G]), 0, G @ U.T, steps)
+    for done in range(steps):
+        announce(0.5 + 0.5 * done / steps, "growth rate")
+        now = None if now is None else _one_step(net, now)
+    if now is None:
+        return None
+    norms, sure = _norms((now.rows @ now.rows.T)[np.newaxis], now)
+    return float(norms[0] / np.log(10.0) + now.exponent * LOG10_2) if sure[0] else None
+
+
+def _reached(net: LinearNet, steps: int) -> Array | None:
+    """Uᵀ, (q, S): the tangents of the last step that have not ``FADED``; None where none has."""
+    size = net.size
+    count = min(size, max(FEWEST, size // SHARE))
+    Q = np.linalg.qr(np.random.default_rng(size).normal(size=(size, count)))[0]
+    rows, logs = np.ascontiguousarray(Q.T), np.zeros(count)
+    for t in range(1, steps + 1):
+        announce(0.5 * (t - 1) / steps, "growth rate")
+        rows = net.push(rows, t)
+        if t % APART and t < steps:
+            continue
+        if not np.isfinite(rows).all():
+            return None
+        Q, R = np.linalg.qr(rows.T)
+        logs = logs + np.log(np.abs(np.diagonal(R)))
+        there = np.flatnonzero(logs > logs.max() + np.log(FADED))
+        all_left = len(there) and there[-1] == count - 1
+        if all_left and 4 * t >= steps and (logs.min() - logs.max()) * steps > np.log(FADED) * t:
+            return None
+        left = int(there[-1]) + 1 if len(there) else 0
+        if not left:
+            return None
+        rows, logs = np.ascontiguousarray(Q.T[:left]), logs[:left]
+    return rows

@@ -24,7 +24,7 @@ from rnngrad.net.losses import slope
 from rnngrad.net.outputs import scaled_gap
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import BackwardTrace, ForwardTrace
-from rnngrad.progress import reported
+from rnngrad.progress import growing, reported
 
 LOW, HIGH = 2.0**-450, 2.0**200
 """Entries between them are in no danger, nor are their squares."""
@@ -44,7 +44,8 @@ def log10_path_norms(slopes: Scaled, W: Array, direct: Scaled, counts: Which) ->
     steps = len(counts)
     paths = np.where(np.arange(steps + 1) > np.arange(1, steps + 1)[:, None], np.nan, -np.inf)
     plain, exact = _PlainRows(W, steps), _ExactRows(W)
-    for k in reported(range(steps, 0, -1), steps, "paths"):
+    work = growing(np.cumsum(counts[::-1]).tolist())
+    for k in reported(range(steps, 0, -1), steps, "paths", work):
         if counts[k - 1] and not plain.take(k, direct[k - 1]):
             exact.take(k, direct[k - 1])
         _write(paths, k, plain, exact)

@@ -15,6 +15,9 @@ from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.scaled import LOG10_2, Scaled, normal
 from rnngrad.chains.blocks import NARROW
 
+FAR = 1000
+"""Powers of 2 that are floats themselves, and their inverses as well."""
+
 
 class PlainRows(NamedTuple):
     """Rows in plain floats, (n, S), with an exponent each, (n,): their largest entry is near 1."""
@@ -35,12 +38,17 @@ class PlainRows(NamedTuple):
     def moved(self, values: Array) -> PlainRows | None:
         """Other rows in their place; None where an entry comes near the ends of floats."""
         sizes = np.abs(values)
-        largest = sizes.max(axis=1)
-        least = np.min(sizes, axis=1, where=sizes > 0, initial=np.inf)
+        largest, least = sizes.max(axis=1), sizes.min(axis=1)
+        if not (least > NARROW * largest).all():  # an exact 0 does no harm
+            least = np.min(sizes, axis=1, where=sizes > 0, initial=np.inf)
         if not ((largest > 0) & (largest < np.inf) & (least > NARROW * largest)).all():
             return None
         shift = np.frexp(largest)[1]
-        return PlainRows(np.ldexp(values, -shift[:, np.newaxis]), self.exponents + shift)
+        if np.abs(shift).max(initial=0) < FAR:  # a product is faster than ldexp
+            values = values * np.ldexp(1.0, -shift)[:, np.newaxis]
+        else:
+            values = np.ldexp(values, -shift[:, np.newaxis])
+        return PlainRows(values, self.exponents + shift)
 
     def added(self, row: Scaled) -> PlainRows:
         """And one row more, (S,)."""

@@ -15,6 +15,7 @@ from rnngrad.cli.commands.check import check
 from rnngrad.cli.commands.derive import derive
 from rnngrad.cli.commands.grade import grade
 from rnngrad.cli.commands.init import init
+from rnngrad.cli.commands.report import report
 from rnngrad.cli.commands.schema import schema
 from rnngrad.cli.commands.show import show
 from rnngrad.cli.commands.sweep import sweep
@@ -36,7 +37,7 @@ app = typer.Typer(
 COMMANDS: Mapping[str, Callable[..., None]] = MappingProxyType(
     {
         command.__name__: command
-        for command in (derive, check, grade, sweep, show, init, cells, schema)
+        for command in (derive, check, grade, sweep, show, report, init, cells, schema)
     }
 )
 """name -> command, in the order of the help: the one place to add a command."""
@@ -62,6 +63,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "show": (
             "rnngrad show rows.jsonl",
             "rnngrad show rows.jsonl --format markdown -o rows.md",
+        ),
+        "report": (
+            "rnngrad report net.yaml -o report.html",
+            "rnngrad report rnn.yaml gru.yaml lstm.yaml -o report.html",
         ),
         "init": (
             "rnngrad init -o net.yaml",

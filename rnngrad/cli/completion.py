@@ -18,7 +18,7 @@ import typer
 if TYPE_CHECKING:
     from rnngrad.net.problem import Problem
 
-FORMATS = ("table", "json", "jsonl", "csv", "markdown")
+FORMATS = ("table", "json", "jsonl", "csv", "markdown", "html")
 METHODS = ("auto", "complex-step", "differences", "taylor", "adjoint")
 LAYOUTS = ("torch", "keras", "onnx", "flax", "haiku", "mlx")
 DIRECTIONS = ("forward", "reverse")
@@ -85,11 +85,13 @@ def activations(ctx: typer.Context, incomplete: str) -> Iterable[str]:
 def _problems(ctx: typer.Context) -> Iterable[Problem]:
     """The nets of the specs on the line that can be read; standard input is left alone."""
     from rnngrad.files import load
+    from rnngrad.net.problem import Problem
 
     for spec in _arguments(ctx, "specs", "spec"):
         with suppress(Exception):  # told when the command runs
             if spec != "-":
-                yield load(spec, overrides=ctx.params.get("overrides") or ())
+                problem = load(spec, overrides=ctx.params.get("overrides") or ())
+                yield problem if isinstance(problem, Problem) else problem.net
 
 
 def _arguments(ctx: typer.Context, *names: str) -> list[str]:

@@ -120,7 +120,7 @@ def _need_matplotlib() -> None:
 
 
 def _drawn(found: Sequence[Picture], path: Path) -> bytes:
-    from rnngrad.views.pictures.to_matplotlib import drawn
+    from rnngrad.views.pictures.by_matplotlib.page import drawn
 
     return drawn(found, path.suffix.lower().removeprefix("."))
 

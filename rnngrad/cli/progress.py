@@ -18,6 +18,9 @@ PATIENCE, AGAIN = 1.0, 0.2
 LONG = 10.0
 """Seconds to go from which on one is told, with an estimate."""
 
+WRONG = 2.0
+"""Times as long as was said: then it is said again."""
+
 PROBE = 0.5
 """Seconds of the work itself that are measured for it."""
 
@@ -49,27 +52,29 @@ def progress_bar(quiet: bool) -> Iterator[Report | None]:
 
 
 class _Notice:
-    """How long a piece of work will take, said as soon as its own first half second tells: what
-    goes on as it began. A fraction that falls begins another piece."""
+    """How long a piece of work will take, said as soon as its own first half second tells, and
+    again where it proves to be ``WRONG`` times as long. A fraction that is 0 or falls begins
+    another."""
 
     def __init__(self) -> None:
         self._begun: tuple[float, float] | None = None
-        self._last, self._said = 0.0, False
+        self._last, self._said = 0.0, 0.0
 
     def report(self, fraction: float, what: str) -> None:
         """``fraction`` done (0 to 1), at work on ``what``."""
         now = time.monotonic()
-        if self._begun is None or fraction < self._last:
-            self._begun, self._said = (now, fraction), False
+        if self._begun is None or fraction == 0 or fraction < self._last:
+            self._begun, self._said = (now, fraction), 0.0
         self._last = fraction
         since, at = self._begun
-        if self._said or now - since < PROBE or fraction <= at:
+        if now - since < PROBE or fraction <= at:
             return
-        left = (now - since) * (1.0 - fraction) / (fraction - at)
-        if left > LONG:
+        whole = (now - since) * (1.0 - at) / (fraction - at)
+        left = whole - (now - since)
+        if left > LONG and whole > WRONG * self._said:
             from rnngrad.cli.boundary import say
 
-            self._said = True
+            self._said = whole
             say(f"note: {what}: some {_spoken(left)} to go; Ctrl-C ends it and keeps what is done")
 
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
 
-TOGETHER = 64
-"""QRs that are looked at together."""
+TOGETHER, IN_CACHE = 64, 2**16
+"""QRs that are looked at together, at most, and the numbers of their triangles."""
 
 
 class OrderKept:
@@ -23,13 +23,15 @@ class OrderKept:
 
     def __init__(self, size: int, limit: float) -> None:
         self.limit, self.held = limit, True
-        self.grown = np.zeros((size, size))  # ln of how much E[k, i] has grown, at [i, k]
+        self.above = np.tri(size, k=-1).T
+        self.least = np.where(self.above, 0.0, -np.inf)
+        self.grown = self.least.copy()  # ln of how much E[k, i] has grown, at [i, k] for k > i
         self.waiting: list[Array] = []
 
     def add(self, R: Array) -> None:
         """The triangle of one more QR, (S, S)."""
         self.waiting.append(R)
-        if len(self.waiting) == TOGETHER:
+        if len(self.waiting) >= min(TOGETHER, IN_CACHE // R.size):
             self.look()
 
     def look(self) -> bool:
@@ -37,27 +39,18 @@ class OrderKept:
         if self.waiting and self.held:
             sizes = np.abs(np.array(self.waiting))
             diagonals = np.einsum("nii->ni", sizes).copy()
-            grown = outgrown(np.log(diagonals), self.grown)
-            before, self.grown = grown[:-1], grown[-1]
-            sizes *= np.tri(len(self.grown), k=-1).T
+            sizes *= self.above
             sizes /= diagonals[:, :, np.newaxis]
-            at_most = np.exp(before.max(initial=0.0)) * sizes.max(initial=0.0)
-            if not at_most <= self.limit:
-                at_most = (np.exp(before) * sizes).max()
-            self.held = bool(at_most <= self.limit)
+            self.held = all(map(self._holds, sizes, sizes.max(axis=(1, 2)), np.log(diagonals)))
         self.waiting = []
         return self.held
 
-
-def outgrown(logs: Array, before: Array) -> Array:
-    """max(0, Σ (ln R[k, k] − ln R[i, i])) over the stretches that end with each QR, at [i, k] for
-    k > i and 0 elsewhere, (n + 1, S, S); from (n, S), going on from ``before``, the first of all.
-    """
-    sums = np.cumsum(logs, axis=0)
-    grown = np.zeros((len(logs) + 1, *before.shape))
-    grown[1:] = sums[:, np.newaxis, :] - sums[:, :, np.newaxis]
-    lowest = grown.copy()
-    lowest[0] -= before
-    grown -= np.minimum.accumulate(lowest, axis=0)
-    grown *= np.tri(len(before), k=-1).T
-    return grown
+    def _holds(self, ratios: Array, largest: float, logs: Array) -> bool:
+        """One QR: |R[i, k]| / R[i, i], their largest, and ln R[i, i]. max(0, Σ (ln R[k, k] −
+        ln R[i, i])) over the stretches that end with it is what E has grown by."""
+        at_most = np.exp(self.grown.max(initial=0.0)) * largest
+        if not at_most <= self.limit:
+            at_most = (np.exp(self.grown) * ratios).max(initial=0.0)
+        self.grown += logs - logs[:, np.newaxis]
+        np.maximum(self.grown, self.least, out=self.grown)
+        return bool(at_most <= self.limit)

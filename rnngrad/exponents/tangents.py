@@ -114,7 +114,7 @@ class OfAny:
         """See Tangents."""
         if not self.fits[t]:
             return None
-        pushed: Array = self.net.push(values.T, t + 1).T
+        pushed: Array = self.net.push(np.ascontiguousarray(values.T), t + 1).T
         return pushed, 0
 
 

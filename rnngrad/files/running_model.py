@@ -24,6 +24,7 @@ from rnngrad.files.models.torch.layout import read_torch
 from rnngrad.files.specification.loading import load
 from rnngrad.files.specification.schema import SPEC
 from rnngrad.files.text import listed
+from rnngrad.net.batch import one_sequence
 from rnngrad.net.forward import forward
 from rnngrad.net.losses import LOSSES
 from rnngrad.net.problem import Problem, TrainedIn
@@ -101,7 +102,8 @@ def from_torch(
         spec |= {**more, "targets": y if "loss_steps" in more else _turned(y, axis, turned)}
     elif loss is not None:
         raise UsageError("from_torch: a loss needs targets")
-    problem = _known(load({"name": name or type(module).__name__, **spec}), parts, direction)
+    net = one_sequence(load({"name": name or type(module).__name__, **spec}), "from_torch")
+    problem = _known(net, parts, direction)
     given = any(one is not None for one in (upstream, h_0, c_0, direction))
     if not given and x.ndim == rank and hasattr(inputs, "detach"):
         _compare(module, inputs, problem, parts, of)

@@ -38,8 +38,12 @@ def forward_within(problem: Problem) -> ForwardTrace:
         layers: tuple[LayerTrace, ...] = (LayerTrace(problem.x, {part: h}, {key: a}),)
     else:
         layers = _layers(problem)
-        h = layers[-1].h
-    a_y = _readout(problem, h[1:])
+    return read_out(problem, layers)
+
+
+def read_out(problem: Problem, layers: tuple[LayerTrace, ...]) -> ForwardTrace:
+    """What follows from the layers: y_t and L_t, row by row."""
+    a_y = _readout(problem, layers[-1].h[layers[-1].abreast :])
     y = problem.output.g(a_y)
     return ForwardTrace(layers, a_y, y, _losses(problem, a_y, y))
 

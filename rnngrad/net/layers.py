@@ -44,10 +44,11 @@ def through_layers(
         }
         dLt_dht = np.zeros((problem.steps, problem.hidden))
         dLt_dht[:, layers[-1].units] = direct
-    dL_ds[first][1:] += dLt_dht
+    abreast = trace.layers[-1].abreast
+    dL_ds[first][abreast:] += dLt_dht
     weights = _parameters(problem, trace.layers, walks)
     last = problem.last_step_with_loss
-    weights |= readout_gradients(problem, trace.layers[-1].h[1:], dL_da_y[:last])
+    weights |= readout_gradients(problem, trace.layers[-1].h[abreast:], dL_da_y[:last])
     at = tuple(walk.at for walk in walks)
     return BackwardTrace(dL_dy, dL_da_y, dLt_dht, dL_ds, at, enters, weights)
 
@@ -70,7 +71,7 @@ def to_x(problem: Problem, layer: Layer, share: LayerTrace, walk: Back) -> Array
 def _walk(problem: Problem, layer: Layer, share: LayerTrace, direct: Array) -> Back:
     """One layer from the last step with a loss back, so that what overflows after it cannot spoil
     it; with as few calls as ``net.walks`` needs, or step by step."""
-    last = problem.last_step_with_loss
+    last = -(-problem.last_step_with_loss // share.abreast) * share.abreast
     found = walks_of(problem).back.run(layer, share, direct, last)
     if found is None:
         return step_by_step(problem, layer, share, direct, last)
@@ -104,7 +105,7 @@ class _At(Mapping[str, Array]):
             raise KeyError(key)
         total: Array = np.zeros((len(self.direct), layer.sizes[cell.step.sizes[key]]))
         if key in cell.parts:
-            total += self.walk.states[key][1:]
+            total += self.walk.states[key][self.share.abreast :]
         if key == cell.parts[0]:
             total[:last] += self.direct[:last]
         if key in cell.by_source:

@@ -47,6 +47,16 @@ def reshaped(array: GivenArray, shape: tuple[int, ...]) -> GivenArray:
     )
 
 
+def some(array: GivenArray, index: Any) -> GivenArray:
+    """The same numbers at an index."""
+    return array._replace(
+        values=array.values[index],
+        half_unit=None if array.half_unit is None else array.half_unit[index],
+        digits=None if array.digits is None else array.digits[index],
+        blank=None if array.blank is None else array.blank[index],
+    )
+
+
 def real(array: npt.ArrayLike) -> npt.NDArray[Any]:
     """An array of real numbers of any type, as it stands.
 

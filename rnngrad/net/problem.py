@@ -83,6 +83,7 @@ class Problem:
     model's file that the weights came from, if any, ``tokens`` of the ids and the embedding that
     ``x`` are rows of, ``checkpoint`` which of several trained files of one net it is.
     ``lengthen`` rebuilds it with so many steps; it is None where a sequence is given, not drawn.
+    ``of_batch``: this is sequence k of B.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Problem:
     trained: TrainedIn | None = None
     tokens: Tokens | None = None
     checkpoint: str | None = None
+    of_batch: tuple[int, int] | None = None
     _layers: list[Layer] = field(default_factory=list, init=False, repr=False)
 
     @property

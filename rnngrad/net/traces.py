@@ -1,7 +1,8 @@
 """What a pass leaves behind, and how it is indexed: said here once.
 
 Steps count from 1, as on paper, and arrays from 0. An array with T + 1 rows has the state's index:
-``h[t]`` is h_t and ``h[0]`` is h_0. An array with T rows has step t in row t − 1.
+``h[t]`` is h_t and ``h[0]`` is h_0. An array with T rows has step t in row t − 1. Of B sequences
+*abreast* (``net.abreast``) each row is B rows, one a sequence.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from rnngrad.arithmetic.arrays import Array, Numbers, side_by_side
 class LayerTrace(NamedTuple):
     """One layer over T steps: ``x`` (T, I) what enters it, ``states`` (T+1, n) each part of the
     state, ``values`` (T, n) what was computed with matrices: pre-activations such as ``a.i``;
-    ``wide`` holds some of these side by side where they were computed so."""
+    ``wide`` holds some of these side by side where they were computed so. So many sequences are
+    ``abreast``."""
 
     x: Numbers
     states: Mapping[str, Numbers]
     values: Mapping[str, Numbers]
     wide: Mapping[tuple[str, ...], Numbers] = MappingProxyType({})
+    abreast: int = 1
 
     def joined(self, keys: Sequence[str]) -> Numbers:
         """Those of several keys side by side."""
@@ -44,11 +47,20 @@ class LayerTrace(NamedTuple):
         if key in self.values:
             return self.values[key]
         if key in self.states:
-            return self.states[key][1:]
+            return self.states[key][self.abreast :]
         for part, rows in self.states.items():
             if key == before(part):
-                return rows[:-1]
+                return rows[: -self.abreast]
         raise KeyError(key)
+
+    def at_step(self, t: int) -> LayerTrace:
+        """Step t alone, as a trace of one step."""
+        row, states = slice(t - 1, t), slice(t - 1, t + 1)
+        return LayerTrace(
+            self.x[row],
+            {part: rows[states] for part, rows in self.states.items()},
+            {key: rows[row] for key, rows in self.values.items()},
+        )
 
 
 class ForwardTrace(NamedTuple):

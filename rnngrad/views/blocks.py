@@ -10,12 +10,14 @@ Meaning: TypeAlias = Literal["", "verdict", "flow"]
 
 
 class Column(NamedTuple):
-    """A column: numbers stand on the right and are never broken; ``words`` may be wrapped."""
+    """A column: numbers stand on the right and are never broken; ``words`` may be wrapped;
+    ``formula``: set as on paper by a format that can."""
 
     header: str
     words: bool = False
     right: bool = True
     coloured: Meaning = ""
+    formula: bool = False
 
 
 class Table(NamedTuple):
@@ -29,11 +31,13 @@ class Table(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """Lines of text, wrapped where the format wraps; the first is the title if ``titled``."""
+    """Lines of text, wrapped where the format wraps; the first is the title if ``titled``, and the
+    others are ``formulas``, if so."""
 
     lines: tuple[str, ...]
     titled: bool = False
     coloured: Meaning = ""
+    formulas: bool = False
 
 
 class Fitted(NamedTuple):

@@ -253,6 +253,9 @@ def agree(computed: np.ndarray, shown: np.ndarray) -> bool:
 def shown_at(result: Derivation, line: Line, t: int) -> np.ndarray:
     """The value of a line; of one that holds for every t that of step t."""
     value = result.value(line)
+    if line.own is not None:
+        scale = max(float(np.abs(value[t - 1]).max()), 1e-300)
+        assert np.abs(result.value_at(line, t) - value[t - 1]).max() <= 1e-14 * scale
     every = line.own is not None or line.id == "a4"
     return value[t - 1] if every else value
 

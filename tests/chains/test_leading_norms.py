@@ -12,7 +12,7 @@ from oracles import any_cell
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.cells import CELLS, NAMES
 from rnngrad.chains import jacobians, leading_norms
-from rnngrad.chains.leading_norms import log10_leading_norms
+from rnngrad.chains.leading_norms import log10_end_norm, log10_leading_norms
 
 SIZE, STEPS, ATOL = 64, 120, 1e-8
 Kept = list[int]
@@ -26,6 +26,9 @@ class Given:
 
     def pull(self, rows: np.ndarray, t: int) -> SimpleNamespace:
         return SimpleNamespace(rows=rows @ self.jacobians[t - 1])
+
+    def push(self, tangents: np.ndarray, t: int) -> np.ndarray:
+        return tangents @ self.jacobians[t - 1].T
 
 
 @pytest.fixture
@@ -178,21 +181,121 @@ def test_a_step_that_all_but_cancels() -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
+# ------------------------------------------------------------------------- the end alone
+
+
+def end(jacobians: np.ndarray) -> float | None:
+    with quietly():
+        return log10_end_norm(Given(jacobians), len(jacobians))  # type: ignore[arg-type]
+
+
+def test_the_end_of_a_random_chain_alone() -> None:
+    rng = np.random.default_rng(0)
+    J = rng.uniform(0.2, 1.0, size=(STEPS, SIZE, 1)) * rng.normal(size=(STEPS, SIZE, SIZE)) / 8
+    assert end(J) == pytest.approx(explicit(J)[0], rel=0, abs=ATOL)
+
+
+@pytest.mark.parametrize("apart", [0.0, 1e-12, 1e-9, 1e-6, 1e-3])
+def test_near_ties_at_the_end(apart: float) -> None:
+    sigmas = np.tile(np.linspace(0.9, 0.3, SIZE), (STEPS, 1))
+    signs = np.where(np.random.default_rng(1).random((STEPS, 5)) < 0.5, -1.0, 1.0)
+    sigmas[:, :5] = 1.0 + apart * signs
+    J, expected = of_singular_values(sigmas)
+    assert end(J) == pytest.approx(expected[0], rel=0, abs=ATOL)
+
+
+def test_an_end_where_every_direction_counts_is_not_had_from_few() -> None:
+    assert end(of_singular_values(np.full((STEPS, SIZE), 0.99))[0]) is None
+
+
+@pytest.mark.parametrize("dip", [1e-3, 1e-9, 1e-14, 1e-25])
+def test_a_direction_that_only_later_steps_bring_up(dip: float) -> None:
+    """It fades for 40 steps, also below rounding, and is the largest of all at the end."""
+    sigmas = np.tile(np.linspace(1.0, 0.2, SIZE), (STEPS, 1))
+    sigmas[:40, -1] = dip ** (1 / 40)
+    sigmas[40:, -1] = dip ** (-2 / (STEPS - 40))
+    J, expected = of_singular_values(sigmas)
+    found = end(J)
+    assert found is None or found == pytest.approx(expected[0], rel=0, abs=ATOL)
+    assert found is not None or dip < 1e-12
+
+
+@pytest.mark.parametrize("margin", [0.0, 10.0])
+def test_an_end_without_its_largest_direction(
+    margin: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The certificate sees that U misses it; without one the number is wrong."""
+    sigmas = np.tile(np.linspace(1.0, 0.2, SIZE), (STEPS, 1))
+    J, expected = of_singular_values(sigmas)
+    U = rotations(0)[-1].T[1:20].copy()
+    monkeypatch.setattr(leading_norms, "_reached", lambda net, steps: U)
+    monkeypatch.setattr(leading_norms, "MARGIN", margin)
+    found = end(J)
+    assert (found is None) == (margin > 0)
+    assert found is None or abs(found - expected[0]) > 0.1
+
+
+def test_the_end_of_blocks_that_take_turns() -> None:
+    rng, half = np.random.default_rng(3), SIZE // 2
+    A, B = rng.normal(size=(2, STEPS, half, half)) / np.sqrt(half)
+    B[-20:] *= 0.05
+    B[:-20] *= 3.0
+    J = np.zeros((STEPS, SIZE, SIZE))
+    J[:, :half, :half], J[:, half:, half:] = A, B
+    for order in (slice(None), slice(None, None, -1)):
+        expected = max(explicit(A[order])[0], explicit(B[order])[0])
+        found = end(J[order])
+        assert found is None or found == pytest.approx(expected, rel=0, abs=ATOL)
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.0, 3.0])
+def test_the_end_of_a_chain_that_is_far_from_normal(strength: float) -> None:
+    rng = np.random.default_rng(4)
+    J = np.zeros((STEPS, SIZE, SIZE))
+    i = np.arange(SIZE)
+    J[:, i, i] = rng.uniform(0.2, 0.5, size=(STEPS, SIZE))
+    J[:, i[:-1], i[1:]] = strength
+    J[:, i[:-4], i[4:]] = -0.5 * strength
+    found = end(J)
+    assert found is None or found == pytest.approx(explicit(J)[0], rel=0, abs=ATOL)
+
+
+def test_an_end_that_is_an_exact_zero_is_left_to_the_exact_way() -> None:
+    W = np.triu(np.random.default_rng(5).normal(size=(SIZE, SIZE)), 1)
+    assert end(np.tile(W, (STEPS, 1, 1))) is None
+    assert end(np.zeros((STEPS, SIZE, SIZE))) is None
+    J = np.tile(np.eye(SIZE), (STEPS, 1, 1))
+    J[7, 3, 3] = np.nan
+    assert end(J) is None
+
+
+def test_an_end_after_a_step_that_all_but_cancels() -> None:
+    sigmas = np.tile(np.linspace(1.0, 0.4, SIZE), (STEPS, 1))
+    sigmas[60, :3] = 1e-9
+    J, expected = of_singular_values(sigmas)
+    found = end(J)
+    assert found is None or found == pytest.approx(expected[0], rel=0, abs=1e-6)
+
+
 # ------------------------------------------------------------------------- nets
 
 
-def both_ways(net: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> tuple[np.ndarray, ...]:
+def both_ways(
+    net: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> tuple[np.ndarray, np.ndarray, float | None]:
     problem = rnngrad.load(net)
     monkeypatch.setattr(jacobians, "LARGE", 8)
     monkeypatch.setattr(jacobians, "LARGE_RNN", 8)
     few = rnngrad.log10_chain(problem)
+    alone = jacobians.log10_end(problem, rnngrad.derive(problem).passes.forward)
     monkeypatch.setattr(jacobians, "LARGE", 10**9)
     monkeypatch.setattr(jacobians, "LARGE_RNN", 10**9)
-    return few, rnngrad.log10_chain(problem)
+    return few, rnngrad.log10_chain(problem), alone
 
 
 def assert_same(net: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
-    few, exact = both_ways(net, monkeypatch)
+    few, exact, alone = both_ways(net, monkeypatch)
+    assert alone is None or alone == pytest.approx(exact[0], rel=0, abs=ATOL)
     np.testing.assert_array_equal(np.isneginf(few), np.isneginf(exact))
     finite = np.isfinite(exact)
     np.testing.assert_allclose(few[finite], exact[finite], rtol=0, atol=ATOL)
@@ -253,9 +356,13 @@ def test_a_nilpotent_net_ends_in_exact_zeros(monkeypatch: pytest.MonkeyPatch) ->
 def test_every_cell(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     problem = any_cell.problem_of(CELLS[name], hidden=16, steps=40)
     monkeypatch.setattr(jacobians, "LARGE", 8)
+    monkeypatch.setattr(jacobians, "LONG", 8)
+    monkeypatch.setattr(leading_norms, "FEWEST", 8)
     few = rnngrad.log10_chain(problem)
+    alone = jacobians.log10_end(problem, rnngrad.derive(problem).passes.forward)
     monkeypatch.setattr(jacobians, "LARGE", 10**9)
     exact = rnngrad.log10_chain(problem)
+    assert alone is None or alone == pytest.approx(exact[0], rel=0, abs=ATOL)
     np.testing.assert_array_equal(np.isneginf(few), np.isneginf(exact))
     finite = np.isfinite(exact)
     np.testing.assert_allclose(few[finite], exact[finite], rtol=0, atol=ATOL)

@@ -98,7 +98,7 @@ def student(tmp_path: Path) -> str:
 
 
 def run(source: str, **options: object) -> tuple[str, list[dict[str, object]]]:
-    report, verdict = against.run(PROBLEM, source, CheckOptions(**options))  # type: ignore[arg-type]
+    report, verdict, _ = against.run(PROBLEM, source, CheckOptions(**options))  # type: ignore[arg-type]
     document = report.document()
     assert document["verdict"] == verdict
     quantities = document["quantities"]
@@ -273,7 +273,7 @@ def test_the_page_of_mistakes_is_the_catalogue_s() -> None:
 
 def shown_for(arrays: dict[str, np.ndarray], folder: Path) -> str:
     np.savez(folder / "a.npz", **arrays)
-    report, _ = against.run(PROBLEM, str(folder / "a.npz"), CheckOptions())
+    report, *_ = against.run(PROBLEM, str(folder / "a.npz"), CheckOptions())
     lines = [line for block in report.blocks() for line in getattr(block, "lines", ())]
     return "\n".join(lines)
 

@@ -11,8 +11,11 @@ import rnngrad
 from checking import planted
 from oracles import nets
 from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict, worst
+from rnngrad.analyses.checking.own import work
+from rnngrad.analyses.checking.own.checker import Checker
 from rnngrad.analyses.checking.own.own import check_own
 from rnngrad.analyses.checking.references.methods import METHODS
+from rnngrad.analyses.checking.references.plan import plan
 from rnngrad.analyses.derivation.quantities import Quantities
 from rnngrad.arithmetic.arrays import frozen
 from rnngrad.errors import UsageError
@@ -255,6 +258,30 @@ def test_progress_goes_from_0_to_1() -> None:
     check_own(SMALL, progress=lambda fraction, what: told.append(fraction))
     assert told == sorted(told)
     assert 0 <= told[0] < told[-1] <= 1
+
+
+@pytest.mark.parametrize("method", ["auto", "taylor"])
+@pytest.mark.parametrize("steps", [3, 400])
+def test_every_part_of_a_check_has_its_share_of_the_time(
+    steps: int, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    units = {"init": "uniform"}
+    problem = rnngrad.load({
+        "sizes": {"inputs": 2, "hidden": 6}, "weights": {"W_xh": units, "W_hh": units},
+        "inputs": {"random": "normal", "steps": steps}, "targets": {"random": "normal"},
+    })  # fmt: skip
+    found = work.shares(problem, plan(problem, method), Quantities(problem), True)
+    assert sum(share for _, share in found.values()) == pytest.approx(1.0)
+    begun, within = [], Checker.within
+
+    def watched(checker: Checker, part: str, *where: float) -> object:
+        begun.append(part)
+        return within(checker, part, *where)
+
+    monkeypatch.setattr(Checker, "within", watched)
+    check_own(problem, method=method)
+    assert set(begun) == set(found)
+    assert list(dict.fromkeys(begun)) == list(found)
 
 
 def test_without_a_loss_only_the_recurrence_is_checked() -> None:

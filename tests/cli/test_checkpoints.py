@@ -126,10 +126,10 @@ def test_rows_of_before_that_column_are_still_read(folder: Path) -> None:
     assert run("show", "old.jsonl", cwd=folder).returncode == 0
 
 
-def test_csv_has_the_column_last(folder: Path) -> None:
-    rows = list(csv.reader(io.StringIO(_sweep(folder, "--format", "csv").stdout)))
-    assert rows[0][-1] == "checkpoint"
-    assert [row[-1] for row in rows[1:]] == ["epoch=1.npz", "epoch=2.npz", "epoch=10.npz"]
+def test_csv_has_the_column_behind_those_of_every_sweep(folder: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO(_sweep(folder, "--format", "csv").stdout)))
+    assert list(rows[0])[-2:] == ["checkpoint", "sequence"]
+    assert [row["checkpoint"] for row in rows] == ["epoch=1.npz", "epoch=2.npz", "epoch=10.npz"]
 
 
 def test_processes_make_the_same_rows(folder: Path) -> None:

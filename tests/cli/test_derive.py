@@ -156,7 +156,8 @@ def test_latex_is_refused_by_name() -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert (
-        "no format is called 'latex'; derive has table, json, jsonl, csv, markdown" in done.stderr
+        "no format is called 'latex'; derive has table, json, jsonl, csv, markdown, html"
+        in done.stderr
     )
 
 

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from rnngrad.cli import progress
+from rnngrad.progress import reported, reporting_to
 
 
 @pytest.fixture(autouse=True)
@@ -89,20 +90,37 @@ def test_what_takes_long_is_announced_once(
     assert capfd.readouterr().err.startswith("note: log10_chain: some 5 min to go;")
 
 
+def when_told(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], work: list[float] | None
+) -> list[tuple[float, str]]:
+    """(second, the note) for a loop whose i-th of n items takes i times as long as the first: 60 s
+    in all."""
+    now, told = 0.0, []
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    with reporting_to(progress._Notice().report):
+        for i in reported(range(1000), 1000, "paths", work):
+            said = capfd.readouterr().err
+            if said:
+                told.append((now, said))
+            now = 60 * ((i + 1) / 1000) ** 2
+    return told
+
+
 def test_work_that_grows_is_announced_when_it_shows(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The i-th of n steps takes i times as long as the first: 60 s in all."""
-    now, told = 0.0, []
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
-    notice = progress._Notice()
-    for i in range(1001):
-        now = 60 * (i / 1000) ** 2
-        notice.report(i / 1000, "paths")
-        if capfd.readouterr().err:
-            told.append(now)
-    (when,) = told
-    assert when < 5
+    """Said after some seconds, and again when it proves to be twice as long."""
+    told = when_told(monkeypatch, capfd, None)
+    assert told[0][0] < 5
+    assert len(told) in (2, 3)
+
+
+def test_work_that_is_known_to_grow_is_announced_at_once(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ((when, said),) = when_told(monkeypatch, capfd, [float(i) for i in range(1000)])
+    assert when < 1
+    assert "some 60 s to go" in said
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,9 @@ def test_help_ends_with_examples_that_run(command: str, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(answers.read_bytes())
     if command == "grade":
         (tmp_path / "net.yaml").write_bytes(Path(SHEET).read_bytes())
+    if command == "report":
+        for cell in ("rnn", "gru", "lstm"):
+            run("init", "--cell", cell, "-o", f"{cell}.yaml", cwd=tmp_path)
     if command == "show":
         run("sweep", "net.yaml", "--whh-scale", "1,2", "-o", "rows.jsonl", cwd=tmp_path)
     for example in EXAMPLES[command]:

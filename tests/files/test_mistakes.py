@@ -57,7 +57,7 @@ INITIALISERS = (
         ("targets: {random: nrmal}", "3:19: targets.random is 'nrmal', must be one of normal, "
          "uniform, one_hot or bernoulli; did you mean 'normal'?"),
         ("targets: {random: one_hot, scale: 2}",
-         "3:28: unknown key 'scale' in targets; the keys are random and steps"),
+         "3:28: unknown key 'scale' in targets; the keys are random, steps and sequences"),
         ("targets: {zeros: 3}", "3:10: targets has 3 steps, must have 2, one for each of the "
          "inputs"),
         ("targets: [1, 2]\nloss_steps: 2", "4:13: loss_steps is 2, must be all, last or a list of "
@@ -150,8 +150,9 @@ def test_the_weights(first_lines: FirstLines, weights: str, words: str) -> None:
         ("0.5", "9: inputs is a single number, must be rows of numbers, one a step: "
          "write [[0.5]]"),
         ("[]", "9: inputs is an empty list, must hold numbers"),
-        ("[[[1], [2]], [[3], [4]]]", "9: inputs is nested 3 deep: a batch axis; rnngrad takes one "
-         "sequence at a time, rows of numbers, one a step"),
+        ("[[[1], [2], [0]], [[3], [4], [0]]]", "9: inputs is nested 3 deep, which is a batch; say "
+         "which axis counts the sequences: batch: first (2 sequences of 3 steps) or batch: second "
+         "(3 sequences of 2 steps)"),
         ("[1, '2']", "13: inputs[1] is '2', must be a number; write 2"),
         ("[1, '1,5']", "13: inputs[1] is '1,5', must be a number; write 1.5"),
         ("[1, no]", "13: inputs[1] is 'no', must be a number"),
@@ -349,8 +350,9 @@ def test_mistakes_of_file_and_overrides_come_together(first_lines: FirstLines) -
          ["weights.W_hh[0][1]: is 'x', must be a number"]),
         ({"weights": {"W_xh": 1, "W_hh": np.eye(2) * np.nan}},
          ["weights.W_hh: holds nan at [0, 0], counted from 0; must be finite"]),
-        ({"inputs": np.ones((2, 3, 1))}, ["inputs: is 2×3×1: a batch axis; rnngrad takes one "
-          "sequence at a time, rows of numbers, one a step"]),
+        ({"inputs": np.ones((2, 3, 1))}, ["inputs: is 2×3×1, which is a batch; say which "
+          "axis counts the sequences: batch: first (2 sequences of 3 steps) or batch: second "
+          "(3 sequences of 2 steps)"]),
         ({"inputs": np.ones((3, 1), complex)},
          ["inputs: holds complex numbers, must hold real numbers"]),
         ({"inputs": np.array([{}])}, ["inputs: holds Python objects, must hold real numbers"]),

@@ -168,7 +168,7 @@ def test_what_loads_is_valid(spec: dict[str, Any]) -> None:
         {"inputs": 1},
         {"inputs": []},
         {"inputs": [[]]},
-        {"inputs": [[[1]]]},
+        {"inputs": [[[[1]]]]},
         {"inputs": {"zeros": 0}},
         {"inputs": {"random": "normal"}},
         {"inputs": {"random": "one_hot", "steps": 3, "scale": 1}},

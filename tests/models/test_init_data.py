@@ -12,7 +12,6 @@ import pytest
 import rnngrad
 from cli.running import run
 from rnngrad.errors import UsageError
-from rnngrad.files.starters import data
 from rnngrad.files.starters.data import Given, Sizes, Table, filled
 
 torch = pytest.importorskip("torch")
@@ -28,7 +27,7 @@ class Net(torch.nn.Module):  # type: ignore[misc]
         super().__init__()
         torch.manual_seed(4)
         self.emb = torch.nn.Embedding(words, 3) if words else None
-        self.rnn = torch.nn.LSTM(3, 4)
+        self.rnn = torch.nn.LSTM(3, 4, batch_first=True)
         self.fc = torch.nn.Linear(4, outputs)
         self.double()
 
@@ -39,7 +38,13 @@ class Net(torch.nn.Module):  # type: ignore[misc]
 def _saved(folder: Path, net: Net, x: np.ndarray, y: np.ndarray, loss: Any, last: bool) -> None:
     """The state_dict, two arrays, and the gradients that ``loss.backward()`` leaves."""
     out = net(torch.tensor(x))
-    loss(out[-1:] if last else out, torch.tensor(y)).backward()
+    many = out.dim() == 3
+    if last:
+        out = out[:, -1] if many else out[-1:]
+    target = torch.tensor(y)
+    if many and y.dtype.kind != "f":
+        out, target = out.reshape(-1, out.shape[-1]), target.reshape(-1)
+    loss(out, target).backward()
     save_file(net.state_dict(), folder / "m.safetensors")
     save_file({n: p.grad for n, p in net.named_parameters()}, folder / "g.safetensors")
     np.save(folder / "x.npy", x)
@@ -52,7 +57,15 @@ def _cases() -> dict[str, tuple[Net, np.ndarray, np.ndarray, Any, bool]]:
     ids, labels = stream.integers(0, 7, T), stream.integers(0, 5, T)
     rows, bits = stream.normal(size=(T, 2)), stream.integers(0, 2, (T, 1)).astype(float)
     cross, nn = torch.nn.CrossEntropyLoss(), torch.nn
+    many_ids, many = stream.integers(0, 7, (4, T)), stream.normal(size=(4, T, 3))
+    many_labels, many_rows = stream.integers(0, 5, (4, T)), stream.normal(size=(4, T, 2))
+    padded = np.where(np.arange(T) < np.array([[T], [2], [4], [1]]), many_labels, -100)
     return {
+        "a batch of token ids and labels": (Net(5, 7), many_ids, many_labels, cross, False),
+        "a batch of token ids, padded": (Net(5, 7), many_ids, padded, cross, False),
+        "a batch of rows": (Net(2), many, many_rows, nn.MSELoss(), False),
+        "a batch, a label of the last step": (Net(5), many, many_labels[:, 0], cross, True),
+        "a batch, a row of the last step": (Net(2), many, many_rows[:, 0], nn.MSELoss(), True),
         "token ids and labels": (Net(5, 7), ids, labels, cross, False),
         "rows and labels": (Net(5), x, labels, cross, False),
         "a label of the last step": (Net(5), x, labels[:1], cross, True),
@@ -96,33 +109,24 @@ BATCHES = {
 
 
 @pytest.mark.parametrize("case", BATCHES)
-def test_sizes_tell_which_axis_counts_sequences(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = dict.fromkeys((*data.SPEC.keys, "batch", "batch_reduction"), data.SPEC.keys["name"])
-    monkeypatch.setattr(data, "SPEC", data.SPEC._replace(keys=keys))
+def test_sizes_tell_which_axis_counts_sequences(case: str) -> None:
     x, y, whole, batch, last = BATCHES[case]
     found = filled(_given(x), _given(y, whole), ROWS)
     assert f"batch: {batch}" in found.lines
     assert ("loss_steps: last" in found.lines) is last
-    assert "batch_reduction: mean" in found.lines
+    labels = "loss: cross_entropy" in found.lines
+    reduction = "mean_of_steps" if labels else "mean"
+    assert f"batch_reduction: {reduction}" in found.lines
     told = last and x[0] != x[1]
     words = next(one for one in found.assumed if one.startswith("batch"))
     assert ("since there is one target for each" in words) is told
     assert ("if the axes are the other way" in words) is not told
 
 
-def test_a_batch_of_ids_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = dict.fromkeys((*data.SPEC.keys, "batch"), data.SPEC.keys["name"])
-    monkeypatch.setattr(data, "SPEC", data.SPEC._replace(keys=keys))
+def test_a_batch_of_ids_is_looked_up() -> None:
     found = filled(_given((8, 5), True), _given((8, 5), True), IDS)
     assert "embedding: {file: m, key: emb}" in found.lines[0]
     assert "loss: cross_entropy" in found.lines
-
-
-def test_where_a_spec_has_no_batch_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = {name: key for name, key in data.SPEC.keys.items() if name != "batch"}
-    monkeypatch.setattr(data, "SPEC", data.SPEC._replace(keys=keys))
-    with pytest.raises(UsageError, match="a batch; rnngrad takes one sequence at a time"):
-        filled(_given((8, 5, 3)), None, ROWS)
 
 
 WRONG = {

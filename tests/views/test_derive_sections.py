@@ -11,17 +11,19 @@ import pytest
 import typer
 
 import rnngrad
-from cli.running import SHEET, run
+from cli.running import SHEET, run, run_apart
 from rnngrad.analyses.derivation import derive as derive_module
 from rnngrad.analyses.derivation.selection import computed, select
 from rnngrad.analyses.flow import flow as flow_module
 from rnngrad.cells import CELLS
 from rnngrad.cli.app import app
-from rnngrad.views.blocks import Block, Lines, Table
+from rnngrad.views.blocks import Block, Fitted, Lines, Table
 from rnngrad.views.derivation.report import report
 from rnngrad.views.derivation.sections import LONG, SECTIONS
+from rnngrad.views.derivation.tables import _sparkline
 from rnngrad.views.derivation.view import blocks_of, view_of
 from rnngrad.views.formats.to_rich import written
+from rnngrad.views.plain import to_ascii
 from rnngrad.views.report import Screen
 
 Spec = Mapping[str, object]
@@ -60,7 +62,7 @@ def summary(spec: Spec, *sections: str) -> dict[str, str]:
 
 
 def titles(shown: list[Block]) -> list[str]:
-    return [block.title if isinstance(block, Table) else block.lines[0] for block in shown]
+    return [block.lines[0] if isinstance(block, Lines) else block.title for block in shown]
 
 
 # --- the table of sections
@@ -124,7 +126,7 @@ def test_a_section_without_content_is_said_to_be_empty() -> None:
         (["xyz"], f"no section is called 'xyz'; they are {', '.join(SECTIONS)}"),
         (["map", "--step", "2"], "--section and --step cannot stand together"),
         (["map", "--quantity", "y"], "--section and --quantity cannot stand together"),
-        (["map", "--json"], "--section is for the formats table and markdown"),
+        (["map", "--json"], "--section is for the formats table, markdown and html"),
         (["map", "-f", "csv"], "and the format is csv; --quantity chooses there"),
     ],
 )
@@ -145,7 +147,7 @@ def test_a_long_sequence_leaves_out_the_tables_with_a_row_a_step() -> None:
     assert said == f"{', '.join(by_step)}: --section NAME, --full"
     assert "not shown" not in summary(short)
     left_out = [title for name in by_step for title in titles(blocks(short, name))[2:]]
-    assert len(left_out) == 6
+    assert len(left_out) == 7
     assert set(left_out) <= set(titles(blocks(short)))
     assert [title for title in titles(blocks(long)) if title in left_out] == []
     assert set(left_out) <= set(titles(blocks(long, full=True)))
@@ -310,3 +312,30 @@ def test_the_summary_has_twelve_lines_at_most(spec: Spec, unicode: bool) -> None
         assert len(lines) <= 12
         assert max(map(len, lines)) <= 80
         assert unicode or "?" not in "".join(lines)
+
+
+# --- as wide as the terminal
+
+
+def test_the_credit_map_and_the_chain_are_as_wide_as_there_is_room_for() -> None:
+    spec = net(steps=200)
+    for width in (40, 80, 250):
+        (line, _), (grid,) = blocks(spec, "chain")[2:], blocks(spec, "map")[2:]
+        assert isinstance(line, Fitted)
+        assert isinstance(grid, Fitted)
+        ((drawn,),) = line.made(width).rows
+        assert len(drawn) == min(width, 201)
+        assert drawn[-1] == "█"
+        cells = [row[1] for row in grid.made(width).rows]
+        assert max(map(len, cells)) == min(width - 5, 201)
+    narrow = run_apart("derive", SHEET, "--set", "inputs={random: normal, steps: 90}", "--set",
+                       "targets={random: normal}", "--section", "map", COLUMNS="50")  # fmt: skip
+    widest = max(len(x) for x in narrow.stdout.split("Credit map")[1].splitlines()[1:])
+    assert (narrow.returncode, widest) == (0, 50)
+
+
+def test_a_line_of_the_chain_has_the_means_and_leaves_holes() -> None:
+    table = _sparkline("", np.array([0.0, 2.0, -np.inf, np.nan, 7.0, 7.0]), 6)
+    assert table.rows == (("▁▃  ██",),)
+    assert _sparkline("", np.array([1.0, 3.0, 5.0, 7.0]), 2).rows == (("▁█",),)
+    assert to_ascii("▁▂▃▄▅▆▇█") == "_.:=+*%#"

@@ -35,8 +35,8 @@ def test_rows_of_a_halving() -> None:
     rows = zip((1, 2, 4, 8), ("0", "1", "2-3", "4-7"), left[1:], shares, strict=True)
     assert found.rows == tuple(
         (str(n), f"{error:.2%}".replace("%", " %"), "1.0000", at,
-         f"{share:.2%}".replace("%", " %"), f"{2.0 ** (1 - n):g}")
-        for n, at, error, share in rows
+         f"{share:.2%}".replace("%", " %"), f"{2.0 ** (1 - n):g}", "█" * bar)
+        for (n, at, error, share), bar in zip(rows, (16, 15, 15, 0), strict=True)
     )  # fmt: skip
     assert found.title == "Truncation: ∂L/∂W_hh if each L_t keeps its last k steps"
     assert not any("below rounding" in note for note in found.notes)

@@ -19,10 +19,11 @@ from rnngrad.analyses.sweep.scales import scales_of
 from rnngrad.analyses.sweep.sweep import SweepResult, result
 from rnngrad.analyses.sweep.tasks import forget, plan, rows_of, zeros_of
 from rnngrad.errors import UsageError
-from rnngrad.views.pictures import flow as flow_pictures
+from rnngrad.views.pictures.by_matplotlib.page import drawn
 from rnngrad.views.pictures.checks import CheckedNet
 from rnngrad.views.pictures.kinds import PICTURES, chosen, of_verb, pictures
 from rnngrad.views.pictures.nets import Nets
+from rnngrad.views.pictures.of_nets import flow as flow_pictures
 from rnngrad.views.pictures.picture import (
     Band,
     Bars,
@@ -34,7 +35,6 @@ from rnngrad.views.pictures.picture import (
     Picture,
     Region,
 )
-from rnngrad.views.pictures.to_matplotlib import drawn
 from rnngrad.views.pictures.to_rows import COLUMNS, rows
 from rnngrad.views.pictures.words import rough
 
@@ -157,6 +157,14 @@ def test_the_reach_has_a_line_a_net_and_the_formats_that_end() -> None:
         "float32": pytest.approx(np.log10(2.0**-24)),
         "float64": pytest.approx(np.log10(2.0**-53)),
     }
+
+
+def test_a_cliff_needs_a_loss_that_is_known() -> None:
+    spec = {k: v for k, v in net().items() if k != "targets"} | {"upstream": {"random": "normal"}}
+    spec["sizes"], spec["weights"] = {"inputs": 2, "hidden": 4}, dict(spec["weights"])
+    del spec["weights"]["W_hy"]
+    with pytest.raises(UsageError, match="has upstream gradients, but no loss"):
+        shown("cliff", spec, cliff=parameters("W_hh[0,0],b_h[0]"))
 
 
 def test_truncation_is_that_of_derive() -> None:
@@ -514,3 +522,19 @@ def test_kinds_that_do_not_exist(name: str, said: str) -> None:
     with pytest.raises(UsageError) as error:
         chosen([name], "derive")
     assert said in str(error.value)
+
+
+def test_mean_field_is_a_line_of_its_own_where_it_applies() -> None:
+    """Of a linear net λ = ln(g·scale), g = √H times the standard deviation of W_hh."""
+    spec = net(hidden=60, activation="identity")
+    spec["weights"] |= {"W_hh": {"init": "normal", "std": 0.1}}
+    done = swept(spec, "0.5,1,2")
+    (picture,) = pictures("rate", done)
+    _, theory = marks(picture, Line)
+    W = rnngrad.load(spec).weights["W_hh"]
+    gain = np.sqrt(60 * np.mean(W**2))
+    np.testing.assert_allclose(theory.y, np.log(gain * np.array([0.5, 1, 2])), rtol=1e-12)
+    assert theory.dashed
+    assert [line.name for line in marks(next(pictures("rate", swept(net(), "1,2"))), Line)] == [
+        "rate"
+    ]

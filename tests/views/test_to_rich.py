@@ -85,7 +85,13 @@ def test_words_give_way_and_numbers_do_not() -> None:
 
 
 def test_a_file_is_in_the_format_of_its_ending() -> None:
-    ends = {"x.json": "json", "x.JSONL": "jsonl", "x.md": "markdown", "x": "table"}
+    ends = {
+        "x.json": "json",
+        "x.JSONL": "jsonl",
+        "x.md": "markdown",
+        "x.html": "html",
+        "x": "table",
+    }
     assert {name: asked_for(None, False, Path(name)) for name in ends} == ends
     assert asked_for(None, False, Path("x.yaml"), specs=(".yaml",)) == "table"
     assert asked_for("csv", False, Path("x.dat")) == "csv"

@@ -46,7 +46,30 @@ def case(sizes: tuple[int, int, int, int], gain: float = 0.9, cell: str = "rnn")
     }
     x, targets = rng.normal(size=(steps, inputs)), rng.normal(size=(steps, outputs))
     spec = {"cell": cell, "weights": weights, "inputs": x, "targets": targets}
-    return Case(weights, x, targets, np.zeros(hidden), rnngrad.load(spec))
+    problem = rnngrad.load(spec)
+    assert isinstance(problem, Problem)
+    return Case(weights, x, targets, np.zeros(hidden), problem)
+
+
+class BatchCase(NamedTuple):
+    """B sequences of one net, (B, T, ·)."""
+
+    weights: Weights
+    x: np.ndarray
+    targets: np.ndarray
+    batch: rnngrad.Batch
+
+
+def batch(sizes: tuple[int, int, int, int], size: int, cell: str = "rnn") -> BatchCase:
+    """The net of ``case`` and so many sequences."""
+    one, (steps, _, inputs, outputs) = case(sizes, cell=cell), sizes
+    rng = np.random.default_rng([*sizes, size])
+    x = rng.normal(size=(size, steps, inputs))
+    targets = rng.normal(size=(size, steps, outputs))
+    spec = {"cell": cell, "weights": one.weights, "batch": "first", "inputs": x, "targets": targets}
+    found = rnngrad.load(spec)
+    assert isinstance(found, rnngrad.Batch)
+    return BatchCase(one.weights, x, targets, found)
 
 
 def usual(cell: str, sizes: tuple[int, int], depth: int = 1) -> dict[str, Any]:

@@ -10,10 +10,11 @@ import numpy as np
 
 import rnngrad
 from speed_of import naive
-from speed_of.cases import Case, case, family, usual
+from speed_of.cases import Case, batch, case, family, usual
 from speed_of.timing import Work
 
 OURS, SVDS = "rnngrad", "an SVD a step"
+ALONE = "rnngrad, each sequence alone"
 
 PEERS = {
     "JAX": "speed_of.with_jax",
@@ -46,6 +47,7 @@ def rows(quick: bool) -> Iterator[Row]:
 def _rows(quick: bool) -> Iterator[Row]:
     yield from _gradient_rows(quick)
     yield from _gated_rows(quick)
+    yield from _batch_rows(quick)
     yield from _chain_rows(quick)
     yield from _large_rows(quick)
     yield _paths_row((40, 8, 4, 4) if quick else (300, 64, 32, 16))
@@ -78,6 +80,31 @@ def _gated_rows(quick: bool) -> Iterator[Row]:
         yield _row(f"`gradients`, {cell}, (T, H, I, O) = {sizes}", case(sizes, cell=cell),
                    f"{cell}_gradients", {"JAX", "PyTorch", "NumPy"}, _gradient_error,
                    {"JAX": 1.0}, call=rnngrad.gradients)  # fmt: skip
+
+
+SEQUENCES = 32
+
+
+def _batch_rows(quick: bool) -> Iterator[Row]:
+    """A batch at once, beside JAX's vmap and each sequence by itself."""
+    sizes = (20, 8, 4, 4) if quick else (100, 64, 32, 16)
+    for cell in ("rnn", "gru", "lstm"):
+        net = batch(sizes, 4 if quick else SEQUENCES, cell)
+        work = "batch_gradients" if cell == "rnn" else f"{cell}_batch_gradients"
+        yield Row(f"`gradients` of a batch of {net.batch.size}, {cell}, (T, H, I, O) = {sizes}", {
+            OURS: lambda net=net: lambda: rnngrad.gradients(net.batch),
+            "JAX": lambda net=net, work=work: getattr(_peer("JAX"), work)(net),
+            ALONE: lambda net=net: lambda: _each_alone(net.batch),
+        }, _gradient_error, {"JAX": 1.0, ALONE: 4 / SEQUENCES})  # fmt: skip
+
+
+def _each_alone(net: rnngrad.Batch) -> dict[str, Any]:
+    found = [rnngrad.gradients(one) for one in net.sequences]
+    return {
+        name: sum(one[name] for one in found)
+        for name in found[0]
+        if name == "loss" or name.removeprefix("dL_d") in net.net.weights
+    }
 
 
 def _chain_rows(quick: bool) -> Iterator[Row]:

@@ -10,59 +10,79 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from speed_of.cases import Case
+from speed_of.cases import BatchCase, Case
 
 jax.config.update("jax_enable_x64", True)
 
 
+def _rnn(w: Any, h: Any, c: Any, u_x: Any) -> Any:
+    return jnp.tanh(u_x + w["W_hh"] @ h), c
+
+
+def _lstm(w: Any, h: Any, c: Any, u_x: Any) -> Any:
+    """Gates i, f, g, o."""
+    i, f, g, o = jnp.split(u_x + w["W_hh"] @ h, 4)
+    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+    return jax.nn.sigmoid(o) * jnp.tanh(c), c
+
+
+def _gru(w: Any, h: Any, c: Any, u_x: Any) -> Any:
+    """Gates r, z, n, as PyTorch has it."""
+    (x_r, x_z, x_n), (h_r, h_z, h_n) = (jnp.split(u, 3) for u in (u_x, w["W_hh"] @ h + w["b_hh"]))
+    z = jax.nn.sigmoid(x_z + h_z)
+    n = jnp.tanh(x_n + jax.nn.sigmoid(x_r + h_r) * h_n)
+    return (1 - z) * n + z * h, c
+
+
 def gradients(case: Case) -> Callable[[], dict[str, Any]]:
     """Loss, every weight's gradient, ∂L/∂x_t and, from a zero added to each state, ∂L/∂h_t."""
-
-    def step(w: Any, h: Any, c: Any, u_x: Any) -> Any:
-        return jnp.tanh(u_x + w["W_hh"] @ h), c
-
-    return _gradients(case, step, "b_h")
+    return _gradients(case, _rnn, "b_h")
 
 
 def lstm_gradients(case: Case) -> Callable[[], dict[str, Any]]:
-    """The same for lstm, gates i, f, g, o."""
-
-    def step(w: Any, h: Any, c: Any, u_x: Any) -> Any:
-        i, f, g, o = jnp.split(u_x + w["W_hh"] @ h, 4)
-        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-        return jax.nn.sigmoid(o) * jnp.tanh(c), c
-
-    return _gradients(case, step, "b_h")
+    """The same for lstm."""
+    return _gradients(case, _lstm, "b_h")
 
 
 def gru_gradients(case: Case) -> Callable[[], dict[str, Any]]:
-    """The same for gru, gates r, z, n, as PyTorch has it."""
+    """The same for gru."""
+    return _gradients(case, _gru, "b_xh")
 
-    def step(w: Any, h: Any, c: Any, u_x: Any) -> Any:
-        (x_r, x_z, x_n), (h_r, h_z, h_n) = (
-            jnp.split(u, 3) for u in (u_x, w["W_hh"] @ h + w["b_hh"])
-        )
-        z = jax.nn.sigmoid(x_z + h_z)
-        n = jnp.tanh(x_n + jax.nn.sigmoid(x_r + h_r) * h_n)
-        return (1 - z) * n + z * h, c
 
-    return _gradients(case, step, "b_xh")
+def batch_gradients(case: BatchCase) -> Callable[[], dict[str, Any]]:
+    """The same of a batch: the loss of one sequence, vmapped."""
+    return _of_batch(case, _rnn, "b_h")
+
+
+def lstm_batch_gradients(case: BatchCase) -> Callable[[], dict[str, Any]]:
+    """The same for lstm."""
+    return _of_batch(case, _lstm, "b_h")
+
+
+def gru_batch_gradients(case: BatchCase) -> Callable[[], dict[str, Any]]:
+    """The same for gru."""
+    return _of_batch(case, _gru, "b_xh")
+
+
+def _loss(w: Any, x: Any, targets: Any, h_0: Any, nothing: Any, step: Any, bias: str) -> Any:
+    """With h, c = step(w, h, c, W_xh x + bias); c begins at 0, and is idle where there is none."""
+
+    def one(state: Any, now: Any) -> Any:
+        u_x, zero = now
+        h, c = step(w, *state, u_x)
+        return (h + zero, c), h + zero
+
+    inputs = (x @ w["W_xh"].T + w[bias], nothing)
+    h = jax.lax.scan(one, (h_0, jnp.zeros_like(h_0)), inputs)[1]
+    return jnp.sum((targets - h @ w["W_hy"].T - w["b_y"]) ** 2)
 
 
 def _gradients(case: Case, step: Any, bias: str) -> Callable[[], dict[str, Any]]:
-    """With h, c = step(w, h, c, W_xh x + bias); c begins at 0, and is idle where there is none."""
     w, x, targets, h_0 = jax.tree.map(jnp.asarray, case[:4])
     nothing = jnp.zeros((case.steps, len(case.h_0)))
 
     def loss(w: Any, x: Any, h_0: Any, nothing: Any) -> Any:
-        def one(state: Any, now: Any) -> Any:
-            u_x, zero = now
-            h, c = step(w, *state, u_x)
-            return (h + zero, c), h + zero
-
-        inputs = (x @ w["W_xh"].T + w[bias], nothing)
-        h = jax.lax.scan(one, (h_0, jnp.zeros_like(h_0)), inputs)[1]
-        return jnp.sum((targets - h @ w["W_hy"].T - w["b_y"]) ** 2)
+        return _loss(w, x, targets, h_0, nothing, step, bias)
 
     run = jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2, 3)))
 
@@ -70,6 +90,26 @@ def _gradients(case: Case, step: Any, bias: str) -> Callable[[], dict[str, Any]]
         value, (dw, dx, dh_0, dh) = jax.block_until_ready(run(w, x, h_0, nothing))
         named = {f"dL_d{name}": grad for name, grad in dw.items()}
         return {"loss": value, "dL_dx": dx, "dL_dh": (dh_0, dh), **named}
+
+    return work
+
+
+def _of_batch(case: BatchCase, step: Any, bias: str) -> Callable[[], dict[str, Any]]:
+    w, x, targets = jax.tree.map(jnp.asarray, case[:3])
+    size, steps, hidden = len(case.x), case.x.shape[1], case.weights["W_hh"].shape[1]
+    h_0, nothing = jnp.zeros((size, hidden)), jnp.zeros((size, steps, hidden))
+
+    def loss(w: Any, x: Any, h_0: Any, nothing: Any) -> Any:
+        def one(x: Any, targets: Any, h_0: Any, nothing: Any) -> Any:
+            return _loss(w, x, targets, h_0, nothing, step, bias)
+
+        return jnp.sum(jax.vmap(one)(x, targets, h_0, nothing))
+
+    run = jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2, 3)))
+
+    def work() -> dict[str, Any]:
+        value, (dw, dx, _, _) = jax.block_until_ready(run(w, x, h_0, nothing))
+        return {"loss": value, "dL_dx": dx, **{f"dL_d{name}": grad for name, grad in dw.items()}}
 
     return work
 

@@ -90,17 +90,17 @@ def check_arrays(
     nothing to check.
     """
     there = _records(problem)
-    readings, refused = _readings(problem, arrays, there)
+    found, refused = readings(problem, arrays, there)
     if refused:
         raise QuantityError(next(iter(refused.values())))
-    if not readings:
+    if not found:
         raise UsageError("there is nothing to check: no array was given")
     written: dict[str, list[str]] = {}
-    for key, one in readings.items():
+    for key, one in found.items():
         written.setdefault(one.name, []).append(key)
     first = {name: arrays[keys[0]] for name, keys in written.items()}
     again = {name: (keys[1], arrays[keys[1]]) for name, keys in written.items() if keys[1:]}
-    framework |= problem.trained is not None or any(one.of_torch for one in readings.values())
+    framework |= problem.trained is not None or any(one.of_torch for one in found.values())
     checked: dict[str, Checked] = {}
     interrupted = False
     try:
@@ -108,7 +108,7 @@ def check_arrays(
             checked[entry.name] = entry
         for name, (key, other) in {**again, **twice}.items():
             second = _check(problem, {name: other}, rtol, there)[0]
-            checked[name] = _worse(checked[name], key, second)
+            checked[name] = worse(checked[name], key, second)
     except CutShortError as cut:
         interrupted = True
         left = {entry.name: entry for entry in cut.checked if entry.name not in checked}
@@ -123,7 +123,7 @@ def check_arrays(
     return placed
 
 
-def _worse(first: Checked, key: str, again: Checked) -> Checked:
+def worse(first: Checked, key: str, again: Checked) -> Checked:
     """The worse verdict of two on the same gradient, the other under a key."""
     if worst((first.verdict, again.verdict)) is first.verdict:
         return first
@@ -145,16 +145,16 @@ def _check(
     told = dict[str, Diagnosis | None]()
     try:
         for record in records:
-            one = _judge(record, arrays[record.name], conditioning, rtol)
+            one = judge(record, arrays[record.name], conditioning, rtol)
             judged.append(one)
         judged = _without_doubt(judged, conditioning)
-        wrong = _of(judged, Verdict.FAIL)
+        wrong = of_verdict(judged, Verdict.FAIL)
         if wrong:
-            told = diagnose(wrong, _of(judged, Verdict.PASS), conditioning)
+            told = diagnose(wrong, of_verdict(judged, Verdict.PASS), conditioning)
             told = of_a_norm(told, wrong, problem)
     except KeyboardInterrupt:
         raise CutShortError(_so_far(judged, records)) from None
-    if framework and all(_is_wrong(one.checked) for one in judged) and not all(map(_empty, judged)):
+    if framework and all(is_wrong(one.checked) for one in judged) and not all(map(_empty, judged)):
         told = of_a_batch(told)
     return [_with(told.get(one.checked.name), one, problem) for one in judged]
 
@@ -167,13 +167,13 @@ def _so_far(judged: list[Judged], records: list[Quantity]) -> list[Checked]:
     found = [one.checked for one in judged]
     named = [
         entry._replace(reason="; ".join(filter(None, (entry.reason, UNNAMED))))
-        if _is_wrong(entry) else entry
+        if is_wrong(entry) else entry
         for entry in found
     ]  # fmt: skip
     return named + [not_checked(record.name) for record in records[len(found) :]]
 
 
-def _is_wrong(checked: Checked) -> bool:
+def is_wrong(checked: Checked) -> bool:
     """Whether it has the right shape and fails."""
     return checked.verdict is Verdict.FAIL and checked.max_rel_error is not None
 
@@ -201,14 +201,15 @@ def _empty(one: Judged) -> bool:
     return one.case is not None and one.case.got.values.size > 0 and not one.case.got.values.any()
 
 
-def _of(judged: list[Judged], verdict: Verdict) -> list[Case]:
+def of_verdict(judged: list[Judged], verdict: Verdict) -> list[Case]:
+    """The arrays with that verdict."""
     return [one.case for one in judged if one.case and one.checked.verdict is verdict]
 
 
 def _without_doubt(judged: list[Judged], conditioning: Conditioning) -> list[Judged]:
     """What rounding may explain is wrong all the same where one mistake explains it exactly."""
     doubtful = [one.case for one in judged if one.case and one.by_noise]
-    wrong, right = _of(judged, Verdict.FAIL), _of(judged, Verdict.PASS)
+    wrong, right = of_verdict(judged, Verdict.FAIL), of_verdict(judged, Verdict.PASS)
     if not doubtful or not named_exactly(doubtful, wrong, right, conditioning):
         return judged
     return [_failed(one) if one.by_noise else one for one in judged]
@@ -221,19 +222,19 @@ def _failed(one: Judged) -> Judged:
 
 def names_that_do_not_exist(problem: Problem, names: Iterable[str]) -> dict[str, str]:
     """name -> why there is no such quantity, or not for this problem, or it is given twice."""
-    return _readings(problem, names, _records(problem))[1]
+    return readings(problem, names, _records(problem))[1]
 
 
-def _readings(
+def readings(
     problem: Problem, names: Iterable[str], there: Mapping[str, Quantity]
 ) -> tuple[dict[str, Read], dict[str, str]]:
     """What each name stands for; name -> why it stands for nothing that could be checked."""
     found = {name: read(str(name), problem, there) for name in names}
-    readings = {name: one for name, one in found.items() if one is not None}
+    known = {name: one for name, one in found.items() if one is not None}
     refused = {name: _why_not(problem, name) for name, one in found.items() if one is None}
-    for name, (meant, other) in two_of_one(readings).items():
+    for name, (meant, other) in two_of_one(known).items():
         refused[name] = f"'{name}' is {meant}, and so is '{other}'; give one of them"
-    return readings, refused
+    return known, refused
 
 
 def _why_not(problem: Problem, name: str) -> str:
@@ -257,9 +258,10 @@ def _records(problem: Problem) -> dict[str, Quantity]:
     return {**loss, **records(problem), **starts(problem.cell), **tokens}
 
 
-def _judge(
+def judge(
     record: Quantity, array: GivenArray | Any, conditioning: Conditioning, rtol: float | None
 ) -> Judged:
+    """The verdict on one array, without a diagnosis."""
     problem = conditioning.passes.problem
     try:
         got = array if isinstance(array, GivenArray) else given(array)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
+from typing import overload
 
 import numpy as np
 
 from rnngrad.analyses.derivation.chain_rules import derivation, remarks
 from rnngrad.analyses.derivation.formulas import Line
 from rnngrad.analyses.derivation.paths import PathSum, path_sums
-from rnngrad.analyses.derivation.quantities import Quantities, Quantity, of_parts
+from rnngrad.analyses.derivation.quantities import Quantities, Quantity, of_parts, records
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.chains import jacobians, segments
 from rnngrad.chains.segments import Report, Summary
+from rnngrad.errors import QuantityError
+from rnngrad.net.abreast import Together, passes
 from rnngrad.net.backward import bptt_within
+from rnngrad.net.batch import Batch
 from rnngrad.net.cells import Cell
 from rnngrad.net.forward import forward_within
 from rnngrad.net.problem import Problem
@@ -79,6 +83,11 @@ class Derivation(Quantities):
             return line.own.compute(self.passes)
         return line.value(self[line.quantity])
 
+    def value_at(self, line: Line, t: int) -> Array:
+        """Entry t of the numbers of a line of its own, without those of the other steps."""
+        assert line.own is not None
+        return np.asarray(line.own.compute(self.passes.at_step(t))[0])
+
     def value_shape(self, line: Line) -> tuple[int, ...]:
         """Their shape, without computing anything."""
         if line.own is not None:
@@ -106,8 +115,82 @@ class Derivation(Quantities):
         return dict(zip(steps, norms.tolist(), strict=True))
 
 
-def derive(problem: Problem) -> Derivation:
-    """Every quantity of ``problem`` by name, each computed when it is asked for.
+class BatchDerivation(Mapping[str, Array]):
+    """What ``rnngrad derive`` shows of a batch: ``loss``, the gradients of L = Σ_k L_k by the
+    parameters' names (``result["dL_dW_hh"]``), and ``sequences``, a ``Derivation`` of each."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+
+    @cached_property
+    def passes(self) -> Together:
+        """Forward and back-propagation through time, all sequences together."""
+        announce(0.0, "the batch")
+        return passes(self.batch)
+
+    @cached_property
+    def sequences(self) -> tuple[Derivation, ...]:
+        """Each by itself."""
+        return tuple(map(Derivation, self.batch.sequences))
+
+    @property
+    def loss(self) -> float | None:
+        """L = Σ_k L_k; None without targets."""
+        if self.batch.net.loss is None or self.batch.net.upstream:
+            return None
+        return float(np.add.reduce(self.passes.losses, axis=None))
+
+    @cached_property
+    def first_nonfinite_step(self) -> int | None:
+        """The first step at which the forward pass of a sequence holds an inf or nan, or None."""
+        rows = (*self.passes.states.values(), self.passes.y, self.passes.losses)
+        if all(np.isfinite(one).all() for one in rows):
+            return None
+        found = (one.first_nonfinite_step for one in self.sequences)
+        return min((step for step in found if step is not None), default=None)
+
+    @cached_property
+    def records(self) -> Mapping[str, Quantity]:
+        """Those of the parameters' gradients."""
+        return {n: r for n, r in records(self.batch.net).items() if r.parameter is not None}
+
+    @cached_property
+    def on_request(self) -> Mapping[str, Quantity]:
+        """What has a name besides: the gradient of an embedding."""
+        from rnngrad.analyses.derivation.on_request import of_tokens
+
+        return {record.name: record for record in of_tokens(self.batch.net)}
+
+    def record(self, name: str) -> Quantity:
+        """The record behind a name; QuantityError where there is none, or only of a sequence."""
+        if name in self.records or name in self.on_request:
+            return self.records.get(name) or self.on_request[name]
+        record = self.sequences[0].record(name)
+        raise QuantityError(
+            f"'{record.name}' belongs to one sequence, and '{self.batch.name}' is a batch of "
+            f"{self.batch.size}: set sequence=k, k from 1 to {self.batch.size}"
+        )
+
+    def __getitem__(self, name: str) -> Array:
+        record = self.record(name)
+        if record.parameter is not None:
+            return self.passes.weights[record.parameter]
+        return np.asarray(sum(record.compute(one.passes) for one in self.sequences))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+
+@overload
+def derive(problem: Problem) -> Derivation: ...
+@overload
+def derive(problem: Batch) -> BatchDerivation: ...
+def derive(problem: Problem | Batch) -> Derivation | BatchDerivation:
+    """Every quantity of ``problem`` by name, each computed when it is asked for; of a batch the
+    gradients of the parameters, and each sequence in ``sequences``.
 
     >>> import rnngrad
     >>> net = {"weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1, 1], "targets": [0, 0]}
@@ -116,10 +199,10 @@ def derive(problem: Problem) -> Derivation:
 
     Raises QuantityError for a name that does not exist, or not for this net.
     """
-    return Derivation(problem)
+    return BatchDerivation(problem) if isinstance(problem, Batch) else Derivation(problem)
 
 
-def gradients(problem: Problem) -> dict[str, Array | np.float64]:
+def gradients(problem: Problem | Batch) -> dict[str, Array | np.float64]:
     """The forward pass and BPTT alone, eagerly: no Jacobians, no chain, no paths.
 
     ``loss`` (a float), ``losses`` (T,), ``h`` (T+1, H), ``y`` (T, O), ``dL_dy`` (T, O), ``dLt_dht``
@@ -128,7 +211,14 @@ def gradients(problem: Problem) -> dict[str, Array | np.float64]:
     and ``y``; with ``upstream`` in their place all but ``loss`` and ``losses``. Other cells have
     their own parts of the state and parameters. Every array is the caller's own; O(T·H²) time,
     O(T·H) memory.
+
+    Of a batch L is that of all sequences, and so are the gradients of the parameters; whatever has
+    a step axis has the sequences in front, ``losses`` (B, T), ``dL_dh`` (B, T+1, H), ``dL_dx``
+    (B, T, I) …, and zeros after the end of a shorter one. The sequences go through the net
+    together, a matrix product a step.
     """
+    if isinstance(problem, Batch):
+        return _of_all(problem)
     with quietly():
         forward = forward_within(problem)
         states, gradients = _places(problem.cell)
@@ -146,6 +236,26 @@ def gradients(problem: Problem) -> dict[str, Array | np.float64]:
         **{name: backward.dL_ds[part] for name, part in gradients.items()},
         "dL_dx": backward.dL_dx,
         **{f"dL_d{name}": gradient for name, gradient in backward.weights.items()},
+    }
+
+
+def _of_all(batch: Batch) -> dict[str, Array | np.float64]:
+    """``gradients`` of a batch."""
+    found = passes(batch)
+    states, gradients = _places(batch.net.cell)
+    at_states = {name: found.states[part] for name, part in states.items()}
+    if batch.net.loss is None:
+        return {**at_states, "y": found.y}
+    loss = {"loss": np.add.reduce(found.losses, axis=None), "losses": found.losses}
+    return {
+        **({} if batch.net.upstream else loss),
+        **at_states,
+        "y": found.y,
+        "dL_dy": found.dL_dy,
+        "dLt_dht": found.dLt_dht,
+        **{name: found.dL_ds[part] for name, part in gradients.items()},
+        "dL_dx": found.dL_dx,
+        **{f"dL_d{name}": gradient for name, gradient in found.weights.items()},
     }
 
 

@@ -67,9 +67,10 @@ def of_tokens(problem: Problem) -> Iterator[Quantity]:
         return
 
     def compute(passes: Passes) -> Array:
-        dL_dx = passes.backward.dL_dx
-        gradient = np.zeros((tokens.rows, dL_dx.shape[1]))
-        np.add.at(gradient, tokens.ids[: len(dL_dx)], dL_dx)
+        dL_dx, own = passes.backward.dL_dx, passes.problem.tokens
+        assert own is not None
+        gradient = np.zeros((own.rows, dL_dx.shape[1]))
+        np.add.at(gradient, own.ids[: len(dL_dx)], dL_dx)
         return gradient
 
     yield Quantity(

@@ -47,6 +47,20 @@ class Passes:
         return jacobians.log10_chain(self.problem, self.forward)
 
     @cached_property
+    def chain_end(self) -> float:
+        """Entry 0 of the chain; by itself where that takes less and the others are not there."""
+        end = None
+        if "chain" not in vars(self):
+            end = jacobians.log10_end(self.problem, self.forward)
+        return float(self.chain[0]) if end is None else end
+
+    def at_step(self, t: int) -> Passes:
+        """The layers at step t alone, for what needs no other step; no backward pass."""
+        one, whole = Passes(self.problem), self.forward
+        one.forward = whole._replace(layers=tuple(layer.at_step(t) for layer in whole.layers))
+        return one
+
+    @cached_property
     def direct(self) -> Scaled:
         """∂L_t/∂h_t of the top layer beyond the range of floats, (T, H)."""
         with quietly():

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from rnngrad.algebra.equations import X
-from rnngrad.analyses.derivation.derive import Derivation
+from rnngrad.analyses.derivation.derive import BatchDerivation, Derivation
 from rnngrad.analyses.derivation.quantities import Quantity
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.chains.segments import Report
@@ -76,6 +76,26 @@ def select(
     paths = full or "paths" in sections or affordable_sums(result.problem)
     count = None if exponents is None else _count(exponents, result.problem.state_size)
     return Selection(shown, left_out, bool(quantities), step, full, paths, count, tuple(sections))
+
+
+def select_of_batch(
+    result: BatchDerivation, quantities: Sequence[str], full: bool, refused: Mapping[str, object]
+) -> Selection:
+    """The same of a batch, which has totals alone; ``refused`` are options with their values that
+    look at one sequence."""
+    for option, value in refused.items():
+        if value not in (None, [], ()):
+            size = result.batch.size
+            raise UsageError(
+                f"{option} looks at one sequence, and '{result.batch.name}' is a batch of {size}: "
+                f"--set sequence=k chooses it, k from 1 to {size}"
+            )
+    names = tuple(dict.fromkeys(quantities)) or tuple(result)
+    records = [result.record(name) for name in names]
+    huge = (record.name for record in records if record.size(result.batch.net) > HUGE)
+    left_out = tuple(huge) if not quantities and not full else ()
+    shown = tuple(name for name in names if name not in left_out)
+    return Selection(shown, left_out, named=bool(quantities), full=full)
 
 
 def _count(exponents: str, size: int) -> int:

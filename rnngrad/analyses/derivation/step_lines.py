@@ -161,7 +161,7 @@ class _Inside:
 
         def block(values: Values, top: str, bottom: str) -> Array:
             if not self.graph.measure(top, bottom).number:
-                return np.zeros((self.problem.steps, values.size(top), values.size(bottom[:-1])))
+                return np.zeros((len(values.share.x), values.size(top), values.size(bottom[:-1])))
             return full(values.partial(top, bottom))
 
         with quietly():

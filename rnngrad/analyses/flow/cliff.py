@@ -89,7 +89,10 @@ def _parameter(match: re.Match[str], text: str) -> Parameter:
 
 
 def check_exists(problem: Problem, wanted: Sequence[Parameter]) -> None:
-    """UsageError for a parameter, or an entry of one, that the net does not have."""
+    """UsageError for a parameter, or an entry of one, that the net does not have; or for a loss
+    that is not known."""
+    if wanted and problem.upstream:
+        raise UsageError(f"--cliff: '{problem.name}' has upstream gradients, but no loss")
     for one in wanted:
         if one.name not in problem.weights:
             hint = did_you_mean(one.name, problem.weights)

@@ -38,12 +38,15 @@ Trainer, char-rnn."""
 class GradientFlow:
     """Growth, exponents, the shape of the chain, horizons, lags and Ω of one derivation; what would
     take more than a few seconds, and is not wanted in ``full``, from a sample. ``exponents``: so
-    many of them, whatever they take; all that are affordable by default."""
+    many of them, whatever they take; all that are affordable by default. ``chain``: the norms of
+    the whole chain are wanted besides."""
 
     def __init__(
-        self, result: Derivation, full: bool = False, exponents: int | None = None
-    ) -> None:
+        self, result: Derivation, full: bool = False, exponents: int | None = None,
+        chain: bool = False,
+    ) -> None:  # fmt: skip
         self.result, self.problem, self.full = result, result.problem, full
+        self.whole_chain = chain or full or self.problem.loss is None
         self.asked = self.problem.state_size if full else exponents
 
     @cached_property
@@ -102,9 +105,15 @@ class GradientFlow:
         return self.result.log10_step_norms
 
     @cached_property
+    def log10_end(self) -> float:
+        """log10 ‖∂h_T/∂h_0‖"""
+        passes = self.result.passes
+        return float(self.result["log10_chain"][0]) if self.whole_chain else passes.chain_end
+
+    @cached_property
     def rate(self) -> float:
         """(1/T) ln ‖∂h_T/∂h_0‖"""
-        return growth_rate(float(self.result["log10_chain"][0]), self.problem.steps)
+        return growth_rate(self.log10_end, self.problem.steps)
 
     @property
     def regime(self) -> str | None:

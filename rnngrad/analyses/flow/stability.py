@@ -32,6 +32,16 @@ def regime(rate: float, steady: float = STEADY) -> str | None:
     return "vanishing" if rate < 0 else "exploding"
 
 
+def largest_exponent(net: Passes, log10_norm: float, log10_growth: float) -> float:
+    """The largest Lyapunov exponent from the end of the chain (``chains.jacobians.chain_end``): the
+    largest |R[i, i]| of P = Q R, where that is certain."""
+    if not math.isfinite(log10_norm):
+        return log10_norm
+    if math.isfinite(log10_growth):
+        return growth_rate(log10_growth, net.problem.steps)
+    return float(lyapunov.lyapunov(net.problem, net.forward).exponents[0])
+
+
 def lyapunov_spectrum(problem: Problem, warmup: int = 0) -> Array:
     """The Lyapunov exponents, (S,): natural log per step over all T steps from Q_0 = 1.
 

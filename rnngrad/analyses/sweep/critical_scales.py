@@ -149,9 +149,9 @@ def critical(zeros: Iterable[Zero], steps: int, activation: str, seeds: int) -> 
 
 
 def first_upward(zeros: Iterable[Zero]) -> list[Zero]:
-    """The first upward zero of each seed that has one."""
-    firsts: dict[int, Zero] = {}
+    """The first upward zero of each seed, or sequence, that has one."""
+    firsts: dict[tuple[int, int | None], Zero] = {}
     for zero in sorted(zeros, key=lambda z: z.value):
         if zero.upward:
-            firsts.setdefault(zero.setting.seed, zero)
+            firsts.setdefault((zero.setting.seed, zero.setting.sequence), zero)
     return list(firsts.values())

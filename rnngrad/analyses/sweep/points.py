@@ -19,7 +19,7 @@ import numpy as np
 from rnngrad.algebra.equations import X
 from rnngrad.algebra.expressions import Call, Name, nodes
 from rnngrad.analyses.derivation.quantities import Passes
-from rnngrad.analyses.flow.stability import LN_10, growth_rate, regime
+from rnngrad.analyses.flow.stability import LN_10, growth_rate, largest_exponent, regime
 from rnngrad.analyses.sweep.scaling import scaled_by
 from rnngrad.arithmetic.arrays import Array, frobenius, frozen, quietly
 from rnngrad.arithmetic.functions import ACTIVATIONS
@@ -27,7 +27,6 @@ from rnngrad.chains.jacobians import chain_end
 from rnngrad.chains.matrix_norms import sigma_max, spectral_radius
 from rnngrad.chains.whole_product import ChainEnds, chain_ends
 from rnngrad.errors import UsageError
-from rnngrad.exponents.lyapunov import lyapunov
 from rnngrad.net.cells import Cell
 from rnngrad.net.problem import Problem
 from rnngrad.net.walks.rnn import sure_slopes
@@ -87,12 +86,14 @@ TOGETHER = 2**23
 
 
 class Setting(NamedTuple):
-    """All of a point but its scale; ``spec``: the name of its spec."""
+    """All of a point but its scale; ``spec``: the name of its spec, ``sequence`` which one of a
+    batch, from 1."""
 
     seed: int
     steps: int
     activation: str
     spec: str = ""
+    sequence: int | None = None
 
 
 class Row(NamedTuple):
@@ -102,7 +103,7 @@ class Row(NamedTuple):
     is what the spec's W_hh was multiplied by, or the rows of its ``gate``; ``checkpoint`` the
     trained file that the net is of, one of several; ``mean_slope`` the mean of σ'(a_t) over units,
     gates and steps, σ being each gate's own; ``norm_…`` Frobenius norms,
-    over all layers and biases together.
+    over all layers and biases together; ``sequence`` which one of a batch, from 1.
     """
 
     scale: float
@@ -127,11 +128,12 @@ class Row(NamedTuple):
     spec: str
     gate: str | None
     checkpoint: str | None = None
+    sequence: int | None = None
 
     @property
     def setting(self) -> Setting:
         """All of the point but its scale."""
-        return Setting(self.seed, self.steps, self.activation, self.spec)
+        return Setting(self.seed, self.steps, self.activation, self.spec, self.sequence)
 
 
 def set_up(problem: Problem, setting: Setting) -> Problem:
@@ -248,7 +250,7 @@ class Net:
             sigma_max=_times(factor, self.sigma),
             log10_chain_norm=finite(end.norm),
             rate=finite(rate),
-            lyapunov_max=finite(_largest_exponent(net, end)),
+            lyapunov_max=finite(largest_exponent(net, end.norm, end.growth)),
             log10_bound=self._bound(factor),
             loss=None if problem.loss is None or problem.upstream else finite(net.forward.loss),
             regime=regime(rate, steady),
@@ -264,6 +266,7 @@ class Net:
             spec=self.setting.spec or problem.name,
             gate=self.gate,
             checkpoint=problem.checkpoint,
+            sequence=self.setting.sequence,
         )
 
     def _bound(self, factor: float) -> float | None:
@@ -280,15 +283,6 @@ class _End(NamedTuple):
 
     norm: float
     growth: float
-
-
-def _largest_exponent(net: Passes, end: _End) -> float:
-    """The largest Lyapunov exponent: the largest |R[i, i]| of P = Q R, where that is certain."""
-    if not np.isfinite(end.norm):
-        return end.norm
-    if np.isfinite(end.growth):
-        return growth_rate(end.growth, net.problem.steps)
-    return float(lyapunov(net.problem, net.forward).exponents[0])
 
 
 def _times(factor: float, size: float | None) -> float | None:

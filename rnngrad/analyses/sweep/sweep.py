@@ -20,8 +20,9 @@ from rnngrad.analyses.sweep.points import Net, Row, Setting
 from rnngrad.analyses.sweep.scales import scales_of
 from rnngrad.analyses.sweep.scaling import what_is_scaled
 from rnngrad.analyses.sweep.tasks import Plan, forget, plan, rows_of, zeros_of
-from rnngrad.analyses.sweep.theory import Measured, Statement, statements
+from rnngrad.analyses.sweep.theory import Measured, Statement, mean_field_exponents, statements
 from rnngrad.errors import UsageError
+from rnngrad.net.batch import Batch
 from rnngrad.net.problem import Problem
 
 
@@ -61,7 +62,7 @@ def cut_short(done: SweepResult) -> SweepResult:
 
 
 def sweep(
-    problem: Problem | Sequence[Problem],
+    problem: Problem | Batch | Sequence[Problem | Batch],
     scales: str | float | Iterable[float],
     seeds: int = 1,
     *,
@@ -78,6 +79,7 @@ def sweep(
     """Norms, rates, exponents and the critical scale as W_hh is scaled, for so many seeds.
 
     Returns what ``rnngrad sweep --json`` prints. Several problems are told apart by their names.
+    A batch is taken as its sequences, one beside the other, as seeds are.
     ``gate``: only its rows of W_hh are scaled. ``scales``: numbers, or a text such as
     ``"0.1:4:40"``. ``relative_to``: ``"weights"``, ``"spectral-radius"`` or ``"sigma-max"``.
     ``steady``: |rate| up to which the regime is steady. ``critical_rtol``: width of a critical
@@ -92,7 +94,7 @@ def sweep(
     ['vanishing', 'steady', 'exploding']
     """
     whole = plan(
-        _by_name(problem), scales_of(scales), seeds, steps=steps, activations=activations,
+        by_name(problem, "sweep"), scales_of(scales), seeds, steps=steps, activations=activations,
         relative_to=relative_to, steady=steady, gate=gate,
         width=critical_rtol if bracket is None else bracket,
     )  # fmt: skip
@@ -104,13 +106,16 @@ def sweep(
         forget()
 
 
-def _by_name(problem: Problem | Sequence[Problem]) -> dict[str, Problem]:
-    problems = [problem] if isinstance(problem, Problem) else list(problem)
+def by_name(
+    problem: Problem | Batch | Sequence[Problem | Batch], verb: str
+) -> dict[str, Problem | Batch]:
+    """The problems by name; UsageError, which names the verb, where two have one name."""
+    problems = [problem] if isinstance(problem, Problem | Batch) else list(problem)
     named = {one.name: one for one in problems}
     if len(named) < len(problems):
-        raise UsageError("sweep: two problems have the same name; set the key 'name' of one")
+        raise UsageError(f"{verb}: two problems have the same name; set the key 'name' of one")
     if not named:
-        raise UsageError("sweep: no problem is given")
+        raise UsageError(f"{verb}: no problem is given")
     return named
 
 
@@ -147,7 +152,10 @@ def kept(rows: Sequence[Row]) -> SweepResult:
     named = {row: row if len(gates) == 1 else _of_gate(row) for row in rows}
     kinds = list(dict.fromkeys(map(_kind, named.values())))
     named = dict(
-        sorted(named.items(), key=lambda n: (kinds.index(_kind(n[1])), n[1].seed, n[1].scale))
+        sorted(
+            named.items(),
+            key=lambda n: (kinds.index(_kind(n[1])), n[1].seed, n[1].sequence or 0, n[1].scale),
+        )
     )
     ours = tuple(named.values())
     settings = tuple(dict.fromkeys(row.setting for row in ours))
@@ -159,6 +167,11 @@ def kept(rows: Sequence[Row]) -> SweepResult:
     return SweepResult(whole, tuple(named), zeros, parts)
 
 
+def nets_in(rows: Iterable[Row]) -> set[tuple[int, int | None]]:
+    """The seeds of some rows, and the sequences of a batch."""
+    return {(row.seed, row.sequence) for row in rows}
+
+
 def _kind(row: Row) -> tuple[str, str, int]:
     return row.spec, row.activation, row.steps
 
@@ -166,7 +179,7 @@ def _kind(row: Row) -> tuple[str, str, int]:
 def _kept_part(rows: Sequence[Row]) -> Part:
     spec, activation, steps = _kind(rows[0])
     zeros = [gap.zero for gap in gaps(rows)]
-    found = critical(zeros, steps, activation, len({row.seed for row in rows}))
+    found = critical(zeros, steps, activation, len(nets_in(rows)))
     if found is not None:
         firsts = first_upward(zeros)
         found = found._replace(low=min(z.low for z in firsts), high=max(z.high for z in firsts))
@@ -198,11 +211,21 @@ def _part(
 ) -> Part:
     kind = (spec, activation, steps)
     ours = tuple(row for row in rows if (row.spec, row.activation, row.steps) == kind)
-    seeds = len({row.seed for row in ours})
+    seeds = len(nets_in(ours))
     found = critical([z for z in zeros if z.setting.spec == spec], steps, activation, seeds)
     settings = [s for s in whole.settings if (s.spec, s.activation, s.steps) == kind]
     said = statements(Measured(ours, found, _nets(whole, settings))) if ours else ()
     return Part(steps, activation, ours, found, said, spec=spec)
+
+
+def mean_field_of(done: SweepResult, part: Part) -> list[float] | None:
+    """λ of mean field theory at the scales of a part, ascending; None where it does not apply, or
+    the nets themselves are not known."""
+    whole, kind = done.plan, (part.spec, part.activation, part.steps)
+    if part.kept:
+        return None
+    settings = [s for s in whole.settings if (s.spec, s.activation, s.steps) == kind]
+    return mean_field_exponents(_nets(whole, settings)(), sorted({row.scale for row in part.rows}))
 
 
 def _nets(whole: Plan, settings: Sequence[Setting]) -> Callable[[], Iterable[Net]]:

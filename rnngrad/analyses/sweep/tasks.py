@@ -22,6 +22,7 @@ from rnngrad.analyses.sweep.scaling import check_gate, check_relative, check_sca
 from rnngrad.analyses.sweep.serialising import packed, unpacked
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.errors import UsageError, did_you_mean
+from rnngrad.net.batch import Batch
 from rnngrad.net.problem import Problem
 
 TASK_SECONDS = 1.0
@@ -32,11 +33,15 @@ MOST_IN_A_TASK = 4096
 T = TypeVar("T")
 
 
-class Plan(NamedTuple):
-    """What to sweep. ``bases``: the problem to draw from and to shorten, by spec and number of
-    steps; ``gate``: the one whose rows are scaled, None for all."""
+Base = tuple[str, int, int | None]
+"""Spec, steps, sequence."""
 
-    bases: Mapping[tuple[str, int], Problem]
+
+class Plan(NamedTuple):
+    """What to sweep. ``bases``: the problem to draw from and to shorten, by spec, number of steps
+    and, of a batch, sequence; ``gate``: the one whose rows are scaled, None for all."""
+
+    bases: Mapping[Base, Problem]
     scales: tuple[float, ...]
     settings: tuple[Setting, ...]
     relative_to: str = "weights"
@@ -53,17 +58,22 @@ class Plan(NamedTuple):
     def specs(self) -> Mapping[str, Problem]:
         """A problem of each spec, in order, by its name."""
         first: dict[str, Problem] = {}
-        for (spec, _), problem in self.bases.items():
+        for (spec, *_), problem in self.bases.items():
             first.setdefault(spec, problem)
         return first
 
     def base(self, setting: Setting) -> Problem:
         """The problem that this setting draws from and shortens."""
-        return self.bases[setting.spec, setting.steps]
+        return self.bases[base_of(setting)]
+
+
+def base_of(setting: Setting) -> Base:
+    """Where a plan has the problem of a setting."""
+    return setting.spec, setting.steps, setting.sequence
 
 
 def plan(
-    problem: Problem | Mapping[str, Problem],
+    problem: Problem | Batch | Mapping[str, Problem | Batch],
     scales: tuple[float, ...],
     seeds: int = 1,
     *,
@@ -76,16 +86,16 @@ def plan(
 ) -> Plan:
     """The plan of a sweep, of one problem or of several by name; UsageError for what cannot be
     swept."""
-    specs = {problem.name: problem} if isinstance(problem, Problem) else problem
+    specs = {problem.name: problem} if isinstance(problem, Problem | Batch) else problem
     steps, activations = tuple(dict.fromkeys(steps)), tuple(dict.fromkeys(activations))
-    bases: dict[tuple[str, int], Problem] = {}
+    bases: dict[Base, Problem] = {}
     settings: list[Setting] = []
-    for spec, one in specs.items():
+    for spec, one, sequence in _each(specs):
         lengths, names = steps or (one.steps,), activations or (one.activation.name,)
         _check(one, seeds, names, relative_to, gate)
-        bases |= {(spec, length): _long_enough(one, length) for length in lengths}
+        bases |= {(spec, length, sequence): _long_enough(one, length) for length in lengths}
         settings += [
-            Setting(one.seed + i, length, name, spec)
+            Setting(one.seed + i, length, name, spec, sequence)
             for name in names
             for length in lengths
             for i in range(seeds)
@@ -93,6 +103,17 @@ def plan(
     if not all(0 <= size < float("inf") for size in (steady, width)):
         raise UsageError("--steady and --critical-rtol: must be 0 or more")
     return Plan(bases, scales, tuple(settings), relative_to, steady, width, gate)
+
+
+def _each(
+    specs: Mapping[str, Problem | Batch],
+) -> Iterator[tuple[str, Problem, int | None]]:
+    """Every spec's problem, or those of its sequences with their numbers."""
+    for spec, one in specs.items():
+        if isinstance(one, Problem):
+            yield spec, one, None
+        else:
+            yield from ((spec, problem, k) for k, problem in enumerate(one.sequences, 1))
 
 
 def _long_enough(problem: Problem, steps: int) -> Problem:
@@ -164,7 +185,7 @@ def _portions(
         size = min(max(size, 1), MOST_IN_A_TASK)
         missing = (scale for scale in plan.scales if (setting, scale) not in done)
         while portion := tuple(islice(missing, size)):
-            yield parcels[setting.spec, setting.steps], setting, portion
+            yield parcels[base_of(setting)], setting, portion
 
 
 def zeros_of(
@@ -178,7 +199,7 @@ def zeros_of(
     parcels = {key: packed(base) for key, base in plan.bases.items()}
     heard = tell if executor is None else None
     calls = (
-        (_zero, (parcels[gap.setting.spec, gap.setting.steps], gap, plan.relative_to, plan.gate,
+        (_zero, (parcels[base_of(gap.setting)], gap, plan.relative_to, plan.gate,
                  plan.width, heard))
         for gap in gaps
     )  # fmt: skip

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from rnngrad.analyses.sweep import mean_field
 from rnngrad.analyses.sweep.critical_scales import WIDTH, Critical, Gap, closed_in
+from rnngrad.analyses.sweep.mean_field import Ensemble
 from rnngrad.analyses.sweep.points import Net, Row
 from rnngrad.analyses.sweep.scaling import kind_of
 from rnngrad.arithmetic.functions import ACTIVATIONS
@@ -111,8 +112,7 @@ def _mean_field(measured: Measured, nets: list[Net]) -> Statement:
     reasons = [one.why_not for one in ensembles if one.why_not]
     if reasons:
         return Statement("mean field", claim, None, DOES_NOT_APPLY, reasons[0])
-    gain = median(one.gain / net.unit for one, net in zip(ensembles, nets, strict=True))
-    drive = median(one.drive for one in ensembles)
+    gain, drive = _moments(nets, ensembles)
     activation, first = ACTIVATIONS[measured.rows[0].activation], measured.rows[0]
     by_scale = _medians(measured.rows)
     off = {
@@ -132,6 +132,25 @@ def _mean_field(measured: Measured, nets: list[Net]) -> Statement:
         return mean_field.exponent(activation, scale * gain, drive)
 
     return Statement("mean field", claim, _root(rate, sorted(map(abs, off))), verdict, why)
+
+
+def _moments(nets: Sequence[Net], ensembles: Sequence[Ensemble]) -> tuple[float, float]:
+    """Gain at scale 1 and drive, medians over the nets."""
+    gain = median(one.gain / net.unit for one, net in zip(ensembles, nets, strict=True))
+    return gain, median(one.drive for one in ensembles)
+
+
+def mean_field_exponents(nets: Iterable[Net], scales: Sequence[float]) -> list[float] | None:
+    """λ of mean field theory at each scale; None where it has nothing to say of the nets."""
+    some = list(islice(nets, SEEDS))
+    if not some or not some[0].problem.single_rnn:
+        return None
+    ensembles = [mean_field.ensemble(net.problem) for net in some]
+    if any(one.why_not for one in ensembles):
+        return None
+    gain, drive = _moments(some, ensembles)
+    activation = ACTIVATIONS[some[0].setting.activation]
+    return [mean_field.exponent(activation, abs(scale) * gain, drive) for scale in scales]
 
 
 def _medians(rows: Sequence[Row]) -> dict[float, float]:

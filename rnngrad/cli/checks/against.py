@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnngrad.analyses.checking.against import METHOD, check_arrays, names_that_do_not_exist
+from rnngrad.analyses.checking.against import METHOD, names_that_do_not_exist
+from rnngrad.analyses.checking.batches import check_given
 from rnngrad.analyses.checking.comparing.comparing import relative_tolerance
 from rnngrad.analyses.checking.comparing.verdicts import Checked, CutShortError, Verdict, worst
 from rnngrad.arithmetic.arrays import Numbers, quietly
@@ -22,6 +23,7 @@ from rnngrad.errors import SpecError, UsageError
 from rnngrad.files.random_problems import variant
 from rnngrad.files.submitted.framework_gradients import gradients_of
 from rnngrad.files.text import listed
+from rnngrad.net.batch import Batch, one_sequence
 from rnngrad.net.precision import given
 from rnngrad.net.problem import Problem
 from rnngrad.progress import reporting_to
@@ -32,7 +34,7 @@ AGAIN = "on a second call with the same arrays"
 
 
 def run(
-    problem: Problem, source: str, options: CheckOptions, student: Student | None = None
+    problem: Problem | Batch, source: str, options: CheckOptions, student: Student | None = None
 ) -> tuple[Report, Verdict | None, list[Checked]]:
     """The report on the arrays of a file or a function, the verdict on the whole, None where
     Ctrl-C came before the end, and those on the parts; ``student`` is the function's, where its
@@ -55,11 +57,12 @@ def run(
 
 
 def _of_file(
-    problem: Problem, source: str, options: CheckOptions
+    problem: Problem | Batch, source: str, options: CheckOptions
 ) -> tuple[list[Checked], list[str]]:
     """The verdicts, and what of the file was not checked."""
-    given = gradients_of(problem, source, options.layout)
-    unknown = names_that_do_not_exist(problem, given.arrays)
+    net = problem if isinstance(problem, Problem) else problem.net
+    given = gradients_of(net, source, options.layout)
+    unknown = names_that_do_not_exist(net, given.arrays)
     if unknown:
         raise SpecError(
             given.words(name, reason) + _of_torch(source, name) for name, reason in unknown.items()
@@ -67,7 +70,7 @@ def _of_file(
     if not given.arrays:
         raise UsageError(f"{source}: there is nothing to check: it holds no array")
     with progress_bar(options.quiet) as bar, reporting_to(bar):
-        checked = check_arrays(
+        checked = check_given(
             problem, given.arrays, given.twice, rtol=options.rtol, framework=given.framework
         )
     if not given.unused:
@@ -88,10 +91,11 @@ def _of_torch(source: str, name: str) -> str:
 
 
 def _of_function(
-    problem: Problem, student: Student, options: CheckOptions
+    problem: Problem | Batch, student: Student, options: CheckOptions
 ) -> tuple[list[Checked], list[str]]:
     """The verdicts on the spec, then on the smallest random problem that fails."""
-    variants = [variant(problem, seed) for seed in range(1, options.random + 1)]
+    count = range(1, options.random + 1)
+    variants = [variant(one_sequence(problem, "--trials"), seed) for seed in count]
     try:
         student.load()
         student.ask([problem, problem, *variants])
@@ -182,7 +186,9 @@ def _checked(student: Student, problem: Problem, options: CheckOptions) -> list[
     return _judged(student, problem, returned, options)
 
 
-def _checked_twice(student: Student, problem: Problem, options: CheckOptions) -> list[Checked]:
+def _checked_twice(
+    student: Student, problem: Problem | Batch, options: CheckOptions
+) -> list[Checked]:
     """The verdicts on the spec, and on whether the same arrays give the same a second time."""
     try:
         first = student.answer()
@@ -203,18 +209,19 @@ def _checked_twice(student: Student, problem: Problem, options: CheckOptions) ->
 
 
 def _judged(
-    student: Student, problem: Problem, returned: Returned, options: CheckOptions
+    student: Student, problem: Problem | Batch, returned: Returned, options: CheckOptions
 ) -> list[Checked]:
     arrays, changed = returned
     if changed and not options.quiet:
         say(f"note: {student.name} changes its inputs: {', '.join(changed)}")
-    for part, start in problem.starts.items():
+    net = problem if isinstance(problem, Problem) else problem.net
+    for part, start in net.starts.items():
         if start.any() and f"{part}_0" not in student.takes:
-            name, net = f"{part}_0", problem.name
-            say(f"note: {student.name} has no parameter {name}, and {name} of {net} is not 0")
-    _refuse_names(student, problem, arrays)
+            name = f"{part}_0"
+            say(f"note: {student.name} has no parameter {name}, and {name} of {net.name} is not 0")
+    _refuse_names(student, net, arrays)
     with progress_bar(options.quiet) as bar, reporting_to(bar):
-        return check_arrays(problem, arrays, rtol=options.rtol)
+        return check_given(problem, arrays, rtol=options.rtol)
 
 
 def _apart(
@@ -244,7 +251,7 @@ def _error(one: Numbers, other: Numbers) -> float:
 
 
 def _only_rounding(
-    problem: Problem,
+    problem: Problem | Batch,
     checked: Sequence[Checked],
     first: Returned,
     second: Returned,
@@ -253,7 +260,7 @@ def _only_rounding(
     """Whether both answers count as right: a net may amplify rounding to such a difference."""
     if first.arrays.keys() != second.arrays.keys():
         return False
-    again = check_arrays(problem, second.arrays, rtol=options.rtol)
+    again = check_given(problem, second.arrays, rtol=options.rtol)
     return worst(entry.verdict for entry in (*checked, *again)) is not Verdict.FAIL
 
 

@@ -20,6 +20,7 @@ from rnngrad.errors import UsageError, escaped
 
 if TYPE_CHECKING:
     from rnngrad.cli.checks.messages import Message
+    from rnngrad.net.batch import Batch
     from rnngrad.net.problem import Problem
 
 STARTING = 60.0
@@ -100,7 +101,7 @@ class Student:
                 raise self._no_answer("it lacks something")
         self._process.subject = "the function"
 
-    def ask(self, problems: Sequence[Problem]) -> None:
+    def ask(self, problems: Sequence[Problem | Batch]) -> None:
         """Send these problems, to be answered one after another."""
         from rnngrad.cli.checks.messages import packed
         from rnngrad.cli.checks.student_child import WEIGHT
@@ -178,10 +179,16 @@ def _parts(returns: str | None) -> list[str]:
     return names
 
 
-def _arrays(problem: Problem, before_weights: str) -> Iterator[tuple[str, Any]]:
-    """What a function is called with; ``c_0`` and its like where the state has more parts."""
+def _arrays(problem: Problem | Batch, before_weights: str) -> Iterator[tuple[str, Any]]:
+    """What a function is called with; ``c_0`` and its like where the state has more parts. Of a
+    batch inputs and targets have its axis, filled up with 0, starts are (B, H), and ``lengths``
+    (B,) are for a function that names them."""
     from rnngrad.cli.checks.student_child import FIRST
+    from rnngrad.net.problem import Problem
 
+    if not isinstance(problem, Problem):
+        yield from _of_batch(problem, before_weights)
+        return
     for name, values in problem.weights.items():
         yield before_weights + name, values
     yield "inputs", problem.x
@@ -190,6 +197,25 @@ def _arrays(problem: Problem, before_weights: str) -> Iterator[tuple[str, Any]]:
     yield FIRST, problem.h_0
     for index, part in enumerate(problem.cell.parts[1:], start=1):
         yield f"{part}_0", problem.start(index)
+
+
+def _of_batch(batch: Batch, before_weights: str) -> Iterator[tuple[str, Any]]:
+    import numpy as np
+
+    from rnngrad.cli.checks.student_child import LENGTHS
+
+    each = [dict(_arrays(one, before_weights)) for one in batch.sequences]
+    for name, first in each[0].items():
+        if name.startswith(before_weights):
+            yield name, first
+        elif name not in ("inputs", "targets"):
+            yield name, np.stack([arrays[name] for arrays in each])
+        else:
+            whole = np.zeros((batch.size, batch.steps, first.shape[1]))
+            for rows, arrays in zip(whole, each, strict=True):
+                rows[: len(arrays[name])] = arrays[name]
+            yield name, whole if batch.axis == "first" else whole.swapaxes(0, 1).copy()
+    yield LENGTHS, np.array(batch.lengths, dtype=np.float64)
 
 
 def _printable(words: str) -> str:

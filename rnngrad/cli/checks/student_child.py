@@ -28,6 +28,9 @@ from rnngrad.net.precision import real
 
 MODULE = "rnngrad_student"
 FIRST = "h_0"
+LENGTHS = "lengths"
+"""What a function may name besides: the steps of each sequence of a batch."""
+
 """What the start of the state's first part is called on its way here."""
 
 WEIGHT = "weights "
@@ -162,13 +165,14 @@ def _own_function(name: str, value: object) -> bool:
 
 
 def _starts_taken(function: Function) -> list[str]:
-    """The parameters that may be the start of a part of the state, such as c_0."""
+    """The parameters that may be the start of a part of the state, such as c_0, and ``lengths``."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return []
     by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return [p.name for p in parameters if p.name.endswith("_0") and p.kind in by_name]
+    names = [p.name for p in parameters if p.kind in by_name]
+    return [name for name in names if name.endswith("_0") or name == LENGTHS]
 
 
 def _answer(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +16,9 @@ from rnngrad.cli.exit_codes import INTERRUPTED, VERDICTS
 if TYPE_CHECKING:
     from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict
     from rnngrad.cli.checks.student import Student
+    from rnngrad.net.batch import Batch
     from rnngrad.net.problem import Problem
+    from rnngrad.views.pictures.picture import Picture
     from rnngrad.views.report import Report
 
 THEIRS = "Somebody else's"
@@ -130,6 +132,7 @@ def check(
         from rnngrad.cli.plots import planned
         from rnngrad.errors import UsageError
         from rnngrad.files import load
+        from rnngrad.net.batch import one_sequence
         from rnngrad.views.formats.names import asked_for, format_named
 
         render = format_named(asked_for(format_name, json, output), "check")
@@ -141,16 +144,17 @@ def check(
         shown = screen(color, no_color, to_file=output is not None)
         problem = load(spec, overrides=overrides or ())
         if plots is not None:
-            plots = plots.fitting([problem])
+            plots = plots.fitting([one_sequence(problem, "--plot")])
         report, verdict, checked = _run(problem, against, answers, chosen, student)
-    drawn = None
-    if plots is not None:
+    if checked and isinstance(problem, Problem):
+        one = problem
+        report = report._replace(pictures=lambda: _errors(one, checked, hide_expected))
+    write_text(render(report, shown), output)
+    if plots is not None and verdict is not None:
         from rnngrad.views.pictures.checks import CheckedNet
 
-        drawn = plots.staged(CheckedNet(problem, tuple(checked), hide_expected))
-    write_text(render(report, shown), output)
-    if drawn is not None:
-        drawn()
+        one = one_sequence(problem, "--plot")
+        plots.staged(CheckedNet(one, tuple(checked), hide_expected))()
     if verdict is None:
         say("rnngrad: interrupted; the report says what was not checked")
         return INTERRUPTED
@@ -197,7 +201,7 @@ def _refuse(chosen: CheckOptions, against: str | None, answers: str | None) -> N
 
 
 def _run(
-    problem: Problem,
+    problem: Problem | Batch,
     against: str | None,
     answers: str | None,
     chosen: CheckOptions,
@@ -211,30 +215,63 @@ def _run(
         return run_against(problem, against, chosen, student)
     if answers is not None:
         from rnngrad.cli.checks.answers import run as run_answers
+        from rnngrad.net.batch import one_sequence
 
-        return *run_answers(problem, [answers], chosen), ()
+        one = one_sequence(problem, "--answers")
+        return *run_answers(one, [answers], chosen), ()
     return _own(problem, chosen)
 
 
+def _errors(problem: Problem, checked: Sequence[Checked], hide_expected: bool) -> Iterable[Picture]:
+    from rnngrad.views.pictures.checks import CheckedNet
+    from rnngrad.views.pictures.kinds import pictures
+
+    return pictures("errors", CheckedNet(problem, tuple(checked), hide_expected))
+
+
 def _own(
-    problem: Problem, chosen: CheckOptions
+    problem: Problem | Batch, chosen: CheckOptions
 ) -> tuple[Report, Verdict | None, Sequence[Checked]]:
+    from rnngrad.analyses.checking.batches import check_own_batch
     from rnngrad.analyses.checking.comparing.verdicts import CutShortError, worst
     from rnngrad.analyses.checking.own.own import check_own
     from rnngrad.analyses.checking.references.plan import plan
     from rnngrad.cli.progress import progress_bar
+    from rnngrad.net.problem import Problem
     from rnngrad.views.check import report
 
     interrupted = False
     try:
         with progress_bar(chosen.quiet) as progress:
-            checked = check_own(problem, method=chosen.method, rtol=chosen.rtol, progress=progress)
+            options: Any = {"method": chosen.method, "rtol": chosen.rtol, "progress": progress}
+            if isinstance(problem, Problem):
+                checked = check_own(problem, **options)
+            else:
+                checked = check_own_batch(problem, **options)
     except CutShortError as cut:
         checked, interrupted = cut.checked, True
-    planned = plan(problem, chosen.method)
+    longest = problem if isinstance(problem, Problem) else max(problem.sequences, key=_steps)
+    planned = plan(longest, chosen.method)
     if planned.left_out and not chosen.quiet:
         say(f"note: not checked, because too large: {', '.join(planned.left_out)}")
     heading = (f"{problem.name}: rnngrad's own gradients", *planned.words)
+    if not isinstance(problem, Problem):
+        heading += (_of_batch(problem),)
     verdict = None if interrupted else worst(entry.verdict for entry in checked)
     shown = report(checked, heading=heading, hide_expected=chosen.hide_expected)
     return shown, verdict, checked
+
+
+def _steps(one: Problem) -> int:
+    return one.steps
+
+
+def _of_batch(batch: Batch) -> str:
+    """Which sequences are looked at."""
+    from rnngrad.analyses.checking.batches import sequences_checked
+    from rnngrad.files.text import listed
+
+    chosen = sequences_checked(batch)
+    some = f"{len(chosen)} of {batch.size}: {listed(str(k + 1) for k in chosen)}"
+    which = f"all {batch.size}" if len(chosen) == batch.size else some
+    return f"sequences {which}; each total also against the sum over all sequences"

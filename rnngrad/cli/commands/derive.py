@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from rnngrad.analyses.derivation.derive import Derivation
     from rnngrad.analyses.derivation.selection import Selection
     from rnngrad.analyses.flow.cliff import Parameter
+    from rnngrad.analyses.flow.flow import GradientFlow
     from rnngrad.arithmetic.arrays import Array
     from rnngrad.cli.plots import Plots
+    from rnngrad.net.batch import Batch
+    from rnngrad.net.problem import Problem
 
 
 @bounded
@@ -109,15 +112,19 @@ def derive(
     cost. Of more than 50 steps, the tables with a row a step are shown with --section or --full.
     """
     from rnngrad.analyses.derivation.derive import derive as derive_problem
-    from rnngrad.analyses.derivation.selection import computed, select
+    from rnngrad.analyses.derivation.selection import computed, select, select_of_batch
     from rnngrad.analyses.flow.cliff import check_exists
     from rnngrad.cli.output import check_writable, screen, write_text
     from rnngrad.cli.plots import planned
     from rnngrad.errors import UsageError
     from rnngrad.files import load
+    from rnngrad.net.batch import Batch, one_sequence
     from rnngrad.progress import reporting_to
+    from rnngrad.views.derivation.batch import report as batch_report
     from rnngrad.views.derivation.report import report
+    from rnngrad.views.derivation.view import flow_of
     from rnngrad.views.formats.names import asked_for, for_people, format_named
+    from rnngrad.views.pictures.nets import Nets
 
     name = asked_for(format_name, json, output)
     render = format_named(name, "derive")
@@ -132,32 +139,53 @@ def derive(
         raise UsageError(f"--{'beside' if beside else 'cliff'} is for --plot FILE; give one")
     if plots is not None and over is not None and "cliff" not in plots.kinds:
         plots = plots._replace(kinds=(*plots.kinds, "cliff"))
-    result = derive_problem(load(spec, overrides=overrides or ()))
-    others = [derive_problem(load(other)) for other in beside or ()]
+    problem = load(spec, overrides=overrides or ())
+    drawn: list[Derivation] = []
+    flow: GradientFlow | None = None
     if plots is not None:
-        plots = plots.fitting(one.problem for one in (result, *others))
-        for one in (result, *others):
+        loaded = [problem, *(load(other) for other in beside or ())]
+        drawn = [derive_problem(one_sequence(one, "--plot")) for one in loaded]
+        plots = plots.fitting(one.problem for one in drawn)
+        for one in drawn:
             check_exists(one.problem, over or ())
-    selection = select(result, quantity or (), step, full, exponents, section or ())
     every = save is not None or not for_people(render)
-    with progress_bar(quiet) as bar, reporting_to(bar):
-        report_to = None if bar is None else partial(_tell, bar)
-        arrays = computed(result, selection, every=every, report=report_to)
-        _ = result.first_nonfinite_step  # the forward pass, with the bar
+    if isinstance(problem, Batch):
+        of_all = derive_problem(problem)
+        alone = {"--step": step, "--section": section, "--exponents": exponents}
+        selection = select_of_batch(of_all, quantity or (), full, alone)
+        arrays = {name: of_all[name] for name in selection.names}
+        made = batch_report(of_all, selection, arrays)
+        first = of_all.first_nonfinite_step
+    else:
+        result = drawn[0] if drawn else derive_problem(problem)
+        selection = select(result, quantity or (), step, full, exponents, section or ())
+        with progress_bar(quiet) as bar, reporting_to(bar):
+            report_to = None if bar is None else partial(_tell, bar)
+            arrays = computed(result, selection, every=every, report=report_to)
+            first = result.first_nonfinite_step  # the forward pass, with the bar
+        flow = flow_of(result, selection)
+        made = report(result, selection, arrays, flow)
     if not quiet:
-        _warn(result, selection)
+        _warn(problem, first)
+        _say_left_out(selection, problem)
     cut = Event()
-    text = watched(render(report(result, selection, arrays), shown), quiet)
+    text = watched(render(made, shown), quiet)
     text = _kept(text, cut) if for_people(render) else text
     keep = None if save is None else _stage(save, {name: arrays[name] for name in selection.names})
-    drawn = None if plots is None else _pictures(plots, [result, *others], selection, over, quiet)
     write_text(text, output)
-    for move in (keep, drawn):
-        if move is not None:
-            move()
+    if keep is not None:
+        keep()
     if cut.is_set():
         say("rnngrad: interrupted; what comes after the last table shown was not computed")
         return INTERRUPTED
+    if plots is not None:
+        flows = tuple(
+            flow if flow is not None and one is flow.result else flow_of(one, selection)
+            for one in drawn
+        )
+        with progress_bar(quiet) as bar, reporting_to(bar):
+            move = plots.staged(Nets(flows, step, over))
+        move()
     return 0
 
 
@@ -169,23 +197,6 @@ def _cliff(text: str | None, plots: Plots | None) -> tuple[Parameter, Parameter]
     if text is None and plots is not None and "cliff" in plots.kinds:
         raise UsageError("--plot-what cliff needs two parameters: --cliff W_hh[0,0],b_h[0]")
     return None if text is None else parameters(text)
-
-
-def _pictures(
-    plots: Plots,
-    results: Sequence[Derivation],
-    selection: Selection,
-    over: tuple[Parameter, Parameter] | None,
-    quiet: bool,
-) -> Callable[[], None]:
-    """Draw the pictures; the call that this returns puts them in their place."""
-    from rnngrad.analyses.flow.flow import GradientFlow
-    from rnngrad.progress import reporting_to
-    from rnngrad.views.pictures.nets import Nets
-
-    flows = tuple(GradientFlow(one, selection.full, selection.exponents) for one in results)
-    with progress_bar(quiet) as bar, reporting_to(bar):
-        return plots.staged(Nets(flows, selection.step, over))
 
 
 def _kept(text: Iterable[str], cut: Event) -> Iterator[str]:
@@ -207,8 +218,8 @@ def _check_sections(names: list[str] | None, format_name: str, tables: bool) -> 
     chosen(names or ())
     if names and not tables:
         raise UsageError(
-            f"--section is for the formats table and markdown, and the format is {format_name}; "
-            "--quantity chooses there"
+            "--section is for the formats table, markdown and html, and the format is "
+            f"{format_name}; --quantity chooses there"
         )
 
 
@@ -232,20 +243,28 @@ def _stage(path: Path, arrays: dict[str, Array]) -> Callable[[], None]:
     return staged(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
 
 
-def _warn(result: Derivation, selection: Selection) -> None:
-    """What the user should know besides the result, on standard error."""
-    from rnngrad.views.numbers import grouped, times
+def _warn(problem: Problem | Batch, step: int | None) -> None:
+    """What the user should know besides the result, on standard error; ``step``: the first that is
+    not finite."""
+    from rnngrad.net.problem import Problem
 
-    say_assumed(result.problem)
-    step = result.first_nonfinite_step
+    say_assumed(problem if isinstance(problem, Problem) else problem.net)
     if step is not None:
         say(
             f"warning: the forward pass overflows: from step {step} on it holds infinite or "
             "undefined numbers, and so do the gradients that pass through them"
         )
+
+
+def _say_left_out(selection: Selection, problem: Problem | Batch) -> None:
+    from rnngrad.analyses.derivation.quantities import records
+    from rnngrad.net.problem import Problem
+    from rnngrad.views.numbers import grouped, times
+
+    one = problem if isinstance(problem, Problem) else problem.net
     for name in selection.left_out:
-        record = result.record(name)
-        shape, count = record.shape(result.problem), record.size(result.problem)
+        record = records(one)[name]
+        shape, count = record.shape(one), record.size(one)
         say(
             f"note: {name} is left out: {times(shape)} = {grouped(count)} numbers; "
             f"--quantity {name} or --full computes it"

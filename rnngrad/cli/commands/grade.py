@@ -39,6 +39,7 @@ def grade(
     from rnngrad.cli.checks.answers import run
     from rnngrad.cli.output import check_writable, screen, write_text
     from rnngrad.files import load
+    from rnngrad.net.batch import one_sequence
     from rnngrad.views.formats.names import asked_for, format_named
 
     render = format_named(asked_for(format_name, json, output), "grade")
@@ -46,6 +47,7 @@ def grade(
     for read in (spec, *files):
         check_writable(output, force, read)
     chosen = CheckOptions(rtol, hide_expected, quiet=quiet, spec=spec)
-    report, verdict = run(load(spec, overrides=overrides or ()), files, chosen)
+    problem = one_sequence(load(spec, overrides=overrides or ()), "grade")
+    report, verdict = run(problem, files, chosen)
     write_text(render(report, shown), output)
     return VERDICTS[str(verdict)]

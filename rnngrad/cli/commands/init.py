@@ -137,11 +137,12 @@ def _function_of(spec: str, output: Path | None) -> str:
     from rnngrad.errors import UsageError
     from rnngrad.files import load
     from rnngrad.files.starters.function import FILE, function_file
+    from rnngrad.net.batch import one_sequence
 
     path = FILE if output in (None, STANDARD_OUTPUT) else str(output)
     if not path.endswith(".py"):
         raise UsageError(f"{path}: must end in .py, so that --against can name a function in it")
-    return function_file(load(spec), spec, path)
+    return function_file(one_sequence(load(spec), "--function"), spec, path)
 
 
 def _plain_starter() -> str:

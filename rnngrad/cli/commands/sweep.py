@@ -146,6 +146,7 @@ def sweep(
     from rnngrad.cli.sweeps.plan import Wanted, planned
     from rnngrad.cli.sweeps.run import run
     from rnngrad.errors import UsageError
+    from rnngrad.net.problem import Problem
     from rnngrad.views.formats.names import asked_for, format_named
     from rnngrad.views.sweeps.report import report
 
@@ -170,22 +171,21 @@ def sweep(
     )  # fmt: skip
     problems, whole = planned(wanted)
     for problem in () if quiet else list(problems.values())[: 1 if checkpoints else None]:
-        say_assumed(problem)
+        say_assumed(problem if isinstance(problem, Problem) else problem.net)
     file = None if path is None else RowsFile(path, problems, relative_to, gate)
     with file or nullcontext(), workers(jobs, scheduler) as found:
         if file is not None and not resume:
             file.empty()
         finished = run(whole, file, found, quiet)
     kept = path is not None and path.is_file()
-    drawn = plots.staged(finished.result) if plots and finished.result.rows else None
     if (file is None or (kept and not quiet)) and (
         finished.result.rows or not finished.interrupted
     ):
         if kept:
             render = format_named("table", "sweep")
         write_text(render(report(finished.result, full), shown), None if kept else output)
-    if drawn is not None:
-        drawn()
+    if plots is not None and finished.result.rows:
+        plots.staged(finished.result)()
     _say_how_it_ended(finished, whole, file, quiet)
     return INTERRUPTED if finished.interrupted else 0
 

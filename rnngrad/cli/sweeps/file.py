@@ -24,12 +24,17 @@ from rnngrad.cli.output import check_writable, staged
 from rnngrad.cli.sweeps.locking import locked
 from rnngrad.errors import OutputError
 from rnngrad.files.opening import unreadable
+from rnngrad.net.batch import Batch
 from rnngrad.net.problem import Problem
 from rnngrad.version import __version__
 
 
-def spec_key(problem: Problem) -> str:
-    """A hash of all that the rows depend on but the point: the net, its sequence, the version."""
+def spec_key(problem: Problem | Batch) -> str:
+    """A hash of all that the rows depend on but the point: the net, its sequence or sequences, the
+    version."""
+    if isinstance(problem, Batch):
+        every = "".join(map(spec_key, problem.sequences))
+        return hashlib.sha256(every.encode()).hexdigest()[:16]
     records = (problem.activation, problem.output, problem.loss)
     names = [None if record is None else record.name for record in records]
     names += [problem.cell.name, *map(str, problem.cell.equations.equations)]
@@ -53,8 +58,18 @@ def spec_key(problem: Problem) -> str:
 
 def point_key(setting: Setting, scale: float, relative_to: str, gate: str | None) -> str:
     """A hash of one point of a spec."""
-    point = [setting.seed, setting.steps, setting.activation, repr(scale), relative_to]
-    text = json.dumps(point if gate is None else [*point, gate])
+    point: list[object] = [
+        setting.seed,
+        setting.steps,
+        setting.activation,
+        repr(scale),
+        relative_to,
+    ]
+    if gate is not None or setting.sequence is not None:
+        point.append(gate)
+    if setting.sequence is not None:
+        point.append(setting.sequence)
+    text = json.dumps(point)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -88,7 +103,7 @@ class RowsFile:
     def __init__(
         self,
         path: Path,
-        specs: Mapping[str, Problem],
+        specs: Mapping[str, Problem | Batch],
         relative_to: str = "weights",
         gate: str | None = None,
     ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from glob import glob
 from itertools import zip_longest
@@ -19,6 +19,7 @@ from rnngrad.cli.boundary import say
 from rnngrad.errors import SpecError, UsageError
 from rnngrad.files import load
 from rnngrad.files.specification.checkpoints import in_order
+from rnngrad.net.batch import Batch, one_sequence
 from rnngrad.net.problem import Problem
 
 MANY = 100_000
@@ -45,7 +46,7 @@ class Wanted(NamedTuple):
     checkpoints: str | None = None
 
 
-def planned(wanted: Wanted) -> tuple[Mapping[str, Problem], Plan]:
+def planned(wanted: Wanted) -> tuple[Mapping[str, Problem | Batch], Plan]:
     """The problems as the specs have them, by name, and the plan; UsageError and SpecError for
     mistakes."""
     count = points_in(wanted.scales)
@@ -53,9 +54,11 @@ def planned(wanted: Wanted) -> tuple[Mapping[str, Problem], Plan]:
     specs = _loaded(wanted)
     seeds = 1 if wanted.seeds is None else wanted.seeds
     names = [name.strip() for name in (wanted.activation or "").split(",") if name.strip()]
-    nets = max(seeds, 1) * max(len(lengths), 1) * max(len(set(names)), 1) * len(specs)
-    times = [_seconds_a_point(one, lengths, names, count) for one in specs.values()]
-    a_point, first = sum(times) / len(times), next(iter(specs.values()))
+    nets = max(seeds, 1) * max(len(lengths), 1) * max(len(set(names)), 1)
+    nets *= sum(1 if isinstance(one, Problem) else one.size for one in specs.values())
+    firsts = [one if isinstance(one, Problem) else one.net for one in specs.values()]
+    times = [_seconds_a_point(one, lengths, names, count) for one in firsts]
+    a_point, first = sum(times) / len(times), firsts[0]
     if count * nets > MANY:
         _ask(wanted.yes, count * nets, first, a_point)
     whole = plan(
@@ -68,23 +71,29 @@ def planned(wanted: Wanted) -> tuple[Mapping[str, Problem], Plan]:
     return specs, whole
 
 
-def _loaded(wanted: Wanted) -> dict[str, Problem]:
-    """The problems by name; those that share a name by the path of their spec."""
-    for spec, times in Counter(wanted.specs).items():
-        if times > 1:
-            raise UsageError(f"'{spec}' is given {times} times; once is enough")
+def _loaded(wanted: Wanted) -> Mapping[str, Problem | Batch]:
     if wanted.checkpoints is not None:
         return _checkpoints(wanted, wanted.checkpoints)
-    problems = [load(spec, overrides=wanted.overrides) for spec in wanted.specs]
-    names = Counter(problem.name for problem in problems)
-    specs: dict[str, Problem] = {}
-    for spec, problem in zip(wanted.specs, problems, strict=True):
+    specs = loaded(wanted.specs, wanted.overrides)
+    for problem in specs.values():
         _check_seeds(wanted, problem)
-        specs[problem.name if names[problem.name] == 1 else spec] = problem
     return specs
 
 
-def _check_seeds(wanted: Wanted, problem: Problem) -> None:
+def loaded(specs: Sequence[str], overrides: Sequence[str]) -> dict[str, Problem | Batch]:
+    """The problems by name; those that share a name by the path of their spec."""
+    for spec, times in Counter(specs).items():
+        if times > 1:
+            raise UsageError(f"'{spec}' is given {times} times; once is enough")
+    problems = [load(spec, overrides=overrides) for spec in specs]
+    names = Counter(problem.name for problem in problems)
+    return {
+        problem.name if names[problem.name] == 1 else spec: problem
+        for spec, problem in zip(specs, problems, strict=True)
+    }
+
+
+def _check_seeds(wanted: Wanted, problem: Problem | Batch) -> None:
     if wanted.seeds is not None and problem.draw is None:
         raise UsageError(
             f"--seeds {wanted.seeds}: nothing in '{problem.name}' is random, so all seeds are one"
@@ -105,7 +114,9 @@ def _checkpoints(wanted: Wanted, pattern: str) -> dict[str, Problem]:
     names = Counter(Path(path).name for path in paths)
     for path in paths:
         try:
-            net = load(wanted.specs[0], overrides=wanted.overrides, checkpoint=path)
+            net = one_sequence(
+                load(wanted.specs[0], overrides=wanted.overrides, checkpoint=path), "--checkpoints"
+            )
         except SpecError as error:
             first = first or error
             say(f"rnngrad: {path} is left out: {error.mistakes[0].splitlines()[0]}")
@@ -153,7 +164,7 @@ def _ask(yes: bool, points: int, problem: Problem, a_point: float) -> None:
     """Refuse what takes hours, with how many, unless told to go on."""
     if yes:
         return
-    net = Plan({(problem.name, problem.steps): problem}, (), ())
+    net = Plan({(problem.name, problem.steps, None): problem}, (), ())
     gigabytes = bytes_needed(net) / 1e9 + 1.2e-6 * points
     raise UsageError(
         f"{points:,} points would take about {_duration(points * a_point)} on one core and "

@@ -187,7 +187,8 @@ SEQUENCES: Mapping[str, Filling] = MappingProxyType({r.name: r for r in _SEQUENC
 class Draw(NamedTuple):
     """An array still to be filled; ``of`` is "init" or "random", the table that ``kind`` is in.
     ``gates`` says how many blocks of rows a matrix has, ``steps`` is the T of a sequence, where it
-    is given; ``shape`` and ``fan_in`` are known once the sizes are."""
+    is given, ``sequences`` the B of a batch, whose ``shape`` then begins with B; ``shape`` and
+    ``fan_in`` are known once the sizes are."""
 
     of: str
     kind: str
@@ -196,6 +197,7 @@ class Draw(NamedTuple):
     fan_in: int = 1
     gates: int = 1
     steps: int | None = None
+    sequences: int | None = None
 
     @property
     def filling(self) -> Filling:
@@ -229,7 +231,12 @@ def _filled(draw: Draw, stream: Stream) -> Array:
 
 
 def drawn(name: str, draw: Draw, seed: int) -> Array:
-    """The array of ``name`` under ``seed``, of ``draw.shape``; raises DrawingError."""
+    """The array of ``name`` under ``seed``, of ``draw.shape``; raises DrawingError. Each sequence
+    of a batch has a stream of its own, the first that of a single sequence."""
+    if draw.sequences is not None:
+        one = draw._replace(sequences=None, shape=draw.shape[1:])
+        names = (name if not k else f"{name}.{k + 1}" for k in range(draw.sequences))
+        return np.stack([drawn(own, one, seed) for own in names])
     try:
         with np.errstate(all="ignore"):
             array = np.asarray(_filled(draw, cache(partial(generator, seed, name))))

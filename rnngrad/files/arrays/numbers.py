@@ -19,26 +19,29 @@ MOST_MISTAKES = 1000
 _PLAIN = {int, float}
 
 
-def written(value: Any, path: Steps, mistakes: Mistakes) -> Array | None:
-    """A number (), a list (n,) or rows (r, c) of finite numbers; None with mistakes noted."""
+def written(value: Any, path: Steps, mistakes: Mistakes, axes: int = 2) -> Array | None:
+    """A number (), a list (n,) or rows (r, c) of finite numbers, or with three ``axes`` lists of
+    rows; None with mistakes noted."""
     if isinstance(value, np.ndarray):
-        return from_array(value, dotted(path), path, mistakes)
+        return from_array(value, dotted(path), path, mistakes, axes)
     if not isinstance(value, list):
         return np.array(float(value)) if _number(value, path, mistakes) else None
     before = len(mistakes.found)
-    _check_list(value, path, mistakes)
+    _check_list(value, path, mistakes, axes)
     return None if len(mistakes.found) > before else np.array(value, dtype=np.float64)
 
 
-def from_array(array: np.ndarray, what: str, path: Steps, mistakes: Mistakes) -> Array | None:
+def from_array(
+    array: np.ndarray, what: str, path: Steps, mistakes: Mistakes, axes: int = 2
+) -> Array | None:
     """A NumPy array of any number type -> float64, all finite; ``what`` names it in messages."""
     refused = type_refused(array.dtype)
     if refused:
         mistakes.add(path, f"{what} holds {refused}, must hold real numbers")
         return None
-    if array.size == 0 or array.ndim > 2:
+    if array.size == 0 or array.ndim > axes:
         sides = "×".join(map(str, array.shape))
-        why = batch_words(path) if array.size else ", must hold numbers"
+        why = batch_words(path, array.shape) if array.size else ", must hold numbers"
         mistakes.add(path, f"{what} is {sides}{why}")
         return None
     with np.errstate(all="ignore"):
@@ -58,19 +61,29 @@ def type_refused(dtype: np.dtype[Any]) -> str:
     return "" if dtype.kind in "fiub" else kinds.get(dtype.kind, f"values of type {dtype}"[:60])
 
 
-def batch_words(path: Steps) -> str:
-    """Why an array of three axes is refused."""
-    if path[:1] in (("inputs",), ("targets",), ("upstream",)):
-        return ": a batch axis; rnngrad takes one sequence at a time, rows of numbers, one a step"
-    return ", must be rows of numbers at most"
+def batch_words(path: Steps, shape: tuple[int, ...]) -> str:
+    """Why an array of more axes is refused; of three it may be a batch."""
+    if path[:1] not in (("inputs",), ("targets",), ("upstream",)):
+        return ", must be rows of numbers at most"
+    if len(shape) != 3:
+        return ", must have two axes, or three of a batch"
+    first, second, _ = shape
+    return (
+        ", which is a batch; say which axis counts the sequences: batch: first "
+        f"({counted(first, 'sequence')} of {counted(second, 'step')}) or batch: second "
+        f"({counted(second, 'sequence')} of {counted(first, 'step')})"
+    )
 
 
-def _check_list(value: list[Any], path: Steps, mistakes: Mistakes) -> None:
+def _check_list(value: list[Any], path: Steps, mistakes: Mistakes, axes: int) -> None:
     deep = _depth(value)
     if not value:
         mistakes.add(path, f"{dotted(path)} is an empty list, must hold numbers")
-    elif deep > 2:
-        mistakes.add(path, f"{dotted(path)} is nested {deep} deep{batch_words(path)}")
+    elif deep > axes:
+        words = batch_words(path, _shape(value))
+        mistakes.add(path, f"{dotted(path)} is nested {deep} deep{words}")
+    elif deep == 3:
+        _check_blocks(value, path, mistakes, axes)
     elif deep == 2:
         _check_rows(value, path, mistakes)
     else:
@@ -86,6 +99,36 @@ def _depth(value: Any) -> int:
             inner, levels = (inner[0] if inner else None), levels + 1
         deepest = max(deepest, levels)
     return deepest
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    """As its first items tell it."""
+    found = []
+    while isinstance(value, list) and value:
+        found.append(len(value))
+        value = value[0]
+    return tuple(found)
+
+
+def _check_blocks(blocks: list[Any], path: Steps, mistakes: Mistakes, axes: int) -> None:
+    """Lists of as many rows each, all of one length."""
+    before = len(mistakes.found)
+    for index, block in enumerate(blocks):
+        if not isinstance(block, list) or _depth(block) != 2:
+            found = f"{dotted((*path, index))} is {shown(block)}"
+            mistakes.add((*path, index), f"{found}, must be rows of numbers like the others")
+        else:
+            _check_list(block, (*path, index), mistakes, axes)
+    if len(mistakes.found) > before:
+        return
+    for index, block in enumerate(blocks):
+        rows, numbers = _shape(block)
+        if (rows, numbers) != _shape(blocks[0]):
+            here = (*path, index)
+            most, width = _shape(blocks[0])
+            found = f"{dotted(here)} is {rows}×{numbers}, must be {most}×{width} like the first"
+            more = "; fill the shorter up and give lengths" if width == numbers else ""
+            mistakes.add(here, found + more)
 
 
 def _check_rows(rows: list[Any], path: Steps, mistakes: Mistakes) -> None:

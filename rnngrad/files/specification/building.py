@@ -16,6 +16,15 @@ from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.files.arrays.drawing import Draw, DrawingError, drawn, too_large
 from rnngrad.files.arrays.readers import File
 from rnngrad.files.mistakes import Mistakes
+from rnngrad.files.specification.batch_key import (
+    MEAN_OF_STEPS,
+    BatchKey,
+    batch_in,
+    batched,
+    not_a_batch,
+    turned,
+    without_padding,
+)
 from rnngrad.files.specification.cell_key import cell_in
 from rnngrad.files.specification.head import check_upstream, labels_in, with_targets
 from rnngrad.files.specification.pieces import Piece, draws, fitted
@@ -35,6 +44,7 @@ from rnngrad.files.specification.weights_key import Parameters, top
 from rnngrad.files.specification.weights_key import check as check_parameters
 from rnngrad.files.text import counted, cut, cut_path, listed, shown
 from rnngrad.files.yaml_text import Steps
+from rnngrad.net.batch import Batch
 from rnngrad.net.cells import Cell, letter_in, multiple
 from rnngrad.net.losses import LOSSES, UPSTREAM
 from rnngrad.net.outputs import OUTPUTS
@@ -48,10 +58,10 @@ class Blueprint(NamedTuple):
     """A spec that is right, everything but the seed: the cell, names of records, and arrays.
 
     Picklable; ``arrays`` holds every weight, the starts, ``inputs`` and, where there are any,
-    ``targets`` or ``upstream``, as they are or still to be drawn. ``weights`` are the names of the
-    weights in their order; ``trained`` tells of the model's file that they came from; ``counts``
-    is what each label counts in a mean, 0 where it does not count; ``tokens`` tells of an
-    embedding.
+    ``targets`` or ``upstream``, as they are or still to be drawn; of a ``batch`` the sequences are
+    the first axis, also of ``counts``. ``weights`` are the names of the weights in their order;
+    ``trained`` tells of the model's file that they came from; ``counts`` is what each label counts
+    in a mean, 0 where it does not count; ``tokens`` tells of an embedding.
     """
 
     name: str
@@ -66,6 +76,7 @@ class Blueprint(NamedTuple):
     trained: TrainedIn | None = None
     counts: Array | None = None
     tokens: Tokens | None = None
+    batch: BatchKey | None = None
 
     @property
     def random(self) -> bool:
@@ -76,22 +87,58 @@ class Blueprint(NamedTuple):
     @property
     def steps(self) -> int:
         """T"""
-        return self.arrays["inputs"].shape[0]
+        return self.arrays["inputs"].shape[-2]
 
     @property
     def any_length(self) -> bool:
         """Whether no sequence is given number by number."""
+        if self.batch is not None and set(self.batch.lengths) != {self.steps}:
+            return False
         sequences = (self.arrays.get(name) for name in SEQUENCES)
         return not any(isinstance(array, np.ndarray) for array in sequences)
 
 
 def assemble(blueprint: Blueprint, seed: int) -> Problem:
-    """The problem under ``seed``; raises DrawingError where an array cannot be drawn."""
-    arrays = {
+    """The problem under ``seed``, of a batch the sequence that is chosen; raises DrawingError where
+    an array cannot be drawn."""
+    of = None if blueprint.batch is None else blueprint.batch.sequence
+    return _problem(blueprint, _arrays(blueprint, seed), seed, of)
+
+
+def assemble_batch(blueprint: Blueprint, seed: int) -> Batch:
+    """All sequences under ``seed``."""
+    arrays, batch = _arrays(blueprint, seed), blueprint.batch
+    assert batch is not None
+    return Batch(
+        tuple(_problem(blueprint, arrays, seed, k) for k in range(1, batch.size + 1)),
+        axis=batch.axis,
+        reduction=batch.reduction,
+        draw=partial(assemble_batch, blueprint) if blueprint.random else None,
+        lengthen=partial(_longer_batch, blueprint, seed) if blueprint.any_length else None,
+    )
+
+
+def _arrays(blueprint: Blueprint, seed: int) -> dict[str, Array]:
+    return {
         name: frozen(_read_only(drawn(name, array, seed)) if isinstance(array, Draw) else array)
         for name, array in blueprint.arrays.items()
     }
-    upstream, cell = arrays.get("upstream"), blueprint.cell
+
+
+def _problem(
+    blueprint: Blueprint, arrays: Mapping[str, Array], seed: int, of: int | None
+) -> Problem:
+    """The problem of the arrays, or of sequence ``of``, from 1, of a batch."""
+    cell, steps, counts, tokens = (
+        blueprint.cell, blueprint.steps, blueprint.counts, blueprint.tokens,
+    )  # fmt: skip
+    if of is not None and blueprint.batch is not None:
+        steps = blueprint.batch.lengths[of - 1]
+        blueprint = blueprint._replace(batch=blueprint.batch._replace(sequence=of))
+        arrays = {name: _of_one(name, array, of, steps) for name, array in arrays.items()}
+        counts = None if counts is None else counts[of - 1, :steps]
+        tokens = tokens and tokens._replace(ids=tokens.ids[of - 1, :steps])
+    upstream = arrays.get("upstream")
     targets = arrays.get("targets", upstream)
     loss = LOSSES[blueprint.loss] if upstream is None else UPSTREAM
     return Problem(
@@ -105,29 +152,51 @@ def assemble(blueprint: Blueprint, seed: int) -> Problem:
         starts={part: arrays[f"{part}_0"] for part in cell.parts[1:]},
         loss=None if targets is None else loss,
         targets=targets,
-        loss_weights=None if targets is None else _loss_weights(blueprint, upstream),
+        loss_weights=None if targets is None else _loss_weights(blueprint, steps, counts, upstream),
         seed=seed,
         draw=partial(assemble, blueprint) if blueprint.random else None,
         trained=blueprint.trained,
-        tokens=blueprint.tokens,
+        tokens=tokens,
+        of_batch=None if blueprint.batch is None or of is None else (of, blueprint.batch.size),
         lengthen=partial(_lengthened, blueprint, seed) if blueprint.any_length else None,
     )
 
 
+def _of_one(name: str, array: Array, of: int, steps: int) -> Array:
+    """What belongs to one sequence of a batch."""
+    if name in SEQUENCES:
+        return array[of - 1, :steps]
+    return array[of - 1] if name.endswith("_0") and array.ndim == 2 else array
+
+
 def _lengthened(blueprint: Blueprint, seed: int, steps: int) -> Problem:
     """The problem as the spec with so many steps gives it; DrawingError where that is too large."""
+    return assemble(_of_length(blueprint, steps), seed)
+
+
+def _longer_batch(blueprint: Blueprint, seed: int, steps: int) -> Batch:
+    return assemble_batch(_of_length(blueprint, steps), seed)
+
+
+def _of_length(blueprint: Blueprint, steps: int) -> Blueprint:
     arrays = dict(blueprint.arrays)
     for name in SEQUENCES:
         draw = arrays.get(name)
         if isinstance(draw, Draw):
-            arrays[name] = draw = draw._replace(shape=(steps, *draw.shape[1:]))
+            *more, _, width = draw.shape
+            arrays[name] = draw = draw._replace(shape=(*more, steps, width))
             if too_large(draw.shape):
                 raise DrawingError(name, too_large(draw.shape))
-    return assemble(blueprint._replace(arrays=arrays), seed)
+    batch = blueprint.batch
+    batch = batch and batch._replace(lengths=(steps,) * batch.size)
+    return blueprint._replace(arrays=arrays, batch=batch)
 
 
-def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> Problem | None:
-    """The problem that ``data`` describes; None where ``mistakes`` holds any in the end.
+def build(
+    data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes
+) -> Problem | Batch | None:
+    """The problem that ``data`` describes, or a batch of which no sequence is chosen; None where
+    ``mistakes`` holds any in the end.
 
     File references are relative to ``folder``; ``name`` is the default of ``name``.
     """
@@ -149,6 +218,13 @@ def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> 
     parameters = check_parameters(cell, weights, net, mistakes)
     check_upstream(data, parameters, mistakes)
     pieces = all_pieces(spec, cell, parameters, folder, mistakes)
+    batch = None
+    if "batch" not in spec:
+        not_a_batch(data, pieces, mistakes)
+    else:
+        pieces = turned(spec, pieces, mistakes)
+        batch = batch_in(spec, pieces, folder, mistakes)
+        pieces = [without_padding(p, batch) for p in pieces] if batch else pieces
     labels, pieces = labels_in(spec, data, pieces, mistakes)
     sizes = settle(pieces, _stated(spec, cell, parameters, mistakes))
     for letter in dict.fromkeys(cell.letters) if parameters.depth > 1 else ():
@@ -166,6 +242,12 @@ def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> 
     lengths = {letter: size.value for letter, size in sizes.items()}
     lengths |= {"T": steps} if steps else {}
     to_draw = draws(pieces, lengths, top(cell, parameters.depth), mistakes)
+    if batch is not None:
+        to_draw |= {
+            p.name: batched(to_draw[p.name], batch, p, mistakes)
+            for p in pieces
+            if p.sequence and p.name in to_draw
+        }
     if mistakes.found:
         return None
     given = {
@@ -186,6 +268,7 @@ def build(data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes) -> 
         trained=origin,
         counts=counts,
         tokens=next(piece.tokens for piece in pieces if piece.name == "inputs"),
+        batch=batch,
     )
     return _assembled(blueprint, spec["seed"], pieces, mistakes)
 
@@ -229,9 +312,10 @@ _DEFAULTS = {name: key.default for name, key in SPEC.keys.items() if key.default
 
 def _assembled(
     blueprint: Blueprint, seed: int, pieces: list[Piece], mistakes: Mistakes
-) -> Problem | None:
+) -> Problem | Batch | None:
+    whole = blueprint.batch is not None and blueprint.batch.sequence is None
     try:
-        return assemble(blueprint, seed)
+        return assemble_batch(blueprint, seed) if whole else assemble(blueprint, seed)
     except DrawingError as error:
         path = next(piece.path for piece in pieces if piece.name == error.name)
         mistakes.add(path, f"{error.name} {error.reason}")
@@ -310,22 +394,43 @@ def _length(piece: Piece) -> int | None:
     return piece.shape[0] if piece.shape else None
 
 
-def _loss_weights(blueprint: Blueprint, upstream: Array | None) -> Array:
+def _loss_weights(
+    blueprint: Blueprint, steps: int, counts: Array | None, upstream: Array | None
+) -> Array:
     """(T,): 0 where a step does not count, or its ∂L/∂h_t is given as 0; else 1, or 1/n for a mean
-    over n, where labels of classes with weights count as these."""
+    over n, where labels of classes with weights count as these; of a sequence of a mean over B
+    1/B of that."""
     if upstream is not None:
         return frozen(np.any(upstream != 0, axis=-1))
-    counting = blueprint.loss_steps
-    rows = slice(None) if counting == "all" else [-1]
-    if isinstance(counting, list):
-        rows = [step - 1 for step in counting]
-    weights, counts = np.zeros(blueprint.steps), blueprint.counts
+    weights, batch = _counting(blueprint.loss_steps, steps, counts), blueprint.batch
+    if blueprint.loss_reduction == "mean" and weights.any():
+        weights /= _in_all(weights, counts)
+    if batch is not None and batch.reduction == "mean":
+        weights /= batch.size
+    if batch is not None and batch.reduction == MEAN_OF_STEPS:
+        every = 0.0
+        for k, n in enumerate(batch.lengths):
+            own = None if blueprint.counts is None else blueprint.counts[k, :n]
+            every += _in_all(_counting(blueprint.loss_steps, n, own), own)
+        weights /= every or 1.0
+    return frozen(_read_only(weights))
+
+
+def _counting(loss_steps: Any, steps: int, counts: Array | None) -> Array:
+    """1 where a step counts, else 0, (T,); of a list of steps those that the sequence has."""
+    rows = slice(None) if loss_steps == "all" else [-1]
+    if isinstance(loss_steps, list):
+        rows = [step - 1 for step in loss_steps if step <= steps]
+    weights = np.zeros(steps)
     weights[rows] = 1.0
     if counts is not None:
         weights[counts == 0] = 0.0
-    if blueprint.loss_reduction == "mean" and weights.any():
-        weights /= weights.sum() if counts is None else weights @ counts
-    return frozen(_read_only(weights))
+    return weights
+
+
+def _in_all(weights: Array, counts: Array | None) -> float:
+    """What a mean divides by: how many steps count, or the class weights of their labels."""
+    return float(weights.sum() if counts is None else weights @ counts)
 
 
 def _check_loss_steps(spec: Mapping[str, Any], steps: int | None, mistakes: Mistakes) -> None:
@@ -376,7 +481,8 @@ def _check_loss(
     if isinstance(targets.value, Draw):
         _check_random_targets(spec["loss"], targets.value, needs, mistakes)
     elif targets.value is not None:
-        _check_targets(spec["loss"], targets.value, needs, data["targets"], mistakes)
+        by_time = spec.get("batch") == "second"
+        _check_targets(spec["loss"], targets, needs, data["targets"], by_time, mistakes)
 
 
 def _check_random_targets(loss: str, draw: Draw, needs: str, mistakes: Mistakes) -> None:
@@ -386,12 +492,19 @@ def _check_random_targets(loss: str, draw: Draw, needs: str, mistakes: Mistakes)
         mistakes.add(("targets", "random"), f"{found}; use random: {instead}")
 
 
-def _check_targets(loss: str, targets: Array, needs: str, source: Any, mistakes: Mistakes) -> None:
+def _check_targets(
+    loss: str, piece: Piece, needs: str, source: Any, by_time: bool, mistakes: Mistakes
+) -> None:
     low, high, words, _ = _RANGES[needs]
+    targets = piece.value
+    assert isinstance(targets, np.ndarray)
     outside = np.argwhere((targets < low) | (targets > high))
     if len(outside):
         first = tuple(int(index) for index in outside[0])
         more = f" (and {len(outside) - 1} more)" if len(outside) > 1 else ""
-        found = f"the target of step {first[0] + 1 if first else 1} is {targets[first]:g}"
+        of = f" of sequence {first[0] + 1}" if piece.of_batch else ""
+        step = first[1:] if piece.of_batch else first
+        found = f"the target of step {step[0] + 1 if step else 1}{of} is {targets[first]:g}"
+        first = (first[1], first[0], *first[2:]) if by_time and piece.of_batch else first
         path: Steps = ("targets", *first) if isinstance(source, list) else ("targets",)
         mistakes.add(path, f"{found}; {loss} needs targets {words}{more}")

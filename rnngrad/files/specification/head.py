@@ -21,7 +21,7 @@ from rnngrad.files.yaml_text import Steps
 
 OF_TARGETS = (
     "targets", "loss", "loss_steps", "loss_reduction", "output_activation", "class_weights",
-    "ignore_index",
+    "ignore_index", "batch_reduction",
 )  # fmt: skip
 """The keys of a spec that say nothing where ``upstream`` is given."""
 
@@ -79,7 +79,7 @@ def _flat(targets: Piece) -> Array | None:
     """One number a step, (n,), of a list, a column or a single number; None of anything else."""
     if not isinstance(targets.value, np.ndarray):
         return None
-    one = targets.value.ndim < 2 or targets.value.shape[1] == 1
+    one = targets.value.ndim < 2 or targets.value.shape[-1] == 1
     return targets.value.ravel() if one else None
 
 
@@ -120,13 +120,17 @@ def with_targets(
             value, counts = _column(labels, spec, data)
         else:
             value, counts = _rows(labels, outputs, spec, data, mistakes)
+        given = labels.piece.value
+        if labels.piece.of_batch and value is not None and isinstance(given, np.ndarray):
+            value = value.reshape(*given.shape[:2], -1)
+            counts = None if counts is None else counts.reshape(given.shape[:2])
         pieces = [*others, labels.piece._replace(value=value)]
     if spec["loss_steps"] != "last":
         return Counted(pieces, counts)
     steps = _steps(pieces)
     return Counted(
         [_at_the_end(p, steps) if p.name == "targets" else p for p in pieces],
-        None if counts is None else _last(counts, steps),
+        None if counts is None else _last(counts, steps, counts.ndim - 1),
     )
 
 
@@ -134,23 +138,22 @@ def _steps(pieces: Sequence[Piece]) -> int:
     value = next(piece.value for piece in pieces if piece.name == "inputs")
     if isinstance(value, Draw):
         return value.steps or 1
-    return 1 if value is None or not value.shape else value.shape[0]
+    if value is None or not value.shape:
+        return 1
+    return int(value.shape[1] if value.ndim == 3 else value.shape[0])
 
 
 def _at_the_end(targets: Piece, steps: int) -> Piece:
-    """A single row as that of the last step; what the others would be is of no interest."""
+    """A single row, or one a sequence, as that of every step: the last alone counts, wherever a
+    sequence or a sweep ends."""
     value = targets.value
-    if not isinstance(value, np.ndarray) or value.ndim == 0 or len(value) != 1:
+    if not isinstance(value, np.ndarray) or value.ndim == 0:
         return targets
-    return targets._replace(value=_last(value, steps))
+    return targets._replace(value=_last(value, steps, 1 if targets.of_batch else 0))
 
 
-def _last(value: Array, steps: int) -> Array:
-    if len(value) != 1:
-        return value
-    rows = np.zeros((steps, *value.shape[1:]))
-    rows[-1] = value[0]
-    return rows
+def _last(value: Array, steps: int, time: int) -> Array:
+    return np.repeat(value, steps, axis=time) if value.shape[time] == 1 else value
 
 
 def _column(
@@ -181,7 +184,7 @@ def _rows(
     wrong = (labels.values != np.floor(labels.values)) | (labels.values < 0)
     wrong = (wrong | (labels.values >= outputs)) & ~ignored
     if wrong.any() or len(each) != outputs:
-        _note(labels, wrong, outputs, spec["ignore_index"], data, mistakes)
+        _note(labels, wrong, outputs, spec, data, mistakes)
         return None, None
     classes = np.where(ignored, 0, labels.values).astype(np.int64)
     counts = np.where(ignored, 0.0, each[classes])
@@ -205,7 +208,7 @@ def _class_weights(piece: Piece | None, mistakes: Mistakes) -> Array | None:
 
 
 def _note(
-    labels: Labels, wrong: Array, outputs: int, ignored: int, data: Mapping[str, Any],
+    labels: Labels, wrong: Array, outputs: int, spec: Mapping[str, Any], data: Mapping[str, Any],
     mistakes: Mistakes,
 ) -> None:  # fmt: skip
     rows = np.flatnonzero(wrong)
@@ -214,12 +217,19 @@ def _note(
     row = int(rows[0])
     value = labels.values[row]
     more = f" (and {counted(len(rows) - 1, 'more label')})" if len(rows) > 1 else ""
+    ignored = spec["ignore_index"]
+    at: Steps = (row,)
     which = f"label of step {row + 1}" if len(labels.values) > 1 else "label"
     words = f"the {which} is {value:.15g}"
+    if labels.piece.of_batch and isinstance(labels.piece.value, np.ndarray):
+        k, t = divmod(row, labels.piece.value.shape[1])
+        words = f"the label of step {t + 1} of sequence {k + 1} is {value:.15g}"
+        at = (k, t) if spec["batch"] == "first" else (t, k)
+        at = (k,) if labels.piece.value.shape[1] == 1 else at
     if value != np.floor(value):
         must = "must be a whole number: a class"
     else:
         must = f"must be a class from 0 to {outputs - 1}, or ignore_index, {ignored}"
     written = isinstance(data["targets"], list)
-    path: Steps = ("targets", row) if written else ("targets",)
+    path: Steps = ("targets", *at) if written else ("targets",)
     mistakes.add(path, f"{words}, {must}{more}")

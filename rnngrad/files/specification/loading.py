@@ -16,6 +16,7 @@ from rnngrad.files.specification.checkpoints import with_file
 from rnngrad.files.specification.overriding import override
 from rnngrad.files.text import cut, shown
 from rnngrad.files.yaml_text import DEEPEST, Document, read
+from rnngrad.net.batch import Batch
 from rnngrad.net.problem import Problem
 
 Source = str | os.PathLike[str] | Mapping[str, Any]
@@ -27,8 +28,8 @@ def load(
     overrides: Sequence[str] = (),
     stdin: BinaryIO | None = None,
     checkpoint: str | None = None,
-) -> Problem:
-    """The problem that a spec describes.
+) -> Problem | Batch:
+    """The problem that a spec describes; a batch where it has ``batch`` and no ``sequence``.
 
     ``source`` is a path, ``"-"`` for standard input (``stdin``, if given), or a mapping of the same
     keys, NumPy arrays welcome. ``overrides`` are ``key=value`` texts, such as

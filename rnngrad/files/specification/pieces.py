@@ -36,7 +36,8 @@ class Piece(NamedTuple):
     ``value`` is given, still to be drawn, or None where it is wrong already. A sequence has the
     letters ("T", "I") or ("T", "O"); ``loose`` pieces take a number for every entry (h_0). ``why``
     is what more there is to say where it disagrees; ``tokens`` tells of the embedding that the
-    inputs are rows of.
+    inputs are rows of. Where ``batch``, an array may have one axis more, in front, which counts the
+    sequences.
     """
 
     name: str
@@ -46,6 +47,17 @@ class Piece(NamedTuple):
     loose: bool = False
     why: str = ""
     tokens: Tokens | None = None
+    batch: bool = False
+
+    @property
+    def of_batch(self) -> bool:
+        """Whether its first axis counts sequences."""
+        given = isinstance(self.value, np.ndarray)
+        return self.batch and given and self._ndim == len(self.letters) + 1
+
+    @property
+    def _ndim(self) -> int:
+        return self.value.ndim if isinstance(self.value, np.ndarray) else 0
 
     @property
     def sequence(self) -> bool:
@@ -72,7 +84,7 @@ class Piece(NamedTuple):
         """Its shape as a claim on sizes; None where it makes none."""
         if self.value is None or isinstance(self.value, Draw):
             return None
-        shape = self.value.shape
+        shape = self.value.shape[1:] if self.of_batch else self.value.shape
         if not shape:
             return None if self.loose or self.sequence else (1,) * len(self.letters)
         if self.sequence and len(shape) == 1:
@@ -82,6 +94,7 @@ class Piece(NamedTuple):
     def says(self) -> str:
         """Its shape as part of a sentence."""
         given = () if self.value is None or isinstance(self.value, Draw) else self.value.shape
+        given = given[1:] if self.of_batch else given
         if not given:
             return f"{self.name} is a single number"
         if self.sequence and len(given) == 1:
@@ -108,7 +121,8 @@ def _pieces(
 ) -> Iterator[Piece]:
     def piece(name: str, path: Steps, letters: tuple[str, ...], source: Any) -> Piece:
         gates = cell.gates if name.partition(".")[0] in cell.blocks else ()
-        return _piece(name, path, letters, source, folder, mistakes, gates)
+        batch = spec.get("batch") if path[0] != "weights" else None
+        return _piece(name, path, letters, source, folder, mistakes, gates, batch)
 
     depth = parameters.depth
     for name, letters in parameters.letters.items():
@@ -137,6 +151,7 @@ def _piece(
     folder: Path,
     mistakes: Mistakes,
     gates: tuple[str, ...] = (),
+    batch: str | None = None,
 ) -> Piece:
     value: Array | Draw | None
     if isinstance(source, Gated):
@@ -144,23 +159,27 @@ def _piece(
             name, path, letters, _gate_by_gate(source, name, path, gates, folder, mistakes)
         )
     if isinstance(source, Embedded):
-        return looked_up(Piece(name, path, letters, None), source, folder, mistakes)
+        piece = Piece(name, path, letters, None, batch=batch is not None)
+        return looked_up(piece, source, folder, mistakes, batch)
     if source is None:
         bias = path[0] == "weights" and str(path[-1])[:1] == "b"
         required = (path[0] == "weights" and not bias) or len(letters) == 2
         value = None if required or mistakes.spoils(path) else ZEROS
     elif isinstance(source, Draw):
         value = source
-    elif isinstance(source, File):
-        value = _from_file(source, name, path, len(letters), folder, mistakes)
     else:
-        value = written(source, path, mistakes)
-    return Piece(name, path, letters, value)
+        axes = 3 if batch and letters[:1] == ("T",) else 2
+        value = read(source, name, path, len(letters), folder, mistakes, axes)
+    return Piece(name, path, letters, value, batch=batch is not None)
 
 
-def _from_file(
-    source: File, name: str, path: Steps, rank: int, folder: Path, mistakes: Mistakes
-) -> Array | None:
+def read(
+    source: File | Any, name: str, path: Steps, rank: int, folder: Path, mistakes: Mistakes,
+    axes: int = 2,
+) -> Array | None:  # fmt: skip
+    """The array of a file, or as it is written; None with mistakes noted."""
+    if not isinstance(source, File):
+        return written(source, path, mistakes, axes)
     try:
         array = load_array(source, folder)
     except (FileError, FileKeyError) as error:
@@ -169,7 +188,7 @@ def _from_file(
         return None
     if rank == 1 and source.file.lower().endswith(".csv") and 1 in array.shape:
         array = array.ravel()
-    return from_array(array, f"{name}: the array of {shown(source.file)}", path, mistakes)
+    return from_array(array, f"{name}: the array of {shown(source.file)}", path, mistakes, axes)
 
 
 def _gate_by_gate(
@@ -185,7 +204,7 @@ def _gate_by_gate(
     found = []
     for gate in gates:
         file = File(source.file, source.keys[gate])
-        found.append(_from_file(file, f"{name}, gate {gate}", path, 1, folder, mistakes))
+        found.append(read(file, f"{name}, gate {gate}", path, 1, folder, mistakes))
     arrays = [array for array in found if array is not None]
     if len(arrays) < len(gates):
         return None
@@ -196,15 +215,18 @@ def _gate_by_gate(
     return np.concatenate(arrays)
 
 
-def looked_up(piece: Piece, source: Embedded, folder: Path, mistakes: Mistakes) -> Piece:
-    """The rows of an embedding that the ids name, one a step; ids (…, T), x_t (…, T, I)."""
+def looked_up(
+    piece: Piece, source: Embedded, folder: Path, mistakes: Mistakes, batch: str | None = None
+) -> Piece:
+    """The rows of an embedding that the ids name, one a step; ids (T,), x_t (T, I); of a ``batch``
+    whose axis is that, (B, T) and with the axes of x_t as those of any inputs."""
     path, below = piece.path, (*piece.path, "embedding")
     if isinstance(source.ids, File):
-        ids = _from_file(source.ids, piece.name, path, 1, folder, mistakes)
+        ids = read(source.ids, piece.name, path, 1, folder, mistakes)
     else:
         ids = written(source.ids, (*path, "ids"), mistakes)
     if isinstance(source.table, File):
-        table = _from_file(source.table, f"{piece.name}.embedding", below, 2, folder, mistakes)
+        table = read(source.table, f"{piece.name}.embedding", below, 2, folder, mistakes)
     else:
         table = written(source.table, below, mistakes)
     if ids is None or table is None:
@@ -212,16 +234,22 @@ def looked_up(piece: Piece, source: Embedded, folder: Path, mistakes: Mistakes) 
     if table.ndim != 2:
         mistakes.add(below, f"{dotted(below)} is {_sides(table)}, must be rows, one a token")
         return piece
-    ids = ids.ravel() if ids.ndim == 2 and ids.shape[1] == 1 else np.atleast_1d(ids)
+    if batch is None:
+        ids = ids.ravel() if ids.ndim == 2 and ids.shape[1] == 1 else np.atleast_1d(ids)
+    elif ids.ndim != 2:
+        mistakes.add(path, f"{piece.name} is {_sides(ids)} token ids; a batch has B×T of them")
+        return piece
     wrong = (ids != np.floor(ids)) | (ids < 0) | (ids >= len(table))
     if wrong.any():
         _note_id(piece, source.ids, ids, wrong, len(table), mistakes)
         return piece
     rows: Integers = ids.astype(np.int64)
     x = table[rows]
-    if x.ndim > 2:
-        mistakes.add(path, f"{piece.name} is {_sides(ids)} token ids{batch_words(path)}")
+    if x.ndim > 2 and batch is None:
+        words = batch_words(path, x.shape)
+        mistakes.add(path, f"{piece.name} is {_sides(ids)} token ids{words}")
         return piece
+    rows = rows.T if batch == "second" else rows
     key = source.table.key if isinstance(source.table, File) else None
     return piece._replace(value=x, tokens=Tokens(rows, len(table), key))
 
@@ -247,7 +275,7 @@ def fitted(value: Array, piece: Piece, sizes: Mapping[str, int]) -> Array:
     """A given array in its final shape: numbers spread, a flat sequence as a column."""
     if piece.loose and not value.shape:
         return np.full(sizes[piece.letters[0]], float(value))
-    return value.reshape(piece.shape or value.shape)
+    return value if piece.of_batch else value.reshape(piece.shape or value.shape)
 
 
 def draws(

@@ -10,6 +10,7 @@ from collections.abc import Collection
 
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.files.specification import weights_key
+from rnngrad.files.specification.batch_key import AXES, OTHERS, REDUCTIONS
 from rnngrad.files.specification.cell_key import CellKind
 from rnngrad.files.specification.kinds import (
     CheckedLater,
@@ -49,6 +50,9 @@ def _sizes(definitions: JsonSchema) -> JsonSchema:
     return {"$ref": "#/definitions/sizes"}
 
 
+_COUNTS: JsonSchema = {
+    "type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1,
+}  # fmt: skip
 _FORMS = "rows of numbers, {file: x.npy}, {random: normal, steps: T, scale: s} or {zeros: T}"
 
 
@@ -59,7 +63,7 @@ def _start(part: str) -> Key:
 
 SPEC = Group(
     "rnngrad_spec",
-    "One net and one sequence, for rnngrad.",
+    "One net and one sequence, or a batch of them, for rnngrad.",
     {
         "name": Key(Text(), "free text; the file's stem by default"),
         "cell": Key(
@@ -94,6 +98,18 @@ SPEC = Group(
         ),
         "h_0": _start("h"),
         "c_0": _start("c"),
+        "batch": Key(
+            Choice(tuple(AXES)),
+            "which axis of inputs and targets counts the sequences: first B×T×I, second T×B×I",
+        ),
+        "sequence": Key(Whole(1), "the one sequence of a batch that is looked at, from 1"),
+        "lengths": Key(Source((_COUNTS,)), "the steps of each sequence of a batch; all T"),
+        "batch_reduction": Key(
+            Choice(REDUCTIONS),
+            "L over the sequences of a batch: mean divides by B, mean_of_steps by the number of "
+            "all losses that count",
+            "sum",
+        ),
         "inputs": Key(sequence(required=True), f"T×I: {_FORMS}", required=True),
         "targets": Key(
             sequence(required=False),
@@ -120,5 +136,6 @@ def json_schema() -> JsonSchema:
     definitions: JsonSchema = {}
     body = SPEC.body(definitions) | weights_key.schema(definitions)
     body["patternProperties"] = {r"^[A-Za-z]\w*_0$": _start("of that name").schema(definitions)}
+    body["dependencies"] = {key: ["batch"] for key in OTHERS}
     dialect = "http://json-schema.org/draft-07/schema#"
     return {"$schema": dialect, **body, "definitions": definitions}

@@ -33,6 +33,7 @@ ArraySource: TypeAlias = File | Draw | Any
 NUMBER: JsonSchema = {"type": "number"}
 LIST: JsonSchema = {"type": "array", "items": NUMBER, "minItems": 1}
 _ROWS: JsonSchema = {"type": "array", "items": LIST, "minItems": 1}
+_BLOCKS: JsonSchema = {"type": "array", "items": _ROWS, "minItems": 1}
 
 ZEROS = Draw("init", "zeros", {})
 
@@ -115,7 +116,9 @@ class Source(NamedTuple):
         if self.zeros and "zeros" in value:
             checked = self.zeros.check(value, path, mistakes)
             whole = checked is not None and not mistakes.spoils(path)
-            return ZEROS._replace(steps=checked["zeros"]) if whole and checked else None
+            if not whole or not checked:
+                return None
+            return ZEROS._replace(steps=checked["zeros"], sequences=checked.get("sequences"))
         for key, names in self.choices.items():
             if key in value:
                 return self._filled(key, names, value, path, mistakes)
@@ -154,7 +157,8 @@ class Source(NamedTuple):
         table = INITIALISERS if key == "init" else SEQUENCES
         defaults = {n: o.default for n, o in table[kind].options.items() if o.default is not None}
         given = {name: checked[name] for name in table[kind].options if name in checked}
-        return Draw(key, kind, defaults | given, steps=checked.get("steps"))
+        steps, sequences = checked.get("steps"), checked.get("sequences")
+        return Draw(key, kind, defaults | given, steps=steps, sequences=sequences)
 
     def schema(self, definitions: JsonSchema) -> JsonSchema:
         """See Kind."""
@@ -193,10 +197,10 @@ def parameter(rank: int | None) -> Source:
 def sequence(*, required: bool) -> Source:
     """Inputs, or targets, whose steps default to those of the inputs."""
     meaning = "the number of steps T" if required else "the number of steps; T by default"
-    steps = {"steps": Key(Whole(1), meaning, required=required)}
+    steps = {"steps": Key(Whole(1), meaning, required=required), "sequences": _SEQUENCES}
     suffix = "" if required else "_targets"
     groups = {r.name: _group("random", r, steps, suffix) for r in SEQUENCES.values()}
-    return Source((LIST, _ROWS), {"random": groups}, _ZEROS, _TOKENS if required else None)
+    return Source((LIST, _ROWS, _BLOCKS), {"random": groups}, _ZEROS, _TOKENS if required else None)
 
 
 _TOKENS = Group(
@@ -205,7 +209,7 @@ _TOKENS = Group(
     {
         "file": Key(Text(), "the file of the ids"),
         "key": FILE.keys["key"],
-        "ids": Key(Source((LIST,)), "the ids themselves, in place of a file"),
+        "ids": Key(Source((LIST, _ROWS)), "the ids themselves, in place of a file"),
         "embedding": Key(
             Source((_ROWS,)),
             "the table, a row of I numbers a token: a file, or rows",
@@ -215,8 +219,11 @@ _TOKENS = Group(
 )
 
 
+_SEQUENCES = Key(Whole(1), "B, the number of sequences of a batch")
+
+
 _ZEROS = Group(
     "zeros",
     "A sequence of zeros.",
-    {"zeros": Key(Whole(1), "the number of steps T", required=True)},
+    {"zeros": Key(Whole(1), "the number of steps T", required=True), "sequences": _SEQUENCES},
 )

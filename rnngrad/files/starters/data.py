@@ -7,7 +7,6 @@ counts the sequences. What they leave open is assumed, and said.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +15,6 @@ import numpy as np
 from rnngrad.errors import UsageError
 from rnngrad.files.arrays.numpy_files import FileError, FileKeyError, Numbers
 from rnngrad.files.arrays.readers import File, load_array
-from rnngrad.files.specification.schema import SPEC
 from rnngrad.files.text import counted, listed
 
 
@@ -177,11 +175,6 @@ def _batch_words(
     inputs: Given, axes: Axes, steps: tuple[int, ...], targets: Given | None, assumed: list[str]
 ) -> None:
     a, b = steps
-    if "batch" not in SPEC.keys:
-        raise UsageError(
-            f"{inputs.shown} is {_sides(inputs)}: a batch; rnngrad takes one sequence at a time, "
-            f"such as the first of {a} along the first axis, or of {b} along the second"
-        )
     told = targets is not None and axes.last and a != b
     sequences, length = (a, b) if axes.batch == "first" else (b, a)
     words = f"{counted(sequences, 'sequence')} of {counted(length, 'step')}"
@@ -203,13 +196,12 @@ def _loss(
     else:
         loss, output, like = "mean_squared_error", None, "MSELoss"
     assumed.append(f"the loss is PyTorch's {like}, a mean")
-    lines = [f"loss: {loss}", "loss_reduction: mean"]
+    if axes.batch and axes.labels:  # of labels that are ignored sequences may have several
+        reduction = ["loss_reduction: sum", "batch_reduction: mean_of_steps"]
+    else:
+        reduction = ["loss_reduction: mean", *(["batch_reduction: mean"] if axes.batch else [])]
+    lines = [f"loss: {loss}", *reduction]
     if axes.last:
         assumed.append("one target: the loss is that of the last step")
         lines.append("loss_steps: last")
-    return [*lines, *_of_batch(axes)], output
-
-
-def _of_batch(axes: Axes) -> Iterator[str]:
-    if axes.batch and "batch_reduction" in SPEC.keys:
-        yield "batch_reduction: mean"
+    return lines, output

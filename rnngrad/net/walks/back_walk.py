@@ -25,9 +25,18 @@ from rnngrad.net.problem import Layer
 from rnngrad.net.traces import Back, LayerTrace
 from rnngrad.net.walks.by_line import Block, Lines, function_of
 from rnngrad.net.walks.chunks import advance
-from rnngrad.net.walks.forward_walk import BLOCK, FEWEST, LARGEST, Forward, blocks
+from rnngrad.net.walks.forward_walk import ABREAST, BLOCK, FEWEST, LARGEST, Forward, blocks
 from rnngrad.net.walks.in_chunks import InChunks
-from rnngrad.net.walks.loop import Layout, Loop, Slot, buffers_of, early_lines, scheduled
+from rnngrad.net.walks.loop import (
+    Layout,
+    Loop,
+    Slot,
+    by_step,
+    early_lines,
+    products_of,
+    room_of,
+    scheduled,
+)
 from rnngrad.net.walks.operations import Lowering, Program
 
 IN_CACHE = 2**13
@@ -208,34 +217,35 @@ class Backward:
         return kept
 
     def run(self, layer: Layer, trace: LayerTrace, direct: Array, last: int) -> Back | None:
-        """From step ``last`` on; ``direct`` (T, n) is what enters at the first part besides. None
-        where some e⁻ᵃ is no float."""
+        """From row ``last`` on; ``direct`` (T, n) is what enters at the first part besides. None
+        where some e⁻ᵃ is no float. Rows are steps; of sequences abreast those of a step follow
+        one another, all of which ``last`` takes in."""
         if not trace.wide and not self.terms.safe(trace, last):
             return None
-        sizes, T = self.measured(layer), len(direct)
-        kept = {b: np.empty((T + 1, count, sizes[b[2:]])) for b, count in self.rows}
+        sizes, T, abreast = self.measured(layer), len(direct), trace.abreast
+        kept = {b: np.empty((T + abreast, count, sizes[b[2:]])) for b, count in self.rows}
         states = {
-            part: np.empty((T + 1, sizes[self.of[part]]))
+            part: np.empty((T + abreast, sizes[self.of[part]]))
             if slot is None
             else kept[slot[0]][:, slot[1]]
             for part, slot in self.homes.items()
         }
         for rows in (*kept.values(), *states.values()):
             rows[last:] = 0.0
-        p, memory = self.early.arguments(layer.own), buffers_of(self.layout, sizes)
-        for part in reversed(blocks(last, BLOCK)):
+        p, memory = self.early.arguments(layer.own), room_of(self.layout, sizes, abreast)
+        for part in reversed(blocks(last, BLOCK if abreast == 1 else ABREAST, abreast)):
             B: dict[str, Any] = dict(memory)
-            for buffer, rows in self.terms.run(layer, trace, sizes, part).items():
-                B[buffer] = rows[::-1]
-            for buffer, rows in kept.items():
-                B[buffer] = rows[part][::-1]
-            B[f"E_{self.of[self.cell.parts[0]]}"] = direct[part][::-1, np.newaxis]
+            given = self.terms.run(layer, trace, sizes, part)
+            given |= {buffer: rows[part] for buffer, rows in kept.items()}
+            given[f"E_{self.of[self.cell.parts[0]]}"] = direct[part, np.newaxis]
             for i, (name, _) in enumerate(self.states):
-                B[f"S{i}"] = states[name][part][::-1, np.newaxis]
-                B[f"B{i}"] = states[name][part.stop]
-            products = self.begin(p, sizes, B)
+                given[f"S{i}"] = states[name][part, np.newaxis]
+                after = states[name][part.stop : part.stop + abreast]
+                B[f"B{i}"] = by_step(after, abreast)[0]
+            B |= {buffer: by_step(rows, abreast)[::-1] for buffer, rows in given.items()}
+            products = products_of(self.begin(p, sizes, B), abreast)
             n, done = part.stop - part.start, 0
-            if n >= FEWEST and self.in_chunks is not None:
+            if abreast == 1 and n >= FEWEST and self.in_chunks is not None:
                 done = self._chunked(B, products, kept, states, part.stop, sizes)
                 B = {name: rows[done:] if name[0] in "ADES" else rows for name, rows in B.items()}
                 B |= {
@@ -243,7 +253,7 @@ class Backward:
                     for i, (name, _) in enumerate(self.states)
                 }
             if done < n:
-                self.code.walk(B, products)
+                (self.code.walk if abreast == 1 else self.code.walk_abreast)(B, products)
         for name in set(states) - set(dict(self.states)):
             states[name][...] = 0.0
         at = {key: kept[buffer][:T, place] for key, (buffer, place) in self.columns}
@@ -251,7 +261,8 @@ class Backward:
         for keys, names, buffer, first in self.wide:
             rows = kept[buffer]
             n = rows.shape[2]
-            wide[keys] = names, rows.reshape(T + 1, -1)[:T, first * n : (first + len(names)) * n]
+            columns = slice(first * n, (first + len(names)) * n)
+            wide[keys] = names, rows.reshape(len(rows), -1)[:T, columns]
         return Back(states, at, wide)
 
     # ------------------------------------------------------------------ chunks of time

@@ -25,7 +25,15 @@ from rnngrad.net.traces import LayerTrace
 from rnngrad.net.walks.by_line import Block, Lines, function_of
 from rnngrad.net.walks.chunks import advance
 from rnngrad.net.walks.in_chunks import InChunks
-from rnngrad.net.walks.loop import Layout, Loop, buffers_of, early_lines, scheduled
+from rnngrad.net.walks.loop import (
+    Layout,
+    Loop,
+    by_step,
+    early_lines,
+    products_of,
+    room_of,
+    scheduled,
+)
 from rnngrad.net.walks.operations import Lowering, Program
 
 LARGEST = 700.0
@@ -36,6 +44,9 @@ FEWEST = 2000
 
 BLOCK = 2**13
 """Steps whose sources or diagonals are laid out together: memory has no further term in T."""
+
+ABREAST = 2**9
+"""Rows likewise of sequences abreast, where a step is long enough to lay out few at a time."""
 
 
 class Forward:
@@ -176,32 +187,38 @@ class Forward:
 
     # ------------------------------------------------------------------ the walk
 
-    def run(self, layer: Layer, starts: Mapping[str, Array], x: Array) -> LayerTrace | None:
-        """The trace of a layer; None where some e⁻ᵃ or value is no float."""
+    def run(
+        self, layer: Layer, starts: Mapping[str, Array], x: Array, abreast: int = 1
+    ) -> LayerTrace | None:
+        """The trace of a layer; None where some e⁻ᵃ or value is no float. Of so many sequences
+        ``abreast`` the rows of a step follow one another, and ``starts`` are (B, n)."""
         sizes, T = self.measured(layer), len(x)
         p = self.early.arguments(layer.own)
         kept = {b: np.empty((T, len(of), sizes[b[2:]])) for b, of in self.wide.items()}
         alone = {name: np.empty((T, sizes[self.of[key]])) for key, name in self.alone.items()}
         states = {}
         for part, start in starts.items():
-            states[part] = np.empty((T + 1, len(start)))
-            states[part][0] = start
-        memory = buffers_of(self.layout, sizes)
-        for block in blocks(T, BLOCK):
+            states[part] = np.empty((T + abreast, start.shape[-1]))
+            states[part][:abreast] = start
+        memory = room_of(self.layout, sizes, abreast)
+        for block in blocks(T, BLOCK if abreast == 1 else ABREAST, abreast):
             B: dict[str, Any] = dict(memory)
-            for name, rows in (*kept.items(), *alone.items()):
-                B[name] = rows[block]
-            for i, rows in enumerate(states.values()):
-                B[f"S{i}"] = rows[block.start + 1 : block.stop + 1, np.newaxis]
-                B[f"B{i}"] = rows[block.start]
-            products = self.begin(x[block], p, sizes, B)
+            B |= {name: rows[block] for name, rows in alone.items()}
+            products = products_of(self.begin(x[block], p, sizes, B), abreast)
+            B |= {name: by_step(rows, abreast) for name, rows in B.items() if name[0] == "G"}
+            B |= {name: by_step(rows[block], abreast) for name, rows in kept.items()}
+            for i, state in enumerate(states.values()):
+                after = state[block.start + abreast : block.stop + abreast, np.newaxis]
+                B[f"S{i}"] = by_step(after, abreast)
+                B[f"B{i}"] = by_step(state[block.start : block.start + abreast], abreast)[0]
             done = 0
-            if block.stop - block.start >= FEWEST and self.in_chunks is not None:
+            long = abreast == 1 and block.stop - block.start >= FEWEST
+            if long and self.in_chunks is not None:
                 done = self._chunked(B, products, sizes)
                 B = {name: rows[done:] if name[0] in "AGS" else rows for name, rows in B.items()}
                 B |= {f"B{i}": rows[block.start + done] for i, rows in enumerate(states.values())}
             if done < block.stop - block.start:
-                self.code.walk(B, products)
+                (self.code.walk if abreast == 1 else self.code.walk_abreast)(B, products)
         values, wide = {key: alone[name] for key, name in self.alone.items()}, {}
         for buffer, rows in kept.items():
             if not _safe(rows, self.sigmoids[buffer]):
@@ -209,7 +226,8 @@ class Forward:
             wide[self.names[buffer]] = rows.reshape(T, -1)
             for place, key in enumerate(self.names[buffer]):
                 values[key] = rows[:, place]
-        return LayerTrace(x, states, {key: values[name] for key, name in self.stored}, wide)
+        named = {key: values[name] for key, name in self.stored}
+        return LayerTrace(x, states, named, wide, abreast)
 
     def _chunked(self, B: dict[str, Any], products: Sequence[Any], sizes: Mapping[str, int]) -> int:
         """How many steps of a block chunks of time have filled; the others are as they were."""
@@ -225,11 +243,12 @@ class Forward:
         return advance(chunks.recurrence(M_T, B, start, parts, products, sizes, calls))
 
 
-def blocks(steps: int, rows: int) -> list[slice]:
-    """At most so many rows at a time, equally many."""
+def blocks(steps: int, rows: int, whole: int = 1) -> list[slice]:
+    """At most so many rows at a time, equally many; those that belong together stay so."""
     if steps <= rows:
         return [slice(0, steps)] if steps else []
     each = -(-steps // -(-steps // rows))
+    each = -(-each // whole) * whole
     return [slice(first, min(first + each, steps)) for first in range(0, steps, each)]
 
 

@@ -11,9 +11,10 @@ equations are called.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -168,6 +169,13 @@ class SlotRange(NamedTuple):
         return f"{self.first}:{self.stop}" + (f":{self.distance}" if self.distance > 1 else "")
 
 
+def _view(r: SlotRange) -> str:
+    """The slots of a buffer, the last two axes of which are (slots, n)."""
+    buffer = f"B[{r.buffer!r}]"
+    flat = f".reshape(*{buffer}.shape[:-2], -1)" if r.flat else ""
+    return f"{buffer}[..., {r.slots}, :]{flat}"
+
+
 class Loop:
     """The text of a loop, and what it is to be given: ``scalars``, and the values of ``products``
     in the order of their slots."""
@@ -178,6 +186,7 @@ class Loop:
         self.memory: dict[SlotRange, str] = {}
         self.rows: dict[SlotRange, str] = {}
         self.body: list[str] = []
+        self.by_slot: set[int] = set()
         self.functions: list[str] = []
         self.scalars: list[int] = []
         self.products: dict[tuple[str, str | None], list[int]] = {}
@@ -199,8 +208,15 @@ class Loop:
         """walk(B, products)"""
         return function_of("walk(B, products)", self.lines(), self.functions)
 
+    @cached_property
+    def walk_abreast(self) -> Callable[..., None]:
+        """The same for sequences abreast."""
+        return function_of("walk(B, products)", self.lines(abreast=True), self.functions)
+
     def _call(self, member: int, count: int, columns: Sequence[Column]) -> None:
         flat = count == 1 or all(d == 1 or b == "number" for b, _, d in columns)
+        if not flat:
+            self.by_slot.add(len(self.body))
         out, *operands = [self._ref(column, count, flat) for column in columns]
         op, args, _ = self.program.values[member]
         if op in ("maximum", "power"):
@@ -254,24 +270,23 @@ class Loop:
             return self.memory.setdefault(reach, f"m{len(self.memory)}")
         return self.rows.setdefault(reach, f"r{len(self.rows)}")
 
-    def lines(self) -> list[str]:
-        """Those of walk(B, products): B has the buffers, those given with T rows."""
-        lines = ["axis = 0", *self.head()]
-        for r, name in self.memory.items():
-            flat = ".reshape(-1)" if r.flat else ""
-            lines.append(f"{name} = B[{r.buffer!r}][{r.slots}]{flat}")
+    def lines(self, *, abreast: bool = False) -> list[str]:
+        """Those of walk(B, products): B has the buffers, (…, slots, n); those given have T rows
+        before that. Sequences ``abreast`` are one more axis before the slots."""
+        lines = ["axis = -1", *self.head()]
+        lines += [f"{name} = {_view(r)}" for r, name in self.memory.items()]
         lines += [f"d{i} = products[{i}]" for i in range(len(self.products))]
         lines += [f"b{i} = B['B{i}']" for i in self.after]
-        rows = [
-            f"B[{r.buffer!r}][:, {r.slots}]"
-            + (f".reshape(len(B[{r.buffer!r}]), -1)" if r.flat else "")
-            for r in self.rows
-        ]
+        rows = list(map(_view, self.rows))
         if not rows:  # nothing changes from step to step
             return [*lines, "return"]
         lines.append(f"for {', '.join(self.rows.values())}, in zip({', '.join(rows)}):")
         after = [f"b{i} = {row}" for i, row in self.after.items()]
-        return lines + [f"    {line}" for line in [*self.body, *after]]
+        body = [
+            re.sub(r"\bb\d+\b", r"\g<0>[:, None]", line) if abreast and n in self.by_slot else line
+            for n, line in enumerate(self.body)
+        ]
+        return lines + [f"    {line}" for line in [*body, *after]]
 
     def head(self) -> list[str]:
         """What is set up once."""
@@ -332,6 +347,28 @@ def _ahead(plain: Lines, leaves: Sequence[int], n: str) -> list[str]:
         rows = [" + ".join(constants.get(at, [f"zeros({n})"])) for at in range(count)]
         lines.append(f"flat += concatenate(({', '.join(rows)},))")
     return lines + others
+
+
+def by_step(rows: Array, abreast: int) -> Array:
+    """(T, …) of one sequence; (T, B, …) of B that are abreast."""
+    return rows if abreast == 1 else rows.reshape(-1, abreast, *rows.shape[1:])
+
+
+def room_of(layout: Layout, sizes: Mapping[str, int], abreast: int) -> dict[str, Array]:
+    """Room for what is not kept, (slots, n), or (B, slots, n) of B sequences abreast."""
+    room = buffers_of(layout, sizes)
+    if abreast == 1:
+        return room
+    return {buffer: np.empty((abreast, *rows.shape)) for buffer, rows in room.items()}
+
+
+def products_of(products: Sequence[Any], abreast: int) -> Sequence[Any]:
+    """v -> M v as the code has them, or of B rows: V -> V Mᵀ."""
+    return products if abreast == 1 else [_of_rows(product.__self__.T) for product in products]
+
+
+def _of_rows(M_T: Array) -> Callable[[Array, Array], object]:
+    return lambda rows, out: np.dot(rows, M_T, out)
 
 
 def buffers_of(layout: Layout, sizes: Mapping[str, int], *rows: int) -> dict[str, Array]:

@@ -23,20 +23,20 @@ COLUMNS = ("quantity", "t", "i", "j", "value")
 
 
 def document(
-    result: Derivation, selection: Selection, arrays: dict[str, Array]
+    result: Derivation, selection: Selection, arrays: dict[str, Array], gradient: GradientFlow
 ) -> dict[str, object]:
     """The document of the contract. With named quantities it holds those and no derivation."""
     shown: dict[str, object] = {
         "command": "derive",
         "version": __version__,
-        "spec": _spec(result.problem),
+        "spec": spec_data(result.problem),
         "loss": None if result.loss is None else finite(result.loss),
         "first_nonfinite_step": result.first_nonfinite_step,
     }
     if selection.step is not None:
         shown["step"] = selection.step
     shown["quantities"] = {
-        name: _value(_at_step(result.record(name), arrays[name], selection.step), selection.full)
+        name: value(_at_step(result.record(name), arrays[name], selection.step), selection.full)
         for name in selection.names
     }
     if selection.named or selection.step is not None:
@@ -45,13 +45,13 @@ def document(
     shown["remarks"] = list(result.remarks)
     if selection.paths:
         shown["paths"] = _paths(result)
-    gradient = GradientFlow(result, selection.full, selection.exponents)
     shown["gradient_flow"] = flow.data(gradient)
     shown["truncation"] = lags.truncation(gradient)
     return shown
 
 
-def _spec(problem: Problem) -> dict[str, object]:
+def spec_data(problem: Problem) -> dict[str, object]:
+    """The net, for programs."""
     return {
         "name": problem.name,
         "cell": problem.cell.name,
@@ -66,7 +66,15 @@ def _spec(problem: Problem) -> dict[str, object]:
         **_layers(problem),
         "outputs": problem.outputs,
         "seed": problem.seed,
+        **_of_batch(problem),
     }
+
+
+def _of_batch(problem: Problem) -> dict[str, object]:
+    """Which sequence of how many it is."""
+    if problem.of_batch is None:
+        return {}
+    return dict(zip(("sequence", "batch_size"), problem.of_batch, strict=True))
 
 
 def _layers(problem: Problem) -> dict[str, object]:
@@ -76,7 +84,8 @@ def _layers(problem: Problem) -> dict[str, object]:
     return {"layers": [layer.hidden for layer in problem.layers]}
 
 
-def _value(array: Array, full: bool) -> object:
+def value(array: Array, full: bool) -> object:
+    """The numbers, or shape and norm where they are many."""
     if full or array.size <= LARGE:
         return nested(array)
     return {"shape": list(array.shape), "norm": finite(frobenius(array))}
@@ -86,16 +95,16 @@ def _line(
     result: Derivation, line: Line, arrays: dict[str, Array], full: bool
 ) -> dict[str, object]:
     shape = result.value_shape(line)
-    value: object = {"shape": list(shape), "norm": None}
+    shown: object = {"shape": list(shape), "norm": None}
     if line.quantity in arrays:
-        value = _value(line.value(arrays[line.quantity]), full)
+        shown = value(line.value(arrays[line.quantity]), full)
     elif line.own is not None and (full or prod(shape) <= HUGE):
-        value = _value(result.value(line), full)
+        shown = value(result.value(line), full)
     return {
         "id": line.id,
         "symbol": line.symbol,
         "formula": line.formula,
-        "value": value,
+        "value": shown,
         "equations": line.equations,
     }
 

@@ -283,7 +283,7 @@ def data(flow: GradientFlow) -> dict[str, object]:
         shown["participation"] = nested(flow.shape.participation)
     if flow.problem.loss is not None:
         shown["omega"] = finite(float(np.nansum(flow.omega)))
-    shown["horizons"] = _horizon_data(flow)
+    shown["horizons"] = horizon_data(flow.horizons)
     if flow.full or short:
         shown |= lags.data(flow)
     if flow.problem.loss is not None:
@@ -296,7 +296,8 @@ def data(flow: GradientFlow) -> dict[str, object]:
     return shown
 
 
-def _horizon_data(flow: GradientFlow) -> dict[str, object]:
+def horizon_data(found: Iterable[Horizon]) -> dict[str, object]:
+    """The horizons by format."""
     return {
         horizon.format: {
             "median": finite(horizon.median),
@@ -305,5 +306,5 @@ def _horizon_data(flow: GradientFlow) -> dict[str, object]:
             "reaching_h_0": horizon.reaching,
             "losses": horizon.losses,
         }
-        for horizon in flow.horizons
+        for horizon in found
     }

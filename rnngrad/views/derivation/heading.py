@@ -19,18 +19,20 @@ def title(result: Derivation) -> Lines:
     problem = result.problem
     hidden = " + ".join(str(layer.hidden) for layer in problem.layers)
     sizes = f"T = {grouped(problem.steps)}, I = {problem.inputs}, H = {hidden}"
-    line = f"{escaped(problem.name)}: {problem.cell.name}, {sizes}, O = {problem.outputs}"
+    of = problem.of_batch
+    which = "" if of is None else f"sequence {of[0]} of {grouped(of[1])}, "
+    line = f"{escaped(problem.name)}: {problem.cell.name}, {which}{sizes}, O = {problem.outputs}"
     return Lines((line,), titled=True)
 
 
 def equations(view: View) -> Iterator[Lines]:
     """The equations of the net; L and what it is the sum of."""
-    yield Lines(_written(view.result))
+    yield Lines(_written(view.result), formulas=True)
 
 
 def heading(result: Derivation) -> Lines:
     """Both at once, where there is no summary."""
-    return Lines((*title(result).lines, *_written(result)), titled=True)
+    return Lines((*title(result).lines, *_written(result)), titled=True, formulas=True)
 
 
 def _written(result: Derivation) -> tuple[str, ...]:

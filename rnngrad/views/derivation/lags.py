@@ -17,6 +17,9 @@ from rnngrad.views.numbers import from_log10, grouped, percent
 BELOW = 2.0**-53
 """An error below it is rounding: the rows that follow it are left out."""
 
+DECADES = 16
+"""The longest bar: an error of 100 %, a sign a decade."""
+
 LAYERS = 3
 """So many layers at most have a column each."""
 
@@ -34,12 +37,14 @@ def blocks(flow: GradientFlow) -> Iterator[Block]:
     columns = (
         Column("k"), Column("error"), *(Column(f"layer {i + 1}") for i in range(len(layers))),
         Column("cosine"), Column("lags"), Column("share"), Column("reach"),
+        *([] if layers else [Column("", right=False)]),
     )  # fmt: skip
     count = int(np.argmax(whole.rel_error < BELOW)) + 1
     rows = [_row(flow, i, whole, layers) for i in range(count)]
     notes = [
         f"error: the norm of what ∂L/∂{names} loses, relative to it. share: the part of it that "
-        f"these lags have, 100 % in all. reach: ‖∂L_t/∂{h}_{{t−k+1}}‖/‖∂L_t/∂{h}_t‖, median.",
+        f"these lags have, 100 % in all. reach: ‖∂L_t/∂{h}_{{t−k+1}}‖/‖∂L_t/∂{h}_t‖, median."
+        + ("" if layers else f" Bars show the error, a sign a decade above 1e-{DECADES}."),
     ]
     if count < len(whole.steps):
         notes.append(
@@ -65,7 +70,13 @@ def _row(
         lags,
         percent(float(flow.lags.shares[first:last].sum())),
         "" if np.isnan(reach) else from_log10(float(reach)),
+        *([] if layers else [_bar(float(whole.rel_error[i]))]),
     )
+
+
+def _bar(error: float) -> str:
+    """A sign for each decade that the error is above rounding."""
+    return "" if error <= 0 else "█" * max(0, min(DECADES, round(DECADES + np.log10(error))))
 
 
 def recurrent(problem: Problem) -> str:

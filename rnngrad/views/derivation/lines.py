@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import prod
 
+import numpy as np
+
+from rnngrad.analyses.derivation.derive import Derivation
 from rnngrad.analyses.derivation.formulas import Line
 from rnngrad.analyses.derivation.selection import HUGE
 from rnngrad.arithmetic.arrays import Array
@@ -40,8 +43,8 @@ def inside(view: View) -> Iterator[Block]:
 def _table(title: str, view: View, lines: Sequence[Line]) -> Table:
     columns = (
         Column("", right=False),
-        Column("derivative", right=False),
-        Column("chain rule", words=True),
+        Column("derivative", right=False, formula=True),
+        Column("chain rule", words=True, formula=True),
         Column("value"),
     )
     rows = tuple(_row(view, line) for line in lines)
@@ -76,7 +79,7 @@ def _row(view: View, line: Line) -> tuple[str, ...]:
 def _value(view: View, line: Line) -> str:
     result, shape = view.result, view.result.value_shape(line)
     if line.own is not None:
-        return _both_ends(result.value(line)) if prod(shape) <= HUGE else times(shape)
+        return _both_ends(result, line) if prod(shape) <= HUGE else times(shape)
     record = result.record(line.quantity)
     known = view.arrays.get(line.quantity)
     if known is None:
@@ -101,13 +104,14 @@ def _a_line_each(formula: str) -> str:
 def _for_every_t(rows: Array) -> str:
     """A line a step; both ends of a long sequence."""
     shown = range(len(rows)) if len(rows) <= 4 else (0, 1, None, len(rows) - 1)
-    return "\n".join(GAP if t is None else _at(rows, t) for t in shown)
+    return "\n".join(GAP if t is None else _at(rows[t], t + 1) for t in shown)
 
 
-def _both_ends(rows: Array) -> str:
+def _both_ends(result: Derivation, line: Line) -> str:
     """The first and the last step."""
-    return "\n".join(_at(rows, t) for t in sorted({0, len(rows) - 1}))
+    steps = sorted({1, result.problem.steps})
+    return "\n".join(_at(result.value_at(line, t), t) for t in steps)
 
 
-def _at(rows: Array, t: int) -> str:
-    return f"t={t + 1}  {vector(rows[t] if rows.ndim > 2 or rows[t].size == 1 else rows[t][None])}"
+def _at(row: Array, t: int) -> str:
+    return f"t={t}  {vector(row if row.ndim > 1 or row.size == 1 else row[np.newaxis])}"

@@ -72,7 +72,7 @@ def _growth(view: View) -> str:
     if flow.rate == -inf:
         return f"vanishing: {chain} is exactly 0"
     factor = from_log10(settled(flow.rate) / LN_10)
-    norm = from_log10(settled(float(view.result["log10_chain"][0])))
+    norm = from_log10(settled(flow.log10_end))
     return f"{flow.regime}: a factor {factor} a step, ‖{chain}‖ =\N{NO-BREAK SPACE}{norm}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +12,7 @@ from rnngrad.analyses.derivation.gates import pre_activations
 from rnngrad.analyses.derivation.notation import Notation
 from rnngrad.analyses.derivation.paths import PathSum
 from rnngrad.analyses.derivation.selection import Selection
+from rnngrad.analyses.flow.flow import GradientFlow
 from rnngrad.arithmetic.arrays import Array, frobenius
 from rnngrad.views.arrays import array_table
 from rnngrad.views.blocks import Block, Column, Fitted, Lines, Table
@@ -43,11 +44,16 @@ from rnngrad.views.numbers import (
 BAR = 16
 """Width of the longest bar of the chain table."""
 
+MANY = 24
+"""Steps from which on the chain is shown in a line as well."""
+
 SUMMAND = 46
 """Longest summand that leaves its row on 80 columns; beyond it, ∂L_t/∂h_k stands for the chain."""
 
 
-def blocks(result: Derivation, selection: Selection, arrays: dict[str, Array]) -> Iterator[Block]:
+def blocks(
+    result: Derivation, selection: Selection, arrays: dict[str, Array], flow: GradientFlow
+) -> Iterator[Block]:
     """The whole report, or the tables of what was asked for."""
     if selection.named:
         for name in selection.names:
@@ -57,7 +63,7 @@ def blocks(result: Derivation, selection: Selection, arrays: dict[str, Array]) -
         yield heading(result)
         yield from step_blocks(result, selection)
         return
-    view = view_of(result, selection, arrays)
+    view = view_of(result, selection, arrays, flow)
     for section in view.sections:
         empty = True
         for block in blocks_of(section, view) if section.exists(result.problem) else ():
@@ -105,7 +111,12 @@ def _from_0(
 
 def parameters(view: View) -> Iterator[Table]:
     """∂L/∂W of every parameter, a row each."""
-    problem, gradients = view.result.problem, view.result.passes.backward.weights
+    weights = view.result.passes.backward.weights
+    yield gradients_table("Gradients of the parameters", weights)
+
+
+def gradients_table(title: str, gradients: Mapping[str, Array]) -> Table:
+    """∂L/∂W by the parameters' names, a row each."""
     columns = [Column("parameter", right=False), Column("shape"), Column("norm of ∂L/∂W")]
     largest = any(gradient.size > 1 for gradient in gradients.values())
     if largest:
@@ -113,11 +124,11 @@ def parameters(view: View) -> Iterator[Table]:
         columns.append(Column("at", right=False))
     rows = []
     for name, gradient in gradients.items():
-        row = [name, times(problem.weights[name].shape), number(frobenius(gradient))]
+        row = [name, times(gradient.shape), number(frobenius(gradient))]
         rows.append((*row, *_largest(gradient)) if largest else (*row[:2], vector(gradient)))
     if not largest:
         columns[2] = Column("∂L/∂W")
-    yield Table("Gradients of the parameters", tuple(columns), tuple(rows))
+    return Table(title, tuple(columns), tuple(rows))
 
 
 def _largest(gradient: Array) -> tuple[str, str]:
@@ -168,7 +179,7 @@ def _path_table(path_sum: PathSum, state: str) -> Table:
     columns = (
         Column("t"),
         Column("k"),
-        Column("summand", right=False),
+        Column("summand", right=False, formula=True),
         Column("value" if scalar else "norm"),
         Column("share"),
     )
@@ -230,9 +241,8 @@ def chain(view: View) -> Iterator[Table | Fitted]:
             f"Mean factor a step, back to {h}_0: {from_log10(rate)} "
             f"(growth rate {number(settled(rate * np.log(10.0)))})."
         )
-    if None in shown and np.isfinite(chain).any():
-        steps_of_it = grouped(result.problem.steps)
-        above = f"log10 ‖∂{h}_T/∂{h}_t‖, t = 0 to {steps_of_it} from left to right"
+    if len(chain) > MANY and np.isfinite(chain).any():
+        above = f"log10 ‖∂{h}_T/∂{h}_t‖, t = 0 to T from left to right"
         yield Fitted(above, lambda width: _sparkline(above, chain, width))
     title = f"Norms of the chain of ∂{h}_t/∂{h}_{{t−1}}"
     yield Table(title, columns, tuple(rows), tuple(notes))

@@ -30,12 +30,22 @@ class View(NamedTuple):
         return any(section.name in names for section in self.sections)
 
 
+def flow_of(result: Derivation, selection: Selection) -> GradientFlow:
+    """The flow as far as the sections of the selection want it."""
+    shown, _ = split(result.problem, selection.sections, selection.full)
+    chain = any(section.name == "chain" for section in shown)
+    return GradientFlow(result, selection.full, selection.exponents, chain)
+
+
 def view_of(
-    result: Derivation, selection: Selection, arrays: dict[str, Array] | None = None
+    result: Derivation,
+    selection: Selection,
+    arrays: dict[str, Array] | None = None,
+    flow: GradientFlow | None = None,
 ) -> View:
-    """The sections that the selection shows."""
+    """The sections that the selection shows; ``flow`` is one that others look at too."""
     shown, left_out = split(result.problem, selection.sections, selection.full)
-    flow = GradientFlow(result, selection.full, selection.exponents)
+    flow = flow_of(result, selection) if flow is None else flow
     return View(result, selection, arrays or {}, flow, tuple(shown), tuple(left_out))
 
 

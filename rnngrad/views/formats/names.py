@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from rnngrad.errors import UsageError, did_you_mean
-from rnngrad.views.formats import to_csv, to_json, to_markdown, to_rich
+from rnngrad.views.formats import to_csv, to_html, to_json, to_markdown, to_rich
 from rnngrad.views.report import Report, Screen
 
 Render = Callable[[Report, Screen], Iterator[str]]
@@ -20,13 +20,14 @@ FORMATS: Mapping[str, Render] = MappingProxyType(
         "jsonl": to_json.render_lines,
         "csv": to_csv.render,
         "markdown": to_markdown.render,
+        "html": to_html.render,
     }
 )
 
 
 def for_people(render: Render) -> bool:
     """Whether a format shows the report's tables, not its data."""
-    return render in (to_rich.render, to_markdown.render)
+    return render in (to_rich.render, to_markdown.render, to_html.render)
 
 
 SUFFIXES: Mapping[str, str] = MappingProxyType(
@@ -35,6 +36,7 @@ SUFFIXES: Mapping[str, str] = MappingProxyType(
         ".jsonl": "jsonl",
         ".csv": "csv",
         ".md": "markdown",
+        ".html": "html",
         ".tex": "latex",
         ".txt": "table",
         "": "table",

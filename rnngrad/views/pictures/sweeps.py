@@ -10,7 +10,7 @@ from statistics import median
 import numpy as np
 
 from rnngrad.analyses.sweep.points import Row
-from rnngrad.analyses.sweep.sweep import Part, SweepResult
+from rnngrad.analyses.sweep.sweep import Part, SweepResult, mean_field_of
 from rnngrad.views.numbers import grouped
 from rnngrad.views.pictures.picture import Axis, Band, Heat, Level, Line, Mark, Picture, Region
 from rnngrad.views.sweeps.words import VERBS, words
@@ -80,7 +80,7 @@ def _against_scale(done: SweepResult) -> Picture:
         marks += _curve(_name(part, done.parts), part.rows, "scale")
     alone = done.parts[0] if len(done.parts) == 1 else None
     if alone is not None:
-        marks += _places(alone)
+        marks += [*_mean_field(done, alone), *_places(alone)]
     scales = [row.scale for row in done.rows]
     log = min(scales) > 0 and max(scales) >= 20 * min(scales)
     x = Axis(_scale(done), log=log)
@@ -100,15 +100,24 @@ def _scale(done: SweepResult) -> str:
     return f"scale of W_hh{gate}"
 
 
+def _mean_field(done: SweepResult, part: Part) -> Iterator[Line]:
+    """The exponent that theory has for endless nets."""
+    exponents = mean_field_of(done, part)
+    if exponents is not None:
+        at = np.array(sorted({row.scale for row in part.rows}))
+        yield Line("mean field, H → ∞", at, np.array(exponents), dashed=True)
+
+
 def _places(part: Part) -> Iterator[Level]:
     """Where the rate passes 0, and where theory puts it."""
-    names = {"bound": "1/(γ·σ_max)", "eigenvalues": "1/ρ", "mean field": "mean field"}
+    names = {"bound": "1/(γ·σ_max)", "eigenvalues": "1/ρ"}
     if part.critical is not None:
         found = part.critical
         ends = f" ({found.low:.4g} to {found.high:.4g})" if found.of > 1 else ""
         yield Level(f"critical scale = {found.value:.4g}{ends}", x=found.value)
     for statement in part.theory:
-        if statement.scale is not None and statement.verdict != "does not apply":
+        applies = statement.verdict != "does not apply" and statement.id in names
+        if statement.scale is not None and applies:
             yield Level(f"{names[statement.id]} = {statement.scale:.4g}", x=statement.scale)
 
 

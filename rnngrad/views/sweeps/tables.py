@@ -15,7 +15,7 @@ from rnngrad.analyses.sweep.theory import Statement
 from rnngrad.net.problem import Problem
 from rnngrad.views.blocks import Block, Column, Lines, Table
 from rnngrad.views.numbers import GAP, decades, grouped, kept, number, settled
-from rnngrad.views.sweeps.words import words
+from rnngrad.views.sweeps.words import of_what, words
 
 BAR = 14
 """Signs of the longest bar to either side."""
@@ -123,6 +123,8 @@ def _name(done: SweepResult, part: Part) -> str:
 def _heading(done: SweepResult) -> Lines:
     seeds = sorted({setting.seed for setting in done.plan.settings})
     drawn = f"; seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else ""
+    sequences = {setting.sequence for setting in done.plan.settings} - {None}
+    drawn += f"; {grouped(len(sequences))} sequences" if sequences else ""
     if not done.plan.bases:
         titles = [f"{name}: a kept sweep" for name in _specs(done)]
         return Lines((*titles, f"{_kept_scaled(done)}{drawn}"), titled=True)
@@ -229,7 +231,8 @@ def _pictured(done: SweepResult, curves: Sequence[Curve]) -> str:
     lengths, names = {part.steps for part in parts}, {part.activation for part in parts}
     steps = f" at T = {grouped(parts[0].steps)}" if len(lengths) == 1 else ""
     activation = f", {parts[0].activation}" if len(names) == 1 else ""
-    several = ", median over seeds" if len(curves[0].scales[0].rows) > 1 else ""
+    of = curves[0].scales[0].rows
+    several = f", median over {of_what(of)}" if len(of) > 1 else ""
     return f"{what}{steps}{activation}{several}"
 
 

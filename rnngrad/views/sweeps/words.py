@@ -21,8 +21,7 @@ FAR = 100.0
 BEYOND = 1e13
 """One at which every σ' that falls exponentially is below 2^``LEAST``."""
 
-VERBS = {"vanishing": "vanishes", "steady": "is steady", "exploding": "explodes",
-         "mixed": "differs from seed to seed"}  # fmt: skip
+VERBS = {"vanishing": "vanishes", "steady": "is steady", "exploding": "explodes"}
 
 
 def words(part: Part) -> Iterator[str]:
@@ -37,18 +36,27 @@ def words(part: Part) -> Iterator[str]:
         yield f"The forward pass itself overflows from {_sized(part.rows)} {number(least)} on."
 
 
+def of_what(rows: Sequence[Row]) -> str:
+    """What the rows of one scale are: seeds, or the sequences of a batch, or both."""
+    if rows[0].sequence is None:
+        return "seeds"
+    return "sequences" if len({row.seed for row in rows}) == 1 else "sequences and seeds"
+
+
 def _where(rows: Sequence[Row]) -> str:
     """Runs of scales whose seeds mostly are in one regime."""
     by_scale: dict[float, list[str]] = {}
     for row in rows:
         by_scale.setdefault(row.scale, []).append(row.regime or "undefined")
     most = [(scale, _majority(names)) for scale, names in sorted(by_scale.items())]
+    one = "sequence" if of_what(rows) == "sequences" else "seed"
+    verbs = {**VERBS, "mixed": f"differs from {one} to {one}"}
     runs = []
     for name, run in groupby(most, key=lambda pair: pair[1]):
         scales = [scale for scale, _ in run]
         ends = number(scales[0])
         ends += f" to {number(scales[-1])}" if len(scales) > 1 else ""
-        runs.append(f"{VERBS.get(name, 'is undefined')} at {ends}")
+        runs.append(f"{verbs.get(name, 'is undefined')} at {ends}")
     return f"The gradient {'; '.join(runs)}."
 
 
@@ -68,14 +76,14 @@ def _critical(part: Part) -> Iterator[str]:
         return
     ends = f"between {found.low:.7g} and {found.high:.7g}"
     if part.kept:
-        seeds = f", by {found.seeds} seeds (of {found.of})" if found.of > 1 else ""
+        seeds = f", by {found.seeds} {of_what(part.rows)} (of {found.of})" if found.of > 1 else ""
         yield f"The rate first passes 0 {ends}{seeds}."
         return
     if found.of == 1:
         yield f"Critical scale: {found.value:.6g}, {ends}, where the rate passes 0."
     else:
         yield (
-            f"Critical scale: {found.value:.6g}, the median of {found.seeds} seeds "
+            f"Critical scale: {found.value:.6g}, the median of {found.seeds} {of_what(part.rows)} "
             f"(of {found.of}), {ends}."
         )
     others = len(found.crossings) - found.seeds

@@ -79,7 +79,7 @@ def diagnose(
             for case in cases
         }
         told = {
-            case.name: _told(
+            case.name: in_words(
                 case,
                 listed.get(case.name, []),
                 problem,
@@ -307,10 +307,11 @@ def _evidence(fit: Fit, cases: list[Case], error: float) -> float:
     return float(each.sum() - (each.max(initial=0.0) if read_off else 0.0))
 
 
-def _told(
+def in_words(
     case: Case, fits: list[Fit], problem: Problem, cases: list[Case], error: float | None
 ) -> Diagnosis | None:
-    """``cases``: all that this mistake explains, with what ``error`` where these are several."""
+    """What is said of mistakes that fit an array. ``cases``: all that this mistake explains, with
+    what ``error`` where these are several."""
     step = first_wrong_step(case)
     if (
         len(fits) == 1

@@ -133,7 +133,7 @@ def fits_by_passes(
             compared = _against(case, wrong)
             if compared is None:
                 continue
-            fit = _fit(mistake, variation, compared, index)
+            fit = fit_of(mistake, variation, compared, index)
             if compared.fits:
                 found[case.name].append(fit)
             elif _fits_widened(case, wrong):
@@ -160,7 +160,8 @@ def _fits_widened(case: Case, wrong: Array) -> bool:
     return compared is not None and compared.fits
 
 
-def _fit(mistake: Mistake, variation: Variation, compared: Compared, index: int) -> Fit:
+def fit_of(mistake: Mistake, variation: Variation, compared: Compared, index: int) -> Fit:
+    """One way of a mistake that reproduces an array."""
     rank = mistake.rank + (0.0 if variation.thorough else PARTLY)
     return Fit(
         mistake.bug,

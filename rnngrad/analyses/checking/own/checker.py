@@ -13,6 +13,7 @@ from rnngrad.analyses.checking.comparing.conditions import noise as measured_noi
 from rnngrad.analyses.checking.comparing.tolerance import EPS, LOG10_ATOL, RTOL, Compared, judged
 from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict
 from rnngrad.analyses.checking.own.every_row import EveryRow
+from rnngrad.analyses.checking.own.work import shares
 from rnngrad.analyses.checking.references.experiments import (
     Perturbations,
     Setting,
@@ -35,8 +36,8 @@ Paths = Callable[[], Iterator[PulledBack]]
 MOST_KEPT = 2**23
 """Numbers of the paths that are kept at a time."""
 
-BATCH = 2**19
-"""Perturbations × steps (or × parameters) run at a time."""
+BATCH, MOVED = 2**19, 2**25
+"""Perturbations × steps, and perturbations × the numbers of a parameter, run at a time."""
 
 
 class Checker:
@@ -54,7 +55,8 @@ class Checker:
         self.records = records(setting.problem)
         self.paths = paths
         self.rtol = RTOL if rtol is None else rtol
-        self.progress, self._answered = progress, 0
+        self.progress, self._reached = progress, 0.0
+        self._shares = shares(setting.problem, plan, self.tested, paths is not None)
         self.explicit: Explicit | None = None
         self.every_row = None if plan.every else EveryRow(setting, self.unseen, self.rtol)
         self._kept: list[PulledBack] | None = None
@@ -114,15 +116,19 @@ class Checker:
         whole = self.records[name].first_step is None
         return array.reshape(1, -1) if whole else array.reshape(len(array), -1)
 
-    def within(self, start: float, share: float, what: str) -> AbstractContextManager[None]:
-        """What loops tell of how far they are is this ``share`` of the whole check."""
-        self.progress(start, what)
-        furthest = 0.0
+    def within(
+        self, part: str, done: float = 0.0, share: float = 1.0
+    ) -> AbstractContextManager[None]:
+        """What loops tell of how far they are is this ``share`` of a part of the check."""
+        first, whole = self._shares.get(part, (self._reached, 0.0))
+        start, furthest = max(first + done * whole, self._reached), 0.0
+        self.progress(start, f"check, {part}")
 
         def listener(fraction: float, _: str) -> None:
             nonlocal furthest
             furthest = max(furthest, fraction)  # several passes make one answer
-            self.progress(start + share * furthest, what)
+            self._reached = min(start + whole * share * furthest, 1.0)
+            self.progress(self._reached, f"check, {part}")
 
         return reporting_to(listener)
 
@@ -169,14 +175,12 @@ class Checker:
 
     def answers(self, seeds: Perturbations, what: str) -> Answer:
         """The method's answers to all the perturbations, batch by batch."""
-        first, share = self._next_share()
         count, steps = len(seeds.start), self.setting.problem.steps
-        each = max([steps, *(part[0].size for part in seeds.weights.values())])
-        batch = max(1, BATCH // each)
+        numbers = max((part[0].size for part in seeds.weights.values()), default=1)
+        batch = max(1, min(BATCH // steps, MOVED // numbers))
         parts = []
         for start in range(0, count, batch):
-            part = share * min(batch, count - start) / count
-            with self.within(first + share * start / count, part, what):
+            with self.within(what, start / count, min(batch, count - start) / count):
                 batch_seeds = some(seeds, slice(start, start + batch))
                 parts.append(self.plan.method.losses(self.setting, batch_seeds))
         value = Scaled(
@@ -184,12 +188,3 @@ class Checker:
             np.concatenate([part.value.exponent for part in parts]),
         )
         return Answer(value, np.concatenate([part.error for part in parts]))
-
-    def _next_share(self) -> tuple[float, float]:
-        """Where the next of the answers begins in the whole check, and its share: after a tenth for
-        the rest, that of the states, the paths, the inputs and each parameter all take as long."""
-        weights = self.setting.problem.weights
-        asked_for = 1 + (self.paths is not None) + ("dL_dx" in self.tested)
-        share = 0.9 / (asked_for + sum(f"dL_d{name}" in self.tested for name in weights))
-        self._answered += 1
-        return min(0.1 + share * (self._answered - 1), 1.0 - share), share

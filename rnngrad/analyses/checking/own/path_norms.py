@@ -7,6 +7,7 @@ import numpy as np
 from rnngrad.analyses.checking.comparing.tolerance import LOG10_ATOL
 from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict
 from rnngrad.analyses.checking.own.checker import Checker
+from rnngrad.analyses.checking.own.work import CHAIN, EXPLICIT
 from rnngrad.analyses.checking.references import products
 from rnngrad.analyses.checking.references.products import Explicit
 from rnngrad.analyses.checking.references.tangent import output_slopes
@@ -22,7 +23,7 @@ def explicit(checker: Checker) -> Explicit:
         if "log10_paths" in checker.tested and problem.loss is not None:
             slopes = output_slopes(setting)
             direct = scaled(slopes @ problem.weights["W_hy"] if problem.has_readout else slopes)
-        with checker.within(0.05, 0.05, "log10_chain"):
+        with checker.within(EXPLICIT):
             checker.explicit = products.explicit(setting, stride, direct)
     return checker.explicit
 
@@ -30,7 +31,8 @@ def explicit(checker: Checker) -> Explicit:
 def log10_chain(checker: Checker) -> Checked:
     """The largest singular value of J_T ⋯ J_{k+1}, at every step or at one in so many."""
     stride, expected = products.chain_stride(checker.setting), explicit(checker).chain.copy()
-    got = np.asarray(checker.tested["log10_chain"], dtype=np.float64)
+    with checker.within(CHAIN):
+        got = np.asarray(checker.tested["log10_chain"], dtype=np.float64)
     title = products.TITLE if stride == 1 else f"{products.TITLE}, one step in {stride}"
     if got.shape == expected.shape:
         unseen = checker.blindly(np.arange(len(expected)), checker.setting.problem.steps)
@@ -48,7 +50,8 @@ def log10_paths(checker: Checker) -> Checked:
     """The lengths of ∂L_t/∂h_t · J_t ⋯ J_{k+1}, from explicit Jacobians."""
     steps, expected = checker.setting.problem.steps, explicit(checker).paths.copy()
     later = np.arange(steps + 1) > np.arange(1, steps + 1)[:, np.newaxis]
-    got = np.asarray(checker.tested["log10_paths"], dtype=np.float64)
+    with checker.within("log10_paths"):
+        got = np.asarray(checker.tested["log10_paths"], dtype=np.float64)
     if got.shape == expected.shape:
         agree = (got == expected) | (np.abs(got - expected) <= LOG10_ATOL)
         rows = np.arange(1, steps + 1)

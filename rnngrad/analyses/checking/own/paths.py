@@ -48,7 +48,8 @@ def check_paths(
 ) -> Checked:
     """``name`` is dLt_dhk or dLt_dak; ``value`` and ``error``, (R, m, T), what the probes of all
     groups, one after the other, saw."""
-    blocks = _blocks(checker, groups, value, error)
+    with checker.within("dLt_dhk"):
+        blocks = _blocks(checker, groups, value, error)
     widths = [(block.k, int(t)) for block in blocks for t in block.steps]
     entry = [block.entry for block in blocks for _ in block.steps]
 

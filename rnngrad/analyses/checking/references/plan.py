@@ -74,7 +74,7 @@ def plan(problem: Problem, method: str = AUTO) -> Plan:
     """The plan for a problem; UsageError for a method that does not exist."""
     record = method_named(method)
     calls = 2 * estimates.COUNT if record.finite else 1
-    every = not record.by_direction and calls * _units(problem) <= AFFORDABLE
+    every = not record.by_direction and calls * units(problem) <= AFFORDABLE
     row_units = _rows_a_step(problem) * problem.steps**2 / 2 * _width(problem) * calls
     stride = 1 if every else max(1, int(np.ceil(row_units / ROWS)))
     left_out = tuple(name for name, r in records(problem).items() if r.size(problem) > HUGE)
@@ -82,7 +82,7 @@ def plan(problem: Problem, method: str = AUTO) -> Plan:
     return Plan(record, method, every, stride, left_out, "h" if problem.single_rnn else "s")
 
 
-def _units(problem: Problem) -> float:
+def units(problem: Problem) -> float:
     """Perturbations × steps × units, entry by entry."""
     steps, kept = problem.steps, _kept(problem)
     rows = (steps + 1) * problem.state_size + steps * (kept + problem.inputs)

@@ -17,7 +17,7 @@ from rnngrad.analyses.checking.references.tangent import in_parts, plain_step, r
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.arithmetic.scaled import LOG10_2, Scaled, scaled, total
 from rnngrad.chains.plain_rows import PlainRows
-from rnngrad.progress import reported
+from rnngrad.progress import growing, reported
 
 TITLE = "explicit Jacobians"
 """Their product, each of them by complex step."""
@@ -119,7 +119,8 @@ def explicit(setting: Setting, stride: int | None, direct: Scaled | None) -> Exp
     paths = np.where(later, np.nan, -np.inf) if direct is not None else np.empty((0, 0))
     weights = problem.loss_weights
     counts = np.zeros(steps, bool) if weights is None or direct is None else weights != 0
-    for k in reported(range(steps, -1, -1), steps + 1, TITLE):
+    work = growing([*(size + problem.state_size + np.cumsum(counts[::-1])), 0.0])
+    for k in reported(range(steps, -1, -1), steps + 1, TITLE, work):
         if k and counts[k - 1] and direct is not None:
             rows.add(_wide(setting, direct[k - 1 : k]))
             reached = np.append(reached, k)

@@ -11,7 +11,7 @@ line with the other. Every entry keeps its own exponent, so it survives any numb
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from operator import add
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ import numpy as np
 from rnngrad.algebra.equations import X
 from rnngrad.analyses.checking.references import experiments
 from rnngrad.analyses.checking.references.coefficients import NEAR, STEP
+from rnngrad.analyses.checking.references.equations import Product
 from rnngrad.analyses.checking.references.experiments import LayerSetting, Perturbations, Setting
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.kinds import Entries
@@ -28,6 +29,9 @@ from rnngrad.arithmetic.scaled import Scaled, scaled
 from rnngrad.chains.plain_rows import PlainRows
 from rnngrad.chains.plain_rows import raised as rows_raised
 from rnngrad.progress import reported
+
+TOGETHER = 2**21
+"""Numbers of what a matrix adds that are had at once (16 MiB)."""
 
 State = list[list[Scaled]]
 """ṡ layer by layer, part by part, (n, ·) each."""
@@ -45,7 +49,7 @@ def tangent(setting: Setting, seeds: Perturbations) -> Scaled:
             state = in_parts(setting, rows.exact)
         if n and rows.moves and not rows.fit:
             before = [[part[:n] for part in parts] for parts in state]
-            _replace(state, step(setting, t, before, seeds), n)
+            _replace(state, step(setting, t, before, seeds, rows.turned), n)
         n = experiments.started(seeds, t + 1)
         if not experiments.counts(problem, t):
             continue
@@ -67,6 +71,7 @@ class _Floats:
 
     def __init__(self, setting: Setting, seeds: Perturbations) -> None:
         self.setting, self.seeds, self.fit = setting, seeds, True
+        self.turned = turned(setting, seeds)
         self.moves = not seeds.weights or not set(seeds.weights) <= {"W_hy", "b_y"}
         self.values = np.array(seeds.state) if self.moves else seeds.state
         self.exponents: Integers = np.zeros(len(seeds.start), dtype=np.int64)
@@ -80,7 +85,7 @@ class _Floats:
         """The first n through step t; False, and they are as they were, where floats do not do."""
         setting, values = self.setting, self.values[:n]
         before = [[values[:, part] for part in one.layer.state] for one in setting.layers]
-        after = plain_step(setting, t, before, self.seeds, self.exponents[:n])
+        after = plain_step(setting, t, before, self.seeds, self.exponents[:n], self.turned)
         if after is None:
             self.fit = False
             return False
@@ -113,20 +118,53 @@ class _Kind(NamedTuple):
     nothing: Callable[[tuple[int, ...]], Entries]
 
 
-def step(setting: Setting, t: int, before: State, seeds: Perturbations | None = None) -> State:
-    """ṡ_{t−1} -> ṡ_t, with what enters there."""
-    return _stepped(setting, t, before, seeds, _EXACT)
+class Turned:
+    """How the parameters of one layer are moved, per unit of ε, (B, …), and what each matrix adds
+    by that: for a block of steps at once, since what it meets is known beforehand."""
+
+    def __init__(self, setting: Setting, seeds: Perturbations, layer: int) -> None:
+        self.weights = experiments.turned(setting, seeds, layer, len(seeds.start))
+        self.values = setting.layers[layer].linear.values
+        self.blocks: dict[Product, tuple[int, Array]] = {}
+
+    def added(self, product: Product, t: int, n: int) -> Array:
+        """± W_n v_t of the first n, (n, ·)."""
+        matrices, values = self.weights[product.parameter], self.values[product.source]
+        matrices = matrices.swapaxes(1, 2) if product.transposed else matrices
+        count, rows, columns = matrices.shape
+        steps = max(1, TOGETHER // (count * rows))
+        start = (t - 1) // steps * steps
+        if product not in self.blocks or self.blocks[product][0] != start:
+            found = values[start : start + steps] @ matrices.reshape(-1, columns).T
+            found = -found if product.sign < 0 else found
+            self.blocks[product] = start, found.reshape(-1, count, rows)
+        return np.asarray(self.blocks[product][1][t - 1 - start, :n])
+
+
+def turned(setting: Setting, seeds: Perturbations) -> list[Turned]:
+    """Those of every layer; none where no parameter is moved."""
+    if not seeds.weights:
+        return []
+    return [Turned(setting, seeds, number) for number in range(len(setting.layers))]
+
+
+def step(
+    setting: Setting, t: int, before: State, seeds: Perturbations | None = None,
+    weights: Sequence[Turned] = (),
+) -> State:  # fmt: skip
+    """ṡ_{t−1} -> ṡ_t, with what enters there; ``weights`` as ``turned`` gives them."""
+    return _stepped(setting, t, before, seeds, weights, _EXACT)
 
 
 def plain_step(
     setting: Setting, t: int, before: list[list[Array]], seeds: Perturbations | None = None,
-    exponents: Integers | int = 0,
+    exponents: Integers | int = 0, weights: Sequence[Turned] = (),
 ) -> list[list[Array]] | None:  # fmt: skip
     """The same in plain floats, times 2^−exponents; None where floats do not do: a factor of the
     step, or what enters, is far from 1, or a parameter meets rows that are."""
     if not all(one.linear.plain and one.linear.plain.fits[t - 1] for one in setting.layers):
         return None
-    met, unit = seeds is not None and bool(seeds.weights), np.ones((1, 1))
+    met, unit = bool(weights), np.ones((1, 1))
     if met and np.abs(exponents).max(initial=0) > NEAR:
         return None
     if met:
@@ -137,13 +175,14 @@ def plain_step(
         entered.append(values)
         return values * unit if values.ndim == 2 else values
 
-    after = _stepped(setting, t, before, seeds, _FLOATS._replace(enter=enter))
+    after = _stepped(setting, t, before, seeds, weights, _FLOATS._replace(enter=enter))
     return after if all(map(_near_1, entered)) else None
 
 
 def _stepped(
-    setting: Setting, t: int, before: list[list[Any]], seeds: Perturbations | None, kind: _Kind
-) -> list[list[Any]]:
+    setting: Setting, t: int, before: list[list[Any]], seeds: Perturbations | None,
+    weights: Sequence[Turned], kind: _Kind,
+) -> list[list[Any]]:  # fmt: skip
     n, parts = len(before[0][0]), setting.problem.cell.parts
     after: list[list[Any]] = []
     for number, (one, rows) in enumerate(zip(setting.layers, before, strict=True)):
@@ -151,12 +190,10 @@ def _stepped(
         if number:
             at[X] = after[-1][0]
         more: Mapping[str, Array] = {}
-        weights: Mapping[str, Array] = {}
         if seeds is not None:
             more = experiments.entering(setting, seeds, t, number, n)
-            weights = experiments.turned(setting, seeds, number, n)
         at |= {key: kind.enter(more[key]) for key in (X,) if key in more}
-        _through(one, t, at, more, weights, kind)
+        _through(one, t, at, more, weights[number] if weights else None, n, kind)
         after.append(
             [
                 at[part] if part in at else kind.nothing(row.shape)
@@ -168,11 +205,12 @@ def _stepped(
 
 def _through(
     one: LayerSetting, t: int, at: dict[str, Entries],
-    more: Mapping[str, Array], weights: Mapping[str, Array], kind: _Kind,
+    more: Mapping[str, Array], turned: Turned | None, n: int, kind: _Kind,
 ) -> None:  # fmt: skip
     """One step of one layer: the tangents ``at`` x_t and s_{t−1}, and then at every line."""
     own, linear = one.layer.own, one.linear
-    at |= {name: kind.enter(values) for name, values in weights.items() if values.ndim < 3}
+    weights = {} if turned is None else turned.weights
+    at |= {name: kind.enter(values[:n]) for name, values in weights.items() if values.ndim < 3}
     ready: dict[str, Any] = {}
     for line in linear.lines:
         if line.key not in linear.pushed:
@@ -185,10 +223,8 @@ def _through(
                     ready[product.source] = kind.ready(at[product.source])
                 term = kind.times(ready[product.source], W)
                 terms.append(-term if product.sign < 0 else term)
-            if product.parameter in weights:
-                beside = linear.values[product.source][t - 1]
-                more_W = experiments.applied(weights[product.parameter], product, beside)
-                terms.append(kind.enter(more_W))
+            if turned is not None and product.parameter in weights:
+                terms.append(kind.enter(turned.added(product, t, n)))
         for source, exact in linear.pushed[line.key]:
             if source in at:
                 factor = kind.factor(one, line.key, source, exact)

@@ -120,8 +120,8 @@ def _truncation(flow: GradientFlow) -> Picture:
             "truncation", title, *_kept_axes(_costs(flow, f"∂L/∂{names}"), [line]), (), of=of
         )
     cosine = flow.lags.truncation.cosine
-    least = float(np.nanmin(cosine, initial=1.0))
-    room = max(0.05 * (1.0 - least), 0.002)
+    least = min(float(np.nanmin(cosine, initial=1.0)), 0.99)
+    room = 0.05 * (1.0 - least)
     return Picture(
         "truncation", title, *_kept_axes(_costs(flow, f"∂L/∂{names}"), [line]),
         (line, Line("cosine", line.x, cosine, dashed=True, right=True)),
@@ -191,5 +191,6 @@ def _costs(flow: GradientFlow, names: str) -> str:
         return f"One step has all but {percent(float(error[0]))} of {names}."
     before, enough = int(steps[i - 1]), int(steps[i])
     kept = "1 step" if before == 1 else f"{grouped(before)} steps"
-    lost, rest = percent(float(error[i - 1])), percent(float(error[i]))
+    lost = percent(float(error[i - 1]))
+    rest = "nothing" if error[i] < BELOW else percent(float(error[i]))
     return f"Keeping {kept} loses {lost} of {names}, keeping {grouped(enough)} loses {rest}."

@@ -1,0 +1,357 @@
+"""Gradients of a batch against rnngrad's own, and those proved.
+
+Its totals, ∂L/∂W of L = Σ_k L_k, are judged as arrays of one problem are, with the noise of all
+sequences; whatever has a step axis is judged sequence by sequence, the sequences along the axis
+that the spec says.
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from rnngrad.analyses.checking.against import (
+    LOSS,
+    METHOD,
+    Judged,
+    Twice,
+    check_arrays,
+    is_wrong,
+    judge,
+    of_verdict,
+    readings,
+    worse,
+)
+from rnngrad.analyses.checking.comparing.conditioning import (
+    DRAWS,
+    Conditioning,
+    rounded_anew,
+    taken_apart,
+)
+from rnngrad.analyses.checking.comparing.places import place
+from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict, worst
+from rnngrad.analyses.checking.diagnosing.batches import diagnose
+from rnngrad.analyses.checking.own.checker import Progress
+from rnngrad.analyses.checking.own.own import check_own
+from rnngrad.analyses.checking.references.methods import AUTO
+from rnngrad.analyses.checking.references.plan import units
+from rnngrad.analyses.checking.spelling import note
+from rnngrad.analyses.derivation.on_request import of_tokens
+from rnngrad.analyses.derivation.quantities import Passes, Quantities, Quantity, of_start, records
+from rnngrad.arithmetic.arrays import Array, quietly
+from rnngrad.chains.jacobians import pulled_back
+from rnngrad.errors import QuantityError, UsageError
+from rnngrad.net.abreast import Together, passes
+from rnngrad.net.batch import Batch
+from rnngrad.net.precision import GivenArray, given, some
+from rnngrad.net.problem import Problem
+
+SUM = "sum of the sequences"
+AFFORDABLE = 4e7
+"""Work of ``check_own`` on the sequences that are looked at."""
+
+FEWEST = 3
+"""So many of them at least."""
+
+
+class BatchPasses(Passes):
+    """The passes of every sequence."""
+
+    def __init__(self, batch: Batch, sequences: tuple[Passes, ...]) -> None:
+        super().__init__(batch.net)
+        self.batch, self.sequences = batch, sequences
+
+
+class BatchConditioning(Conditioning):
+    """Every sequence rounded anew."""
+
+    def __init__(self, passes: BatchPasses) -> None:
+        super().__init__(passes)
+        self.of = passes
+
+    def _each(self, made: Iterable[Passes]) -> BatchPasses:
+        return BatchPasses(self.of.batch, tuple(made))
+
+    @cached_property
+    def redone(self) -> tuple[Passes, ...]:
+        with quietly():
+            return tuple(
+                self._each(
+                    rounded_anew(one, draw + DRAWS * k) for k, one in enumerate(self.of.sequences)
+                )
+                for draw in range(DRAWS)
+            )
+
+    @cached_property
+    def plain(self) -> Passes:
+        with quietly():
+            return self._each(map(taken_apart, self.of.sequences))
+
+    @cached_property
+    def _alone(self) -> tuple[Conditioning, ...]:
+        return tuple(map(Conditioning, self.of.sequences))
+
+    @cached_property
+    def kinks(self) -> tuple[tuple[int, int], ...]:
+        return tuple(kink for one in self._alone for kink in one.kinks)
+
+    def other_branches(self) -> Iterator[Passes]:
+        """One sequence at a time."""
+        sequences = self.of.sequences
+        for k, one in enumerate(self._alone):
+            for flipped in one.other_branches():
+                yield self._each((*sequences[:k], flipped, *sequences[k + 1 :]))
+
+
+def _total(record: Quantity) -> Quantity:
+    """The sum of what each sequence has."""
+
+    def compute(of: Passes) -> Array:
+        assert isinstance(of, BatchPasses)
+        return np.asarray(np.sum([record.compute(one) for one in of.sequences], axis=0))
+
+    return record._replace(compute=compute)
+
+
+def totals(batch: Batch) -> dict[str, Quantity]:
+    """L and the gradient of every parameter."""
+    if batch.net.loss is None:
+        return {}
+    of_parameters = {n: r for n, r in records(batch.net).items() if r.parameter is not None}
+    loss = {} if batch.net.upstream else {LOSS.name: LOSS}
+    tokens = {record.name: record for record in of_tokens(batch.net)}
+    return {name: _total(r) for name, r in {**loss, **of_parameters, **tokens}.items()}
+
+
+def by_sequence(batch: Batch) -> dict[str, Quantity]:
+    """What each sequence has of its own."""
+    found = {n: r for n, r in records(batch.net).items() if r.parameter is None}
+    starts = map(of_start, batch.net.cell.parts) if batch.net.loss is not None else ()
+    return found | {record.name: record for record in starts}
+
+
+# ---------------------------------------------------------------------------- somebody else's
+
+
+def check_given(
+    problem: Problem | Batch,
+    arrays: Mapping[str, GivenArray | Any],
+    twice: Twice = MappingProxyType({}),
+    *,
+    rtol: float | None = None,
+    framework: bool = False,
+) -> list[Checked]:
+    """A verdict for every array given; see ``against.check_arrays``, and for a batch above."""
+    if isinstance(problem, Problem):
+        return check_arrays(problem, arrays, twice, rtol=rtol, framework=framework)
+    return _of_batch(problem, arrays, twice, rtol)
+
+
+def _of_batch(
+    batch: Batch, arrays: Mapping[str, GivenArray | Any], twice: Twice, rtol: float | None
+) -> list[Checked]:
+    there = totals(batch) | by_sequence(batch)
+    read, refused = readings(batch.net, arrays, there)
+    if refused:
+        raise QuantityError(next(iter(refused.values())))
+    if not read:
+        raise UsageError("there is nothing to check: no array was given")
+    written: dict[str, list[str]] = {}
+    for key, one in read.items():
+        written.setdefault(one.name, []).append(key)
+    judged = _Judging(batch, rtol)
+    found = judged.of({name: arrays[keys[0]] for name, keys in written.items()})
+    again = [(name, keys[1], arrays[keys[1]]) for name, keys in written.items() if keys[1:]]
+    again += [(name, key, array) for name, (key, array) in twice.items()]
+    for name, key, array in again:
+        found[name] = worse(found[name], key, judged.of({name: array})[name])
+    return [
+        found[name]._replace(
+            note=", ".join(filter(None, (note(written.get(name, [name]), name), found[name].note)))
+        )
+        for name in there
+        if name in found
+    ]
+
+
+@dataclass
+class _Judging:
+    """The verdicts on arrays of a batch; the passes are run once."""
+
+    batch: Batch
+    rtol: float | None
+
+    @cached_property
+    def conditioning(self) -> BatchConditioning:
+        sequences = tuple(map(Passes, self.batch.sequences))
+        return BatchConditioning(BatchPasses(self.batch, sequences))
+
+    def of(self, arrays: Mapping[str, GivenArray | Any]) -> dict[str, Checked]:
+        whole, own = totals(self.batch), by_sequence(self.batch)
+        judged = [
+            judge(record, arrays[name], self.conditioning, self.rtol)
+            for name, record in whole.items()
+            if name in arrays
+        ]
+        found = {one.checked.name: one for one in self._diagnosed(judged)}
+        for name in own:
+            if name in arrays:
+                found[name] = Judged(self._apart(name, arrays[name]))
+        return {name: self._placed(one.checked) for name, one in found.items()}
+
+    def _diagnosed(self, judged: list[Judged]) -> list[Judged]:
+        wrong = of_verdict(judged, Verdict.FAIL)
+        if not any(is_wrong(one.checked) for one in judged):
+            return judged
+        of = self.conditioning.of
+        told = diagnose(
+            wrong, self.batch, of.sequences,
+            lambda case: [_of_one(case.name, one) for one in of.sequences],
+        )  # fmt: skip
+        return [
+            one._replace(checked=one.checked._replace(diagnosis=told.get(one.checked.name)))
+            for one in judged
+        ]
+
+    def _placed(self, entry: Checked) -> Checked:
+        if entry.worst_entry or entry.worst_index is None:
+            return entry
+        return entry._replace(worst_entry=place(self.batch.net, entry.name, entry.worst_index))
+
+    def _apart(self, name: str, array: GivenArray | Any) -> Checked:
+        """An array of all sequences, each with its own."""
+        try:
+            got = array if isinstance(array, GivenArray) else given(array)
+        except (TypeError, ValueError, RuntimeError) as error:
+            reason = f"is no array of real numbers: {error}"
+            return Checked(name, Verdict.FAIL, METHOD, reason=reason)
+        batch = self.batch
+        record = by_sequence(batch)[name]
+        shape = record.shape(max(batch.sequences, key=lambda one: one.steps))
+        second = batch.axis == "second" and record.first_step is not None
+        wanted = (shape[0], batch.size, *shape[1:]) if second else (batch.size, *shape)
+        if got.values.shape != wanted:
+            sides = "×".join(map(str, got.values.shape)) or "that of a single number"
+            reason = f"its shape is {sides}, must be {'×'.join(map(str, wanted))}"
+            return Checked(name, Verdict.FAIL, METHOD, reason=reason)
+        entries = []
+        for k, one in enumerate(batch.sequences):
+            rows = slice(None) if record.first_step is None else slice(record.shape(one)[0])
+            piece = some(got, (rows, k) if second else (k, rows) if shape else (k,))
+            (entry,) = check_arrays(one, {name: piece}, rtol=self.rtol)
+            entries.append(in_batch(entry, k, second))
+        return of_the_worst(entries)
+
+
+def _of_one(name: str, one: Passes) -> Array:
+    tokens = {record.name: record for record in of_tokens(one.problem)}
+    record = LOSS if name == LOSS.name else {**records(one.problem), **tokens}[name]
+    return np.asarray(record.compute(one))
+
+
+def in_batch(entry: Checked, k: int, second: bool = False) -> Checked:
+    """The verdict on sequence k, from 0, with its place in the array of all."""
+    at = entry.worst_index
+    if at is not None:
+        at = (at[0], k, *at[1:]) if second and at else (k, *at)
+    words = ", ".join(filter(None, (f"sequence {k + 1}", entry.worst_entry)))
+    return entry._replace(worst_index=at, worst_entry=words)
+
+
+def of_the_worst(entries: list[Checked]) -> Checked:
+    """The worst verdict, of those alike the one with the largest error; without an error to show,
+    that of the first."""
+    verdict = worst(entry.verdict for entry in entries)
+    alike = [entry for entry in entries if entry.verdict is verdict]
+    return max(
+        alike, key=lambda entry: -1.0 if entry.max_rel_error is None else entry.max_rel_error
+    )
+
+
+# ---------------------------------------------------------------------------- rnngrad's own
+
+
+def sequences_checked(batch: Batch) -> list[int]:
+    """Which sequences, from 0, are checked in full: all, or as many as take some seconds each,
+    spread evenly."""
+    a_sequence = max(units(one) for one in batch.sequences)
+    most = int(np.clip(AFFORDABLE / max(a_sequence, 1.0), FEWEST, batch.size))
+    return sorted({int(k) for k in np.linspace(0, batch.size - 1, min(most, batch.size))})
+
+
+def check_own_batch(
+    batch: Batch,
+    *,
+    method: str = AUTO,
+    rtol: float | None = None,
+    progress: Progress | None = None,
+    together: Together | None = None,
+) -> list[Checked]:
+    """``check_own`` of the sequences' arrays as the batch has them, and the totals against the sum
+    of the gradients of each sequence by itself. ``together`` are the arrays under test."""
+    found = passes(batch) if together is None else together
+    entries: dict[str, list[Checked]] = {}
+    chosen = sequences_checked(batch)
+    for at, k in enumerate(chosen):
+        one = batch.sequences[k]
+        own, tested = Passes(one), ChainMap(_arrays_of(batch, found, k), Quantities(one))  # type: ignore[arg-type]
+        tell = None if progress is None else _share(progress, at, len(chosen))
+        for entry in check_own(
+            one, method=method, rtol=rtol, progress=tell, gradients=tested,
+            paths=None if one.loss is None else _paths(own),
+        ):  # fmt: skip
+            entries.setdefault(entry.name, []).append(in_batch(entry, k))
+    checked = {name: of_the_worst(some) for name, some in entries.items()}
+    if batch.net.loss is not None:
+        checked |= _totals_proved(batch, found, checked, rtol)
+    return list(checked.values())
+
+
+def _share(progress: Progress, at: int, count: int) -> Progress:
+    def tell(fraction: float, what: str) -> None:
+        progress((at + fraction) / count, f"sequence {at + 1} of {count}: {what}")
+
+    return tell
+
+
+def _paths(own: Passes) -> Any:
+    return lambda: pulled_back(own.problem, own.forward, own.direct)
+
+
+def _arrays_of(batch: Batch, found: Together, k: int) -> dict[str, Array]:
+    """The arrays of a sequence, as those of the batch have them."""
+    net, steps = batch.net, batch.lengths[k]
+    there = records(net)
+    arrays = {part: found.states[part][k, : steps + 1] for part in net.cell.parts}
+    arrays["y"] = found.y[k, :steps]
+    if net.loss is not None:
+        arrays |= {f"dL_d{part}": rows[k, : steps + 1] for part, rows in found.dL_ds.items()}
+        for name in ("losses", "dL_dy", "dLt_dht", "dL_dx"):
+            arrays[name] = getattr(found, name)[k, :steps]
+    return {name: rows for name, rows in arrays.items() if name in there}
+
+
+def _totals_proved(
+    batch: Batch, found: Together, checked: Mapping[str, Checked], rtol: float | None
+) -> dict[str, Checked]:
+    """The worse of what is said of a parameter's gradient in each sequence and of the sum."""
+    judging, proved = _Judging(batch, rtol), {}
+    for name, record in totals(batch).items():
+        if record.parameter is None:
+            continue
+        array = found.weights[record.parameter]
+        entry = judging.of({name: array})[name]
+        of_each = checked.get(name)
+        method = SUM if of_each is None else f"{of_each.method}, summed"
+        entry = entry._replace(method=method)
+        if of_each is None or worst((entry.verdict, of_each.verdict)) is entry.verdict:
+            proved[name] = entry
+        else:
+            proved[name] = of_each
+    return proved

@@ -1,0 +1,100 @@
+"""A batch: B sequences through one net."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from rnngrad.arithmetic.arrays import Array
+from rnngrad.errors import UsageError
+from rnngrad.net.problem import Problem
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """B sequences, each a problem of its own; the net, the loss and the weights are the same.
+
+        L = Σ_k L_k        ∂L/∂W = Σ_k ∂L_k/∂W
+
+    Where L is the mean over the sequences, the factor 1/B is in the ``loss_weights`` of each, so
+    that whatever belongs to sequence k alone, such as ∂L/∂h_t, is ∂L_k/∂h_t all the same.
+    ``axis``: which axis of its arrays counts the sequences, ``first`` or ``second``; ``steps`` T is
+    that of these arrays, where a shorter sequence is filled up. ``draw`` and ``lengthen`` are those
+    of ``Problem``, and give batches.
+    """
+
+    sequences: tuple[Problem, ...]
+    axis: str = "first"
+    reduction: str = "sum"
+    draw: Callable[[int], Batch] | None = field(default=None, repr=False)
+    lengthen: Callable[[int], Batch] | None = field(default=None, repr=False)
+    _rows: list[Problem] = field(default_factory=list, init=False, repr=False)
+
+    @property
+    def net(self) -> Problem:
+        """The first sequence, for what is the same in all."""
+        return self.sequences[0]
+
+    @property
+    def name(self) -> str:
+        """That of the spec."""
+        return self.net.name
+
+    @property
+    def size(self) -> int:
+        """B"""
+        return len(self.sequences)
+
+    @property
+    def steps(self) -> int:
+        """T, of the longest sequence."""
+        return max(self.lengths)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """The steps of each sequence."""
+        return tuple(one.steps for one in self.sequences)
+
+    @property
+    def rows(self) -> Problem:
+        """The T·B rows of all sequences as those of one problem, filled up with what does not
+        count, the rows of a step together; its starts are those of the first."""
+        if not self._rows:
+            x = self._together(lambda one: one.x)
+            assert x is not None
+            self._rows.append(replace(
+                self.net, x=x, targets=self._together(lambda one: one.targets),
+                loss_weights=self._together(lambda one: one.loss_weights),
+                draw=None, lengthen=None,
+            ))  # fmt: skip
+        return self._rows[0]
+
+    def _together(self, of: Callable[[Problem], Array | None]) -> Array | None:
+        found = [of(one) for one in self.sequences]
+        if found[0] is None:
+            return None
+        whole = np.zeros((self.steps, self.size, *found[0].shape[1:]))
+        for k, row in enumerate(found):
+            assert row is not None
+            whole[: len(row), k] = row
+        whole = whole.reshape(-1, *whole.shape[2:])
+        whole.flags.writeable = False
+        return whole
+
+    def redraw(self, seed: int) -> Batch:
+        """The same spec with its random numbers drawn from another seed."""
+        if self.draw is None:
+            raise UsageError(f"nothing in '{self.name}' is random: another seed changes nothing")
+        return self.draw(seed)
+
+
+def one_sequence(problem: Problem | Batch, what: str) -> Problem:
+    """A problem as it is; UsageError for a batch, of which ``what`` takes a single sequence."""
+    if isinstance(problem, Problem):
+        return problem
+    raise UsageError(
+        f"'{problem.name}' is a batch of {problem.size}, and {what} takes one sequence: "
+        f"--set sequence=k chooses it, k from 1 to {problem.size}"
+    )

@@ -1,0 +1,171 @@
+"""A batch as a report: its totals, and a row a sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from rnngrad.analyses.derivation.derive import BatchDerivation
+from rnngrad.analyses.derivation.selection import Selection
+from rnngrad.analyses.flow.horizons import UNITS, Horizon
+from rnngrad.analyses.flow.sequences import SequenceRow, rows_of
+from rnngrad.arithmetic.arrays import Array, frobenius
+from rnngrad.errors import escaped
+from rnngrad.net.batch import Batch
+from rnngrad.version import __version__
+from rnngrad.views.arrays import array_table
+from rnngrad.views.blocks import Block, Column, Lines, Table
+from rnngrad.views.derivation.data import COLUMNS, spec_data, value
+from rnngrad.views.derivation.flow import horizon_data
+from rnngrad.views.derivation.tables import gradients_table
+from rnngrad.views.formats.to_json import finite
+from rnngrad.views.numbers import grouped, kept, number, settled
+from rnngrad.views.report import Cell, Report
+
+EDGE = 12
+"""Sequences shown at either end of a long table."""
+
+
+def report(result: BatchDerivation, selection: Selection, arrays: dict[str, Array]) -> Report:
+    """What the formats need of the derivation of a batch."""
+    return Report(
+        blocks=lambda: _blocks(result, selection, arrays),
+        document=lambda: _document(result, selection, arrays),
+        columns=COLUMNS,
+        rows=lambda: _rows(selection, arrays),
+    )
+
+
+def _document(
+    result: BatchDerivation, selection: Selection, arrays: dict[str, Array]
+) -> dict[str, object]:
+    """The document of the contract, with one row a sequence instead of a derivation."""
+    batch = result.batch
+    shown: dict[str, object] = {
+        "command": "derive",
+        "version": __version__,
+        "spec": {
+            **spec_data(batch.net),
+            "sequence": None,
+            "steps": batch.steps,
+            "batch": batch.axis,
+            "batch_size": batch.size,
+            "lengths": list(batch.lengths),
+            "batch_reduction": batch.reduction,
+        },
+        "loss": None if result.loss is None else finite(result.loss),
+        "first_nonfinite_step": result.first_nonfinite_step,
+        "quantities": {name: value(arrays[name], selection.full) for name in selection.names},
+    }
+    if not selection.named:
+        shown["sequences"] = [_sequence(row) for row in rows_of(result, selection.full)]
+    return {**shown, "derivation": []}
+
+
+def _sequence(row: SequenceRow) -> dict[str, object]:
+    return {
+        "sequence": row.sequence,
+        "steps": row.steps,
+        "loss": None if row.loss is None else finite(row.loss),
+        "rate": finite(row.rate),
+        "regime": row.regime,
+        "lyapunov_max": finite(row.lyapunov_max),
+        "horizons": None if row.horizons is None else horizon_data(row.horizons),
+        "first_nonfinite_step": row.first_nonfinite_step,
+    }
+
+
+def _rows(selection: Selection, arrays: dict[str, Array]) -> Iterator[tuple[Cell, ...]]:
+    """One number a row, as of a single sequence; a total has no step."""
+    for name in selection.names:
+        for index, entry in np.ndenumerate(arrays[name]):
+            i, j = (*index, None, None)[:2]
+            yield name, None, i, j, float(entry)
+
+
+def _blocks(
+    result: BatchDerivation, selection: Selection, arrays: dict[str, Array]
+) -> Iterator[Block]:
+    if selection.named:
+        for name in selection.names:
+            yield array_table(result.record(name), arrays[name], selection)
+        return
+    yield Lines((_title(result.batch),), titled=True)
+    rows = tuple(rows_of(result, selection.full))
+    yield _summary(result, rows)
+    yield _sequences(rows, selection.full)
+    if result.loss is not None:
+        weights = result.passes.weights
+        yield gradients_table("Gradients of the parameters, of all sequences", weights)
+
+
+def _title(batch: Batch) -> str:
+    net, steps = batch.net, sorted(set(batch.lengths))
+    T = f"T = {grouped(steps[0])}" + (f" to {grouped(steps[-1])}" if len(steps) > 1 else "")
+    hidden = " + ".join(str(layer.hidden) for layer in net.layers)
+    return (
+        f"{escaped(batch.name)}: {net.cell.name}, a batch of {grouped(batch.size)}, {T}, "
+        f"I = {net.inputs}, H = {hidden}, O = {net.outputs}"
+    )
+
+
+def _summary(result: BatchDerivation, rows: Sequence[SequenceRow]) -> Table:
+    loss, of = result.loss, "mean" if result.batch.reduction == "mean" else "sum"
+    lines = [("loss", "none: there are no targets")]
+    if loss is not None:
+        norms = {name: frobenius(one) for name, one in result.passes.weights.items()}
+        every = frobenius(np.array(list(norms.values())))
+        named = ", ".join(f"{name}\N{NO-BREAK SPACE}{number(norm)}" for name, norm in norms.items())
+        lines = [
+            ("loss", f"{number(loss)}, the {of} over {grouped(len(rows))} sequences"),
+            ("‖∂L/∂W‖", f"{named}; together {number(every)}"),
+        ]
+    lines.append(("growth rate", _spread([row.rate for row in rows])))
+    lines.append(("one of them", "--set sequence=k shows it in full"))
+    columns = (Column("", right=False), Column("", words=True))
+    return Table("Summary", columns, tuple(lines))
+
+
+def _spread(values: Sequence[float]) -> str:
+    known = np.sort([settled(value) for value in values if not np.isnan(value)])
+    if not len(known):
+        return "not known"
+    middle = float(known[(len(known) - 1) // 2] + known[len(known) // 2]) / 2
+    return f"median {number(middle)} a step, {number(known[0])} to {number(known[-1])}"
+
+
+def _sequences(rows: Sequence[SequenceRow], full: bool) -> Table:
+    columns = (
+        Column("k"),
+        Column("T"),
+        Column("L_k"),
+        Column("rate"),
+        Column("regime", right=False, coloured="flow"),
+        Column("exponent"),
+        *(Column(name) for name in UNITS),
+    )
+    lines = []
+    for at in kept(len(rows), full, EDGE):
+        if at is None:
+            lines.append(("⋮",) * len(columns))
+            continue
+        row = rows[at]
+        lines.append((
+            str(row.sequence), grouped(row.steps), "" if row.loss is None else number(row.loss),
+            number(settled(row.rate)), row.regime or "", number(settled(row.lyapunov_max)),
+            *_lags(row.horizons),
+        ))  # fmt: skip
+    notes = ["rate and exponent, the largest, are natural logarithms a step."]
+    if any(row.horizons for row in rows):
+        notes.append("The last columns are horizons: steps back to where each format forgets.")
+    if any(row.horizons is None for row in rows):
+        notes.append("Horizons are not computed unasked here; --full does.")
+    return Table("Sequences", columns, tuple(lines), tuple(notes))
+
+
+def _lags(found: tuple[Horizon, ...] | None) -> list[str]:
+    """The median in each format; beyond h_0 as the sign of infinity."""
+    medians = {one.format: one.median for one in found or ()}
+    shown = [medians.get(name) for name in UNITS]
+    return ["" if lag is None else f"{lag:g}" if np.isfinite(lag) else "> T" for lag in shown]

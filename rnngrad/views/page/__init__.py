@@ -1,0 +1,1 @@
+"""A page of HTML: one file that opens offline and loads nothing."""

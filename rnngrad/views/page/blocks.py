@@ -1,0 +1,96 @@
+"""Blocks as HTML: tables that scroll where they are wide, formulas as MathML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+from rnngrad.algebra.mathml import formula, sentence
+from rnngrad.views.blocks import Block, Column, Fitted, Lines, Meaning, Table
+from rnngrad.views.page.page import text
+from rnngrad.views.report import Screen
+
+COLOURED: Mapping[Meaning, tuple[tuple[re.Pattern[str], str], ...]] = MappingProxyType(
+    {
+        "": (),
+        "verdict": (
+            (re.compile(r"\b(fail|FAIL|wrong)\b"), "bad"),
+            (re.compile(r"\b(pass|right)\b"), "good"),
+            (re.compile(r"\b(inconclusive|undecided)\b"), "open"),
+        ),
+        "flow": (
+            (re.compile(r"\b(vanishing|vanishes)\b"), "gone"),
+            (re.compile(r"\b(exploding|explodes)\b"), "blown"),
+        ),
+    }
+)
+"""What has a meaning -> its class in ``style.css``."""
+
+_SIGNS = re.compile(r"^[\s#+\-·░▒▓█│|╸━]*[░▒▓█│|━#+-][\s#+\-·░▒▓█│|╸━]*$")
+"""A bar or a map of signs, which needs letters of one width."""
+
+
+def html(block: Block, level: int = 2) -> str:
+    """One block; ``level``: of its heading."""
+    block = block.made(Screen().width) if isinstance(block, Fitted) else block
+    return _table(block, level) if isinstance(block, Table) else "".join(_lines(block, level))
+
+
+def _lines(block: Lines, level: int) -> Iterator[str]:
+    """The first line as a heading if it is one."""
+    lines = block.lines
+    if block.titled:
+        yield f"<h{level}>{text(lines[0])}</h{level}>\n"
+        lines = lines[1:]
+    for line in lines:
+        said = sentence(line) if block.formulas else _said(line, block.coloured)
+        yield f"<p>{said}</p>\n"
+
+
+def _table(block: Table, level: int) -> str:
+    head = "".join(f'<th scope="col"{_side(c)}>{_header(c.header)}</th>' for c in block.columns)
+    named = any(column.header for column in block.columns)
+    rows = "".join(f"<tr>{''.join(map(_cell, row, block.columns))}</tr>\n" for row in block.rows)
+    rules = ' class="rules"' if any(column.formula for column in block.columns) else ""
+    notes = "".join(f'<p class="note">{text(note)}</p>\n' for note in block.notes)
+    return (
+        f"<h{level}>{text(block.title)}</h{level}>\n"
+        f'<div class="wide" tabindex="0" role="region" aria-label="{text(block.title)}">\n'
+        f"<table{rules}>\n"
+        + (f"<thead><tr>{head}</tr></thead>\n" if named else "")
+        + f"<tbody>\n{rows}</tbody></table></div>\n{notes}"
+    )
+
+
+def _cell(cell: str, column: Column) -> str:
+    lines = cell.split("\n")
+    if column.formula:
+        return f'<td class="formula">{_formulas(cell)}</td>'
+    if all(map(_SIGNS.match, lines)) and len(cell) > 1:
+        return f'<td class="signs">{text(cell)}</td>'
+    return f"<td{_side(column)}>{'<br>'.join(_said(line, column.coloured) for line in lines)}</td>"
+
+
+def _formulas(cell: str) -> str:
+    """The lines of a formula; one without a letter is a remark, such as the number it has."""
+    lines = cell.split("\n")
+    last = next((i for i in range(len(lines)) if not any(map(str.isalpha, lines[i]))), len(lines))
+    remarks = "".join(f'<br><span class="note">{text(line)}</span>' for line in lines[last:])
+    return formula("\n".join(lines[:last])) + remarks if last else formula(cell)
+
+
+def _header(words: str) -> str:
+    return formula(words) if "∂" in words or "_" in words else text(words)
+
+
+def _side(column: Column) -> str:
+    return ' class="number"' if column.right and not column.words else ""
+
+
+def _said(line: str, meaning: Meaning) -> str:
+    """A line with its words of meaning in colour: letters, which escaping leaves alone."""
+    said = text(line)
+    for pattern, kind in COLOURED[meaning]:
+        said = pattern.sub(rf'<span class="{kind}">\g<0></span>', said)
+    return said

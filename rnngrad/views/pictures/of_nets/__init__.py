@@ -1,0 +1,1 @@
+"""The pictures of derive: one net, or several beside each other."""

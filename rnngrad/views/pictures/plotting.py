@@ -1,0 +1,133 @@
+"""Pictures from Python: ``plot.credit_map()`` and its like, each returning Matplotlib's Figure."""
+
+from __future__ import annotations
+
+from os import PathLike, fspath
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from rnngrad.analyses.derivation.derive import Derivation
+from rnngrad.analyses.flow.cliff import parameters
+from rnngrad.analyses.flow.flow import GradientFlow
+from rnngrad.errors import UsageError
+from rnngrad.views.pictures.kinds import PICTURES, chosen, of_verb, pictures
+from rnngrad.views.pictures.nets import Nets
+from rnngrad.views.pictures.picture import Picture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+class Plot:
+    """The pictures of one derivation, and of others beside it.
+
+    Called, it puts all that fit on one page: ``plot("page.pdf", what=["reach", "credit-map"])``.
+    Each kind has a method of its name; with ``ax`` it draws into these axes, the first picture
+    where there are several. All return the Figure. Raises UsageError where Matplotlib (the extra
+    ``plot``) is missing, for a kind that does not exist, or not for this net.
+    """
+
+    def __init__(self, result: Derivation, *beside: Derivation) -> None:
+        self._flows = tuple(GradientFlow(one) for one in (result, *beside))
+
+    def beside(self, *others: Derivation) -> Plot:
+        """The same with other nets in the same pictures."""
+        return Plot(*(flow.result for flow in self._flows), *others)
+
+    def __call__(
+        self,
+        file: str | PathLike[str] | None = None,
+        *,
+        what: Iterable[str] = (),
+        step: int | None = None,
+        cliff: str | None = None,
+    ) -> Figure:
+        """All on one page, also as a file that ends in .png, .svg or .pdf. ``what``: just these;
+        ``step``: the unrolled net around it; ``cliff``: the two parameters of that picture."""
+        named = chosen((what,) if isinstance(what, str) else what, "derive")
+        names = named or [
+            name
+            for name in of_verb("derive")
+            if not any(PICTURES[name].why_not(flow.problem) for flow in self._flows)
+            and (cliff is not None or not PICTURES[name].asked)
+        ]
+        found = [one for name in names for one in self._pictures(name, step, cliff)]
+        drawing = _drawing()
+        if file is not None:
+            ending = Path(fspath(file)).suffix.lower().removeprefix(".")
+            if ending not in ("png", "svg", "pdf"):
+                raise UsageError(f"{fspath(file)}: the file's name must end in .png, .svg or .pdf")
+            Path(fspath(file)).write_bytes(drawing.drawn(found, ending))
+        figure: Figure = drawing.figure_of(found)
+        return figure
+
+    def unrolled(self, ax: Axes | None = None, *, step: int | None = None) -> Figure:
+        """The unrolled net around a step, the last 8 steps by default."""
+        return self._drawn("unrolled", ax, step)
+
+    def credit_map(self, ax: Axes | None = None) -> Figure:
+        """How much of each loss reaches each earlier step."""
+        return self._drawn("credit-map", ax)
+
+    def reach(self, ax: Axes | None = None) -> Figure:
+        """How far back the last state reaches."""
+        return self._drawn("reach", ax)
+
+    def truncation(self, ax: Axes | None = None) -> Figure:
+        """What keeping only the last k steps of each loss costs."""
+        return self._drawn("truncation", ax)
+
+    def paths(self, ax: Axes | None = None) -> Figure:
+        """The paths that ∂L/∂W is the sum of."""
+        return self._drawn("paths", ax)
+
+    def gates(self, ax: Axes | None = None) -> Figure:
+        """The gates over time, and the gradient that passes through them."""
+        return self._drawn("gates", ax)
+
+    def spectrum(self, ax: Axes | None = None) -> Figure:
+        """The Lyapunov exponents."""
+        return self._drawn("spectrum", ax)
+
+    def eigenvalues(self, ax: Axes | None = None) -> Figure:
+        """The eigenvalues of W_hh and of the Jacobians, and the unit circle."""
+        return self._drawn("eigenvalues", ax)
+
+    def cliff(self, over: str, ax: Axes | None = None) -> Figure:
+        """The loss over two parameters, ``"W_hh[0,0]=1:7,b_h[0]"``."""
+        return self._drawn("cliff", ax, cliff=over)
+
+    def _drawn(
+        self, name: str, ax: Axes | None, step: int | None = None, cliff: str | None = None
+    ) -> Figure:
+        found, drawing = self._pictures(name, step, cliff), _drawing()
+        figure: Figure = drawing.figure_of(found) if ax is None else drawing.into(ax, found[0])
+        return figure
+
+    def _pictures(self, name: str, step: int | None, cliff: str | None) -> list[Picture]:
+        for flow in self._flows:
+            why = PICTURES[name].why_not(flow.problem)
+            if why:
+                raise UsageError(f"there is no picture '{name}': {why}")
+        if PICTURES[name].asked and cliff is None:
+            raise UsageError(f"the picture '{name}' needs two parameters: cliff='W_hh[0,0],b_h[0]'")
+        steps = min(flow.problem.steps for flow in self._flows)
+        if step is not None and not 1 <= step <= steps:
+            raise UsageError(f"step {step}: the steps are 1 to {steps}")
+        over = None if cliff is None else parameters(cliff)
+        return list(pictures(name, Nets(self._flows, step, over)))
+
+
+def _drawing() -> ModuleType:
+    """What draws, where Matplotlib is there."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError:
+        raise UsageError("plot needs Matplotlib: pip install 'rnngrad[plot]'") from None
+    from rnngrad.views.pictures.by_matplotlib import page
+
+    return page
