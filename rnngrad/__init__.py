@@ -17,16 +17,9 @@ from typing import TYPE_CHECKING
 from rnngrad.version import __version__
 
 if TYPE_CHECKING:
-    from rnngrad.analyses.derivation.derive import (
-        Derivation,
-        derive,
-        gradients,
-        log10_chain,
-        log10_paths,
-    )
+    from rnngrad.analyses.derivation.derive import gradients, log10_chain, log10_paths
     from rnngrad.analyses.flow.stability import lyapunov_spectrum
-    from rnngrad.analyses.sweep.sweep import sweep
-    from rnngrad.api import check, report
+    from rnngrad.api import Derivation, check, derive, report, sweep
     from rnngrad.errors import OutputError, QuantityError, RnngradError, SpecError, UsageError
     from rnngrad.files import json_schema, load
     from rnngrad.files.running_model import from_torch
@@ -34,16 +27,9 @@ if TYPE_CHECKING:
     from rnngrad.net.problem import Problem
 
 _HOMES = {
-    "rnngrad.analyses.derivation.derive": (
-        "Derivation",
-        "derive",
-        "gradients",
-        "log10_chain",
-        "log10_paths",
-    ),
-    "rnngrad.api": ("check", "report"),
+    "rnngrad.analyses.derivation.derive": ("gradients", "log10_chain", "log10_paths"),
+    "rnngrad.api": ("Derivation", "check", "derive", "report", "sweep"),
     "rnngrad.analyses.flow.stability": ("lyapunov_spectrum",),
-    "rnngrad.analyses.sweep.sweep": ("sweep",),
     "rnngrad.net.batch": ("Batch",),
     "rnngrad.net.problem": ("Problem",),
     "rnngrad.errors": ("OutputError", "QuantityError", "RnngradError", "SpecError", "UsageError"),

@@ -1,19 +1,140 @@
-"""The verbs of the Python API that need both files and analyses."""
+"""The verbs of the Python API, whose results can be looked at in a notebook."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike, fspath
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
-from rnngrad.analyses.checking.document import document
+from rnngrad.analyses.derivation.derive import BatchDerivation
+from rnngrad.analyses.derivation.derive import Derivation as _Derivation
+from rnngrad.errors import escaped
 from rnngrad.net.batch import Batch
 from rnngrad.net.problem import Problem
+from rnngrad.views.notebook import Shown, library
+from rnngrad.views.report import Report
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from rnngrad.views.pictures.plotting import Plot
+
+
+class Document(Shown, dict[str, object]):
+    """The document that ``--json`` prints, as a dict, and in a notebook the command's tables.
+
+    ``as_text()``, ``as_latex()``, ``as_markdown()`` and ``as_html()`` are the tables;
+    ``to_pandas()`` has the rows of CSV.
+    """
+
+    def __init__(self, document: Mapping[str, object], report: Callable[[], Report]) -> None:
+        super().__init__(document)
+        self._report = report
+
+    def report(self) -> Report:
+        return self._report()
+
+
+class Derivation(Shown, _Derivation):
+    """Everything that ``rnngrad derive`` shows of one problem.
+
+    A mapping from the names of the quantities to arrays, each computed when it is asked for
+    (``result["log10_paths"]``, (T, T+1)), and from those of ``on_request``, which it does not list
+    (``result["dL_da"]``, ``result["truncation"]``); ``loss`` is L, or None without targets;
+    ``lines`` are the sheet's subtasks, ``path_sums`` the summands of ∂L/∂W_hh and ∂L/∂W_xh.
+
+    In a notebook it shows its tables. ``as_text()``, ``as_markdown()`` and ``as_html()`` are those,
+    ``as_latex()`` is the sheet to hand in, ``explain("a6")`` one derivative written out;
+    ``to_pandas("dL_dh")`` has a row a number (``quantity``, ``t``, ``i``, ``j``, ``value``), and
+    ``to_xarray("dL_dh")`` the array with its axes named (t, k, i, j). ``plot.credit_map()`` and its
+    like are the pictures, each Matplotlib's Figure.
+    """
+
+    def report(self) -> Report:
+        from rnngrad.analyses.derivation.selection import select
+        from rnngrad.views.derivation.report import report as shown
+
+        return shown(self, select(self, (), None, False), {})
+
+    def as_latex(self) -> str:
+        from rnngrad.views.formats.to_latex import render
+        from rnngrad.views.homework.sheet import Sheet
+        from rnngrad.views.report import Screen
+
+        sheet = self.report()._replace(blocks=Sheet(self).blocks)
+        return "".join(render(sheet, Screen()))
+
+    @property
+    def plot(self) -> Plot:
+        """Its pictures (the extra ``plot``): ``result.plot.credit_map(ax=None)`` and its like
+        return Matplotlib's Figure, ``result.plot("page.pdf")`` has all that fit on one page."""
+        from rnngrad.views.pictures.plotting import Plot
+
+        return Plot(self)
+
+    def _repr_latex_(self) -> str:
+        """The subtasks' equations, for what reads LaTeX between dollars."""
+        from rnngrad.views.formats.to_markdown import formulas
+        from rnngrad.views.homework.sheet import Sheet
+        from rnngrad.views.report import Screen
+
+        sheet, screen = Sheet(self), Screen(math="dollars")
+        blocks = (sheet.subtask(line)._replace(title="") for line in sheet.lines)
+        return "\n".join(formulas(block, screen) for block in blocks)
+
+    def explain(self, name: str) -> Document:
+        """One derivative written out, as ``--explain`` does. Raises UsageError for no subtask."""
+        from rnngrad.views.homework.explain import explained
+
+        report = explained(self, name)
+        return Document(report.document(), lambda: report)
+
+    def to_pandas(self, *names: str) -> Any:
+        """These quantities, or all that the tables show, a row a number."""
+        from rnngrad.analyses.derivation.selection import computed, select
+        from rnngrad.views.derivation.report import report as shown
+
+        selection = select(self, names, None, False)
+        arrays = computed(self, selection, every=True)
+        whole = shown(self, selection, arrays)
+        return Document({}, lambda: whole).to_pandas()
+
+    def to_xarray(self, name: str) -> Any:
+        """One quantity as a DataArray, its axes named: t from its first step, k a step, i and j
+        from 0."""
+        xarray, record = library("xarray", "to_xarray"), self.record(name)
+        array, first = self[name], record.first_step
+        axes = [*([] if first is None else [record.axis or "t"]), "i", "j"][: array.ndim]
+        if record.dims == ("T", "T+1"):
+            axes = ["t", "k"]
+        begins = [first or 0] + [0] * (array.ndim - 1)
+        steps = {axis: range(start, start + size)
+                 for axis, start, size in zip(axes, begins, array.shape, strict=True)}  # fmt: skip
+        attributes = {"symbol": record.symbol}
+        return xarray.DataArray(array, coords=steps, dims=axes, name=name, attrs=attributes)
+
+
+@overload
+def derive(problem: Problem) -> Derivation: ...
+@overload
+def derive(problem: Batch) -> BatchDerivation: ...
+def derive(problem: Problem | Batch) -> Derivation | BatchDerivation:
+    """Every quantity of ``problem`` by name, each computed when it is asked for; of a batch the
+    gradients of the parameters, and each sequence in ``sequences``.
+
+    >>> import rnngrad
+    >>> net = {"weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1, 1], "targets": [0, 0]}
+    >>> rnngrad.derive(rnngrad.load(net))["dL_dh"].shape
+    (3, 1)
+
+    Raises QuantityError for a name that does not exist, or not for this net.
+    """
+    return BatchDerivation(problem) if isinstance(problem, Batch) else Derivation(problem)
 
 
 def check(
     problem: Problem | Batch, against: Mapping[str, Any] | str | PathLike[str] | None = None
-) -> dict[str, object]:
+) -> Document:
     """The report that ``rnngrad check --json`` prints.
 
     Without ``against`` it is on rnngrad's own gradients, else on those: arrays by the names of the
@@ -29,21 +150,76 @@ def check(
     Raises QuantityError for names that do not exist, or not for this net, or two for one gradient,
     UsageError where there is nothing to check, SpecError for a file that cannot be read.
     """
+    from rnngrad.analyses.checking.document import document
+    from rnngrad.views.check import report as shown
+
+    whose = "rnngrad's own gradients"
     if against is None:
         from rnngrad.analyses.checking.batches import check_own_batch
         from rnngrad.analyses.checking.own.own import check_own
 
         own = check_own(problem) if isinstance(problem, Problem) else check_own_batch(problem)
-        return document(own)
-    from rnngrad.analyses.checking.batches import check_given
+        checked = list(own)
+    else:
+        from rnngrad.analyses.checking.batches import check_given
 
-    if isinstance(against, Mapping):
-        return document(check_given(problem, against))
-    from rnngrad.files.submitted.framework_gradients import gradients_of
+        if isinstance(against, Mapping):
+            whose = "the gradients given"
+            checked = check_given(problem, against)
+        else:
+            from rnngrad.files.submitted.framework_gradients import gradients_of
 
-    net = problem if isinstance(problem, Problem) else problem.net
-    given = gradients_of(net, fspath(against))
-    return document(check_given(problem, given.arrays, given.twice, framework=given.framework))
+            net = problem if isinstance(problem, Problem) else problem.net
+            given = gradients_of(net, fspath(against))
+            whose = escaped(fspath(against))
+            checked = check_given(problem, given.arrays, given.twice, framework=given.framework)
+    heading = (f"{escaped(problem.name)}: {whose}",)
+    return Document(document(checked), lambda: shown(checked, heading=heading, hide_expected=False))
+
+
+def sweep(
+    problem: Problem | Batch | Sequence[Problem | Batch],
+    scales: str | float | Iterable[float],
+    seeds: int = 1,
+    *,
+    steps: Iterable[int] = (),
+    activations: Iterable[str] = (),
+    relative_to: str = "weights",
+    steady: float | None = None,
+    critical_rtol: float | None = None,
+    gate: str | None = None,
+    executor: Executor | None = None,
+    workers: int = 1,
+    bracket: float | None = None,
+) -> Document:
+    """Norms, rates, exponents and the critical scale as W_hh is scaled, for so many seeds.
+
+    Returns what ``rnngrad sweep --json`` prints. Several problems are told apart by their names.
+    A batch is taken as its sequences, one beside the other, as seeds are.
+    ``gate``: only its rows of W_hh are scaled. ``scales``: numbers, or a text such as
+    ``"0.1:4:40"``. ``relative_to``: ``"weights"``, ``"spectral-radius"`` or ``"sigma-max"``.
+    ``steady``: |rate| up to which the regime is steady, by default 0.01. ``critical_rtol``: width
+    of a critical scale's bracket, relative to it, by default 1e-5 (``bracket`` is its old name).
+    ``executor``: any ``concurrent.futures.Executor``, with so many ``workers``. Raises UsageError
+    for what cannot be swept.
+
+    >>> import rnngrad
+    >>> net = {"activation": "identity", "weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1, 0, 0]}
+    >>> report = rnngrad.sweep(rnngrad.load(net), [1, 2, 4])
+    >>> [row["regime"] for row in report["rows"]]
+    ['vanishing', 'steady', 'exploding']
+    """
+    from rnngrad.analyses.sweep.sweep import document, swept
+    from rnngrad.views.sweeps.report import report as shown
+
+    width = critical_rtol if bracket is None else bracket
+    own = {"steady": steady, "critical_rtol": width}
+    done = swept(
+        problem, scales, seeds, steps=steps, activations=activations, relative_to=relative_to,
+        gate=gate, executor=executor, workers=workers,
+        **{name: value for name, value in own.items() if value is not None},
+    )  # fmt: skip
+    return Document(document(done), lambda: shown(done, full=False))
 
 
 def report(

@@ -20,6 +20,7 @@ settings.load_profile("rnngrad")
 
 UNPROVED = {
     "network": "trained nets: no network to fetch them by",
+    "latex": "sheets: no pdflatex to set them with",
     "browser": "the report's page: no Chromium to look at it in",
 }
 """Why a test was skipped -> what that leaves open."""

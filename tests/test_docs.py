@@ -231,13 +231,13 @@ def test_every_option_is_in_its_commands_help(command: str) -> None:
 
 ABOUT = {
     "": ["README.md", "results.md"],
-    "derive": ["results.md", "pictures.md"],
+    "derive": ["results.md", "pictures.md", "homework.md"],
     "check": ["check.md", "grading.md", "pictures.md"],
     "grade": ["check.md", "grading.md"],
     "sweep": ["sweep.md", "pictures.md"],
     "show": ["sweep.md"],
     "report": ["report.md"],
-    "init": ["models.md", "cells.md", "check.md"],
+    "init": ["models.md", "cells.md", "check.md", "homework.md"],
     "cells": ["cells.md"],
     "schema": ["spec.md"],
 }

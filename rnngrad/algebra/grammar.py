@@ -18,6 +18,8 @@ Source: Aho, Lam, Sethi, Ullman, *Compilers* (2006), section 4.4.
 
 from __future__ import annotations
 
+import re
+
 from rnngrad.algebra.expressions import (
     Add,
     Call,
@@ -42,6 +44,7 @@ DEEPEST = 60
 
 LARGEST_POWER = 8
 
+_OF_TEN = re.compile(r"\d{1,3}")
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -181,6 +184,8 @@ class Parser:
         token = self.take()
         if opened:
             self.expect(_CLOSING[opened], f": the exponent's '{opened}' is not closed")
+        if base == Number("10") and token.kind == "number" and _OF_TEN.fullmatch(token.text):
+            return Number(f"1e{'-' if minus else ''}{token.text}")
         if token.kind != "number" or not token.text.isdigit():
             raise FormulaError("an exponent must be a small integer, or T for the transpose", at)
         if len(token.text) > 2 or int(token.text) > LARGEST_POWER:

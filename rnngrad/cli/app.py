@@ -47,6 +47,8 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "derive": (
             "rnngrad derive net.yaml --set activation=relu",
             "rnngrad derive net.yaml --quantity dL_dW_hh --format csv",
+            "rnngrad derive net.yaml --format latex --standalone -o sheet.tex",
+            "rnngrad derive net.yaml --explain a6",
         ),
         "check": (
             "rnngrad check net.yaml --against gradients.npz",
@@ -72,6 +74,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "rnngrad init -o net.yaml",
             "rnngrad init model.safetensors -o trained.yaml",
             "rnngrad init --function net.yaml -o student.py",
+            "rnngrad init --exercise --seed 7 -o exercise.yaml",
         ),
         "cells": ("rnngrad cells", "rnngrad cells lstm_peephole -o cell.yaml"),
         "schema": ("rnngrad schema -o rnngrad.schema.json",),

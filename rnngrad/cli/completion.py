@@ -18,7 +18,9 @@ import typer
 if TYPE_CHECKING:
     from rnngrad.net.problem import Problem
 
-FORMATS = ("table", "json", "jsonl", "csv", "markdown", "html")
+FORMATS = ("table", "json", "jsonl", "csv", "markdown", "html", "latex", "typst")
+NOTATIONS = ("scalar", "matrix")
+MATHS = ("unicode", "dollars", "fence")
 METHODS = ("auto", "complex-step", "differences", "taylor", "adjoint")
 LAYOUTS = ("torch", "keras", "onnx", "flax", "haiku", "mlx")
 DIRECTIONS = ("forward", "reverse")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, NamedTuple, TypeAlias
 
+from rnngrad.views.typesetting.layout import Row
+
 Meaning: TypeAlias = Literal["", "verdict", "flow"]
 """Which words have a colour where there are colours: pass and fail, or vanishing and exploding."""
 
@@ -40,6 +42,22 @@ class Lines(NamedTuple):
     formulas: bool = False
 
 
+class Formula(NamedTuple):
+    """left = side = side …, a line a side."""
+
+    left: Row
+    sides: tuple[Row, ...]
+
+
+class Formulas(NamedTuple):
+    """Equations below one another, their equals signs in line. ``title`` stands above, ``notes``
+    below."""
+
+    title: str
+    rows: tuple[Formula, ...]
+    notes: tuple[str, ...] = ()
+
+
 class Fitted(NamedTuple):
     """A table that is drawn as wide as there is room for: ``made`` of so many signs."""
 
@@ -47,4 +65,4 @@ class Fitted(NamedTuple):
     made: Callable[[int], Table]
 
 
-Block: TypeAlias = Table | Lines | Fitted
+Block: TypeAlias = Table | Lines | Formulas | Fitted

@@ -23,8 +23,11 @@ class Report(NamedTuple):
 
 
 class Screen(NamedTuple):
-    """Where text goes: its width, and whether it has colours and the signs beyond ASCII."""
+    """Where text goes: its width, and whether it has colours and the signs beyond ASCII. ``math``:
+    how Markdown writes formulas; ``standalone``: LaTeX with its preamble."""
 
     width: int = 80
     colour: bool = False
     unicode: bool = True
+    math: str = "unicode"
+    standalone: bool = False

@@ -29,15 +29,16 @@ from rnngrad.analyses.derivation.step_lines import cell_lines, immediate_lines, 
 from rnngrad.net.problem import Problem
 
 
-def derivation(problem: Problem) -> tuple[Line, ...]:
+def derivation(problem: Problem, *, matrix: bool = False) -> tuple[Line, ...]:
     """The lines that exist for this problem: those of a step before 1 are left out, and without
-    targets so is everything that needs a loss."""
-    lines = [*_one_step(problem), *_immediate(problem)]
+    targets so is everything that needs a loss. ``matrix``: with diag where all sizes are 1, too."""
+    notation = Notation(problem, matrix)
+    lines = [*_one_step(notation), *_immediate(notation)]
     if problem.loss is not None:
-        lines += [*_outputs(problem), *_states(problem), *_weights(problem)]
+        lines += [*_outputs(notation), *_states(problem), *_weights(problem)]
     if not problem.single_rnn:
         lines = [line._replace(equations="") for line in lines]
-    return (*sorted(lines, key=_place), *cell_lines(problem))
+    return (*sorted(lines, key=_place), *cell_lines(notation))
 
 
 def _place(line: Line) -> tuple[str, int, int]:
@@ -87,9 +88,10 @@ def _is_zero(node: Node | None, zeros: set[str], problem: Problem) -> bool:
     return any(below) if isinstance(node, Mul) else all(below) and isinstance(node, Neg | Add)
 
 
-def _outputs(problem: Problem) -> Iterator[Line]:
+def _outputs(notation: Notation) -> Iterator[Line]:
     """a1, a2, a3: ∂L/∂y_T, ∂L/∂y_{T−1} and ∂L_T/∂h_T; a3 alone where that is given."""
-    counting, T, notation = set(loss_steps(problem)), problem.steps, Notation(problem)
+    problem, T = notation.problem, notation.problem.steps
+    counting = set(loss_steps(problem))
 
     def counted(t: int, formula: str) -> str:
         return formula if t in counting else f"0, because {at('L', t)} does not count"
@@ -109,10 +111,10 @@ def _outputs(problem: Problem) -> Iterator[Line]:
     yield Line("a3", f"∂{towards_y.top}/∂{h}", formula, "dLt_dht", T - 1, "13–15")
 
 
-def _one_step(problem: Problem) -> Iterator[Line]:
+def _one_step(notation: Notation) -> Iterator[Line]:
     """a4: ∂h_t/∂h_{t−1}, for every t."""
-    notation = Notation(problem)
-    formula = notation.one_step() if problem.single_rnn else one_step_formula(problem)
+    of_rnn = notation.problem.single_rnn
+    formula = notation.one_step() if of_rnn else one_step_formula(notation)
     symbol = f"∂{notation.state}_t/∂{notation.state}_{{t−1}}"
     yield Line("a4", symbol, formula, "dht_dhprev", None, "16–17")
 
@@ -136,12 +138,11 @@ def _seen(problem: Problem, formula: str) -> str:
     return without_output(formula) if problem.upstream else formula
 
 
-def _immediate(problem: Problem) -> Iterator[Line]:
+def _immediate(notation: Notation) -> Iterator[Line]:
     """b1, b2: ∂⁺h_t/∂W_xh and ∂⁺h_t/∂W_hh, for every t; none in a stack."""
-    if not problem.single_rnn:
-        yield from immediate_lines(problem) if problem.depth == 1 else ()
+    if not notation.problem.single_rnn:
+        yield from immediate_lines(notation) if notation.problem.depth == 1 else ()
         return
-    notation = Notation(problem)
     yield Line("b1", "∂⁺h_t/∂W_xh", notation.immediate("x_t"), "dht_dW_xh", None, "25–26")
     yield Line("b2", "∂⁺h_t/∂W_hh", notation.immediate("h_{t−1}"), "dht_dW_hh", None, "27–28")
 

@@ -17,6 +17,7 @@ import numpy as np
 from rnngrad.algebra.derivatives import ONE
 from rnngrad.algebra.steps import Matrix, Use
 from rnngrad.analyses.derivation.formulas import Line, own_line
+from rnngrad.analyses.derivation.notation import Notation
 from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.analyses.derivation.step_partials import (
     Measure,
@@ -29,12 +30,12 @@ from rnngrad.analyses.derivation.step_partials import (
 from rnngrad.analyses.derivation.step_text import CellText, name_of, signed_sum
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.net.layers import source_values
-from rnngrad.net.problem import Problem
 
 
-def immediate(problem: Problem, part: str, weight: str) -> Line | None:
+def immediate(notation: Notation, part: str, weight: str) -> Line | None:
     """∂⁺part/∂W of one layer; None where the part does not depend on W within the step."""
-    found = _Immediate(problem, part, weight)
+    problem = notation.problem
+    found = _Immediate(notation, part, weight)
     if not any(one.matrices or one.vectors for one in found.blocks):
         return None
     size, whole = problem.layers[0].sizes[problem.cell.step.sizes[part]], problem.weights[weight]
@@ -54,9 +55,10 @@ class _Block(NamedTuple):
 class _Immediate:
     """One part of the state and one weight of one layer."""
 
-    def __init__(self, problem: Problem, part: str, weight: str) -> None:
+    def __init__(self, notation: Notation, part: str, weight: str) -> None:
+        problem = notation.problem
         self.part, self.own, cell = part, problem.layers[0].own, problem.cell
-        self.graph, self.text = graph_of(cell), CellText(problem, 0)
+        self.graph, self.text = graph_of(cell), CellText(problem, 0, notation.matrix)
         self.blocks = [
             _Block(
                 name,

@@ -18,13 +18,19 @@ def raised(number: int) -> str:
 
 
 class Notation(NamedTuple):
-    """The symbols for one problem."""
+    """The symbols for one problem; ``matrix``: also a scalar net is written with diag."""
 
     problem: Problem
+    matrix: bool = False
 
     @property
     def scalar(self) -> bool:
-        """Whether I = H = O = 1, so that every product commutes."""
+        """Whether I = H = O = 1, so that every product commutes, and it is to be written so."""
+        return not self.matrix and self.all_one
+
+    @property
+    def all_one(self) -> bool:
+        """Whether I = H = O = 1."""
         problem = self.problem
         sizes = problem.layers[0].sizes.values()
         return problem.depth == 1 and problem.outputs == 1 and all(size == 1 for size in sizes)
@@ -71,9 +77,10 @@ class Notation(NamedTuple):
         return f"{slope}·W_hh" if self.scalar else f"diag({slope})·W_hh"
 
     def immediate(self, what: str) -> str:
-        """∂⁺h_t/∂W: σ' times what W is multiplied by; for a vector net the entry [i, k]."""
+        """∂⁺h_t/∂W: σ' times what W is multiplied by; for a vector net the compact form, whose
+        entry [i, k] is σ'(a_t)[i] times entry k of that."""
         slope = f"σ'({self.pre_activation('t', '{t−1}')})"
-        return f"{slope}·{what}" if self.scalar else f"{slope}[i]·{what}[k]"
+        return f"{slope}·{what}" if self.scalar else f"{slope} ⊗ {what}"
 
     def loss_slope(self, t: int) -> str:
         """∂L_t/∂y_t in terms of y_t and the target t_t."""

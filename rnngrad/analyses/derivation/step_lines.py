@@ -28,29 +28,32 @@ MOST = 12
 """A total is also written as the sum over its ways where there are no more."""
 
 
-def cell_lines(problem: Problem) -> Iterator[Line]:
+def cell_lines(notation: Notation) -> Iterator[Line]:
     """g1, g2, … of one layer; in a stack g1.0, g1.1, … lowest layer first. One layer of rnn has
     none: there a4 says it all."""
+    problem = notation.problem
     if not problem.single_rnn:
         for at, layer in enumerate(problem.layers):
-            for number, line in enumerate(_Inside(problem, at).lines(), start=1):
+            for number, line in enumerate(_Inside(notation, at).lines(), start=1):
                 yield line._replace(id=f"g{number}{layer.suffix}")
 
 
-def immediate_lines(problem: Problem) -> Iterator[Line]:
+def immediate_lines(notation: Notation) -> Iterator[Line]:
     """b1, b2, … of one layer: ∂⁺h_t/∂W of every weight."""
-    for number, weight in enumerate(problem.cell.weights, start=1):
-        found = immediate(problem, problem.cell.parts[0], weight)
+    cell = notation.problem.cell
+    for number, weight in enumerate(cell.weights, start=1):
+        found = immediate(notation, cell.parts[0], weight)
         if found is not None:
             yield found._replace(id=f"b{number}")
 
 
-def one_step_formula(problem: Problem) -> str:
+def one_step_formula(notation: Notation) -> str:
     """a4, the Jacobian of the full state: sums of diag(…)·W for gru, blocks for lstm, and for a
     stack block lower triangular, block (l, m) going up from layer m to layer l."""
+    problem = notation.problem
     if problem.depth > 1:
         return _stack(problem)
-    inside = _Inside(problem, 0)
+    inside = _Inside(notation, 0)
     if not inside.one_part:
         return inside.blocks()
     return inside.formula(problem.cell.parts[0], before(problem.cell.parts[0]))
@@ -84,10 +87,11 @@ def _matrix(rows: Sequence[Sequence[str]]) -> str:
 class _Inside:
     """One layer of a net: its graph, its sizes, and how its formulas are written."""
 
-    def __init__(self, problem: Problem, at: int) -> None:
-        self.problem, self.at, self.layer = problem, at, problem.layers[at]
+    def __init__(self, notation: Notation, at: int) -> None:
+        problem = notation.problem
+        self.notation, self.problem, self.at, self.layer = notation, problem, at, problem.layers[at]
         self.parts = problem.cell.parts
-        self.graph, self.text = graph_of(problem.cell), CellText(problem, at)
+        self.graph, self.text = graph_of(problem.cell), CellText(problem, at, notation.matrix)
         self.one_part = len(self.parts) == 1
 
     def lines(self) -> Iterator[Line]:
@@ -102,7 +106,7 @@ class _Inside:
             return
         for part in self.parts[1:]:
             for weight in self.problem.cell.weights:
-                found = immediate(self.problem, part, weight)
+                found = immediate(self.notation, part, weight)
                 yield from () if found is None else (found,)
 
     def _edges(self) -> Iterator[Line]:

@@ -32,11 +32,11 @@ class CellText:
     """The names and products of one layer. ``where`` are the names that the heading gives to a part
     of an equation, such as q_t of gru."""
 
-    def __init__(self, problem: Problem, at: int) -> None:
+    def __init__(self, problem: Problem, at: int, matrix: bool = False) -> None:
         self.problem, self.at, self.cell = problem, at, problem.cell
         self.up = raised(at + 1) if problem.depth > 1 else ""
         self.suffix = problem.layers[at].suffix
-        self.scalar = Notation(problem).scalar
+        self.scalar = Notation(problem, matrix).scalar
         self.values: dict[str, Name] = {}
         for one in self.cell.step.definitions:
             if not one.matrices and isinstance(one.rest, Call) and not inside(one.key):

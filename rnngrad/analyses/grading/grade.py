@@ -28,6 +28,7 @@ from rnngrad.analyses.grading.sampling import (
     vector_sample,
 )
 from rnngrad.analyses.grading.wording import hint
+from rnngrad.analyses.grading.worked import agrees, is_worked
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.net.problem import Problem
 
@@ -69,11 +70,39 @@ class Grader:
         try:
             sides, subtask = parse(str(answer)), self._subtask(name)
             self.work.left = MOST_WORK
-            points, said = subtask.judge(sides)
+            points, said = self._judge(name, sides, subtask)
         except FormulaError as error:
             return Grade(name, 0.0, OF, Verdict.FAIL, error.message, error.at, unread=True)
         verdict = Verdict.PASS if points == OF else Verdict.FAIL
         return Grade(name, points, OF, verdict, _noted(answer, points, said))
+
+    def _judge(self, name: str, sides: tuple[Node, ...], subtask: _Subtask) -> Judged:
+        """The worst of the formulas and of the sides that are numbers, which the net's own value
+        is held against: −2·(t_3 − y_3) = −2·(0.6 − 0.577) = −0.0455."""
+        value = None if self.tasks[name].every_step else self.numbers.one(name)
+        formulas = len(sides)
+        while value is not None and formulas > 1 and is_worked(sides[formulas - 1]):
+            formulas -= 1
+        if value is None or formulas == len(sides):
+            return subtask.judge(sides)
+        judged = [subtask.judge(sides[:formulas], worked_out=True)]
+        alone = formulas == 1 and isinstance(sides[0], Derivative)
+        for index, side in enumerate(sides[formulas:], start=formulas):
+            said = self._number_said(name, side, value, last=index == len(sides) - 1)
+            if said.points < OF:
+                points = min(said.points, HALF) if alone else HALF
+                said = Judged(points, f"{_which(index)}: {said.hint}")
+            judged.append(said)
+        return min(judged, key=lambda one: one.points)
+
+    def _number_said(self, name: str, side: Node, value: float, *, last: bool) -> Judged:
+        text = written(side)
+        if last and numbers.is_number(text):
+            points, _, said = self.numbers.judge(name, text, hide=self.hide)
+            return Judged(points, said)
+        if agrees(side, value, self.problem, float(self.numbers.rtol)):
+            return Judged(OF)
+        return Judged(0.0, "these numbers are wrong" if last else "the numbers put in are wrong")
 
     def _subtask(self, name: str) -> _Subtask:
         if name not in self._subtasks:
@@ -106,12 +135,13 @@ class _Subtask:
         self.scale = np.maximum(np.abs(self.right), sum(weights, np.zeros(len(self.right))))
         self.vectors: Sample | None = None
 
-    def judge(self, sides: tuple[Node, ...]) -> Judged:
-        """The worst of the sides: each must be equal to what is asked, the last worked out."""
-        lhs = [] if len(sides) == 1 else self._left_hand_side(sides[0])
+    def judge(self, sides: tuple[Node, ...], *, worked_out: bool = False) -> Judged:
+        """The worst of the sides: each must be equal to what is asked, the last worked out, unless
+        numbers follow."""
+        lhs = [] if len(sides) == 1 and not worked_out else self._left_hand_side(sides[0])
         said, rest = list(lhs), sides[1:] if lhs else sides
         for index, side in enumerate(rest):
-            judged = self._side(side, last=index == len(rest) - 1)
+            judged = self._side(side, last=index == len(rest) - 1 and not worked_out)
             if judged.points < OF and len(rest) > 1:
                 judged = Judged(judged.points, f"{_which(index + bool(lhs))}: {judged.hint}")
             said.append(judged)

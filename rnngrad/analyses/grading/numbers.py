@@ -58,6 +58,12 @@ class References:
         self.quantities = Quantities(problem)
         self.lines: dict[str, Line] = {line.id: line for line in derivation(problem)}
 
+    def one(self, name: str) -> float | None:
+        """The net's own value of a subtask that is a single number."""
+        line = self.lines[name]
+        right = np.asarray(line.value(self.quantities[line.quantity]), dtype=np.float64)
+        return float(right.ravel()[0]) if right.size == 1 else None
+
     def judge(self, name: str, answer: Answer, *, hide: bool) -> tuple[float, Verdict, str]:
         """Points, verdict and hint for numbers typed for one subtask."""
         line = self.lines[name]

@@ -61,7 +61,7 @@ def cut_short(done: SweepResult) -> SweepResult:
     return done._replace(zeros=(), parts=parts, interrupted=True)
 
 
-def sweep(
+def swept(
     problem: Problem | Batch | Sequence[Problem | Batch],
     scales: str | float | Iterable[float],
     seeds: int = 1,
@@ -74,34 +74,17 @@ def sweep(
     gate: str | None = None,
     executor: Executor | None = None,
     workers: int = 1,
-    bracket: float | None = None,
-) -> dict[str, object]:
-    """Norms, rates, exponents and the critical scale as W_hh is scaled, for so many seeds.
-
-    Returns what ``rnngrad sweep --json`` prints. Several problems are told apart by their names.
-    A batch is taken as its sequences, one beside the other, as seeds are.
-    ``gate``: only its rows of W_hh are scaled. ``scales``: numbers, or a text such as
-    ``"0.1:4:40"``. ``relative_to``: ``"weights"``, ``"spectral-radius"`` or ``"sigma-max"``.
-    ``steady``: |rate| up to which the regime is steady. ``critical_rtol``: width of a critical
-    scale's bracket, relative to it (``bracket`` is its old name). ``executor``: any
-    ``concurrent.futures.Executor``, with so many ``workers``. Raises UsageError for what cannot be
-    swept.
-
-    >>> import rnngrad
-    >>> net = {"activation": "identity", "weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1, 0, 0]}
-    >>> report = rnngrad.sweep(rnngrad.load(net), [1, 2, 4])
-    >>> [row["regime"] for row in report["rows"]]
-    ['vanishing', 'steady', 'exploding']
-    """
+) -> SweepResult:
+    """Norms, rates, exponents and the critical scale as W_hh is scaled; ``rnngrad.sweep`` says what
+    each argument is. Raises UsageError for what cannot be swept."""
     whole = plan(
         by_name(problem, "sweep"), scales_of(scales), seeds, steps=steps, activations=activations,
-        relative_to=relative_to, steady=steady, gate=gate,
-        width=critical_rtol if bracket is None else bracket,
+        relative_to=relative_to, steady=steady, gate=gate, width=critical_rtol,
     )  # fmt: skip
     try:
         rows = [row for task in rows_of(whole, executor, workers) for row in task]
         zeros = list(zeros_of(whole, gaps(rows), executor, workers))
-        return document(result(whole, rows, zeros))
+        return result(whole, rows, zeros)
     finally:
         forget()
 

@@ -19,7 +19,7 @@ from rnngrad.cli.checks.options import CheckOptions, is_function
 from rnngrad.cli.checks.separate import FaultError
 from rnngrad.cli.checks.student import NoArray, Returned, Student
 from rnngrad.cli.progress import progress_bar
-from rnngrad.errors import SpecError, UsageError
+from rnngrad.errors import SpecError, UsageError, escaped
 from rnngrad.files.random_problems import variant
 from rnngrad.files.submitted.framework_gradients import gradients_of
 from rnngrad.files.text import listed
@@ -50,7 +50,8 @@ def run(
             checked, notes = _of_file(problem, source, options)
         except CutShortError as cut:
             checked, notes, interrupted = cut.checked, [], True
-    heading = (f"{source} against rnngrad's own gradients of {problem.name}", *notes)
+    whose = f"{escaped(source)} against rnngrad's own gradients of {escaped(problem.name)}"
+    heading = (whose, *notes)
     shown = report(checked, heading=heading, hide_expected=options.hide_expected)
     verdict = None if interrupted else worst(entry.verdict for entry in checked)
     return shown, verdict, checked

@@ -237,6 +237,7 @@ def _own(
     from rnngrad.analyses.checking.own.own import check_own
     from rnngrad.analyses.checking.references.plan import plan
     from rnngrad.cli.progress import progress_bar
+    from rnngrad.errors import escaped
     from rnngrad.net.problem import Problem
     from rnngrad.views.check import report
 
@@ -254,7 +255,7 @@ def _own(
     planned = plan(longest, chosen.method)
     if planned.left_out and not chosen.quiet:
         say(f"note: not checked, because too large: {', '.join(planned.left_out)}")
-    heading = (f"{problem.name}: rnngrad's own gradients", *planned.words)
+    heading = (f"{escaped(problem.name)}: rnngrad's own gradients", *planned.words)
     if not isinstance(problem, Problem):
         heading += (_of_batch(problem),)
     verdict = None if interrupted else worst(entry.verdict for entry in checked)

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from rnngrad.net.problem import Problem
 
 
+HOMEWORK = "Homework"
+
+
 @bounded
 def derive(
     spec: options.Spec,
@@ -63,6 +66,62 @@ def derive(
             metavar="K|all",
             help="So many Lyapunov exponents; 8 by default.",
             autocompletion=completion.one_of("all"),
+        ),
+    ] = None,
+    explain: Annotated[
+        str | None,
+        typer.Option(
+            "--explain",
+            metavar="ID",
+            help="Write one derivative out, every step with its numbers: a6, b4.",
+            rich_help_panel=HOMEWORK,
+        ),
+    ] = None,
+    blank: Annotated[
+        bool,
+        typer.Option(
+            "--blank",
+            metavar="",
+            help="The questions alone, with the net's numbers.",
+            rich_help_panel=HOMEWORK,
+        ),
+    ] = False,
+    notation: Annotated[
+        str | None,
+        typer.Option(
+            "--notation",
+            metavar="FORM",
+            help=f"{completion.listed(completion.NOTATIONS)}; by default what fits the net.",
+            autocompletion=completion.one_of(*completion.NOTATIONS),
+            rich_help_panel=HOMEWORK,
+        ),
+    ] = None,
+    math: Annotated[
+        str | None,
+        typer.Option(
+            "--math",
+            metavar="FORM",
+            help=f"Formulas in Markdown: {completion.listed(completion.MATHS)}.",
+            autocompletion=completion.one_of(*completion.MATHS),
+            rich_help_panel=HOMEWORK,
+        ),
+    ] = None,
+    standalone: Annotated[
+        bool,
+        typer.Option(
+            "--standalone",
+            metavar="",
+            help="LaTeX with its preamble, for pdflatex.",
+            rich_help_panel=HOMEWORK,
+        ),
+    ] = False,
+    pdf: Annotated[
+        Path | None,
+        typer.Option(
+            "--pdf",
+            metavar="FILE.pdf",
+            help="The sheet as PDF as well, by the extra pdf.",
+            rich_help_panel=HOMEWORK,
         ),
     ] = None,
     save: Annotated[
@@ -114,6 +173,7 @@ def derive(
     from rnngrad.analyses.derivation.derive import derive as derive_problem
     from rnngrad.analyses.derivation.selection import computed, select, select_of_batch
     from rnngrad.analyses.flow.cliff import check_exists
+    from rnngrad.cli import sheets
     from rnngrad.cli.output import check_writable, screen, write_text
     from rnngrad.cli.plots import planned
     from rnngrad.errors import UsageError
@@ -128,11 +188,14 @@ def derive(
 
     name = asked_for(format_name, json, output)
     render = format_named(name, "derive")
-    _check_sections(section, name, for_people(render))
+    _check_sections(section, name)
+    form = sheets.checked(name, explain, blank, notation, math, standalone, pdf)
     shown = screen(color, no_color, to_file=output is not None)
+    shown = shown._replace(math=math or "unicode", standalone=standalone)
     check_writable(output, force, spec)
     _check_save(save, force, spec, output)
-    files = {"-o": output, "--save": save}
+    sheets.check_pdf(pdf, force, spec, (output, save))
+    files = {"-o": output, "--save": save, "--pdf": pdf}
     plots = planned("derive", plot, plot_what, plot_data, force, [spec, *(beside or ())], files)
     over = _cliff(cliff, plots)
     if plots is None and (beside or cliff):
@@ -140,6 +203,8 @@ def derive(
     if plots is not None and over is not None and "cliff" not in plots.kinds:
         plots = plots._replace(kinds=(*plots.kinds, "cliff"))
     problem = load(spec, overrides=overrides or ())
+    if form.asked or pdf is not None:
+        problem = one_sequence(problem, "homework")
     drawn: list[Derivation] = []
     flow: GradientFlow | None = None
     if plots is not None:
@@ -148,7 +213,7 @@ def derive(
         plots = plots.fitting(one.problem for one in drawn)
         for one in drawn:
             check_exists(one.problem, over or ())
-    every = save is not None or not for_people(render)
+    every = save is not None or not (for_people(render) or form.asked)
     if isinstance(problem, Batch):
         of_all = derive_problem(problem)
         alone = {"--step": step, "--section": section, "--exponents": exponents}
@@ -159,12 +224,14 @@ def derive(
     else:
         result = drawn[0] if drawn else derive_problem(problem)
         selection = select(result, quantity or (), step, full, exponents, section or ())
+        sheets.check_selection(form, selection)
         with progress_bar(quiet) as bar, reporting_to(bar):
             report_to = None if bar is None else partial(_tell, bar)
             arrays = computed(result, selection, every=every, report=report_to)
             first = result.first_nonfinite_step  # the forward pass, with the bar
         flow = flow_of(result, selection)
-        made = report(result, selection, arrays, flow)
+        usual = report(result, selection, arrays, flow)
+        made = sheets.report_of(form, result, selection, usual)
     if not quiet:
         _warn(problem, first)
         _say_left_out(selection, problem)
@@ -178,6 +245,8 @@ def derive(
     if cut.is_set():
         say("rnngrad: interrupted; what comes after the last table shown was not computed")
         return INTERRUPTED
+    if pdf is not None:
+        sheets.write_pdf(sheets.whole(form, result, usual), pdf)
     if plots is not None:
         flows = tuple(
             flow if flow is not None and one is flow.result else flow_of(one, selection)
@@ -212,11 +281,11 @@ def _tell(bar: Report, fraction: float) -> None:
     bar(fraction, "forward" if fraction < 1 / 3 else "backward")
 
 
-def _check_sections(names: list[str] | None, format_name: str, tables: bool) -> None:
+def _check_sections(names: list[str] | None, format_name: str) -> None:
     from rnngrad.errors import UsageError
 
     chosen(names or ())
-    if names and not tables:
+    if names and format_name not in ("table", "markdown", "html"):
         raise UsageError(
             "--section is for the formats table, markdown and html, and the format is "
             f"{format_name}; --quantity chooses there"

@@ -23,6 +23,7 @@ SCHEMA_LINES = """\
 """
 """What every spec begins with: the same on every machine."""
 MODEL = "With MODEL"
+EXERCISE = "With --exercise"
 
 
 @bounded
@@ -94,6 +95,43 @@ def init(
             "--function", metavar="SPEC", help="Write student.py instead: a function to fill in."
         ),
     ] = None,
+    exercise: Annotated[
+        bool,
+        typer.Option(
+            "--exercise",
+            metavar="",
+            help="A fresh exercise, its numbers drawn; of any cell.",
+            rich_help_panel=EXERCISE,
+        ),
+    ] = False,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed",
+            metavar="N",
+            help="Which exercise; 0 by default.",
+            rich_help_panel=EXERCISE,
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", metavar="T", help="So many steps.", rich_help_panel=EXERCISE),
+    ] = None,
+    hidden: Annotated[
+        int | None,
+        typer.Option(
+            "--hidden", metavar="H", help="So many hidden units.", rich_help_panel=EXERCISE
+        ),
+    ] = None,
+    scalar: Annotated[
+        bool,
+        typer.Option(
+            "--scalar",
+            metavar="",
+            help="One input, one hidden unit, one output, as on the sheet.",
+            rich_help_panel=EXERCISE,
+        ),
+    ] = False,
     output: options.Output = None,
     force: options.Force = False,
     quiet: options.Quiet = False,
@@ -105,10 +143,15 @@ def init(
     first line points an editor at the schema beside the spec, which rnngrad schema -o
     rnngrad.schema.json writes. With --function SPEC: write the Python function
     that check SPEC --against FILE.py:backward calls, with every shape; the passes are to fill in.
+    With --exercise: draw sizes, activations and numbers of one or two digits from a seed.
     """
     from rnngrad.cli.output import check_writable, write_text
     from rnngrad.errors import UsageError
 
+    if not exercise and (seed, steps, hidden, scalar) != (None, None, None, False):
+        raise UsageError("--seed, --steps, --hidden and --scalar need --exercise")
+    if exercise and any((model, prefix, direction, layout, inputs, targets, function)):
+        raise UsageError("--exercise goes with --cell, --seed and sizes, and with nothing else")
     if function is not None:
         if model is not None or prefix or direction or layout or cell or inputs or targets:
             raise UsageError("--function needs SPEC alone, no MODEL and none of its options")
@@ -116,7 +159,9 @@ def init(
         write_text([_function_of(function, output)], output)
         return 0
     check_writable(output, force, "" if model is None else str(model))
-    if cell is not None:
+    if exercise:
+        text = _exercise(cell, seed or 0, steps, hidden, scalar)
+    elif cell is not None:
         text = _of_cell(cell, [model, prefix, direction, layout, inputs, targets])
     elif model is None:
         if prefix or direction or layout or inputs or targets:
@@ -149,6 +194,20 @@ def _plain_starter() -> str:
     from importlib.resources import files
 
     return (files("rnngrad.files") / STARTER).read_text(encoding="utf-8")
+
+
+def _exercise(
+    cell: str | None, seed: int, steps: int | None, hidden: int | None, scalar: bool
+) -> str:
+    from rnngrad.cli.commands.cells import checked
+    from rnngrad.errors import UsageError
+    from rnngrad.files.starters.exercise import Sizes
+    from rnngrad.files.starters.exercise import exercise as drawn
+
+    if scalar and hidden not in (None, 1):
+        raise UsageError(f"--scalar has one hidden unit, and --hidden is {hidden}")
+    sizes = Sizes(steps, 1, 1, 1) if scalar else Sizes(steps, None, hidden, None)
+    return drawn(seed, sizes, checked(cell or "rnn"))
 
 
 def _of_cell(cell: str, others: Sequence[object]) -> str:

@@ -35,6 +35,16 @@ def heading(result: Derivation) -> Lines:
     return Lines((*title(result).lines, *_written(result)), titled=True, formulas=True)
 
 
+def equations_of(problem: Problem) -> list[str]:
+    """The equations of the net and of its loss, one each, what σ is among them."""
+    lines = [part for line in _equations(problem) for part in line.split(",  ")]
+    if problem.loss is None or problem.upstream:
+        return lines
+    steps = loss_steps(problem)
+    over = "" if len(steps) == problem.steps else f", over {_counting(problem)}"
+    return [*lines, f"L = Σ_t L_t{over}", _L_t(problem)]
+
+
 def _written(result: Derivation) -> tuple[str, ...]:
     problem = result.problem
     lines = _equations(problem)

@@ -13,6 +13,18 @@ from rnngrad.views.report import Report, Screen
 Render = Callable[[Report, Screen], Iterator[str]]
 
 
+def _latex(report: Report, screen: Screen) -> Iterator[str]:
+    from rnngrad.views.formats import to_latex  # only now: to read formulas takes some ms to load
+
+    yield from to_latex.render(report, screen)
+
+
+def _typst(report: Report, screen: Screen) -> Iterator[str]:
+    from rnngrad.views.formats import to_typst
+
+    yield from to_typst.render(report, screen)
+
+
 FORMATS: Mapping[str, Render] = MappingProxyType(
     {
         "table": to_rich.render,
@@ -21,13 +33,15 @@ FORMATS: Mapping[str, Render] = MappingProxyType(
         "csv": to_csv.render,
         "markdown": to_markdown.render,
         "html": to_html.render,
+        "latex": _latex,
+        "typst": _typst,
     }
 )
 
 
 def for_people(render: Render) -> bool:
     """Whether a format shows the report's tables, not its data."""
-    return render in (to_rich.render, to_markdown.render, to_html.render)
+    return render in (to_rich.render, to_markdown.render, to_html.render, _latex, _typst)
 
 
 SUFFIXES: Mapping[str, str] = MappingProxyType(
@@ -38,6 +52,7 @@ SUFFIXES: Mapping[str, str] = MappingProxyType(
         ".md": "markdown",
         ".html": "html",
         ".tex": "latex",
+        ".typ": "typst",
         ".txt": "table",
         "": "table",
     }

@@ -8,7 +8,7 @@ the place of other signs before anything is laid out.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from textwrap import wrap
 from types import MappingProxyType
 from typing import NamedTuple
@@ -19,9 +19,12 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from rnngrad.views.blocks import Block, Column, Fitted, Lines, Meaning, Table
+from rnngrad.views.blocks import Block, Column, Fitted, Formula, Formulas, Lines, Meaning, Table
 from rnngrad.views.plain import to_ascii
 from rnngrad.views.report import Report, Screen
+from rnngrad.views.typesetting.layout import Row
+from rnngrad.views.typesetting.layout import lines as broken
+from rnngrad.views.typesetting.writing import Plain
 
 GAP = 2
 """Blanks between two columns."""
@@ -52,6 +55,8 @@ def render(report: Report, screen: Screen) -> Iterator[str]:
 
 def written(block: Block, screen: Screen) -> str:
     """One block as text."""
+    if isinstance(block, Formulas):
+        return _formulas(block, screen)
     if isinstance(block, Fitted):
         block = block.made(screen.width)
     return _table(block, screen) if isinstance(block, Table) else _lines(block, screen)
@@ -90,6 +95,40 @@ def _lines(block: Lines, screen: Screen) -> str:
         said = _said(line, screen, "bold" if block.titled and index == 0 else "")
         console.print(_coloured(said, block.coloured))
     return _written(console, screen)
+
+
+_PLAIN = Plain()
+
+
+def _formulas(block: Formulas, screen: Screen) -> str:
+    console = _console(screen.width, screen)
+    if block.title:
+        console.print(_said(block.title, screen, "bold"))
+    for line in formula_lines(block.rows, screen.width):
+        console.print(_said(line, screen), no_wrap=True, overflow="ignore", crop=False)
+    for note in block.notes:
+        console.print(_said(note, screen))
+    return _written(console, screen)
+
+
+def formula_lines(rows: Iterable[Formula], width: int) -> Iterator[str]:
+    """Equations as lines of text, their equals signs in line, broken before a sign; what is long
+    on the left has a line of its own."""
+
+    def measured(row: Row) -> float:
+        return cell_len(_PLAIN.row(row))
+
+    for formula in rows:
+        left = _PLAIN.row(formula.left)
+        long = cell_len(left) > width // 2
+        indent = " " * (4 if long else cell_len(left))
+        if not formula.sides or long:
+            yield left
+        for index, side in enumerate(formula.sides):
+            begins = left if index == 0 and not long else indent
+            for at, line in enumerate(broken(side, width - cell_len(begins) - 5, measured)):
+                sign = " = " if at == 0 else "   "
+                yield f"{begins if at == 0 else indent}{sign}{_PLAIN.row(line)}".rstrip()
 
 
 def _table(block: Table, screen: Screen) -> str:

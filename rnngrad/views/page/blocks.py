@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from rnngrad.algebra.mathml import formula, sentence
-from rnngrad.views.blocks import Block, Column, Fitted, Lines, Meaning, Table
+from rnngrad.views.blocks import Block, Column, Fitted, Formulas, Lines, Meaning, Table
 from rnngrad.views.page.page import text
 from rnngrad.views.report import Screen
+from rnngrad.views.typesetting.writing import Plain
 
 COLOURED: Mapping[Meaning, tuple[tuple[re.Pattern[str], str], ...]] = MappingProxyType(
     {
@@ -34,7 +35,29 @@ _SIGNS = re.compile(r"^[\s#+\-·░▒▓█│|╸━]*[░▒▓█│|━#+-]
 def html(block: Block, level: int = 2) -> str:
     """One block; ``level``: of its heading."""
     block = block.made(Screen().width) if isinstance(block, Fitted) else block
+    if isinstance(block, Formulas):
+        return "".join(_equations(block, level))
     return _table(block, level) if isinstance(block, Table) else "".join(_lines(block, level))
+
+
+_PLAIN = Plain()
+
+
+def _equations(block: Formulas, level: int) -> Iterator[str]:
+    """A row a side, the equals signs below one another."""
+    if block.title:
+        yield f"<h{level}>{text(block.title)}</h{level}>\n"
+    yield '<div class="wide" tabindex="0" role="region" aria-label="equations">'
+    yield '<table class="equations"><tbody>\n'
+    for row in block.rows:
+        left = formula(_PLAIN.row(row.left))
+        for side in row.sides:
+            shown = formula(_PLAIN.row(side)) if side.pieces else ""
+            yield f'<tr><td class="number">{left}</td><td>=</td><td>{shown}</td></tr>\n'
+            left = ""
+    yield "</tbody></table></div>\n"
+    for note in block.notes:
+        yield f'<p class="note">{text(note)}</p>\n'
 
 
 def _lines(block: Lines, level: int) -> Iterator[str]:

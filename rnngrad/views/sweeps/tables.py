@@ -12,6 +12,7 @@ from rnngrad.analyses.sweep.points import Row
 from rnngrad.analyses.sweep.scaling import kind_of, what_is_scaled
 from rnngrad.analyses.sweep.sweep import Part, SweepResult
 from rnngrad.analyses.sweep.theory import Statement
+from rnngrad.errors import escaped
 from rnngrad.net.problem import Problem
 from rnngrad.views.blocks import Block, Column, Lines, Table
 from rnngrad.views.numbers import GAP, decades, grouped, kept, number, settled
@@ -117,7 +118,8 @@ def _name(done: SweepResult, part: Part) -> str:
     if len(_specs(done)) == 1:
         return ""
     alone = sum(other.spec == part.spec for other in done.parts) == 1
-    return part.spec if alone else f"{part.spec} {part.activation} T={part.steps}"
+    spec = escaped(part.spec)
+    return spec if alone else f"{spec} {part.activation} T={part.steps}"
 
 
 def _heading(done: SweepResult) -> Lines:
@@ -126,7 +128,7 @@ def _heading(done: SweepResult) -> Lines:
     sequences = {setting.sequence for setting in done.plan.settings} - {None}
     drawn += f"; {grouped(len(sequences))} sequences" if sequences else ""
     if not done.plan.bases:
-        titles = [f"{name}: a kept sweep" for name in _specs(done)]
+        titles = [f"{escaped(name)}: a kept sweep" for name in _specs(done)]
         return Lines((*titles, f"{_kept_scaled(done)}{drawn}"), titled=True)
     specs = done.plan.specs
     titles = [_title(name, problem) for name, problem in specs.items()]
@@ -138,7 +140,7 @@ def _heading(done: SweepResult) -> Lines:
 
 def _title(name: str, problem: Problem) -> str:
     sizes = f"I = {problem.inputs}, H = {problem.hidden}, O = {problem.outputs}"
-    return f"{name}: sweep of {kind_of(problem)}, {sizes}"
+    return f"{escaped(name)}: sweep of {kind_of(problem)}, {sizes}"
 
 
 LONG = 40

@@ -1,0 +1,1 @@
+"""A derivation to hand in: its formulas with the numbers put in, or the questions alone."""

@@ -1,0 +1,131 @@
+"""What derive writes is read back with full points: every formula of a sheet, in every format, and
+of a scalar net with the numbers that are put in, and the value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+import rnngrad
+from rnngrad.analyses.derivation.derive import Derivation
+from rnngrad.analyses.grading.grade import Grader
+from rnngrad.files.starters.exercise import Sizes, exercise
+from rnngrad.views.blocks import Formulas
+from rnngrad.views.formats import to_latex, to_markdown, to_rich
+from rnngrad.views.homework.sheet import Sheet
+from rnngrad.views.plain import to_ascii
+from rnngrad.views.report import Report, Screen
+
+FEW = (0, 1, 2, 3, 4, 7, 11)
+MANY = range(100)
+FORMATS = ("table", "ascii", "markdown", "dollars", "fence", "latex")
+
+
+def rendered(block: Formulas, form: str) -> str:
+    """One subtask as its format writes it, without the title."""
+    report = Report(lambda: [block._replace(title="")], dict, (), lambda: iter(()))
+    if form in ("table", "ascii"):
+        return "".join(to_rich.render(report, Screen(unicode=form == "table")))
+    if form == "latex":
+        return "".join(to_latex.render(report, Screen()))
+    math = "unicode" if form == "markdown" else form
+    text = "".join(to_markdown.render(report, Screen(math=math)))
+    return re.sub(r"^```\w*$", "", text, flags=re.M)
+
+
+def answers(result: Derivation, form: str, *, matrix: bool = False) -> Iterator[tuple[str, str]]:
+    """Each subtask as it is written: all of it in a scalar net, else its formulas."""
+    sheet = Sheet(result, matrix=matrix)
+    for line in sheet.lines:
+        block = sheet.subtask(line)
+        if sheet.every_step(line) or not sheet.notation.all_one:
+            first = block.rows[0]
+            formulas = tuple(x for x in first.sides if "Partial" in str(x) or x == first.sides[0])
+            block = block._replace(rows=(first._replace(sides=formulas),))
+        yield line.id, rendered(block, form)
+        if form in ("table", "ascii"):
+            text = f"{line.symbol} = {line.formula}"
+            yield line.id, text if form == "table" else to_ascii(text)
+
+
+def wrong(spec: str, *, matrix: bool = False) -> list[tuple[str, str, str]]:
+    """The formulas of a spec that do not get full points: format, text, hint."""
+    problem = rnngrad.load(yaml.safe_load(spec))
+    grader, result = Grader(problem), rnngrad.derive(problem)
+    found = []
+    for form in FORMATS:
+        for name, text in answers(result, form, matrix=matrix):
+            grade = grader.one(name, text)
+            if grade.points != grade.of:
+                found.append((form, text, grade.hint))
+    return found
+
+
+@pytest.mark.parametrize("seed", FEW)
+def test_every_formula_of_an_exercise_is_read_back(seed: int) -> None:
+    assert wrong(exercise(seed)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.cases(None)
+@pytest.mark.parametrize("seed", MANY)
+def test_every_formula_of_a_hundred_exercises_is_read_back(seed: int) -> None:
+    assert wrong(exercise(seed)) == []
+    assert wrong(exercise(seed), matrix=True) == []
+
+
+@pytest.mark.parametrize("sizes", [
+    Sizes(8, 1, 1, 1), Sizes(8, 2, 3, 2), Sizes(1, 1, 1, 1), Sizes(2, 1, 2, 1), Sizes(20, 1, 1, 1),
+])  # fmt: skip
+def test_other_sizes_are_read_back(sizes: Sizes) -> None:
+    assert wrong(exercise(5, sizes)) == []
+
+
+def test_the_matrix_form_of_a_scalar_net_is_read_back() -> None:
+    assert wrong(exercise(0, Sizes(3, 1, 1, 1)), matrix=True) == []
+
+
+def test_what_is_not_right_is_not_read_as_right() -> None:
+    """The same texts with one change: a proof that the test above can fail."""
+    problem = rnngrad.load(yaml.safe_load(exercise(0, Sizes(3, 1, 1, 1))))
+    grader, result = Grader(problem), rnngrad.derive(problem)
+    for form in FORMATS:
+        for name, text in answers(result, form):
+            for old, new in ((r"W_{hh}", r"W_{xh}"), ("W_hh", "W_xh"), ("-2", "2"), ("−2", "2")):
+                if name in ("a1", "a4") and old in text:
+                    assert grader.one(name, text.replace(old, new)).points < 5, (form, text)
+
+
+NUMBERS = {
+    "the value alone": ("a1", "dL/dy_3 = {value}", 5),
+    "formula and value": ("a1", "-2(t_3 - y_3) = {value}", 5),
+    "numbers put in": ("a1", "-2(t_3 - y_3) = -2(0.6 - 0.622732) = {value}", 5),
+    "another number put in": ("a1", "-2(t_3 - y_3) = -2(0.6 - 0.622) = {value}", 2.5),
+    "another value": ("a1", "-2(t_3 - y_3) = 0.0454", 2.5),
+    "two digits": ("a1", "-2(t_3 - y_3) = 0.05", 2.5),
+    "another value alone": ("a1", "dL/dy_3 = 0.0454", 0),
+    "sign": ("a1", "2(t_3 - y_3) = {value}", 2.5),
+    "not what is asked": ("a1", "dL/dy_2 = {value}", 2.5),
+    "a function of numbers": (
+        "a3", "dL_3/dy_3 dy_3/dh_3 = 0.0454632*sigma'(1.2*0.667632 - 0.3)*1.2 = 0.0128172", 5,
+    ),
+    "powers of ten": ("a1", r"-2(t_3 - y_3) = 4.54632 \cdot 10^{{-2}}", 5),
+    "wrong powers of ten": ("a1", r"-2(t_3 - y_3) = 4.54632 \cdot 10^{{-12}}", 2.5),
+    "a division": ("a1", "-2(t_3 - y_3) = 0.0909263/2", 5),
+    "a division by nothing": ("a1", "-2(t_3 - y_3) = 0.0909263/0", 0),
+    "for every t numbers are none": ("a4", "sigma'(a_t) W_hh = 0.17752", 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "text", "points"), NUMBERS.values(), ids=NUMBERS)
+def test_numbers_at_the_end_of_a_chain(sheet: Grader, name: str, text: str, points: float) -> None:
+    assert sheet.one(name, text.format(value="0.0454632")).points == points
+
+
+def test_hidden_numbers_are_not_given_away(sheet: Grader) -> None:
+    hint = Grader(sheet.problem, hide=True).one("a1", "-2(t_3 - y_3) = 0.0454").hint
+    assert hint
+    assert "0.0454632" not in hint

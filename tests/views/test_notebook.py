@@ -1,0 +1,200 @@
+"""Results in a notebook: still the mappings of the contract, with tables, LaTeX and data frames."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas
+import pytest
+from IPython.core.formatters import DisplayFormatter
+
+import rnngrad
+from cli.running import ROOT, SHEET, run
+from rnngrad.api import Document
+
+SWEEP = {"scales": [0.5, 2.0]}
+
+
+@pytest.fixture(scope="module")
+def problem() -> rnngrad.Problem:
+    return rnngrad.load(SHEET)
+
+
+@pytest.fixture(scope="module")
+def results(problem: rnngrad.Problem) -> dict[str, rnngrad.Derivation | Document]:
+    return {
+        "derive": rnngrad.derive(problem),
+        "check": rnngrad.check(problem),
+        "sweep": rnngrad.sweep(problem, [0.5, 2.0]),
+    }
+
+
+COMMANDS = {"derive": ["derive", SHEET], "check": ["check", SHEET],
+            "sweep": ["sweep", SHEET, "--whh-scale", "0.5,2"]}  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", ["check", "sweep"])
+def test_documents_are_still_the_documents_of_the_contract(
+    results: dict[str, Document], verb: str
+) -> None:
+    document = results[verb]
+    assert isinstance(document, dict)
+    printed = json.loads(run(*COMMANDS[verb], "--json").stdout)
+    assert json.loads(json.dumps(document)) == printed
+    assert document == dict(document)
+
+
+def test_a_derivation_is_still_a_mapping_of_arrays(problem: rnngrad.Problem) -> None:
+    result = rnngrad.derive(problem)
+    assert list(result) == list(result.names())
+    assert isinstance(result["dL_dh"], np.ndarray)
+    assert isinstance(result, rnngrad.Derivation)
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_text_is_what_the_command_prints(results: dict[str, Document], verb: str) -> None:
+    printed = run(*COMMANDS[verb], "-q").stdout
+    text = results[verb].as_text()
+    if verb != "check":
+        assert text == printed
+    assert text.splitlines()[-1] == printed.splitlines()[-1]
+    assert max(map(len, text.splitlines())) <= max(map(len, printed.splitlines()))
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_latex_and_markdown_are_those_of_the_command(
+    results: dict[str, Document], verb: str
+) -> None:
+    for form, text in (("latex", results[verb].as_latex()),
+                       ("markdown", results[verb].as_markdown())):  # fmt: skip
+        printed = run(*COMMANDS[verb], "-q", "--format", form).stdout
+        assert text.splitlines()[-1] == printed.splitlines()[-1]
+        assert verb == "check" or text == printed
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_what_ipython_is_given(results: dict[str, Document], verb: str) -> None:
+    data, _ = DisplayFormatter().format(results[verb])
+    assert data["text/plain"] == results[verb].as_text()
+    assert data["text/html"] == results[verb].as_html()
+    assert "<table" in data["text/html"]
+    assert "<script" not in data["text/html"]
+    ElementTree.fromstring(
+        f"<div>{data['text/html'].replace('<br>', '<br/>').replace('<wbr>', '')}</div>"
+    )
+    assert ("text/latex" in data) == (verb == "derive")
+
+
+def test_formulas_for_what_reads_latex(problem: rnngrad.Problem) -> None:
+    shown = rnngrad.derive(problem)._repr_latex_()
+    assert shown.count("$$") == 20
+    assert r"\frac{\partial L}{\partial y_3} &= " in shown
+    assert "#" not in shown
+
+
+def test_a_name_holds_no_html(problem: rnngrad.Problem) -> None:
+    evil = dataclasses.replace(problem, name="<script>alert(1)</script> & \x1b[31m")
+    for result in (rnngrad.derive(evil), rnngrad.check(evil), rnngrad.sweep(evil, [1.0])):
+        assert "<script" not in result.as_html()
+        assert "&lt;script&gt;" in result.as_html()
+        assert "\x1b" not in result.as_html() + result.as_text()
+
+
+def test_explanations_and_questions_as_html(tmp_path: Path) -> None:
+    for option in (["--explain", "a6"], ["--blank"]):
+        done = run("derive", SHEET, *option, "--format", "html")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "<math" in done.stdout
+        assert "<script" not in done.stdout
+
+
+def test_frames_are_tidy(results: dict[str, Document], problem: rnngrad.Problem) -> None:
+    frame = rnngrad.derive(problem).to_pandas("dL_dh")
+    assert list(frame.columns) == ["quantity", "t", "i", "j", "value"]
+    assert list(frame["t"]) == [0, 1, 2, 3]
+    np.testing.assert_array_equal(frame["value"], rnngrad.derive(problem)["dL_dh"][:, 0])
+    whole = rnngrad.derive(problem).to_pandas()
+    assert set(whole["quantity"]) == set(rnngrad.derive(problem).names())
+    assert isinstance(whole, pandas.DataFrame)
+    sweep = results["sweep"].to_pandas()
+    assert list(sweep["scale"]) == [0.5, 2.0]
+    assert list(sweep["regime"]) == [row["regime"] for row in results["sweep"]["rows"]]  # type: ignore[index, union-attr]
+    check = results["check"].to_pandas()
+    assert set(check["verdict"]) == {"pass"}
+
+
+def test_arrays_have_their_axes_named(problem: rnngrad.Problem) -> None:
+    result = rnngrad.derive(problem)
+    shapes = {"dL_dh": ("t", "i"), "dht_dhprev": ("t", "i", "j"), "log10_paths": ("t", "k"),
+              "log10_chain": ("k",), "dL_dW_hh": ("i", "j"), "dL_db_h": ("i",)}  # fmt: skip
+    for name, axes in shapes.items():
+        array = result.to_xarray(name)
+        assert array.dims == axes
+        np.testing.assert_array_equal(array.values, result[name])
+    assert float(result.to_xarray("dL_dh").sel(t=0, i=0)) == result["dL_dh"][0, 0]
+    assert float(result.to_xarray("dL_dy").sel(t=3, i=0)) == result["dL_dy"][2, 0]
+    assert float(result.to_xarray("log10_paths").sel(t=3, k=1)) == result["log10_paths"][2, 1]
+
+
+def test_pictures_are_figures(problem: rnngrad.Problem) -> None:
+    from matplotlib.figure import Figure
+
+    result = rnngrad.derive(problem)
+    assert isinstance(result.plot.credit_map(), Figure)
+    axes = Figure().subplots()
+    assert result.plot.reach(ax=axes) is axes.figure
+    with pytest.raises(rnngrad.UsageError):
+        result.plot.gates()
+
+
+def test_one_derivative_written_out(problem: rnngrad.Problem) -> None:
+    explained = rnngrad.derive(problem).explain("a6")
+    assert explained["explain"] == {"id": "a6", "symbol": "∂L/∂h_1", "equations": "21–24"}
+    assert explained.as_text() == run("derive", SHEET, "--explain", "a6").stdout
+    with pytest.raises(rnngrad.UsageError, match="a66"):
+        rnngrad.derive(problem).explain("a66")
+
+
+@pytest.mark.parametrize("library", ["pandas", "xarray"])
+def test_a_library_that_is_not_there_is_told(
+    problem: rnngrad.Problem, monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    result = rnngrad.derive(problem)
+    with pytest.raises(rnngrad.UsageError, match=f"pip install {library}"):
+        result.to_pandas() if library == "pandas" else result.to_xarray("dL_dh")
+
+
+NOTEBOOK = ROOT / "docs" / "notebooks" / "sheet.ipynb"
+RUN = """
+import json, sys
+from IPython.core.interactiveshell import InteractiveShell
+
+shell = InteractiveShell.instance()
+values = []
+for cell in json.load(open(sys.argv[1], encoding="utf-8"))["cells"]:
+    if cell["cell_type"] == "code":
+        done = shell.run_cell("".join(cell["source"]))
+        done.raise_error()
+        values.append(repr(done.result)[:80] if not isinstance(done.result, dict) else "dict")
+print(values, file=sys.stderr)
+"""
+
+
+def test_the_students_notebook_runs() -> None:
+    """From the first cell to the last, where it stands; it holds no outputs of another day."""
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    assert all(not cell["outputs"] for cell in cells if cell["cell_type"] == "code")
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, str(NOTEBOOK)], cwd=NOTEBOOK.parent, capture_output=True,
+        text=True, encoding="utf-8", check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-1500:]
+    assert "('fail', 'immediate-only')" in done.stderr
