@@ -133,6 +133,7 @@ def check(
         from rnngrad.errors import UsageError
         from rnngrad.files import load
         from rnngrad.net.batch import one_sequence
+        from rnngrad.net.problem import Problem
         from rnngrad.views.formats.names import asked_for, format_named
 
         render = format_named(asked_for(format_name, json, output), "check")
