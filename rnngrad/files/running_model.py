@@ -77,11 +77,8 @@ def from_torch(
     one of rnngrad's by name, whose output activation is then the one that it needs. One row or
     label as ``targets`` of many steps: the loss of the last step. ``upstream`` (T, H) is ∂L/∂h_t in
     their place. Of a bidirectional net ``direction`` chooses a half; the sequence is turned round
-    for the reverse one. Tensors and arrays are both welcome. Inputs with one axis more are a batch:
-    (B, T, ·) where the recurrent net has ``batch_first``, else (T, B, ·). So are ``upstream`` and
-    ``targets``, labels (B, T) or (T, B); or ``targets`` are one row or label a sequence. Raises
-    UsageError for a module whose parts leave open what it computes, SpecError for arrays that do
-    not fit.
+    for the reverse one. Tensors and arrays are both welcome. Raises UsageError for a module whose
+    parts leave open what it computes, SpecError for arrays that do not fit.
 
         problem = rnngrad.from_torch(model, x, y, loss=nn.CrossEntropyLoss())
         rnngrad.check(problem, {n: p.grad for n, p in model.rnn.named_parameters()})
@@ -93,28 +90,31 @@ def from_torch(
     spec |= _batch(x, rank, recurrent)
     axis = 1 if spec.get("batch") == "first" else 0
     spec["inputs"] = _inputs(parts, _turned(x, axis, turned))
-    many = x.ndim > rank
-    spec |= {key: _start(_array(start), many) for key, start in (("h_0", h_0), ("c_0", c_0))
+    spec |= {key: _start(_array(start)) for key, start in (("h_0", h_0), ("c_0", c_0))
              if start is not None}  # fmt: skip
     of = None
     if upstream is not None:
         spec["upstream"] = _turned(_array(upstream), axis, turned)
     if targets is not None:
         y = _array(targets)
-        counts = x.shape[:2] if many else None
-        more, of = _loss(loss, y, x.shape[axis], counts)
+        more, of = _loss(loss, y, x.shape[: x.ndim - rank + 1], axis)
         spec |= {**more, "targets": y if "loss_steps" in more else _turned(y, axis, turned)}
     elif loss is not None:
         raise UsageError("from_torch: a loss needs targets")
     net = load({"name": name or type(module).__name__, **spec})
-    if isinstance(net, Batch):
-        known = tuple(_known(one, parts, direction) for one in net.sequences)
-        return replace(net, sequences=known)
-    problem = _known(net, parts, direction)
+    sequences = net.sequences if isinstance(net, Batch) else (net,)
+    known = tuple(_known(one, parts, direction) for one in sequences)
     given = any(one is not None for one in (upstream, h_0, c_0, direction))
-    if not given and x.ndim == rank and hasattr(inputs, "detach"):
-        _compare(module, inputs, problem, parts, of)
-    return problem
+    if not given and hasattr(inputs, "detach"):
+        _compare(module, inputs, known[0], parts, of, spec.get("batch"))
+    return replace(net, sequences=known) if isinstance(net, Batch) else known[0]
+
+
+def _start(given: Array) -> Array:
+    """PyTorch's (layers, B, H) as rows of all layers, a sequence each; (layers, H) as one list."""
+    if given.ndim == 3 and given.shape[1] > 1:
+        return np.moveaxis(given, 1, 0).reshape(given.shape[1], -1)
+    return given.ravel()
 
 
 # ---------------------------------------------------------------------------- the module's parts
@@ -239,13 +239,6 @@ def _batch(x: Array, rank: int, recurrent: Any) -> dict[str, Any]:
     return {"batch": "first" if getattr(recurrent, "batch_first", False) else "second"}
 
 
-def _start(start: Array, batch: bool) -> Array:
-    """(layers, H) one after the other; of a batch (layers, B, H) -> (B, layers·H)."""
-    if not batch or start.ndim < 3:
-        return start.ravel()
-    return np.moveaxis(start, 1, 0).reshape(start.shape[1], -1)
-
-
 def _turned(array: Array, axis: int, turned: bool) -> Array:
     return np.flip(array, axis) if turned and array.ndim > axis else array
 
@@ -269,14 +262,15 @@ def _known(problem: Problem, parts: Parts, direction: str | None) -> Problem:
 
 
 def _loss(
-    loss: Any, y: Array, steps: int, counts: tuple[int, ...] | None
+    loss: Any, y: Array, steps: tuple[int, ...], axis: int
 ) -> tuple[dict[str, Any], str | None]:
-    """The keys of the spec that say the loss, and what the module gives to it; ``counts`` are the
-    first two axes of a batch's inputs."""
+    """The keys of the spec that say the loss, and what the module gives to it; ``steps``: (T,), or
+    of a batch its first two axes, of which ``axis`` counts the steps."""
+    batch = len(steps) > 1
     if loss is None:
         raise UsageError("from_torch: targets need a loss, such as loss=nn.CrossEntropyLoss()")
-    alone = _one(y) if counts is None else y.ndim < 3 and y.shape != counts
-    last = {"loss_steps": "last"} if steps > 1 and y.size and alone else {}
+    one = len(y) == steps[1 - axis] and y.shape[:2] != steps if batch and y.ndim else _one(y)
+    last = {"loss_steps": "last"} if steps[axis] > 1 and y.size and one else {}
     if isinstance(loss, str) and loss in LOSSES:
         return {"loss": loss, "output_activation": LOSSES[loss].needs or "identity", **last}, None
     written = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
@@ -289,20 +283,15 @@ def _loss(
     reduction = getattr(loss, "reduction", "mean")
     if reduction not in ("mean", "sum"):
         raise UsageError(f"from_torch: reduction='{reduction}' of {written} gives no single loss")
-    labels = like.output == "softmax" and y.ndim < (2 if counts is None else 3)
-    if counts is not None and like.output == "softmax" and y.ndim == 2 and y.shape != counts:
-        labels = False
-    more = _options(loss, like, written, labels)
+    more = _options(loss, like, y.ndim < (2 if not batch or last else 3), written)
     binary = like.mean == "binary_cross_entropy"
-    if binary and reduction == "mean" and y.ndim > 1 and y.shape[-1] > 1 and y.shape != counts:
+    if binary and reduction == "mean" and y.ndim > 1 and y.shape[-1] > 1:
         words = "over several outputs is a mean over these too; give reduction='sum'"
         raise UsageError(f"from_torch: the mean of {written} {words}")
     found = like.mean if reduction == "mean" else like.sum
     whole = {"loss": found, "loss_reduction": reduction, "output_activation": like.output}
-    if counts is not None and labels and reduction == "mean":
+    if batch and reduction == "mean":
         whole |= {"loss_reduction": "sum", "batch_reduction": "mean_of_steps"}
-    elif counts is not None:
-        whole["batch_reduction"] = reduction
     return {**whole, **more, **last}, like.of
 
 
@@ -310,10 +299,12 @@ def _one(y: Array) -> bool:
     return y.ndim == 0 or y.shape[0] == 1
 
 
-def _options(loss: Any, like: Like, written: str, labels: bool) -> dict[str, Any]:
-    """``weight`` and ``ignore_index`` of labels; refused is what rnngrad's losses do not have."""
+def _options(loss: Any, like: Like, one: bool, written: str) -> dict[str, Any]:
+    """``weight`` and ``ignore_index`` of labels, ``one`` number a step; refused is what rnngrad's
+    losses do not have."""
     smoothing, pos_weight = (getattr(loss, n, None) for n in ("label_smoothing", "pos_weight"))
     weight = getattr(loss, "weight", None)
+    labels = like.output == "softmax" and one
     refused = {"label_smoothing": smoothing, "pos_weight": pos_weight}
     refused |= {} if labels else {"weight": weight}
     for name, value in refused.items():
@@ -330,7 +321,9 @@ OFF = 1e-4
 """Of the largest entry: what a module in float32 may be off."""
 
 
-def _compare(module: Any, inputs: Any, problem: Problem, parts: Parts, of: str | None) -> None:
+def _compare(
+    module: Any, inputs: Any, problem: Problem, parts: Parts, of: str | None, batch: str | None
+) -> None:
     """UsageError unless the module gives what rnngrad takes it to compute: its parts may be wired
     otherwise. A cell by itself takes no sequence."""
     if type(parts.recurrent[1]).__name__.endswith("Cell") and parts.recurrent[1] is module:
@@ -340,6 +333,8 @@ def _compare(module: Any, inputs: Any, problem: Problem, parts: Parts, of: str |
         ways = {"a_y": trace.a_y, "y": trace.y, "ln y": np.log(np.abs(trace.y))}
     wanted = [np.asarray(ways[one]) for one in ([of] if of else ways)]
     got = _ran(module, inputs, parts)
+    if batch is not None:  # the first sequence
+        got = got[0] if batch == "first" or got.ndim < 3 else got[:, 0]
     for rows in wanted:
         for expected in (rows, rows[-1]):
             if got.size == expected.size and _near(got.ravel(), expected.ravel()):

@@ -136,6 +136,17 @@ def test_processes_make_the_same_rows(folder: Path) -> None:
     assert _rows(folder, "--jobs", "2") == _rows(folder)
 
 
+def test_a_batch_has_a_row_for_each_sequence_and_file(folder: Path) -> None:
+    text = SPEC.replace("steps: 12}", "steps: 12, sequences: 2}\nbatch: first")
+    (folder / "net.yaml").write_text(text)
+    rows = _rows(folder)
+    names = ["epoch=1.npz", "epoch=2.npz", "epoch=10.npz"]
+    assert sorted({row["checkpoint"] for row in rows}) == sorted(names)
+    assert len(rows) == 2 * len(names)
+    assert len({row["loss"] for row in rows}) == 2 * len(names)
+    assert _sweep(folder, "-o", "rows.jsonl").returncode == 0
+
+
 def test_files_go_by_their_numbers() -> None:
     names = ["a/last.npz", "a/e=2-s=10.npz", "a/e=10-s=1.npz", "a/e=2-s=9.npz", "a/best.npz"]
     assert in_order(names) == [

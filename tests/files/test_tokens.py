@@ -134,6 +134,16 @@ TEXT = """\
 sizes: {hidden: 3}
 weights: {W_xh: {init: normal}, W_hh: {init: normal}}
 """
+
+
+def test_rows_of_another_width_are_no_question_of_tokens(tmp_path: Path) -> None:
+    line = "inputs: {ids: [0, 1], embedding: [[1], [2]]}\n"
+    (tmp_path / "net.yaml").write_text(TEXT.replace("{hidden: 3}", "{hidden: 3, inputs: 2}") + line)
+    done = run("derive", "net.yaml", cwd=tmp_path)
+    assert "inputs has 1 number a row, must have 2" in done.stderr
+    assert "are they token ids" not in done.stderr
+
+
 MISTAKES = {
     "inputs: {ids: [0, 1, 5, 2, 9], embedding: [[1, 2], [3, 4], [5, 6]]}": (
         "3:22", "inputs: the token id of step 3 is 5, must be a whole number from 0 to 2, a row of "

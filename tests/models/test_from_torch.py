@@ -175,6 +175,81 @@ def test_weights_behind_a_parametrisation_are_computed() -> None:
     assert np.allclose(problem.weights["W_hh"], model.encoder.weight_hh_l0.detach(), rtol=1e-14)
 
 
+B = 6
+
+
+class OfBatch(nn.Module):  # type: ignore[misc]
+    """The same for a batch, perhaps of the last step alone."""
+
+    def __init__(self, *, first: bool, last: bool = False, words: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(6)
+        self.emb = nn.Embedding(words, INPUTS) if words else None
+        self.rnn = nn.GRU(INPUTS, HIDDEN, 2, batch_first=first)
+        self.fc = nn.Linear(HIDDEN, OUTPUTS)
+        self.first, self.last = first, last
+        self.double()
+
+    def forward(self, x: Any, *start: Any) -> Any:
+        h = self.rnn(x if self.emb is None else self.emb(x), *start)[0]
+        return self.fc(h if not self.last else h[:, -1] if self.first else h[-1])
+
+
+OF_BATCHES: dict[str, tuple[Any, bool]] = {
+    "labels": (nn.CrossEntropyLoss(), False),
+    "labels, sum": (nn.CrossEntropyLoss(reduction="sum"), False),
+    "labels, some ignored, weights": (nn.CrossEntropyLoss(WEIGHTS, ignore_index=3), False),
+    "a label of the last step": (nn.CrossEntropyLoss(), True),
+    "rows": (nn.MSELoss(), False),
+    "a row of the last step": (nn.MSELoss(), True),
+}
+
+
+@pytest.mark.parametrize("tokens", [False, True])
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("name", OF_BATCHES)
+def test_a_batch_of_tokens_or_rows(name: str, first: bool, tokens: bool) -> None:
+    loss, last = OF_BATCHES[name]
+    model = OfBatch(first=first, last=last, words=WORDS if tokens else 0)
+    sides = (B, T) if first else (T, B)
+    x = torch.randint(0, WORDS, sides) if tokens else torch.randn(*sides, INPUTS).double()
+    of = (B,) if last else sides
+    y = torch.randint(0, OUTPUTS, of) if "label" in name else torch.randn(*of, OUTPUTS).double()
+    out = model(x)
+    rows = "label" in name
+    value = loss(out.reshape(-1, OUTPUTS), y.reshape(-1)) if rows else loss(out, y)
+    value.backward()
+    got: Any = rnngrad.gradients(rnngrad.from_torch(model, x, y, loss=loss))
+    assert float(got["loss"]) == pytest.approx(value.item(), rel=1e-12)
+    expected = {
+        "dL_dW_xh.0": model.rnn.weight_ih_l0, "dL_dW_hh.1": model.rnn.weight_hh_l1,
+        "dL_db_hh.0": model.rnn.bias_hh_l0, "dL_dW_hy": model.fc.weight, "dL_db_y": model.fc.bias,
+    }  # fmt: skip
+    assert not wrong_rows(got, {name: p.grad.numpy() for name, p in expected.items()})
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_starts_of_a_batch(first: bool) -> None:
+    model, start = OfBatch(first=first), torch.randn(2, B, HIDDEN).double()
+    sides = (B, T) if first else (T, B)
+    x, y = torch.randn(*sides, INPUTS).double(), torch.randn(*sides, OUTPUTS).double()
+    value = nn.MSELoss()(model(x, start), y)
+    value.backward()
+    got: Any = rnngrad.gradients(rnngrad.from_torch(model, x, y, nn.MSELoss(), h_0=start))
+    assert float(got["loss"]) == pytest.approx(value.item(), rel=1e-12)
+    assert not wrong_rows(got, {"dL_dW_hh.1": model.rnn.weight_hh_l1.grad.numpy()})
+
+
+def test_a_batch_that_is_wired_otherwise_is_refused() -> None:
+    class Doubled(OfBatch):
+        def forward(self, x: Any) -> Any:
+            return 2 * super().forward(x)
+
+    x = torch.randn(B, T, INPUTS).double()
+    with pytest.raises(rnngrad.UsageError, match="does not give what its parts"):
+        rnngrad.from_torch(Doubled(first=True), x, torch.randn(B, T, OUTPUTS), loss=nn.MSELoss())
+
+
 def _wired_otherwise() -> Any:
     class Residual(Model):
         def forward(self, x: Any) -> Any:

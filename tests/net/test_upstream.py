@@ -158,6 +158,42 @@ def test_json_has_no_loss_and_all_gradients(spec: str) -> None:
     assert "∂y_" not in json.dumps(found["derivation"], ensure_ascii=False)
 
 
+def test_rows_of_zeros_are_steps_that_do_not_count(spec: str) -> None:
+    text = Path(spec).read_text().replace("{file: dh.npy}", "{zeros: 5}")
+    Path(spec).write_text(text)
+    done = run("derive", spec)
+    assert done.returncode == 0
+    assert "given as upstream, 0 at every step" in done.stdout
+    gradients: Any = rnngrad.gradients(rnngrad.load(spec))
+    assert not gradients["dL_dW_hh"].any()
+    assert run("check", spec).returncode == 0
+
+
+def test_a_batch_of_them(tmp_path: Path) -> None:
+    stream = np.random.default_rng(9)
+    x, upstream = stream.standard_normal((2, 5, 3)), stream.standard_normal((2, 5, 2))
+    weights = {"W_xh": stream.standard_normal((2, 3)), "W_hh": stream.standard_normal((2, 2))}
+    every: Any = rnngrad.gradients(
+        rnngrad.load({"batch": "first", "weights": weights, "inputs": x, "upstream": upstream})
+    )
+    each: list[Any] = [
+        rnngrad.gradients(rnngrad.load({"weights": weights, "inputs": a, "upstream": b}))
+        for a, b in zip(x, upstream, strict=True)
+    ]
+    total = sum(one["dL_dW_hh"] for one in each)
+    assert not wrong_rows({"dL_dW_hh": every["dL_dW_hh"]}, {"dL_dW_hh": total})
+    (tmp_path / "net.yaml").write_text(
+        "batch: first\nsizes: {hidden: 2, inputs: 3}\n"
+        "weights: {W_xh: {init: normal}, W_hh: {init: normal}}\n"
+        "inputs: {random: normal, steps: 5, sequences: 2}\n"
+        "upstream: {random: normal, sequences: 2}\n"
+    )
+    done = run("derive", str(tmp_path / "net.yaml"))
+    assert "not known: ∂L/∂h_t is given (upstream)" in done.stdout
+    assert "‖∂L/∂W‖" in done.stdout
+    assert run("check", str(tmp_path / "net.yaml")).returncode == 0
+
+
 def test_every_verb_takes_it(spec: str) -> None:
     assert "given (upstream)" in run("derive", spec).stdout
     row = json.loads(run("sweep", spec, "--whh-scale", "0.5,1", "--json").stdout)["rows"][1]

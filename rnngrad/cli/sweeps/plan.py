@@ -19,7 +19,7 @@ from rnngrad.cli.boundary import say
 from rnngrad.errors import SpecError, UsageError
 from rnngrad.files import load
 from rnngrad.files.specification.checkpoints import in_order
-from rnngrad.net.batch import Batch, one_sequence
+from rnngrad.net.batch import Batch
 from rnngrad.net.problem import Problem
 
 MANY = 100_000
@@ -100,7 +100,7 @@ def _check_seeds(wanted: Wanted, problem: Problem | Batch) -> None:
         )
 
 
-def _checkpoints(wanted: Wanted, pattern: str) -> dict[str, Problem]:
+def _checkpoints(wanted: Wanted, pattern: str) -> dict[str, Problem | Batch]:
     """Every trained file as the net of the spec, by its name; a file that holds another net, or
     none, is named on standard error and left out."""
     every = glob(pattern, recursive=True)  # noqa: PTH207 - a pattern may begin with /
@@ -109,27 +109,29 @@ def _checkpoints(wanted: Wanted, pattern: str) -> dict[str, Problem]:
         raise UsageError(f"--checkpoints '{pattern}': no file is called so")
     if len(wanted.specs) > 1:
         raise UsageError("--checkpoints: give one spec; its weights' file is what they replace")
-    found: dict[str, Problem] = {}
+    found: dict[str, Problem | Batch] = {}
     first: SpecError | None = None
     names = Counter(Path(path).name for path in paths)
     for path in paths:
         try:
-            net = one_sequence(
-                load(wanted.specs[0], overrides=wanted.overrides, checkpoint=path), "--checkpoints"
-            )
+            net = load(wanted.specs[0], overrides=wanted.overrides, checkpoint=path)
         except SpecError as error:
             first = first or error
             say(f"rnngrad: {path} is left out: {error.mistakes[0].splitlines()[0]}")
             continue
         _check_seeds(wanted, net)
         name = Path(path).name if names[Path(path).name] == 1 else Path(path).as_posix()
-        found[name] = replace(net, checkpoint=name)
+        if isinstance(net, Batch):
+            sequences = tuple(replace(one, checkpoint=name) for one in net.sequences)
+            found[name] = replace(net, sequences=sequences)
+        else:
+            found[name] = replace(net, checkpoint=name)
     if first is not None and not found:
         raise first
     return _of_one_shape(found)
 
 
-def _of_one_shape(found: dict[str, Problem]) -> dict[str, Problem]:
+def _of_one_shape(found: dict[str, Problem | Batch]) -> dict[str, Problem | Batch]:
     """Those of the shape that most have."""
     shapes = {name: _shape(net) for name, net in found.items()}
     usual = Counter(shapes.values()).most_common(1)[0][0]
@@ -144,7 +146,8 @@ def _of_one_shape(found: dict[str, Problem]) -> dict[str, Problem]:
     return {name: net for name, net in found.items() if shapes[name] == usual}
 
 
-def _shape(net: Problem) -> tuple[tuple[str, tuple[int, ...]], ...]:
+def _shape(net: Problem | Batch) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    net = net.net if isinstance(net, Batch) else net
     return tuple((name, array.shape) for name, array in net.weights.items())
 
 

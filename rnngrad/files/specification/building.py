@@ -276,7 +276,7 @@ def build(
 def _asked_for_tokens(inputs: Piece, spec: Mapping[str, Any], folder: Path) -> Piece:
     """Inputs that may be token ids, with what is then to be written, should they be refused."""
     value = inputs.value
-    if not isinstance(value, np.ndarray) or not inputs.flat or inputs.why:
+    if not isinstance(value, np.ndarray) or not inputs.flat or inputs.why or inputs.tokens:
         return inputs
     if (value != np.floor(value)).any() or value.min() < 0:
         return inputs

@@ -219,7 +219,8 @@ def _note(
     more = f" (and {counted(len(rows) - 1, 'more label')})" if len(rows) > 1 else ""
     ignored = spec["ignore_index"]
     at: Steps = (row,)
-    words = f"the label of step {row + 1} is {value:.15g}"
+    which = f"label of step {row + 1}" if len(labels.values) > 1 else "label"
+    words = f"the {which} is {value:.15g}"
     if labels.piece.of_batch and isinstance(labels.piece.value, np.ndarray):
         k, t = divmod(row, labels.piece.value.shape[1])
         words = f"the label of step {t + 1} of sequence {k + 1} is {value:.15g}"

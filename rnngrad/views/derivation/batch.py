@@ -112,15 +112,17 @@ def _title(batch: Batch) -> str:
 
 def _summary(result: BatchDerivation, rows: Sequence[SequenceRow]) -> Table:
     loss, of = result.loss, "mean" if result.batch.reduction == "mean" else "sum"
-    lines = [("loss", "none: there are no targets")]
-    if loss is not None:
+    said = "none: there are no targets"
+    if result.batch.net.upstream:
+        said = "not known: ∂L/∂h_t is given (upstream)"
+    elif loss is not None:
+        said = f"{number(loss)}, the {of} over {grouped(len(rows))} sequences"
+    lines = [("loss", said)]
+    if result.batch.net.loss is not None:
         norms = {name: frobenius(one) for name, one in result.passes.weights.items()}
         every = frobenius(np.array(list(norms.values())))
         named = ", ".join(f"{name}\N{NO-BREAK SPACE}{number(norm)}" for name, norm in norms.items())
-        lines = [
-            ("loss", f"{number(loss)}, the {of} over {grouped(len(rows))} sequences"),
-            ("‖∂L/∂W‖", f"{named}; together {number(every)}"),
-        ]
+        lines.append(("‖∂L/∂W‖", f"{named}; together {number(every)}"))
     lines.append(("growth rate", _spread([row.rate for row in rows])))
     lines.append(("one of them", "--set sequence=k shows it in full"))
     columns = (Column("", right=False), Column("", words=True))

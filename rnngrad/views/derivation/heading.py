@@ -63,8 +63,8 @@ def _equations(problem: Problem) -> list[str]:
     """The net, each function with its name; that of rnn on two lines."""
     notation = Notation(problem)
     if problem.upstream:
-        top, counting = notation.top, _counting(problem)
-        given = f"∂L_t/∂{top}_t = u_t, given as upstream, not 0 at {counting}; L is not known"
+        where = f"not 0 at {_counting(problem)}" if loss_steps(problem) else "0 at every step"
+        given = f"∂L_t/∂{notation.top}_t = u_t, given as upstream, {where}; L is not known"
         return [*_of_the_cell(problem), *_of_the_state(problem), given]
     readout = f"W_hy {notation.top}_t + b_y" if problem.has_readout else f"{notation.top}_t"
     if problem.output.name == "identity":
