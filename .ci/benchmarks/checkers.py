@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from checking import planted  # noqa: E402
 from oracles import nets, plain  # noqa: E402
 from oracles.plain import Net  # noqa: E402
-from rnngrad.analyses.checking.own.own import check_own  # noqa: E402
+from rnngrad.analyses.checking.own.self_check import check_own  # noqa: E402
 
 DOCS = ROOT / "docs" / "check.md"
 START, END = "<!-- checkers: start -->", "<!-- checkers: end -->"

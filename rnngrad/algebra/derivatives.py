@@ -3,8 +3,8 @@
     (u + v)' = u' + v'      (u ∘ v)' = u' ∘ v + u ∘ v'      (u / v)' = u'/v − u ∘ v'/v²
     (uⁿ)' = n uⁿ⁻¹ ∘ u'     f(u)' = f'(u) ∘ u'
 
-All of it is a diagonal: a matrix product is an edge of its own (``algebra.steps``). f'(u) is taken
-from u, never from f(u): 1 − tanh(u)² has lost every digit where tanh(u) is 1.
+All of it is a diagonal: a matrix product is an edge of its own (``algebra.step_graph``). f'(u) is
+taken from u, never from f(u): 1 − tanh(u)² has lost every digit where tanh(u) is 1.
 """
 
 from __future__ import annotations

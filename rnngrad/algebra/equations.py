@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
+from rnngrad.algebra.equation_tokens import EquationScanner, plain_name
 from rnngrad.algebra.expressions import (
     Add,
     Apply,
@@ -37,7 +38,6 @@ from rnngrad.algebra.expressions import (
     parts,
 )
 from rnngrad.algebra.grammar import Parser
-from rnngrad.algebra.names import EquationScanner, plain_name
 from rnngrad.algebra.writing import named, written_in_cell
 from rnngrad.errors import did_you_mean
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 
+from rnngrad.algebra.equation_numbers import without_number
 from rnngrad.algebra.expressions import (
     Add,
     Call,
@@ -35,8 +36,7 @@ from rnngrad.algebra.expressions import (
     Series,
     Transpose,
 )
-from rnngrad.algebra.numbering import without_number
-from rnngrad.algebra.reach import Factor, reach
+from rnngrad.algebra.product_scope import Factor, reach
 from rnngrad.algebra.tokens import LONGEST, Token, tokens
 
 DEEPEST = 60

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rnngrad.algebra.expressions import Add, Call, Div, Mul, Name, Neg, Node, Number, Power
-from rnngrad.algebra.steps import key_of
+from rnngrad.algebra.step_graph import key_of
 
 Instruction = tuple[Any, ...]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from rnngrad.analyses.checking.comparing.verdicts import Checked, CutShortError
-from rnngrad.analyses.checking.own.own import check_own
+from rnngrad.analyses.checking.own.self_check import check_own
 from rnngrad.analyses.checking.references.plan import plan as check_plan
 from rnngrad.analyses.derivation.derive import Derivation, derive
 from rnngrad.analyses.sweep.critical_scales import gaps

@@ -15,10 +15,10 @@ import numpy as np
 
 from rnngrad.arithmetic.arrays import Array, Integers, quietly
 from rnngrad.arithmetic.evaluation import scaled_slope
-from rnngrad.arithmetic.kinds import FLOATS, SCALED, Entries
+from rnngrad.arithmetic.number_types import FLOATS, SCALED, Entries
 from rnngrad.arithmetic.scaled import LOG10_2, Scaled, log10_lengths, log10_spectral_norms, scaled
 from rnngrad.chains.chain_norms import log10_norms
-from rnngrad.chains.explicit import Aligned, aligned_chain, plain_net
+from rnngrad.chains.jacobian_product import Aligned, aligned_chain, plain_net
 from rnngrad.chains.leading_norms import log10_end_norm, log10_leading_norms
 from rnngrad.chains.matrix_norms import ln_largest
 from rnngrad.chains.path_norms import log10_path_norms

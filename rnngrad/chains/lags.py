@@ -27,17 +27,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnngrad.algebra.steps import Matrix
+from rnngrad.algebra.step_graph import Matrix
 from rnngrad.algebra.tape import tape_of
 from rnngrad.arithmetic.arrays import Array, Integers, frobenius, quietly
-from rnngrad.arithmetic.kinds import FLOATS
+from rnngrad.arithmetic.number_types import FLOATS
 from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.chains.jacobians import log10_paths_from
 from rnngrad.net.backward import bptt
-from rnngrad.net.layers import source_values
+from rnngrad.net.backward_layers import source_values
+from rnngrad.net.jacobian_diagonals import evaluated
 from rnngrad.net.linearised import Rows, linear_net
 from rnngrad.net.problem import Layer, Problem
-from rnngrad.net.terms import evaluated
 from rnngrad.net.traces import BackwardTrace, ForwardTrace, LayerTrace
 from rnngrad.progress import growing, reported
 

@@ -26,7 +26,8 @@ For k = 0 alone the columns of U are the range of P Ω, Ω drawn: tangents pushe
 with a QR now and then, of which those are left that ended within ``FADED`` of the largest. Rows are
 pulled back once, [Uᵀ P; G P], and the same bracket holds whatever U is.
 
-All in plain floats, one exponent for all rows: see ``chains.explicit`` for what these must fit.
+All in plain floats, one exponent for all rows: see ``chains.jacobian_product`` for what these must
+fit.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def say_assumed(problem: Problem) -> None:
 
 def say(message: str) -> None:
     """A message on standard error, in whatever signs it can show."""
-    from rnngrad.views.plain import to_ascii
+    from rnngrad.views.ascii import to_ascii
 
     if sys.stderr is None:  # closed by the caller
         return

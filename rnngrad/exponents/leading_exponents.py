@@ -13,9 +13,9 @@ from __future__ import annotations
 import numpy as np
 
 from rnngrad.arithmetic.arrays import quietly
-from rnngrad.arithmetic.kinds import FLOATS
+from rnngrad.arithmetic.number_types import FLOATS
+from rnngrad.exponents.elimination import scattered
 from rnngrad.exponents.lyapunov import Lyapunov
-from rnngrad.exponents.volumes import scattered
 from rnngrad.net.linearised import linear_net
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import ForwardTrace

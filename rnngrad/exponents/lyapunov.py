@@ -10,14 +10,13 @@ are then right row by row, and a slope of 1e-40 keeps its digits beside one of 1
 Where units die and come back, or blocks that do not feed one another take turns, what is left of a
 tangent besides its largest entries comes to count later, and Q has lost it in rounding. How much
 rounding can have done is kept (``exponents.qr_order``); if it is too much, all is done again
-entry by entry (``exponents.any_exponent``). So it is from the start where a direction is sent to
+entry by entry (``exponents.scaled_tangents``). So it is from the start where a direction is sent to
 exactly 0, as an exact 0 of a slope or a determinant does: it dies, λ_i = −inf, and takes no part
 from then on. What dies whatever the numbers (``exponents.rank.by_structure``) is left out of Q_0.
 
-Error: about S·LIMIT·2⁻⁵³ in each R[i, i], or what ``exponents.any_exponent`` says; nan if rounding
-decides.
-Sources: Benettin, Galgani, Giorgilli, Strelcyn, Meccanica 15 (1980); Geist, Parlitz, Lauterborn,
-Prog. Theor. Phys. 83 (1990), section 2.
+Error: about S·LIMIT·2⁻⁵³ in each R[i, i], or what ``exponents.scaled_tangents`` says; nan if
+rounding decides. Sources: Benettin, Galgani, Giorgilli, Strelcyn, Meccanica 15 (1980); Geist,
+Parlitz, Lauterborn, Prog. Theor. Phys. 83 (1990), section 2.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ from rnngrad.arithmetic.scaled import LN_2
 from rnngrad.chains.jacobians import chain_end
 from rnngrad.errors import UsageError
 from rnngrad.exponents import two_sided
-from rnngrad.exponents.any_exponent import ROUNDING, carefully, excluded
 from rnngrad.exponents.qr_order import OrderKept
+from rnngrad.exponents.scaled_tangents import ROUNDING, carefully, excluded
 from rnngrad.exponents.tangents import OfRnn, Tangents, irreducible, tangents
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import ForwardTrace

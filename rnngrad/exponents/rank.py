@@ -15,8 +15,8 @@ from itertools import count
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array, Integers
-from rnngrad.arithmetic.kinds import FLOATS
-from rnngrad.exponents.volumes import scattered
+from rnngrad.arithmetic.number_types import FLOATS
+from rnngrad.exponents.elimination import scattered
 from rnngrad.net.linearised import LinearNet, stacked_matrix
 
 NOTHING = 1e-9

@@ -12,8 +12,8 @@ from typing import Protocol
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array, Integers
-from rnngrad.arithmetic.kinds import SCALED
-from rnngrad.chains.explicit import terms_fit
+from rnngrad.arithmetic.number_types import SCALED
+from rnngrad.chains.jacobian_product import terms_fit
 from rnngrad.chains.jacobians import scaled_slopes
 from rnngrad.exponents.rank import by_structure, exact_rank
 from rnngrad.net.linearised import LinearLayer, LinearNet, in_floats, linear_net

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array, quietly, weighted
-from rnngrad.net.layers import readout_gradients, through_layers
+from rnngrad.net.backward_layers import readout_gradients, through_layers
 from rnngrad.net.losses import slope
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import BackwardTrace, ForwardTrace

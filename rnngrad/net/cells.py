@@ -20,7 +20,7 @@ from rnngrad.algebra.derivatives import is_one
 from rnngrad.algebra.equations import Equations, X
 from rnngrad.algebra.expressions import Name, Node, nodes
 from rnngrad.algebra.functions import WRITTEN
-from rnngrad.algebra.steps import Matrix, Step, Use, before, key_of, names_in, step_of
+from rnngrad.algebra.step_graph import Matrix, Step, Use, before, key_of, names_in, step_of
 from rnngrad.algebra.tape import Tape, tape_of
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.arithmetic.evaluation import Functions

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnngrad.algebra.equations import X
-from rnngrad.algebra.steps import Matrix, before
+from rnngrad.algebra.step_graph import Matrix, before
 from rnngrad.arithmetic.arrays import Array, Numbers, quietly, weighted
 from rnngrad.arithmetic.evaluation import run
 from rnngrad.net.problem import Layer, Problem

@@ -1,13 +1,13 @@
 """The net linearised along a trace: rows pulled back through a step, tangents pushed through it.
 
-One step of one layer is the graph of its cell (``algebra.steps``): edges that are a diagonal, the
-layer's *terms*, or a matrix. A row ∂L/∂s_t goes back along all edges, a tangent forward:
+One step of one layer is the graph of its cell (``algebra.step_graph``): edges that are a diagonal,
+the layer's *terms*, or a matrix. A row ∂L/∂s_t goes back along all edges, a tangent forward:
 
     ∂L/∂source += ∂L/∂target ∘ term        ∂L/∂source += ∂L/∂target · W
 
 In a stack the rows go down through the layers within the step, so a path from a layer to the one
 above belongs to the Jacobian of step t, which is block lower triangular. All of it runs in floats
-or beyond their range (``arithmetic.kinds``).
+or beyond their range (``arithmetic.number_types``).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnngrad.algebra.equations import X
-from rnngrad.algebra.steps import before
+from rnngrad.algebra.step_graph import before
 from rnngrad.arithmetic.arrays import Array, Integers
-from rnngrad.arithmetic.kinds import FLOATS, Arithmetic, Entries
+from rnngrad.arithmetic.number_types import FLOATS, Arithmetic, Entries
 from rnngrad.net.cells import Cell, Group
+from rnngrad.net.jacobian_diagonals import Terms, terms_of
 from rnngrad.net.problem import Layer, Problem
-from rnngrad.net.terms import Terms, terms_of
 from rnngrad.net.traces import ForwardTrace
 
 Rows = Mapping[str, Entries]

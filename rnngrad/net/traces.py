@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.algebra.equations import X
-from rnngrad.algebra.steps import before
+from rnngrad.algebra.step_graph import before
 from rnngrad.arithmetic.arrays import Array, Numbers, side_by_side
 
 

@@ -16,12 +16,12 @@ from checking import public_mistakes as public
 from checking.random_arrays import typed
 from oracles import any_cell, wrong_other
 from rnngrad.algebra.derivatives import ONE
-from rnngrad.algebra.steps import Matrix
+from rnngrad.algebra.step_graph import Matrix
 from rnngrad.analyses.checking.against import check_arrays
 from rnngrad.analyses.checking.document import document
 from rnngrad.analyses.derivation.quantities import Passes, Quantities
 from rnngrad.analyses.mistakes import searching
-from rnngrad.analyses.mistakes.links import Change, Other, Wrong
+from rnngrad.analyses.mistakes.local_partials import Change, Other, Wrong
 from rnngrad.analyses.mistakes.passes import Apart
 from rnngrad.analyses.mistakes.searching import Search
 from rnngrad.analyses.mistakes.words import Found, Saying

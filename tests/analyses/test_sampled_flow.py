@@ -14,8 +14,8 @@ from rnngrad.analyses.flow import flow
 from rnngrad.analyses.flow.flow import GradientFlow
 from rnngrad.chains.jacobians import log10_paths_from
 from rnngrad.chains.lags import lags
+from rnngrad.exponents.elimination import scattered
 from rnngrad.exponents.leading_exponents import leading_exponents
-from rnngrad.exponents.volumes import scattered
 from rnngrad.net.problem import Problem
 from rnngrad.views.blocks import Block, Table
 from rnngrad.views.derivation import flow as view

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from oracles import any_cell, nets
-from rnngrad.analyses.checking.references import experiments, products
+from rnngrad.analyses.checking.references import perturbed_forward, products
 from rnngrad.analyses.checking.references.tangent import plain_step
 from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.arithmetic.arrays import quietly
@@ -113,7 +113,7 @@ def test_jacobians_of_check_in_floats(
 ) -> None:
     problem = any_cell.problem_of(CELLS[name], seed=2, layers=layers, steps=4, hidden=3)
     with quietly():
-        setting = experiments.setting(problem)
+        setting = perturbed_forward.setting(problem)
         plain = [products.plain_jacobian(setting, t) for t in range(1, 5)]
         monkeypatch.setattr(products, "plain_jacobian", lambda *_: None)
         exact = [products.jacobian(setting, t).floats() for t in range(1, 5)]
@@ -128,5 +128,5 @@ def test_a_gate_that_is_shut_is_no_matter_of_floats() -> None:
         np.eye(2), 3, activation="tanh", x=np.full((3, 1), 200.0), W_xh=np.ones((2, 1))
     )
     with quietly():
-        setting = experiments.setting(nets.problem_of(net))
+        setting = perturbed_forward.setting(nets.problem_of(net))
         assert plain_step(setting, 1, [[np.eye(2)]]) is None

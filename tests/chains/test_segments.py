@@ -11,7 +11,7 @@ import pytest
 
 import rnngrad
 from rnngrad.arithmetic.arrays import frozen
-from rnngrad.chains import segments
+from rnngrad.chains import checkpointing
 from rnngrad.net.problem import Problem
 
 STEPS, HIDDEN = 203, 6
@@ -58,8 +58,8 @@ NETS: dict[str, dict[str, Any]] = {
 @pytest.fixture(autouse=True)
 def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seven of them, the last not full."""
-    monkeypatch.setattr(segments, "TOGETHER", 31 * HIDDEN)
-    monkeypatch.setattr(segments, "LARGE", 1)
+    monkeypatch.setattr(checkpointing, "TOGETHER", 31 * HIDDEN)
+    monkeypatch.setattr(checkpointing, "LARGE", 1)
 
 
 def wanted(problem: Problem) -> list[str]:
@@ -69,8 +69,8 @@ def wanted(problem: Problem) -> list[str]:
 def worst(problem: Problem) -> float:
     """The largest deviation from the ordinary way, relative to the largest entry of the array."""
     names, ordinary = wanted(problem), rnngrad.derive(problem)
-    assert segments.worthwhile(problem, names)
-    found = segments.run(problem, names)
+    assert checkpointing.worthwhile(problem, names)
+    found = checkpointing.run(problem, names)
     assert found.loss == pytest.approx(ordinary.loss, rel=1e-13)
     assert found.first_nonfinite_step == ordinary.first_nonfinite_step
     gaps = []
@@ -87,9 +87,9 @@ def test_the_same_as_the_ordinary_way(name: str) -> None:
 
 
 def test_a_segment_that_forgets_the_later_ones_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = segments.bptt_within
+    right = checkpointing.bptt_within
     monkeypatch.setattr(
-        segments, "bptt_within", lambda problem, trace, enters: right(problem, trace)
+        checkpointing, "bptt_within", lambda problem, trace, enters: right(problem, trace)
     )
     assert worst(rnngrad.load(spec())) > 1e-4
 
@@ -102,7 +102,7 @@ def test_overflow_is_found_at_its_step() -> None:
     )  # fmt: skip
     step = rnngrad.derive(problem).first_nonfinite_step
     assert step is not None
-    assert segments.run(problem, ["dL_dW_hh"]).first_nonfinite_step == step
+    assert checkpointing.run(problem, ["dL_dW_hh"]).first_nonfinite_step == step
 
 
 def test_the_chain_where_plain_floats_will_not_do() -> None:
@@ -115,9 +115,9 @@ def test_the_chain_where_plain_floats_will_not_do() -> None:
 
 def test_only_what_has_no_row_a_step() -> None:
     problem = rnngrad.load(spec())
-    assert not segments.worthwhile(problem, ["dL_dW_hh", "dL_dh"])
-    assert not segments.worthwhile(problem, [])
-    assert not segments.worthwhile(rnngrad.load(spec(cell="lstm")), ["dL_dW_hh"])
+    assert not checkpointing.worthwhile(problem, ["dL_dW_hh", "dL_dh"])
+    assert not checkpointing.worthwhile(problem, [])
+    assert not checkpointing.worthwhile(rnngrad.load(spec(cell="lstm")), ["dL_dW_hh"])
 
 
 def test_no_array_of_all_states(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,9 +125,9 @@ def test_no_array_of_all_states(monkeypatch: pytest.MonkeyPatch) -> None:
     net = spec(inputs={"random": "normal", "steps": steps}, targets={"zeros": steps})
     net |= {"sizes": {"inputs": 3, "hidden": hidden, "outputs": 2}}
     problem = rnngrad.load(net)
-    monkeypatch.setattr(segments, "TOGETHER", 2**14)
+    monkeypatch.setattr(checkpointing, "TOGETHER", 2**14)
     tracemalloc.start()
-    segments.run(problem, wanted(problem))
+    checkpointing.run(problem, wanted(problem))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 * steps * hidden / 2
@@ -135,7 +135,7 @@ def test_no_array_of_all_states(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_progress_ends_at_one() -> None:
     told: list[float] = []
-    segments.run(rnngrad.load(spec()), ["dL_dW_hh"], told.append)
+    checkpointing.run(rnngrad.load(spec()), ["dL_dW_hh"], told.append)
     assert told == sorted(told)
     assert told[-1] == 1.0
 
@@ -144,13 +144,13 @@ def test_derive_goes_by_segments_where_it_can(monkeypatch: pytest.MonkeyPatch) -
     problem = rnngrad.load(spec())
     ordinary, result = rnngrad.derive(problem), rnngrad.derive(problem)
     ways: list[tuple[str, ...]] = []
-    run = segments.run
+    run = checkpointing.run
 
-    def watched(problem: Problem, names: list[str], report: Any) -> segments.Summary:
+    def watched(problem: Problem, names: list[str], report: Any) -> checkpointing.Summary:
         ways.append(tuple(names))
         return run(problem, names, report)
 
-    monkeypatch.setattr(segments, "run", watched)
+    monkeypatch.setattr(checkpointing, "run", watched)
     arrays = result.together(["dL_dW_hh", "log10_chain"])
     assert ways == [("dL_dW_hh", "log10_chain")]
     for name, array in arrays.items():

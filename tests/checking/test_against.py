@@ -14,7 +14,7 @@ from rnngrad.analyses.checking.against import check_arrays
 from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict
 from rnngrad.errors import QuantityError, SpecError, UsageError
 from rnngrad.files.submitted.gradients import read_gradients
-from rnngrad.net.precision import EXACT, GivenArray
+from rnngrad.net.given_arrays import EXACT, GivenArray
 
 SHEET = Path(__file__).parents[2] / "sample_configs" / "exercise_sheet_7.yaml"
 PROBLEM = rnngrad.load(SHEET)

@@ -12,16 +12,16 @@ import pytest
 
 from oracles import any_cell
 from oracles.any_cell import ONE_OR_TWO, STACKED
-from rnngrad.algebra import derivatives, steps
+from rnngrad.algebra import derivatives, step_graph
 from rnngrad.algebra.equations import read_cell
 from rnngrad.algebra.expressions import Add, Call, Div, Mul, Name, Node, Power
 from rnngrad.analyses.checking.against import check_arrays
 from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict
 from rnngrad.analyses.checking.diagnosing import variations
 from rnngrad.analyses.checking.diagnosing.variations import Reading, Variation
-from rnngrad.analyses.checking.own.own import check_own
+from rnngrad.analyses.checking.own.self_check import check_own
 from rnngrad.analyses.derivation.quantities import Passes, Quantities, records
-from rnngrad.analyses.mistakes.links import Wrong
+from rnngrad.analyses.mistakes.local_partials import Wrong
 from rnngrad.analyses.mistakes.passes import Apart
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.cells import CELLS, NAMES
@@ -237,7 +237,7 @@ def test_a_wrong_rule_is_caught(rule: str, monkeypatch: pytest.MonkeyPatch) -> N
     assert set(verdicts(check_own(of_every_rule())).values()) == {"pass"}
     monkeypatch.setattr(derivatives, name, wrong)
     if name == "derivative":
-        monkeypatch.setattr(steps, name, wrong)
+        monkeypatch.setattr(step_graph, name, wrong)
     found = verdicts(check_own(of_every_rule()))
     assert found["dLt_dhk"] == found["dL_dh"] == found["dht_dhprev"] == "fail", found
     assert found["h"] == found["losses"] == "pass"
@@ -251,7 +251,7 @@ def test_a_wrong_edge_is_caught(parameter: str, mistake: str) -> None:
     if mistake == "transposed" and parameter.startswith("W"):
         pytest.skip("not square: its transpose fits nowhere")
 
-    def change(one: steps.Matrix) -> steps.Matrix:
+    def change(one: step_graph.Matrix) -> step_graph.Matrix:
         if one.parameter != parameter:
             return one
         if mistake == "transposed":

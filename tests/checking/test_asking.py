@@ -18,7 +18,7 @@ from cli.running import run
 from rnngrad.analyses.checking.against import check_arrays
 from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict
 from rnngrad.analyses.checking.document import document
-from rnngrad.analyses.checking.own.own import check_own
+from rnngrad.analyses.checking.own.self_check import check_own
 from rnngrad.net.problem import Problem
 from rnngrad.views.check import report
 from rnngrad.views.formats.to_rich import render

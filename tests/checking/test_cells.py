@@ -12,13 +12,13 @@ import pytest
 import rnngrad
 from checking import cells
 from rnngrad.algebra.expressions import Add, Mul, Number
-from rnngrad.algebra.steps import Diagonal, Matrix, Step
+from rnngrad.algebra.step_graph import Diagonal, Matrix, Step
 from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict, worst
-from rnngrad.analyses.checking.own.own import check_own
+from rnngrad.analyses.checking.own.self_check import check_own
 from rnngrad.analyses.checking.references import perturbations
-from rnngrad.analyses.checking.references.coefficients import linear
-from rnngrad.analyses.checking.references.experiments import setting
 from rnngrad.analyses.checking.references.methods import METHODS
+from rnngrad.analyses.checking.references.perturbed_forward import setting
+from rnngrad.analyses.checking.references.step_derivatives import linear
 from rnngrad.analyses.derivation.quantities import Passes, records
 from rnngrad.arithmetic.arrays import frozen
 from rnngrad.arithmetic.scaled import Scaled

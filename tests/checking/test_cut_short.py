@@ -15,8 +15,8 @@ from oracles import any_cell
 from rnngrad.analyses.checking import against
 from rnngrad.analyses.checking.against import UNNAMED, check_arrays
 from rnngrad.analyses.checking.comparing.verdicts import INTERRUPTED, CutShortError, Verdict
-from rnngrad.analyses.checking.own import own, rows
-from rnngrad.analyses.checking.own.own import check_own
+from rnngrad.analyses.checking.own import self_check, totals_and_paths
+from rnngrad.analyses.checking.own.self_check import check_own
 from rnngrad.cells import CELLS, NAMES
 
 
@@ -28,13 +28,13 @@ def test_what_is_asked_for_is_what_is_answered(
     """So that nothing is left out where Ctrl-C comes: it comes after the last verdict here."""
     problem = any_cell.problem_of(CELLS[name], seed=1, layers=layers, steps=2, hidden=2)
     whole = check_own(problem)
-    every = own._every_check
+    every = self_check._every_check
 
-    def interrupted(checker: own.Checker) -> object:
+    def interrupted(checker: self_check.Checker) -> object:
         yield next(every(checker))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(own, "_every_check", interrupted)
+    monkeypatch.setattr(self_check, "_every_check", interrupted)
     with pytest.raises(CutShortError) as cut:
         check_own(problem)
     assert [entry.name for entry in cut.value.checked] == [entry.name for entry in whole]
@@ -54,7 +54,7 @@ def test_a_wrong_one_found_before_stays_wrong(monkeypatch: pytest.MonkeyPatch) -
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(rows, "_of_places", stop)
+    monkeypatch.setattr(totals_and_paths, "_of_places", stop)
     with pytest.raises(CutShortError) as cut:
         check_own(problem, gradients=wrong)
     found = {entry.name: entry.verdict for entry in cut.value.checked}
@@ -79,7 +79,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch, module: object, name: str, call: in
 def test_the_command_prints_what_is_done_and_ends_with_130(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stopped(monkeypatch, rows, "_of_inputs")
+    stopped(monkeypatch, totals_and_paths, "_of_inputs")
     done = run("check", SHEET, "--json")
     assert done.returncode == 130
     assert "interrupted" in done.stderr
@@ -92,7 +92,7 @@ def test_the_command_prints_what_is_done_and_ends_with_130(
 
 
 def test_in_words_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    stopped(monkeypatch, rows, "_of_parameters")
+    stopped(monkeypatch, totals_and_paths, "_of_parameters")
     done = run("check", SHEET)
     assert done.returncode == 130
     assert "dL_dW_xh, dL_dW_hh, dL_db_h, dL_dW_hy, dL_db_y: inconclusive" in done.stdout

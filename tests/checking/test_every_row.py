@@ -11,7 +11,7 @@ import pytest
 from oracles import any_cell
 from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict
 from rnngrad.analyses.checking.own import every_row
-from rnngrad.analyses.checking.own.own import check_own
+from rnngrad.analyses.checking.own.self_check import check_own
 from rnngrad.analyses.checking.references import plan
 from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.arithmetic.arrays import quietly

@@ -11,8 +11,8 @@ import pytest
 import rnngrad
 from rnngrad.analyses.checking.comparing.kinks import Kinks
 from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict
-from rnngrad.analyses.checking.own import own
-from rnngrad.analyses.checking.own.own import check_own
+from rnngrad.analyses.checking.own import self_check
+from rnngrad.analyses.checking.own.self_check import check_own
 from rnngrad.arithmetic.functions import FUNCTIONS
 from rnngrad.net.forward import forward
 from rnngrad.net.problem import Problem
@@ -82,7 +82,7 @@ def assert_undecided(problem: Problem, function: str) -> None:
 def test_red_when_the_kink_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = net("hard_sigmoid", "a gate", 3.0, 0.0)
     assert_undecided(problem, "hard_sigmoid")
-    monkeypatch.setattr(own, "kinks", lambda *_: Kinks(None, None))
+    monkeypatch.setattr(self_check, "kinks", lambda *_: Kinks(None, None))
     with pytest.raises(AssertionError, match="PASS"):
         assert_undecided(problem, "hard_sigmoid")
 

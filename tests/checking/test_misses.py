@@ -12,9 +12,9 @@ import pytest
 from checking import planted
 from cli.running import run
 from rnngrad.analyses.checking.comparing.verdicts import Verdict
-from rnngrad.analyses.checking.own.own import check_own
+from rnngrad.analyses.checking.own.self_check import check_own
 from rnngrad.analyses.checking.references import perturbations, plan
-from rnngrad.analyses.checking.references.directions import signs
+from rnngrad.analyses.checking.references.random_signs import signs
 from rnngrad.arithmetic.arrays import Array
 
 

@@ -13,7 +13,7 @@ from oracles import nets
 from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict, worst
 from rnngrad.analyses.checking.own import work
 from rnngrad.analyses.checking.own.checker import Checker
-from rnngrad.analyses.checking.own.own import check_own
+from rnngrad.analyses.checking.own.self_check import check_own
 from rnngrad.analyses.checking.references.methods import METHODS
 from rnngrad.analyses.checking.references.plan import plan
 from rnngrad.analyses.derivation.quantities import Quantities

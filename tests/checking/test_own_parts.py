@@ -12,23 +12,23 @@ from checking import planted
 from oracles import nets
 from rnngrad.analyses.checking.comparing import kinks
 from rnngrad.analyses.checking.own.checker import Checker
-from rnngrad.analyses.checking.references import estimates, loss_values, products
-from rnngrad.analyses.checking.references.coefficients import complex_step, slopes
-from rnngrad.analyses.checking.references.directions import picked, signs
-from rnngrad.analyses.checking.references.experiments import setting
+from rnngrad.analyses.checking.references import finite_differences, loss_values, products
+from rnngrad.analyses.checking.references.perturbed_forward import setting
+from rnngrad.analyses.checking.references.random_signs import picked, signs
+from rnngrad.analyses.checking.references.step_derivatives import complex_step, slopes
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.arithmetic.scaled import Scaled, scaled
 from rnngrad.net.forward import forward
 
 
-@pytest.mark.parametrize("estimator", [estimates.central, estimates.one_sided])
-def test_an_estimate_is_right_to_its_error(estimator: estimates.Function) -> None:
+@pytest.mark.parametrize("estimator", [finite_differences.central, finite_differences.one_sided])
+def test_an_estimate_is_right_to_its_error(estimator: finite_differences.Function) -> None:
     points = np.linspace(-2, 2, 41)
 
     def function(size: float) -> np.ndarray:
         return np.exp(np.sin(3 * (points + size)))
 
-    found = estimator(function, estimates.rounding(function))
+    found = estimator(function, finite_differences.rounding(function))
     exact = 3 * np.cos(3 * points) * np.exp(np.sin(3 * points))
     assert np.all(np.abs(found.value - exact) <= found.error)
     assert np.max(found.error) < 1e-8
@@ -39,18 +39,18 @@ def test_a_kink_within_the_ladder_does_no_harm(distance: float) -> None:
     def function(size: float) -> np.ndarray:
         return np.maximum(np.array([distance + size, -distance + size]), 0.0)
 
-    found = estimates.central(function, estimates.rounding(function))
+    found = finite_differences.central(function, finite_differences.rounding(function))
     assert np.all(np.abs(found.value - [1.0, 0.0]) <= found.error)
 
 
 @pytest.mark.parametrize(("claimed", "rate"), [(1.0, 2.0), (1.5, 1.0)])
 def test_the_rate_tells_right_from_wrong(claimed: float, rate: float) -> None:
-    measured = estimates.rate(lambda h: np.exp(np.array([h])), claimed)
+    measured = finite_differences.rate(lambda h: np.exp(np.array([h])), claimed)
     assert measured == pytest.approx(rate, abs=0.05)
 
 
 def test_a_linear_function_has_no_remainder() -> None:
-    assert estimates.rate(lambda h: np.array([1.0 + h]), 1.0) is None
+    assert finite_differences.rate(lambda h: np.array([1.0 + h]), 1.0) is None
 
 
 def test_directions_are_signs_that_repeat_and_balance() -> None:

@@ -15,7 +15,7 @@ from checking import cells
 from checking.other_cells import own, shipped
 from rnngrad.analyses.checking.against import check_arrays
 from rnngrad.analyses.checking.comparing.places import place
-from rnngrad.analyses.checking.own.own import check_own
+from rnngrad.analyses.checking.own.self_check import check_own
 from rnngrad.analyses.derivation.quantities import records
 from rnngrad.cells import CELLS
 from rnngrad.net.cells import multiple

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from oracles import any_cell, nets
-from rnngrad.analyses.checking.references import experiments, perturbations, tangent
-from rnngrad.analyses.checking.references.experiments import Perturbations, Setting
+from rnngrad.analyses.checking.references import perturbations, perturbed_forward, tangent
+from rnngrad.analyses.checking.references.perturbed_forward import Perturbations, Setting
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.cells import CELLS, NAMES
@@ -55,7 +55,7 @@ def assert_same(one: Scaled, other: Scaled, rtol: float = 1e-12) -> None:
 def test_every_cell(name: str, layers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     problem = any_cell.problem_of(CELLS[name], seed=3, layers=layers, steps=4, hidden=3)
     with quietly():
-        setting = experiments.setting(problem)
+        setting = perturbed_forward.setting(problem)
     for moved in every(problem):
         assert_same(*both(setting, moved, monkeypatch))
 
@@ -63,7 +63,7 @@ def test_every_cell(name: str, layers: int, monkeypatch: pytest.MonkeyPatch) -> 
 def test_most_of_an_lstm_is_in_floats(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = any_cell.problem_of(CELLS["lstm"], seed=3, layers=2, steps=6, hidden=3)
     with quietly():
-        setting = experiments.setting(problem)
+        setting = perturbed_forward.setting(problem)
 
     def never(*_: object) -> None:
         raise AssertionError
@@ -84,7 +84,7 @@ def test_what_vanishes_explodes_or_falls_apart(
     net = nets.bare_net(scale * np.eye(2), 40, activation="tanh", x=x, W_xh=np.eye(2))
     problem = nets.problem_of(nets.with_loss(net, 0.3 + np.zeros((40, 2))))
     with quietly():
-        setting = experiments.setting(problem)
+        setting = perturbed_forward.setting(problem)
     for moved in every(problem):
         plain, exact = both(setting, moved, monkeypatch)
         assert plain.exponent.tolist() == exact.exponent.tolist()
@@ -97,7 +97,7 @@ def test_what_enters_may_be_too_small_for_floats(monkeypatch: pytest.MonkeyPatch
     net = nets.bare_net([[0.5]], 3, activation="tanh", x=x, W_xh=np.ones((1, 2)))
     problem = nets.problem_of(nets.with_loss(net, np.zeros((3, 1))))
     with quietly():
-        setting = experiments.setting(problem)
+        setting = perturbed_forward.setting(problem)
     direction = np.array([[[1.0, 0.0]]])
     plain, exact = both(setting, perturbations.of_weights(problem, "W_xh", direction), monkeypatch)
     assert plain.exponent.tolist() == exact.exponent.tolist()

@@ -17,11 +17,11 @@ from oracles.spectrum import lyapunov_spectrum, spectrum_of
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.arithmetic.evaluation import NEAR, run_wide, wide
 from rnngrad.arithmetic.functions import FUNCTIONS
-from rnngrad.arithmetic.kinds import SCALED
+from rnngrad.arithmetic.number_types import SCALED
 from rnngrad.arithmetic.scaled import Scaled, normal, scaled
-from rnngrad.exponents import any_exponent, lyapunov
+from rnngrad.exponents import lyapunov, scaled_tangents
+from rnngrad.exponents.elimination import echelon, scattered
 from rnngrad.exponents.qr_order import OrderKept
-from rnngrad.exponents.volumes import echelon, scattered
 from rnngrad.net.forward import forward
 from rnngrad.net.linearised import LinearNet, linear_net
 
@@ -181,16 +181,16 @@ def test_switches_are_the_growth_of_a_mixture(apart: int) -> None:
 
 def test_moved_entries_move_every_minor() -> None:
     """Numbers that are linear in their place would leave 2 × 2 minors of rank-1 matrices at 0."""
-    moved = 1 + any_exponent.NUDGE * scattered(16, 1).reshape(4, 4)
+    moved = 1 + scaled_tangents.NUDGE * scattered(16, 1).reshape(4, 4)
     minors = moved[:-1, :-1] * moved[1:, 1:] - moved[1:, :-1] * moved[:-1, 1:]
-    assert np.mean(np.abs(minors) > 0.1 * any_exponent.NUDGE) > 0.5
+    assert np.mean(np.abs(minors) > 0.1 * scaled_tangents.NUDGE) > 0.5
 
 
 def test_a_direction_beside_a_wrong_one_is_not_sure() -> None:
     """Column 1 differs between the runs, 2 and 3 do not: but they stand on 1, until 4 makes up."""
     found = np.array([[-1.0, -30.0, -11.0, -12.0, -50.0, -60.0]])
     again = np.array([[-1.0, -31.0, -11.0, -12.0, -49.0, -60.0]])
-    sure = any_exponent._sure(found, again, np.array([[10]]), may_die=False)
+    sure = scaled_tangents._sure(found, again, np.array([[10]]), may_die=False)
     assert sure.tolist() == [[True, False, False, False, False, True]]
 
 
@@ -198,7 +198,7 @@ def test_a_direction_beside_a_wrong_one_is_not_sure() -> None:
 def test_only_what_may_die_is_sure_to_be_dead(may_die: bool) -> None:
     found = np.array([[-1.0, -np.inf, -2.0]])
     with quietly():
-        sure = any_exponent._sure(found, found.copy(), np.array([[10]]), may_die)
+        sure = scaled_tangents._sure(found, found.copy(), np.array([[10]]), may_die)
     assert sure.tolist() == [[True, may_die, may_die]]
 
 
@@ -407,7 +407,7 @@ def test_what_cannot_be_the_largest(
     net = bare_net("rnn", [2], 1, W_hh=np.array(columns).T)
     net["activation"] = "identity"
     with quietly():
-        assert any_exponent.excluded(exact_net(net), 1, np.array(logs)) is impossible
+        assert scaled_tangents.excluded(exact_net(net), 1, np.array(logs)) is impossible
 
 
 @pytest.mark.parametrize(

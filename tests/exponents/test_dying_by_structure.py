@@ -11,7 +11,7 @@ from oracles import any_cell
 from oracles.living import living
 from oracles.spectrum import spectrum_of
 from rnngrad.arithmetic.arrays import quietly
-from rnngrad.arithmetic.kinds import SCALED
+from rnngrad.arithmetic.number_types import SCALED
 from rnngrad.cells import CELLS, NAMES
 from rnngrad.exponents.lyapunov import lyapunov
 from rnngrad.exponents.rank import by_structure

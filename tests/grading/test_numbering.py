@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rnngrad.algebra.equation_numbers import without_number
 from rnngrad.algebra.grammar import parse, parse_one
-from rnngrad.algebra.numbering import without_number
 from rnngrad.algebra.writing import written
 from rnngrad.analyses.checking.comparing.verdicts import Verdict
 from rnngrad.analyses.grading.grade import Grade

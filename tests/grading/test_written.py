@@ -13,10 +13,10 @@ import rnngrad
 from rnngrad.analyses.derivation.derive import Derivation
 from rnngrad.analyses.grading.grade import Grader
 from rnngrad.files.starters.exercise import Sizes, exercise
+from rnngrad.views.ascii import to_ascii
 from rnngrad.views.blocks import Formulas
 from rnngrad.views.formats import to_latex, to_markdown, to_rich
 from rnngrad.views.homework.sheet import Sheet
-from rnngrad.views.plain import to_ascii
 from rnngrad.views.report import Report, Screen
 
 FEW = (0, 1, 2, 3, 4, 7, 11)

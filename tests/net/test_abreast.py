@@ -9,7 +9,7 @@ import pytest
 
 from oracles.batches import batch_of
 from oracles.cell_nets import Sizes, drawn
-from rnngrad.algebra.steps import before
+from rnngrad.algebra.step_graph import before
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.cells import CELLS, NAMES

@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oracles import any_cell
-from rnngrad.algebra import derivatives, steps
+from rnngrad.algebra import derivatives, step_graph
 from rnngrad.algebra.derivatives import ONE
 from rnngrad.algebra.equations import CellMistakesError, read_cell
 from rnngrad.algebra.expressions import Add, Call, Div, Mul, Name, Neg, Node, Number, Power
 from rnngrad.algebra.writing import SCRIPTS, written_in_cell
 from rnngrad.arithmetic.arrays import quietly
-from rnngrad.arithmetic.kinds import FLOATS, SCALED
+from rnngrad.arithmetic.number_types import FLOATS, SCALED
 from rnngrad.cells import CELLS, NAMES, shipped
 from rnngrad.chains.jacobians import log10_chain, one_step_jacobians
 from rnngrad.net.backward import bptt
@@ -246,7 +246,7 @@ def test_a_wrong_rule_shows(kind: type, monkeypatch: pytest.MonkeyPatch) -> None
         return RULES[kind](node, name) if isinstance(node, kind) else right(node, name)
 
     monkeypatch.setattr(derivatives, "derivative", planted)
-    monkeypatch.setattr(steps, "derivative", planted)
+    monkeypatch.setattr(step_graph, "derivative", planted)
     try:
         errors = worst(problem)
     except KeyError:  # a name is not reached any more: that shows as well
@@ -254,7 +254,7 @@ def test_a_wrong_rule_shows(kind: type, monkeypatch: pytest.MonkeyPatch) -> None
     assert max(errors.values()) > 1e-6
 
 
-def _changed(problem: Problem) -> Iterator[tuple[str, steps.Step]]:
+def _changed(problem: Problem) -> Iterator[tuple[str, step_graph.Step]]:
     """The graph with one thing in it changed."""
     step = problem.cell.step
     for i, one in enumerate(step.diagonals):
@@ -388,7 +388,8 @@ def test_every_script_is_read_as_what_it_wrote(name: str, script: str) -> None:
     shapes: dict[str, tuple[str, ...]] = dict(equations.parameters)
     shapes |= {part: (equations.sizes[part],) for part in ("x", *equations.state)}
     texts = [
-        f"{written_in_cell(Name(e.name, steps.NOW), script)} = {written_in_cell(e.right, script)}"
+        f"{written_in_cell(Name(e.name, step_graph.NOW), script)} = "
+        f"{written_in_cell(e.right, script)}"
         for e in equations.equations
     ]
     if script != "text":

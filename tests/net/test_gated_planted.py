@@ -21,7 +21,7 @@ from oracles.gated_nets import Plan
 from oracles.plain import Net
 from rnngrad.algebra.equations import read_cell
 from rnngrad.algebra.expressions import Add, Call, Mul, Name, Neg, Node
-from rnngrad.algebra.steps import BEFORE, NOW
+from rnngrad.algebra.step_graph import BEFORE, NOW
 from rnngrad.analyses.derivation.quantities import Quantities
 from rnngrad.net.problem import Problem
 

@@ -13,7 +13,7 @@ from oracles.cell_nets import Sizes, drawn
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.arithmetic.functions import FUNCTIONS
 from rnngrad.cells import CELLS, NAMES
-from rnngrad.net import forward, layers
+from rnngrad.net import backward_layers, forward
 from rnngrad.net.backward import bptt
 from rnngrad.net.cells import Cell
 from rnngrad.net.problem import Problem
@@ -41,10 +41,10 @@ def backs(problem: Problem, walks: Walks, trace: LayerTrace, direct: Array) -> t
     (layer,) = problem.layers
     last = problem.last_step_with_loss
     with quietly():
-        slow = layers.step_by_step(problem, layer, trace, direct, last)
+        slow = backward_layers.step_by_step(problem, layer, trace, direct, last)
         fast = walks.back.run(layer, trace, direct, last)
         assert fast is not None
-        return slow, fast._replace(at=layers._At(problem, layer, trace, fast, direct))
+        return slow, fast._replace(at=backward_layers._At(problem, layer, trace, fast, direct))
 
 
 def assert_close(got: Array, right: Array, scale: float = CLOSE, least: float = 1e-290) -> None:

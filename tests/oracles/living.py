@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Numbers
-from rnngrad.arithmetic.kinds import FLOATS
+from rnngrad.arithmetic.number_types import FLOATS
 from rnngrad.arithmetic.scaled import Scaled, scaled
 from rnngrad.net.linearised import LinearNet, stacked_matrix
 

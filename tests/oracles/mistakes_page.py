@@ -11,7 +11,7 @@ from rnngrad.analyses.checking.diagnosing.diagnosing import ENOUGH
 from rnngrad.analyses.checking.diagnosing.wording import Location
 from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.analyses.mistakes.agreeing import MARGIN
-from rnngrad.analyses.mistakes.own_sums import of_steps
+from rnngrad.analyses.mistakes.parameter_sums import of_steps
 from rnngrad.analyses.mistakes.searching import SECONDS, Search
 from rnngrad.analyses.mistakes.words import Found
 

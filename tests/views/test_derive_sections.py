@@ -17,13 +17,13 @@ from rnngrad.analyses.derivation.selection import computed, select
 from rnngrad.analyses.flow import flow as flow_module
 from rnngrad.cells import CELLS
 from rnngrad.cli.app import app
+from rnngrad.views.ascii import to_ascii
 from rnngrad.views.blocks import Block, Fitted, Lines, Table
 from rnngrad.views.derivation.report import report
 from rnngrad.views.derivation.sections import LONG, SECTIONS
 from rnngrad.views.derivation.tables import _sparkline
 from rnngrad.views.derivation.view import blocks_of, view_of
 from rnngrad.views.formats.to_rich import written
-from rnngrad.views.plain import to_ascii
 from rnngrad.views.report import Screen
 
 Spec = Mapping[str, object]

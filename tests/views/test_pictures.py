@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import rnngrad
-from rnngrad.analyses.checking.own.own import check_own
+from rnngrad.analyses.checking.own.self_check import check_own
 from rnngrad.analyses.flow.cliff import parameters
 from rnngrad.analyses.flow.flow import GradientFlow
 from rnngrad.analyses.sweep.critical_scales import gaps

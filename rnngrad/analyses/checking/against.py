@@ -1,8 +1,8 @@
 """Somebody else's arrays against rnngrad's own: a verdict and a diagnosis for each.
 
 An array fails where an entry is off by more than its tolerance (``comparing.py``) and neither
-rounding, as this net amplifies it (``conditioning.py``), nor the other branch of a relu at its kink
-explains that.
+rounding, as this net amplifies it (``rounding_noise.py``), nor the other branch of a relu at its
+kink explains that.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from rnngrad.analyses.checking.comparing.comparing import (
     relative_tolerance,
     scales,
 )
-from rnngrad.analyses.checking.comparing.conditioning import Conditioning
 from rnngrad.analyses.checking.comparing.places import with_places
+from rnngrad.analyses.checking.comparing.rounding_noise import Conditioning
 from rnngrad.analyses.checking.comparing.tolerance import EPS, LOG10_ATOL
 from rnngrad.analyses.checking.comparing.verdicts import (
     Checked,
@@ -47,7 +47,7 @@ from rnngrad.analyses.derivation.quantities import Passes, Quantities, Quantity,
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.errors import QuantityError, UsageError
 from rnngrad.net.cells import Cell
-from rnngrad.net.precision import GivenArray, Mask, given, reshaped
+from rnngrad.net.given_arrays import GivenArray, Mask, given, reshaped
 from rnngrad.net.problem import Problem
 
 METHOD = "bptt"

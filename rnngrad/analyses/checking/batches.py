@@ -28,17 +28,17 @@ from rnngrad.analyses.checking.against import (
     readings,
     worse,
 )
-from rnngrad.analyses.checking.comparing.conditioning import (
+from rnngrad.analyses.checking.comparing.places import place
+from rnngrad.analyses.checking.comparing.rounding_noise import (
     DRAWS,
     Conditioning,
     rounded_anew,
     taken_apart,
 )
-from rnngrad.analyses.checking.comparing.places import place
 from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict, worst
 from rnngrad.analyses.checking.diagnosing.batches import diagnose
 from rnngrad.analyses.checking.own.checker import Progress
-from rnngrad.analyses.checking.own.own import check_own
+from rnngrad.analyses.checking.own.self_check import check_own
 from rnngrad.analyses.checking.references.methods import AUTO
 from rnngrad.analyses.checking.references.plan import units
 from rnngrad.analyses.checking.spelling import note
@@ -49,7 +49,7 @@ from rnngrad.chains.jacobians import pulled_back
 from rnngrad.errors import QuantityError, UsageError
 from rnngrad.net.abreast import Together, passes
 from rnngrad.net.batch import Batch
-from rnngrad.net.precision import GivenArray, given, some
+from rnngrad.net.given_arrays import GivenArray, given, some
 from rnngrad.net.problem import Problem
 
 SUM = "sum of the sequences"

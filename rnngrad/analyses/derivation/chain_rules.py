@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rnngrad.algebra.expressions import Add, Call, Div, Mul, Name, Neg, Node, Power, parts
-from rnngrad.algebra.steps import before, key_of
+from rnngrad.algebra.step_graph import before, key_of
 from rnngrad.algebra.writing import at
 from rnngrad.analyses.derivation.formulas import (
     Line,

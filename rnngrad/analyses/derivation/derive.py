@@ -13,8 +13,8 @@ from rnngrad.analyses.derivation.formulas import Line
 from rnngrad.analyses.derivation.paths import PathSum, path_sums
 from rnngrad.analyses.derivation.quantities import Quantities, Quantity, of_parts, records
 from rnngrad.arithmetic.arrays import Array, quietly
-from rnngrad.chains import jacobians, segments
-from rnngrad.chains.segments import Report, Summary
+from rnngrad.chains import checkpointing, jacobians
+from rnngrad.chains.checkpointing import Report, Summary
 from rnngrad.errors import QuantityError
 from rnngrad.net.abreast import Together, passes
 from rnngrad.net.backward import bptt_within
@@ -47,12 +47,12 @@ class Derivation(Quantities):
 
     def together(self, names: Iterable[str], report: Report | None = None) -> dict[str, Array]:
         """Several quantities at once. Where the passes would take much memory and none of the
-        quantities has a row a step, they are computed by segments of time (``chains.segments``);
-        ``report(fraction)`` is then told how far it is."""
+        quantities has a row a step, they are computed by segments of time
+        (``chains.checkpointing``); ``report(fraction)`` is then told how far it is."""
         wanted = list(names)
-        if not segments.worthwhile(self.problem, wanted):
+        if not checkpointing.worthwhile(self.problem, wanted):
             return {name: self._told(name, i / len(wanted)) for i, name in enumerate(wanted)}
-        self._summary = segments.run(self.problem, wanted, report)
+        self._summary = checkpointing.run(self.problem, wanted, report)
         return {name: self._summary.arrays[name] for name in wanted}
 
     def _told(self, name: str, done: float) -> Array:

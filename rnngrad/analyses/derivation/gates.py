@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.algebra.expressions import Call, Name, Node
-from rnngrad.algebra.steps import NOW
+from rnngrad.algebra.step_graph import NOW
 from rnngrad.analyses.derivation.step_partials import inside
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.net.cells import Cell
+from rnngrad.net.jacobian_diagonals import evaluated
 from rnngrad.net.problem import Layer, Problem
-from rnngrad.net.terms import evaluated
 from rnngrad.net.traces import LayerTrace
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.algebra.derivatives import ONE
-from rnngrad.algebra.steps import Matrix, Use
+from rnngrad.algebra.step_graph import Matrix, Use
 from rnngrad.analyses.derivation.formulas import Line, own_line
 from rnngrad.analyses.derivation.notation import Notation
 from rnngrad.analyses.derivation.quantities import Passes
@@ -29,7 +29,7 @@ from rnngrad.analyses.derivation.step_partials import (
 )
 from rnngrad.analyses.derivation.step_text import CellText, name_of, signed_sum
 from rnngrad.arithmetic.arrays import Array, quietly
-from rnngrad.net.layers import source_values
+from rnngrad.net.backward_layers import source_values
 
 
 def immediate(notation: Notation, part: str, weight: str) -> Line | None:

@@ -21,9 +21,9 @@ from rnngrad.arithmetic.arrays import Array, frobenius
 from rnngrad.chains import jacobians
 from rnngrad.chains.lags import Lags, kept_steps, lags
 from rnngrad.exponents.lyapunov import lyapunov
-from rnngrad.net.by_step import by_step
 from rnngrad.net.cells import READOUT, stacked
 from rnngrad.net.problem import Problem
+from rnngrad.net.step_gradients import by_step
 
 
 def on_request(problem: Problem) -> dict[str, Quantity]:

@@ -21,10 +21,10 @@ from rnngrad.algebra.equations import X
 from rnngrad.analyses.derivation.chain_rules import first_use
 from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.arithmetic.arrays import Array, quietly
-from rnngrad.arithmetic.kinds import SCALED
+from rnngrad.arithmetic.number_types import SCALED
 from rnngrad.arithmetic.scaled import LOG10_2, Scaled, log10_lengths, scaled
 from rnngrad.chains.jacobians import PulledBack, pulled_back
-from rnngrad.net.layers import source_values
+from rnngrad.net.backward_layers import source_values
 from rnngrad.net.linearised import Rows
 from rnngrad.net.problem import Layer
 

@@ -9,7 +9,7 @@ from rnngrad.algebra.equations import X
 from rnngrad.analyses.derivation.derive import BatchDerivation, Derivation
 from rnngrad.analyses.derivation.quantities import Quantity
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.chains.segments import Report
+from rnngrad.chains.checkpointing import Report
 from rnngrad.errors import UsageError
 from rnngrad.net.problem import Problem
 

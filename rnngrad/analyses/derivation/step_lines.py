@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from rnngrad.algebra.equations import X
-from rnngrad.algebra.steps import before
+from rnngrad.algebra.step_graph import before
 from rnngrad.analyses.derivation.formulas import SPELLED, Line, own_line
 from rnngrad.analyses.derivation.immediate_partials import immediate
 from rnngrad.analyses.derivation.notation import Notation, raised

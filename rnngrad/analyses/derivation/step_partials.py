@@ -21,11 +21,11 @@ import numpy as np
 from rnngrad.algebra.derivatives import derivative
 from rnngrad.algebra.equations import X
 from rnngrad.algebra.expressions import Node
-from rnngrad.algebra.steps import Definition, Matrix, before, key_of, names_in
+from rnngrad.algebra.step_graph import Definition, Matrix, before, key_of, names_in
 from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.net.cells import Cell
-from rnngrad.net.terms import evaluated
+from rnngrad.net.jacobian_diagonals import evaluated
 
 
 class Link(NamedTuple):
@@ -53,7 +53,8 @@ def inside(key: str) -> bool:
 
 
 class Graph:
-    """All links of a cell's step by the keys of ``algebra.steps``, in the order of the equations.
+    """All links of a cell's step by the keys of ``algebra.step_graph``, in the order of the
+    equations.
 
     ``direct`` ways pass through what is ``inside`` an equation alone: they make up ∂⁺top/∂bottom.
     """

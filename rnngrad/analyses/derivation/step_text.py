@@ -15,7 +15,7 @@ from rnngrad.algebra.derivatives import ONE, added, is_one, product
 from rnngrad.algebra.equations import X, read_expression
 from rnngrad.algebra.expressions import Apply, Call, Name, Neg, Node, Number, Transpose, rebuilt
 from rnngrad.algebra.functions import WRITTEN
-from rnngrad.algebra.steps import BEFORE, NOW, Matrix
+from rnngrad.algebra.step_graph import BEFORE, NOW, Matrix
 from rnngrad.algebra.writing import written_in_cell
 from rnngrad.analyses.derivation.notation import Notation, raised
 from rnngrad.analyses.derivation.step_partials import Way, inside

@@ -10,7 +10,7 @@ import numpy as np
 
 from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.arithmetic.arrays import Array, quietly
-from rnngrad.arithmetic.kinds import FLOATS
+from rnngrad.arithmetic.number_types import FLOATS
 from rnngrad.arithmetic.scaled import LOG10_2, Bands, Scaled, reciprocal, scaled, times
 from rnngrad.chains.jacobians import chain, one_step_jacobians, scaled_slopes
 from rnngrad.net.linearised import linear_net, state_columns

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnngrad.algebra.equation_numbers import without_number
 from rnngrad.algebra.expressions import Derivative, Div, FormulaError, Name, Node, nodes
 from rnngrad.algebra.grammar import parse
-from rnngrad.algebra.numbering import without_number
 from rnngrad.algebra.writing import written
 from rnngrad.analyses.checking.comparing.tolerance import RTOL
 from rnngrad.analyses.checking.comparing.verdicts import Verdict

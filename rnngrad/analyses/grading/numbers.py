@@ -14,8 +14,8 @@ from decimal import Decimal
 
 import numpy as np
 
+from rnngrad.algebra.equation_numbers import without_number
 from rnngrad.algebra.latex import undressed
-from rnngrad.algebra.numbering import without_number
 from rnngrad.analyses.checking.comparing.tolerance import RTOL
 from rnngrad.analyses.checking.comparing.verdicts import Verdict, worst
 from rnngrad.analyses.derivation.chain_rules import derivation

@@ -13,7 +13,7 @@ from rnngrad.analyses.checking.diagnosing.fitting import Case, digits
 from rnngrad.analyses.mistakes.passes import Apart, Made
 from rnngrad.analyses.mistakes.words import Found
 from rnngrad.arithmetic.arrays import Array, Integers
-from rnngrad.net.precision import Mask
+from rnngrad.net.given_arrays import Mask
 
 ENTRIES = 48
 """Numbers of an array that are looked at first."""

@@ -35,10 +35,10 @@ from rnngrad.algebra.expressions import (
     rebuilt,
 )
 from rnngrad.algebra.functions import WRITTEN
-from rnngrad.algebra.steps import BEFORE, NOW, Matrix, key_of
+from rnngrad.algebra.step_graph import BEFORE, NOW, Matrix, key_of
 from rnngrad.analyses.derivation.step_partials import inside
 from rnngrad.analyses.derivation.step_text import name_of, rebuilt_names
-from rnngrad.analyses.mistakes.links import (
+from rnngrad.analyses.mistakes.local_partials import (
     ENDS,
     STARTS,
     Edge,

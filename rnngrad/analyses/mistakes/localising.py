@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnngrad.analyses.checking.diagnosing.fitting import Case
-from rnngrad.analyses.mistakes.elements import Element
 from rnngrad.analyses.mistakes.passes import Apart
 from rnngrad.analyses.mistakes.searching import Search
+from rnngrad.analyses.mistakes.single_mistakes import Element
 from rnngrad.analyses.mistakes.words import Saying
 
 MOST_NAMES = 6

@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnngrad.algebra.equations import X
-from rnngrad.algebra.steps import before
+from rnngrad.algebra.step_graph import before
 from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.analyses.derivation.step_partials import Graph, graph_of
-from rnngrad.analyses.mistakes.links import BACK, HERE, Carry, LayerApart, Met, Plan, Wrong
+from rnngrad.analyses.mistakes.local_partials import BACK, HERE, Carry, LayerApart, Met, Plan, Wrong
 from rnngrad.arithmetic.arrays import Array, Integers
-from rnngrad.arithmetic.kinds import SCALED
+from rnngrad.arithmetic.number_types import SCALED
 from rnngrad.arithmetic.scaled import Scaled, log10_lengths, log10_spectral_norms, scaled
 from rnngrad.net.cells import READOUT
 

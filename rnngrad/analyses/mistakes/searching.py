@@ -31,17 +31,17 @@ from rnngrad.analyses.mistakes.agreeing import (
     read,
     some_of,
 )
-from rnngrad.analyses.mistakes.elements import (
+from rnngrad.analyses.mistakes.local_partials import Wrong
+from rnngrad.analyses.mistakes.parameter_sums import OwnSums, of_steps, step_by_step
+from rnngrad.analyses.mistakes.passes import Apart, Made
+from rnngrad.analyses.mistakes.place_by_place import Forced, Known, forced, known, proposals
+from rnngrad.analyses.mistakes.single_mistakes import (
     Element,
     compatible,
     elements,
     losses_counted,
     together,
 )
-from rnngrad.analyses.mistakes.forcing import Forced, Known, forced, known, proposals
-from rnngrad.analyses.mistakes.links import Wrong
-from rnngrad.analyses.mistakes.own_sums import OwnSums, of_steps, step_by_step
-from rnngrad.analyses.mistakes.passes import Apart, Made
 from rnngrad.analyses.mistakes.sums import fitted, habits
 from rnngrad.analyses.mistakes.words import Found, Saying
 from rnngrad.arithmetic.arrays import Array, Integers

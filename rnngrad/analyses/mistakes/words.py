@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from rnngrad.algebra.expressions import Name, Neg, Node, Number, Transpose
-from rnngrad.algebra.steps import NOW, Matrix
+from rnngrad.algebra.step_graph import NOW, Matrix
 from rnngrad.algebra.writing import written_in_cell
 from rnngrad.analyses.derivation.step_partials import Link, inside
 from rnngrad.analyses.derivation.step_text import CellText, name_of, rebuilt_names
-from rnngrad.analyses.mistakes.links import BACK, HERE, Other, Turned
+from rnngrad.analyses.mistakes.local_partials import BACK, HERE, Other, Turned
 from rnngrad.analyses.mistakes.passes import Apart
 
 PLACES = {BACK: " on the way back to the step before", HERE: " where the parameters are met"}

@@ -24,7 +24,7 @@ from rnngrad.files.random_problems import variant
 from rnngrad.files.submitted.framework_gradients import gradients_of
 from rnngrad.files.text import listed
 from rnngrad.net.batch import Batch, one_sequence
-from rnngrad.net.precision import given
+from rnngrad.net.given_arrays import given
 from rnngrad.net.problem import Problem
 from rnngrad.progress import reporting_to
 from rnngrad.views.check import report

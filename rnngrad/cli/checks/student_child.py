@@ -24,7 +24,7 @@ import numpy as np
 
 from rnngrad.cli.checks.messages import MOST_ARRAYS, Arrays, is_name, packed, unpacked
 from rnngrad.errors import did_you_mean
-from rnngrad.net.precision import real
+from rnngrad.net.given_arrays import real
 
 MODULE = "rnngrad_student"
 FIRST = "h_0"

@@ -234,7 +234,7 @@ def _own(
 ) -> tuple[Report, Verdict | None, Sequence[Checked]]:
     from rnngrad.analyses.checking.batches import check_own_batch
     from rnngrad.analyses.checking.comparing.verdicts import CutShortError, worst
-    from rnngrad.analyses.checking.own.own import check_own
+    from rnngrad.analyses.checking.own.self_check import check_own
     from rnngrad.analyses.checking.references.plan import plan
     from rnngrad.cli.progress import progress_bar
     from rnngrad.errors import escaped

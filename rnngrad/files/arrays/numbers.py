@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.files.mistakes import Mistakes
+from rnngrad.files.spec_errors import Mistakes
 from rnngrad.files.text import counted, dotted, shown
 from rnngrad.files.yaml_text import Steps
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.files.arrays.drawing import Draw, too_large
-from rnngrad.files.mistakes import Mistakes
-from rnngrad.files.specification.pieces import Piece, read
+from rnngrad.files.spec_errors import Mistakes
+from rnngrad.files.specification.arrays_of_spec import Piece, read
 from rnngrad.files.text import counted, shown
 from rnngrad.files.yaml_text import Steps
 

@@ -15,7 +15,9 @@ from rnngrad.arithmetic.arrays import Array, frozen
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.files.arrays.drawing import Draw, DrawingError, drawn, too_large
 from rnngrad.files.arrays.readers import File
-from rnngrad.files.mistakes import Mistakes
+from rnngrad.files.spec_errors import Mistakes
+from rnngrad.files.specification.arrays_of_spec import Piece, draws, fitted
+from rnngrad.files.specification.arrays_of_spec import pieces as all_pieces
 from rnngrad.files.specification.batch_key import (
     MEAN_OF_STEPS,
     BatchKey,
@@ -27,8 +29,6 @@ from rnngrad.files.specification.batch_key import (
 )
 from rnngrad.files.specification.cell_key import cell_in
 from rnngrad.files.specification.head import check_upstream, labels_in, with_targets
-from rnngrad.files.specification.pieces import Piece, draws, fitted
-from rnngrad.files.specification.pieces import pieces as all_pieces
 from rnngrad.files.specification.schema import SPEC, spec_with
 from rnngrad.files.specification.schema import sizes as sizes_group
 from rnngrad.files.specification.sizing import WORDS, Stated, in_all, report, settle, unfixed

@@ -9,13 +9,13 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from rnngrad.algebra.equation_tokens import plain_name
 from rnngrad.algebra.equations import CellMistake, CellMistakesError
 from rnngrad.algebra.expressions import Name, nodes
-from rnngrad.algebra.names import plain_name
 from rnngrad.cells import CELLS, NAMES, own_cell
 from rnngrad.errors import did_you_mean
-from rnngrad.files.mistakes import Mistakes
-from rnngrad.files.specification.kinds import Group, JsonSchema, Key, Text
+from rnngrad.files.spec_errors import Mistakes
+from rnngrad.files.specification.value_types import Group, JsonSchema, Key, Text
 from rnngrad.files.text import cut, dotted, listed, shown
 from rnngrad.files.yaml_text import Steps
 from rnngrad.net.cells import READOUT, Cell

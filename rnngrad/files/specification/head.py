@@ -13,8 +13,8 @@ import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.files.arrays.drawing import Draw
-from rnngrad.files.mistakes import Mistakes
-from rnngrad.files.specification.pieces import Piece
+from rnngrad.files.spec_errors import Mistakes
+from rnngrad.files.specification.arrays_of_spec import Piece
 from rnngrad.files.specification.weights_key import Parameters
 from rnngrad.files.text import counted
 from rnngrad.files.yaml_text import Steps

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from rnngrad.errors import SpecError
-from rnngrad.files.mistakes import Mistakes, Origin, Override
+from rnngrad.files.spec_errors import Mistakes, Origin, Override
 from rnngrad.files.specification.building import build
 from rnngrad.files.specification.checkpoints import with_file
 from rnngrad.files.specification.overriding import override

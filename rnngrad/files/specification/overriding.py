@@ -6,7 +6,7 @@ from collections.abc import Sequence, Set
 from typing import Any
 
 from rnngrad.errors import SpecError
-from rnngrad.files.mistakes import Override
+from rnngrad.files.spec_errors import Override
 from rnngrad.files.specification.sources import ARRAYS, FORMS
 from rnngrad.files.text import cut, dotted, placed, shown
 from rnngrad.files.yaml_text import Steps, parse, present

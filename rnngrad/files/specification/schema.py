@@ -12,7 +12,8 @@ from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.files.specification import weights_key
 from rnngrad.files.specification.batch_key import AXES, OTHERS, REDUCTIONS
 from rnngrad.files.specification.cell_key import CellKind
-from rnngrad.files.specification.kinds import (
+from rnngrad.files.specification.sources import LIST, NUMBER, Source, sequence
+from rnngrad.files.specification.value_types import (
     CheckedLater,
     Choice,
     CountedSteps,
@@ -22,7 +23,6 @@ from rnngrad.files.specification.kinds import (
     Text,
     Whole,
 )
-from rnngrad.files.specification.sources import LIST, NUMBER, Source, sequence
 from rnngrad.net.losses import LOSSES
 from rnngrad.net.outputs import OUTPUTS
 

@@ -15,8 +15,8 @@ from typing import NamedTuple, TypeAlias
 
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.files.arrays.drawing import Draw
-from rnngrad.files.mistakes import Mistakes
-from rnngrad.files.specification.pieces import ALL_LAYERS, Piece, in_all_layers
+from rnngrad.files.spec_errors import Mistakes
+from rnngrad.files.specification.arrays_of_spec import ALL_LAYERS, Piece, in_all_layers
 from rnngrad.files.text import counted, listed
 from rnngrad.net.cells import multiple
 

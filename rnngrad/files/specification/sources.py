@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from rnngrad.files.arrays.drawing import INITIALISERS, SEQUENCES, Draw, Filling, Option
 from rnngrad.files.arrays.readers import File
-from rnngrad.files.mistakes import Mistakes
-from rnngrad.files.specification.kinds import (
+from rnngrad.files.spec_errors import Mistakes
+from rnngrad.files.specification.value_types import (
     Choice,
     Group,
     JsonSchema,

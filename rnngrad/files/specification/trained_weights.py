@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rnngrad.files.mistakes import Mistakes
-from rnngrad.files.specification.kinds import Group, JsonSchema, Key, Text
+from rnngrad.files.spec_errors import Mistakes
 from rnngrad.files.specification.sources import ArraySource, parameter
+from rnngrad.files.specification.value_types import Group, JsonSchema, Key, Text
 from rnngrad.files.text import cut, cut_path, shown
 from rnngrad.files.yaml_text import Steps
 from rnngrad.net.cells import READOUT, Cell

@@ -32,7 +32,7 @@ from rnngrad.files.models.torch.layout import PROJECTED
 from rnngrad.files.opening import unreadable
 from rnngrad.files.submitted.gradients import GivenFile, read_gradients
 from rnngrad.files.text import cut_path, several, shown
-from rnngrad.net.precision import GivenArray
+from rnngrad.net.given_arrays import GivenArray
 from rnngrad.net.problem import Problem
 
 OF_TORCH = (".safetensors", ".safetensors.index.json")

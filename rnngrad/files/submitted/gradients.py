@@ -21,7 +21,7 @@ from rnngrad.files.arrays.readers import FileError, damage_told
 from rnngrad.files.opening import NoFileError, contents, unreadable, why_no_file
 from rnngrad.files.text import counted, cut, dotted, shown
 from rnngrad.files.yaml_text import LARGEST_SPEC, Document, Steps, decoded, parse
-from rnngrad.net.precision import EXACT, GivenArray, given
+from rnngrad.net.given_arrays import EXACT, GivenArray, given
 
 _NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE]([-+]?[0-9]+))?")
 _SPECIAL = {"nan": np.nan, "infinity": np.inf, "inf": np.inf}

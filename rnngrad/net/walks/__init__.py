@@ -1,7 +1,7 @@
 """The walks of one layer through time, made from its cell's equations: few calls of NumPy a step.
 
 They are made when they are first wanted, once a cell. Where they do not apply, ``net.forward`` and
-``net.layers`` go step by step through the cell's equations. Real numbers only.
+``net.backward_layers`` go step by step through the cell's equations. Real numbers only.
 """
 
 from __future__ import annotations

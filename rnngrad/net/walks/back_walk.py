@@ -17,7 +17,7 @@ import numpy as np
 from rnngrad.algebra.derivatives import added, is_one, product
 from rnngrad.algebra.equations import X
 from rnngrad.algebra.expressions import Node
-from rnngrad.algebra.steps import before, names_in
+from rnngrad.algebra.step_graph import before, names_in
 from rnngrad.algebra.tape import tape_of
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.net.cells import Cell

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from rnngrad.algebra.equations import X
-from rnngrad.algebra.steps import before
+from rnngrad.algebra.step_graph import before
 from rnngrad.algebra.tape import tape_of
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.net.cells import Cell

@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from rnngrad.views.ascii import to_ascii
 from rnngrad.views.blocks import Block, Column, Fitted, Formula, Formulas, Lines, Meaning, Table
-from rnngrad.views.plain import to_ascii
 from rnngrad.views.report import Report, Screen
 from rnngrad.views.typesetting.layout import Row
 from rnngrad.views.typesetting.layout import lines as broken

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from rnngrad.algebra.names import GREEK as LETTERS
+from rnngrad.algebra.equation_tokens import GREEK as LETTERS
 from rnngrad.views.typesetting.layout import (
     Big,
     Call,

@@ -4,7 +4,7 @@
 
 ``scale`` is the largest entry of the quantity, or of its step's row where it has a step axis, so
 that a vanishing row counts like any other; the ``log10_`` quantities are compared absolutely. What
-the net itself makes of rounding (``noise``, ``conditioning.py``) widens that.
+the net itself makes of rounding (``noise``, ``rounding_noise.py``) widens that.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from rnngrad.analyses.checking.comparing.tolerance import EPS, LOG10_ATOL, RTOL
 from rnngrad.analyses.derivation.quantities import Quantity
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.net.precision import GivenArray, Mask
+from rnngrad.net.given_arrays import GivenArray, Mask
 
 ENOUGH_DIGITS = 3
 EPS_SINGLE = float(np.finfo(np.float32).eps)

@@ -9,10 +9,10 @@ import numpy as np
 
 from rnngrad.algebra.expressions import Call, Name
 from rnngrad.analyses.checking.references import equations
-from rnngrad.analyses.checking.references.coefficients import EPS, errors
 from rnngrad.analyses.checking.references.equations import Line
+from rnngrad.analyses.checking.references.step_derivatives import EPS, errors
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.net.precision import Mask
+from rnngrad.net.given_arrays import Mask
 from rnngrad.net.problem import Layer, Problem
 from rnngrad.net.traces import LayerTrace
 

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.analyses.checking.comparing.conditions import rounding_of_a_y
+from rnngrad.analyses.checking.comparing.input_sensitivity import rounding_of_a_y
 from rnngrad.analyses.checking.comparing.kinked_functions import Bend, bends, near_kinks, smooth
-from rnngrad.analyses.checking.references.coefficients import EPS
+from rnngrad.analyses.checking.references.step_derivatives import EPS
 from rnngrad.arithmetic.arrays import quietly
-from rnngrad.net.precision import Mask
+from rnngrad.net.given_arrays import Mask
 from rnngrad.net.problem import Layer, Problem
 from rnngrad.net.traces import ForwardTrace
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from rnngrad.algebra.equations import X
-from rnngrad.algebra.steps import Matrix, before
+from rnngrad.algebra.step_graph import Matrix, before
 from rnngrad.analyses.checking.comparing.verdicts import Checked
 from rnngrad.analyses.derivation.quantities import Quantity, of_start, records
 from rnngrad.net.cells import Cell

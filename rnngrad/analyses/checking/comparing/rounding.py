@@ -16,7 +16,7 @@ import numpy as np
 
 from rnngrad.algebra.equations import X
 from rnngrad.analyses.checking.references import equations
-from rnngrad.analyses.checking.references.directions import signs
+from rnngrad.analyses.checking.references.random_signs import signs
 from rnngrad.arithmetic.arrays import Array, frozen
 from rnngrad.arithmetic.evaluation import Functions
 from rnngrad.arithmetic.functions import Activation

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from rnngrad.analyses.checking.comparing.comparing import compare
-from rnngrad.analyses.checking.comparing.conditioning import Conditioning
+from rnngrad.analyses.checking.comparing.rounding_noise import Conditioning
 from rnngrad.analyses.checking.comparing.verdicts import Diagnosis
 from rnngrad.analyses.checking.diagnosing.catalogue import CATALOGUE, Mistake
 from rnngrad.analyses.checking.diagnosing.fitting import (

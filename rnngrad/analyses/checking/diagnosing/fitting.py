@@ -16,14 +16,14 @@ from rnngrad.analyses.checking.comparing.comparing import (
     relative_tolerance,
     scales,
 )
-from rnngrad.analyses.checking.comparing.conditioning import Conditioning
+from rnngrad.analyses.checking.comparing.rounding_noise import Conditioning
 from rnngrad.analyses.checking.comparing.tolerance import EPS, LOG10_ATOL
 from rnngrad.analyses.checking.diagnosing.catalogue import Mistake
 from rnngrad.analyses.checking.diagnosing.variations import Reading, Variation
 from rnngrad.analyses.derivation.quantities import Passes, Quantity
 from rnngrad.analyses.mistakes.passes import Apart
 from rnngrad.arithmetic.arrays import Array, quietly
-from rnngrad.net.precision import GivenArray
+from rnngrad.net.given_arrays import GivenArray
 
 ROUNDING_MATTERS = 1e-2
 """A mistake further off than this is not its own array rounded otherwise."""

@@ -12,7 +12,7 @@ from rnngrad.analyses.checking.comparing.places import gates_of, of_a_row
 from rnngrad.analyses.checking.comparing.tolerance import EPS
 from rnngrad.analyses.checking.comparing.verdicts import Diagnosis
 from rnngrad.analyses.checking.diagnosing.fitting import Case
-from rnngrad.net.precision import GivenArray, Mask
+from rnngrad.net.given_arrays import GivenArray, Mask
 from rnngrad.net.problem import Problem
 
 UNKNOWN = "no known mistake gives these numbers"

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.algebra.expressions import Call, Name, Node, rebuilt
-from rnngrad.algebra.steps import BEFORE, NOW, Matrix
+from rnngrad.algebra.step_graph import BEFORE, NOW, Matrix
 from rnngrad.analyses.derivation.step_text import rebuilt_names
 from rnngrad.analyses.mistakes.alternatives import slopes
-from rnngrad.analyses.mistakes.links import (
+from rnngrad.analyses.mistakes.local_partials import (
     BACK,
     BOTH,
     HERE,

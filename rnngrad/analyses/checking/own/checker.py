@@ -9,25 +9,25 @@ from typing import Any
 
 import numpy as np
 
-from rnngrad.analyses.checking.comparing.conditions import noise as measured_noise
+from rnngrad.analyses.checking.comparing.input_sensitivity import noise as measured_noise
 from rnngrad.analyses.checking.comparing.tolerance import EPS, LOG10_ATOL, RTOL, Compared, judged
 from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict
 from rnngrad.analyses.checking.own.every_row import EveryRow
 from rnngrad.analyses.checking.own.work import shares
-from rnngrad.analyses.checking.references.experiments import (
+from rnngrad.analyses.checking.references.methods import Answer
+from rnngrad.analyses.checking.references.perturbed_forward import (
     Perturbations,
     Setting,
     some,
     too_saturated,
 )
-from rnngrad.analyses.checking.references.methods import Answer
 from rnngrad.analyses.checking.references.plan import Plan, steps_chosen
 from rnngrad.analyses.checking.references.products import Explicit
 from rnngrad.analyses.derivation.quantities import Passes, records
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.chains.jacobians import PulledBack
-from rnngrad.net.precision import Mask
+from rnngrad.net.given_arrays import Mask
 from rnngrad.progress import reporting_to
 
 Progress = Callable[[float, str], None]

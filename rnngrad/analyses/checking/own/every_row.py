@@ -19,18 +19,18 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.analyses.checking.comparing.tolerance import EPS, Compared
-from rnngrad.analyses.checking.references.directions import signs
-from rnngrad.analyses.checking.references.experiments import Setting
 from rnngrad.analyses.checking.references.perturbations import OF_A_ROW as DIRECTIONS
+from rnngrad.analyses.checking.references.perturbed_forward import Setting
 from rnngrad.analyses.checking.references.products import times
+from rnngrad.analyses.checking.references.random_signs import signs
 from rnngrad.analyses.checking.references.tangent import in_parts, output_slopes, plain_step, step
 from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.arithmetic.arrays import Array, Integers
-from rnngrad.arithmetic.kinds import SCALED
+from rnngrad.arithmetic.number_types import SCALED
 from rnngrad.arithmetic.scaled import Scaled, log10_lengths, scaled
 from rnngrad.chains.jacobians import PulledBack, pulled_back
 from rnngrad.chains.plain_rows import PlainRows
-from rnngrad.net.precision import Mask
+from rnngrad.net.given_arrays import Mask
 
 MISS = 0.5**DIRECTIONS
 STREAM = 100_000

@@ -9,9 +9,9 @@ from types import MappingProxyType
 import numpy as np
 
 from rnngrad.analyses.checking.references import loss_values, products
-from rnngrad.analyses.checking.references.estimates import Estimate
-from rnngrad.analyses.checking.references.experiments import Setting, stepped
+from rnngrad.analyses.checking.references.finite_differences import Estimate
 from rnngrad.analyses.checking.references.methods import Method
+from rnngrad.analyses.checking.references.perturbed_forward import Setting, stepped
 from rnngrad.arithmetic.arrays import Array, Numbers
 from rnngrad.arithmetic.functions import Activation
 

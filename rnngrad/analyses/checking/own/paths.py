@@ -14,14 +14,9 @@ import numpy as np
 from rnngrad.analyses.checking.comparing.tolerance import Compared
 from rnngrad.analyses.checking.comparing.verdicts import Checked, worst
 from rnngrad.analyses.checking.own.checker import Checker
-from rnngrad.analyses.checking.own.every_row import (
-    MISS,
-    EveryRow,
-    length_and_direction,
-    stacked,
-)
+from rnngrad.analyses.checking.own.every_row import MISS, EveryRow, length_and_direction, stacked
 from rnngrad.analyses.checking.references import perturbations
-from rnngrad.analyses.checking.references.state import Group
+from rnngrad.analyses.checking.references.probes import Group
 from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.scaled import Scaled

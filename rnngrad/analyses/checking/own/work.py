@@ -13,7 +13,7 @@ from itertools import accumulate
 import numpy as np
 
 from rnngrad.algebra.equations import X
-from rnngrad.analyses.checking.references import estimates, perturbations
+from rnngrad.analyses.checking.references import finite_differences, perturbations
 from rnngrad.analyses.checking.references.plan import PATHS, Plan, steps_chosen
 from rnngrad.chains.leading_norms import work_of_all
 from rnngrad.net.problem import Problem
@@ -52,7 +52,7 @@ def _works(problem: Problem, plan: Plan, tested: Collection[str], paths: bool) -
         works[CHAIN] = work_of_all(size, steps)
     if problem.loss is None:
         return works
-    again = 2 * estimates.COUNT if plan.method.finite else 1
+    again = 2 * finite_differences.COUNT if plan.method.finite else 1
 
     def answers(count: float) -> float:
         return float(again * steps * (2 * OF_A_STEP + count))

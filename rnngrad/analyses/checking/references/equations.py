@@ -3,8 +3,8 @@
     a.i = W_xi x + W_hi h⁻ + b_i        i = σ(a.i)        one line for every name, and for every sum
                                                          with a matrix in it
 
-Nothing of it is ``algebra.steps``, ``algebra.derivatives`` or a tape, so that a lost edge, a wrong
-transpose or a wrong rule there shows. The keys are the same: "x", "h⁻", "i", "a.i", "v.n".
+Nothing of it is ``algebra.step_graph``, ``algebra.derivatives`` or a tape, so that a lost edge, a
+wrong transpose or a wrong rule there shows. The keys are the same: "x", "h⁻", "i", "a.i", "v.n".
 """
 
 from __future__ import annotations

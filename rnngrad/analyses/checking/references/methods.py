@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.analyses.checking.references import estimates
-from rnngrad.analyses.checking.references.coefficients import complex_step
-from rnngrad.analyses.checking.references.estimates import Estimate
-from rnngrad.analyses.checking.references.experiments import Perturbations, Setting, moved
+from rnngrad.analyses.checking.references import finite_differences
+from rnngrad.analyses.checking.references.finite_differences import Estimate
+from rnngrad.analyses.checking.references.perturbed_forward import Perturbations, Setting, moved
+from rnngrad.analyses.checking.references.step_derivatives import complex_step
 from rnngrad.analyses.checking.references.tangent import tangent
 from rnngrad.arithmetic.arrays import Array, Numbers
 from rnngrad.arithmetic.scaled import Scaled, scaled
@@ -56,11 +56,11 @@ def _tangent(setting: Setting, seeds: Perturbations) -> Answer:
     return Answer(value, np.zeros_like(value.mantissa))
 
 
-def _real(function: Local) -> estimates.Function:
+def _real(function: Local) -> finite_differences.Function:
     return lambda size: np.asarray(np.real(function(size)))
 
 
-Estimator = Callable[[estimates.Function, Array], Estimate]
+Estimator = Callable[[finite_differences.Function, Array], Estimate]
 
 
 def _losses_by(estimator: Estimator) -> Callable[[Setting, Perturbations], Answer]:
@@ -68,7 +68,7 @@ def _losses_by(estimator: Estimator) -> Callable[[Setting, Perturbations], Answe
         def function(size: float) -> Array:
             return moved(setting, seeds, size)
 
-        found = estimator(function, estimates.roughness(function))
+        found = estimator(function, finite_differences.roughness(function))
         return Answer(scaled(found.value), found.error)
 
     return losses
@@ -77,7 +77,7 @@ def _losses_by(estimator: Estimator) -> Callable[[Setting, Perturbations], Answe
 def _local_by(estimator: Estimator) -> Callable[[Local], Estimate]:
     def local(function: Local) -> Estimate:
         real = _real(function)
-        return estimator(real, estimates.rounding(real))
+        return estimator(real, finite_differences.rounding(real))
 
     return local
 
@@ -86,12 +86,12 @@ _RECORDS = (
     Method("complex-step", "complex step", _exactly, _tangent,
            "Im f(u + ih)/h with h = 2^-100: no difference of near equals, exact to rounding",
            "Squire and Trapp, SIAM Review 40 (1998)"),
-    Method("differences", "central differences", _local_by(estimates.central),
-           _losses_by(estimates.central),
+    Method("differences", "central differences", _local_by(finite_differences.central),
+           _losses_by(finite_differences.central),
            "(f(u + h) − f(u − h))/2h, extrapolated to h = 0, with an error estimate",
            "Ridders, Adv. Eng. Software 4 (1982)", finite=True),
-    Method("taylor", "Taylor remainder", _local_by(estimates.one_sided),
-           _losses_by(estimates.one_sided),
+    Method("taylor", "Taylor remainder", _local_by(finite_differences.one_sided),
+           _losses_by(finite_differences.one_sided),
            "f(u + hd) − f(u) − h⟨g, d⟩ must fall as h²; the rate is measured",
            "Farrell, Ham, Funke, Rognes, SIAM J. Sci. Comput. 35 (2013)",
            by_direction=True, finite=True, remainder=True),

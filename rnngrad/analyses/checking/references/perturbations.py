@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnngrad.analyses.checking.references.directions import picked, signs
 from rnngrad.analyses.checking.references.equations import lines_of
-from rnngrad.analyses.checking.references.experiments import Perturbations, Place
+from rnngrad.analyses.checking.references.perturbed_forward import Perturbations, Place
+from rnngrad.analyses.checking.references.random_signs import picked, signs
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.net.problem import Problem
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.analyses.checking.references import estimates, perturbations
+from rnngrad.analyses.checking.references import finite_differences, perturbations
 from rnngrad.analyses.checking.references.methods import AUTO, Method, method_named
 from rnngrad.analyses.derivation.quantities import records
 from rnngrad.analyses.derivation.selection import HUGE
@@ -73,7 +73,7 @@ class Plan(NamedTuple):
 def plan(problem: Problem, method: str = AUTO) -> Plan:
     """The plan for a problem; UsageError for a method that does not exist."""
     record = method_named(method)
-    calls = 2 * estimates.COUNT if record.finite else 1
+    calls = 2 * finite_differences.COUNT if record.finite else 1
     every = not record.by_direction and calls * units(problem) <= AFFORDABLE
     row_units = _rows_a_step(problem) * problem.steps**2 / 2 * _width(problem) * calls
     stride = 1 if every else max(1, int(np.ceil(row_units / ROWS)))

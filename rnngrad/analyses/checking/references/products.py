@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.analyses.checking.references.experiments import Setting
+from rnngrad.analyses.checking.references.perturbed_forward import Setting
 from rnngrad.analyses.checking.references.tangent import in_parts, plain_step, raised, step
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.arithmetic.scaled import LOG10_2, Scaled, scaled, total

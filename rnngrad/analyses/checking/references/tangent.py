@@ -19,12 +19,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnngrad.algebra.equations import X
-from rnngrad.analyses.checking.references import experiments
-from rnngrad.analyses.checking.references.coefficients import NEAR, STEP
+from rnngrad.analyses.checking.references import perturbed_forward
 from rnngrad.analyses.checking.references.equations import Product
-from rnngrad.analyses.checking.references.experiments import LayerSetting, Perturbations, Setting
+from rnngrad.analyses.checking.references.perturbed_forward import (
+    LayerSetting,
+    Perturbations,
+    Setting,
+)
+from rnngrad.analyses.checking.references.step_derivatives import NEAR, STEP
 from rnngrad.arithmetic.arrays import Array, Integers
-from rnngrad.arithmetic.kinds import Entries
+from rnngrad.arithmetic.number_types import Entries
 from rnngrad.arithmetic.scaled import Scaled, scaled
 from rnngrad.chains.plain_rows import PlainRows
 from rnngrad.chains.plain_rows import raised as rows_raised
@@ -44,21 +48,21 @@ def tangent(setting: Setting, seeds: Perturbations) -> Scaled:
     covectors = output_slopes(setting)
     rows, state = _Floats(setting, seeds), in_parts(setting, scaled(np.zeros((0, 0))))
     for t in reported(range(1, problem.steps + 1), problem.steps, "tangents"):
-        n = experiments.started(seeds, t)
+        n = perturbed_forward.started(seeds, t)
         if n and rows.moves and rows.fit and not rows.through(t, n):
             state = in_parts(setting, rows.exact)
         if n and rows.moves and not rows.fit:
             before = [[part[:n] for part in parts] for parts in state]
             _replace(state, step(setting, t, before, seeds, rows.turned), n)
-        n = experiments.started(seeds, t + 1)
-        if not experiments.counts(problem, t):
+        n = perturbed_forward.started(seeds, t + 1)
+        if not perturbed_forward.counts(problem, t):
             continue
         y_dot = rows.top(n) if rows.fit else state[-1][0][:n]
         if problem.has_readout:
             y_dot = multiplied(y_dot, W["W_hy"].T)
         if "W_hy" in seeds.weights or "b_y" in seeds.weights:
             h = setting.states[t, setting.top]
-            y_dot = y_dot + scaled(experiments.entering_output(setting, seeds, n, h))
+            y_dot = y_dot + scaled(perturbed_forward.entering_output(setting, seeds, n, h))
         values, exponent = y_dot.aligned(axis=1)
         answer = raised(scaled(values @ covectors[t - 1]), exponent)
         result.mantissa[:n, t - 1], result.exponent[:n, t - 1] = answer.mantissa, answer.exponent
@@ -123,7 +127,7 @@ class Turned:
     by that: for a block of steps at once, since what it meets is known beforehand."""
 
     def __init__(self, setting: Setting, seeds: Perturbations, layer: int) -> None:
-        self.weights = experiments.turned(setting, seeds, layer, len(seeds.start))
+        self.weights = perturbed_forward.turned(setting, seeds, layer, len(seeds.start))
         self.values = setting.layers[layer].linear.values
         self.blocks: dict[Product, tuple[int, Array]] = {}
 
@@ -191,7 +195,7 @@ def _stepped(
             at[X] = after[-1][0]
         more: Mapping[str, Array] = {}
         if seeds is not None:
-            more = experiments.entering(setting, seeds, t, number, n)
+            more = perturbed_forward.entering(setting, seeds, t, number, n)
         at |= {key: kind.enter(more[key]) for key in (X,) if key in more}
         _through(one, t, at, more, weights[number] if weights else None, n, kind)
         after.append(
@@ -297,7 +301,7 @@ def output_slopes(setting: Setting) -> Array:
     problem, trace = setting.problem, setting.trace
     units = 1j * STEP * np.eye(problem.outputs)
     rows = [
-        experiments.weighted_losses(setting, t, trace.a_y[t - 1] + units).imag / STEP
+        perturbed_forward.weighted_losses(setting, t, trace.a_y[t - 1] + units).imag / STEP
         for t in range(1, problem.steps + 1)
     ]
     return np.array(rows).reshape(problem.steps, problem.outputs)

@@ -18,16 +18,7 @@ from rnngrad.views.pictures.by_matplotlib.style import (
     ZERO,
 )
 from rnngrad.views.pictures.by_matplotlib.ticks import edges, label_between, plain, spread, ticks
-from rnngrad.views.pictures.picture import (
-    Band,
-    Bars,
-    Graph,
-    Heat,
-    Level,
-    Line,
-    Picture,
-    Region,
-)
+from rnngrad.views.pictures.picture import Band, Bars, Graph, Heat, Level, Line, Picture, Region
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

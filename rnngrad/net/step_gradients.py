@@ -14,9 +14,9 @@ import numpy as np
 
 from rnngrad.algebra.tape import tape_of
 from rnngrad.arithmetic.arrays import Array, quietly
-from rnngrad.net.layers import source_values
+from rnngrad.net.backward_layers import source_values
+from rnngrad.net.jacobian_diagonals import evaluated
 from rnngrad.net.problem import Problem
-from rnngrad.net.terms import evaluated
 from rnngrad.net.traces import BackwardTrace, ForwardTrace
 
 

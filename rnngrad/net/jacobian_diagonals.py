@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rnngrad.algebra.steps import before
+from rnngrad.algebra.step_graph import before
 from rnngrad.algebra.tape import Tape, tape_of
 from rnngrad.arithmetic.arrays import Numbers
 from rnngrad.arithmetic.evaluation import TINY, Functions, Wide, run, run_wide, wide
-from rnngrad.arithmetic.kinds import Entries
+from rnngrad.arithmetic.number_types import Entries
 from rnngrad.arithmetic.scaled import Scaled, scaled
-from rnngrad.net.precision import Mask
+from rnngrad.net.given_arrays import Mask
 from rnngrad.net.problem import Layer, Problem
 from rnngrad.net.traces import LayerTrace
 

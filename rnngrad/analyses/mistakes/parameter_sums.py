@@ -12,13 +12,13 @@ import numpy as np
 
 from rnngrad.algebra.equations import X
 from rnngrad.algebra.expressions import Name
-from rnngrad.algebra.steps import NOW
+from rnngrad.algebra.step_graph import NOW
 from rnngrad.analyses.checking.diagnosing.fitting import Case, digits
 from rnngrad.analyses.mistakes.agreeing import Explained, agrees, best, read
 from rnngrad.analyses.mistakes.alternatives import besides
-from rnngrad.analyses.mistakes.elements import at_the_start, read_out_forms
-from rnngrad.analyses.mistakes.links import STARTS, LayerApart
+from rnngrad.analyses.mistakes.local_partials import STARTS, LayerApart
 from rnngrad.analyses.mistakes.passes import Apart, Made
+from rnngrad.analyses.mistakes.single_mistakes import at_the_start, read_out_forms
 from rnngrad.analyses.mistakes.sums import clipped_on_the_way, fitted, habits, limits, listed
 from rnngrad.analyses.mistakes.words import Found, Saying
 from rnngrad.arithmetic.arrays import Array, Integers

@@ -12,10 +12,14 @@ from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict
 from rnngrad.analyses.checking.own.checker import Checker
 from rnngrad.analyses.checking.own.path_norms import explained, log10_paths
 from rnngrad.analyses.checking.own.paths import check_paths
-from rnngrad.analyses.checking.references import estimates, experiments, perturbations
-from rnngrad.analyses.checking.references.experiments import Perturbations, some
+from rnngrad.analyses.checking.references import (
+    finite_differences,
+    perturbations,
+    perturbed_forward,
+)
 from rnngrad.analyses.checking.references.perturbations import Probes
-from rnngrad.analyses.checking.references.state import (
+from rnngrad.analyses.checking.references.perturbed_forward import Perturbations, some
+from rnngrad.analyses.checking.references.probes import (
     at_places,
     certain_at_own_step,
     of_later_losses,
@@ -147,7 +151,9 @@ def _with_rate(
     if not checker.plan.method.remainder:
         return entry
     claimed = float(probes.direction[0, 0] @ got.ravel())
-    rate = estimates.rate(lambda size: experiments.moved(checker.setting, seed, size), claimed)
+    rate = finite_differences.rate(
+        lambda size: perturbed_forward.moved(checker.setting, seed, size), claimed
+    )
     told = "all rounding" if rate is None else f"falls as h^{rate:.2f}"
     return entry._replace(method=f"{entry.method}; {told}")
 

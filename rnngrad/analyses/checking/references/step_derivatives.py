@@ -19,7 +19,7 @@ from rnngrad.analyses.checking.references.equations import Line, Rough
 from rnngrad.arithmetic.arrays import Array, Numbers
 from rnngrad.arithmetic.functions import Activation
 from rnngrad.arithmetic.scaled import Scaled, scaled, scaled_from_log2
-from rnngrad.net.precision import Mask
+from rnngrad.net.given_arrays import Mask
 from rnngrad.net.problem import Layer, Problem
 from rnngrad.net.traces import LayerTrace
 

@@ -23,12 +23,12 @@ from rnngrad.analyses.checking.comparing.kinked_functions import Bend, bends, sm
 from rnngrad.analyses.checking.comparing.rounding import Noise, forward, with_functions
 from rnngrad.analyses.checking.references.equations import key_of
 from rnngrad.analyses.derivation.quantities import Passes
-from rnngrad.analyses.mistakes.links import Wrong
+from rnngrad.analyses.mistakes.local_partials import Wrong
 from rnngrad.analyses.mistakes.passes import Apart
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.arithmetic.functions import Activation
+from rnngrad.net.given_arrays import Mask
 from rnngrad.net.losses import slope
-from rnngrad.net.precision import Mask
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import BackwardTrace, ForwardTrace
 

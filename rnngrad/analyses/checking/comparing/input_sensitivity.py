@@ -15,11 +15,11 @@ from itertools import count
 
 import numpy as np
 
-from rnngrad.analyses.checking.comparing.conditioning import rounded_anew, taken_apart
 from rnngrad.analyses.checking.comparing.rounding import EPS, changed
-from rnngrad.analyses.checking.references.coefficients import errors
-from rnngrad.analyses.checking.references.directions import signs
+from rnngrad.analyses.checking.comparing.rounding_noise import rounded_anew, taken_apart
 from rnngrad.analyses.checking.references.equations import rough
+from rnngrad.analyses.checking.references.random_signs import signs
+from rnngrad.analyses.checking.references.step_derivatives import errors
 from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.net.problem import Problem

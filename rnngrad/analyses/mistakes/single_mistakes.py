@@ -12,12 +12,12 @@ import numpy as np
 from rnngrad.algebra.derivatives import ONE
 from rnngrad.algebra.equations import X
 from rnngrad.algebra.expressions import Add, Call, Index, Name, Neg, Node, nodes, rebuilt
-from rnngrad.algebra.steps import BEFORE, NOW, Matrix, before, key_of, names_in
+from rnngrad.algebra.step_graph import BEFORE, NOW, Matrix, before, key_of, names_in
 from rnngrad.algebra.writing import named
 from rnngrad.analyses.derivation.step_partials import Link, inside
 from rnngrad.analyses.derivation.step_text import name_of, rebuilt_names
 from rnngrad.analyses.mistakes.alternatives import ZERO, Way, by_name, slopes, ways_of
-from rnngrad.analyses.mistakes.links import (
+from rnngrad.analyses.mistakes.local_partials import (
     BACK,
     BOTH,
     ENDS,

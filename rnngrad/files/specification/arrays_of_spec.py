@@ -12,13 +12,13 @@ from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.files.arrays.drawing import Draw, too_large
 from rnngrad.files.arrays.numbers import batch_words, from_array, written
 from rnngrad.files.arrays.readers import File, FileError, FileKeyError, load_array
-from rnngrad.files.mistakes import Mistakes
+from rnngrad.files.spec_errors import Mistakes
 from rnngrad.files.specification.sources import ZEROS, ArraySource, Embedded, Gated
 from rnngrad.files.specification.weights_key import Parameters, top
 from rnngrad.files.text import counted, dotted, listed, shown
 from rnngrad.files.yaml_text import Steps
 from rnngrad.net.cells import Cell, lengths, letter_in, multiple
-from rnngrad.net.precision import Mask
+from rnngrad.net.given_arrays import Mask
 from rnngrad.net.problem import Tokens
 
 ALL_LAYERS = "all "

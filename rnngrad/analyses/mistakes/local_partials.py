@@ -20,7 +20,7 @@ import numpy as np
 from rnngrad.algebra.equations import X
 from rnngrad.algebra.expressions import Call, Name, Node, nodes, rebuilt
 from rnngrad.algebra.functions import WRITTEN
-from rnngrad.algebra.steps import NOW, Matrix, key_of
+from rnngrad.algebra.step_graph import NOW, Matrix, key_of
 from rnngrad.algebra.tape import tape_of
 from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.analyses.derivation.step_partials import Link, graph_of, inside
@@ -28,8 +28,8 @@ from rnngrad.analyses.derivation.step_text import name_of, rebuilt_names
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.evaluation import run
 from rnngrad.arithmetic.functions import FUNCTIONS
+from rnngrad.net.jacobian_diagonals import evaluated
 from rnngrad.net.problem import Layer
-from rnngrad.net.terms import evaluated
 
 K = TypeVar("K")
 

@@ -1,11 +1,11 @@
 """The Lyapunov spectrum of nets whose units die and come back: every entry at its own exponent.
 
-Tangents go through a step factor by factor (``exponents.factors``) and are made an echelon behind
-each (``exponents.volumes``). What is subtracted there may cancel: all that reaches two units may
-come through a third, and then what tells them apart is lost in rounding. It does no harm unless it
-comes to count later. Whether it did is asked of the numbers: all is done again with every entry
-moved by ``NUDGE`` on its way, and after every subtraction. An exponent that rounding has decided
-moves by far more than that; it is nan.
+Tangents go through a step factor by factor (``exponents.step_factors``) and are made an echelon
+behind each (``exponents.elimination``). What is subtracted there may cancel: all that reaches two
+units may come through a third, and then what tells them apart is lost in rounding. It does no harm
+unless it comes to count later. Whether it did is asked of the numbers: all is done again with every
+entry moved by ``NUDGE`` on its way, and after every subtraction. An exponent that rounding has
+decided moves by far more than that; it is nan.
 
 Error: about ``CLOSE``/100 where not nan. Source: Higham, *Accuracy and Stability of Numerical
 Algorithms* (2002), section 26.4, on what perturbed runs can and cannot prove.
@@ -20,9 +20,9 @@ import numpy.typing as npt
 
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.scaled import LN_2, Scaled, normal, scaled
-from rnngrad.exponents.factors import StepFactors, missing_ranks, sizes_of
+from rnngrad.exponents.elimination import echelon, scattered, volumes
 from rnngrad.exponents.rank import by_structure
-from rnngrad.exponents.volumes import echelon, scattered, volumes
+from rnngrad.exponents.step_factors import StepFactors, missing_ranks, sizes_of
 from rnngrad.net.linearised import LinearNet
 from rnngrad.progress import reported
 

@@ -23,14 +23,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.algebra.steps import before
+from rnngrad.algebra.step_graph import before
 from rnngrad.analyses.checking.comparing.comparing import relative_tolerance
 from rnngrad.analyses.checking.diagnosing.fitting import Case
-from rnngrad.analyses.mistakes.elements import Element, compatible, together
-from rnngrad.analyses.mistakes.links import BACK, Plan, Wrong
+from rnngrad.analyses.mistakes.local_partials import BACK, Plan, Wrong
 from rnngrad.analyses.mistakes.passes import Apart
+from rnngrad.analyses.mistakes.single_mistakes import Element, compatible, together
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.net.precision import Mask
+from rnngrad.net.given_arrays import Mask
 
 Place = tuple[int, str]
 """A layer and a key of its graph, or a part of the state."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rnngrad.analyses.checking.comparing.conditions import noise_of_states
+from rnngrad.analyses.checking.comparing.input_sensitivity import noise_of_states
 from rnngrad.analyses.checking.comparing.kinks import Kinks, kinks, reason
 from rnngrad.analyses.checking.comparing.kinks import in_reach as kinks_in_reach
 from rnngrad.analyses.checking.comparing.places import with_places
@@ -19,11 +19,11 @@ from rnngrad.analyses.checking.comparing.verdicts import (
     not_checked,
     worst,
 )
-from rnngrad.analyses.checking.own import one_step, path_norms, rows
+from rnngrad.analyses.checking.own import one_step, path_norms, totals_and_paths
 from rnngrad.analyses.checking.own.checker import Checker, Paths, Progress
 from rnngrad.analyses.checking.references import perturbations
-from rnngrad.analyses.checking.references.experiments import setting as set_up
 from rnngrad.analyses.checking.references.methods import AUTO
+from rnngrad.analyses.checking.references.perturbed_forward import setting as set_up
 from rnngrad.analyses.checking.references.plan import PATHS, plan
 from rnngrad.analyses.derivation.quantities import Passes, Quantities, records
 from rnngrad.arithmetic.arrays import Array, quietly
@@ -134,7 +134,7 @@ def _every_check(checker: Checker) -> Iterator[Checked]:
     if "log10_chain" in tested:
         yield path_norms.log10_chain(checker)
     if checker.setting.problem.loss is not None:
-        yield from rows.checks(checker)
+        yield from totals_and_paths.checks(checker)
 
 
 def _states(checker: Checker) -> Iterator[Checked]:

@@ -1,7 +1,7 @@
 """One step of the linearised net as factors through which an elimination keeps its digits.
 
 A product of diagonals of any size and matrices with entries about 1 is safe to push tangents
-through, if they are made an echelon again behind each (``exponents.volumes``). The whole
+through, if they are made an echelon again behind each (``exponents.elimination``). The whole
 ∂s_t/∂s_{t−1} is not: of lstm's
 
     c' = f c + K h,   h' = D c' + diag(o' ∘ tanh c') W_ho h
@@ -23,8 +23,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.algebra.steps import before
-from rnngrad.arithmetic.kinds import SCALED
+from rnngrad.algebra.step_graph import before
+from rnngrad.arithmetic.number_types import SCALED
 from rnngrad.arithmetic.scaled import Bands, Scaled, scaled
 from rnngrad.exponents.rank import exact_rank
 from rnngrad.net.linearised import LinearLayer, LinearNet, push_layer

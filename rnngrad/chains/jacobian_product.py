@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array, Integers
-from rnngrad.arithmetic.kinds import FLOATS, SCALED
+from rnngrad.arithmetic.number_types import FLOATS, SCALED
 from rnngrad.arithmetic.scaled import Scaled, scaled
 from rnngrad.chains.blocks import NARROW
 from rnngrad.net.linearised import LinearNet, in_floats, linear_net

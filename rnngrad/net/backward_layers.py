@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from rnngrad.algebra.equations import X
-from rnngrad.algebra.steps import before
+from rnngrad.algebra.step_graph import before
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.arithmetic.kinds import FLOATS
+from rnngrad.arithmetic.number_types import FLOATS
 from rnngrad.net.cells import Cell
+from rnngrad.net.jacobian_diagonals import evaluated, terms_of
 from rnngrad.net.linearised import linear_layer, pull_layer, stacked_matrix
 from rnngrad.net.problem import Layer, Problem
-from rnngrad.net.terms import evaluated, terms_of
 from rnngrad.net.traces import Back, BackwardTrace, ForwardTrace, LayerTrace
 from rnngrad.net.walks import walks_of
 

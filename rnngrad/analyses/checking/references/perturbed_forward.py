@@ -19,12 +19,12 @@ import numpy as np
 
 from rnngrad.algebra.equations import X
 from rnngrad.analyses.checking.references import equations, loss_values
-from rnngrad.analyses.checking.references.coefficients import FAINT, Linear, linear
 from rnngrad.analyses.checking.references.equations import Product
+from rnngrad.analyses.checking.references.step_derivatives import FAINT, Linear, linear
 from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.arithmetic.arrays import Array, Integers, Numbers
 from rnngrad.arithmetic.scaled import Scaled
-from rnngrad.net.precision import Mask
+from rnngrad.net.given_arrays import Mask
 from rnngrad.net.problem import Layer, Problem
 from rnngrad.net.traces import ForwardTrace
 from rnngrad.progress import reported

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.analyses.checking.references import perturbations
-from rnngrad.analyses.checking.references.experiments import Place
 from rnngrad.analyses.checking.references.perturbations import Probes
+from rnngrad.analyses.checking.references.perturbed_forward import Place
 from rnngrad.analyses.checking.references.plan import Plan, steps_chosen
 from rnngrad.arithmetic.arrays import Array, Integers
-from rnngrad.arithmetic.kinds import SCALED
+from rnngrad.arithmetic.number_types import SCALED
 from rnngrad.arithmetic.scaled import Scaled
 from rnngrad.chains.jacobians import PulledBack
 from rnngrad.net.problem import Layer, Problem

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from rnngrad.errors import did_you_mean
-from rnngrad.files.mistakes import Mistakes
+from rnngrad.files.spec_errors import Mistakes
 from rnngrad.files.text import cut, dotted, listed, shown
 from rnngrad.files.yaml_text import Steps
 

@@ -11,7 +11,7 @@ own, and zeros stay zeros, as long as nothing cancels in v_j − m v_i.
 
 Error: an entry is right to rounding relative to the terms that were subtracted. Where those cancel
 beyond 2⁻⁵³ and the entry comes to count, it is wrong by any factor, which
-``exponents.any_exponent`` finds out. Source: treppeniteration is Bauer, *Das Verfahren der
+``exponents.scaled_tangents`` finds out. Source: treppeniteration is Bauer, *Das Verfahren der
 Treppeniteration* (1957).
 """
 
