@@ -45,7 +45,8 @@ _STEP_IN_BRACKETS = re.compile(r"\s*\[\s*(t\s*(?:[-−–+]\s*\d{1,3})?)\s*\]")
 _STEP = re.compile(r"t(?:([-+])(\d{1,3}))?")
 _PART = re.compile(rf"[{_LETTER}0-9]+")
 _BEHIND = re.compile(r"[-−+]\d")
-_ACCENTS = {"\u0303": "tilde", "\u0302": "hat", "\u0304": "bar"}
+ACCENTS = {"\u0303": "tilde", "\u0302": "hat", "\u0304": "bar"}
+"""What stands above a letter -> how it is spelled behind it."""
 
 
 class EquationScanner(Scanner):
@@ -86,7 +87,7 @@ class EquationScanner(Scanner):
         self._word(word + (kind if command in self.accents else ""), start)
 
     def _word(self, word: str, start: int) -> None:
-        for mark, name in _ACCENTS.items():
+        for mark, name in ACCENTS.items():
             word = word.replace(mark, name)
         if word in SPELLINGS:
             if _SUB.match(self.text, self.at):

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
 
+from rnngrad.algebra.equation_tokens import GREEK
 from rnngrad.algebra.expressions import (
     Add,
     Apply,
@@ -210,15 +210,6 @@ class Latex(Text):
 
 
 _LATEX = {"σ": r"\sigma"} | {name: rf"\{name}" for name in ("tanh", "exp", "log", "sin", "cos")}
-GREEK: Mapping[str, str] = MappingProxyType(
-    {
-        "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "zeta": "ζ",
-        "eta": "η", "theta": "θ", "kappa": "κ", "lambda": "λ", "mu": "μ", "nu": "ν", "xi": "ξ",
-        "rho": "ρ", "tau": "τ", "phi": "φ", "chi": "χ", "psi": "ψ", "omega": "ω", "Gamma": "Γ",
-        "Delta": "Δ", "Theta": "Θ", "Lambda": "Λ", "Phi": "Φ", "Psi": "Ψ", "Omega": "Ω",
-    }
-)  # fmt: skip
-"""A name that is a Greek letter -> the letter."""
 
 SCRIPTS: Mapping[str, type[Text]] = {"text": Text, "ascii": Ascii, "latex": Latex}
 """name -> how it writes."""

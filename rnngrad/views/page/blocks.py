@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from rnngrad.algebra.mathml import formula, sentence
 from rnngrad.views.blocks import Block, Column, Fitted, Formulas, Lines, Meaning, Table
 from rnngrad.views.page.page import text
 from rnngrad.views.report import Screen
-from rnngrad.views.typesetting.writing import Plain
+from rnngrad.views.typesetting.mathml import displayed, formula, sentence
 
 COLOURED: Mapping[Meaning, tuple[tuple[re.Pattern[str], str], ...]] = MappingProxyType(
     {
@@ -40,9 +39,6 @@ def html(block: Block, level: int = 2) -> str:
     return _table(block, level) if isinstance(block, Table) else "".join(_lines(block, level))
 
 
-_PLAIN = Plain()
-
-
 def _equations(block: Formulas, level: int) -> Iterator[str]:
     """A row a side, the equals signs below one another."""
     if block.title:
@@ -50,9 +46,9 @@ def _equations(block: Formulas, level: int) -> Iterator[str]:
     yield '<div class="wide" tabindex="0" role="region" aria-label="equations">'
     yield '<table class="equations"><tbody>\n'
     for row in block.rows:
-        left = formula(_PLAIN.row(row.left))
+        left = displayed(row.left)
         for side in row.sides:
-            shown = formula(_PLAIN.row(side)) if side.pieces else ""
+            shown = displayed(side) if side.pieces else ""
             yield f'<tr><td class="number">{left}</td><td>=</td><td>{shown}</td></tr>\n'
             left = ""
     yield "</tbody></table></div>\n"

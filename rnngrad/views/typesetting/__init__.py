@@ -1,1 +1,1 @@
-"""Formulas as they are shown, read once and written as plain text, LaTeX or typst."""
+"""Formulas as they are shown, read once and written as plain text, LaTeX, typst or MathML."""

@@ -10,8 +10,9 @@ import unicodedata
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from rnngrad.algebra.equation_tokens import GREEK as LETTERS
+from rnngrad.algebra.equation_tokens import GREEK
 from rnngrad.views.typesetting.layout import (
+    CLOSING,
     Big,
     Call,
     Fence,
@@ -25,21 +26,20 @@ from rnngrad.views.typesetting.layout import (
     Word,
     tall,
 )
-from rnngrad.views.typesetting.reading import GREEK, TOKEN, read
-from rnngrad.views.typesetting.writing import Plain
+from rnngrad.views.typesetting.reading import TOKEN, read
+from rnngrad.views.typesetting.writing import Plain, accented
 
 SIGNS: Mapping[str, str] = MappingProxyType(
     {
         "−": "-", "·": r"\cdot", "∘": r"\odot", "⊗": r"\otimes", "∈": r"\in", "⋯": r"\cdots",
         "≤": r"\le", "≥": r"\ge", "≠": r"\ne", "→": r"\to", "|": r"\mid", "σ": r"\sigma",
-        "‖": r"\|",
+        "‖": r"\|", "×": r"\times",
     }
 )  # fmt: skip
 """A sign of the notation -> its command; others are as they are."""
 
-_SPELLED = {letter: name for name, letter in LETTERS.items()}
+_SPELLED = {letter: name for name, letter in GREEK.items()}
 KNOWN = frozenset({"tanh", "exp", "ln", "log", "sin", "cos"})
-_ACCENTS = {"tilde": r"\tilde", "hat": r"\hat", "bar": r"\bar"}
 _ESCAPED: Mapping[str, str] = MappingProxyType(
     {
         "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
@@ -87,12 +87,9 @@ class Latex(Plain):
         return f"{head}{up}{index}"
 
     def letters(self, head: str) -> str:
-        for accent, command in _ACCENTS.items():
-            if head.endswith(accent) and len(head) == len(accent) + 1:
-                return rf"{command}{{{head[0]}}}"
-        for mark, command in (("\u0303", r"\tilde"), ("\u0302", r"\hat"), ("\u0304", r"\bar")):
-            if head.endswith(mark):
-                return rf"{command}{{{head[:-1]}}}"
+        letter, accent = accented(head)
+        if accent:
+            return rf"\{accent}{{{letter}}}"
         if head in GREEK or head in _SPELLED:
             return f"\\{_SPELLED.get(head, head)}"
         return SIGNS.get(head) or (head if len(head) == 1 else rf"\mathrm{{{head}}}")
@@ -113,12 +110,13 @@ class Latex(Plain):
         return self.leading(written) if leading and text in "+−" else f" {written} "
 
     def half(self, half: Half) -> str:
-        side = "l" if half.text in "([" else "r"
-        return rf"\bigg{side}{half.text}" if half.high else half.text
+        side, text = "l" if half.text in "([" else "r", SIGNS.get(half.text, half.text)
+        return rf"\bigg{side}{text}" if half.high else text
 
     def raised(self, base: str, power: str) -> str:
         base = f"({base})" if "^" in base else base
-        return f"{base}^{{{chr(92)}top}}" if power == "T" else f"{base}^{{{power}}}"
+        power = r"\top" if power == "T" else power.replace("−", "-")
+        return f"{base}^{{{power}}}"
 
     def call(self, call: Call) -> str:
         name = call.function
@@ -137,7 +135,8 @@ class Latex(Plain):
     def fence(self, fence: Fence) -> str:
         if fence.opening == "{":
             return rf"\{{{self.row(fence.inner)}\}}"
-        return self.enclosed(fence.opening, ")" if fence.opening == "(" else "]", fence.inner)
+        opening, closing = fence.opening, CLOSING[fence.opening]
+        return self.enclosed(SIGNS.get(opening, opening), SIGNS.get(closing, closing), fence.inner)
 
     def fraction(self, fraction: Fraction) -> str:
         return rf"\frac{{{self.row(fraction.top)}}}{{{self.row(fraction.bottom)}}}"

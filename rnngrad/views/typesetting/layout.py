@@ -8,7 +8,8 @@ derivation has, and ``plain`` gives that text back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 
@@ -56,8 +57,11 @@ class Call(NamedTuple):
     argument: Row
 
 
+CLOSING: Mapping[str, str] = MappingProxyType({"(": ")", "[": "]", "{": "}", "‖": "‖"})
+
+
 class Fence(NamedTuple):
-    """Something in brackets, ``(`` or ``[`` or ``{``."""
+    """Something in brackets: what ``CLOSING`` has."""
 
     opening: str
     inner: Row
@@ -211,9 +215,8 @@ def _opened(side: Row, widest: float, measure: Callable[[Row], float]) -> list[P
     for piece in side.pieces:
         if isinstance(piece, Fence) and measure(Row((piece,))) > 0.6 * widest:
             high = tall(piece)
-            closing = {"(": ")", "[": "]", "{": "}"}[piece.opening]
             inner = _opened(piece.inner, widest, measure)
-            found += [Half(piece.opening, high), *inner, Half(closing, high)]
+            found += [Half(piece.opening, high), *inner, Half(CLOSING[piece.opening], high)]
         elif isinstance(piece, Matrix) and piece.blocks and measure(Row((piece,))) > widest:
             found += [Half("["), *_listed(piece), Half("]")]
         else:

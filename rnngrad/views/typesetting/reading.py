@@ -11,7 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from rnngrad.algebra.equation_tokens import GREEK
 from rnngrad.views.typesetting.layout import (
+    CLOSING,
     Big,
     Call,
     Fence,
@@ -37,14 +39,10 @@ _PARTIAL = re.compile(rf"∂(⁺)?({_NAME})/∂({_NAME})")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 _RANGE = r"\{(\w+)=([^{}]*?)\.\.([^{}]*)\}"
 _BIG = re.compile(rf"([Σ∏])(?:_(?:{_RANGE}|\{{((?:[^{{}}]|\{{[^{{}}]*\}})*)\}}|(\w)))?")
-_SIGNS = "+−=·∘⊗,∈⋯|<>≤≥≠→"
-_CLOSING = {"(": ")", "[": "]", "{": "}"}
-_SMALL = "alpha beta gamma delta epsilon zeta eta theta kappa lambda mu nu xi rho tau phi chi psi"
-GREEK = frozenset(f"{_SMALL} omega Gamma Delta Theta Lambda Phi Psi Omega".split(" "))
-"""Letters that cells' equations spell out."""
+_SIGNS = "+−=·×∘⊗,∈⋯|<>≤≥≠→"
 _ONE_NAME = re.compile(_NAME)
-_RAISED_BEHIND = re.compile(rf"[{_RAISED}]+|ᵀ")
-_WORD = re.compile(r"[^\s()\[\]{},]+")
+_RAISED_BEHIND = re.compile(rf"[{_RAISED}]+|ᵀ|\^(?:\{{([−-]?\d+)\}}|([−-]?\d+))")
+_WORD = re.compile(r"[^\s()\[\]{},‖]+")
 TOKEN = re.compile(
     r"∂⁺?[A-Za-z]_?(?:\w|\{[\w−+]+\})*/∂[A-Za-z]_?(?:[a-z0-9]+|\{[\w−+]+\})?"
     r"|(?<![\w./\\])[A-Za-zσλρ]_(?:[a-zA-Z0-9]{1,3}(?!\w)|\{[\w−+]{1,5}\})(?![\w.])",
@@ -58,6 +56,13 @@ def read(text: str) -> Row:
     return _Reader(text).row("")
 
 
+def read_lines(text: str) -> Iterator[Row]:
+    """The layout of each line; one within brackets goes on in the next."""
+    reader = _Reader(text)
+    while reader.at < len(text):
+        yield reader.row("\n")
+
+
 class _Reader:
     def __init__(self, text: str) -> None:
         self.text, self.at = text, 0
@@ -65,7 +70,7 @@ class _Reader:
     def row(self, closing: str) -> Row:
         """Pieces up to a closing bracket, which is passed."""
         found = list[Piece]()
-        while self._blank() and not (closing and self.text[self.at] == closing):
+        while self._blank(closing) and not (closing and self.text[self.at] == closing):
             piece = self._one()
             if isinstance(piece, Sign) and piece.text == "/" and found and self._blank():
                 found.append(Fraction(_bare(found.pop()), _bare(self._scripted(self._one()))))
@@ -76,8 +81,8 @@ class _Reader:
         self.at += bool(closing)
         return Row(tuple(found))
 
-    def _blank(self) -> bool:
-        while self.at < len(self.text) and self.text[self.at] in " \n\xa0":
+    def _blank(self, closing: str = "") -> bool:
+        while self.text[self.at : self.at + 1] in set(" \n\xa0") - {closing}:
             self.at += 1
         return self.at < len(self.text)
 
@@ -100,7 +105,7 @@ class _Reader:
         if match := self._matched(_ONE_NAME):
             return _named(match)
         self.at += 1
-        if sign in _CLOSING:
+        if sign in CLOSING:
             return self._fence(sign)
         if sign in _SIGNS or sign == "/":
             return Sign(sign)
@@ -118,17 +123,20 @@ class _Reader:
         return Big(sign, read(below_text) if below_text else None)
 
     def _fence(self, opening: str) -> Piece:
-        inner = self.row(_CLOSING[opening])
+        start = self.at
+        inner = self.row(CLOSING[opening])
         rows = [p for p in inner.pieces if isinstance(p, Fence) and p.opening == "["]
         if opening == "[" and rows and len(rows) * 2 - 1 == len(inner.pieces):
             return Matrix(tuple(tuple(_cells(row.inner)) for row in rows), blocks=True)
+        if opening == "[" and "\n" in self.text[start : self.at]:
+            return Matrix(tuple((cell,) for cell in _cells(inner)), blocks=True)
         return Fence(opening, inner)
 
     def _scripted(self, piece: Piece) -> Piece:
         """The piece with the power that stands right behind it."""
         if match := self._matched(_RAISED_BEHIND):
-            power = "T" if match[0] == "ᵀ" else match[0].translate(_LOWERED)
-            return Raised(piece, power)
+            power = match[1] or match[2] or match[0].translate(_LOWERED)
+            return Raised(piece, "T" if power == "ᵀ" else power.replace("-", "−"))
         return piece
 
 

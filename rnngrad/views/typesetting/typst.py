@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from rnngrad.algebra.equation_tokens import GREEK
 from rnngrad.views.typesetting.latex import KNOWN
 from rnngrad.views.typesetting.layout import (
+    CLOSING,
     Big,
     Call,
     Fence,
@@ -17,16 +19,12 @@ from rnngrad.views.typesetting.layout import (
     Partial,
     Row,
 )
-from rnngrad.views.typesetting.reading import GREEK
-from rnngrad.views.typesetting.writing import Plain
+from rnngrad.views.typesetting.writing import Plain, accented
 
 SIGNS: Mapping[str, str] = MappingProxyType(
     {"−": "-", "·": "dot.op", "⋯": "dots.c", "|": "bar.v", ",": ","}
 )
 """A sign of the notation -> typst's word for it; others are as they are."""
-
-_MARKS = {"tilde": "tilde", "hat": "hat", "bar": "macron"}
-_COMBINING = {"\u0303": "tilde", "\u0302": "hat", "\u0304": "macron"}
 
 
 class Typst(Plain):
@@ -52,12 +50,9 @@ class Typst(Plain):
         return word if len(word) == 1 or word.isdigit() else quoted(word)
 
     def letters(self, head: str) -> str:
-        for accent, mark in _MARKS.items():
-            if head.endswith(accent) and len(head) == len(accent) + 1:
-                return f"{mark}({head[0]})"
-        for sign, mark in _COMBINING.items():
-            if head.endswith(sign):
-                return f"{mark}({head[:-1]})"
+        letter, accent = accented(head)
+        if accent:
+            return f"{'macron' if accent == 'bar' else accent}({letter})"
         if head in GREEK:
             return head
         return head if len(head) == 1 else quoted(head)
@@ -84,6 +79,7 @@ class Typst(Plain):
 
     def raised(self, base: str, power: str) -> str:
         base = f"({base})" if "^" in base else base
+        power = power if power.isalnum() else f"({power.replace('−', '-')})"
         return f"{base}^top" if power == "T" else f"{base}^{power}"
 
     def call(self, call: Call) -> str:
@@ -97,8 +93,7 @@ class Typst(Plain):
         return f" lr(\\{opening}{text}\\{closing})"
 
     def fence(self, fence: Fence) -> str:
-        closing = {"(": ")", "[": "]", "{": "}"}[fence.opening]
-        return self.enclosed(fence.opening, closing, fence.inner)
+        return self.enclosed(fence.opening, CLOSING[fence.opening], fence.inner)
 
     def fraction(self, fraction: Fraction) -> str:
         return f"frac({self.row(fraction.top)}, {self.row(fraction.bottom)})"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from rnngrad.algebra.equation_tokens import ACCENTS
 from rnngrad.views.typesetting.layout import (
+    CLOSING,
     Big,
     Call,
     Fence,
@@ -21,6 +23,16 @@ from rnngrad.views.typesetting.layout import (
 
 _RAISED = str.maketrans("0123456789−lm", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻ˡᵐ")
 _TIGHT = "·"
+
+
+def accented(head: str) -> tuple[str, str]:
+    """htilde and h̃ -> h, tilde; a name without an accent -> the name and nothing."""
+    for mark, accent in ACCENTS.items():
+        if head.endswith(mark):
+            return head[:-1], accent
+        if head[1:] == accent:
+            return head[0], accent
+    return head, ""
 
 
 class Plain:
@@ -110,8 +122,7 @@ class Plain:
         return f"{call.function}{chr(39) * call.prime}{power}({self.row(call.argument)})"
 
     def fence(self, fence: Fence) -> str:
-        closing = {"(": ")", "[": "]", "{": "}"}[fence.opening]
-        return f"{fence.opening}{self.row(fence.inner)}{closing}"
+        return f"{fence.opening}{self.row(fence.inner)}{CLOSING[fence.opening]}"
 
     def fraction(self, fraction: Fraction) -> str:
         return f"{self.closed(fraction.top)}/{self.closed(fraction.bottom)}"
