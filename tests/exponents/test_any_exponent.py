@@ -20,7 +20,7 @@ from rnngrad.arithmetic.functions import FUNCTIONS
 from rnngrad.arithmetic.number_types import SCALED
 from rnngrad.arithmetic.scaled import Scaled, normal, scaled
 from rnngrad.exponents import lyapunov, scaled_tangents
-from rnngrad.exponents.elimination import echelon, scattered
+from rnngrad.exponents.elimination import echelon, pseudo_random
 from rnngrad.exponents.qr_order import OrderKept
 from rnngrad.net.forward import forward
 from rnngrad.net.linearised import LinearNet, linear_net
@@ -181,7 +181,7 @@ def test_switches_are_the_growth_of_a_mixture(apart: int) -> None:
 
 def test_moved_entries_move_every_minor() -> None:
     """Numbers that are linear in their place would leave 2 × 2 minors of rank-1 matrices at 0."""
-    moved = 1 + scaled_tangents.NUDGE * scattered(16, 1).reshape(4, 4)
+    moved = 1 + scaled_tangents.NUDGE * pseudo_random(16, 1).reshape(4, 4)
     minors = moved[:-1, :-1] * moved[1:, 1:] - moved[1:, :-1] * moved[:-1, 1:]
     assert np.mean(np.abs(minors) > 0.1 * scaled_tangents.NUDGE) > 0.5
 
