@@ -225,7 +225,7 @@ def test_the_largest_comes_from_the_product_where_it_is_not_known(
             logs[:, np.argsort(-logs[-1])[list(which)]] = np.nan
             return logs
 
-        monkeypatch.setattr(lyapunov, "carefully", forgetful)
+        monkeypatch.setattr(lyapunov, "spectrum_at_any_exponent", forgetful)
         return found(net)
 
     np.testing.assert_allclose(without(0), right, rtol=1e-9)
