@@ -217,7 +217,7 @@ def test_the_largest_comes_from_the_product_where_it_is_not_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     net = saturated("gru", (4,), 10, 300.0, 18)
-    right, carefully = found(net), lyapunov.carefully
+    right, carefully = found(net), lyapunov.spectrum_at_any_exponent
 
     def without(*which: int) -> np.ndarray:
         def forgetful(net: LinearNet, *args: Any) -> np.ndarray:
