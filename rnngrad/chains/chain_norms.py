@@ -22,7 +22,7 @@ import numpy as np
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.scaled import LOG10_2, Scaled, log10_spectral_norms, scaled
 from rnngrad.chains.blocks import NARROW
-from rnngrad.chains.matrix_norms import compressed, ln_largest
+from rnngrad.chains.matrix_norms import ln_largest, without_small_rows
 from rnngrad.chains.whole_product import products
 from rnngrad.progress import reported
 
@@ -115,7 +115,7 @@ class Chain:
                     return None
                 steps = max(1, steps // 4)
             self._keep(taken)
-            self.M = compressed(self.M[np.newaxis])[0]
+            self.M = without_small_rows(self.M[np.newaxis])[0]
         return self.found
 
     def _block(self, steps: int) -> Array | None:

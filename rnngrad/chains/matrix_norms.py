@@ -81,7 +81,7 @@ MIXED, DROPPED = 1e-3, 2.0**-56
 """See above; ``DROPPED`` is relative to the norm of M."""
 
 
-def compressed(M: Array, dropped: float = DROPPED) -> Array:
+def without_small_rows(M: Array, dropped: float = DROPPED) -> Array:
     """(n, r, S) -> (n, fewer, S), as few as all n allow; M itself where one forbids it.
 
     Error: ``dropped``/``MIXED`` of what a column holds.

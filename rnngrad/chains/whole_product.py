@@ -44,7 +44,7 @@ import numpy as np
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.arithmetic.scaled import LOG10_2, Bands, Scaled, scaled, times
 from rnngrad.chains.blocks import Factors, Pushed, Which, plain_factors, pushed
-from rnngrad.chains.matrix_norms import compressed, ln_largest
+from rnngrad.chains.matrix_norms import ln_largest, without_small_rows
 
 SURE = 1e-6
 """R[i, i] above this, relative to ‖P‖, is right to 1e-8."""
@@ -223,7 +223,7 @@ def _of_all_rows(f: Factors) -> Sampled:
         if done - compressed_at < APART:
             return M
         compressed_at = done
-        return np.ascontiguousarray(compressed(M, DROPPED))
+        return np.ascontiguousarray(without_small_rows(M, DROPPED))
 
     _, n, size = f.rows.shape
     end = pushed(f, np.tile(np.eye(size), (n, 1, 1)), forward=False, fewer=fewer)

@@ -112,7 +112,7 @@ def volumes(echelon: Array) -> Array:
     return logs
 
 
-def scattered(count: int, call: int) -> Array:
+def pseudo_random(count: int, call: int) -> Array:
     """So many numbers in [−1, 1), the same at every run, others at every call.
 
     They must not be linear in their place: minors would not move.

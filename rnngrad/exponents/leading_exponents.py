@@ -14,7 +14,7 @@ import numpy as np
 
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.arithmetic.number_types import FLOATS
-from rnngrad.exponents.elimination import scattered
+from rnngrad.exponents.elimination import pseudo_random
 from rnngrad.exponents.lyapunov import Lyapunov
 from rnngrad.net.linearised import linear_net
 from rnngrad.net.problem import Problem
@@ -34,7 +34,7 @@ def leading_exponents(problem: Problem, trace: ForwardTrace, count: int) -> Lyap
     logs = np.empty((steps, count))
     with quietly():
         net = linear_net(problem, trace, FLOATS)
-        Q = np.linalg.qr(scattered(size * count, 1).reshape(size, count))[0]
+        Q = np.linalg.qr(pseudo_random(size * count, 1).reshape(size, count))[0]
         for t in reported(range(1, steps + 1), steps, "leading exponents"):
             columns = net.push(np.ascontiguousarray(Q.T), t).T
             if not np.isfinite(columns).all():

@@ -32,7 +32,7 @@ from rnngrad.chains.jacobians import chain_end
 from rnngrad.errors import UsageError
 from rnngrad.exponents import two_sided
 from rnngrad.exponents.qr_order import OrderKept
-from rnngrad.exponents.scaled_tangents import ROUNDING, carefully, excluded
+from rnngrad.exponents.scaled_tangents import ROUNDING, excluded, spectrum_at_any_exponent
 from rnngrad.exponents.tangents import OfRnn, Tangents, irreducible, tangents
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import ForwardTrace
@@ -149,9 +149,9 @@ def _entry_by_entry(net: Tangents, warmup: int) -> _Sums:
     """Of the columns that are alive; if they may have died, so that others live, of all of them."""
     ends, all_alive = _ends(net, warmup), len(net.alive) == net.size
     if not net.may_die:
-        logs = carefully(net.exact, ends.tolist(), False, net.alive)
+        logs = spectrum_at_any_exponent(net.exact, ends.tolist(), False, net.alive)
     if net.may_die or not (all_alive or np.isfinite(logs[-1]).all()):
-        logs = carefully(net.exact, ends.tolist(), True)
+        logs = spectrum_at_any_exponent(net.exact, ends.tolist(), True)
     logs = np.where(np.isneginf(logs[1:]), logs[1:], logs[1:] - logs[0])
     return _Sums(ends[1:], logs, net.steps)
 
@@ -160,10 +160,10 @@ def _by_halves(net: Tangents, warmup: int) -> _Sums | None:
     """All steps, where both halves of Q can be had by themselves."""
     if not isinstance(net, OfRnn) or not irreducible(net.W):
         return None
-    if not two_sided.applies(net.W, net.slopes):
+    if not two_sided.well_conditioned(net.W, net.slopes):
         return None
     ends = _ends(net, warmup)
-    found = two_sided.by_halves(net.W, net.slopes, ends, SWITCHED * net.steps)
+    found = two_sided.two_sided_spectrum(net.W, net.slopes, ends, SWITCHED * net.steps)
     if found is None:
         return None
     logs = np.cumsum(found.logs[1:], axis=0)

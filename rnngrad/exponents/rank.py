@@ -16,7 +16,7 @@ import numpy as np
 
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.number_types import FLOATS
-from rnngrad.exponents.elimination import scattered
+from rnngrad.exponents.elimination import pseudo_random
 from rnngrad.net.linearised import LinearNet, stacked_matrix
 
 NOTHING = 1e-9
@@ -35,7 +35,7 @@ def by_structure(net: LinearNet) -> list[Integers]:
     steps, calls = sum(len(one.cell.parts) for one in net.layers), count()
 
     def random_numbers(*shape: int) -> Array:
-        return scattered(math.prod(shape), next(calls)).reshape(shape)
+        return pseudo_random(math.prod(shape), next(calls)).reshape(shape)
 
     layers = tuple(
         one._replace(

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.scaled import LN_2, Scaled, normal, scaled
-from rnngrad.exponents.elimination import echelon, scattered, volumes
+from rnngrad.exponents.elimination import echelon, pseudo_random, volumes
 from rnngrad.exponents.rank import by_structure
 from rnngrad.exponents.step_factors import StepFactors, missing_ranks, sizes_of
 from rnngrad.net.linearised import LinearNet
@@ -42,7 +42,7 @@ NOISE = 2.0**-47
 the second run eight times what entries are moved by."""
 
 
-def carefully(
+def spectrum_at_any_exponent(
     net: LinearNet, ends: Sequence[int], may_die: bool, columns: Integers | None = None
 ) -> Array:
     """ln |R[i, i]| of J_t ⋯ J_1 Q_0 = Q R for each t of ``ends``, (n, k), for these columns of
@@ -111,7 +111,7 @@ class _Run:
         self.logs = np.zeros(len(columns))
 
     def to(self, ends: Sequence[int]) -> Array:
-        """See ``carefully``."""
+        """See ``spectrum_at_any_exponent``."""
         found, done = [], 0
         for end in reported(ends, len(ends), "Lyapunov exponents, entry by entry"):
             for t in range(done, end):
@@ -154,7 +154,7 @@ class _Run:
         if not self.nudge:
             return None
         self.calls += 1
-        by = scattered(k * size, self.calls).reshape(k, size)
+        by = pseudo_random(k * size, self.calls).reshape(k, size)
         return np.asarray(1.0 + self.nudge * by)
 
     def _logs(self) -> Array:

@@ -54,7 +54,7 @@ class Halves(NamedTuple):
     decompositions: int
 
 
-def applies(W: Array, slopes: Scaled) -> bool:
+def well_conditioned(W: Array, slopes: Scaled) -> bool:
     """Whether the inverses exist and are good; irreducibility is for the caller to know."""
     if len(W) < FEWEST or len(slopes.mantissa) < SHORTEST or (slopes.mantissa == 0).any():
         return False
@@ -62,7 +62,7 @@ def applies(W: Array, slopes: Scaled) -> bool:
     return bool(sizes[0] <= INVERTIBLE * sizes[-1])
 
 
-def by_halves(W: Array, slopes: Scaled, ends: Integers, limit: float) -> Halves | None:
+def two_sided_spectrum(W: Array, slopes: Scaled, ends: Integers, limit: float) -> Halves | None:
     """The sums over the stretches of steps that end at ``ends``, the last of them T.
 
     None where a half would not do, or rounding in Q grew by ``limit`` within one or

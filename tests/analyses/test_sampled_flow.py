@@ -14,7 +14,7 @@ from rnngrad.analyses.flow import flow
 from rnngrad.analyses.flow.flow import GradientFlow
 from rnngrad.chains.jacobians import log10_paths_from
 from rnngrad.chains.lags import lags
-from rnngrad.exponents.elimination import scattered
+from rnngrad.exponents.elimination import pseudo_random
 from rnngrad.exponents.leading_exponents import leading_exponents
 from rnngrad.net.problem import Problem
 from rnngrad.views.blocks import Block, Table
@@ -49,7 +49,7 @@ def costly(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_exponents_are_those_of_the_same_tangents(cell: str, depth: int) -> None:
     derived = rnngrad.derive(problem(cell, depth))
     size, logs = derived.problem.state_size, np.zeros(5)
-    Q = np.linalg.qr(scattered(size * 5, 1).reshape(size, 5))[0]
+    Q = np.linalg.qr(pseudo_random(size * 5, 1).reshape(size, 5))[0]
     for J in derived["dht_dhprev"]:
         Q, R = np.linalg.qr(J @ Q)
         logs += np.log(np.abs(np.diagonal(R)))

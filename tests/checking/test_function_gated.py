@@ -84,7 +84,7 @@ def lstm(seed: int = 1, **changes: object) -> Problem:
 
 
 def run(problem: Problem, source: str, **options: object) -> tuple[str, list[dict[str, object]]]:
-    report, verdict = against.run(problem, source, CheckOptions(**options))  # type: ignore[arg-type]
+    report, verdict, _ = against.run(problem, source, CheckOptions(**options))  # type: ignore[arg-type]
     quantities = report.document()["quantities"]
     assert isinstance(quantities, list)
     return str(verdict), quantities

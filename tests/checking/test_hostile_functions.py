@@ -323,7 +323,7 @@ def processes() -> set[int]:
 
 def check(function: str, **options: object) -> tuple[str, list[dict[str, object]]]:
     chosen = CheckOptions(**({"timeout": 1.0, "memory": 0.25} | options))  # type: ignore[arg-type]
-    report, verdict = against.run(PROBLEM, f"student.py:{function}", chosen)
+    report, verdict, _ = against.run(PROBLEM, f"student.py:{function}", chosen)
     quantities = report.document()["quantities"]
     assert isinstance(quantities, list)
     return str(verdict), quantities
@@ -420,7 +420,7 @@ def test_files_beside_it_that_have_our_names(folder: Path, name: str) -> None:
     """They are not what rnngrad's own half of the process imports."""
     (folder / f"{name}.py").write_text("import os\nos._exit(0)\n")
     (folder / "plain.py").write_text("def zeros(w, *_):\n    return {'dL_dW_hh': 0 * w['W_hh']}\n")
-    report, verdict = against.run(PROBLEM, "plain.py:zeros", CheckOptions())
+    report, verdict, _ = against.run(PROBLEM, "plain.py:zeros", CheckOptions())
     assert str(verdict) == "fail"
     (entry,) = report.document()["quantities"]  # type: ignore[misc]
     assert entry["got"] == 0.0
@@ -437,7 +437,7 @@ def test_files_beside_it_that_have_our_names(folder: Path, name: str) -> None:
 )
 def test_a_file_that_does_harm_when_it_is_loaded(folder: Path, text: str, words: str) -> None:
     (folder / "loads.py").write_text(text)
-    report, verdict = against.run(PROBLEM, "loads.py:back", CheckOptions(timeout=1.0))
+    report, verdict, _ = against.run(PROBLEM, "loads.py:back", CheckOptions(timeout=1.0))
     assert str(verdict) == "fail"
     (entry,) = report.document()["quantities"]  # type: ignore[misc]
     assert words in entry["reason"]
@@ -466,7 +466,7 @@ def test_what_it_does_to_its_arrays_does_no_harm(
 
 def test_a_crash_on_a_random_problem_ends_them(folder: Path) -> None:
     chosen = CheckOptions(timeout=20.0, random=30)
-    report, verdict = against.run(PROBLEM, "student.py:crashes_on_more_steps", chosen)
+    report, verdict, _ = against.run(PROBLEM, "student.py:crashes_on_more_steps", chosen)
     assert str(verdict) == "fail"
     last = report.document()["quantities"][-1]  # type: ignore[index]
     assert "on the random problem with seed" in last["reason"]

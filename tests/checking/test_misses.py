@@ -50,13 +50,16 @@ def test_the_directions_are_as_good_as_random_ones() -> None:
 
 def test_what_is_looked_at_entry_by_entry_is_not_missed() -> None:
     rows = np.arange(4)
-    assert perturbations.miss(perturbations.all_entries(rows, 5)) == 0.0
-    assert perturbations.miss(perturbations.by_direction(rows, 1, 7)) == 0.0
+    assert perturbations.miss_probability(perturbations.all_entries(rows, 5)) == 0.0
+    assert perturbations.miss_probability(perturbations.by_direction(rows, 1, 7)) == 0.0
     one = perturbations.by_direction(rows, 5, 7)
-    assert perturbations.miss(one) == 0.5
-    assert perturbations.miss(perturbations.by_direction(rows, 5, 7, directions=4)) == 1 / 16
+    assert perturbations.miss_probability(one) == 0.5
+    assert (
+        perturbations.miss_probability(perturbations.by_direction(rows, 5, 7, directions=4))
+        == 1 / 16
+    )
     beside = perturbations.side_by_side([(one, slice(0, 5)), (one, slice(5, 10))], 10)
-    assert perturbations.miss(beside) == 0.5  # a direction a layer, not two
+    assert perturbations.miss_probability(beside) == 0.5  # a direction a layer, not two
 
 
 @pytest.fixture

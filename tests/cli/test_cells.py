@@ -93,7 +93,7 @@ def test_init_writes_it_and_the_first_line_points_at_the_schema(tmp_path: Path) 
         (("cells", "zebra"), "no cell is called 'zebra'; rnngrad cells lists them"),
         (("init", "--cell", "GRU"), "no cell is called 'GRU'; did you mean 'gru'?"),
         (("init", "m.onnx", "--cell", "gru"), "--cell writes a spec with weights to draw"),
-        (("cells", "--format", "latex"), "no format is called 'latex'; cells has"),
+        (("cells", "--format", "docx"), "no format is called 'docx'; cells has"),
     ],
 )
 def test_mistakes(words: tuple[str, ...], said: str) -> None:

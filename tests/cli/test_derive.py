@@ -151,14 +151,12 @@ def test_jsonl_and_markdown() -> None:
     assert page.startswith("# exercise\\_sheet\\_7")
 
 
-def test_latex_is_refused_by_name() -> None:
-    done = run("derive", SHEET, "--format", "latex")
+def test_a_format_that_there_is_not_is_refused_by_name() -> None:
+    done = run("derive", SHEET, "--format", "docx")
     assert done.returncode == 2
     assert done.stdout == ""
-    assert (
-        "no format is called 'latex'; derive has table, json, jsonl, csv, markdown, html"
-        in done.stderr
-    )
+    known = "table, json, jsonl, csv, markdown, html, latex, typst"
+    assert f"no format is called 'docx'; derive has {known}" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -91,9 +91,9 @@ def test_an_explicit_format_goes_before_the_ending(spec: str, tmp_path: Path) ->
     assert path.read_text().startswith("scale,seed,")
     assert run(*options, "-o", str(path), "--force", "-f", "table").returncode == 0
     assert "Critical scale" in path.read_text() or "no critical scale" in path.read_text()
-    refused = run("derive", spec, "-o", str(tmp_path / "x.tex"))
+    refused = run("derive", spec, "-o", str(tmp_path / "x.docx"))
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert "no format is called 'latex'" in refused.stderr
+    assert "no format ends in .docx" in refused.stderr
 
 
 def test_the_table_fits_and_ends_in_words(spec: str) -> None:
@@ -200,7 +200,7 @@ def test_derive_has_the_gradient_flow(spec: str) -> None:
     (["--whh-scale", "1", "--jobs", "0"], "must be at least 1"),
     (["--whh-scale", "1", "--jobs", "2", "--scheduler", "tcp://a:1"], "give one of them"),
     (["--whh-scale", "1", "--scheduler", "here"], "tcp://host:port"),
-    (["--whh-scale", "1", "--format", "latex"], "no format is called 'latex'; sweep has table"),
+    (["--whh-scale", "1", "--format", "docx"], "no format is called 'docx'; sweep has table"),
     (["--whh-scale", "1", "-o", "/nowhere/rows.jsonl"], "there is no folder"),
     (["--whh-scale", "1", "--set", "cell=rn"], "cell"),
 ])  # fmt: skip

@@ -20,7 +20,7 @@ from rnngrad.arithmetic.functions import FUNCTIONS
 from rnngrad.arithmetic.number_types import SCALED
 from rnngrad.arithmetic.scaled import Scaled, normal, scaled
 from rnngrad.exponents import lyapunov, scaled_tangents
-from rnngrad.exponents.elimination import echelon, scattered
+from rnngrad.exponents.elimination import echelon, pseudo_random
 from rnngrad.exponents.qr_order import OrderKept
 from rnngrad.net.forward import forward
 from rnngrad.net.linearised import LinearNet, linear_net
@@ -181,7 +181,7 @@ def test_switches_are_the_growth_of_a_mixture(apart: int) -> None:
 
 def test_moved_entries_move_every_minor() -> None:
     """Numbers that are linear in their place would leave 2 × 2 minors of rank-1 matrices at 0."""
-    moved = 1 + scaled_tangents.NUDGE * scattered(16, 1).reshape(4, 4)
+    moved = 1 + scaled_tangents.NUDGE * pseudo_random(16, 1).reshape(4, 4)
     minors = moved[:-1, :-1] * moved[1:, 1:] - moved[1:, :-1] * moved[:-1, 1:]
     assert np.mean(np.abs(minors) > 0.1 * scaled_tangents.NUDGE) > 0.5
 
@@ -217,7 +217,7 @@ def test_the_largest_comes_from_the_product_where_it_is_not_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     net = saturated("gru", (4,), 10, 300.0, 18)
-    right, carefully = found(net), lyapunov.carefully
+    right, carefully = found(net), lyapunov.spectrum_at_any_exponent
 
     def without(*which: int) -> np.ndarray:
         def forgetful(net: LinearNet, *args: Any) -> np.ndarray:
@@ -225,7 +225,7 @@ def test_the_largest_comes_from_the_product_where_it_is_not_known(
             logs[:, np.argsort(-logs[-1])[list(which)]] = np.nan
             return logs
 
-        monkeypatch.setattr(lyapunov, "carefully", forgetful)
+        monkeypatch.setattr(lyapunov, "spectrum_at_any_exponent", forgetful)
         return found(net)
 
     np.testing.assert_allclose(without(0), right, rtol=1e-9)

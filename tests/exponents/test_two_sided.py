@@ -23,8 +23,8 @@ def test_against_a_qr_every_step(steps: int, size: int, low: float) -> None:
     W, slopes = draw(steps, size, low)
     ends = np.array([100, 101, 700, steps])
     with quietly():
-        assert two_sided.applies(W, scaled(slopes))
-        found = two_sided.by_halves(W, scaled(slopes), ends, np.inf)
+        assert two_sided.well_conditioned(W, scaled(slopes))
+        found = two_sided.two_sided_spectrum(W, scaled(slopes), ends, np.inf)
     assert found is not None
     expected = plain_passes.spectrum(W, slopes)
     np.testing.assert_allclose(found.logs.sum(axis=0) / steps, expected / steps, rtol=0, atol=1e-9)
@@ -38,7 +38,7 @@ def test_a_step_that_is_too_ill_conditioned_is_not_accepted() -> None:
     W = np.linalg.qr(W)[0] @ np.diag(np.logspace(0, -4.9, 16)) @ np.linalg.qr(W.T)[0]
     slopes[500] = np.logspace(0, -30, 16)
     with quietly():
-        assert two_sided.by_halves(W, scaled(slopes), np.array([1200]), np.inf) is None
+        assert two_sided.two_sided_spectrum(W, scaled(slopes), np.array([1200]), np.inf) is None
 
 
 def test_no_halves_without_inverses() -> None:
@@ -47,9 +47,9 @@ def test_no_halves_without_inverses() -> None:
     dead[600, 3] = 0.0
     singular = W.copy()
     singular[0] = singular[1] * (1 + 1e-9)
-    assert not two_sided.applies(W, scaled(dead))
-    assert not two_sided.applies(singular, scaled(slopes))
-    assert not two_sided.applies(W, scaled(slopes[:50]))
+    assert not two_sided.well_conditioned(W, scaled(dead))
+    assert not two_sided.well_conditioned(singular, scaled(slopes))
+    assert not two_sided.well_conditioned(W, scaled(slopes[:50]))
 
 
 def test_halves_whose_directions_switch_are_given_up() -> None:
@@ -62,5 +62,5 @@ def test_halves_whose_directions_switch_are_given_up() -> None:
     slopes = np.where(first, 0.9, 0.5)
     with quietly():
         ends = np.array([600, 1200])
-        assert two_sided.by_halves(W, scaled(slopes), ends, 1e4) is None
-        assert two_sided.by_halves(W, scaled(slopes), ends, np.inf) is not None
+        assert two_sided.two_sided_spectrum(W, scaled(slopes), ends, 1e4) is None
+        assert two_sided.two_sided_spectrum(W, scaled(slopes), ends, np.inf) is not None

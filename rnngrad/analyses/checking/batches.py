@@ -32,8 +32,8 @@ from rnngrad.analyses.checking.comparing.places import place
 from rnngrad.analyses.checking.comparing.rounding_noise import (
     DRAWS,
     Conditioning,
+    passes_by_link,
     rounded_anew,
-    taken_apart,
 )
 from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict, worst
 from rnngrad.analyses.checking.diagnosing.batches import diagnose
@@ -91,7 +91,7 @@ class BatchConditioning(Conditioning):
     @cached_property
     def plain(self) -> Passes:
         with quietly():
-            return self._each(map(taken_apart, self.of.sequences))
+            return self._each(map(passes_by_link, self.of.sequences))
 
     @cached_property
     def _alone(self) -> tuple[Conditioning, ...]:

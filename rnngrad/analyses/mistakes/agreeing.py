@@ -117,7 +117,7 @@ def agrees(case: Case, made: Array) -> tuple[float, float] | None:
     return compared.largest_error, digits(case, made)
 
 
-def read(apart: Apart, case: Case, made: Made) -> Array:
+def array_of_pass(apart: Apart, case: Case, made: Made) -> Array:
     """The array as each pass makes it, (K, …)."""
     found = apart.read(case.name, made)
     assert found is not None

@@ -14,12 +14,12 @@ from rnngrad.algebra.equations import X
 from rnngrad.algebra.expressions import Name
 from rnngrad.algebra.step_graph import NOW
 from rnngrad.analyses.checking.diagnosing.fitting import Case, digits
-from rnngrad.analyses.mistakes.agreeing import Explained, agrees, best, read
+from rnngrad.analyses.mistakes.agreeing import Explained, agrees, array_of_pass, best
 from rnngrad.analyses.mistakes.alternatives import besides
 from rnngrad.analyses.mistakes.local_partials import STARTS, LayerApart
 from rnngrad.analyses.mistakes.passes import Apart, Made
 from rnngrad.analyses.mistakes.single_mistakes import at_the_start, read_out_forms
-from rnngrad.analyses.mistakes.sums import clipped_on_the_way, fitted, habits, limits, listed
+from rnngrad.analyses.mistakes.sums import clipped_on_the_way, fitted, limits, listed, wrong_sums
 from rnngrad.analyses.mistakes.words import Found, Saying
 from rnngrad.arithmetic.arrays import Array, Integers
 
@@ -57,7 +57,7 @@ class OwnSums:
         elif case.name == "dLt_dht":
             yield from self._kept_states(case, made)
         elif case.record.first_step is not None and name in (X, *self.apart.problem.cell.parts):
-            rows = read(self.apart, case, made)[0]
+            rows = array_of_pass(self.apart, case, made)[0]
             if self.apart.steps > 1:
                 yield from self._without_step_1(rows, made, name)
             if name != X:
@@ -76,7 +76,7 @@ class OwnSums:
     def _without_step_1(self, rows: Array, made: Made, name: str) -> Tried:
         """∂L/∂x_t or ∂L/∂s_t, a row a step, the first one not visited: what came back to it may
         have been kept for s_0."""
-        without = of_steps(next(habits(self.apart.steps)))
+        without = of_steps(next(wrong_sums(self.apart.steps)))
         if name == X:
             yield without, np.concatenate([0.0 * rows[:1], rows[1:]]), 4.0
             return
@@ -243,7 +243,7 @@ class OwnSums:
         whole = fitted(terms, case.got.values, case.tolerance)
         if whole is not None:
             tried[tuple(whole.tolist())] = whole
-        for factors in habits(count):
+        for factors in wrong_sums(count):
             tried.setdefault(tuple(factors.tolist()), factors)
         for key, factors in tried.items():
             if len(set(key)) > 1:

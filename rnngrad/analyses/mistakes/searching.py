@@ -26,9 +26,9 @@ from rnngrad.analyses.mistakes.agreeing import (
     Explained,
     Some,
     agrees,
+    array_of_pass,
     best,
     most_shared,
-    read,
     some_of,
 )
 from rnngrad.analyses.mistakes.local_partials import Wrong
@@ -42,7 +42,7 @@ from rnngrad.analyses.mistakes.single_mistakes import (
     losses_counted,
     together,
 )
-from rnngrad.analyses.mistakes.sums import fitted, habits
+from rnngrad.analyses.mistakes.sums import fitted, wrong_sums
 from rnngrad.analyses.mistakes.words import Found, Saying
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.progress import announce
@@ -214,7 +214,7 @@ class Search:
                 yield k, fits
 
     def _read(self, case: Case, made: Made) -> Array:
-        return read(self.apart, case, made)
+        return array_of_pass(self.apart, case, made)
 
     def _all_fit(
         self, arrays: Mapping[str, Array], k: int
@@ -264,7 +264,7 @@ class Search:
             factors = fitted(terms[case.name], case.got.values, case.tolerance)
             if factors is not None:
                 tried[tuple(factors.tolist())] = factors
-        for factors in (*habits(steps), np.arange(steps, 0, -1), np.arange(1, steps + 1)):
+        for factors in (*wrong_sums(steps), np.arange(steps, 0, -1), np.arange(1, steps + 1)):
             tried.setdefault(tuple(factors.tolist()), factors)
         for key, factors in tried.items():
             if len(set(key)) > 1 and not (factors[-1] == 1 and not factors[:-1].any()):
@@ -390,7 +390,7 @@ class Search:
             return
         usual = [one for one in self.elements if one.usual]
         for start, made in self.apart.chunks([one.wrong for one in usual]):
-            for factors in habits(self.apart.steps):
+            for factors in wrong_sums(self.apart.steps):
                 weights = factors[:, np.newaxis, np.newaxis].astype(np.float64)
                 less = Made(
                     made.dL_da_y,

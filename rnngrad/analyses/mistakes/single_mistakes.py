@@ -33,7 +33,7 @@ from rnngrad.analyses.mistakes.local_partials import (
     without_positions,
 )
 from rnngrad.analyses.mistakes.passes import Apart
-from rnngrad.analyses.mistakes.sums import habits, limits, listed
+from rnngrad.analyses.mistakes.sums import limits, listed, wrong_sums
 from rnngrad.analyses.mistakes.words import PLACES, Found, Saying
 from rnngrad.arithmetic.arrays import Array
 
@@ -447,7 +447,7 @@ def _read_out(apart: Apart) -> Iterator[Element]:
         yield Element(Wrong(dL_da_y=values), found, "_{" not in used)
         yield Element(Wrong(dL_da_y=values, on_the_way=True), found)
     steps = apart.steps
-    for factors in (*habits(steps), np.arange(steps, 0, -1), np.arange(1, steps + 1)):
+    for factors in (*wrong_sums(steps), np.arange(steps, 0, -1), np.arange(1, steps + 1)):
         other = {str(t + 1): int(f) for t, f in enumerate(factors) if f != 1}
         if other and apart.W_hy is not None:
             found = losses_counted(other, "∂L_t/∂h_t")

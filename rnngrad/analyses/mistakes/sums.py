@@ -51,7 +51,7 @@ def fitted(terms: Array, got: Array, tolerance: float) -> Integers | None:
     return factors
 
 
-def habits(steps: int) -> Iterator[Integers]:
+def wrong_sums(steps: int) -> Iterator[Integers]:
     """Sums over steps that people make by mistake."""
     ones = np.ones(steps, dtype=np.int64)
     ends = (0, steps - 1) if steps > 1 else ()

@@ -15,8 +15,8 @@ from itertools import count
 
 import numpy as np
 
-from rnngrad.analyses.checking.comparing.rounding import EPS, changed
-from rnngrad.analyses.checking.comparing.rounding_noise import rounded_anew, taken_apart
+from rnngrad.analyses.checking.comparing.rounding import EPS, with_arrays_changed
+from rnngrad.analyses.checking.comparing.rounding_noise import passes_by_link, rounded_anew
 from rnngrad.analyses.checking.references.equations import rough
 from rnngrad.analyses.checking.references.random_signs import signs
 from rnngrad.analyses.checking.references.step_derivatives import errors
@@ -33,14 +33,14 @@ ANOTHER = 0.5
 tried then, and a row that even that changes so is told by nobody's arithmetic."""
 
 
-def shaken(problem: Problem, draw: int, delta: float = DELTA) -> Passes:
+def inputs_perturbed(problem: Problem, draw: int, delta: float = DELTA) -> Passes:
     """Every weight, input, target and initial state times 1 ± delta."""
     streams = count(100 * draw)
 
     def moved(values: Array) -> Array:
         return np.asarray(values * (1.0 + delta * signs(values.shape, next(streams))))
 
-    return Passes(changed(problem, moved))
+    return Passes(with_arrays_changed(problem, moved))
 
 
 def noise(
@@ -58,7 +58,9 @@ def noise(
             sizes = np.max(np.abs(base), axis=1, initial=0.0) if size is None else size
             found = np.full(len(base), np.inf)
             for delta in (DELTA, FINER):
-                redone = [rows(shaken(problem, draw, delta)) for draw in range(1, DRAWS + 1)]
+                redone = [
+                    rows(inputs_perturbed(problem, draw, delta)) for draw in range(1, DRAWS + 1)
+                ]
                 change = _largest_change(redone, base)
                 linear = np.isinf(found) & (change <= ANOTHER * sizes)
                 found = np.where(linear, SLACK / delta * change, found)
@@ -74,7 +76,7 @@ def _of_states(passes: Passes, rows: Callable[[Passes], Array]) -> Array:
     if passes.problem.cell.activation is None:
         return np.zeros(())
     redone = [rows(rounded_anew(passes, draw)) for draw in range(DRAWS)]
-    return SLACK / EPS * _largest_change(redone, rows(taken_apart(passes)))
+    return SLACK / EPS * _largest_change(redone, rows(passes_by_link(passes)))
 
 
 def _largest_change(redone: list[Array], base: Array) -> Array:

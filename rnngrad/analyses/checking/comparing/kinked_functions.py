@@ -33,7 +33,7 @@ def smooth(problem: Problem) -> bool:
     return not any(problem.functions[c.function].kinks for line in lines for c in line.calls)
 
 
-def bends(problem: Problem, layer: Layer, trace: LayerTrace) -> Iterator[Bend]:
+def functions_with_kinks(problem: Problem, layer: Layer, trace: LayerTrace) -> Iterator[Bend]:
     """Every function with kinks. An a of exactly 0 from terms that are all 0 is no matter of
     rounding: σ'(0) = 0 by the contract. To be run within ``quietly()``."""
     known = errors(problem, layer, trace)

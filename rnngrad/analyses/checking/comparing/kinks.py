@@ -7,7 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.analyses.checking.comparing.input_sensitivity import rounding_of_a_y
-from rnngrad.analyses.checking.comparing.kinked_functions import Bend, bends, near_kinks, smooth
+from rnngrad.analyses.checking.comparing.kinked_functions import (
+    Bend,
+    functions_with_kinks,
+    near_kinks,
+    smooth,
+)
 from rnngrad.analyses.checking.references.step_derivatives import EPS
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.net.given_arrays import Mask
@@ -35,7 +40,7 @@ def kinks(problem: Problem, trace: ForwardTrace) -> Kinks:
     found: list[tuple[tuple[int, int], str]] = []
     with quietly():
         for layer, share in zip(problem.layers, trace.layers, strict=True):
-            for bend in bends(problem, layer, share):
+            for bend in functions_with_kinks(problem, layer, share):
                 near = np.atleast_2d(bend.near)
                 at = _first(np.broadcast_to(near, (problem.steps, near.shape[1])))
                 if at is not None:

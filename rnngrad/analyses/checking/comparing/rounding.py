@@ -74,10 +74,10 @@ class Noise:
 
     def problem(self, problem: Problem) -> Problem:
         """Every number of the problem with its last bit moved."""
-        return changed(problem, lambda values: self.on(values))
+        return with_arrays_changed(problem, lambda values: self.on(values))
 
 
-def changed(problem: Problem, change: Callable[[Array], Array]) -> Problem:
+def with_arrays_changed(problem: Problem, change: Callable[[Array], Array]) -> Problem:
     """Every weight, input, target and initial state changed."""
     return replace(
         problem,
@@ -127,7 +127,7 @@ def _layer(problem: Problem, layer: Layer, x: Array, noise: Noise) -> LayerTrace
             return np.asarray(found.value + units[key][t] * found.error)
 
         given = {X: x[t]} | {f"{part}⁻": rows[t] for part, rows in states.items()}
-        known = equations.along(lines, given, layer.own, call, multiply, enter)
+        known = equations.evaluated_lines(lines, given, layer.own, call, multiply, enter)
         for part, rows in states.items():
             rows[t + 1] = known[part]
         for key, rows in values.items():

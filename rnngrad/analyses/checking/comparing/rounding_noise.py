@@ -19,7 +19,7 @@ from functools import cached_property
 import numpy as np
 
 from rnngrad.algebra.expressions import Name
-from rnngrad.analyses.checking.comparing.kinked_functions import Bend, bends, smooth
+from rnngrad.analyses.checking.comparing.kinked_functions import Bend, functions_with_kinks, smooth
 from rnngrad.analyses.checking.comparing.rounding import Noise, forward, with_functions
 from rnngrad.analyses.checking.references.equations import key_of
 from rnngrad.analyses.derivation.quantities import Passes
@@ -57,7 +57,7 @@ class Conditioning:
     def plain(self) -> Passes:
         """Not rounded anew."""
         with quietly():
-            return taken_apart(self.passes)
+            return passes_by_link(self.passes)
 
     def noise(self, read: Read, eps: float = EPS) -> Array:
         """The noise of ``read(passes)``, entry by entry, for arithmetic with unit ``eps``."""
@@ -101,7 +101,7 @@ def _bends(passes: Passes) -> list[tuple[Bend, Array]]:
     """Every function with kinks, and what it is taken of, (T, n)."""
     problem, found = passes.problem, []
     for layer, share in zip(problem.layers, passes.forward.layers, strict=True):
-        for bend in bends(problem, layer, share):
+        for bend in functions_with_kinks(problem, layer, share):
             a = np.atleast_2d(bend.a)
             found.append((bend, np.broadcast_to(a, (problem.steps, a.shape[1]))))
     return found
@@ -135,7 +135,7 @@ def _flipped(passes: Passes, kinks: list[tuple[int, int]]) -> Passes:
     functions = dict(problem.functions)
     for sign, places in sides.items():
         functions[sign] = _other_side(functions[sign], places)
-    return taken_apart(with_trace(with_functions(problem, functions), passes.forward))
+    return passes_by_link(with_trace(with_functions(problem, functions), passes.forward))
 
 
 def _other_side(record: Activation, places: list[tuple[Array, Mask]]) -> Activation:
@@ -164,7 +164,9 @@ def _same_branch(base: Passes, moved: ForwardTrace) -> ForwardTrace:
     layers = []
     for number, share in enumerate(moved.layers):
         problem, values = base.problem, dict(share.values)
-        for bend in bends(problem, problem.layers[number], base.forward.layers[number]):
+        for bend in functions_with_kinks(
+            problem, problem.layers[number], base.forward.layers[number]
+        ):
             key = key_of(bend.call.argument) if isinstance(bend.call.argument, Name) else ""
             if key in values:
                 kinks = problem.functions[bend.call.function].kinks
@@ -176,7 +178,7 @@ def _same_branch(base: Passes, moved: ForwardTrace) -> ForwardTrace:
     return moved._replace(layers=tuple(layers))
 
 
-def taken_apart(passes: Passes) -> Passes:
+def passes_by_link(passes: Passes) -> Passes:
     """The same passes, the way back link by link: what is rounded anew is compared with that."""
     again = with_trace(passes.problem, passes.forward)
     if passes.problem.loss is not None:

@@ -68,7 +68,9 @@ def check_paths(
         return found
     if name == "dLt_dhk" and checker.every_row is not None:
         return _with_every_row(checker, checker.every_row, found)
-    return found._replace(miss=max(perturbations.miss(group.probes) for group in groups))
+    return found._replace(
+        miss=max(perturbations.miss_probability(group.probes) for group in groups)
+    )
 
 
 def _with_every_row(checker: Checker, every_row: EveryRow, sampled: Checked) -> Checked:

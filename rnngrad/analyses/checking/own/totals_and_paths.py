@@ -208,7 +208,7 @@ def _totals(
     entry = explained(checker.judged(compared, same_rows), checker)
     if checker.plan.every:
         return entry
-    return entry._replace(miss=perturbations.miss(probes))
+    return entry._replace(miss=perturbations.miss_probability(probes))
 
 
 def _claimed(probes: Probes, rows: Array) -> Array:

@@ -214,7 +214,7 @@ def plainly(functions: Functions) -> Called:
     return lambda sign, a: functions[sign].f(a)
 
 
-def along(
+def evaluated_lines(
     lines: tuple[Line, ...],
     given: Mapping[str, Any],
     own: Mapping[str, Any],

@@ -50,7 +50,7 @@ def by_direction(rows: Integers, size: int, stream: int, *, directions: int = 1)
     )
 
 
-def miss(probes: Probes) -> float:
+def miss_probability(probes: Probes) -> float:
     """How likely at most a row that is looked at passes, of which an entry is off by more than the
     tolerance; all rows have as many probes.
 

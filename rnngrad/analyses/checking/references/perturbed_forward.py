@@ -165,7 +165,7 @@ def stepped(
     }
     given = {X: x} | {f"{part}⁻": rows for part, rows in parts.items()}
     call = equations.plainly(problem.functions)
-    return equations.along(one.linear.lines, given, own, call, multiply, enter)
+    return equations.evaluated_lines(one.linear.lines, given, own, call, multiply, enter)
 
 
 def started(seeds: Perturbations, t: int) -> int:

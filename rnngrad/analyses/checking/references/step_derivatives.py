@@ -162,7 +162,7 @@ def _plus(one: Scaled | None, other: Scaled | None) -> Scaled:
 
 def errors(problem: Problem, layer: Layer, trace: LayerTrace) -> dict[str, Rough]:
     """Every line's value and how far rounding may move it, s_{t−1} and x_t being as they are."""
-    return equations.along(
+    return equations.evaluated_lines(
         equations.lines_of(problem.cell), equations.given_by(trace), layer.own,
         equations.roughly(problem.functions), equations.rough_times(layer.own, any_order=True),
     )  # fmt: skip
@@ -184,7 +184,7 @@ def _values(
         near = np.abs(value - other) <= EPS * bounds[key].error
         return np.where(near, other, value)
 
-    return equations.along(
+    return equations.evaluated_lines(
         lines, equations.given_by(trace), layer.own, equations.plainly(problem.functions),
         equations.times(layer.own), enter,
     )  # fmt: skip
