@@ -140,7 +140,9 @@ def test_dropping_rows_there_would_be_wrong(monkeypatch: pytest.MonkeyPatch) -> 
         expected = exact_log10_norms(slopes, W)
         monkeypatch.setattr(matrix_norms, "MIXED", 0.0)
         monkeypatch.setattr(
-            chain_norms, "without_small_rows", lambda M: matrix_norms.without_small_rows(M, 2.0**-30)
+            chain_norms,
+            "without_small_rows",
+            lambda M: matrix_norms.without_small_rows(M, 2.0**-30),
         )
         got = fast(slopes, W)
     assert got is None or np.max(np.abs(got - expected)) > 1e-6
