@@ -111,8 +111,21 @@ def read_model(path: Path, layout: str | None = None, name: str | None = None) -
     name = cut_path(path.name) if name is None else name
     first, *others = _layouts(path, name, layout)
 
+    opened: dict[Opener, Store] = {}
+
+    def once(opener: Opener) -> Opener:
+        """The same, which opens the file for the first of several layouts alone."""
+
+        def store(path: Path, name: str) -> Store:
+            if opener not in opened:
+                opened[opener] = opener(path, name)
+            return opened[opener]
+
+        return store
+
     def read(chosen: Layout) -> Contents:
-        return checked(lambda: chosen.read(_opener(path, chosen), path, name), path, name, SUFFIXES)
+        opener = once(_opener(path, chosen))
+        return checked(lambda: chosen.read(opener, path, name), path, name, SUFFIXES)
 
     contents = read(first)
     for other in others if not contents.recurrent and not contents.refused else ():
