@@ -162,11 +162,11 @@ def _weights(problem: Problem) -> Iterator[Line]:
 
 
 def remarks(problem: Problem) -> tuple[str, ...]:
-    """What the sheet leaves out, one line each; of the sheet's own net, one layer of rnn."""
+    """What the sheet leaves out, one line each; its misprint only of a net of three steps."""
     if not problem.single_rnn:
         return ()
     immediate = "∂⁺ (25–28) is the immediate partial, h_{t−1} fixed; (29–35) sum the paths."
-    if problem.loss is None:
+    if problem.loss is None or problem.steps != 3:
         return (immediate,)
     here = "; b4 has them" if problem.h_0.any() else ", as here"
     return (
