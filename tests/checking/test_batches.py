@@ -251,6 +251,18 @@ def test_one_sequence_alone_is_named(k: int, bug: str | None) -> None:
         assert f"sequence {k + 1} of 5 alone" in entry["diagnosis"]["explanation"]
 
 
+def test_backward_passes_that_add_up_are_named() -> None:
+    """``zero_grad`` left out before the second ``backward``; 1.9 times is no such thing."""
+    of = batch()
+    twice = rnngrad.check(of, {name: 2 * array for name, array in totals(of).items()})
+    for entry in twice["quantities"]:
+        assert entry["diagnosis"]["factor"] == 2
+        assert "2 backward passes added up" in entry["diagnosis"]["explanation"]
+    other = rnngrad.check(of, {name: 1.9 * array for name, array in totals(of).items()})
+    for entry in other["quantities"]:
+        assert "passes added up" not in entry["diagnosis"]["explanation"]
+
+
 def test_a_known_mistake_in_every_sequence() -> None:
     """σ' left out on the way back through time, in each of them."""
     of = batch("rnn")

@@ -238,7 +238,8 @@ def test_three_axes_need_the_key() -> None:
         ),
         (
             {"targets": Y[0]},
-            "targets: is 6×2; batch: first takes three axes, B×T×O, or labels, B×T",
+            "targets: is 6×2; batch: first takes three axes, B×T×O, or labels, B×T = 4×6 as inputs "
+            "have",
         ),
         ({"inputs": X[0]}, "inputs: is 6×3; batch: first takes three axes, B×T×I"),
         ({"targets": Y[:, :5]}, "targets: has 5 steps, must have 6, one for each of the inputs"),

@@ -82,6 +82,11 @@ def _counted(axis: str, inputs: Piece) -> tuple[int | None, int | None]:
     return (first, second) if axis == "first" else (second, first)
 
 
+def _in_order(axis: str, size: int | None, steps: int | None) -> tuple[int | None, int | None]:
+    """B and T as the axes have them."""
+    return (size, steps) if axis == "first" else (steps, size)
+
+
 def _turned(
     axis: str, piece: Piece, counts: tuple[int | None, int | None], last: bool, mistakes: Mistakes
 ) -> Array | None:
@@ -89,15 +94,20 @@ def _turned(
     value, (size, steps) = piece.value, counts
     assert isinstance(value, np.ndarray)
     if piece.name == "targets" and value.ndim < 3:
-        if value.shape == ((size, steps) if axis == "first" else (steps, size)):
+        if value.shape == _in_order(axis, size, steps):
             value = value[..., np.newaxis]
         elif last and value.ndim and len(value) == size:
             return value.reshape(size, 1, -1)
+        elif size is None and value.ndim == 2:  # inputs are wrong, which is said already
+            return None
     if value.ndim != 3:
         sides = "×".join(map(str, value.shape)) or "a single number"
         width = piece.letters[1].partition(".")[0]
         words = f"{piece.name} is {sides}; batch: {axis} takes three axes, {AXES[axis]}×{width}"
-        labels = f", or labels, {AXES[axis]}" if piece.name == "targets" else ""
+        labels = ""
+        if piece.name == "targets":
+            here = "" if size is None else f" = {'×'.join(map(str, _in_order(axis, size, steps)))}"
+            labels = f", or labels, {AXES[axis]}{here} as inputs have"
         mistakes.add(piece.path, f"{words}{labels}")
         return None
     return value if axis == "first" else np.moveaxis(value, 1, 0).copy()

@@ -82,7 +82,7 @@ def _counts(batch: Batch) -> Array:
 
 
 def ways(batch: Batch) -> Iterator[Way]:
-    """The reductions that people and frameworks have, and one sequence alone."""
+    """The reductions that people and frameworks have, one sequence alone, passes added up."""
     B, counts, outputs = batch.size, _counts(batch), batch.net.outputs
     ones, own = np.ones(B), 1.0 / np.maximum(counts, 1)
     total, padded = int(counts.sum()), B * max(one.steps for one in batch.sequences)
@@ -108,6 +108,9 @@ def ways(batch: Batch) -> Iterator[Way]:
         last = "the last, " if k == B - 1 else ""
         words = f"{last}sequence {k + 1} of {B} alone: are the others not added up?"
         yield Way(_factors(batch) * (np.arange(B) == k), words)
+    for times in range(2, 6):
+        words = f"{times} backward passes added up: were the gradients not set to zero in between?"
+        yield Way(_factors(batch) * times, words)
 
 
 def _of(over: str) -> str:
