@@ -10,6 +10,7 @@ import pytest
 
 import rnngrad
 from cli.running import ROOT, run
+from views.test_notebook import values_of
 
 pytestmark = pytest.mark.network
 NETS = {
@@ -68,3 +69,10 @@ def test_the_tutorial_on_a_trained_net_shows_what_its_commands_print(silero: Pat
     pages = runpy.run_path(str(ROOT / "docs" / "pages.py"))
     written = (ROOT / "docs" / "trained_net.md").read_text(encoding="utf-8")
     assert pages["ran"]("trained_net.md", silero) == written
+
+
+def test_the_notebook_on_a_trained_net_runs(silero: Path) -> None:
+    """In the folder of the package's files."""
+    shown = values_of(ROOT / "docs" / "notebooks" / "trained_net.ipynb", silero)
+    assert "'(200, 128)', '0.864'" in shown
+    assert "vanishing" in shown
