@@ -252,15 +252,19 @@ def test_one_sequence_alone_is_named(k: int, bug: str | None) -> None:
 
 
 def test_backward_passes_that_add_up_are_named() -> None:
-    """``zero_grad`` left out before the second ``backward``; 1.9 times is no such thing."""
+    """``zero_grad`` left out before the second ``backward``; 0.37 times and 0 are others."""
     of = batch()
     twice = rnngrad.check(of, {name: 2 * array for name, array in totals(of).items()})
     for entry in twice["quantities"]:
         assert entry["diagnosis"]["factor"] == 2
         assert "2 backward passes added up" in entry["diagnosis"]["explanation"]
-    other = rnngrad.check(of, {name: 1.9 * array for name, array in totals(of).items()})
+    other = rnngrad.check(of, {name: 0.37 * array for name, array in totals(of).items()})
     for entry in other["quantities"]:
+        assert entry["diagnosis"]["factor"] == pytest.approx(0.37)
         assert "passes added up" not in entry["diagnosis"]["explanation"]
+    empty = rnngrad.check(of, {name: 0 * array for name, array in totals(of).items()})
+    for entry in empty["quantities"]:
+        assert "is it not filled in yet?" in entry["diagnosis"]["explanation"]
 
 
 def test_a_known_mistake_in_every_sequence() -> None:

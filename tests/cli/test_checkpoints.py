@@ -55,6 +55,14 @@ def _rows(folder: Path, *more: str) -> list[dict[str, Any]]:
     return rows
 
 
+def test_one_file_has_its_table_too(folder: Path) -> None:
+    for other in (folder / "run").glob("epoch=1*.npz"):
+        other.unlink()
+    shown = _sweep(folder).stdout
+    assert "net, 1 checkpoint:" in shown
+    assert "regime" in shown
+
+
 def test_a_row_is_derive_of_the_spec_with_that_file(folder: Path) -> None:
     rows = _rows(folder)
     names = ["epoch=1.npz", "epoch=2.npz", "epoch=10.npz"]

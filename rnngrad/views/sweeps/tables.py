@@ -81,7 +81,7 @@ def blocks(done: SweepResult, full: bool) -> Iterator[Block]:
     curves = [
         Curve(_stem(_name(done, part), training), part, _by_scale(part.rows)) for part in done.parts
     ]
-    if len(_specs(done)) > 1:
+    if len(_specs(done)) > 1 or training:
         yield _picture(done, curves, full)
         yield _numbers(curves, full)
     for curve in () if training else curves:
@@ -134,7 +134,8 @@ def _heading(done: SweepResult) -> Lines:
     titles = [_title(name, problem) for name, problem in specs.items()]
     if all(problem.checkpoint is not None for problem in specs.values()):
         one = next(iter(specs.values()))
-        titles = [_title(f"{one.name}, {grouped(len(specs))} checkpoints", one)]
+        count = f"{grouped(len(specs))} checkpoint{'s' * (len(specs) > 1)}"
+        titles = [_title(f"{one.name}, {count}", one)]
     return Lines((*titles, f"{_scaled(done)}{drawn}"), titled=True)
 
 

@@ -16,7 +16,7 @@ from rnngrad.analyses.checking.comparing.verdicts import Diagnosis
 from rnngrad.analyses.checking.diagnosing.catalogue import CATALOGUE, Mistake
 from rnngrad.analyses.checking.diagnosing.diagnosing import in_words
 from rnngrad.analyses.checking.diagnosing.fitting import Case, Fit, fit_of
-from rnngrad.analyses.checking.diagnosing.questions import UNKNOWN
+from rnngrad.analyses.checking.diagnosing.questions import EMPTY, UNKNOWN
 from rnngrad.analyses.checking.diagnosing.variations import Reading
 from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.analyses.mistakes.passes import Apart
@@ -54,6 +54,7 @@ def diagnose(
         found = _other_way(cases, batch, shares)
         if not found and batch.size * batch.steps <= MOST_WORK:
             found = _known(cases, batch, sequences, shares) or {}
+        found = found or _one_factor(cases)
     unknown = Diagnosis(None, UNKNOWN, None, None)
     return {case.name: found.get(case.name, unknown) for case in cases}
 
@@ -130,6 +131,26 @@ def _other_way(
         worst = max(error for error in errors if error is not None)
         return {case.name: _said(way, now, worst) for case in cases}
     return {}
+
+
+def _one_factor(cases: Sequence[Case]) -> dict[str, Diagnosis]:
+    """Every total times one factor, such as that of a clipped norm; 0 is an array not filled in."""
+    got, right = (
+        np.concatenate([np.ravel(a) for a in arrays])
+        for arrays in ([case.got.values for case in cases], [case.right for case in cases])
+    )
+    factor = float(np.dot(got, right) / np.dot(right, right)) if right.any() else np.nan
+    errors = [_error(case, factor * case.right) for case in cases] if np.isfinite(factor) else []
+    found = [error for error in errors if error is not None]
+    if not found or len(found) < len(errors):
+        return {}
+    if factor == 0:
+        return {case.name: Diagnosis(None, EMPTY, None, None, hint=EMPTY) for case in cases}
+    words = f"every number is {factor:.6g} times the right one: a norm that was clipped, a weight?"
+    told = Diagnosis(
+        "scaled", words, max(found), None, factor=factor, hint=CATALOGUE["scaled"].hint
+    )
+    return {case.name: told for case in cases}
 
 
 def _said(way: Way, now: Array, error: float) -> Diagnosis:
