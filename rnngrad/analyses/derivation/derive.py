@@ -189,16 +189,7 @@ def derive(problem: Problem) -> Derivation: ...
 @overload
 def derive(problem: Batch) -> BatchDerivation: ...
 def derive(problem: Problem | Batch) -> Derivation | BatchDerivation:
-    """Every quantity of ``problem`` by name, each computed when it is asked for; of a batch the
-    gradients of the parameters, and each sequence in ``sequences``.
-
-    >>> import rnngrad
-    >>> net = {"weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1, 1], "targets": [0, 0]}
-    >>> rnngrad.derive(rnngrad.load(net))["dL_dh"].shape
-    (3, 1)
-
-    Raises QuantityError for a name that does not exist, or not for this net.
-    """
+    """Every quantity by name; ``rnngrad.derive`` adds what notebooks show."""
     return BatchDerivation(problem) if isinstance(problem, Batch) else Derivation(problem)
 
 
