@@ -17,6 +17,7 @@ from rnngrad.files.specification.overriding import override
 from rnngrad.files.text import cut, shown
 from rnngrad.files.yaml_text import DEEPEST, Document, read
 from rnngrad.net.batch import Batch
+from rnngrad.net.both import Both
 from rnngrad.net.problem import Problem
 
 Source = str | os.PathLike[str] | Mapping[str, Any]
@@ -28,8 +29,9 @@ def load(
     overrides: Sequence[str] = (),
     stdin: BinaryIO | None = None,
     checkpoint: str | None = None,
-) -> Problem | Batch:
-    """The problem that a spec describes; a batch where it has ``batch`` and no ``sequence``.
+) -> Problem | Batch | Both:
+    """The problem that a spec describes; a batch where it has ``batch`` and no ``sequence``, a
+    bidirectional net where it has ``direction: both`` and no ``half``.
 
     ``source`` is a path, ``"-"`` for standard input (``stdin``, if given), or a mapping of the same
     keys, NumPy arrays welcome. ``overrides`` are ``key=value`` texts, such as
