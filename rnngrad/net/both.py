@@ -114,12 +114,7 @@ def passes(
     """Forward and back-propagation through time of all halves and the read-out; the functions are
     what runs a half, and what the output makes of it."""
     with quietly():
-        x: Numbers = net.x
-        run: list[Passed] = []
-        for half in halves_of(net):
-            run.append(Passed(*forth(half, _problem(half, x))))
-            if half.reverse:
-                x = side_by_side(run[-2].forward, run[-1].forward)
+        run, x = _through(net, forth)
         forward = read(net, x)
         if net.loss is None:
             return Passes(tuple(run), forward, None)
@@ -148,6 +143,23 @@ def passes(
             dL_dy, dL_da_y, direct, {}, (), down, {name: gradients[name] for name in net.weights}
         )
         return Passes(tuple(run), forward, backward)
+
+
+def _through(net: Problem, forth: Forth) -> tuple[list[Passed], Numbers]:
+    """Every half run forward, and what the read-out sees, (T, 2H)."""
+    x: Numbers = net.x
+    run: list[Passed] = []
+    for half in halves_of(net):
+        run.append(Passed(*forth(half, _problem(half, x))))
+        if half.reverse:
+            x = side_by_side(run[-2].forward, run[-1].forward)
+    return run, x
+
+
+def losses_of(net: Problem) -> Numbers:
+    """L_t, (T,), of the forward pass alone, in real or complex numbers."""
+    with quietly():
+        return head(net, _through(net, _forth)[1]).losses
 
 
 def side_by_side(ahead: ForwardTrace, behind: ForwardTrace) -> Numbers:
@@ -199,6 +211,13 @@ def _with_upstream(problem: Problem, upstream: Array) -> Problem:
 def half_of(whole: Problem, layer: int, reverse: bool) -> Problem:
     """One half as a net of its own, in its own time, what it gets from above as ``upstream``."""
     return passes(whole).halves[2 * layer + reverse].problem
+
+
+def apart(problem: Problem | Both) -> tuple[Problem, ...]:
+    """The halves of a bidirectional net, each by its own name, in one run; else the problem."""
+    if isinstance(problem, Problem):
+        return (problem,)
+    return tuple(one.problem for one in passes(problem.net).halves)
 
 
 def _drawn(draw: Callable[[int], Problem], layer: int, reverse: bool, number: int) -> Problem:
