@@ -164,8 +164,14 @@ def check(
         from rnngrad.analyses.checking.batches import check_own_batch
         from rnngrad.analyses.checking.own.self_check import check_own
 
-        own = check_own(problem) if isinstance(problem, Problem) else check_own_batch(problem)
-        checked = list(own)
+        if isinstance(problem, Both):
+            from rnngrad.analyses.checking.both import check_own_both
+
+            checked = check_own_both(problem)
+        elif isinstance(problem, Problem):
+            checked = check_own(problem)
+        else:
+            checked = check_own_batch(problem)
     else:
         from rnngrad.analyses.checking.batches import check_given
 

@@ -28,6 +28,7 @@ from rnngrad.analyses.checking.against import (
     readings,
     worse,
 )
+from rnngrad.analyses.checking.both import check_both
 from rnngrad.analyses.checking.comparing.places import place
 from rnngrad.analyses.checking.comparing.rounding_noise import (
     DRAWS,
@@ -49,6 +50,7 @@ from rnngrad.chains.jacobians import pulled_back
 from rnngrad.errors import QuantityError, UsageError
 from rnngrad.net.abreast import Together, passes
 from rnngrad.net.batch import Batch
+from rnngrad.net.both import Both
 from rnngrad.net.given_arrays import GivenArray, given, some
 from rnngrad.net.problem import Problem
 
@@ -140,7 +142,7 @@ def by_sequence(batch: Batch) -> dict[str, Quantity]:
 
 
 def check_given(
-    problem: Problem | Batch,
+    problem: Problem | Batch | Both,
     arrays: Mapping[str, GivenArray | Any],
     twice: Twice = MappingProxyType({}),
     *,
@@ -150,6 +152,8 @@ def check_given(
     """A verdict for every array given; see ``against.check_arrays``, and for a batch above."""
     if isinstance(problem, Problem):
         return check_arrays(problem, arrays, twice, rtol=rtol, framework=framework)
+    if isinstance(problem, Both):
+        return check_both(problem, arrays, twice, rtol=rtol)
     return _of_batch(problem, arrays, twice, rtol)
 
 

@@ -29,6 +29,7 @@ from rnngrad.analyses.checking.against import (
     worse,
 )
 from rnngrad.analyses.checking.comparing import rounding
+from rnngrad.analyses.checking.comparing.kinked_functions import smooth
 from rnngrad.analyses.checking.comparing.kinks import kinks, reason
 from rnngrad.analyses.checking.comparing.places import place
 from rnngrad.analyses.checking.comparing.rounding import Noise, with_functions
@@ -41,9 +42,13 @@ from rnngrad.analyses.checking.comparing.rounding_noise import (
     on_the_same_branch,
     with_trace,
 )
-from rnngrad.analyses.checking.comparing.kinked_functions import smooth
 from rnngrad.analyses.checking.comparing.tolerance import RTOL, Compared, judged
-from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict, worst
+from rnngrad.analyses.checking.comparing.verdicts import (
+    Checked,
+    CutShortError,
+    Verdict,
+    worst,
+)
 from rnngrad.analyses.checking.own import one_step
 from rnngrad.analyses.checking.own.checker import Progress
 from rnngrad.analyses.checking.own.self_check import PLAINLY, check_own
@@ -60,7 +65,7 @@ from rnngrad.arithmetic.arrays import Array, Numbers, quietly
 from rnngrad.errors import QuantityError, UsageError
 from rnngrad.net import both as net_both
 from rnngrad.net.backward import at_the_output
-from rnngrad.net.both import Both, in_time, losses_of
+from rnngrad.net.both import Both, losses_of
 from rnngrad.net.given_arrays import GivenArray, given, some
 from rnngrad.net.problem import REVERSE, Half, Problem
 from rnngrad.net.traces import BackwardTrace, ForwardTrace
@@ -161,7 +166,7 @@ def there(net: Problem) -> dict[str, Quantity]:
 
 def refused_names(problem: Both, names: Any) -> dict[str, str]:
     """name -> why there is no such quantity of a bidirectional net, or it is given twice."""
-    found, refused = readings(problem.net, names, there(problem.net), lambda name: _why(problem, name))
+    _, refused = readings(problem.net, names, there(problem.net), lambda name: _why(problem, name))
     return refused
 
 
@@ -224,13 +229,12 @@ def _diagnosed(
         given_there = {mine[name]: _own(half, mine[name], arrays[name]) for name in mine}
         told = {entry.name: entry for entry in check_arrays(one.problem, given_there, rtol=rtol)}
         for name in wrong:
-            entry = told[mine[name]]
-            where = f"the mistake is told of the {half.name} half, in its own time"
-            found[name] = found[name]._replace(
-                diagnosis=entry.diagnosis,
-                reason=found[name].reason or _other_half(passes, name, arrays[name])
-                or (where if entry.diagnosis is not None else ""),
-            )  # fmt: skip
+            entry, swapped = told[mine[name]], _other_half(passes, name, arrays[name])
+            if swapped:
+                found[name] = found[name]._replace(reason=swapped)
+            elif entry.diagnosis is not None:
+                where = f"the mistake is told of the {half.name} half, in its own time"
+                found[name] = found[name]._replace(diagnosis=entry.diagnosis, reason=where)
     return found
 
 
@@ -258,7 +262,10 @@ def _other_half(passes: BothPasses, name: str, array: Any) -> str:
     record = records(passes.problem).get(other + dot + layer)
     if record is None:
         return ""
-    got, right = _own(next(net_both.halves_of(passes.problem)), "dL_dW", array), record.compute(passes)
+    got, right = (
+        _own(next(net_both.halves_of(passes.problem)), "dL_dW", array),
+        record.compute(passes),
+    )
     if got.values.shape != right.shape:
         return ""
     near = np.abs(got.values - right) <= max(1e-9, 1e3 * got.eps) * np.abs(right).max(initial=0.0)
@@ -309,9 +316,14 @@ def check_own_both(
                for name, whole in _names(one.problem, half).items()}  # fmt: skip
         arrays: Any = ChainMap(own, Quantities(one.problem))  # type: ignore[arg-type]
         tell = None if progress is None else _share(progress, at, len(problem.halves) + 1, half)
-        found = check_own(
-            one.problem, method=method, rtol=rtol, progress=tell, gradients=arrays, paths=None
-        )
+        try:
+            found = check_own(
+                one.problem, method=method, rtol=rtol, progress=tell, gradients=arrays
+            )
+        except CutShortError as cut:
+            left = [_renamed(entry, half) for entry in cut.checked]
+            before = [entry for some in entries.values() for entry in some]
+            raise CutShortError([*before, *left]) from None
         for entry in found:
             if entry.name not in ("y", "dL_dy", "dLt_dht"):  # what it was given
                 entries.setdefault(entry.name + half.suffix, []).append(_renamed(entry, half))

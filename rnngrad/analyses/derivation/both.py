@@ -9,7 +9,7 @@ have; states of all layers stand side by side.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -92,11 +92,16 @@ def starts(net: Problem) -> dict[str, Quantity]:
             record = _states(net, part, way, True)
             row = -1 if way else 0
             found[f"dL_d{part}_0{way}"] = record._replace(
-                name=f"dL_d{part}_0{way}", symbol=f"∂L/∂{part}_0{way}", first_step=None, dims=("H",),
+                name=f"dL_d{part}_0{way}", symbol=f"∂L/∂{part}_0{way}", dims=("H",),
+                first_step=None,
                 fixed=(record.fixed or (0, 0))[1:],
-                compute=lambda p, of=record.compute, row=row: of(p)[row],
+                compute=partial(_row, record.compute, row),
             )  # fmt: skip
     return found
+
+
+def _row(of: Callable[[Passes], Array], row: int, passes: Passes) -> Array:
+    return np.asarray(of(passes)[row])
 
 
 Compute = Callable[[Passes], Array]

@@ -201,9 +201,9 @@ class BothDerivation(Mapping[str, Array]):
     def halves(self) -> Mapping[str, Derivation]:
         """Each by itself."""
         found = {}
-        for half, passes in zip(self.both.halves, self.passes.halves, strict=True):
-            found[half.name] = Derivation(passes.problem)
-            found[half.name].passes = passes
+        for half, one in zip(self.both.halves, self.passes.halves, strict=True):
+            found[half.name] = Derivation(one.problem)
+            found[half.name].passes = one
         return found
 
     @property
@@ -217,8 +217,8 @@ class BothDerivation(Mapping[str, Array]):
     def first_nonfinite_step(self) -> int | None:
         """The first step of the sequence at which a half or y holds an inf or nan, or None."""
         found = [self.passes.forward.first_nonfinite_step]
-        for half, passes in zip(self.both.halves, self.passes.halves, strict=True):
-            rows = np.concatenate([np.asarray(part)[1:] for layer in passes.forward.layers
+        for half, one in zip(self.both.halves, self.passes.halves, strict=True):
+            rows = np.concatenate([np.asarray(part)[1:] for layer in one.forward.layers
                                    for part in layer.states.values()], axis=1)  # fmt: skip
             bad = np.flatnonzero(~np.isfinite(in_time(half, rows)).all(axis=1))
             found.append(int(bad[0]) + 1 if bad.size else None)

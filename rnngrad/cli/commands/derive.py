@@ -172,7 +172,12 @@ def derive(
     cost. Of more than 50 steps, the tables with a row a step are shown with --section or --full.
     """
     from rnngrad.analyses.derivation.derive import derive as derive_problem
-    from rnngrad.analyses.derivation.selection import computed, select, select_of_batch, select_of_both
+    from rnngrad.analyses.derivation.selection import (
+        computed,
+        select,
+        select_of_batch,
+        select_of_both,
+    )
     from rnngrad.analyses.flow.cliff import check_exists
     from rnngrad.cli import sheets
     from rnngrad.cli.output import check_writable, screen, write_text

@@ -27,6 +27,7 @@ from rnngrad.files.specification.batch_key import (
     turned,
     without_padding,
 )
+from rnngrad.files.specification.both_key import chosen_half, is_both, refuse_both
 from rnngrad.files.specification.cell_key import cell_in
 from rnngrad.files.specification.head import check_upstream, labels_in, with_targets
 from rnngrad.files.specification.schema import SPEC, spec_with
@@ -40,7 +41,6 @@ from rnngrad.files.specification.trained_weights import (
     told_cell,
     trained,
 )
-from rnngrad.files.specification.both_key import chosen_half, is_both, refuse_both
 from rnngrad.files.specification.weights_key import Names, Parameters
 from rnngrad.files.specification.weights_key import check as check_parameters
 from rnngrad.files.text import counted, cut, cut_path, listed, shown

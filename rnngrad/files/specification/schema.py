@@ -107,8 +107,9 @@ SPEC = Group(
             "forward",
         ),
         "half": Key(
-            Text(), "the one direction of bidirectional layers that is looked at: forward, "
-            "reverse, of a stack forward.0, reverse.0, …"
+            Text(),
+            "the one direction of bidirectional layers that is looked at: forward, "
+            "reverse, of a stack forward.0, reverse.0, …",
         ),
         "h_0": _start("h"),
         "c_0": _start("c"),
@@ -150,7 +151,9 @@ def json_schema() -> JsonSchema:
     """The JSON Schema (draft-07) of a spec, for editors."""
     definitions: JsonSchema = {}
     body = SPEC.body(definitions) | weights_key.schema(definitions)
-    body["patternProperties"] = {r"^[A-Za-z]\w*_0(_reverse)?$": _start("of that name").schema(definitions)}
+    body["patternProperties"] = {
+        r"^[A-Za-z]\w*_0(_reverse)?$": _start("of that name").schema(definitions)
+    }
     body["dependencies"] = {key: ["batch"] for key in OTHERS}
     dialect = "http://json-schema.org/draft-07/schema#"
     return {"$schema": dialect, **body, "definitions": definitions}

@@ -46,7 +46,9 @@ TRAINED = Group(
             Text(), "torch, keras, onnx, flax, haiku or mlx; by default what the file shows"
         ),
         "prefix": Key(Names(), "which net of the file: what its keys begin with; a list: a stack"),
-        "direction": Key(Text(), "forward or reverse, of a bidirectional net"),
+        "direction": Key(
+            Text(), "forward, reverse or both, of a bidirectional net; both by default"
+        ),
         "W_hy": Key(parameter(2), "O×H numbers; without it y_t = g(h_t)"),
         "b_y": Key(parameter(1), "O numbers; zeros by default"),
     },

@@ -108,9 +108,7 @@ def one_layer(names: Names) -> Group:
     return _group({**names.parameters, **READOUT}, names.weights, f"{names.title}_weights")
 
 
-def check(
-    names: Names, value: Any, net: Trained | None, mistakes: Mistakes
-) -> Parameters:
+def check(names: Names, value: Any, net: Trained | None, mistakes: Mistakes) -> Parameters:
     """The parameters that ``weights`` describes, those of a model's file if there is one."""
     if net is not None:
         found = _parameters(names, net.depth, net.sources, mistakes)

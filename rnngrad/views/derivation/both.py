@@ -165,7 +165,7 @@ def _by_step(result: BothDerivation, full: bool) -> Table:
 
 
 def _chains(result: BothDerivation, full: bool) -> Table:
-    """The chain of each half, a row a step of the sequence; h_0 and h_{T+1} are where they begin."""
+    """The chain of each half, a row a step of the sequence, from its start h_0 or h_{T+1} on."""
     steps, columns, chains = result.problem.steps, [Column("t")], []
     for half, one in zip(result.both.halves, result.passes.halves, strict=True):
         chain = in_time(half, one.chain)
@@ -180,5 +180,7 @@ def _chains(result: BothDerivation, full: bool) -> Table:
         else:
             at_t = (float(chain[t]) for chain in chains)
             lines.append((str(t), *("" if np.isnan(n) else decades(settled(n)) for n in at_t)))
-    note = "log10 of the largest singular value; back in a half's own time is on in a reverse one's."
+    note = (
+        "log10 of the largest singular value; back in a half's own time is on in a reverse one's."
+    )
     return Table("Norms of the chains of Jacobians", tuple(columns), tuple(lines), (note,))
