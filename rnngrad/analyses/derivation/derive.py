@@ -255,6 +255,9 @@ class BothDerivation(Mapping[str, Array]):
         with quietly():
             return self.record(name).compute(self.passes)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.records or name in self.on_request
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.records)
 
