@@ -222,7 +222,11 @@ def _diagnosed(
 ) -> dict[str, Checked]:
     """With the mistake that explains what is wrong in a half."""
     for half, one in zip(net_both.halves_of(passes.problem), passes.halves, strict=True):
-        mine = {whole: own for own, whole in _names(one.problem, half).items() if whole in arrays}
+        mine = {
+            whole: own
+            for own, whole in _names(one.problem, half).items()
+            if whole in found and found[whole].max_rel_error is not None
+        }
         wrong = [name for name in mine if is_wrong(found[name])]
         if not wrong:
             continue
@@ -232,7 +236,7 @@ def _diagnosed(
             entry, swapped = told[mine[name]], _other_half(passes, name, arrays[name])
             if swapped:
                 found[name] = found[name]._replace(reason=swapped)
-            elif entry.diagnosis is not None:
+            elif entry.diagnosis is not None and found[name].diagnosis is None:
                 where = f"the mistake is told of the {half.name} half, in its own time"
                 found[name] = found[name]._replace(diagnosis=entry.diagnosis, reason=where)
     return found
@@ -241,18 +245,20 @@ def _diagnosed(
 def _names(problem: Problem, half: Half) -> dict[str, str]:
     """A half's own name -> that of the whole, of what has the same numbers there."""
     found = {f"dL_d{name}": f"dL_d{name}{half.suffix}" for name in problem.weights}
-    if half.whole.depth == 1:
-        for part in problem.cell.parts:
-            found |= {name: name + half.suffix for name in (part, f"dL_d{part}")}
+    for part in problem.cell.parts:
+        found |= {name: name + REVERSE * half.reverse for name in (part, f"dL_d{part}")}
     known = Quantities(problem).records
     return {own: whole for own, whole in found.items() if own in known}
 
 
 def _own(half: Half, name: str, array: Any) -> GivenArray:
-    """A given array of the whole as the half has it."""
+    """A given array of the whole as the half has it: of states its layer, in its own time."""
     got = array if isinstance(array, GivenArray) else given(array)
-    stepwise = not name.startswith(("dL_dW", "dL_db")) and got.values.ndim == 2
-    return some(got, slice(None, None, -1)) if half.reverse and stepwise else got
+    parts, part = half.whole.cell.parts, name.removeprefix("dL_d")
+    if part not in parts:
+        return got
+    columns = half.whole.layers[half.layer].parts[parts.index(part)]
+    return some(got, (slice(None, None, -1 if half.reverse else 1), columns))
 
 
 def _other_half(passes: BothPasses, name: str, array: Any) -> str:
@@ -321,12 +327,13 @@ def check_own_both(
                 one.problem, method=method, rtol=rtol, progress=tell, gradients=arrays
             )
         except CutShortError as cut:
-            left = [_renamed(entry, half) for entry in cut.checked]
+            left = [_renamed(entry, one.problem, half) for entry in cut.checked]
             before = [entry for some in entries.values() for entry in some]
             raise CutShortError([*before, *left]) from None
         for entry in found:
             if entry.name not in ("y", "dL_dy", "dLt_dht"):  # what it was given
-                entries.setdefault(entry.name + half.suffix, []).append(_renamed(entry, half))
+                entry = _renamed(entry, one.problem, half)
+                entries.setdefault(entry.name, []).append(entry)
     with quietly():
         for entry in _of_the_whole(result, tested, method_named(method), rtol):
             entries.setdefault(entry.name, []).append(entry)
@@ -345,12 +352,11 @@ def _cut(half: Half, name: str, array: Array) -> Array:
     return _own(half, name, array).values
 
 
-def _renamed(entry: Checked, half: Half) -> Checked:
-    """The verdict by the name of the whole, its step in the time of the sequence."""
+def _renamed(entry: Checked, problem: Problem, half: Half) -> Checked:
+    """The verdict by the name of the whole; its place is told in the half's own time."""
+    name = _names(problem, half).get(entry.name, entry.name + half.suffix)
     words = ", ".join(filter(None, (half.name, entry.worst_entry)))
-    return entry._replace(
-        name=entry.name + half.suffix, worst_index=None, worst_entry=words if words else ""
-    )
+    return entry._replace(name=name, worst_index=None, worst_entry=words)
 
 
 def _worst_of(entries: list[Checked]) -> Checked:
