@@ -35,11 +35,11 @@ def test_every_array_with_one_wrong_entry_fails(depth: int) -> None:
     right = rnngrad.derive(problem)
     names = [name for name in right if name.startswith("dL_d") and "dy" not in name]
     assert len(names) > 10
-    for name in names:
-        wrong = right[name].copy()
-        wrong.flat[np.argmax(np.abs(wrong))] *= 1 + 1e-6
-        checked = {one.name: one for one in check_own_both(problem, gradients={name: wrong})}
-        assert checked[name].verdict.value == "fail", name
+    wrong = {name: right[name].copy() for name in names}
+    for array in wrong.values():
+        array.flat[np.argmax(np.abs(array))] *= 1 + 1e-6
+    checked = {one.name: one for one in check_own_both(problem, gradients=wrong)}
+    assert {name for name in names if checked[name].verdict.value != "fail"} == set()
 
 
 def _without_the_reverse(problem: Any, upstream: Any) -> Any:

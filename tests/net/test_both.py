@@ -11,7 +11,7 @@ import rnngrad
 from oracles.cells import run
 from oracles.compare import wrong_rows
 
-T, I, H, O = 7, 3, 4, 2
+T, INPUTS, H, OUT = 7, 3, 4, 2
 CELLS = ("rnn", "gru", "lstm")
 BIASES = {"rnn": {"b_h": 1}, "gru": {"b_xh": 3, "b_hh": 3}, "lstm": {"b_h": 4}}
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
@@ -26,7 +26,7 @@ def spec(cell: str, depth: int, **more: Any) -> dict[str, Any]:
 
     layers = []
     for at in range(depth):
-        inputs = 2 * H if at else I
+        inputs = 2 * H if at else INPUTS
         layers.append({
             name + way: array
             for way in ("", "_reverse")
@@ -37,11 +37,11 @@ def spec(cell: str, depth: int, **more: Any) -> dict[str, Any]:
         })  # fmt: skip
     starts = {f"{part}_0{way}": some(depth * H) for way in ("", "_reverse")
               for part in ("h", "c")[: 1 + (cell == "lstm")]}  # fmt: skip
-    head = {"W_hy": some(O, 2 * H), "b_y": some(O)}
+    head = {"W_hy": some(OUT, 2 * H), "b_y": some(OUT)}
     whole = {"weights": {"layers": layers, **head}} if depth > 1 else {"weights": layers[0] | head}
     return {
         "cell": cell, "direction": "both", **whole, **starts,
-        "inputs": some(T, I), "targets": some(T, O), **more,
+        "inputs": some(T, INPUTS), "targets": some(T, OUT), **more,
     }  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def by_torch(data: dict[str, Any]) -> dict[str, np.ndarray]:
     """Outputs and every gradient of PyTorch's, by rnngrad's names."""
     torch = pytest.importorskip("torch")
     cell, layers = data["cell"], layers_of(data)
-    made = getattr(torch.nn, cell.upper())(I, H, len(layers), bidirectional=True).double()
+    made = getattr(torch.nn, cell.upper())(INPUTS, H, len(layers), bidirectional=True).double()
     keys = {"weight_ih": "W_xh", "weight_hh": "W_hh",
             "bias_ih": "b_xh" if cell == "gru" else "b_h", "bias_hh": "b_hh"}  # fmt: skip
     names = {}
@@ -178,9 +178,10 @@ def test_a_cell_of_ones_own_and_upstream() -> None:
                           "h_t = (1 - z_t) ∘ h_{t-1} + z_t ∘ tanh(W_xn x_t + b_n)"]}  # fmt: skip
     draw = np.random.default_rng(3)
     weights = {name + way: draw.normal(size=shape) for way in ("", "_reverse") for name, shape in
-               {"W_xz": (H, I), "U_z": (H, H), "W_xn": (H, I), "b_n": (H,)}.items()}  # fmt: skip
+               {"W_xz": (H, INPUTS), "U_z": (H, H), "W_xn": (H, INPUTS), "b_n": (H,)}.items()}  # fmt: skip
     data = {"cell": cell, "direction": "both", "weights": weights,
-            "inputs": draw.normal(size=(T, I)), "upstream": draw.normal(size=(T, 2 * H))}  # fmt: skip
+            "inputs": draw.normal(size=(T, INPUTS)),
+            "upstream": draw.normal(size=(T, 2 * H))}  # fmt: skip
     problem = rnngrad.load(data)
     report: Any = rnngrad.check(problem)
     assert report["verdict"] == "pass"
@@ -204,7 +205,7 @@ def test_a_sweep_scales_both_directions_of_all_layers(scale: float) -> None:
 
 def test_seeds_and_lengths_of_a_sweep() -> None:
     data = {
-        "name": "net", "direction": "both", "sizes": {"inputs": I, "hidden": H},
+        "name": "net", "direction": "both", "sizes": {"inputs": INPUTS, "hidden": H},
         "weights": {n: {"init": "gaussian"} for n in
                     ("W_xh", "W_hh", "W_xh_reverse", "W_hh_reverse")},
         "inputs": {"random": "normal", "steps": 12},
@@ -212,7 +213,7 @@ def test_seeds_and_lengths_of_a_sweep() -> None:
     report: Any = rnngrad.sweep(rnngrad.load(data), [1.0], seeds=2, steps=[6, 20])
     for row in report["rows"]:
         other = {**data, "seed": row["seed"], "half": row["spec"].removeprefix("net, "),
-                 "inputs": {"random": "normal", "steps": 20 if row["steps"] == 20 else 12}}  # fmt: skip
+                 "inputs": {"random": "normal", "steps": max(row["steps"], 12)}}  # fmt: skip
         if row["steps"] == 6:
             whole = rnngrad.load({k: v for k, v in other.items() if k != "half"})
             other["inputs"] = np.array(whole.net.x[:6])

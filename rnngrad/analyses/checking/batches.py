@@ -43,6 +43,7 @@ from rnngrad.analyses.checking.own.self_check import check_own
 from rnngrad.analyses.checking.references.methods import AUTO
 from rnngrad.analyses.checking.references.plan import units
 from rnngrad.analyses.checking.spelling import note
+from rnngrad.analyses.derivation.derive import totals_of
 from rnngrad.analyses.derivation.on_request import of_tokens
 from rnngrad.analyses.derivation.quantities import Passes, Quantities, Quantity, of_start, records
 from rnngrad.arithmetic.arrays import Array, quietly
@@ -125,7 +126,7 @@ def totals(batch: Batch) -> dict[str, Quantity]:
     """L and the gradient of every parameter."""
     if batch.net.loss is None:
         return {}
-    of_parameters = {n: r for n, r in records(batch.net).items() if r.parameter is not None}
+    of_parameters = totals_of(batch.net)
     loss = {} if batch.net.upstream else {LOSS.name: LOSS}
     tokens = {record.name: record for record in of_tokens(batch.net)}
     return {name: _total(r) for name, r in {**loss, **of_parameters, **tokens}.items()}
@@ -133,7 +134,8 @@ def totals(batch: Batch) -> dict[str, Quantity]:
 
 def by_sequence(batch: Batch) -> dict[str, Quantity]:
     """What each sequence has of its own."""
-    found = {n: r for n, r in records(batch.net).items() if r.parameter is None}
+    whole = totals_of(batch.net)
+    found = {n: r for n, r in records(batch.net).items() if n not in whole}
     starts = map(of_start, batch.net.cell.parts) if batch.net.loss is not None else ()
     return found | {record.name: record for record in starts}
 
@@ -338,6 +340,8 @@ def _arrays_of(batch: Batch, found: Together, k: int) -> dict[str, Array]:
         arrays |= {f"dL_d{part}": rows[k, : steps + 1] for part, rows in found.dL_ds.items()}
         for name in ("losses", "dL_dy", "dLt_dht", "dL_dx"):
             arrays[name] = getattr(found, name)[k, :steps]
+    if net.dense is not None:
+        arrays.pop("dL_dx", None)  # it is that of x', and follows from the rest
     return {name: rows for name, rows in arrays.items() if name in there}
 
 

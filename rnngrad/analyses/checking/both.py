@@ -35,7 +35,6 @@ from rnngrad.analyses.checking.comparing.places import place
 from rnngrad.analyses.checking.comparing.rounding import Noise, with_functions
 from rnngrad.analyses.checking.comparing.rounding_noise import (
     DRAWS,
-    EPS,
     Conditioning,
     at_the_output_anew,
     backward_anew,
@@ -50,12 +49,12 @@ from rnngrad.analyses.checking.comparing.verdicts import (
     worst,
 )
 from rnngrad.analyses.checking.own import one_step
+from rnngrad.analyses.checking.own.by_direction import OF_DENSE, by_direction, with_dense_moved
 from rnngrad.analyses.checking.own.checker import Progress
 from rnngrad.analyses.checking.own.self_check import PLAINLY, check_own
 from rnngrad.analyses.checking.references import loss_values
 from rnngrad.analyses.checking.references.methods import AUTO, Method, method_named
 from rnngrad.analyses.checking.references.perturbed_forward import Setting
-from rnngrad.analyses.checking.references.random_signs import signs
 from rnngrad.analyses.checking.spelling import note
 from rnngrad.analyses.derivation.both import BothPasses, records, starts
 from rnngrad.analyses.derivation.derive import BothDerivation
@@ -299,9 +298,6 @@ def _placed(net: Problem, entry: Checked, record: Quantity) -> Checked:
 
 # ---------------------------------------------------------------------------- rnngrad's own
 
-FEW = 16
-"""An array of no more entries is moved entry by entry, others along so many directions."""
-
 
 def check_own_both(
     problem: Both,
@@ -396,7 +392,7 @@ def _of_the_whole(
     known = {**result.records, **begins}
     for name, record in known.items():
         of = record.parameter or name.removeprefix("dL_d")
-        if record.parameter is not None or name in begins or name == "dL_dx":
+        if record.parameter is not None or name in begins or of in OF_DENSE:
             entry = _moved(net, of, tested, record, method, conditioning, limit)
             if why is not None and entry.verdict is Verdict.PASS:
                 entry = entry._replace(verdict=Verdict.INCONCLUSIVE, reason=why)
@@ -421,35 +417,10 @@ def _moved(
     conditioning: BothConditioning, limit: float,
 ) -> Checked:  # fmt: skip
     """∂L/∂ of one array along directions, from the losses of the whole net alone."""
-    gradient = np.asarray(tested[record.name] if record.name in tested else record.compute(
-        conditioning.of))  # fmt: skip
-    flat = gradient.ravel()
-    if flat.size <= FEW:
-        directions = np.eye(flat.size)
-    else:
-        directions = signs((FEW, flat.size), len(of))
-        directions[0] = np.eye(flat.size)[int(np.argmax(np.abs(flat)))]
-
-    def losses(step: complex, direction: Array) -> Numbers:
-        moved = _with(net, of, step * direction.reshape(gradient.shape))
-        return np.atleast_1d(np.add.reduce(losses_of(moved)))
-
-    found = [method.local(lambda step, d=d: losses(step, d)) for d in directions]  # type: ignore[misc]
-    expected = np.array([one.value for one in found])
-    error = np.array([one.error for one in found])
-    got = (directions @ flat)[:, np.newaxis]
-    size = np.sqrt((directions * flat) ** 2 @ np.ones(flat.size))
-
-    def noise() -> Array:
-        own = conditioning.noise(record.compute).ravel() / EPS
-        return np.asarray(np.abs(directions) @ own)
-
-    largest = float(size.max(initial=0.0))
-    compared = Compared(
-        record.name, f"{method.title} of the whole", got, expected, error,
-        np.full(len(size), largest), lambda row, column: (), EPS, 1,
+    return by_direction(
+        record, tested[record.name], lambda change: losses_of(_with(net, of, change)), method,
+        conditioning, limit,
     )  # fmt: skip
-    return judged(compared, limit, noise)
 
 
 def _with(net: Problem, of: str, change: Numbers) -> Problem:
@@ -457,6 +428,8 @@ def _with(net: Problem, of: str, change: Numbers) -> Problem:
     if of in net.weights:
         weights = {**net.weights, of: net.weights[of] + change}
         return replace(net, weights=MappingProxyType(weights))
+    if net.dense is not None and of in OF_DENSE:
+        return with_dense_moved(net, of, change)
     if of == "x":
         return replace(net, x=net.x + change)
     part, way = of.removesuffix(REVERSE)[:-2], REVERSE if of.endswith(REVERSE) else ""

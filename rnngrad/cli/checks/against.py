@@ -24,7 +24,7 @@ from rnngrad.errors import SpecError, UsageError, escaped
 from rnngrad.files.random_problems import variant
 from rnngrad.files.submitted.framework_gradients import gradients_of
 from rnngrad.files.text import listed
-from rnngrad.net.batch import Batch, one_sequence
+from rnngrad.net.batch import Batch, one_sequence, without_dense
 from rnngrad.net.both import Both, start_of
 from rnngrad.net.given_arrays import given
 from rnngrad.net.problem import Problem
@@ -101,7 +101,7 @@ def _of_function(
 ) -> tuple[list[Checked], list[str]]:
     """The verdicts on the spec, then on the smallest random problem that fails."""
     count = range(1, options.random + 1)
-    variants = [variant(one_sequence(problem, "--trials"), seed) for seed in count]
+    variants = [variant(_for_trials(problem), seed) for seed in count]
     try:
         student.load()
         student.ask([problem, problem, *variants])
@@ -109,6 +109,10 @@ def _of_function(
         return _of_variants(student, variants, options, checked)
     except FaultError as fault:
         return [_fault(student.name or student.path.name, str(fault))], []
+
+
+def _for_trials(problem: Problem | Batch | Both) -> Problem:
+    return without_dense(one_sequence(problem, "--trials"), "--trials")
 
 
 def _of_variants(

@@ -199,7 +199,11 @@ def _arrays(problem: Problem | Batch | Both, before_weights: str) -> Iterator[tu
         return
     for name, values in problem.weights.items():
         yield before_weights + name, values
-    yield "inputs", problem.x
+    dense = problem.dense
+    if dense is not None:
+        yield before_weights + "W_in", dense.W
+        yield before_weights + "b_in", dense.b
+    yield "inputs", problem.x if dense is None else dense.x
     if problem.targets is not None:
         yield "targets", problem.targets
     yield FIRST, problem.h_0

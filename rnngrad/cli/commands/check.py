@@ -217,9 +217,9 @@ def _run(
         return run_against(problem, against, chosen, student)
     if answers is not None:
         from rnngrad.cli.checks.answers import run as run_answers
-        from rnngrad.net.batch import one_sequence
+        from rnngrad.net.batch import one_sequence, without_dense
 
-        one = one_sequence(problem, "--answers")
+        one = without_dense(one_sequence(problem, "--answers"), "--answers")
         return *run_answers(one, [answers], chosen), ()
     return _own(problem, chosen)
 

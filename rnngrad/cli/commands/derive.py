@@ -184,7 +184,7 @@ def derive(
     from rnngrad.cli.plots import planned
     from rnngrad.errors import UsageError
     from rnngrad.files import load
-    from rnngrad.net.batch import Batch, one_sequence
+    from rnngrad.net.batch import Batch, one_sequence, without_dense
     from rnngrad.net.both import Both
     from rnngrad.progress import reporting_to
     from rnngrad.views.derivation.batch import report as batch_report
@@ -212,7 +212,7 @@ def derive(
         plots = plots._replace(kinds=(*plots.kinds, "cliff"))
     problem = load(spec, overrides=overrides or ())
     if form.asked or pdf is not None:
-        problem = one_sequence(problem, "homework")
+        problem = without_dense(one_sequence(problem, "homework"), "homework")
     drawn: list[Derivation] = []
     flow: GradientFlow | None = None
     if plots is not None:

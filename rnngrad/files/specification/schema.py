@@ -76,6 +76,9 @@ SPEC = Group(
             "rnn",
         ),
         "activation": Key(Choice(tuple(ACTIVATIONS)), "σ of the hidden units; rnn only", "tanh"),
+        "input_activation": Key(
+            Choice(tuple(ACTIVATIONS)), "φ of x'_t = φ(W_in x_t + b_in)", "identity"
+        ),
         "output_activation": Key(
             Choice(tuple(OUTPUTS)), "g of y_t = g(W_hy h_t + b_y)", "identity"
         ),

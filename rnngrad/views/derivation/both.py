@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from rnngrad.analyses.derivation.derive import BothDerivation
+from rnngrad.analyses.derivation.quantities import dL_dx_of
 from rnngrad.analyses.derivation.selection import Selection
 from rnngrad.analyses.flow.horizons import UNITS
 from rnngrad.analyses.flow.sequences import SequenceRow, row_of
@@ -87,7 +88,9 @@ def _blocks(
     yield _summary(result)
     yield _halves(_rows(result, selection.full))
     if result.problem.loss is not None:
-        yield gradients_table("Gradients of the parameters", result.passes.backward.weights)
+        names = [n for n, r in result.records.items() if r.first_step is None]
+        weights = {name.removeprefix("dL_d"): result[name] for name in names}
+        yield gradients_table("Gradients of the parameters", weights)
         yield _by_step(result, selection.full)
     yield _chains(result, selection.full)
 
@@ -152,7 +155,7 @@ def _by_step(result: BothDerivation, full: bool) -> Table:
     for half, one in zip(result.both.halves, result.passes.halves, strict=True):
         own = np.asarray(in_time(half, one.backward.dL_ds[first][1:]))
         shown[f"∂L/∂{first}{half.suffix}_t"] = own
-    shown["∂L/∂x_t"] = back.dL_dx
+    shown["∂L/∂x_t"] = dL_dx_of(result.passes)
     lines = []
     for at in kept(steps, full):
         if at is None:
