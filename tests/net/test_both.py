@@ -177,8 +177,9 @@ def test_a_cell_of_ones_own_and_upstream() -> None:
     cell = {"equations": ["z_t = σ(W_xz x_t + U_z h_{t-1})",
                           "h_t = (1 - z_t) ∘ h_{t-1} + z_t ∘ tanh(W_xn x_t + b_n)"]}  # fmt: skip
     draw = np.random.default_rng(3)
-    weights = {name + way: draw.normal(size=shape) for way in ("", "_reverse") for name, shape in
-               {"W_xz": (H, INPUTS), "U_z": (H, H), "W_xn": (H, INPUTS), "b_n": (H,)}.items()}  # fmt: skip
+    shapes = {"W_xz": (H, INPUTS), "U_z": (H, H), "W_xn": (H, INPUTS), "b_n": (H,)}
+    weights = {name + way: draw.normal(size=shape)
+               for way in ("", "_reverse") for name, shape in shapes.items()}  # fmt: skip
     data = {"cell": cell, "direction": "both", "weights": weights,
             "inputs": draw.normal(size=(T, INPUTS)),
             "upstream": draw.normal(size=(T, 2 * H))}  # fmt: skip

@@ -137,7 +137,8 @@ def _prefix(net: Found) -> list[str]:
     shown = f"[{', '.join(map(scalar, keys))}]" if net.parts else scalar(net.key)
     lines = [f"  prefix: {shown}"]
     if net.direction == BOTH:
-        words = "of a bidirectional net; forward or reverse takes one half"
+        one = "; forward or reverse takes one half" if len(net.layers) == 1 else ""
+        words = f"of a bidirectional net{one}"
         lines.append(f"  direction: {BOTH}  # {words}")
     elif net.paired:
         way = (

@@ -174,8 +174,7 @@ def _chains(result: BothDerivation, full: bool) -> Table:
         chain = in_time(half, one.chain)
         outside = np.array([np.nan])
         chains.append(np.concatenate([outside, chain] if half.reverse else [chain, outside]))
-        s = ("s" if len(half.whole.cell.parts) > 1 else "h") + half.suffix
-        columns.append(Column(f"‖∂{s}_{1 if half.reverse else 'T'}/∂{s}_t‖"))
+        columns.append(Column(half.name))
     lines = []
     for t in kept(steps + 2, full):
         if t is None:
@@ -183,7 +182,6 @@ def _chains(result: BothDerivation, full: bool) -> Table:
         else:
             at_t = (float(chain[t]) for chain in chains)
             lines.append((str(t), *("" if np.isnan(n) else decades(settled(n)) for n in at_t)))
-    note = (
-        "log10 of the largest singular value; back in a half's own time is on in a reverse one's."
-    )
-    return Table("Norms of the chains of Jacobians", tuple(columns), tuple(lines), (note,))
+    s = "s" if len(result.problem.cell.parts) > 1 else "h"
+    title = f"Norms of the chains: log10 ‖∂{s}_T/∂{s}_t‖, of a reverse half ‖∂{s}_1/∂{s}_t‖"
+    return Table(title, tuple(columns), tuple(lines), ("‖·‖ is the largest singular value.",))

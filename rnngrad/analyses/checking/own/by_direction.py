@@ -17,9 +17,9 @@ from rnngrad.arithmetic.arrays import Array, Numbers
 from rnngrad.net.dense import behind
 from rnngrad.net.problem import Dense, Problem
 
-FEW = 16
-"""An array of no more entries is moved entry by entry, others along so many directions of ±1, but
-for the largest entry by itself."""
+FEW = 4
+"""An array of no more entries is moved entry by entry; others along so many directions, the largest
+entry by itself and all of them by ±1."""
 
 OF_DENSE = {"x": "x", "W_in": "W", "b_in": "b"}
 """The arrays of a dense layer before the recurrent one, by their names in results."""
