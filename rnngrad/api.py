@@ -161,11 +161,9 @@ def check(
 
     whose = "rnngrad's own gradients"
     if against is None:
-        from rnngrad.analyses.checking.batches import check_own_batch
-        from rnngrad.analyses.checking.own.self_check import check_own
+        from rnngrad.analyses.checking.batches import own_checked
 
-        own = check_own(problem) if isinstance(problem, Problem) else check_own_batch(problem)
-        checked = list(own)
+        checked = own_checked(problem)
     else:
         from rnngrad.analyses.checking.batches import check_given
 

@@ -111,8 +111,8 @@ def _from_0(
 
 def parameters(view: View) -> Iterator[Table]:
     """∂L/∂W of every parameter, a row each."""
-    weights = view.result.passes.backward.weights
-    yield gradients_table("Gradients of the parameters", weights)
+    whose = ", of all sequences" if view.result.of_one else ""
+    yield gradients_table(f"Gradients of the parameters{whose}", view.result.weights)
 
 
 def gradients_table(title: str, gradients: Mapping[str, Array]) -> Table:
@@ -170,10 +170,10 @@ def paths(view: View) -> Iterator[Block]:
     state = Notation(result.problem).state
     for path_sum in result.path_sums:
         if path_sum.summands:
-            yield _path_table(path_sum, state)
+            yield _path_table(path_sum, state, result.of_one)
 
 
-def _path_table(path_sum: PathSum, state: str) -> Table:
+def _path_table(path_sum: PathSum, state: str, of_one: str) -> Table:
     weight = path_sum.weight
     scalar = path_sum.summands[0].value is not None
     columns = (
@@ -197,7 +197,8 @@ def _path_table(path_sum: PathSum, state: str) -> Table:
         )
         for summand, text in zip(path_sum.summands, texts, strict=True)
     ]
-    notes = [f"A share is the summand's part of ∂L/∂{weight}; all shares add up to 100 %."]
+    whose = f" {of_one}" if of_one else ""
+    notes = [f"A share is the summand's part of ∂L/∂{weight}{whose}; all shares add up to 100 %."]
     if np.isnan(path_sum.left_out_share):
         notes = [f"∂L/∂{weight} is 0 or not finite, so there are no shares of it."]
     if path_sum.left_out:
