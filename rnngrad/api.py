@@ -161,17 +161,9 @@ def check(
 
     whose = "rnngrad's own gradients"
     if against is None:
-        from rnngrad.analyses.checking.batches import check_own_batch
-        from rnngrad.analyses.checking.own.self_check import check_own
+        from rnngrad.analyses.checking.batches import own_checked
 
-        if isinstance(problem, Both):
-            from rnngrad.analyses.checking.both import check_own_both
-
-            checked = check_own_both(problem)
-        elif isinstance(problem, Problem):
-            checked = check_own(problem)
-        else:
-            checked = check_own_batch(problem)
+        checked = own_checked(problem)
     else:
         from rnngrad.analyses.checking.batches import check_given
 

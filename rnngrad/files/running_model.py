@@ -84,7 +84,7 @@ def from_torch(
     that do not fit.
 
         problem = rnngrad.from_torch(model, x, y, loss=nn.CrossEntropyLoss())
-        rnngrad.check(problem, {n: p.grad for n, p in model.rnn.named_parameters()})
+        rnngrad.check(problem, {n: p.grad for n, p in model.named_parameters()})
     """
     parts, x = _parts(module), _array(inputs)
     turned, recurrent = direction == "reverse", parts.recurrent[1]

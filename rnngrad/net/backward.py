@@ -42,9 +42,9 @@ def bptt_within(
     weights = problem.weights
     last = problem.last_step_with_loss if enters is None else problem.steps
     dL_dy, dL_da_y = at_the_output(problem, trace)
-    if not problem.single_rnn or trace.layers[0].abreast > 1:
+    if not problem.single_rnn or trace.layers[0].wide:
         direct = dL_da_y @ weights["W_hy"] if problem.has_readout else dL_da_y
-        return through_layers(problem, trace, dL_dy, dL_da_y, direct)
+        return through_layers(problem, trace, dL_dy, dL_da_y, direct, enters)
     share, key = trace.layers[0], problem.cell.stored[0]
     slopes = slopes_of(problem.activation, share.values[key])
     dLt_dht, dL_dh, dL_da = run_backward(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 
 import numpy as np
 
@@ -89,6 +90,38 @@ class Batch:
         if self.draw is None:
             raise UsageError(f"nothing in '{self.name}' is random: another seed changes nothing")
         return self.draw(seed)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chosen(Problem):
+    """Sequence k of ``batch``, which is looked at: whatever has a step axis is its own, L and
+    ∂L/∂W are the batch's. ``alone`` is the sequence by itself, with its share of L."""
+
+    batch: Batch = field(kw_only=True, repr=False)
+
+    @property
+    def alone(self) -> Problem:
+        """The sequence by itself."""
+        assert self.of_batch is not None
+        return self.batch.sequences[self.of_batch[0] - 1]
+
+
+def chosen(batch: Batch, k: int) -> Chosen:
+    """Sequence k, from 1, of a batch."""
+    one = batch.sequences[k - 1]
+    own = {each.name: getattr(one, each.name) for each in fields(Problem) if each.init}
+    own["draw"] = batch.draw and partial(_chosen_again, batch.draw, k)
+    own["lengthen"] = batch.lengthen and partial(_chosen_again, batch.lengthen, k)
+    return Chosen(**own, batch=batch)
+
+
+def _chosen_again(make: Callable[[int], Batch], k: int, number: int) -> Problem:
+    return chosen(make(number), k)
+
+
+def alone(problem: Problem) -> Problem:
+    """A problem as it is; of a sequence that is chosen the one with its share of L."""
+    return problem.alone if isinstance(problem, Chosen) else problem
 
 
 def without_dense(problem: Problem, what: str) -> Problem:

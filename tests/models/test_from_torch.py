@@ -134,6 +134,24 @@ def test_token_ids_and_a_file_of_all_gradients(tmp_path: Path) -> None:
     names = {one["name"]: one["verdict"] for one in report["quantities"]}
     assert names.keys() >= {"dL_dembedding", "dL_dW_hy", "dL_db_y", "dL_dW_hh"}
     assert set(names.values()) == {"pass"}
+    by_name: Any = rnngrad.check(problem, {n: p.grad for n, p in model.named_parameters()})
+    assert {one["name"]: one["verdict"] for one in by_name["quantities"]} == names
+
+
+def test_a_file_without_a_layout_has_the_models_names(tmp_path: Path) -> None:
+    """In a .npz too; a bug in the embedding's gradient is seen there."""
+    model, loss = _model(nn.GRU(INPUTS, HIDDEN), words=WORDS), nn.CrossEntropyLoss()
+    ids = torch.tensor([1, 8, 0, 0, 3, 8, 2])
+    problem = rnngrad.from_torch(model, ids, LABELS, loss=loss)
+    loss(model(ids), LABELS).backward()
+    grads = {f"{n}.grad": p.grad.numpy() for n, p in model.named_parameters()}
+    np.savez(tmp_path / "g.npz", **grads)
+    assert rnngrad.check(problem, tmp_path / "g.npz")["verdict"] == "pass"
+    wrong = grads["emb.weight.grad"].copy()
+    wrong[8] /= 2  # the id that stands twice
+    report: Any = rnngrad.check(problem, {**grads, "emb.weight.grad": wrong})
+    failing = [one["name"] for one in report["quantities"] if one["verdict"] == "fail"]
+    assert failing == ["dL_dembedding"]
 
 
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
@@ -317,8 +335,12 @@ def test_a_batch(first: bool, case: str) -> None:
     problem = rnngrad.from_torch(model, x, y, loss=loss)
     assert isinstance(problem, rnngrad.Batch)
     _agree(model, x, problem, value)
-    grads = {name: p.grad for name, p in model.encoder.named_parameters()}
-    assert rnngrad.check(problem, grads)["verdict"] == "pass"
+    grads = {name: p.grad for name, p in model.named_parameters()}
+    report: Any = rnngrad.check(problem, grads)
+    assert report["verdict"] == "pass"
+    assert {one["name"] for one in report["quantities"]} == {
+        "dL_dW_xh", "dL_dW_hh", "dL_db_h", "dL_dW_hy", "dL_db_y", "dL_dembedding",
+    }  # fmt: skip
 
 
 class Both(nn.Module):  # type: ignore[misc]

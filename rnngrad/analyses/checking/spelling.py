@@ -91,7 +91,7 @@ class Read(NamedTuple):
 
 
 OF_A_MODEL = Spelling("", (), bare=True)
-"""The key of a read-out's parameter in the model's file, as the spec has it."""
+"""The key of a read-out's parameter or an embedding in the model's file, as the spec has it."""
 
 
 def read(name: str, problem: Problem, quantities: Collection[str]) -> Read | None:
@@ -117,6 +117,8 @@ def _of_parameter(name: str, problem: Problem) -> Read | None:
     behind = _BEHIND.search(name)
     what = name[: behind.start()] if behind else name
     keys = {} if problem.trained is None else {k: n for n, k in problem.trained.keys.items()}
+    if problem.tokens is not None and problem.tokens.key is not None:
+        keys[problem.tokens.key] = "embedding"
     if what in keys:
         return Read(f"dL_d{keys[what]}", OF_A_MODEL)
     before = _BEFORE.match(what)

@@ -21,13 +21,13 @@ from rnngrad.analyses.derivation.quantities import (
     of_parts,
     records,
 )
-from rnngrad.arithmetic.arrays import Array, quietly
+from rnngrad.arithmetic.arrays import Array, norm_of, quietly
 from rnngrad.chains import checkpointing, jacobians
 from rnngrad.chains.checkpointing import Report, Summary
 from rnngrad.errors import QuantityError, did_you_mean
 from rnngrad.net.abreast import Together, passes
 from rnngrad.net.backward import bptt_within
-from rnngrad.net.batch import Batch
+from rnngrad.net.batch import Batch, Chosen
 from rnngrad.net.both import Both, in_time
 from rnngrad.net.cells import Cell
 from rnngrad.net.dense import pulled_back
@@ -43,11 +43,27 @@ class Derivation(Quantities):
     (``result["log10_paths"]``, (T, T+1)), and from those of ``on_request``, which it does not list
     (``result["dL_da"]``, ``result["truncation"]``); ``loss`` is L, or None without targets;
     ``lines`` are the sheet's subtasks, ``path_sums`` the summands of ∂L/∂W_hh and ∂L/∂W_xh.
+
+    Of a sequence that is chosen from a batch (``net.batch.Chosen``) L and its gradients by
+    parameters are those of the batch. The lines and path sums are this sequence's alone.
     """
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
         self._summary: Summary | None = None
+        self._batch = BatchDerivation(problem.batch) if isinstance(problem, Chosen) else None
+
+    def __getitem__(self, name: str) -> Array:
+        if self._batch is not None and self._batch.has(name):
+            return self._batch[name]
+        return super().__getitem__(name)
+
+    @property
+    def weights(self) -> Mapping[str, Array]:
+        """∂L/∂W by the parameters' names."""
+        found = (self.passes.backward if self._batch is None else self._batch.passes).weights
+        dense = {r.name.removeprefix("dL_d"): self[r.name] for r in of_dense(self.problem)}
+        return {**found, **dense}
 
     @cached_property
     def on_request(self) -> Mapping[str, Quantity]:
@@ -61,7 +77,7 @@ class Derivation(Quantities):
         quantities has a row a step, they are computed by segments of time
         (``chains.checkpointing``); ``report(fraction)`` is then told how far it is."""
         wanted = list(names)
-        if not checkpointing.worthwhile(self.problem, wanted):
+        if self._batch is not None or not checkpointing.worthwhile(self.problem, wanted):
             return {name: self._told(name, i / len(wanted)) for i, name in enumerate(wanted)}
         self._summary = checkpointing.run(self.problem, wanted, report)
         return {name: self._summary.arrays[name] for name in wanted}
@@ -75,6 +91,8 @@ class Derivation(Quantities):
         """L = Σ_t L_t; None without targets, also where ∂L/∂h_t is given in their place."""
         if self.problem.loss is None or self.problem.upstream:
             return None
+        if self._batch is not None:
+            return self._batch.loss
         return self.passes.forward.loss if self._summary is None else self._summary.loss
 
     @property
@@ -89,10 +107,14 @@ class Derivation(Quantities):
         return derivation(self.problem)
 
     def value(self, line: Line) -> Array:
-        """The numbers of a line, computed now."""
+        """The numbers of a line, computed now: what its formula gives."""
         if line.own is not None:
             return line.own.compute(self.passes)
-        return line.value(self[line.quantity])
+        return line.value(self.of_sequence(line.quantity))
+
+    def of_sequence(self, name: str) -> Array:
+        """The same quantity of the one sequence, also where it is one of a batch."""
+        return super().__getitem__(name)
 
     def value_at(self, line: Line, t: int) -> Array:
         """Entry t of the numbers of a line of its own, without those of the other steps."""
@@ -108,7 +130,25 @@ class Derivation(Quantities):
     @cached_property
     def remarks(self) -> tuple[str, ...]:
         """What the exercise sheet leaves out, one line each."""
-        return remarks(self.problem)
+        return (*self._whose, *remarks(self.problem))
+
+    @property
+    def _whose(self) -> tuple[str, ...]:
+        """Of which sequence the sums over time are."""
+        weights = {f"dL_d{name}" for name in self.problem.weights}
+        sums = [line for line in self.lines if line.quantity in weights]
+        if not sums or not self.of_one:
+            return ()
+        between = " and " if len(sums) == 2 else " to "
+        ids = between.join(dict.fromkeys((sums[0].id, sums[-1].id)))
+        first = f"{ids}: the sum over the steps {self.of_one}, its share of L"
+        return (f"{first}; {sums[0].quantity} and its like are the sum over all sequences.",)
+
+    @property
+    def of_one(self) -> str:
+        """Whose the sums over time are, where that is one sequence of a batch; else nothing."""
+        of = self.problem.of_batch
+        return "" if self._batch is None or of is None else f"of sequence {of[0]} alone"
 
     @cached_property
     def path_sums(self) -> tuple[PathSum, ...]:
@@ -173,14 +213,19 @@ class BatchDerivation(Mapping[str, Array]):
 
     @cached_property
     def on_request(self) -> Mapping[str, Quantity]:
-        """What has a name besides: the gradient of an embedding."""
-        from rnngrad.analyses.derivation.on_request import of_tokens
+        """What has a name besides: the gradient of an embedding, the norm of all gradients."""
+        from rnngrad.analyses.derivation.on_request import NORM, of_tokens
 
-        return {record.name: record for record in of_tokens(self.batch.net)}
+        norm = () if self.batch.net.loss is None else (NORM,)
+        return {record.name: record for record in (*of_tokens(self.batch.net), *norm)}
+
+    def has(self, name: str) -> bool:
+        """Whether it belongs to L, and not to one sequence."""
+        return name in self.records or name in self.on_request
 
     def record(self, name: str) -> Quantity:
         """The record behind a name; QuantityError where there is none, or only of a sequence."""
-        if name in self.records or name in self.on_request:
+        if self.has(name):
             return self.records.get(name) or self.on_request[name]
         record = self.sequences[0].record(name)
         raise QuantityError(
@@ -192,6 +237,8 @@ class BatchDerivation(Mapping[str, Array]):
         record = self.record(name)
         if record.parameter is not None:
             return self.passes.weights[record.parameter]
+        if record.name == "gradient_norm":
+            return np.array(norm_of(self.passes.weights))
         return np.asarray(sum(record.compute(one.passes) for one in self.sequences))
 
     def __iter__(self) -> Iterator[str]:
@@ -304,7 +351,8 @@ def gradients(problem: Problem | Batch | Both) -> dict[str, Array | np.float64]:
     Of a batch L is that of all sequences, and so are the gradients of the parameters; whatever has
     a step axis has the sequences in front, ``losses`` (B, T), ``dL_dh`` (B, T+1, H), ``dL_dx``
     (B, T, I) …, and zeros after the end of a shorter one. The sequences go through the net
-    together, a matrix product a step.
+    together, a matrix product a step. Of a sequence that is chosen from a batch L and the gradients
+    of the parameters are the batch's, too.
 
     Of a bidirectional net ``dL_dW_hh_reverse`` and its like are there too; ``h_reverse`` (T+1, H)
     and ``dL_dh_reverse`` begin at step 1, and end at T + 1, where that half begins. ``dLt_dht`` is
@@ -314,6 +362,16 @@ def gradients(problem: Problem | Batch | Both) -> dict[str, Array | np.float64]:
         return _of_both(problem)
     if isinstance(problem, Batch):
         return _of_all(problem)
+    own = _of_sequence(problem)
+    if not isinstance(problem, Chosen):
+        return own
+    whole = _of_all(problem.batch)
+    of_all = {"loss", *(f"dL_d{name}" for name in problem.weights)}
+    return {name: whole[name] if name in of_all else array for name, array in own.items()}
+
+
+def _of_sequence(problem: Problem) -> dict[str, Array | np.float64]:
+    """``gradients`` of one sequence."""
     with quietly():
         forward = forward_within(problem)
         states, gradients = _places(problem.cell)

@@ -24,7 +24,7 @@ from rnngrad.errors import SpecError, UsageError, escaped
 from rnngrad.files.random_problems import variant
 from rnngrad.files.submitted.framework_gradients import gradients_of
 from rnngrad.files.text import listed
-from rnngrad.net.batch import Batch, one_sequence, without_dense
+from rnngrad.net.batch import Batch, alone, one_sequence, without_dense
 from rnngrad.net.both import Both, start_of
 from rnngrad.net.given_arrays import given
 from rnngrad.net.problem import Problem
@@ -46,6 +46,7 @@ def run(
     process has been started already."""
     interrupted = False
     if is_function(source):
+        problem = alone(problem) if isinstance(problem, Problem) else problem
         with student or Student(source, options) as started:
             checked, notes = _of_function(problem, started, options)
     elif options.random:

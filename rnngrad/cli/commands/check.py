@@ -217,9 +217,9 @@ def _run(
         return run_against(problem, against, chosen, student)
     if answers is not None:
         from rnngrad.cli.checks.answers import run as run_answers
-        from rnngrad.net.batch import one_sequence, without_dense
+        from rnngrad.net.batch import alone, one_sequence, without_dense
 
-        one = without_dense(one_sequence(problem, "--answers"), "--answers")
+        one = without_dense(alone(one_sequence(problem, "--answers")), "--answers")
         return *run_answers(one, [answers], chosen), ()
     return _own(problem, chosen)
 
@@ -234,13 +234,12 @@ def _errors(problem: Problem, checked: Sequence[Checked], hide_expected: bool) -
 def _own(
     problem: Problem | Batch | Both, chosen: CheckOptions
 ) -> tuple[Report, Verdict | None, Sequence[Checked]]:
-    from rnngrad.analyses.checking.batches import check_own_batch
-    from rnngrad.analyses.checking.both import check_own_both
+    from rnngrad.analyses.checking.batches import own_checked
     from rnngrad.analyses.checking.comparing.verdicts import CutShortError, worst
-    from rnngrad.analyses.checking.own.self_check import check_own
     from rnngrad.analyses.checking.references.plan import plan
     from rnngrad.cli.progress import progress_bar
     from rnngrad.errors import escaped
+    from rnngrad.net.batch import Chosen
     from rnngrad.net.both import Both, apart
     from rnngrad.net.problem import Problem
     from rnngrad.views.check import report
@@ -249,12 +248,7 @@ def _own(
     try:
         with progress_bar(chosen.quiet) as progress:
             options: Any = {"method": chosen.method, "rtol": chosen.rtol, "progress": progress}
-            if isinstance(problem, Both):
-                checked = check_own_both(problem, **options)
-            elif isinstance(problem, Problem):
-                checked = check_own(problem, **options)
-            else:
-                checked = check_own_batch(problem, **options)
+            checked = own_checked(problem, **options)
     except CutShortError as cut:
         checked, interrupted = cut.checked, True
     if isinstance(problem, Both):
@@ -269,6 +263,9 @@ def _own(
         heading += ("each half with ∂L/∂h_t as it comes from above, then the whole",)
     elif not isinstance(problem, Problem):
         heading += (_of_batch(problem),)
+    elif isinstance(problem, Chosen) and problem.of_batch is not None:
+        k, size = problem.of_batch
+        heading += (f"sequence {k} of {size}; each total also against the sum over all sequences",)
     verdict = None if interrupted else worst(entry.verdict for entry in checked)
     shown = report(checked, heading=heading, hide_expected=chosen.hide_expected)
     return shown, verdict, checked

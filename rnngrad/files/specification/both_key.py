@@ -53,8 +53,8 @@ def refuse_both(
             f"{cut(cell.name)} takes x_t unit by unit, and a layer above reads two times as many"
         )
         mistakes.add(("weights",), f"direction: both has no stack here: {words}", at_key=True)
-    if "batch" in spec and "sequence" not in spec:
-        words = "a batch of bidirectional layers is taken one sequence at a time: add sequence: k"
+    if "batch" in spec:
+        words = "direction: both takes one sequence, no batch: give inputs and targets of that one"
         mistakes.add(("batch",), words, at_key=True)
 
 

@@ -45,7 +45,7 @@ from rnngrad.files.specification.weights_key import Names, Parameters
 from rnngrad.files.specification.weights_key import check as check_parameters
 from rnngrad.files.text import counted, cut, cut_path, listed, shown
 from rnngrad.files.yaml_text import Steps
-from rnngrad.net.batch import Batch
+from rnngrad.net.batch import Batch, chosen
 from rnngrad.net.both import Both
 from rnngrad.net.cells import INPUT, Cell, letter_in, multiple
 from rnngrad.net.dense import behind
@@ -105,8 +105,8 @@ class Blueprint(NamedTuple):
 
 
 def assemble(blueprint: Blueprint, seed: int) -> Problem:
-    """The problem under ``seed``, of a batch the sequence that is chosen; raises DrawingError where
-    an array cannot be drawn."""
+    """The problem under ``seed``, of a batch the sequence that is chosen, by itself; raises
+    DrawingError where an array cannot be drawn."""
     of = None if blueprint.batch is None else blueprint.batch.sequence
     return _problem(blueprint, _arrays(blueprint, seed), seed, of)
 
@@ -346,9 +346,13 @@ _DEFAULTS = {name: key.default for name, key in SPEC.keys.items() if key.default
 def _assembled(
     blueprint: Blueprint, seed: int, pieces: list[Piece], mistakes: Mistakes
 ) -> Problem | Batch | None:
-    whole = blueprint.batch is not None and blueprint.batch.sequence is None
     try:
-        return assemble_batch(blueprint, seed) if whole else assemble(blueprint, seed)
+        if blueprint.batch is None:
+            return assemble(blueprint, seed)
+        whole = assemble_batch(blueprint, seed)
+        return (
+            whole if blueprint.batch.sequence is None else chosen(whole, blueprint.batch.sequence)
+        )
     except DrawingError as error:
         path = next(piece.path for piece in pieces if piece.name == error.name)
         mistakes.add(path, f"{error.name} {error.reason}")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from rnngrad.cells import shipped
-from rnngrad.errors import escaped
+from rnngrad.errors import UsageError, escaped
 from rnngrad.files.models.records import BOTH, Contents, Dense, Found, Store
 from rnngrad.files.starters.cell import mapping_lines
 from rnngrad.files.starters.data import Filled, Table
@@ -67,6 +67,18 @@ def fits(contents: Contents, net: Found) -> list[Dense]:
     return [dense for dense in contents.dense if dense.W.shape[1] == net.seen]
 
 
+def refuse_for_a_half(contents: Contents, net: Found, targets: str) -> None:
+    """UsageError for targets of one half of a bidirectional net."""
+    if net.direction == BOTH or sum(other.key == net.key for other in contents.recurrent) < 2:
+        return
+    whole = [dense.key for dense in contents.dense if dense.W.shape[1] == 2 * net.hidden]
+    reader = whole[0] if len(whole) == 1 else "what such a net's targets belong to"
+    raise UsageError(
+        f"{targets}: the net is the {net.direction} half of {net.key}, and {reader} reads both "
+        "directions; leave --direction out, or give ∂L/∂h_t of this half, --upstream dh.npy"
+    )
+
+
 def embeddings(store: Store, net: Found, path: str) -> tuple[Table, ...]:
     """The matrices called embedding whose rows are as long as the net's inputs."""
     shapes = {key: stored.shape for key, stored in store.arrays.items()}
@@ -98,7 +110,7 @@ def starter(
         f"  file: {scalar(path_relative)}",
         f"  layout: {contents.layout}",
         *_prefix(found),
-        *_read_out(contents, found, dense, path_relative),
+        *(() if data and data.upstream else _read_out(contents, found, dense, path_relative)),
         "",
         *_output(dense, data.output if data else None),
         *(data.lines if data else _sequence(found, dense)),

@@ -97,7 +97,9 @@ def _line(
 ) -> dict[str, object]:
     shape = result.value_shape(line)
     shown: object = {"shape": list(shape), "norm": None}
-    if line.quantity in arrays:
+    if line.quantity in arrays and result.of_one:
+        shown = value(result.value(line), full)
+    elif line.quantity in arrays:
         shown = value(line.value(arrays[line.quantity]), full)
     elif line.own is not None and (full or prod(shape) <= HUGE):
         shown = value(result.value(line), full)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from rnngrad.analyses.derivation.chain_rules import loss_steps
 from rnngrad.analyses.derivation.derive import Derivation
 from rnngrad.analyses.derivation.notation import Notation, raised
@@ -53,9 +55,13 @@ def _written(result: Derivation) -> tuple[str, ...]:
     if problem.loss is None or result.loss is None:
         lines.append("no targets, so no loss: only the recurrence is analysed")
     else:
-        lines.append(
-            f"L = Σ L_t over {_counting(problem)} = {number(result.loss)},  {_L_t(problem)}"
-        )
+        over, each = f"Σ L_t over {_counting(problem)}", _L_t(problem)
+        if result.of_one:
+            share = number(float(np.add.reduce(result["losses"])))
+            lines.append(f"L = {number(result.loss)}, of all sequences")
+            lines.append(f"{over} {result.of_one} = {share},  {each}")
+        else:
+            lines.append(f"L = {over} = {number(result.loss)},  {each}")
     return tuple(lines)
 
 

@@ -15,7 +15,6 @@ from rnngrad.analyses.derivation.quantities import dL_dx_of
 from rnngrad.analyses.derivation.selection import Selection
 from rnngrad.analyses.flow.flow import GradientFlow
 from rnngrad.arithmetic.arrays import Array, frobenius
-from rnngrad.net.cells import INPUT
 from rnngrad.views.arrays import array_table
 from rnngrad.views.blocks import Block, Column, Fitted, Lines, Table
 from rnngrad.views.derivation.heading import heading
@@ -115,9 +114,8 @@ def _from_0(
 
 def parameters(view: View) -> Iterator[Table]:
     """∂L/∂W of every parameter, a row each."""
-    weights = dict(view.result.passes.backward.weights)
-    weights |= {name: view.result[f"dL_d{name}"] for name in INPUT if view.result.problem.dense}
-    yield gradients_table("Gradients of the parameters", weights)
+    whose = ", of all sequences" if view.result.of_one else ""
+    yield gradients_table(f"Gradients of the parameters{whose}", view.result.weights)
 
 
 def gradients_table(title: str, gradients: Mapping[str, Array]) -> Table:
@@ -175,10 +173,10 @@ def paths(view: View) -> Iterator[Block]:
     state = Notation(result.problem).state
     for path_sum in result.path_sums:
         if path_sum.summands:
-            yield _path_table(path_sum, state)
+            yield _path_table(path_sum, state, result.of_one)
 
 
-def _path_table(path_sum: PathSum, state: str) -> Table:
+def _path_table(path_sum: PathSum, state: str, of_one: str) -> Table:
     weight = path_sum.weight
     scalar = path_sum.summands[0].value is not None
     columns = (
@@ -202,7 +200,8 @@ def _path_table(path_sum: PathSum, state: str) -> Table:
         )
         for summand, text in zip(path_sum.summands, texts, strict=True)
     ]
-    notes = [f"A share is the summand's part of ∂L/∂{weight}; all shares add up to 100 %."]
+    whose = f" {of_one}" if of_one else ""
+    notes = [f"A share is the summand's part of ∂L/∂{weight}{whose}; all shares add up to 100 %."]
     if np.isnan(path_sum.left_out_share):
         notes = [f"∂L/∂{weight} is 0 or not finite, so there are no shares of it."]
     if path_sum.left_out:
