@@ -143,7 +143,7 @@ def one_sequence(problem: Problem | Batch | Both, what: str) -> Problem:
         names = " or ".join(half.name for half in problem.halves[-2:])
         raise UsageError(
             f"'{problem.name}' is bidirectional, and {what} takes one direction: "
-            f"--set half=… chooses it, such as {names}"
+            f"--set half=NAME chooses it, such as {names}"
         )
     raise UsageError(
         f"'{problem.name}' is a batch of {problem.size}, and {what} takes one sequence: "

@@ -112,7 +112,7 @@ SPEC = Group(
         "half": Key(
             Text(),
             "the one direction of bidirectional layers that is looked at: forward, "
-            "reverse, of a stack forward.0, reverse.0, …",
+            "reverse, of a stack forward.0, reverse.0 and so on",
         ),
         "h_0": _start("h"),
         "c_0": _start("c"),

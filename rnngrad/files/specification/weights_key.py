@@ -78,11 +78,6 @@ class Names(NamedTuple):
         """What must be given."""
         return self._ways(self.cell.weights)
 
-    @property
-    def title(self) -> str:
-        """What the cell is called in the schema."""
-        return f"{self.cell.name}{'_both' if self.both else ''}"
-
     def stacked(self, depth: int) -> dict[str, tuple[str, ...]]:
         """Those of all layers, with the letters of their sizes: two times as many inputs as there
         are units below, where there are both directions."""
@@ -105,12 +100,12 @@ class Names(NamedTuple):
 
 def layer_group(names: Names) -> Group:
     """The parameters of one layer of a stack."""
-    return _group(names.parameters, names.weights, f"{names.title}_layer")
+    return _group(names.parameters, names.weights, f"{names.cell.name}_layer")
 
 
 def one_layer(names: Names) -> Group:
     """The parameters of a net of one layer, and of its read-out."""
-    return _group({**names.parameters, **OUTSIDE}, names.weights, f"{names.title}_weights")
+    return _group({**names.parameters, **OUTSIDE}, names.weights, f"{names.cell.name}_weights")
 
 
 def check(names: Names, value: Any, net: Trained | None, mistakes: Mistakes) -> Parameters:
@@ -287,8 +282,9 @@ _READOUT = _group(OUTSIDE, {}, "readout")
 
 def schema(definitions: JsonSchema) -> JsonSchema:
     """What the JSON Schema of a spec says of ``weights``: for the best known cells their
-    parameters, for others any names."""
-    known = {"properties": {"cell": {"enum": list(_BEST_KNOWN)}}}
+    parameters, for others, and for both directions, any names."""
+    one_way = {"cell": {"enum": list(_BEST_KNOWN)}, "direction": {"enum": ["forward"]}}
+    known = {"properties": one_way}
     return {
         "if": known,
         "then": {"properties": {"weights": {"anyOf": _forms(definitions)}}},
@@ -300,10 +296,9 @@ def _forms(definitions: JsonSchema) -> list[JsonSchema]:
     """One form for each cell, and stacks of it."""
     forms: list[JsonSchema] = [TRAINED.schema(definitions)]
     for cell in (CELLS[name] for name in _BEST_KNOWN):
-        for names in (Names(cell), Names(cell, both=True)):
-            forms.append(one_layer(names).schema(definitions))
-            layers = layer_group(names).schema(definitions)
-            forms.append(_stack_of(names.title, layers, definitions))
+        names = Names(cell)
+        forms.append(one_layer(names).schema(definitions))
+        forms.append(_stack_of(cell.name, layer_group(names).schema(definitions), definitions))
     return forms
 
 

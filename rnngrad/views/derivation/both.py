@@ -116,7 +116,7 @@ def _summary(result: BothDerivation) -> Table:
         norms = [frobenius(one) for one in result.passes.backward.weights.values()]
         lines.append(("‖∂L/∂W‖", f"{number(frobenius(np.array(norms)))}, of all parameters"))
     names = " or ".join(list(result.halves)[-2:])
-    lines.append(("one half", f"--set half=… shows it in full, such as {names}"))
+    lines.append(("one half", f"--set half=NAME shows it in full, such as {names}"))
     columns = (Column("", right=False), Column("", words=True))
     return Table("Summary", columns, tuple(lines))
 
