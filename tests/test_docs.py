@@ -356,7 +356,10 @@ def test_the_stack_on_the_spec_page_runs() -> None:
 
 
 def test_the_cell_on_the_spec_page_runs() -> None:
-    _, block, _ = blocks((ROOT / "docs" / "spec.md").read_text(encoding="utf-8"), "yaml")
+    _, both, block, _ = blocks((ROOT / "docs" / "spec.md").read_text(encoding="utf-8"), "yaml")
+    assert {"dL_dW_hh", "dL_dW_hh_reverse"} <= rnngrad.gradients(
+        rnngrad.load(yaml.safe_load(both))
+    ).keys()
     problem = rnngrad.load(yaml.safe_load(block))
     assert problem.cell.name == "peephole LSTM"
     gradients = bptt(problem, forward(problem)).weights
