@@ -172,14 +172,19 @@ def derive(
     cost. Of more than 50 steps, the tables with a row a step are shown with --section or --full.
     """
     from rnngrad.analyses.derivation.derive import derive as derive_problem
-    from rnngrad.analyses.derivation.selection import computed, select, select_of_batch, select_of_both
+    from rnngrad.analyses.derivation.selection import (
+        computed,
+        select,
+        select_of_batch,
+        select_of_both,
+    )
     from rnngrad.analyses.flow.cliff import check_exists
     from rnngrad.cli import sheets
     from rnngrad.cli.output import check_writable, screen, write_text
     from rnngrad.cli.plots import planned
     from rnngrad.errors import UsageError
     from rnngrad.files import load
-    from rnngrad.net.batch import Batch, one_sequence
+    from rnngrad.net.batch import Batch, one_sequence, without_dense
     from rnngrad.net.both import Both
     from rnngrad.progress import reporting_to
     from rnngrad.views.derivation.batch import report as batch_report
@@ -207,7 +212,7 @@ def derive(
         plots = plots._replace(kinds=(*plots.kinds, "cliff"))
     problem = load(spec, overrides=overrides or ())
     if form.asked or pdf is not None:
-        problem = one_sequence(problem, "homework")
+        problem = without_dense(one_sequence(problem, "homework"), "homework")
     drawn: list[Derivation] = []
     flow: GradientFlow | None = None
     if plots is not None:

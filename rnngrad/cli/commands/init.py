@@ -281,7 +281,7 @@ def _filled(
 
     store = open_store(model, layout, str(model))
     tables = embeddings(store, net, _seen_from_spec(model, output))
-    sizes = Sizes(net.inputs, net.hidden if dense is None else dense.W.shape[0], tables)
+    sizes = Sizes(net.inputs, net.seen if dense is None else dense.W.shape[0], tables)
     inputs, targets, upstream = (
         None if path is None else given(path, scalar(_seen_from_spec(path, output)))
         for path in data

@@ -96,7 +96,7 @@ def _blocks(
     yield _summary(result, rows)
     yield _sequences(rows, selection.full)
     if result.loss is not None:
-        weights = result.passes.weights
+        weights = {name.removeprefix("dL_d"): result[name] for name in result}
         yield gradients_table("Gradients of the parameters, of all sequences", weights)
 
 
