@@ -212,6 +212,9 @@ def test_a_missing_matplotlib_is_one_line_away(
         ("check", ["--plot", "p.png", "--plot-what", "reach"], "derive draws it; check draws"),
         ("check", ["--plot", "p.png", "--answers", "x.yaml"], "--answers are formulas"),
         ("sweep", ["--plot", "p.png", "--plot-what", "paths"], "derive draws it; sweep draws rate"),
+        ("sweep", ["--plot", "p.png", "--plot-what", "map"], "needs two axes: --map scale,seed"),
+        ("sweep", ["--map", "scale,seed"], "--map is for --plot FILE; give one"),
+        ("sweep", ["--plot", "p.png", "--map", "scale,seed"], "only one seed is swept"),
         ("sweep", ["--plot", "old.png"], "old.png: exists already"),
     ],
 )  # fmt: skip

@@ -188,6 +188,16 @@ def test_no_style_attribute_and_no_colour_but_by_class() -> None:
     assert not re.search(r'(fill|stroke)="(?!none)', text)
 
 
+def test_points_of_several_kinds_differ_by_their_marks_too() -> None:
+    """In grey as well; the legend has the same marks."""
+    many = [Line(name, X[:2], X[:2] + n, points=True) for n, name in enumerate("abcdef")]
+    root = drawn(picture(*many))
+    paths = [re.sub(r"M[\d.]+,[\d.]+", "M", one.get("d", "")) for one in of_class(root, "line")]
+    in_legend, in_picture = paths[:6], paths[6:]
+    assert len(set(in_legend)) == 6
+    assert in_picture == [2 * one for one in in_legend]
+
+
 def test_bars_lie_from_start_to_end() -> None:
     bars = Bars(
         (Bar("L_2 → step 2", 0, 80, "+80 %", "blown up"), Bar("rest", 80, 60, "−20 %", "gone"))
@@ -273,6 +283,14 @@ def test_a_map_tells_its_values(down: bool) -> None:
     assert ((shown == 0) == ~known).all()
     order = np.argsort(expected[known])
     assert (np.diff(shown[known][order].astype(int)) >= 0).all()
+
+
+def test_a_map_of_named_rows_tells_their_names() -> None:
+    names = ("tanh", "<b>")
+    found = Heat("rate", X[:3], X[:2], np.eye(2, 3), across=(0.1, 1.0, 10.0), down=names)
+    image = next(one for one in drawn(picture(found)).iter("image") if one.get("data-z"))
+    assert image.get("data-x", "").split() == ["0.1", "1", "10"]
+    assert image.get("data-y", "").split() == ["<b>", "tanh"]
 
 
 def test_a_choice_draws_its_line_last() -> None:

@@ -229,7 +229,9 @@ class Panel:
         )  # fmt: skip
         zeros = bool(np.isneginf(mark.z).any())
         seen = mark.z[np.isfinite(mark.z)]
-        if mark.diverging and min(z.shape) > 1 and (seen < 0).any() and (seen > 0).any():
+        between = not any(isinstance(one, str) for one in (*mark.across, *mark.down))
+        both = (seen < 0).any() and (seen > 0).any()
+        if mark.diverging and between and both and min(z.shape) > 1:
             parted = np.ma.maximum(z, low)  # the two sides, also in grey
             self.axes.contour(mark.x, mark.y, parted, [0.0], colors="#1a1a1a", linewidths=0.4)
         beside = self.axes.inset_axes((1.03, 0.0, 0.045, 1.0))
