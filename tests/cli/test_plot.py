@@ -67,7 +67,8 @@ def test_an_svg_is_text_and_no_glyphs(tmp_path: Path) -> None:
     tree = ElementTree.parse(path)
     texts = [node.text or "" for node in tree.iter("{http://www.w3.org/2000/svg}text")]
     assert "The gradient vanishes, by a factor of 0.185 a step." in texts
-    assert "log10 ‖∂h_T/∂h_k‖" in texts
+    assert "log₁₀ ‖∂h_T/∂h_k‖" in texts  # Unicode has no small T
+    assert {"log₁₀ ‖∂Lₜ/∂hₖ‖", "What truncation costs ∂L/∂Wₕₕ", "k of the state hₖ"} <= {*texts}
     assert not any("$" in text for text in texts)
     assert not list(tree.iter("{http://www.w3.org/2000/svg}tspan"))
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rnngrad.views.pictures.by_matplotlib.words import SMALL, lowered
 from rnngrad.views.pictures.picture import (
     Arrow,
     Axis,
@@ -316,3 +317,21 @@ def test_indices_are_set_below_and_names_stay_as_they_are() -> None:
     assert said("my_net of W_hh <b>") == "my_net of W<sub>hh</sub> &lt;b&gt;"
     assert said("log10 x") == "log<sub>10</sub> x"
     assert said("catalog10, a_very_long") == "catalog10, a_very_long"
+
+
+@pytest.mark.parametrize(
+    ("words", "small"),
+    [
+        ("log10 ‖∂L_t/∂h_k‖", "log₁₀ ‖∂Lₜ/∂hₖ‖"),
+        ("∂h_t/∂h_{t−1}, L_60, W_xh[0,1]", "∂hₜ/∂hₜ₋₁, L₆₀, Wₓₕ[0,1]"),
+        ("‖∂s_T/∂s_k‖", "‖∂s_T/∂s_k‖"),  # there is no small T, so the k stays beside it
+        ("∂L/∂W_hy of my_net_2", "∂L/∂W_hy of my_net_2"),
+        ("my_net_t at h_3", "my_net_t at h₃"),
+    ],
+)
+def test_matplotlib_has_the_small_signs_of_unicode(words: str, small: str) -> None:
+    assert lowered(words) == small
+    if small != words:  # the same indices as in a page, where they are set below
+        large = small.translate({ord(to) if isinstance(to, str) else to: of
+                                 for of, to in SMALL.items() if of != ord("-")})  # fmt: skip
+        assert large == re.sub("</?sub>", "", said(words))

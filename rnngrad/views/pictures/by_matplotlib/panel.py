@@ -136,8 +136,8 @@ class Panel:
             more = self.right.get_legend_handles_labels()
             handles, names = handles + more[0], names + more[1]
         lines = sum(isinstance(mark, Line) for mark in self.picture.marks)
-        bars = any(isinstance(mark, Bars) for mark in self.picture.marks)
-        if len(handles) > 1 or (handles and (bars or not lines)):
+        points = any(isinstance(mark, Bars | Heat) for mark in self.picture.marks)
+        if len(handles) > 1 or (handles and (points or not lines)):
             longest = max(map(len, names))
             columns = 1 if longest > 30 else 2 if longest > 16 else 3
             down = ScaledTranslation(0, -LABELS / 72, self.figure.dpi_scale_trans)
@@ -158,9 +158,11 @@ class Panel:
             colour = TONES[mark.tone]
         y = np.where(np.isfinite(mark.y), mark.y, np.nan)
         few = np.count_nonzero(np.isfinite(y)) <= 40
+        on_map = any(isinstance(one, Heat) for one in self.picture.marks)
         style: dict[str, Any] = {"color": colour, "label": mark.name or "_", "clip_on": True}
         if mark.points:
-            style |= {"linestyle": "none", "marker": marker, "markersize": 2.5 if few else 1.2}
+            style |= {"linestyle": "none", "marker": marker, "markersize": 3.5 if few else 1.8}
+            style |= {"markeredgecolor": "white", "markeredgewidth": 0.5} if on_map else {}
         else:
             style |= {"linestyle": "--" if mark.dashed else dashes}
             style |= {"marker": marker} if few else {}

@@ -11,7 +11,7 @@ import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.views.page.page import text
-from rnngrad.views.pictures.picture import Band, Line, Picture, Region, Tone
+from rnngrad.views.pictures.picture import Band, Heat, Line, Picture, Region, Tone
 from rnngrad.views.pictures.svg.frame import Frame
 from rnngrad.views.pictures.svg.words import said, words_at
 
@@ -148,7 +148,8 @@ def region(mark: Region, frame: Frame) -> str:
 
 
 def legend(picture: Picture) -> str:
-    """The lines and bands by name, each with a piece of itself; nothing for a single one."""
+    """The lines and bands by name, each with a piece of itself; nothing for a single one that is
+    not on a map."""
     entries, number = list[str](), 0
     for mark in picture.marks:
         if isinstance(mark, Band) and mark.name:
@@ -160,7 +161,8 @@ def legend(picture: Picture) -> str:
             name = f"{mark.name}, right axis" if mark.right else mark.name
             entries += [entry(piece, name)] if mark.name else []
             number += 1
-    return f'<ul class="legend">{"".join(entries)}</ul>\n' if len(entries) > 1 else ""
+    least = 1 if any(isinstance(mark, Heat) for mark in picture.marks) else 2
+    return f'<ul class="legend">{"".join(entries)}</ul>\n' if len(entries) >= least else ""
 
 
 def entry(piece: str, name: str) -> str:
