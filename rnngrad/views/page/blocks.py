@@ -93,7 +93,7 @@ def _least(block: Table) -> float:
     across = 0.0
     for at, column in enumerate(block.columns):
         cells = [row[at] for row in block.rows]
-        whole = column.right and not column.words or any(map(_SIGNS.match, cells))
+        whole = (column.right and not column.words) or any(map(_SIGNS.match, cells))
         parts = [part for cell in cells for part in (cell.split("\n") if whole else cell.split())]
         across += GAP + LETTER * max(map(len, (column.header, *parts)))
     return across
