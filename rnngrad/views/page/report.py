@@ -27,6 +27,7 @@ from rnngrad.views.pictures.checks import CheckedNet
 from rnngrad.views.pictures.kinds import pictures
 from rnngrad.views.pictures.nets import Nets, of_a_net
 from rnngrad.views.pictures.picture import Level, Line, Picture, on_one_scale
+from rnngrad.views.pictures.rate_map import Swept
 from rnngrad.views.pictures.svg.figure import figure, figures
 from rnngrad.views.pictures.svg.marks import Choice
 from rnngrad.views.pictures.svg.words import said
@@ -116,7 +117,7 @@ def _beside_each_other(found: Overview, shown: Sequence[Shown]) -> Iterator[str]
     """Their reach in one picture, their rates in another."""
     nets = Nets(tuple(one.view.flow for one in shown))
     drawn = [*pictures("reach", nets)]
-    drawn += [] if found.sweep is None else pictures("rate", found.sweep)
+    drawn += [] if found.sweep is None else pictures("rate", Swept(found.sweep))
     yield from figures(drawn, "all", 3)
 
 
@@ -138,9 +139,7 @@ def _drawn(shown: Sequence[Shown]) -> list[list[Picture]]:
     return [list(islice(scaled, len(some))) for some in found]
 
 
-def _net(
-    one: Shown, drawn: Sequence[Picture], found: Overview, *, alone: bool
-) -> Iterator[str]:
+def _net(one: Shown, drawn: Sequence[Picture], found: Overview, *, alone: bool) -> Iterator[str]:
     problem = one.net.result.problem
     yield f'<section class="net" id="{one.key}" aria-label="{text(called(problem))}">\n'
     if not alone:
@@ -234,7 +233,7 @@ def _scales(one: Shown, found: Overview | None) -> Iterator[str]:
     else:
         yield figure(reach, f"{one.key}-reach", level=h + 1)
     if found is not None and found.sweep is not None:
-        for i, picture in enumerate(pictures("rate", found.sweep), start=1):
+        for i, picture in enumerate(pictures("rate", Swept(found.sweep)), start=1):
             yield figure(picture, f"{one.key}-rate-{i}", level=h + 1)
     yield "</div>\n"
 
