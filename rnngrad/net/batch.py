@@ -10,6 +10,7 @@ import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.errors import UsageError
+from rnngrad.net.both import Both
 from rnngrad.net.problem import Problem
 
 
@@ -123,10 +124,17 @@ def alone(problem: Problem) -> Problem:
     return problem.alone if isinstance(problem, Chosen) else problem
 
 
-def one_sequence(problem: Problem | Batch, what: str) -> Problem:
-    """A problem as it is; UsageError for a batch, of which ``what`` takes a single sequence."""
+def one_sequence(problem: Problem | Batch | Both, what: str) -> Problem:
+    """A problem as it is; UsageError for a batch, of which ``what`` takes a single sequence, and
+    for a bidirectional net, of which it takes a half."""
     if isinstance(problem, Problem):
         return problem
+    if isinstance(problem, Both):
+        names = " or ".join(half.name for half in problem.halves[-2:])
+        raise UsageError(
+            f"'{problem.name}' is bidirectional, and {what} takes one direction: "
+            f"--set half=… chooses it, such as {names}"
+        )
     raise UsageError(
         f"'{problem.name}' is a batch of {problem.size}, and {what} takes one sequence: "
         f"--set sequence=k chooses it, k from 1 to {problem.size}"

@@ -278,6 +278,7 @@ def test_a_draw_that_overflows_has_its_place(first_lines: FirstLines) -> None:
         f"weights: {{W_xh: 1, W_hh: 1, '{'k' * 5000}': 2}}\ninputs: [1]\n",
         f"a: *{'k' * 5000}\n",
         f"a: !{'k' * 5000} x\n",
+        f'{NET}cell: {{equations: ["h_t = tanh(W x_t + U h_{{t\\x0f-1}})"]}}\n',
     ],
 )
 def test_hostile_words_stay_short_and_printable(refused: Refused, text: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.collections import QuadMesh
 
 import rnngrad
 from rnngrad.analyses.checking.own.self_check import check_own
@@ -19,7 +20,7 @@ from rnngrad.analyses.sweep.scales import scales_of
 from rnngrad.analyses.sweep.sweep import SweepResult, result
 from rnngrad.analyses.sweep.tasks import forget, plan, rows_of, zeros_of
 from rnngrad.errors import UsageError
-from rnngrad.views.pictures.by_matplotlib.page import drawn
+from rnngrad.views.pictures.by_matplotlib.page import drawn, page
 from rnngrad.views.pictures.checks import CheckedNet
 from rnngrad.views.pictures.kinds import PICTURES, chosen, of_verb, pictures
 from rnngrad.views.pictures.nets import Nets
@@ -35,6 +36,8 @@ from rnngrad.views.pictures.picture import (
     Picture,
     Region,
 )
+from rnngrad.views.pictures.svg.frame import frame_of
+from rnngrad.views.pictures.svg.heat import colour_key
 from rnngrad.views.pictures.to_rows import COLUMNS, rows
 from rnngrad.views.pictures.words import rough
 
@@ -134,6 +137,30 @@ def test_a_large_map_is_thinned_and_says_so(monkeypatch: pytest.MonkeyPatch) -> 
         for z, (low, high) in zip(cells, pairwise(edges), strict=True):
             known = row[low:high][~np.isnan(row[low:high])]
             assert np.isnan(z) if not known.size else z == known.max()
+
+
+def test_maps_beside_each_other_have_one_scale_of_colours() -> None:
+    """In every drawer: the same number is the same colour, and the bar says from where to where."""
+    alone = [marks(only("credit-map", spec), Heat)[0] for spec in (net(), net("lstm"))]
+    beside = [marks(one, Heat)[0] for one in shown("credit-map", net(), net("lstm"))]
+    values = np.concatenate([one.z[np.isfinite(one.z)] for one in alone])
+    ends = values.min(), values.max()
+    assert alone[0].span != alone[1].span
+    for one in beside:
+        assert one.span == ends
+    drawings = page(shown("credit-map", net(), net("lstm"))).axes
+    maps = [c for axes in drawings for c in axes.collections if isinstance(c, QuadMesh)]
+    limits = {(one.norm.vmin, one.norm.vmax) for one in maps if one.get_array().size > 100}
+    assert len(limits) == 1
+    bars = [child for axes in drawings for child in axes.child_axes]
+    assert len(bars) == 2
+    for bar in bars:
+        said = [text.get_text().replace("−", "-") for text in bar.get_yticklabels()]
+        assert np.isclose(float(said[0]), ends[0], rtol=5e-3)
+        assert np.isclose(float(said[-1]), ends[1], rtol=5e-3)
+    keys = ["".join(colour_key(one, frame_of(only("credit-map", net()), "k"), 0.0))
+            for one in beside]  # fmt: skip
+    assert keys[0] == keys[1]
 
 
 def test_a_map_of_a_hundred_million_cells_is_thinned_and_says_so() -> None:

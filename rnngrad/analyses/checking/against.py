@@ -7,7 +7,8 @@ kink explains that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -226,12 +227,14 @@ def names_that_do_not_exist(problem: Problem, names: Iterable[str]) -> dict[str,
 
 
 def readings(
-    problem: Problem, names: Iterable[str], there: Mapping[str, Quantity]
-) -> tuple[dict[str, Read], dict[str, str]]:
+    problem: Problem, names: Iterable[str], there: Mapping[str, Quantity],
+    why_not: Callable[[str], str] | None = None,
+) -> tuple[dict[str, Read], dict[str, str]]:  # fmt: skip
     """What each name stands for; name -> why it stands for nothing that could be checked."""
+    why_not = why_not or partial(_why_not, problem)
     found = {name: read(str(name), problem, there) for name in names}
     known = {name: one for name, one in found.items() if one is not None}
-    refused = {name: _why_not(problem, name) for name, one in found.items() if one is None}
+    refused = {name: why_not(name) for name, one in found.items() if one is None}
     for name, (meant, other) in two_of_one(known).items():
         refused[name] = f"'{name}' is {meant}, and so is '{other}'; give one of them"
     return known, refused

@@ -8,6 +8,9 @@ from typing import overload
 
 import numpy as np
 
+from rnngrad.analyses.derivation.both import CHAIN, BothPasses
+from rnngrad.analyses.derivation.both import records as records_of_both
+from rnngrad.analyses.derivation.both import starts as starts_of_both
 from rnngrad.analyses.derivation.chain_rules import derivation, remarks
 from rnngrad.analyses.derivation.formulas import Line
 from rnngrad.analyses.derivation.paths import PathSum, path_sums
@@ -15,10 +18,11 @@ from rnngrad.analyses.derivation.quantities import Quantities, Quantity, of_part
 from rnngrad.arithmetic.arrays import Array, norm_of, quietly
 from rnngrad.chains import checkpointing, jacobians
 from rnngrad.chains.checkpointing import Report, Summary
-from rnngrad.errors import QuantityError
+from rnngrad.errors import QuantityError, did_you_mean
 from rnngrad.net.abreast import Together, passes
 from rnngrad.net.backward import bptt_within
 from rnngrad.net.batch import Batch, Chosen
+from rnngrad.net.both import Both, in_time
 from rnngrad.net.cells import Cell
 from rnngrad.net.forward import forward_within
 from rnngrad.net.problem import Problem
@@ -229,16 +233,94 @@ class BatchDerivation(Mapping[str, Array]):
         return len(self.records)
 
 
+class BothDerivation(Mapping[str, Array]):
+    """What ``rnngrad derive`` shows of a bidirectional net: ``loss``, every array of the whole by
+    name (``result["dL_dW_hh_reverse"]``), and ``halves``, a ``Derivation`` of each by its name
+    (``result.halves["reverse"]``), in its own time and with ∂L/∂h_t as it comes from above."""
+
+    def __init__(self, problem: Both) -> None:
+        self.both, self.problem = problem, problem.net
+        self.passes = BothPasses(problem.net)
+
+    @cached_property
+    def halves(self) -> Mapping[str, Derivation]:
+        """Each by itself."""
+        found = {}
+        for half, passes in zip(self.both.halves, self.passes.halves, strict=True):
+            found[half.name] = Derivation(passes.problem)
+            found[half.name].passes = passes
+        return found
+
+    @property
+    def loss(self) -> float | None:
+        """L = Σ_t L_t; None without targets."""
+        if self.problem.loss is None or self.problem.upstream:
+            return None
+        return self.passes.forward.loss
+
+    @property
+    def first_nonfinite_step(self) -> int | None:
+        """The first step of the sequence at which a half or y holds an inf or nan, or None."""
+        found = [self.passes.forward.first_nonfinite_step]
+        for half, passes in zip(self.both.halves, self.passes.halves, strict=True):
+            rows = np.concatenate([np.asarray(part)[1:] for layer in passes.forward.layers
+                                   for part in layer.states.values()], axis=1)  # fmt: skip
+            bad = np.flatnonzero(~np.isfinite(in_time(half, rows)).all(axis=1))
+            found.append(int(bad[0]) + 1 if bad.size else None)
+        return min((step for step in found if step is not None), default=None)
+
+    @cached_property
+    def records(self) -> Mapping[str, Quantity]:
+        """The records of the quantities that exist for this net."""
+        return records_of_both(self.problem)
+
+    @cached_property
+    def on_request(self) -> Mapping[str, Quantity]:
+        """What has a name besides: ∂L/∂ of the starts, the gradient of an embedding."""
+        if self.problem.loss is None:
+            return {}
+        from rnngrad.analyses.derivation.on_request import of_tokens
+
+        return starts_of_both(self.problem) | {r.name: r for r in of_tokens(self.problem)}
+
+    def record(self, name: str) -> Quantity:
+        """The record behind a name; QuantityError where there is none, or only of a half."""
+        every = {**self.records, **self.on_request}
+        if name in every:
+            return every[name]
+        one = next(iter(self.halves.values()))
+        if name in {**one.records, **one.on_request}:
+            ways = " or ".join(f"half={half.name}" for half in self.both.halves[:2])
+            words = f"is of one chain, and '{self.problem.name}' is bidirectional: set {ways}"
+            raise QuantityError(f"'{name}' {words}")
+        hint = did_you_mean(name, every) or f"; they are {', '.join(every)}"
+        raise QuantityError(f"no quantity is called '{name}'{hint}")
+
+    def __getitem__(self, name: str) -> Array:
+        with quietly():
+            return self.record(name).compute(self.passes)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+
 @overload
 def derive(problem: Problem) -> Derivation: ...
 @overload
 def derive(problem: Batch) -> BatchDerivation: ...
-def derive(problem: Problem | Batch) -> Derivation | BatchDerivation:
+@overload
+def derive(problem: Both) -> BothDerivation: ...
+def derive(problem: Problem | Batch | Both) -> Derivation | BatchDerivation | BothDerivation:
     """Every quantity by name; ``rnngrad.derive`` adds what notebooks show."""
+    if isinstance(problem, Both):
+        return BothDerivation(problem)
     return BatchDerivation(problem) if isinstance(problem, Batch) else Derivation(problem)
 
 
-def gradients(problem: Problem | Batch) -> dict[str, Array | np.float64]:
+def gradients(problem: Problem | Batch | Both) -> dict[str, Array | np.float64]:
     """The forward pass and BPTT alone, eagerly: no Jacobians, no chain, no paths.
 
     ``loss`` (a float), ``losses`` (T,), ``h`` (T+1, H), ``y`` (T, O), ``dL_dy`` (T, O), ``dLt_dht``
@@ -253,7 +335,13 @@ def gradients(problem: Problem | Batch) -> dict[str, Array | np.float64]:
     (B, T, I) …, and zeros after the end of a shorter one. The sequences go through the net
     together, a matrix product a step. Of a sequence that is chosen from a batch L and the gradients
     of the parameters are the batch's, too.
+
+    Of a bidirectional net ``dL_dW_hh_reverse`` and its like are there too; ``h_reverse`` (T+1, H)
+    and ``dL_dh_reverse`` begin at step 1, and end at T + 1, where that half begins. ``dLt_dht`` is
+    (T, 2H), that of [h_t; h_reverse_t].
     """
+    if isinstance(problem, Both):
+        return _of_both(problem)
     if isinstance(problem, Batch):
         return _of_all(problem)
     own = _of_sequence(problem)
@@ -284,6 +372,20 @@ def _of_sequence(problem: Problem) -> dict[str, Array | np.float64]:
         "dL_dx": backward.dL_dx,
         **{f"dL_d{name}": gradient for name, gradient in backward.weights.items()},
     }
+
+
+def _of_both(problem: Both) -> dict[str, Array | np.float64]:
+    """``gradients`` of a bidirectional net."""
+    net, found = problem.net, BothPasses(problem.net)
+    with quietly():
+        arrays: dict[str, Array | np.float64] = {
+            name: record.compute(found)
+            for name, record in records_of_both(net).items()
+            if not name.startswith(CHAIN)
+        }
+        if net.loss is None or net.upstream:
+            return arrays
+        return {"loss": np.add.reduce(found.forward.losses), **arrays}
 
 
 def _of_all(batch: Batch) -> dict[str, Array | np.float64]:

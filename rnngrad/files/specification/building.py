@@ -40,15 +40,17 @@ from rnngrad.files.specification.trained_weights import (
     told_cell,
     trained,
 )
-from rnngrad.files.specification.weights_key import Parameters, top
+from rnngrad.files.specification.both_key import chosen_half, is_both, refuse_both
+from rnngrad.files.specification.weights_key import Names, Parameters
 from rnngrad.files.specification.weights_key import check as check_parameters
 from rnngrad.files.text import counted, cut, cut_path, listed, shown
 from rnngrad.files.yaml_text import Steps
 from rnngrad.net.batch import Batch, chosen
+from rnngrad.net.both import Both
 from rnngrad.net.cells import Cell, letter_in, multiple
 from rnngrad.net.losses import LOSSES, UPSTREAM
 from rnngrad.net.outputs import OUTPUTS
-from rnngrad.net.problem import Problem, Tokens, TrainedIn
+from rnngrad.net.problem import REVERSE, Problem, Tokens, TrainedIn
 
 SEQUENCES = ("inputs", "targets", "upstream")
 """The keys of a spec with a row a step."""
@@ -61,7 +63,8 @@ class Blueprint(NamedTuple):
     ``targets`` or ``upstream``, as they are or still to be drawn; of a ``batch`` the sequences are
     the first axis, also of ``counts``. ``weights`` are the names of the weights in their order;
     ``trained`` tells of the model's file that they came from; ``counts`` is what each label counts
-    in a mean, 0 where it does not count; ``tokens`` tells of an embedding.
+    in a mean, 0 where it does not count; ``tokens`` tells of an embedding; ``both``: the layers are
+    bidirectional.
     """
 
     name: str
@@ -77,6 +80,7 @@ class Blueprint(NamedTuple):
     counts: Array | None = None
     tokens: Tokens | None = None
     batch: BatchKey | None = None
+    both: bool = False
 
     @property
     def random(self) -> bool:
@@ -149,7 +153,7 @@ def _problem(
         weights=MappingProxyType({name: arrays[name] for name in blueprint.weights}),
         x=arrays["inputs"],
         h_0=arrays[f"{cell.parts[0]}_0"],
-        starts={part: arrays[f"{part}_0"] for part in cell.parts[1:]},
+        starts=_starts(blueprint, arrays),
         loss=None if targets is None else loss,
         targets=targets,
         loss_weights=None if targets is None else _loss_weights(blueprint, steps, counts, upstream),
@@ -162,11 +166,21 @@ def _problem(
     )
 
 
+def _starts(blueprint: Blueprint, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Those of the other parts, and all of a reverse half."""
+    parts = blueprint.cell.parts
+    starts = {part: arrays[f"{part}_0"] for part in parts[1:]}
+    if blueprint.both:
+        starts |= {part + REVERSE: arrays[f"{part}_0{REVERSE}"] for part in parts}
+    return starts
+
+
 def _of_one(name: str, array: Array, of: int, steps: int) -> Array:
     """What belongs to one sequence of a batch."""
     if name in SEQUENCES:
         return array[of - 1, :steps]
-    return array[of - 1] if name.endswith("_0") and array.ndim == 2 else array
+    start = name.removesuffix(REVERSE).endswith("_0")
+    return array[of - 1] if start and array.ndim == 2 else array
 
 
 def _lengthened(blueprint: Blueprint, seed: int, steps: int) -> Problem:
@@ -194,9 +208,9 @@ def _of_length(blueprint: Blueprint, steps: int) -> Blueprint:
 
 def build(
     data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes
-) -> Problem | Batch | None:
-    """The problem that ``data`` describes, or a batch of which no sequence is chosen; None where
-    ``mistakes`` holds any in the end.
+) -> Problem | Batch | Both | None:
+    """The problem that ``data`` describes, a batch of which no sequence is chosen, or a
+    bidirectional net of which no half is; None where ``mistakes`` holds any in the end.
 
     File references are relative to ``folder``; ``name`` is the default of ``name``.
     """
@@ -214,8 +228,10 @@ def build(
         cell = told_cell(data, cell, net, mistakes)
         spec["activation"] = activation_of(data, net, mistakes) or spec["activation"]
         origin = origin_of(data, net)
+    both = is_both(spec, data, net, mistakes)
     _check_cell(cell, spec, data, mistakes)
-    parameters = check_parameters(cell, weights, net, mistakes)
+    parameters = check_parameters(Names(cell, both), weights, net, mistakes)
+    refuse_both(cell, spec, parameters, mistakes)
     check_upstream(data, parameters, mistakes)
     pieces = all_pieces(spec, cell, parameters, folder, mistakes)
     batch = None
@@ -233,15 +249,15 @@ def build(
     pieces = [_asked_for_tokens(p, spec, folder) if p.name == "inputs" else p for p in pieces]
     report(pieces, sizes, mistakes)
     unfixed(pieces, sizes, mistakes)
-    outputs = sizes.get("O" if "W_hy" in parameters.letters else top(cell, parameters.depth))
-    classes = None if outputs is None else outputs.value
+    times, letter = multiple("O" if "W_hy" in parameters.letters else parameters.top)
+    classes = None if letter not in sizes else times * sizes[letter].value
     pieces, counts = with_targets(labels, pieces, classes, spec, data, mistakes)
     steps = _steps(pieces, mistakes)
     _check_loss_steps(spec, steps, mistakes)
     _check_loss(spec, data, pieces, mistakes)
     lengths = {letter: size.value for letter, size in sizes.items()}
     lengths |= {"T": steps} if steps else {}
-    to_draw = draws(pieces, lengths, top(cell, parameters.depth), mistakes)
+    to_draw = draws(pieces, lengths, parameters.top, mistakes)
     if batch is not None:
         to_draw |= {
             p.name: batched(to_draw[p.name], batch, p, mistakes)
@@ -269,8 +285,10 @@ def build(
         counts=counts,
         tokens=next(piece.tokens for piece in pieces if piece.name == "inputs"),
         batch=batch,
+        both=both,
     )
-    return _assembled(blueprint, spec["seed"], pieces, mistakes)
+    found = _assembled(blueprint, spec["seed"], pieces, mistakes)
+    return chosen_half(found, spec, mistakes) if both and isinstance(found, Problem) else found
 
 
 def _asked_for_tokens(inputs: Piece, spec: Mapping[str, Any], folder: Path) -> Piece:
@@ -300,11 +318,16 @@ def _check_cell(
         words = f"activation is for rnn; {cut(cell.name)} has {listed(has) or 'its functions'}"
         mistakes.add(("activation",), f"{words} by its equations", at_key=True)
     for name in spec:
-        if name.endswith("_0") and name[:-2] not in cell.parts:
+        if name.removesuffix(REVERSE).endswith("_0") and _part(name) not in cell.parts:
             parts = listed(f"{part}_0" for part in cell.parts)
-            words = f"{name}: {cut(cell.name)} has no {name[:-2]} in its state"
+            words = f"{name}: {cut(cell.name)} has no {_part(name)} in its state"
             there = "are" if len(cell.parts) > 1 else "is"
             mistakes.add((name,), f"{words}; there {there} {parts}", at_key=True)
+
+
+def _part(start: str) -> str:
+    """h of h_0 and h_0_reverse."""
+    return start.removesuffix(REVERSE)[:-2]
 
 
 _DEFAULTS = {name: key.default for name, key in SPEC.keys.items() if key.default is not None}
@@ -340,15 +363,17 @@ def _stated(
 ) -> dict[str, Stated]:
     """letter -> what ``sizes`` gives; outputs are the hidden units where there is no W_hy."""
     stated = _by_letter(spec, cell, mistakes)
-    depth = parameters.depth
+    depth, (times, top) = parameters.depth, multiple(parameters.top)
     for letter in [n for n in stated if depth > 1 and n not in ("I", "O")]:
         every = stated.pop(letter)
         stated |= {letter_in(cell, letter, at, depth): every for at in range(depth)}
     if "O" in stated and "W_hy" not in parameters.letters and "O" not in _letters(cell):
         outputs = stated.pop("O")
-        hidden = stated.setdefault(top(cell, depth), outputs)
+        hidden = stated.setdefault(top, (-(-outputs[0] // times), outputs[1]))
+        hidden = (times * hidden[0], hidden[1])
         if hidden[0] != outputs[0] and not mistakes.spoils(("weights", "W_hy")):
-            words = f"{outputs[1]}, must be {hidden[0]}: without W_hy y_t = g(h_t)"
+            seen = "[h_t; h_reverse_t]" if parameters.both else "h_t"
+            words = f"{outputs[1]}, must be {hidden[0]}: without W_hy y_t = g({seen})"
             mistakes.add(("sizes", "outputs"), words)
     return stated
 

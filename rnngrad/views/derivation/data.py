@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import prod
 
 import numpy as np
@@ -146,8 +146,15 @@ def rows(
     Where an axis is itself a step (log10_paths) its index j is that step; log10_chain has its step
     k under t.
     """
+    return rows_of(result.record, selection, arrays)
+
+
+def rows_of(
+    record_of: Callable[[str], Quantity], selection: Selection, arrays: dict[str, Array]
+) -> Iterator[tuple[Cell, ...]]:
+    """The same by the records alone."""
     for name in selection.names:
-        record = result.record(name)
+        record = record_of(name)
         first = record.first_step
         for index, value in np.ndenumerate(arrays[name]):
             t, i, j = _place(index, first, record.dims)

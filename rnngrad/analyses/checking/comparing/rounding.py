@@ -104,9 +104,14 @@ def forward(problem: Problem, noise: Noise) -> ForwardTrace:
     traces: list[LayerTrace] = []
     for layer in problem.layers:
         traces.append(_layer(problem, layer, traces[-1].h[1:] if traces else problem.x, noise))
-    a_y = _readout(problem, traces[-1].h[1:], noise)
+    return head(problem, traces[-1].h[1:], noise)._replace(layers=tuple(traces))
+
+
+def head(problem: Problem, h: Numbers, noise: Noise) -> ForwardTrace:
+    """What follows from what the read-out sees, rounded anew, without layers."""
+    a_y = _readout(problem, h, noise)
     y = noise.on(problem.output.g(a_y))
-    return ForwardTrace(tuple(traces), a_y, y, _losses(problem, a_y, y))
+    return ForwardTrace((), a_y, y, _losses(problem, a_y, y))
 
 
 def _layer(problem: Problem, layer: Layer, x: Array, noise: Noise) -> LayerTrace:
@@ -135,7 +140,7 @@ def _layer(problem: Problem, layer: Layer, x: Array, noise: Noise) -> LayerTrace
     return LayerTrace(x, states, values)
 
 
-def _readout(problem: Problem, h: Array, noise: Noise) -> Array:
+def _readout(problem: Problem, h: Numbers, noise: Noise) -> Array:
     if not problem.has_readout:
         return h
     W_hy, b_y = problem.weights["W_hy"], problem.weights["b_y"]

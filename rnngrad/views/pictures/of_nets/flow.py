@@ -14,7 +14,7 @@ from rnngrad.analyses.flow.horizons import UNITS
 from rnngrad.views.derivation.lags import BELOW, recurrent
 from rnngrad.views.numbers import grouped, percent
 from rnngrad.views.pictures.nets import Nets
-from rnngrad.views.pictures.picture import Axis, Heat, Level, Line, Mark, Picture
+from rnngrad.views.pictures.picture import Axis, Heat, Level, Line, Mark, Picture, on_one_scale
 from rnngrad.views.pictures.words import called, growth, rough, unaffordable
 
 CELLS = 400
@@ -25,8 +25,8 @@ BACK = 10
 
 
 def credit_map(nets: Nets) -> Iterator[Picture]:
-    """log10 ‖∂L_t/∂h_k‖, k across and t down; one a net."""
-    yield from map(_credit_map, nets.flows)
+    """log10 ‖∂L_t/∂h_k‖, k across and t down; one a net, all in one scale of colours."""
+    yield from on_one_scale(map(_credit_map, nets.flows))
 
 
 def _credit_map(flow: GradientFlow) -> Picture:

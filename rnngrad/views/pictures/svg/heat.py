@@ -38,8 +38,13 @@ def heat_map(mark: Heat, picture: Picture, frame: Frame) -> str:
         f'data-name="{text(mark.name)}" data-across="{text(picture.x.label)}" '
         f'data-down="{text(picture.y.label)}" data-x="{_listed(mark.x)}" data-y="{_listed(y)}" '
         f'data-unit="{unit:.6g}" data-z="{b64encode(whole).decode()}" '
-        f'href="{_url(png(z, mark.diverging))}"/>'
+        f'href="{_url(png(z, mark.diverging, _ends(mark)))}"/>'
     )
+
+
+def _ends(mark: Heat) -> tuple[float, float]:
+    """The values at the two ends of the colours."""
+    return extremes(np.array(mark.span or (0.0, 0.0)), mark.diverging)
 
 
 def _in_whole_numbers(z: Array) -> tuple[float, bytes]:
@@ -61,12 +66,10 @@ def _url(image: bytes) -> str:
 
 def colour_key(mark: Heat, frame: Frame, at: float) -> Iterator[str]:
     """What the colours stand for: the least value, 0, the greatest."""
-    seen = mark.z[np.isfinite(mark.z)]
-    if not seen.size:
+    if mark.span is None:
         return
-    low, high = float(seen.min()), float(seen.max())
-    ends = extremes(mark.z, mark.diverging)
-    ramp = png(np.linspace(low, high, 128)[None], mark.diverging, ends)
+    low, high = mark.span
+    ramp = png(np.linspace(low, high, 128)[None], mark.diverging, _ends(mark))
     start, width = frame.x.start, frame.x.stop - frame.x.start
     yield (
         f'<image x="{start:.1f}" y="{at:.1f}" width="{width:.1f}" height="10" '
