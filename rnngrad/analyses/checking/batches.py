@@ -233,6 +233,7 @@ class _Judging:
         told = diagnose(
             wrong, self.batch, of.sequences,
             lambda case: [_of_one(case.name, one) for one in of.sequences],
+            none_right=all(is_wrong(one.checked) for one in judged),
         )  # fmt: skip
         return [
             one._replace(checked=one.checked._replace(diagnosis=told.get(one.checked.name)))
