@@ -22,6 +22,7 @@ they are not counted. ``--record`` writes the row of the stress table.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import functools
 import gc
@@ -76,7 +77,7 @@ NOT += ["tests/net/test_gated_jax.py"]
 LONG = 2.0
 """Seconds of CPU beyond which the first case of a test is not one of the fast tests."""
 
-BUDGET = 10.0
+BUDGET = 8.0
 """Seconds of CPU for all tests of one mutant."""
 
 MEMORY = 2**33
@@ -206,7 +207,7 @@ def drawn(package: str, sample: int, seed: int) -> tuple[int, list[Mutant]]:
             if isinstance(one.contained_by_top_level_function, libcst.FunctionDef)
         ]
     some = random.Random(seed).sample(range(len(found)), min(sample, len(found)))
-    return len(found), [_mutant(*found[i]) for i in sorted(some)]
+    return len(found), [_mutant(*found[i]) for i in some]
 
 
 def _mutant(path: Path, module: libcst.Module, positions: Any, one: Any) -> Mutant:
@@ -293,10 +294,13 @@ class Runs:
         self.items: dict[str, list[pytest.Item]] = defaultdict(list)
         for item in session.items:
             self.items[_test(item)].append(item)
-        for count, mutant in enumerate(self.mutants, 1):
-            state, test = in_a_fork(functools.partial(self._tried, mutant))
-            self.found.append((mutant, state, test))
-            print(f"{count:4} {state:9} {mutant.file}:{mutant.function} {test}", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):  # what was tried is a sample, too
+            for count, mutant in enumerate(self.mutants, 1):
+                state, test = in_a_fork(functools.partial(self._tried, mutant))
+                self.found.append((mutant, state, test))
+                print(f"{count:4} {state:9} {mutant.file}:{mutant.function} {test}", flush=True)
+                if state in ("survived", "not run"):
+                    print(f"     was {mutant.was}\n     now {mutant.now}", flush=True)
         killers = sorted({test for *_, test in self.found if test})
         sound = {
             test
