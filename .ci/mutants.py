@@ -26,6 +26,7 @@ import contextlib
 import difflib
 import functools
 import gc
+import importlib
 import json
 import math
 import os
@@ -57,18 +58,16 @@ MAP = WORK / "map.json"
 EXPLAINED = ROOT / ".ci" / "mutants.yaml"
 
 PACKAGES = {
-    "chains": "rnngrad/chains",
-    "algebra": "rnngrad/algebra",
-    "net": "rnngrad/net",
-    "checking": "rnngrad/analyses/checking",
-    "mistakes": "rnngrad/analyses/mistakes",
-    "arithmetic": "rnngrad/arithmetic",
-    "exponents": "rnngrad/exponents",
+    "chains": ("rnngrad/chains", ("chains", "net", "analyses")),
+    "algebra": ("rnngrad/algebra", ("grading", "files", "net", "analyses")),
+    "net": ("rnngrad/net", ("net", "files")),
+    "checking": ("rnngrad/analyses/checking", ("checking",)),
+    "mistakes": ("rnngrad/analyses/mistakes", ("checking", "analyses")),
+    "arithmetic": ("rnngrad/arithmetic", ("net", "chains", "exponents")),
+    "exponents": ("rnngrad/exponents", ("exponents",)),
 }
-
-ROOMS = ("chains", "net", "exponents", "grading", "checking", "analyses", "files")
-TESTS = [f"tests/{room}" for room in ROOMS]
-"""The fast tests in one process; those of the command line start others."""
+"""Package -> where it is, and the rooms of tests/ that are to see its mutants; tests of the command
+line are in none, since they start processes."""
 
 NOT = ["tests/checking/test_hostile_functions.py", "tests/checking/test_cut_short.py"]
 NOT += ["tests/net/test_gated_jax.py"]
@@ -135,7 +134,7 @@ def write_map(paths: list[str]) -> None:
     """Notes the tests of some paths anew; the text of a line stands for it, wherever it goes."""
     import coverage
 
-    within = [f"{ROOT}/{where}/*" for where in PACKAGES.values()]
+    within = [f"{ROOT}/{where}/*" for where, _ in PACKAGES.values()]
     watching = coverage.Coverage(data_file=None, config_file=False, include=within)
     plugin = Mapping(watching)
     watching.start()
@@ -196,7 +195,7 @@ class _Everywhere(MutationVisitor):
 def drawn(package: str, sample: int, seed: int) -> tuple[int, list[Mutant]]:
     """How many mutants a package has, and so many of them."""
     found = []
-    for path in sorted((ROOT / PACKAGES[package]).rglob("*.py")):
+    for path in sorted((ROOT / PACKAGES[package][0]).rglob("*.py")):
         tree = MetadataWrapper(libcst.parse_module(path.read_text(encoding="utf-8")))
         visitor = _Everywhere(mutation_operators, IgnoredCode(set(), set(), set()))
         tree.visit(visitor)
@@ -226,35 +225,45 @@ def _mutant(path: Path, module: libcst.Module, positions: Any, one: Any) -> Muta
     )
 
 
-def put_in(mutant: Mutant) -> bool:
-    """Puts the mutant's code into the function, whoever holds it; False where it is the same."""
-    file = str(ROOT / mutant.file)
-    held = [one for one in _functions() if one.__code__.co_filename == file]
-    held = [one for one in held if _is(one.__code__, mutant)]
-    new = _outer(compile(mutant.code, file, "exec"), mutant)
-    if not held or new is None:
-        raise LookupError(f"{mutant.file}:{mutant.line}: {mutant.function} is not loaded")
-    for one in gc.get_objects():
-        if type(one) is functools._lru_cache_wrapper and one.__module__.startswith("rnngrad"):
-            one.cache_clear()
-    if new != held[0].__code__:
+class Loaded:
+    """The functions of rnngrad in this process, whoever holds them, and what keeps results."""
+
+    def __init__(self, files: set[str]) -> None:
+        for file in files:
+            importlib.import_module(file.removesuffix(".py").replace("/", "."))
+        self.functions: dict[tuple[str, str, int], list[types.FunctionType]] = defaultdict(list)
+        self.caches = []
+        for one in gc.get_objects():
+            if type(one) is types.FunctionType:
+                code = one.__code__
+                self.functions[code.co_filename, code.co_name, code.co_firstlineno].append(one)
+            elif type(one) is functools._lru_cache_wrapper and one.__module__.startswith("rnngrad"):
+                self.caches.append(one)
+
+    def put_in(self, mutant: Mutant) -> bool:
+        """Puts the mutant's code into the function; False where it is the same."""
+        file = str(ROOT / mutant.file)
+        held = self.functions[file, mutant.function, mutant.line]
+        new = _outer(compile(mutant.code, file, "exec"), mutant)
+        if not held or new is None:
+            raise LookupError(f"{mutant.file}:{mutant.line}: {mutant.function} is not loaded")
+        for kept in self.caches:
+            kept.cache_clear()
+        if new != held[0].__code__:
+            for one in held:
+                one.__code__ = new
+            return True
+        names: dict[str, Any] = {"__name__": held[0].__module__}  # a default differs, or nothing
+        exec(compile(mutant.code, file, "exec"), names)
+        made = next(
+            o
+            for o in gc.get_objects()
+            if type(o) is types.FunctionType and o.__globals__ is names and _is(o.__code__, mutant)
+        )
+        given, old = ((o.__defaults__, o.__kwdefaults__) for o in (made, held[0]))
         for one in held:
-            one.__code__ = new
-        return True
-    names: dict[str, Any] = {"__name__": held[0].__module__}  # a default differs, or nothing
-    exec(compile(mutant.code, file, "exec"), names)
-    made = next(o for o in _functions() if o.__globals__ is names and _is(o.__code__, mutant))
-    same = (made.__defaults__, made.__kwdefaults__) == (
-        held[0].__defaults__,
-        held[0].__kwdefaults__,
-    )
-    for one in held:
-        one.__defaults__, one.__kwdefaults__ = made.__defaults__, made.__kwdefaults__
-    return not same
-
-
-def _functions() -> Iterator[types.FunctionType]:
-    return (one for one in gc.get_objects() if type(one) is types.FunctionType)
+            one.__defaults__, one.__kwdefaults__ = given
+        return given != old
 
 
 def _outer(code: types.CodeType, mutant: Mutant) -> types.CodeType | None:
@@ -280,20 +289,24 @@ Tell = Callable[[str], None]
 class Runs:
     """Takes pytest's loop: the tests are collected once, and every mutant has a fork."""
 
-    def __init__(self, mutants: list[Mutant]) -> None:
-        self.mutants, self.map = mutants, read_map()
+    def __init__(self, mutants: list[Mutant], rooms: tuple[str, ...]) -> None:
+        self.mutants, self.rooms, self.map = mutants, rooms, read_map()
         self.found: list[tuple[Mutant, str, str]] = []
 
     def files(self) -> list[str]:
         """The files with a test that runs a mutant's file."""
         lines = (self.map["lines"].get(file, {}) for file in {one.file for one in self.mutants})
         tests = {test for texts in lines for some in texts.values() for test in some}
-        return sorted({test.partition("::")[0] for test in tests})
+        files = {test.partition("::")[0] for test in tests}
+        return sorted(file for file in files if file.split("/")[1] in self.rooms)
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         self.items: dict[str, list[pytest.Item]] = defaultdict(list)
         for item in session.items:
             self.items[_test(item)].append(item)
+        self.loaded = Loaded({one.file for one in self.mutants})
+        gc.collect()
+        gc.freeze()  # so that a fork copies little
         with contextlib.suppress(KeyboardInterrupt):  # what was tried is a sample, too
             for count, mutant in enumerate(self.mutants, 1):
                 state, test = in_a_fork(functools.partial(self._tried, mutant))
@@ -314,7 +327,7 @@ class Runs:
 
     def _tried(self, mutant: Mutant, tell: Tell) -> str:
         try:
-            if not put_in(mutant):
+            if not self.loaded.put_in(mutant):
                 return "same code"
         except (LookupError, ValueError) as error:  # not loaded; other closure
             tell(str(error))
@@ -408,7 +421,7 @@ def tried(package: str, sample: int, seed: int) -> Row:
     """One sample, its survivors printed; the row of the stress table."""
     count, mutants = drawn(package, sample, seed)
     print(f"{package}, seed {seed}: {len(mutants)} of {count} mutants", flush=True)
-    runs = Runs(mutants)
+    runs = Runs(mutants, PACKAGES[package][1])
     pytest.main(["-q", "-s", "--tb=no", "-p", "no:cacheprovider", *runs.files()], [runs])
     known = explained()
     seen = [one for one in runs.found if one[1] not in ("same code", "not run")]
@@ -440,7 +453,8 @@ def main() -> None:
     os.chdir(ROOT)
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     if given.map is not None:
-        write_map(given.map or TESTS)
+        rooms = {room: f"tests/{room}" for _, some in PACKAGES.values() for room in some}
+        write_map(given.map or list(rooms.values()))
         return
     rows = [tried(given.package, given.sample, seed) for seed in given.seed]
     if given.record:
