@@ -12,7 +12,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import NoneType, TracebackType
@@ -20,10 +20,10 @@ from typing import Any, BinaryIO
 
 from rnngrad.analyses.flow.stability import regime
 from rnngrad.analyses.sweep.points import Row, Setting
-from rnngrad.cli.output import check_writable, staged
+from rnngrad.cli.output import check_writable, opened_as_it_is, staged
 from rnngrad.cli.sweeps.locking import locked
 from rnngrad.errors import OutputError
-from rnngrad.files.opening import unreadable
+from rnngrad.files.opening import NoFileError, contents, unreadable
 from rnngrad.net.batch import Batch
 from rnngrad.net.problem import Problem
 from rnngrad.version import __version__
@@ -175,7 +175,7 @@ class RowsFile:
         text = "".join(self._line(row) for row in rows)
         with self._said():
             if self._file is None:
-                self._file = self.path.open("ab", buffering=0)
+                self._file = opened_as_it_is(self.path)
             data = memoryview(text.encode())
             while data:
                 data = data[self._file.write(data) or 0 :]
@@ -248,13 +248,23 @@ def read_rows(path: Path) -> list[Row]:
 def _lines(path: Path) -> tuple[list[bytes], int]:
     """The whole lines of a file of rows, and how many bytes of a torn one follow."""
     try:
-        *lines, torn = path.read_bytes().split(b"\n")
-    except OSError as error:
+        *lines, torn = contents(str(path), sys.maxsize, _rows_begin(path)).split(b"\n")
+    except (OSError, NoFileError) as error:
         words = unreadable(error, str(path), (".jsonl",))
         raise OutputError(f"{path}: {words}") from error
     if torn and not (torn.startswith(BEGINNING) or BEGINNING.startswith(torn)):
         raise OutputError(f"{path}:{len(lines) + 1}: is not a row of a sweep")
     return lines, len(torn)
+
+
+def _rows_begin(path: Path) -> Callable[[bytes], None]:
+    """Whether a file begins as one of rows does is seen before all of it is read."""
+
+    def look(head: bytes) -> None:
+        if head[:1] not in (b"", b"{"):
+            raise OutputError(f"{path}:1: is not a row of a sweep")
+
+    return look
 
 
 def _read(line: bytes, path: Path, number: int) -> tuple[str, Row]:

@@ -20,7 +20,7 @@ from rnngrad.files.arrays.npz_file import members
 from rnngrad.files.arrays.readers import FileError, damage_told
 from rnngrad.files.opening import NoFileError, contents, unreadable, why_no_file
 from rnngrad.files.text import counted, cut, dotted, shown
-from rnngrad.files.yaml_text import LARGEST_SPEC, Document, Steps, decoded, parse
+from rnngrad.files.yaml_text import LARGEST_SPEC, Document, Steps, decoded, no_binary, parse
 from rnngrad.net.given_arrays import EXACT, GivenArray, given
 
 _NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE]([-+]?[0-9]+))?")
@@ -91,7 +91,7 @@ def _npz(path: str) -> GivenFile:
 
 def _text(path: str) -> GivenFile:
     try:
-        data = contents(path, LARGEST_SPEC + 1)
+        data = contents(path, LARGEST_SPEC + 1, no_binary(path, "arrays in JSON or YAML"))
     except (OSError, ValueError) as error:
         raise SpecError([f"{escaped(path)}: {unreadable(error, path, tuple(READERS))}"]) from None
     if len(data) > LARGEST_SPEC:
