@@ -150,10 +150,10 @@ def check(
     Raises QuantityError for names that do not exist, or not for this net, or two for one gradient,
     UsageError where there is nothing to check, SpecError for a file that cannot be read.
     """
-    from rnngrad.analyses.checking.document import document
+    from rnngrad.analyses.checking.old_results import changes
     from rnngrad.views.check import report as shown
 
-    whose = "rnngrad's own gradients"
+    whose, old = "rnngrad's own gradients", None
     if against is None:
         from rnngrad.analyses.checking.batches import check_own_batch
         from rnngrad.analyses.checking.own.self_check import check_own
@@ -173,8 +173,11 @@ def check(
             given = gradients_of(net, fspath(against))
             whose = escaped(fspath(against))
             checked = check_given(problem, given.arrays, given.twice, framework=given.framework)
+            if given.made is not None:
+                old = changes(given.made, problem, checked).data
     heading = (f"{escaped(problem.name)}: {whose}",)
-    return Document(document(checked), lambda: shown(checked, heading=heading, hide_expected=False))
+    whole = shown(checked, heading=heading, hide_expected=False, of=problem, old=old)
+    return Document(whole.document(), lambda: whole)
 
 
 def sweep(

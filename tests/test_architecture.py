@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "files": {"algebra", "arithmetic", "cells", "errors", "net"},
     "analyses": {
         "algebra", "arithmetic", "cells", "chains", "errors", "exponents", "net", "progress",
+        "version",
     },
     "views": {
         "algebra", "analyses", "arithmetic", "cells", "chains", "errors", "exponents", "net",

@@ -1,5 +1,6 @@
 """Every place where a file is named, given what is none, or too much of one: told at once, in
-words, and in little memory. Names that mean something to a terminal, a page or a spreadsheet do nothing.
+words, and in little memory. Names that mean something to a terminal, a page or a spreadsheet do
+nothing.
 """
 
 from __future__ import annotations

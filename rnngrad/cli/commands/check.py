@@ -259,7 +259,7 @@ def _own(
     if not isinstance(problem, Problem):
         heading += (_of_batch(problem),)
     verdict = None if interrupted else worst(entry.verdict for entry in checked)
-    shown = report(checked, heading=heading, hide_expected=chosen.hide_expected)
+    shown = report(checked, heading=heading, hide_expected=chosen.hide_expected, of=problem)
     return shown, verdict, checked
 
 

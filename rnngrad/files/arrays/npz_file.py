@@ -6,6 +6,7 @@ the file: compressed floats shrink by a tenth, so what claims more is damaged or
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,16 @@ def members(path: Path, name: str) -> dict[str, Member]:
                     shape, _, dtype, _ = npy_header(stream, place)
                 found[key] = Member(shape, dtype, _reader(path, entry, size, place))
     return found
+
+
+def comment_of(path: Path) -> object:
+    """The document in a .npz file's comment, where ``derive --save`` says what it was made of; None
+    where there is none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return json.loads(archive.comment)
+    except (ValueError, RecursionError):
+        return None
 
 
 def most(size: int) -> int:
