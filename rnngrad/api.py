@@ -212,7 +212,7 @@ def sweep(
     >>> [row["regime"] for row in report["rows"]]
     ['vanishing', 'steady', 'exploding']
     """
-    from rnngrad.analyses.sweep.sweep import document, swept
+    from rnngrad.analyses.sweep.sweep import swept
     from rnngrad.views.sweeps.report import report as shown
 
     width = critical_rtol if bracket is None else bracket
@@ -222,7 +222,8 @@ def sweep(
         gate=gate, executor=executor, workers=workers,
         **{name: value for name, value in own.items() if value is not None},
     )  # fmt: skip
-    return Document(document(done), lambda: shown(done, full=False))
+    whole = shown(done, full=False)
+    return Document(whole.document(), lambda: whole)
 
 
 def report(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable
 
 from rnngrad.net.batch import Batch
@@ -14,12 +12,14 @@ def fingerprint(problem: Problem | Batch) -> str:
     """A hash of all that results depend on: equations, functions, loss, every array; neither the
     spec's text nor its name, so that a file that is put elsewhere, or written otherwise, is the
     same."""
+    from hashlib import sha256  # only now: tables need no hash
+
     if isinstance(problem, Batch):
         return together(map(fingerprint, problem.sequences))
     records = (problem.activation, problem.output, problem.loss)
     words: list[object] = [None if record is None else record.name for record in records]
     words += [list(problem.cell.parts), *map(str, problem.cell.equations.equations)]
-    digest = hashlib.sha256(json.dumps(words).encode())
+    digest = sha256(repr(words).encode())
     arrays = {
         **problem.weights,
         "x": problem.x,
@@ -36,5 +36,7 @@ def fingerprint(problem: Problem | Batch) -> str:
 
 
 def together(parts: Iterable[object]) -> str:
-    """One hash of several, or of anything that JSON writes."""
-    return hashlib.sha256(json.dumps(list(parts)).encode()).hexdigest()[:16]
+    """One hash of several, or of any texts and numbers."""
+    from hashlib import sha256
+
+    return sha256(repr(list(parts)).encode()).hexdigest()[:16]

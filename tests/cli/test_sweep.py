@@ -20,6 +20,8 @@ import pytest
 
 import rnngrad
 from cli.running import ROOT, SHEET, run, run_apart
+from rnngrad.analyses.sweep.scales import scales_of
+from rnngrad.analyses.sweep.tasks import plan, rows_of
 
 SPEC = """\
 seed: 5
@@ -244,7 +246,7 @@ def test_a_file_grows_and_is_resumed(spec: str, tmp_path: Path) -> None:
     done = run("sweep", spec, *SCALES, "--seeds", "3", "-o", str(whole))
     assert (done.returncode, done.stdout) == (0, run("sweep", spec, *SCALES, "--seeds", "3").stdout)
     assert "18 points, 0 of them from before" in done.stderr
-    cut.write_bytes(whole.read_bytes()[:4000])
+    cut.write_bytes(whole.read_bytes()[:5000])
     kept = cut.read_bytes().count(b"\n")
     done = run("sweep", spec, *SCALES, "--seeds", "3", "-o", str(cut), "--resume")
     assert f"18 points, {kept} of them from before" in done.stderr
@@ -254,6 +256,15 @@ def test_a_file_grows_and_is_resumed(spec: str, tmp_path: Path) -> None:
     assert again.stdout == done.stdout
     assert run("sweep", spec, *SCALES, "-o", str(cut), "--resume", "--quiet").stdout == ""
     assert len(lines(cut)) == 18
+
+
+def test_what_is_left_is_computed_as_the_whole_was(spec: str) -> None:
+    """To the last bit, wherever it was cut short."""
+    whole = plan(rnngrad.load(spec), scales_of("0.2:4:12"))
+    rows = [row for task in rows_of(whole) for row in task]
+    for kept in (1, 4, 11):
+        done = frozenset((row.setting, row.scale) for row in rows[:kept])
+        assert [row for task in rows_of(whole, done=done) for row in task] == rows[kept:]
 
 
 def test_more_points_go_into_the_same_file(spec: str, tmp_path: Path) -> None:

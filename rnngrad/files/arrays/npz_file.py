@@ -6,7 +6,6 @@ the file: compressed floats shrink by a tenth, so what claims more is damaged or
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +51,8 @@ def members(path: Path, name: str) -> dict[str, Member]:
 def comment_of(path: Path) -> object:
     """The document in a .npz file's comment, where ``derive --save`` says what it was made of; None
     where there is none."""
+    import json  # only now: a spec's arrays have no such thing
+
     try:
         with zipfile.ZipFile(path) as archive:
             return json.loads(archive.comment)
