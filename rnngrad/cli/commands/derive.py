@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 HOMEWORK = "Homework"
 
+GIGANTIC = 2**27
+"""Numbers, 1 GiB, from which on their size is told."""
+
 
 @bounded
 def derive(
@@ -354,7 +357,8 @@ def _say_left_out(selection: Selection, problem: Problem | Batch | Both) -> None
     for name in selection.left_out:
         record = known[name]
         shape, count = record.shape(one), record.size(one)
+        size = f", {8 * count / 2**30:,.3g} GiB" if count > GIGANTIC else ""
         say(
-            f"note: {name} is left out: {times(shape)} = {grouped(count)} numbers; "
+            f"note: {name} is left out: {times(shape)} = {grouped(count)} numbers{size}; "
             f"--quantity {name} or --full computes it"
         )
