@@ -93,6 +93,7 @@ def test_losses_run_forward_again(name: str, layers: int) -> None:
     assert got.shares.sum() == pytest.approx(1)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 1), ("lstm", 2)])
 def test_pytorch_with_the_state_detached(cell: str, layers: int) -> None:
     torch = pytest.importorskip("torch", reason="live PyTorch: pip install '.[peers]'")

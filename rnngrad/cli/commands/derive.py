@@ -52,8 +52,7 @@ def derive(
             "--section",
             metavar="NAME",
             autocompletion=completions,
-            help=f"The summary and only this table; repeatable: "
-            f"{', '.join(SECTIONS)}.",
+            help=f"The summary and only this table; repeatable: {', '.join(SECTIONS)}.",
         ),
     ] = None,
     full: Annotated[
