@@ -73,6 +73,7 @@ def agree(got: Truncation, kept: list[np.ndarray]) -> None:
             assert np.isnan(got.cosine[i])
 
 
+@pytest.mark.cases(12)
 @pytest.mark.parametrize(("name", "layers"), any_cell.ONE_OR_TWO)
 def test_losses_run_forward_again(name: str, layers: int) -> None:
     seed = 5 if name != "ctrnn_current" else 0  # with the other its two relus are dead
