@@ -16,6 +16,7 @@ PACKAGE = Path(rnngrad.__file__).parent
 TESTS = Path(__file__).parent
 MAY_IMPORT = {
     "errors": set(),
+    "arguments": {"errors"},
     "progress": set(),
     "version": set(),
     "arithmetic": {"errors"},
@@ -29,8 +30,8 @@ MAY_IMPORT = {
         "algebra", "arithmetic", "cells", "chains", "errors", "exponents", "net", "progress",
     },
     "views": {
-        "algebra", "analyses", "arithmetic", "cells", "chains", "errors", "exponents", "net",
-        "version",
+        "algebra", "analyses", "arguments", "arithmetic", "cells", "chains", "errors", "exponents",
+        "net", "version",
     },
     "cli": {
         "analyses", "arithmetic", "cells", "errors", "files", "net", "progress", "version", "views",

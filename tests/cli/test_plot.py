@@ -68,7 +68,8 @@ def test_an_svg_is_text_and_no_glyphs(tmp_path: Path) -> None:
     tree = ElementTree.parse(path)
     texts = [node.text or "" for node in tree.iter("{http://www.w3.org/2000/svg}text")]
     assert "The gradient vanishes, by a factor of 0.185 a step." in texts
-    assert "log10 ‖∂h_T/∂h_k‖" in texts
+    assert "log₁₀ ‖∂h_T/∂h_k‖" in texts  # Unicode has no small T
+    assert {"log₁₀ ‖∂Lₜ/∂hₖ‖", "What truncation costs ∂L/∂Wₕₕ", "k of the state hₖ"} <= {*texts}
     assert not any("$" in text for text in texts)
     assert not list(tree.iter("{http://www.w3.org/2000/svg}tspan"))
 
@@ -213,6 +214,9 @@ def test_a_missing_matplotlib_is_one_line_away(
         ("check", ["--plot", "p.png", "--plot-what", "reach"], "derive draws it; check draws"),
         ("check", ["--plot", "p.png", "--answers", "x.yaml"], "--answers are formulas"),
         ("sweep", ["--plot", "p.png", "--plot-what", "paths"], "derive draws it; sweep draws rate"),
+        ("sweep", ["--plot", "p.png", "--plot-what", "map"], "needs two axes: --map scale,seed"),
+        ("sweep", ["--map", "scale,seed"], "--map is for --plot FILE; give one"),
+        ("sweep", ["--plot", "p.png", "--map", "scale,seed"], "only one seed is swept"),
         ("sweep", ["--plot", "old.png"], "old.png: exists already"),
     ],
 )  # fmt: skip

@@ -14,7 +14,17 @@ import pytest
 
 import rnngrad
 from models.test_keras import (
-    HIDDEN, SUFFIXES, T, built, inputs, jax, keras, layers, saved, seeded, trusted,
+    HIDDEN,
+    SUFFIXES,
+    T,
+    built,
+    inputs,
+    jax,
+    keras,
+    layers,
+    saved,
+    seeded,
+    trusted,
 )  # fmt: skip
 from models.test_other_cells import close, starter_of
 from rnngrad.files.models import ModelFileError, choose, read_model

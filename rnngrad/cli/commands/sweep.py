@@ -116,6 +116,15 @@ def sweep(
     full: options.Full = False,
     plot: options.Plot = None,
     plot_what: Annotated[list[str] | None, options.plot_what("sweep")] = None,
+    map_over: Annotated[
+        str | None,
+        typer.Option(
+            "--map",
+            metavar="A,B",
+            help="Draw the rate over two swept axes: scale,seed.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None,
     plot_data: options.PlotData = None,
     format_name: options.Format = None,
     json: options.Json = False,
@@ -140,6 +149,7 @@ def sweep(
     from contextlib import nullcontext
 
     from rnngrad.cli.output import STANDARD_OUTPUT, check_writable, screen, write_text
+    from rnngrad.cli.plots import over_swept
     from rnngrad.cli.plots import planned as planned_plots
     from rnngrad.cli.sweeps.executors import workers
     from rnngrad.cli.sweeps.file import RowsFile, start
@@ -148,6 +158,7 @@ def sweep(
     from rnngrad.errors import UsageError
     from rnngrad.net.problem import Problem
     from rnngrad.views.formats.names import asked_for, format_named
+    from rnngrad.views.pictures.rate_map import Swept, check_swept
     from rnngrad.views.sweeps.report import report
 
     if whh_scale is None and checkpoints is None:
@@ -165,11 +176,14 @@ def sweep(
         for spec in specs:
             check_writable(output, force, spec)
     plots = planned_plots("sweep", plot, plot_what, plot_data, force, specs, {"-o": output})
+    plots, over = over_swept(map_over, plots)
     wanted = Wanted(
         tuple(specs), tuple(overrides or ()), whh_scale or "1", seeds, steps, activation,
         relative_to, steady, critical_rtol, gate, yes, checkpoints,
     )  # fmt: skip
     problems, whole = planned(wanted)
+    if over is not None:
+        check_swept(over, whole)
     for problem in () if quiet else list(problems.values())[: 1 if checkpoints else None]:
         say_assumed(problem if isinstance(problem, Problem) else problem.net)
     file = None if path is None else RowsFile(path, problems, relative_to, gate)
@@ -185,7 +199,7 @@ def sweep(
             render = format_named("table", "sweep")
         write_text(render(report(finished.result, full), shown), None if kept else output)
     if plots is not None and finished.result.rows:
-        plots.staged(finished.result)()
+        plots.staged(Swept(finished.result, over))()
     _say_how_it_ended(finished, whole, file, quiet)
     return INTERRUPTED if finished.interrupted else 0
 

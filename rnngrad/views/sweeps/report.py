@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rnngrad.analyses.sweep.points import Row
 from rnngrad.analyses.sweep.sweep import SweepResult, document
 from rnngrad.views.pictures.kinds import pictures
+from rnngrad.views.pictures.rate_map import Swept
 from rnngrad.views.report import Cell, Report
 from rnngrad.views.sweeps import tables
 
@@ -20,7 +21,7 @@ def report(done: SweepResult, full: bool) -> Report:
         document=lambda: document(done),
         columns=COLUMNS,
         rows=lambda: rows(done),
-        pictures=lambda: pictures("rate", done),
+        pictures=lambda: pictures("rate", Swept(done)),
     )
 
 
