@@ -25,6 +25,7 @@ import rnngrad
 from oracles.cells import gru as oracle_gru
 from oracles.cells import run
 from rnngrad.files.models import Found, ModelFileError, choose, load_model_array, read_model
+from rnngrad.files.models.keras import hdf5_file
 
 os.environ["KERAS_BACKEND"] = "jax"
 with warnings.catch_warnings():
@@ -49,6 +50,17 @@ def seeded() -> Iterator[None]:
         warnings.simplefilter("ignore")
         keras.utils.set_random_seed(0)
         yield
+
+
+@pytest.fixture(autouse=True)
+def trusted(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A file that Keras wrote is not read in a process of its own first, which takes a quarter of
+    a second: ``test_hostile.py`` has that, and one that is cut short here."""
+    if request.function.__name__ == "test_cut_short":
+        yield
+    else:
+        with patch.object(hdf5_file, "rehearse"):
+            yield
 
 
 def built(*stack: Any, width: int = INPUTS) -> Any:
