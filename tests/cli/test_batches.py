@@ -168,8 +168,7 @@ def test_sweep_takes_sequences_as_seeds(spec: Path, tmp_path: Path) -> None:
         one = json.loads(run("sweep", str(spec), *options).stdout)
         ours = [row for row in document["rows"] if row["sequence"] == k]
         for mine, theirs in zip(ours, one["rows"], strict=True):
-            assert theirs["sequence"] is None
-            assert {**mine, "sequence": None} == theirs
+            assert mine == theirs
         firsts.append(one["critical_scale"]["value"])
     critical = document["critical_scale"]
     assert critical["value"] == pytest.approx(float(np.median(firsts)), rel=1e-12)
@@ -179,6 +178,11 @@ def test_sweep_takes_sequences_as_seeds(spec: Path, tmp_path: Path) -> None:
     assert "; 4 sequences" in text
     assert "median over sequences" in text
     assert "the median of 4 sequences (of 4)" in text
+    assert "L of a sequence" in text
+    assert "L of the batch is the sum over its sequences" in " ".join(text.split())
+    whole = json.loads(run("derive", str(spec), *even[:4], "--json").stdout)
+    at_one = json.loads(run("sweep", str(spec), *even[:4], "--whh-scale", "1", "--json").stdout)
+    assert sum(row["loss"] for row in at_one["rows"]) == pytest.approx(whole["loss"], rel=1e-12)
 
 
 def test_sweep_of_a_batch_is_resumed(spec: Path, tmp_path: Path) -> None:

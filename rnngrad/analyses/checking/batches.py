@@ -233,6 +233,7 @@ class _Judging:
         told = diagnose(
             wrong, self.batch, of.sequences,
             lambda case: [_of_one(case.name, one) for one in of.sequences],
+            none_right=all(is_wrong(one.checked) for one in judged),
         )  # fmt: skip
         return [
             one._replace(checked=one.checked._replace(diagnosis=told.get(one.checked.name)))
@@ -312,8 +313,8 @@ def own_checked(
     rtol: float | None = None,
     progress: Progress | None = None,
 ) -> list[Checked]:
-    """A verdict on each of rnngrad's own gradients of a problem, a batch, or the sequence that is
-    chosen from one: then on its own arrays and the batch's totals."""
+    """A verdict on each of rnngrad's own gradients of a problem, a bidirectional net, a batch, or
+    the sequence that is chosen from one: then on its own arrays and the batch's totals."""
     if isinstance(problem, Both):
         return check_own_both(problem, method=method, rtol=rtol, progress=progress)
     if isinstance(problem, Chosen):
