@@ -19,6 +19,7 @@ from rnngrad.version import __version__
 if TYPE_CHECKING:
     from rnngrad.api import (
         BatchDerivation,
+        BothDerivation,
         Derivation,
         check,
         derive,
@@ -34,14 +35,16 @@ if TYPE_CHECKING:
     from rnngrad.files import json_schema
     from rnngrad.files.running_model import from_torch
     from rnngrad.net.batch import Batch
+    from rnngrad.net.both import Both
     from rnngrad.net.problem import Problem
 
 _HOMES = {
     "rnngrad.api": (
-        "BatchDerivation", "Derivation", "check", "derive", "gradients", "load", "log10_chain",
-        "log10_paths", "lyapunov_spectrum", "report", "sweep",
+        "BatchDerivation", "BothDerivation", "Derivation", "check", "derive", "gradients", "load",
+        "log10_chain", "log10_paths", "lyapunov_spectrum", "report", "sweep",
     ),
     "rnngrad.net.batch": ("Batch",),
+    "rnngrad.net.both": ("Both",),
     "rnngrad.net.problem": ("Problem",),
     "rnngrad.errors": ("OutputError", "QuantityError", "RnngradError", "SpecError", "UsageError"),
     "rnngrad.files": ("json_schema",),
@@ -52,6 +55,8 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Batch",
     "BatchDerivation",
+    "Both",
+    "BothDerivation",
     "Derivation",
     "OutputError",
     "Problem",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 from rnngrad import files
 from rnngrad.analyses.derivation import derive as deriving
 from rnngrad.analyses.derivation.derive import BatchDerivation as _BatchDerivation
-from rnngrad.analyses.derivation.derive import BothDerivation
+from rnngrad.analyses.derivation.derive import BothDerivation as _BothDerivation
 from rnngrad.analyses.derivation.derive import Derivation as _Derivation
 from rnngrad.analyses.flow import stability
 from rnngrad.arguments import checked, spoken
@@ -172,6 +172,48 @@ class BatchDerivation(Shown, _BatchDerivation):
         return shown(self, selection, {name: self[name] for name in selection.names})
 
 
+class BothDerivation(Shown, _BothDerivation):
+    """Everything that ``rnngrad derive`` shows of a bidirectional net.
+
+    A mapping from names to arrays (``result["dL_dW_hh_reverse"]``, ``result["log10_chain"]``);
+    ``loss`` is L, ``halves`` has a ``Derivation`` of each direction of each layer by its name
+    (``result.halves["reverse"]``), in its own time and with ∂L/∂h_t as it comes from above. It is
+    shown as a ``Derivation`` is. Pictures are of one half: ``result.halves["forward"].plot``.
+    """
+
+    def __repr__(self) -> str:
+        named = _named(self.problem, "bidirectional, ", self.problem.steps)
+        return f"<rnngrad.BothDerivation {named}, {_loss(self.loss)}>"
+
+    @cached_property
+    def halves(self) -> Mapping[str, Derivation]:
+        """Each by itself."""
+        found = {half.name: Derivation(one.problem) for half, one in self.run()}
+        for (_, one), derivation in zip(self.run(), found.values(), strict=True):
+            derivation.passes = one
+        return found
+
+    def report(self) -> Report:
+        return self._shown(())
+
+    @spoken
+    def to_pandas(self, *names: str) -> Any:
+        """These arrays, or all, a row a number."""
+        return Document({}, lambda: self._shown(names)).to_pandas()
+
+    @spoken
+    def to_xarray(self, name: str) -> Any:
+        """One array as a DataArray, its axes named."""
+        return _to_xarray(self, name)
+
+    def _shown(self, names: Sequence[str]) -> Report:
+        from rnngrad.analyses.derivation.selection import select_of_both
+        from rnngrad.views.derivation.both import report as shown
+
+        selection = select_of_both(self, names, False, {})
+        return shown(self, selection, {name: self[name] for name in selection.names})
+
+
 def _named(net: Problem, what: str = "", steps: int | None = None) -> str:
     """``'name': lstm, T=60, H=16``"""
     hidden = "+".join(str(layer.hidden) for layer in net.layers)
@@ -183,7 +225,7 @@ def _loss(loss: float | None) -> str:
     return "no loss" if loss is None else f"loss {loss:.6g}"
 
 
-def _to_xarray(result: Derivation | BatchDerivation, name: str) -> Any:
+def _to_xarray(result: Derivation | BatchDerivation | BothDerivation, name: str) -> Any:
     xarray, record = library("xarray", "to_xarray"), result.record(name)
     array, first = result[name], record.first_step
     axes = [*([] if first is None else [record.axis or "t"]), "i", "j"][: array.ndim]

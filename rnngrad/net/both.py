@@ -63,6 +63,16 @@ class Both:
         """Which halves there are, the lowest layer first, forward before reverse."""
         return tuple(halves_of(self.net))
 
+    @property
+    def draw(self) -> Callable[[int], Problem] | None:
+        """That of ``Problem``, of the whole."""
+        return self.net.draw
+
+    @property
+    def lengthen(self) -> Callable[[int], Problem] | None:
+        """That of ``Problem``, of the whole."""
+        return self.net.lengthen
+
     def redraw(self, seed: int) -> Both:
         """The same spec with its random numbers drawn from another seed."""
         return Both(self.net.redraw(seed))

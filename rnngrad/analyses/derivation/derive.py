@@ -15,6 +15,7 @@ from rnngrad.analyses.derivation.chain_rules import derivation, remarks
 from rnngrad.analyses.derivation.formulas import Line
 from rnngrad.analyses.derivation.paths import PathSum, path_sums
 from rnngrad.analyses.derivation.quantities import (
+    Passes,
     Quantities,
     Quantity,
     of_dense,
@@ -27,12 +28,12 @@ from rnngrad.chains.checkpointing import Report, Summary
 from rnngrad.errors import QuantityError, did_you_mean
 from rnngrad.net.abreast import Together, passes
 from rnngrad.net.backward import bptt_within
-from rnngrad.net.batch import Batch, Chosen
+from rnngrad.net.batch import Batch, Chosen, one_sequence
 from rnngrad.net.both import Both, in_time
 from rnngrad.net.cells import Cell
 from rnngrad.net.dense import pulled_back
 from rnngrad.net.forward import forward_within
-from rnngrad.net.problem import Dense, Problem
+from rnngrad.net.problem import Dense, Half, Problem
 from rnngrad.progress import announce
 
 
@@ -261,10 +262,14 @@ class BothDerivation(Mapping[str, Array]):
     def halves(self) -> Mapping[str, Derivation]:
         """Each by itself."""
         found = {}
-        for half, one in zip(self.both.halves, self.passes.halves, strict=True):
+        for half, one in self.run():
             found[half.name] = Derivation(one.problem)
             found[half.name].passes = one
         return found
+
+    def run(self) -> Iterator[tuple[Half, Passes]]:
+        """Each half and its passes."""
+        return zip(self.both.halves, self.passes.halves, strict=True)
 
     @property
     def loss(self) -> float | None:
@@ -277,7 +282,7 @@ class BothDerivation(Mapping[str, Array]):
     def first_nonfinite_step(self) -> int | None:
         """The first step of the sequence at which a half or y holds an inf or nan, or None."""
         found = [self.passes.forward.first_nonfinite_step]
-        for half, one in zip(self.both.halves, self.passes.halves, strict=True):
+        for half, one in self.run():
             rows = np.concatenate([np.asarray(part)[1:] for layer in one.forward.layers
                                    for part in layer.states.values()], axis=1)  # fmt: skip
             bad = np.flatnonzero(~np.isfinite(in_time(half, rows)).all(axis=1))
@@ -460,7 +465,7 @@ def log10_chain(problem: Problem) -> Array:
 
     Exact at any T: nothing under- or overflows. See ``rnngrad.chains.jacobians.log10_chain``.
     """
-    return Quantities(problem)["log10_chain"]
+    return Quantities(one_sequence(problem, "log10_chain"))["log10_chain"]
 
 
 def log10_paths(problem: Problem) -> Array:
@@ -468,4 +473,4 @@ def log10_paths(problem: Problem) -> Array:
 
     Raises QuantityError where the problem has no targets. O(T²·H²) time.
     """
-    return Quantities(problem)["log10_paths"]
+    return Quantities(one_sequence(problem, "log10_paths"))["log10_paths"]

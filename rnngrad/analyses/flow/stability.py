@@ -7,6 +7,7 @@ import math
 from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.exponents import lyapunov
+from rnngrad.net.batch import one_sequence
 from rnngrad.net.problem import Problem
 
 LN_10 = math.log(10.0)
@@ -55,4 +56,5 @@ def lyapunov_spectrum(problem: Problem, warmup: int = 0) -> Array:
     >>> rnngrad.lyapunov_spectrum(rnngrad.load(net)).round(6).tolist()
     [-0.693147]
     """
-    return lyapunov.lyapunov(problem, Passes(problem).forward, warmup).exponents
+    one = one_sequence(problem, "lyapunov_spectrum")
+    return lyapunov.lyapunov(one, Passes(one).forward, warmup).exponents
