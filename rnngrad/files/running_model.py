@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
+from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.errors import UsageError, did_you_mean
 from rnngrad.files.models.choosing import choose
 from rnngrad.files.models.records import BOTH, ModelFileError, Store, Stored
@@ -25,6 +26,7 @@ from rnngrad.files.specification.loading import load
 from rnngrad.files.text import listed
 from rnngrad.net.batch import Batch
 from rnngrad.net.both import Both, passes
+from rnngrad.net.cells import INPUT, READOUT
 from rnngrad.net.forward import forward
 from rnngrad.net.losses import LOSSES
 from rnngrad.net.problem import REVERSE, Problem, TrainedIn
@@ -74,14 +76,14 @@ def from_torch(
     """The problem of a PyTorch module, one sequence and its targets, or a batch of them.
 
     ``module``: an ``nn.RNN``, ``GRU``, ``LSTM`` or cell, or a module with one of them, at most one
-    ``Embedding`` and one ``Linear``. ``inputs`` (T, I), or T token ids where there is an embedding.
-    ``loss``: one of PyTorch's (``nn.CrossEntropyLoss()``, ``nn.MSELoss``, its name, a function), or
-    one of rnngrad's by name, whose output activation is then the one that it needs. One row or
-    label as ``targets`` of many steps: the loss of the last step. ``upstream`` (T, H) is ∂L/∂h_t in
-    their place. Of a bidirectional net both directions are taken, or the half that ``direction``
-    names; the sequence is turned round for the reverse one. Tensors and arrays are both welcome.
-    Raises UsageError for a module whose parts leave open what it computes, SpecError for arrays
-    that do not fit.
+    ``Embedding``, one ``Linear`` before it and one behind it. ``inputs`` (T, I), or T token ids
+    where there is an embedding. ``loss``: one of PyTorch's (``nn.CrossEntropyLoss()``,
+    ``nn.MSELoss``, its name, a function), or one of rnngrad's by name, whose output activation is
+    then the one that it needs. One row or label as ``targets`` of many steps: the loss of the last
+    step. ``upstream`` (T, H) is ∂L/∂h_t in their place. Of a bidirectional net both directions are
+    taken, or the half that ``direction`` names; the sequence is turned round for the reverse one.
+    Tensors and arrays are both welcome. Raises UsageError for a module whose parts leave open what
+    it computes, SpecError for arrays that do not fit.
 
         problem = rnngrad.from_torch(model, x, y, loss=nn.CrossEntropyLoss())
         rnngrad.check(problem, {n: p.grad for n, p in model.named_parameters()})
@@ -107,6 +109,12 @@ def from_torch(
         raise UsageError("from_torch: a loss needs targets")
     net = load({"name": name or type(module).__name__, **spec})
     given = any(one is not None for one in (upstream, h_0, c_0, direction))
+    if parts.before is not None and (given or not hasattr(inputs, "detach")):
+        words = (
+            "stands before the recurrent net, which only a run of the module on its inputs shows"
+        )
+        alone = "leave out all but inputs, targets and loss, and give inputs as a tensor"
+        raise UsageError(f"from_torch: {parts.before[0].rstrip('.')} {words}: {alone}")
     if isinstance(net, Both):
         both = _known(net.net, parts, BOTH)
         if not given and hasattr(inputs, "detach"):
@@ -138,12 +146,15 @@ def _start(given: Array) -> Array:
 
 class Parts(NamedTuple):
     """The recurrent net, embedding and read-out of a module, each with its prefix in the
-    state_dict; ``arrays`` is that."""
+    state_dict; ``arrays`` is that. ``before``: a Linear in front of the recurrent net, which the
+    function ``between`` follows."""
 
     recurrent: tuple[str, Any]
     embedding: tuple[str, Any] | None
     dense: tuple[str, Any] | None
     arrays: Mapping[str, Array]
+    before: tuple[str, Any] | None = None
+    between: str | None = None
 
 
 def _kind(module: Any) -> str:
@@ -169,6 +180,8 @@ def _parts(module: Any) -> Parts:
         elif any(True for _ in one.named_parameters(recurse=False)):
             others.append((prefix, f"{path or 'itself'} ({type(one).__name__})"))
     rnn, tables, dense = by_kind.values()
+    before, between = _in_front(module, rnn, dense)
+    dense = [one for one in dense if one is not before]
     if len(rnn) != 1:
         there = listed(prefix.rstrip(".") for prefix, _ in rnn) or "none"
         which = f"one is wanted: give from_torch one of them, and upstream; there is {there}"
@@ -183,7 +196,26 @@ def _parts(module: Any) -> Parts:
             f"give module.{rnn[0][0].rstrip('.')} itself, its own inputs, and upstream=h.grad"
         )
     arrays = {key: _array(value) for key, value in module.state_dict().items()}
-    return Parts(rnn[0], _first(tables), _first(dense), arrays)
+    return Parts(rnn[0], _first(tables), _first(dense), arrays, before, between)
+
+
+def _in_front(
+    module: Any, rnn: list[tuple[str, Any]], dense: list[tuple[str, Any]]
+) -> tuple[tuple[str, Any] | None, str | None]:
+    """A Linear that stands before the recurrent net and is as wide as its inputs, and what the
+    module has between the two: where forward does otherwise, its outputs will tell."""
+    order = [path for path, _ in module.named_modules()]
+    if len(rnn) != 1 or not dense or len(dense) > 2:
+        return None, None
+    (prefix, one), (key, net) = dense[0], rnn[0]
+    first, last = order.index(prefix.rstrip(".")), order.index(key.rstrip("."))
+    wide = getattr(net, "hidden_size", 0) * (2 if getattr(net, "bidirectional", False) else 1)
+    fits = one.out_features == getattr(net, "input_size", None)
+    if first > last or not fits or (len(dense) == 1 and one.in_features == wide):
+        return None, None
+    names = [type(m).__name__.lower() for _, m in list(module.named_modules())[first + 1 : last]]
+    known = [name for name in ACTIVATIONS if name.replace("_", "") in names]
+    return dense[0], known[0] if len(known) == 1 else None
 
 
 def _first(found: list[tuple[str, Any]]) -> tuple[str, Any] | None:
@@ -227,21 +259,25 @@ def _net(parts: Parts, direction: str | None, *, read_out: bool) -> dict[str, An
         if found.paired and found.direction != BOTH:
             words = "its Linear reads both directions: leave direction out, or give module.rnn, its"
             raise UsageError(f"from_torch: {words} half, and upstream")
-        weights |= {name: parts.arrays[key] for name, key in _keys(parts).items()}
+        weights |= {name: parts.arrays[key] for name, key in _keys(parts).items()
+                    if name not in INPUT}  # fmt: skip
+    weights |= {name: parts.arrays[key] for name, key in _keys(parts).items() if name in INPUT}
     sigma = getattr(recurrent, "nonlinearity", None) if found.cell == "rnn" else None
     return {
         "cell": found.own or found.cell,
         **({"activation": sigma} if sigma else {}),
         **({"direction": BOTH} if found.direction == BOTH else {}),
+        **({"input_activation": parts.between} if parts.between else {}),
         "weights": weights,
     }
 
 
 def _keys(parts: Parts) -> dict[str, str]:
-    """W_hy and b_y -> their keys in the state_dict."""
-    if parts.dense is None:
-        return {}
-    keys = {"W_hy": f"{parts.dense[0]}weight", "b_y": f"{parts.dense[0]}bias"}
+    """W_hy, b_y, W_in, b_in -> their keys in the state_dict."""
+    keys: dict[str, str] = {}
+    for linear, names in ((parts.dense, READOUT), (parts.before, INPUT)):
+        if linear is not None:
+            keys |= dict(zip(names, (f"{linear[0]}weight", f"{linear[0]}bias"), strict=True))
     return {name: key for name, key in keys.items() if key in parts.arrays}
 
 

@@ -390,3 +390,47 @@ def test_starts_of_both_directions() -> None:
                 for name, start in (("h_0", h_0), ("c_0", c_0))
                 for at, way in enumerate(("", "_reverse"))}  # fmt: skip
     assert not wrong_rows({name: result[name] for name in expected}, expected)
+
+
+@pytest.mark.parametrize("between", [nn.Identity(), nn.Tanh(), nn.ReLU()])
+@pytest.mark.parametrize("words", [0, WORDS])
+def test_a_dense_layer_in_front(between: Any, words: int) -> None:
+    class Front(Model):
+        def __init__(self) -> None:
+            super().__init__(nn.GRU(5, HIDDEN), words=words)
+            rnn, head = self.encoder, self.head
+            del self.encoder, self.head
+            self.front, self.between = nn.Linear(INPUTS, 5), between
+            self.encoder, self.head = rnn, head
+
+        def forward(self, x: Any) -> Any:
+            x = self.emb(x) if self.emb is not None else x
+            return self.head(self.encoder(self.between(self.front(x)))[0])
+
+    torch.manual_seed(6)
+    model, loss = Front().double().eval(), nn.CrossEntropyLoss()
+    x = torch.tensor([1, 8, 0, 0, 3, 8, 2]) if words else torch.tensor(X)
+    problem = rnngrad.from_torch(model, x, LABELS, loss=loss)
+    loss(model(x), LABELS).backward()
+    report: Any = rnngrad.check(problem, {n: p.grad for n, p in model.named_parameters()})
+    found = {one["name"]: one["verdict"] for one in report["quantities"]}
+    assert set(found.values()) == {"pass"}
+    assert {"dL_dW_in", "dL_db_in", "dL_dW_hy"} <= found.keys()
+    assert ("dL_dembedding" in found) is bool(words)
+
+
+def test_a_dense_layer_in_front_that_is_followed_by_something_else_is_refused() -> None:
+    class Hidden(nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.front, self.rnn = nn.Linear(INPUTS, 5), nn.GRU(5, HIDDEN)
+            self.head = nn.Linear(HIDDEN, OUTPUTS)
+
+        def forward(self, x: Any) -> Any:
+            return self.head(self.rnn(torch.sin(self.front(x)))[0])
+
+    model = Hidden().double()
+    with pytest.raises(rnngrad.UsageError, match="does not give what its parts"):
+        rnngrad.from_torch(model, torch.tensor(X), LABELS, loss=nn.CrossEntropyLoss())
+    with pytest.raises(rnngrad.UsageError, match="front stands before the recurrent net"):
+        rnngrad.from_torch(model, X, LABELS, loss=nn.CrossEntropyLoss())
