@@ -201,6 +201,31 @@ def test_a_bidirectional_layer_is_two_nets(tmp_path: Path, cell: str, suffix: st
     np.testing.assert_allclose(own(reverse, x)[::-1], truth[:, HIDDEN:], rtol=0, atol=1e-5)
 
 
+def test_a_stack_of_bidirectional_layers(tmp_path: Path) -> None:
+    low, high = (
+        layers.Bidirectional(layers.LSTM(n, return_sequences=True), name=name)
+        for n, name in ((3, "low"), (5, "high"))
+    )
+    model = built(low, high, layers.Dense(2, name="out"))
+    file = str(saved(model, tmp_path, ".keras"))
+    (dense,) = read_model(Path(file)).dense
+    head = {"W_hy": {"file": file, "key": dense.W_key}, "b_y": {"file": file, "key": dense.b_key}}
+    weights = {"file": file, "prefix": ["low", "high"], **head}
+    x = inputs()
+    problem = rnngrad.load({"weights": weights, "inputs": x})
+    np.testing.assert_allclose(rnngrad.derive(problem)["y"], outputs(model, x), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["sum", "mul", "ave"])
+def test_halves_that_are_not_side_by_side_are_refused(tmp_path: Path, mode: str) -> None:
+    inner = layers.GRU(HIDDEN, return_sequences=True)
+    model = built(layers.Bidirectional(inner, merge_mode=mode))
+    found = read_model(saved(model, tmp_path, ".keras"))
+    with pytest.raises(ModelFileError, match=f"merge_mode is {mode}: no spec has both together"):
+        choose(found, None)
+    assert choose(found, None, "reverse").direction == "reverse"
+
+
 def test_go_backwards_is_said(tmp_path: Path) -> None:
     layer = layers.GRU(HIDDEN, return_sequences=True, go_backwards=True)
     model = built(layer)

@@ -226,16 +226,18 @@ def _diagnosed(
             for own, whole in _names(one.problem, half).items()
             if whole in found and found[whole].max_rel_error is not None
         }
-        wrong = [name for name in mine if is_wrong(found[name])]
+        wrong = []
+        for name in filter(lambda name: is_wrong(found[name]), mine):
+            swapped = _other_half(passes, name, arrays[name])
+            found[name] = found[name]._replace(reason=swapped or found[name].reason)
+            wrong += [] if swapped else [name]
         if not wrong:
             continue
         given_there = {mine[name]: _own(half, mine[name], arrays[name]) for name in mine}
         told = {entry.name: entry for entry in check_arrays(one.problem, given_there, rtol=rtol)}
         for name in wrong:
-            entry, swapped = told[mine[name]], _other_half(passes, name, arrays[name])
-            if swapped:
-                found[name] = found[name]._replace(reason=swapped)
-            elif entry.diagnosis is not None and found[name].diagnosis is None:
+            entry = told[mine[name]]
+            if entry.diagnosis is not None and found[name].diagnosis is None:
                 where = f"the mistake is told of the {half.name} half, in its own time"
                 found[name] = found[name]._replace(diagnosis=entry.diagnosis, reason=where)
     return found
