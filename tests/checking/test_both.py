@@ -147,3 +147,18 @@ def test_a_function_is_given_both_directions(tmp_path: Path) -> None:
     done = run("check", "net.yaml", "--against", "mine.py:backward", cwd=tmp_path)
     assert done.returncode == 1
     assert "dL_dW_hh_reverse" in done.stdout
+
+
+def test_one_unit_typed_as_a_flat_list(tmp_path: Path) -> None:
+    lines = ["direction: both",
+             "weights: {W_xh: 1, W_hh: 0.5, W_xh_reverse: 1, W_hh_reverse: -0.5}",
+             "inputs: [1, 0.5, 2]", "upstream: [[1, 0], [0, 1], [1, 1]]"]  # fmt: skip
+    (tmp_path / "net.yaml").write_text("\n".join(lines) + "\n")
+    right = rnngrad.derive(rnngrad.load(tmp_path / "net.yaml"))["dL_dh_reverse"].ravel()
+    for factor, code in ((1.0, 0), (-1.0, 1)):
+        (tmp_path / "mine.json").write_text(
+            f'{{"dL_dh_reverse": {list(map(float, factor * right))}}}'
+        )
+        done = run("check", "net.yaml", "--against", "mine.json", cwd=tmp_path)
+        assert done.returncode == code, done.stdout + done.stderr
+    assert "reverse half" in done.stdout

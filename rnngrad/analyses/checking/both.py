@@ -65,7 +65,7 @@ from rnngrad.errors import QuantityError, UsageError
 from rnngrad.net import both as net_both
 from rnngrad.net.backward import at_the_output
 from rnngrad.net.both import Both, losses_of
-from rnngrad.net.given_arrays import GivenArray, given, some
+from rnngrad.net.given_arrays import GivenArray, given, reshaped, some
 from rnngrad.net.problem import REVERSE, Half, Problem
 from rnngrad.net.traces import BackwardTrace, ForwardTrace
 
@@ -258,6 +258,8 @@ def _own(half: Half, name: str, array: Any) -> GivenArray:
     parts, part = half.whole.cell.parts, name.removeprefix("dL_d")
     if part not in parts:
         return got
+    if got.values.ndim != 2:  # a flat list, of one unit
+        got = reshaped(got, (half.whole.steps + 1, -1))
     columns = half.whole.layers[half.layer].parts[parts.index(part)]
     return some(got, (slice(None, None, -1 if half.reverse else 1), columns))
 

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from rnngrad.analyses.derivation.both import CHAIN
 from rnngrad.analyses.derivation.derive import BothDerivation
 from rnngrad.analyses.derivation.quantities import dL_dx_of
 from rnngrad.analyses.derivation.selection import Selection
+from rnngrad.analyses.flow.flow import GradientFlow
 from rnngrad.analyses.flow.horizons import UNITS
 from rnngrad.analyses.flow.sequences import SequenceRow, row_of
 from rnngrad.arithmetic.arrays import Array, frobenius
@@ -92,7 +94,11 @@ def _blocks(
         weights = {name.removeprefix("dL_d"): result[name] for name in names}
         yield gradients_table("Gradients of the parameters", weights)
         yield _by_step(result, selection.full)
-    yield _chains(result, selection.full)
+    if any(GradientFlow(one, selection.full).sampled for one in result.halves.values()):
+        chains = ", ".join(name for name in result if name.startswith(CHAIN))
+        yield Lines((f"Norms of the chains are not computed unasked here: --quantity {chains}.",))
+    else:
+        yield _chains(result, selection.full)
 
 
 def _title(result: BothDerivation) -> str:
