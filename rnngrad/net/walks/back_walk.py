@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property, partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -216,10 +217,18 @@ class Backward:
             kept += [*some, *others] if kept else [*others, *some]
         return kept
 
-    def run(self, layer: Layer, trace: LayerTrace, direct: Array, last: int) -> Back | None:
-        """From row ``last`` on; ``direct`` (T, n) is what enters at the first part besides. None
-        where some e⁻ᵃ is no float. Rows are steps; of sequences abreast those of a step follow
-        one another, all of which ``last`` takes in."""
+    def run(
+        self,
+        layer: Layer,
+        trace: LayerTrace,
+        direct: Array,
+        last: int,
+        after: Mapping[str, Array] = MappingProxyType({}),
+    ) -> Back | None:
+        """From row ``last`` on; ``direct`` (T, n) is what enters at the first part besides,
+        ``after`` what comes to each part at ``last`` from steps beyond. None where some e⁻ᵃ is no
+        float. Rows are steps; of sequences abreast those of a step follow one another, all of which
+        ``last`` takes in."""
         if not trace.wide and not self.terms.safe(trace, last):
             return None
         sizes, T, abreast = self.measured(layer), len(direct), trace.abreast
@@ -232,6 +241,8 @@ class Backward:
         }
         for rows in (*kept.values(), *states.values()):
             rows[last:] = 0.0
+        for name, row in after.items():
+            states[name][last] = row
         p, memory = self.early.arguments(layer.own), room_of(self.layout, sizes, abreast)
         together = rows_together(self.layout, "D", sizes, abreast)
         for part in reversed(blocks(last, together, abreast)):
@@ -241,8 +252,8 @@ class Backward:
             given[f"E_{self.of[self.cell.parts[0]]}"] = direct[part, np.newaxis]
             for i, (name, _) in enumerate(self.states):
                 given[f"S{i}"] = states[name][part, np.newaxis]
-                after = states[name][part.stop : part.stop + abreast]
-                B[f"B{i}"] = by_step(after, abreast)[0]
+                later = states[name][part.stop : part.stop + abreast]
+                B[f"B{i}"] = by_step(later, abreast)[0]
             B |= {buffer: by_step(rows, abreast)[::-1] for buffer, rows in given.items()}
             products = products_of(self.begin(p, sizes, B), abreast)
             n, done = part.stop - part.start, 0
