@@ -192,6 +192,19 @@ def test_no_array_of_all_states(monkeypatch: pytest.MonkeyPatch) -> None:
     assert peak < 8 * steps * hidden / 2
 
 
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "star"])
+def test_segments_that_go_in_chunks_of_time(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes from later steps enters before the chunks, which hand on products alone."""
+    monkeypatch.setattr(checkpointing, "TOGETHER", 2**16)
+    matrix, orthogonal = {"init": "gaussian"}, {"init": "orthogonal"}
+    parameters = shipped(name).cell.parameters
+    weights = {n: orthogonal if n.startswith("W_h") else matrix for n in parameters if n[0] == "W"}
+    net = spec(cell=name, inputs={"random": "normal", "steps": 20_000},
+               targets={"random": "normal", "steps": 20_000},
+               weights=weights | {"W_hy": matrix})  # fmt: skip
+    assert worst(rnngrad.load(net)) < 1e-10
+
+
 @pytest.mark.parametrize("name", ["gru", "lstm"])
 def test_ten_thousand_steps_in_little_memory(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     steps, hidden = 10_000, 8

@@ -245,7 +245,10 @@ class Backward:
             states[name][last] = row
         p, memory = self.early.arguments(layer.own), room_of(self.layout, sizes, abreast)
         together = rows_together(self.layout, "D", sizes, abreast)
-        for part in reversed(blocks(last, together, abreast)):
+        parts = blocks(last, together, abreast)
+        if after:  # by itself: chunks of time go on from products of the step before
+            parts = [*blocks(last - 1, together, abreast), slice(last - 1, last)]
+        for part in reversed(parts):
             B: dict[str, Any] = dict(memory)
             given = self.terms.run(layer, trace, sizes, part)
             given |= {buffer: rows[part] for buffer, rows in kept.items()}
@@ -327,17 +330,20 @@ class Backward:
         rows, last = B[chunks.buffer], kept[chunks.buffer][stop].copy()
         last[chunks.unused] = 0.0
         T, part, n = len(rows), states[chunks.part], rows.shape[2]
+        M = products[chunks.number].__self__.T
+        columns = slice(chunks.reach.start * n, chunks.reach.stop * n)
+        besides = part[stop] - last.reshape(-1)[columns].dot(M)  # by products comes the rest
+        if not np.isfinite(besides).all():
+            return 0
         parts, start = {chunks.buffer: rows.reshape(T, -1)}, [last.reshape(-1)]
         for name, S in chunks.states.items():
             if name == chunks.part:
                 parts[S], begin = part[stop : stop - T : -1], np.zeros(part.shape[1])
             elif name == KEPT:
-                parts[S], begin = np.empty((T, part.shape[1])), np.zeros(part.shape[1])
+                parts[S], begin = np.empty((T, part.shape[1])), besides
             else:
                 parts[S], begin = states[name][stop - T : stop][::-1], states[name][stop]
             start.append(begin)
-        M = products[chunks.number].__self__.T
-        columns = slice(chunks.reach.start * n, chunks.reach.stop * n)
         calls = len(self.code.body)
         done = advance(chunks.recurrence(M, B, start, parts, products, sizes, calls, columns))
         part[stop - done] = rows[done - 1].reshape(-1)[columns].dot(M)
