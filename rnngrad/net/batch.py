@@ -124,6 +124,16 @@ def alone(problem: Problem) -> Problem:
     return problem.alone if isinstance(problem, Chosen) else problem
 
 
+def without_dense(problem: Problem, what: str) -> Problem:
+    """A problem as it is; UsageError for one with a dense layer before the recurrent one."""
+    if problem.dense is None:
+        return problem
+    raise UsageError(
+        f"'{problem.name}' has a dense layer W_in before the recurrent one, and {what} takes nets "
+        "without; give what it makes of the inputs as inputs"
+    )
+
+
 def one_sequence(problem: Problem | Batch | Both, what: str) -> Problem:
     """A problem as it is; UsageError for a batch, of which ``what`` takes a single sequence, and
     for a bidirectional net, of which it takes a half."""

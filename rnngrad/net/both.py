@@ -129,7 +129,8 @@ def passes(
                 assert problem.half is not None
                 run[place] = Passed(problem, trace, back(problem.half, problem, trace))
             ahead, behind = run[at].backward, run[at + 1].backward
-            assert ahead is not None and behind is not None
+            assert ahead is not None
+            assert behind is not None
             down = ahead.dL_dx + behind.dL_dx[::-1]
         gradients = {
             name + half.suffix: one.backward.weights[name]
@@ -230,6 +231,12 @@ def changed(problem: Problem, change: Callable[[Problem], Problem]) -> Problem:
     if problem.half is None:
         return change(problem)
     return half_of(change(problem.half.whole), problem.half.layer, problem.half.reverse)
+
+
+def start_of(part: str) -> str:
+    """What the start of a part is called: h_0, and of the part ``h_reverse`` h_0_reverse."""
+    own = part.removesuffix(REVERSE)
+    return f"{own}_0{part[len(own) :]}"
 
 
 def in_time(half: Half, rows: Numbers) -> Numbers:

@@ -37,6 +37,16 @@ class Tokens(NamedTuple):
     key: str | None
 
 
+class Dense(NamedTuple):
+    """A dense layer before the recurrent one (``net.dense``): ``x`` (T, I) what it reads, ``W``
+    (D, I), ``b`` (D,) and its ``activation``."""
+
+    x: Array
+    W: Array
+    b: Array
+    activation: Activation
+
+
 REVERSE = "_reverse"
 """What the names of a reverse half end in, before the number of the layer: W_hh_reverse.0."""
 
@@ -108,7 +118,8 @@ class Problem:
     model's file that the weights came from, if any, ``tokens`` of the ids and the embedding that
     ``x`` are rows of, ``checkpoint`` which of several trained files of one net it is.
     ``lengthen`` rebuilds it with so many steps; it is None where a sequence is given, not drawn.
-    ``of_batch``: this is sequence k of B; ``half``: this is one direction of a bidirectional net.
+    ``of_batch``: this is sequence k of B; ``half``: this is one direction of a bidirectional net;
+    ``dense``: x is what a dense layer makes of the inputs.
     """
 
     name: str
@@ -130,6 +141,7 @@ class Problem:
     checkpoint: str | None = None
     of_batch: tuple[int, int] | None = None
     half: Half | None = None
+    dense: Dense | None = None
     _layers: list[Layer] = field(default_factory=list, init=False, repr=False)
 
     @property

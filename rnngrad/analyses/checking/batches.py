@@ -28,6 +28,7 @@ from rnngrad.analyses.checking.against import (
     readings,
     worse,
 )
+from rnngrad.analyses.checking.both import check_both, check_own_both
 from rnngrad.analyses.checking.comparing.places import place
 from rnngrad.analyses.checking.comparing.rounding_noise import (
     DRAWS,
@@ -42,6 +43,7 @@ from rnngrad.analyses.checking.own.self_check import check_own
 from rnngrad.analyses.checking.references.methods import AUTO
 from rnngrad.analyses.checking.references.plan import units
 from rnngrad.analyses.checking.spelling import note
+from rnngrad.analyses.derivation.derive import totals_of
 from rnngrad.analyses.derivation.on_request import of_tokens
 from rnngrad.analyses.derivation.quantities import Passes, Quantities, Quantity, of_start, records
 from rnngrad.arithmetic.arrays import Array, quietly
@@ -49,6 +51,7 @@ from rnngrad.chains.jacobians import pulled_back
 from rnngrad.errors import QuantityError, UsageError
 from rnngrad.net.abreast import Together, passes
 from rnngrad.net.batch import Batch, Chosen
+from rnngrad.net.both import Both
 from rnngrad.net.given_arrays import GivenArray, given, some
 from rnngrad.net.problem import Problem
 
@@ -123,7 +126,7 @@ def totals(batch: Batch) -> dict[str, Quantity]:
     """L and the gradient of every parameter."""
     if batch.net.loss is None:
         return {}
-    of_parameters = {n: r for n, r in records(batch.net).items() if r.parameter is not None}
+    of_parameters = totals_of(batch.net)
     loss = {} if batch.net.upstream else {LOSS.name: LOSS}
     tokens = {record.name: record for record in of_tokens(batch.net)}
     return {name: _total(r) for name, r in {**loss, **of_parameters, **tokens}.items()}
@@ -131,7 +134,8 @@ def totals(batch: Batch) -> dict[str, Quantity]:
 
 def by_sequence(batch: Batch) -> dict[str, Quantity]:
     """What each sequence has of its own."""
-    found = {n: r for n, r in records(batch.net).items() if r.parameter is None}
+    whole = totals_of(batch.net)
+    found = {n: r for n, r in records(batch.net).items() if n not in whole}
     starts = map(of_start, batch.net.cell.parts) if batch.net.loss is not None else ()
     return found | {record.name: record for record in starts}
 
@@ -140,7 +144,7 @@ def by_sequence(batch: Batch) -> dict[str, Quantity]:
 
 
 def check_given(
-    problem: Problem | Batch,
+    problem: Problem | Batch | Both,
     arrays: Mapping[str, GivenArray | Any],
     twice: Twice = MappingProxyType({}),
     *,
@@ -153,6 +157,8 @@ def check_given(
         return _of_batch(problem.batch, arrays, twice, rtol, problem.alone)
     if isinstance(problem, Problem):
         return check_arrays(problem, arrays, twice, rtol=rtol, framework=framework)
+    if isinstance(problem, Both):
+        return check_both(problem, arrays, twice, rtol=rtol)
     return _of_batch(problem, arrays, twice, rtol)
 
 
@@ -301,14 +307,16 @@ def sequences_checked(batch: Batch) -> list[int]:
 
 
 def own_checked(
-    problem: Problem | Batch,
+    problem: Problem | Batch | Both,
     *,
     method: str = AUTO,
     rtol: float | None = None,
     progress: Progress | None = None,
 ) -> list[Checked]:
-    """A verdict on each of rnngrad's own gradients of a problem, a batch, or the sequence that is
-    chosen from one: then on its own arrays and the batch's totals."""
+    """A verdict on each of rnngrad's own gradients of a problem, a bidirectional net, a batch, or
+    the sequence that is chosen from one: then on its own arrays and the batch's totals."""
+    if isinstance(problem, Both):
+        return check_own_both(problem, method=method, rtol=rtol, progress=progress)
     if isinstance(problem, Chosen):
         only = problem.batch.sequences.index(problem.alone)
         return check_own_batch(
@@ -371,6 +379,8 @@ def _arrays_of(batch: Batch, found: Together, k: int) -> dict[str, Array]:
         arrays |= {f"dL_d{part}": rows[k, : steps + 1] for part, rows in found.dL_ds.items()}
         for name in ("losses", "dL_dy", "dLt_dht", "dL_dx"):
             arrays[name] = getattr(found, name)[k, :steps]
+    if net.dense is not None:
+        arrays.pop("dL_dx", None)  # it is that of x', and follows from the rest
     return {name: rows for name, rows in arrays.items() if name in there}
 
 

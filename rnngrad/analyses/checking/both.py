@@ -29,28 +29,32 @@ from rnngrad.analyses.checking.against import (
     worse,
 )
 from rnngrad.analyses.checking.comparing import rounding
+from rnngrad.analyses.checking.comparing.kinked_functions import smooth
 from rnngrad.analyses.checking.comparing.kinks import kinks, reason
 from rnngrad.analyses.checking.comparing.places import place
 from rnngrad.analyses.checking.comparing.rounding import Noise, with_functions
 from rnngrad.analyses.checking.comparing.rounding_noise import (
     DRAWS,
-    EPS,
     Conditioning,
     at_the_output_anew,
     backward_anew,
     on_the_same_branch,
     with_trace,
 )
-from rnngrad.analyses.checking.comparing.kinked_functions import smooth
 from rnngrad.analyses.checking.comparing.tolerance import RTOL, Compared, judged
-from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict, worst
+from rnngrad.analyses.checking.comparing.verdicts import (
+    Checked,
+    CutShortError,
+    Verdict,
+    worst,
+)
 from rnngrad.analyses.checking.own import one_step
+from rnngrad.analyses.checking.own.by_direction import OF_DENSE, by_direction, with_dense_moved
 from rnngrad.analyses.checking.own.checker import Progress
 from rnngrad.analyses.checking.own.self_check import PLAINLY, check_own
 from rnngrad.analyses.checking.references import loss_values
 from rnngrad.analyses.checking.references.methods import AUTO, Method, method_named
 from rnngrad.analyses.checking.references.perturbed_forward import Setting
-from rnngrad.analyses.checking.references.random_signs import signs
 from rnngrad.analyses.checking.spelling import note
 from rnngrad.analyses.derivation.both import BothPasses, records, starts
 from rnngrad.analyses.derivation.derive import BothDerivation
@@ -60,7 +64,7 @@ from rnngrad.arithmetic.arrays import Array, Numbers, quietly
 from rnngrad.errors import QuantityError, UsageError
 from rnngrad.net import both as net_both
 from rnngrad.net.backward import at_the_output
-from rnngrad.net.both import Both, in_time, losses_of
+from rnngrad.net.both import Both, losses_of
 from rnngrad.net.given_arrays import GivenArray, given, some
 from rnngrad.net.problem import REVERSE, Half, Problem
 from rnngrad.net.traces import BackwardTrace, ForwardTrace
@@ -161,7 +165,7 @@ def there(net: Problem) -> dict[str, Quantity]:
 
 def refused_names(problem: Both, names: Any) -> dict[str, str]:
     """name -> why there is no such quantity of a bidirectional net, or it is given twice."""
-    found, refused = readings(problem.net, names, there(problem.net), lambda name: _why(problem, name))
+    _, refused = readings(problem.net, names, there(problem.net), lambda name: _why(problem, name))
     return refused
 
 
@@ -217,38 +221,43 @@ def _diagnosed(
 ) -> dict[str, Checked]:
     """With the mistake that explains what is wrong in a half."""
     for half, one in zip(net_both.halves_of(passes.problem), passes.halves, strict=True):
-        mine = {whole: own for own, whole in _names(one.problem, half).items() if whole in arrays}
+        mine = {
+            whole: own
+            for own, whole in _names(one.problem, half).items()
+            if whole in found and found[whole].max_rel_error is not None
+        }
         wrong = [name for name in mine if is_wrong(found[name])]
         if not wrong:
             continue
         given_there = {mine[name]: _own(half, mine[name], arrays[name]) for name in mine}
         told = {entry.name: entry for entry in check_arrays(one.problem, given_there, rtol=rtol)}
         for name in wrong:
-            entry = told[mine[name]]
-            where = f"the mistake is told of the {half.name} half, in its own time"
-            found[name] = found[name]._replace(
-                diagnosis=entry.diagnosis,
-                reason=found[name].reason or _other_half(passes, name, arrays[name])
-                or (where if entry.diagnosis is not None else ""),
-            )  # fmt: skip
+            entry, swapped = told[mine[name]], _other_half(passes, name, arrays[name])
+            if swapped:
+                found[name] = found[name]._replace(reason=swapped)
+            elif entry.diagnosis is not None and found[name].diagnosis is None:
+                where = f"the mistake is told of the {half.name} half, in its own time"
+                found[name] = found[name]._replace(diagnosis=entry.diagnosis, reason=where)
     return found
 
 
 def _names(problem: Problem, half: Half) -> dict[str, str]:
     """A half's own name -> that of the whole, of what has the same numbers there."""
     found = {f"dL_d{name}": f"dL_d{name}{half.suffix}" for name in problem.weights}
-    if half.whole.depth == 1:
-        for part in problem.cell.parts:
-            found |= {name: name + half.suffix for name in (part, f"dL_d{part}")}
+    for part in problem.cell.parts:
+        found |= {name: name + REVERSE * half.reverse for name in (part, f"dL_d{part}")}
     known = Quantities(problem).records
     return {own: whole for own, whole in found.items() if own in known}
 
 
 def _own(half: Half, name: str, array: Any) -> GivenArray:
-    """A given array of the whole as the half has it."""
+    """A given array of the whole as the half has it: of states its layer, in its own time."""
     got = array if isinstance(array, GivenArray) else given(array)
-    stepwise = not name.startswith(("dL_dW", "dL_db")) and got.values.ndim == 2
-    return some(got, slice(None, None, -1)) if half.reverse and stepwise else got
+    parts, part = half.whole.cell.parts, name.removeprefix("dL_d")
+    if part not in parts:
+        return got
+    columns = half.whole.layers[half.layer].parts[parts.index(part)]
+    return some(got, (slice(None, None, -1 if half.reverse else 1), columns))
 
 
 def _other_half(passes: BothPasses, name: str, array: Any) -> str:
@@ -258,7 +267,10 @@ def _other_half(passes: BothPasses, name: str, array: Any) -> str:
     record = records(passes.problem).get(other + dot + layer)
     if record is None:
         return ""
-    got, right = _own(next(net_both.halves_of(passes.problem)), "dL_dW", array), record.compute(passes)
+    got, right = (
+        _own(next(net_both.halves_of(passes.problem)), "dL_dW", array),
+        record.compute(passes),
+    )
     if got.values.shape != right.shape:
         return ""
     near = np.abs(got.values - right) <= max(1e-9, 1e3 * got.eps) * np.abs(right).max(initial=0.0)
@@ -286,9 +298,6 @@ def _placed(net: Problem, entry: Checked, record: Quantity) -> Checked:
 
 # ---------------------------------------------------------------------------- rnngrad's own
 
-FEW = 16
-"""An array of no more entries is moved entry by entry, others along so many directions."""
-
 
 def check_own_both(
     problem: Both,
@@ -309,12 +318,18 @@ def check_own_both(
                for name, whole in _names(one.problem, half).items()}  # fmt: skip
         arrays: Any = ChainMap(own, Quantities(one.problem))  # type: ignore[arg-type]
         tell = None if progress is None else _share(progress, at, len(problem.halves) + 1, half)
-        found = check_own(
-            one.problem, method=method, rtol=rtol, progress=tell, gradients=arrays, paths=None
-        )
+        try:
+            found = check_own(
+                one.problem, method=method, rtol=rtol, progress=tell, gradients=arrays
+            )
+        except CutShortError as cut:
+            left = [_renamed(entry, one.problem, half) for entry in cut.checked]
+            before = [entry for some in entries.values() for entry in some]
+            raise CutShortError([*before, *left]) from None
         for entry in found:
             if entry.name not in ("y", "dL_dy", "dLt_dht"):  # what it was given
-                entries.setdefault(entry.name + half.suffix, []).append(_renamed(entry, half))
+                entry = _renamed(entry, one.problem, half)
+                entries.setdefault(entry.name, []).append(entry)
     with quietly():
         for entry in _of_the_whole(result, tested, method_named(method), rtol):
             entries.setdefault(entry.name, []).append(entry)
@@ -333,12 +348,11 @@ def _cut(half: Half, name: str, array: Array) -> Array:
     return _own(half, name, array).values
 
 
-def _renamed(entry: Checked, half: Half) -> Checked:
-    """The verdict by the name of the whole, its step in the time of the sequence."""
+def _renamed(entry: Checked, problem: Problem, half: Half) -> Checked:
+    """The verdict by the name of the whole; its place is told in the half's own time."""
+    name = _names(problem, half).get(entry.name, entry.name + half.suffix)
     words = ", ".join(filter(None, (half.name, entry.worst_entry)))
-    return entry._replace(
-        name=entry.name + half.suffix, worst_index=None, worst_entry=words if words else ""
-    )
+    return entry._replace(name=name, worst_index=None, worst_entry=words)
 
 
 def _worst_of(entries: list[Checked]) -> Checked:
@@ -378,7 +392,7 @@ def _of_the_whole(
     known = {**result.records, **begins}
     for name, record in known.items():
         of = record.parameter or name.removeprefix("dL_d")
-        if record.parameter is not None or name in begins or name == "dL_dx":
+        if record.parameter is not None or name in begins or of in OF_DENSE:
             entry = _moved(net, of, tested, record, method, conditioning, limit)
             if why is not None and entry.verdict is Verdict.PASS:
                 entry = entry._replace(verdict=Verdict.INCONCLUSIVE, reason=why)
@@ -403,35 +417,10 @@ def _moved(
     conditioning: BothConditioning, limit: float,
 ) -> Checked:  # fmt: skip
     """∂L/∂ of one array along directions, from the losses of the whole net alone."""
-    gradient = np.asarray(tested[record.name] if record.name in tested else record.compute(
-        conditioning.of))  # fmt: skip
-    flat = gradient.ravel()
-    if flat.size <= FEW:
-        directions = np.eye(flat.size)
-    else:
-        directions = signs((FEW, flat.size), len(of))
-        directions[0] = np.eye(flat.size)[int(np.argmax(np.abs(flat)))]
-
-    def losses(step: complex, direction: Array) -> Numbers:
-        moved = _with(net, of, step * direction.reshape(gradient.shape))
-        return np.atleast_1d(np.add.reduce(losses_of(moved)))
-
-    found = [method.local(lambda step, d=d: losses(step, d)) for d in directions]  # type: ignore[misc]
-    expected = np.array([one.value for one in found])
-    error = np.array([one.error for one in found])
-    got = (directions @ flat)[:, np.newaxis]
-    size = np.sqrt((directions * flat) ** 2 @ np.ones(flat.size))
-
-    def noise() -> Array:
-        own = conditioning.noise(record.compute).ravel() / EPS
-        return np.asarray(np.abs(directions) @ own)
-
-    largest = float(size.max(initial=0.0))
-    compared = Compared(
-        record.name, f"{method.title} of the whole", got, expected, error,
-        np.full(len(size), largest), lambda row, column: (), EPS, 1,
+    return by_direction(
+        record, tested[record.name], lambda change: losses_of(_with(net, of, change)), method,
+        conditioning, limit,
     )  # fmt: skip
-    return judged(compared, limit, noise)
 
 
 def _with(net: Problem, of: str, change: Numbers) -> Problem:
@@ -439,6 +428,8 @@ def _with(net: Problem, of: str, change: Numbers) -> Problem:
     if of in net.weights:
         weights = {**net.weights, of: net.weights[of] + change}
         return replace(net, weights=MappingProxyType(weights))
+    if net.dense is not None and of in OF_DENSE:
+        return with_dense_moved(net, of, change)
     if of == "x":
         return replace(net, x=net.x + change)
     part, way = of.removesuffix(REVERSE)[:-2], REVERSE if of.endswith(REVERSE) else ""

@@ -9,11 +9,17 @@ have; states of all layers stand side by side.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
-from rnngrad.analyses.derivation.quantities import Passes, Quantity, of_parameter
+from rnngrad.analyses.derivation.quantities import (
+    Passes,
+    Quantity,
+    dL_dx_of,
+    of_dense,
+    of_parameter,
+)
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.net import both
 from rnngrad.net.both import in_time
@@ -63,6 +69,7 @@ def _passes(run: both.Passed) -> Passes:
 def records(net: Problem) -> dict[str, Quantity]:
     """The quantities that exist for a bidirectional net, in the order in which they are shown."""
     T, loss = net.steps, net.loss is not None
+    inputs = net.inputs if net.dense is None else net.dense.x.shape[1]
     seen = 2 * net.layers[-1].hidden
     outputs = net.weights["b_y"].shape[0] if net.has_readout else seen
     ways = ("", REVERSE)
@@ -78,7 +85,8 @@ def records(net: Problem) -> dict[str, Quantity]:
                    lambda p: p.backward.dLt_dht, (T, seen), "2H"),
             *(_states(net, part, way, True) for way in ways for part in net.cell.parts),
             *(of_parameter(name, dims) for name, dims in _shapes(net).items()),
-            _fixed("dL_dx", "∂L/∂x_t", lambda p: p.backward.dL_dx, (T, net.inputs), "I"),
+            *of_dense(net),
+            _fixed("dL_dx", "∂L/∂x_t", dL_dx_of, (T, inputs), "I"),
         ]  # fmt: skip
     found += [_chain(at, half) for at, half in enumerate(both.halves_of(net))]
     return {record.name: record for record in found}
@@ -92,11 +100,16 @@ def starts(net: Problem) -> dict[str, Quantity]:
             record = _states(net, part, way, True)
             row = -1 if way else 0
             found[f"dL_d{part}_0{way}"] = record._replace(
-                name=f"dL_d{part}_0{way}", symbol=f"∂L/∂{part}_0{way}", first_step=None, dims=("H",),
+                name=f"dL_d{part}_0{way}", symbol=f"∂L/∂{part}_0{way}", dims=("H",),
+                first_step=None,
                 fixed=(record.fixed or (0, 0))[1:],
-                compute=lambda p, of=record.compute, row=row: of(p)[row],
+                compute=partial(_row, record.compute, row),
             )  # fmt: skip
     return found
+
+
+def _row(of: Callable[[Passes], Array], row: int, passes: Passes) -> Array:
+    return np.asarray(of(passes)[row])
 
 
 Compute = Callable[[Passes], Array]

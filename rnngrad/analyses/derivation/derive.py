@@ -14,7 +14,13 @@ from rnngrad.analyses.derivation.both import starts as starts_of_both
 from rnngrad.analyses.derivation.chain_rules import derivation, remarks
 from rnngrad.analyses.derivation.formulas import Line
 from rnngrad.analyses.derivation.paths import PathSum, path_sums
-from rnngrad.analyses.derivation.quantities import Quantities, Quantity, of_parts, records
+from rnngrad.analyses.derivation.quantities import (
+    Quantities,
+    Quantity,
+    of_dense,
+    of_parts,
+    records,
+)
 from rnngrad.arithmetic.arrays import Array, norm_of, quietly
 from rnngrad.chains import checkpointing, jacobians
 from rnngrad.chains.checkpointing import Report, Summary
@@ -24,8 +30,9 @@ from rnngrad.net.backward import bptt_within
 from rnngrad.net.batch import Batch, Chosen
 from rnngrad.net.both import Both, in_time
 from rnngrad.net.cells import Cell
+from rnngrad.net.dense import pulled_back
 from rnngrad.net.forward import forward_within
-from rnngrad.net.problem import Problem
+from rnngrad.net.problem import Dense, Problem
 from rnngrad.progress import announce
 
 
@@ -157,6 +164,12 @@ class Derivation(Quantities):
         return dict(zip(steps, norms.tolist(), strict=True))
 
 
+def totals_of(net: Problem) -> dict[str, Quantity]:
+    """The records of what a batch has totals of, but for an embedding's."""
+    dense = {record.name for record in of_dense(net)}
+    return {n: r for n, r in records(net).items() if r.parameter is not None or n in dense}
+
+
 class BatchDerivation(Mapping[str, Array]):
     """What ``rnngrad derive`` shows of a batch: ``loss``, the gradients of L = Σ_k L_k by the
     parameters' names (``result["dL_dW_hh"]``), and ``sequences``, a ``Derivation`` of each."""
@@ -194,7 +207,7 @@ class BatchDerivation(Mapping[str, Array]):
     @cached_property
     def records(self) -> Mapping[str, Quantity]:
         """Those of the parameters' gradients."""
-        return {n: r for n, r in records(self.batch.net).items() if r.parameter is not None}
+        return totals_of(self.batch.net)
 
     @cached_property
     def on_request(self) -> Mapping[str, Quantity]:
@@ -246,9 +259,9 @@ class BothDerivation(Mapping[str, Array]):
     def halves(self) -> Mapping[str, Derivation]:
         """Each by itself."""
         found = {}
-        for half, passes in zip(self.both.halves, self.passes.halves, strict=True):
-            found[half.name] = Derivation(passes.problem)
-            found[half.name].passes = passes
+        for half, one in zip(self.both.halves, self.passes.halves, strict=True):
+            found[half.name] = Derivation(one.problem)
+            found[half.name].passes = one
         return found
 
     @property
@@ -262,8 +275,8 @@ class BothDerivation(Mapping[str, Array]):
     def first_nonfinite_step(self) -> int | None:
         """The first step of the sequence at which a half or y holds an inf or nan, or None."""
         found = [self.passes.forward.first_nonfinite_step]
-        for half, passes in zip(self.both.halves, self.passes.halves, strict=True):
-            rows = np.concatenate([np.asarray(part)[1:] for layer in passes.forward.layers
+        for half, one in zip(self.both.halves, self.passes.halves, strict=True):
+            rows = np.concatenate([np.asarray(part)[1:] for layer in one.forward.layers
                                    for part in layer.states.values()], axis=1)  # fmt: skip
             bad = np.flatnonzero(~np.isfinite(in_time(half, rows)).all(axis=1))
             found.append(int(bad[0]) + 1 if bad.size else None)
@@ -299,6 +312,9 @@ class BothDerivation(Mapping[str, Array]):
     def __getitem__(self, name: str) -> Array:
         with quietly():
             return self.record(name).compute(self.passes)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.records or name in self.on_request
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.records)
@@ -371,7 +387,15 @@ def _of_sequence(problem: Problem) -> dict[str, Array | np.float64]:
         **{name: backward.dL_ds[part] for name, part in gradients.items()},
         "dL_dx": backward.dL_dx,
         **{f"dL_d{name}": gradient for name, gradient in backward.weights.items()},
+        **_before(problem.dense, backward.dL_dx),
     }
+
+
+def _before(dense: Dense | None, dL_dx: Array) -> dict[str, Array]:
+    """The gradients of a dense layer before the recurrent one, and of what it reads."""
+    if dense is None:
+        return {}
+    return {f"dL_d{name}": array for name, array in pulled_back(dense, dL_dx)._asdict().items()}
 
 
 def _of_both(problem: Both) -> dict[str, Array | np.float64]:
@@ -405,7 +429,21 @@ def _of_all(batch: Batch) -> dict[str, Array | np.float64]:
         **{name: found.dL_ds[part] for name, part in gradients.items()},
         "dL_dx": found.dL_dx,
         **{f"dL_d{name}": gradient for name, gradient in found.weights.items()},
+        **_before_all(batch, found.dL_dx),
     }
+
+
+def _before_all(batch: Batch, dL_dx: Array) -> dict[str, Array]:
+    """The same of a batch."""
+    each = [_before(one.dense, rows[: one.steps])
+            for one, rows in zip(batch.sequences, dL_dx, strict=True)]  # fmt: skip
+    if not each[0]:
+        return {}
+    rows = np.zeros((batch.size, batch.steps, each[0]["dL_dx"].shape[1]))
+    for place, one in zip(rows, each, strict=True):
+        place[: len(one["dL_dx"])] = one["dL_dx"]
+    sums = {n: np.asarray(sum(one[n] for one in each)) for n in each[0] if n != "dL_dx"}
+    return {**sums, "dL_dx": rows}
 
 
 @lru_cache(maxsize=64)

@@ -13,7 +13,11 @@ import numpy as np
 
 from rnngrad.analyses.derivation.gates import pre_activations
 from rnngrad.analyses.derivation.notation import Notation
-from rnngrad.analyses.derivation.quantities import Passes, Quantity
+from rnngrad.analyses.derivation.quantities import (
+    Passes,
+    Quantity,
+    dL_dx_of,
+)
 from rnngrad.analyses.flow.chain import chain_shape, omega_terms
 from rnngrad.analyses.flow.horizons import UNITS, lag_profile, lags_of_every_loss
 from rnngrad.analyses.flow.stability import growth_rate
@@ -65,7 +69,7 @@ def of_tokens(problem: Problem) -> Iterator[Quantity]:
         return
 
     def compute(passes: Passes) -> Array:
-        dL_dx, own = passes.backward.dL_dx, passes.problem.tokens
+        dL_dx, own = dL_dx_of(passes), passes.problem.tokens
         assert own is not None
         gradient = np.zeros((own.rows, dL_dx.shape[1]))
         np.add.at(gradient, own.ids[: len(dL_dx)], dL_dx)
@@ -73,7 +77,7 @@ def of_tokens(problem: Problem) -> Iterator[Quantity]:
 
     yield Quantity(
         "dL_dembedding", ("V", "I"), "∂L/∂E", compute, None, needs_loss=True,
-        fixed=(tokens.rows, problem.inputs),
+        fixed=(tokens.rows, problem.inputs if problem.dense is None else problem.dense.x.shape[1]),
     )  # fmt: skip
 
 

@@ -133,7 +133,8 @@ def _pieces(
             letter = letter if depth == 1 else in_all_layers(letter)
             name = f"{part}_0{way}"
             yield piece(name, (name,), (letter,), spec.get(name))._replace(loose=True)
-    inputs = letter_in(cell, cell.input_letter, 0, depth)
+    dense = "W_in" in parameters.letters
+    inputs = "I" if dense else letter_in(cell, cell.input_letter, 0, depth)
     why = "" if inputs == "I" else f"; {cell.name} takes x_t unit by unit, so I is {inputs}"
     yield piece("inputs", ("inputs",), ("T", inputs), spec.get("inputs"))._replace(why=why)
     if "targets" in spec or mistakes.spoils(("targets",)):

@@ -49,16 +49,16 @@ def refuse_both(
         words = f"{listed(taken)} of {cut(cell.name)} would be the name of a reverse half's"
         mistakes.add(("cell",), f"direction: both takes names with {REVERSE} behind: {words}")
     if parameters.depth > 1 and cell.input_letter != "I":
-        words = f"{cut(cell.name)} takes x_t unit by unit, and a layer above reads two times as many"
+        words = (
+            f"{cut(cell.name)} takes x_t unit by unit, and a layer above reads two times as many"
+        )
         mistakes.add(("weights",), f"direction: both has no stack here: {words}", at_key=True)
     if "batch" in spec and "sequence" not in spec:
         words = "a batch of bidirectional layers is taken one sequence at a time: add sequence: k"
         mistakes.add(("batch",), words, at_key=True)
 
 
-def chosen_half(
-    net: Problem, spec: Mapping[str, Any], mistakes: Mistakes
-) -> Problem | Both | None:
+def chosen_half(net: Problem, spec: Mapping[str, Any], mistakes: Mistakes) -> Problem | Both | None:
     """The net, or the half that ``half`` names."""
     both = Both(net)
     if "half" not in spec:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -27,6 +27,7 @@ from rnngrad.files.specification.batch_key import (
     turned,
     without_padding,
 )
+from rnngrad.files.specification.both_key import chosen_half, is_both, refuse_both
 from rnngrad.files.specification.cell_key import cell_in
 from rnngrad.files.specification.head import check_upstream, labels_in, with_targets
 from rnngrad.files.specification.schema import SPEC, spec_with
@@ -40,17 +41,17 @@ from rnngrad.files.specification.trained_weights import (
     told_cell,
     trained,
 )
-from rnngrad.files.specification.both_key import chosen_half, is_both, refuse_both
 from rnngrad.files.specification.weights_key import Names, Parameters
 from rnngrad.files.specification.weights_key import check as check_parameters
 from rnngrad.files.text import counted, cut, cut_path, listed, shown
 from rnngrad.files.yaml_text import Steps
 from rnngrad.net.batch import Batch, chosen
 from rnngrad.net.both import Both
-from rnngrad.net.cells import Cell, letter_in, multiple
+from rnngrad.net.cells import INPUT, Cell, letter_in, multiple
+from rnngrad.net.dense import behind
 from rnngrad.net.losses import LOSSES, UPSTREAM
 from rnngrad.net.outputs import OUTPUTS
-from rnngrad.net.problem import REVERSE, Problem, Tokens, TrainedIn
+from rnngrad.net.problem import REVERSE, Dense, Problem, Tokens, TrainedIn
 
 SEQUENCES = ("inputs", "targets", "upstream")
 """The keys of a spec with a row a step."""
@@ -64,7 +65,7 @@ class Blueprint(NamedTuple):
     the first axis, also of ``counts``. ``weights`` are the names of the weights in their order;
     ``trained`` tells of the model's file that they came from; ``counts`` is what each label counts
     in a mean, 0 where it does not count; ``tokens`` tells of an embedding; ``both``: the layers are
-    bidirectional.
+    bidirectional; ``input_activation`` is that of a dense layer before the recurrent one.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Blueprint(NamedTuple):
     tokens: Tokens | None = None
     batch: BatchKey | None = None
     both: bool = False
+    input_activation: str = "identity"
 
     @property
     def random(self) -> bool:
@@ -145,12 +147,12 @@ def _problem(
     upstream = arrays.get("upstream")
     targets = arrays.get("targets", upstream)
     loss = LOSSES[blueprint.loss] if upstream is None else UPSTREAM
-    return Problem(
+    problem = Problem(
         name=blueprint.name,
         cell=cell,
         activation=ACTIVATIONS[blueprint.activation],
         output=OUTPUTS[blueprint.output],
-        weights=MappingProxyType({name: arrays[name] for name in blueprint.weights}),
+        weights=MappingProxyType({n: arrays[n] for n in blueprint.weights if n not in INPUT}),
         x=arrays["inputs"],
         h_0=arrays[f"{cell.parts[0]}_0"],
         starts=_starts(blueprint, arrays),
@@ -164,6 +166,10 @@ def _problem(
         of_batch=None if blueprint.batch is None or of is None else (of, blueprint.batch.size),
         lengthen=partial(_lengthened, blueprint, seed) if blueprint.any_length else None,
     )
+    if "W_in" not in arrays:
+        return problem
+    activation = ACTIVATIONS[blueprint.input_activation]
+    return behind(problem, Dense(problem.x, arrays["W_in"], arrays["b_in"], activation))
 
 
 def _starts(blueprint: Blueprint, arrays: Mapping[str, Array]) -> dict[str, Array]:
@@ -232,6 +238,9 @@ def build(
     _check_cell(cell, spec, data, mistakes)
     parameters = check_parameters(Names(cell, both), weights, net, mistakes)
     refuse_both(cell, spec, parameters, mistakes)
+    if "input_activation" in data and "W_in" not in parameters.letters:
+        words = "input_activation is of a dense layer before the recurrent one; give weights.W_in"
+        mistakes.add(("input_activation",), words, at_key=True)
     check_upstream(data, parameters, mistakes)
     pieces = all_pieces(spec, cell, parameters, folder, mistakes)
     batch = None
@@ -286,6 +295,7 @@ def build(
         tokens=next(piece.tokens for piece in pieces if piece.name == "inputs"),
         batch=batch,
         both=both,
+        input_activation=spec["input_activation"],
     )
     found = _assembled(blueprint, spec["seed"], pieces, mistakes)
     return chosen_half(found, spec, mistakes) if both and isinstance(found, Problem) else found
@@ -362,9 +372,10 @@ def _stated(
     spec: Mapping[str, Any], cell: Cell, parameters: Parameters, mistakes: Mistakes
 ) -> dict[str, Stated]:
     """letter -> what ``sizes`` gives; outputs are the hidden units where there is no W_hy."""
-    stated = _by_letter(spec, cell, mistakes)
+    outside = ("I", "O", *(["D"] if "W_in" in parameters.letters else []))
+    stated = _by_letter(spec, cell, outside[2:], mistakes)
     depth, (times, top) = parameters.depth, multiple(parameters.top)
-    for letter in [n for n in stated if depth > 1 and n not in ("I", "O")]:
+    for letter in [n for n in stated if depth > 1 and n not in outside]:
         every = stated.pop(letter)
         stated |= {letter_in(cell, letter, at, depth): every for at in range(depth)}
     if "O" in stated and "W_hy" not in parameters.letters and "O" not in _letters(cell):
@@ -384,16 +395,18 @@ def _letters(cell: Cell) -> list[str]:
     return list(dict.fromkeys(multiple(letter)[1] for shape in shapes for letter in shape))
 
 
-def _by_letter(spec: Mapping[str, Any], cell: Cell, mistakes: Mistakes) -> dict[str, Stated]:
+def _by_letter(
+    spec: Mapping[str, Any], cell: Cell, more: Sequence[str], mistakes: Mistakes
+) -> dict[str, Stated]:
     """``sizes`` by letter: hidden is H, or in a cell without H the first part of the state."""
-    letters = _letters(cell)
+    letters = [*_letters(cell), *more]
     if "sizes" not in spec:
         return {}
     written = spec["sizes"] if isinstance(spec["sizes"], dict) else {}
     keys = [n for n in ("I", "H", "O", *letters) if n in written or n not in WORDS]
     given = sizes_group(keys).check(spec["sizes"], ("sizes",), mistakes) or {}
     hidden = "H" if "H" in letters else cell.letters[0]
-    meant = {"inputs": cell.input_letter, "hidden": hidden, "outputs": "O"}
+    meant = {"inputs": "I" if more else cell.input_letter, "hidden": hidden, "outputs": "O"}
     meant |= {"I": meant["inputs"], "H": hidden}
     stated: dict[str, Stated] = {}
     for word, number in given.items():

@@ -76,6 +76,9 @@ SPEC = Group(
             "rnn",
         ),
         "activation": Key(Choice(tuple(ACTIVATIONS)), "σ of the hidden units; rnn only", "tanh"),
+        "input_activation": Key(
+            Choice(tuple(ACTIVATIONS)), "φ of x'_t = φ(W_in x_t + b_in)", "identity"
+        ),
         "output_activation": Key(
             Choice(tuple(OUTPUTS)), "g of y_t = g(W_hy h_t + b_y)", "identity"
         ),
@@ -107,8 +110,9 @@ SPEC = Group(
             "forward",
         ),
         "half": Key(
-            Text(), "the one direction of bidirectional layers that is looked at: forward, "
-            "reverse, of a stack forward.0, reverse.0, …"
+            Text(),
+            "the one direction of bidirectional layers that is looked at: forward, "
+            "reverse, of a stack forward.0, reverse.0, …",
         ),
         "h_0": _start("h"),
         "c_0": _start("c"),
@@ -150,7 +154,9 @@ def json_schema() -> JsonSchema:
     """The JSON Schema (draft-07) of a spec, for editors."""
     definitions: JsonSchema = {}
     body = SPEC.body(definitions) | weights_key.schema(definitions)
-    body["patternProperties"] = {r"^[A-Za-z]\w*_0(_reverse)?$": _start("of that name").schema(definitions)}
+    body["patternProperties"] = {
+        r"^[A-Za-z]\w*_0(_reverse)?$": _start("of that name").schema(definitions)
+    }
     body["dependencies"] = {key: ["batch"] for key in OTHERS}
     dialect = "http://json-schema.org/draft-07/schema#"
     return {"$schema": dialect, **body, "definitions": definitions}

@@ -18,7 +18,7 @@ from rnngrad.files.specification.trained_weights import TRAINED, Trained
 from rnngrad.files.specification.value_types import Group, JsonSchema, Key
 from rnngrad.files.text import cut, dotted, listed, shown
 from rnngrad.files.yaml_text import Steps
-from rnngrad.net.cells import READOUT, Cell, letter_in, stacked
+from rnngrad.net.cells import INPUT, READOUT, Cell, letter_in, multiple, stacked
 from rnngrad.net.problem import REVERSE
 
 WEIGHTS: Steps = ("weights",)
@@ -49,7 +49,12 @@ def _group(names: Mapping[str, tuple[str, ...]], required: Mapping[str, Any], ti
     return Group(title, "Every parameter: an array, a file or an initialiser.", keys)
 
 
-_ABSENT = {"W_hy": "without it y_t = g(h_t)"}
+_ABSENT = {
+    "W_hy": "without it y_t = g(h_t)",
+    "W_in": "without it the recurrent layer reads x_t itself",
+}
+OUTSIDE = {**INPUT, **READOUT}
+"""The parameters that are of no recurrent layer."""
 
 
 class Names(NamedTuple):
@@ -105,16 +110,14 @@ def layer_group(names: Names) -> Group:
 
 def one_layer(names: Names) -> Group:
     """The parameters of a net of one layer, and of its read-out."""
-    return _group({**names.parameters, **READOUT}, names.weights, f"{names.title}_weights")
+    return _group({**names.parameters, **OUTSIDE}, names.weights, f"{names.title}_weights")
 
 
-def check(
-    names: Names, value: Any, net: Trained | None, mistakes: Mistakes
-) -> Parameters:
+def check(names: Names, value: Any, net: Trained | None, mistakes: Mistakes) -> Parameters:
     """The parameters that ``weights`` describes, those of a model's file if there is one."""
     if net is not None:
         found = _parameters(names, net.depth, net.sources, mistakes)
-        inside = {name: (*WEIGHTS, "file") for name in found.letters if name not in READOUT}
+        inside = {name: (*WEIGHTS, "file") for name in found.letters if name not in OUTSIDE}
         return found._replace(paths={**found.paths, **inside})
     if isinstance(value, dict) and "layers" in value:
         return _stack(names, value, mistakes)
@@ -144,10 +147,10 @@ def _without_strangers(names: Names, value: Any, here: Steps, mistakes: Mistakes
     """``value`` without what no equation has and the parameters of the best known cells, which are
     noted with what this one has."""
     cell, mine = names.cell, names.parameters
-    if not isinstance(value, dict) or value.keys() <= {*mine, *READOUT}:
+    if not isinstance(value, dict) or value.keys() <= {*mine, *OUTSIDE}:
         return value
     strangers = []
-    for name in sorted(value.keys() - {*mine, *READOUT}):
+    for name in sorted(value.keys() - {*mine, *OUTSIDE}):
         owners = [one for one in _BEST_KNOWN if name in CELLS[one].parameters]
         if not names.both and name.removesuffix(REVERSE) in {*mine} - {name}:
             strangers.append(name)
@@ -196,6 +199,21 @@ def _parameters(
     top = names.top(depth)
     seen = {name: tuple({"H": top}.get(n, n) for n in shape) for name, shape in READOUT.items()}
     letters = {**names.stacked(depth), **seen}
+    dense = "W_in" in sources or mistakes.spoils((*WEIGHTS, "W_in"))
+    if dense:
+        first = tuple(letters)[: len(names.parameters)]
+        if any("D" in map(_bare, shape) for shape in names.parameters.values()):
+            words = f"W_in has D rows, and D is a size of {cut(names.cell.name)}: call that another"
+            mistakes.add((*WEIGHTS, "W_in"), words, at_key=True)
+        reads = names.cell.input_letter
+        into = {"I": "D"} if reads == "I" else {}
+        letters |= {n: tuple(into.get(size, size) for size in letters[n]) for n in first}
+        letter = "D" if into else letter_in(names.cell, reads, 0, depth)
+        letters |= {n: tuple(letter if size == "D" else size for size in shape)
+                    for n, shape in INPUT.items()}  # fmt: skip
+    elif "b_in" in sources:
+        words = "b_in needs W_in; without W_in the recurrent layer reads x_t itself"
+        mistakes.add((*WEIGHTS, "b_in"), words, at_key=True)
     if not readout:
         letters = {name: shape for name, shape in letters.items() if name not in READOUT}
     if "b_y" in sources and not readout:
@@ -203,6 +221,11 @@ def _parameters(
         mistakes.add((*WEIGHTS, "b_y"), words, at_key=True)
     paths = {name: path(name) for name in letters}
     return Parameters(depth, top, names.both, letters, paths, sources)
+
+
+def _bare(letter: str) -> str:
+    """H of 3H."""
+    return multiple(letter)[1]
 
 
 def path(name: str) -> Steps:
@@ -247,18 +270,19 @@ def _without_readout(layer: Any, here: Steps, mistakes: Mistakes) -> Any:
     """A layer without W_hy and b_y, which are noted."""
     if not isinstance(layer, dict):
         return layer
-    for name in READOUT:
+    for name in OUTSIDE:
         if name in layer:
-            words = f"{dotted((*here, name))} belongs to the read-out; put it beside layers"
+            of = "read-out" if name in READOUT else "dense layer before the others"
+            words = f"{dotted((*here, name))} belongs to the {of}; put it beside layers"
             mistakes.add((*here, name), words, at_key=True)
-    return {name: one for name, one in layer.items() if name not in READOUT}
+    return {name: one for name, one in layer.items() if name not in OUTSIDE}
 
 
 def _of_only_layer(name: str) -> Steps:
-    return (*WEIGHTS, name) if name in READOUT else (*WEIGHTS, "layers", 0, name)
+    return (*WEIGHTS, name) if name in OUTSIDE else (*WEIGHTS, "layers", 0, name)
 
 
-_READOUT = _group(READOUT, {}, "readout")
+_READOUT = _group(OUTSIDE, {}, "readout")
 
 
 def schema(definitions: JsonSchema) -> JsonSchema:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from rnngrad.analyses.derivation.derive import BothDerivation
+from rnngrad.analyses.derivation.quantities import dL_dx_of
 from rnngrad.analyses.derivation.selection import Selection
 from rnngrad.analyses.flow.horizons import UNITS
 from rnngrad.analyses.flow.sequences import SequenceRow, row_of
@@ -87,7 +88,9 @@ def _blocks(
     yield _summary(result)
     yield _halves(_rows(result, selection.full))
     if result.problem.loss is not None:
-        yield gradients_table("Gradients of the parameters", result.passes.backward.weights)
+        names = [n for n, r in result.records.items() if r.first_step is None]
+        weights = {name.removeprefix("dL_d"): result[name] for name in names}
+        yield gradients_table("Gradients of the parameters", weights)
         yield _by_step(result, selection.full)
     yield _chains(result, selection.full)
 
@@ -152,7 +155,7 @@ def _by_step(result: BothDerivation, full: bool) -> Table:
     for half, one in zip(result.both.halves, result.passes.halves, strict=True):
         own = np.asarray(in_time(half, one.backward.dL_ds[first][1:]))
         shown[f"∂L/∂{first}{half.suffix}_t"] = own
-    shown["∂L/∂x_t"] = back.dL_dx
+    shown["∂L/∂x_t"] = dL_dx_of(result.passes)
     lines = []
     for at in kept(steps, full):
         if at is None:
@@ -165,14 +168,13 @@ def _by_step(result: BothDerivation, full: bool) -> Table:
 
 
 def _chains(result: BothDerivation, full: bool) -> Table:
-    """The chain of each half, a row a step of the sequence; h_0 and h_{T+1} are where they begin."""
+    """The chain of each half, a row a step of the sequence, from its start h_0 or h_{T+1} on."""
     steps, columns, chains = result.problem.steps, [Column("t")], []
     for half, one in zip(result.both.halves, result.passes.halves, strict=True):
         chain = in_time(half, one.chain)
         outside = np.array([np.nan])
         chains.append(np.concatenate([outside, chain] if half.reverse else [chain, outside]))
-        s = ("s" if len(half.whole.cell.parts) > 1 else "h") + half.suffix
-        columns.append(Column(f"‖∂{s}_{1 if half.reverse else 'T'}/∂{s}_t‖"))
+        columns.append(Column(half.name))
     lines = []
     for t in kept(steps + 2, full):
         if t is None:
@@ -180,5 +182,6 @@ def _chains(result: BothDerivation, full: bool) -> Table:
         else:
             at_t = (float(chain[t]) for chain in chains)
             lines.append((str(t), *("" if np.isnan(n) else decades(settled(n)) for n in at_t)))
-    note = "log10 of the largest singular value; back in a half's own time is on in a reverse one's."
-    return Table("Norms of the chains of Jacobians", tuple(columns), tuple(lines), (note,))
+    s = "s" if len(result.problem.cell.parts) > 1 else "h"
+    title = f"Norms of the chains: log10 ‖∂{s}_T/∂{s}_t‖, of a reverse half ‖∂{s}_1/∂{s}_t‖"
+    return Table(title, tuple(columns), tuple(lines), ("‖·‖ is the largest singular value.",))

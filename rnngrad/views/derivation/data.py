@@ -13,6 +13,7 @@ from rnngrad.analyses.derivation.quantities import Quantity
 from rnngrad.analyses.derivation.selection import HUGE, LARGE, Selection
 from rnngrad.analyses.flow.flow import GradientFlow
 from rnngrad.arithmetic.arrays import Array, frobenius
+from rnngrad.net.fingerprint import fingerprint
 from rnngrad.net.problem import Problem
 from rnngrad.version import __version__
 from rnngrad.views.derivation import flow, lags
@@ -61,11 +62,13 @@ def spec_data(problem: Problem) -> dict[str, object]:
         "loss": None if problem.loss is None or problem.upstream else problem.loss.name,
         **({"upstream": True} if problem.upstream else {}),
         "steps": problem.steps,
-        "inputs": problem.inputs,
+        "inputs": problem.inputs if problem.dense is None else problem.dense.x.shape[1],
+        **({} if problem.dense is None else {"dense": problem.inputs}),
         "hidden": problem.hidden,
         **_layers(problem),
         "outputs": problem.outputs,
         "seed": problem.seed,
+        "hash": fingerprint(problem),
         **_of_batch(problem),
     }
 

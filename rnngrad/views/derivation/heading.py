@@ -78,7 +78,17 @@ def _equations(problem: Problem) -> list[str]:
     else:
         named = "" if notation.g == "σ" else f",  g = {problem.output.name}"
         output = f"y_t = {notation.g}({readout}){named}"
-    return [*_of_the_cell(problem), *_of_the_state(problem), output]
+    return [*_of_the_inputs(problem), *_of_the_cell(problem), *_of_the_state(problem), output]
+
+
+def _of_the_inputs(problem: Problem) -> list[str]:
+    """What a dense layer before the recurrent one does."""
+    if problem.dense is None:
+        return []
+    name = problem.dense.activation.name
+    into = "W_in x_t + b_in" if name == "identity" else "φ(W_in x_t + b_in)"
+    named = "" if name == "identity" else f",  φ = {name}"
+    return [f"x'_t = {into}{named}, which is the x_t of the formulas below"]
 
 
 def _of_the_cell(problem: Problem) -> list[str]:

@@ -20,6 +20,7 @@ from rnngrad.views.blocks import Block, Column, Table
 from rnngrad.views.check import report as check_report
 from rnngrad.views.derivation.sections import SECTIONS
 from rnngrad.views.derivation.view import View, blocks_of, view_of
+from rnngrad.views.made import made
 from rnngrad.views.numbers import from_log10, grouped, number, settled
 from rnngrad.views.page.blocks import html
 from rnngrad.views.page.page import page, text
@@ -27,6 +28,7 @@ from rnngrad.views.pictures.checks import CheckedNet
 from rnngrad.views.pictures.kinds import pictures
 from rnngrad.views.pictures.nets import Nets, of_a_net
 from rnngrad.views.pictures.picture import Level, Line, Picture, on_one_scale
+from rnngrad.views.pictures.rate_map import Swept
 from rnngrad.views.pictures.svg.figure import figure, figures
 from rnngrad.views.pictures.svg.marks import Choice
 from rnngrad.views.pictures.svg.words import said
@@ -57,7 +59,8 @@ def report(found: Overview) -> Iterator[str]:
         Shown(net, view_of(net.result, select(net.result, (), None, False)), f"n{i}", 2 + several)
         for i, net in enumerate(found.nets, start=1)
     ]
-    yield from page(_title(shown), _body(found, shown), script=True)
+    of = [made(net.result.problem) for net in found.nets]
+    yield from page(_title(shown), _body(found, shown), script=True, made=of)
 
 
 def _title(shown: Sequence[Shown]) -> str:
@@ -116,7 +119,7 @@ def _beside_each_other(found: Overview, shown: Sequence[Shown]) -> Iterator[str]
     """Their reach in one picture, their rates in another."""
     nets = Nets(tuple(one.view.flow for one in shown))
     drawn = [*pictures("reach", nets)]
-    drawn += [] if found.sweep is None else pictures("rate", found.sweep)
+    drawn += [] if found.sweep is None else pictures("rate", Swept(found.sweep))
     yield from figures(drawn, "all", 3)
 
 
@@ -138,9 +141,7 @@ def _drawn(shown: Sequence[Shown]) -> list[list[Picture]]:
     return [list(islice(scaled, len(some))) for some in found]
 
 
-def _net(
-    one: Shown, drawn: Sequence[Picture], found: Overview, *, alone: bool
-) -> Iterator[str]:
+def _net(one: Shown, drawn: Sequence[Picture], found: Overview, *, alone: bool) -> Iterator[str]:
     problem = one.net.result.problem
     yield f'<section class="net" id="{one.key}" aria-label="{text(called(problem))}">\n'
     if not alone:
@@ -188,9 +189,10 @@ def _check(one: Shown) -> Iterator[str]:
     """The verdict, and how it was come by."""
     if not one.net.checked:
         return
+    problem = one.net.result.problem
     heading = ("Are these gradients right?", *one.net.words)
     blocks: list[Block] = [
-        *check_report(one.net.checked, heading=heading, hide_expected=False).blocks()
+        *check_report(one.net.checked, heading=heading, hide_expected=False, of=problem).blocks()
     ]
     for block in blocks:
         yield html(block, one.level)
@@ -234,7 +236,7 @@ def _scales(one: Shown, found: Overview | None) -> Iterator[str]:
     else:
         yield figure(reach, f"{one.key}-reach", level=h + 1)
     if found is not None and found.sweep is not None:
-        for i, picture in enumerate(pictures("rate", found.sweep), start=1):
+        for i, picture in enumerate(pictures("rate", Swept(found.sweep)), start=1):
             yield figure(picture, f"{one.key}-rate-{i}", level=h + 1)
     yield "</div>\n"
 

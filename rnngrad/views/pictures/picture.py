@@ -75,7 +75,8 @@ class Region(NamedTuple):
 
 class Heat(NamedTuple):
     """A map: ``z[j, i]`` at ``x[i]``, ``y[j]``. ``diverging``: two colours that part at 0.
-    ``ends``: the values that its colours go from and to, where other maps share them."""
+    ``ends``: the values that its colours go from and to, where other maps share them. ``across``,
+    ``down``: what its columns and rows are of, where ``x`` and ``y`` are but their places."""
 
     name: str
     x: Array
@@ -83,6 +84,8 @@ class Heat(NamedTuple):
     z: Array
     diverging: bool = True
     ends: tuple[float, float] | None = None
+    across: tuple[float | str, ...] = ()
+    down: tuple[float | str, ...] = ()
 
     @property
     def span(self) -> tuple[float, float] | None:

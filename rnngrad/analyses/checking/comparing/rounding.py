@@ -17,7 +17,7 @@ import numpy as np
 from rnngrad.algebra.equations import X
 from rnngrad.analyses.checking.references import equations
 from rnngrad.analyses.checking.references.random_signs import signs
-from rnngrad.arithmetic.arrays import Array, frozen
+from rnngrad.arithmetic.arrays import Array, Numbers, frozen
 from rnngrad.arithmetic.evaluation import Functions
 from rnngrad.arithmetic.functions import Activation
 from rnngrad.net.problem import Layer, Problem
@@ -142,7 +142,7 @@ def _layer(problem: Problem, layer: Layer, x: Array, noise: Noise) -> LayerTrace
 
 def _readout(problem: Problem, h: Numbers, noise: Noise) -> Array:
     if not problem.has_readout:
-        return h
+        return np.asarray(h)
     W_hy, b_y = problem.weights["W_hy"], problem.weights["b_y"]
     sizes = np.abs(h) @ np.abs(W_hy).T + np.abs(b_y)
     return np.asarray(h @ W_hy.T + b_y + noise.unit(sizes.shape) * sizes)

@@ -136,8 +136,8 @@ class Panel:
             more = self.right.get_legend_handles_labels()
             handles, names = handles + more[0], names + more[1]
         lines = sum(isinstance(mark, Line) for mark in self.picture.marks)
-        bars = any(isinstance(mark, Bars) for mark in self.picture.marks)
-        if len(handles) > 1 or (handles and (bars or not lines)):
+        points = any(isinstance(mark, Bars | Heat) for mark in self.picture.marks)
+        if len(handles) > 1 or (handles and (points or not lines)):
             longest = max(map(len, names))
             columns = 1 if longest > 30 else 2 if longest > 16 else 3
             down = ScaledTranslation(0, -LABELS / 72, self.figure.dpi_scale_trans)
@@ -158,9 +158,11 @@ class Panel:
             colour = TONES[mark.tone]
         y = np.where(np.isfinite(mark.y), mark.y, np.nan)
         few = np.count_nonzero(np.isfinite(y)) <= 40
+        on_map = any(isinstance(one, Heat) for one in self.picture.marks)
         style: dict[str, Any] = {"color": colour, "label": mark.name or "_", "clip_on": True}
         if mark.points:
-            style |= {"linestyle": "none", "marker": marker, "markersize": 2.5 if few else 1.2}
+            style |= {"linestyle": "none", "marker": marker, "markersize": 3.5 if few else 1.8}
+            style |= {"markeredgecolor": "white", "markeredgewidth": 0.5} if on_map else {}
         else:
             style |= {"linestyle": "--" if mark.dashed else dashes}
             style |= {"marker": marker} if few else {}
@@ -229,7 +231,9 @@ class Panel:
         )  # fmt: skip
         zeros = bool(np.isneginf(mark.z).any())
         seen = mark.z[np.isfinite(mark.z)]
-        if mark.diverging and min(z.shape) > 1 and (seen < 0).any() and (seen > 0).any():
+        between = not any(isinstance(one, str) for one in (*mark.across, *mark.down))
+        both = (seen < 0).any() and (seen > 0).any()
+        if mark.diverging and between and both and min(z.shape) > 1:
             parted = np.ma.maximum(z, low)  # the two sides, also in grey
             self.axes.contour(mark.x, mark.y, parted, [0.0], colors="#1a1a1a", linewidths=0.4)
         beside = self.axes.inset_axes((1.03, 0.0, 0.045, 1.0))
