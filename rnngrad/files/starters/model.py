@@ -69,13 +69,36 @@ def fits(contents: Contents, net: Found) -> list[Dense]:
 
 def refuse_for_a_half(contents: Contents, net: Found, targets: str) -> None:
     """UsageError for targets of one half of a bidirectional net."""
-    if sum(other.key == net.key for other in contents.recurrent) < 2:
+    halves = [other for other in contents.recurrent if other.key == net.key]
+    if len(halves) < 2 or net.direction not in [half.direction for half in halves]:
         return
     whole = [dense.key for dense in contents.dense if dense.W.shape[1] == 2 * net.hidden]
     reader = whole[0] if len(whole) == 1 else "what such a net's targets belong to"
     raise UsageError(
         f"{targets}: the net is the {net.direction} half of {net.key}, and {reader} reads both "
         "directions; give ∂L/∂h_t of this half instead, --upstream dh.npy"
+    )
+
+
+def between(store: Store, net: Found, dense: Dense) -> str | None:
+    """What there is to say of arrays that may stand between h_t and its read-out, in words: vectors
+    as long as h_t by themselves, such as those of LayerNorm."""
+    groups: dict[str, list[tuple[int, ...]]] = {}
+    for key, stored in store.without_optimizer().arrays.items():
+        base = re.match(r"(?s)(?:(.*)[./])?", key)
+        name = ((base and base[1]) or "").removesuffix("/vars")
+        groups.setdefault(name, []).append(stored.shape)
+    found = [
+        base
+        for base, shapes in groups.items()
+        if base and len(shapes) > 1 and set(shapes) == {(dense.W.shape[1],)}
+    ]
+    if not found:
+        return None
+    return (
+        f"{listed(found)} {'has' if len(found) == 1 else 'have'} vectors as long as h_t: if that "
+        f"normalises h_t before {dense.key}, the read-out here is approximate, and so is every "
+        "gradient; upstream has the right ones"
     )
 
 
@@ -95,13 +118,15 @@ def starter(
     dense: Dense | None,
     path_relative: str,
     data: Filled | None = None,
+    doubt: str | None = None,
 ) -> str:
     """A spec, in YAML, of the chosen net; ``path_relative`` is the file as seen from the spec,
-    ``data`` what the user's own arrays fill in."""
+    ``data`` what the user's own arrays fill in, ``doubt`` what is not certain of the read-out."""
     lines = [
         f"# {_comment(contents.name)}: {_described(found)}",
         *(f"# Assumed: {_comment(words)}." for words in found.assumed),
         *(f"# Assumed: {_comment(words)}." for words in (data.assumed if data else ())),
+        *([f"# Not certain: {_comment(doubt)}."] if doubt else ()),
         "",
         *_cell(found),
         *_activation(found),
@@ -200,6 +225,7 @@ def _sequence(net: Found, dense: Dense | None) -> list[str]:
         "# Without targets there is no loss, and only the recurrence is analysed. For gradients:",
         f"# targets: {{file: targets.npy}}  # T rows of {counted(outputs, 'number')}",
         f"# loss: {loss}",
+        *(["loss_steps: last  # the model hands on its last step alone"] if net.last else []),
     ]
 
 
