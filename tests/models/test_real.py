@@ -81,6 +81,7 @@ WORDS = {
 }
 
 
+@pytest.mark.torch
 def test_a_batch_of_words_is_checked_against_pytorch(g2p: Path) -> None:
     """The decoder on the words' phonemes, as it was trained: token ids with their embedding, a
     start of each sequence from the encoder, padding, CrossEntropyLoss()."""
