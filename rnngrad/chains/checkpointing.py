@@ -1,20 +1,21 @@
 """Both passes by segments of time, for long sequences: memory grows with T·(I + O), not with T·H.
 
-The forward pass keeps h at the start of every segment alone. Backward, segment by segment from the
+The forward pass keeps s at the start of every segment alone. Backward, segment by segment from the
 last, each is run forward again, and then back from what the later one hands it:
 
-    ∂L/∂h_T of a segment = its own direct term + ∂L/∂a_{T+1} W_hh        ∂L/∂W = Σ over segments
+    ∂L/∂s_T of a segment = its own direct term + ∂L/∂s_{T+1} · ∂s_{T+1}/∂s_T
+    ∂L/∂W = Σ over segments
 
 and J_T ⋯ J_{k+1} goes on where the later segment left it (``chains.chain_norms``). It costs a
-second forward pass. For one layer of rnn, and for what has no row a step: the gradients of
-parameters, and ``log10_chain``. Where plain floats will not do for the chain, it is computed the
+second forward pass. For what has no row a step: the gradients of parameters, and for one layer of
+rnn ``log10_chain``. Where plain floats will not do for the chain, it is computed the
 ordinary way, in T·H memory. Error: that of the ordinary way; sums over T are rounded in another
 order. Source: Griewank, Walther, *Evaluating Derivatives* (2008), chapter 12.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -31,10 +32,10 @@ from rnngrad.net.walks.rnn import sure_slopes
 Report = Callable[[float], None]
 
 LARGE = 2**22
-"""Numbers of T·H below which the ordinary way is as well."""
+"""Numbers of T·H below which the ordinary way is as well; of a cell with gates these count, too."""
 
 TOGETHER = 2**19
-"""Numbers of h in a segment (4 MiB): long enough to go in chunks."""
+"""Numbers of h and gates in a segment (4 MiB): long enough to go in chunks."""
 
 CHAIN = "log10_chain"
 
@@ -49,22 +50,30 @@ class Summary(NamedTuple):
 
 def worthwhile(problem: Problem, names: Collection[str]) -> bool:
     """Whether these quantities can be had by segments, and T·H is large."""
-    possible = {CHAIN} | ({f"dL_d{name}" for name in problem.weights} if problem.loss else set())
-    large = problem.steps * problem.hidden >= LARGE
-    return problem.single_rnn and large and bool(names) and possible.issuperset(names)
+    possible = {CHAIN} if problem.single_rnn else set()
+    possible |= {f"dL_d{name}" for name in problem.weights} if problem.loss else set()
+    large = problem.steps * _width(problem) >= LARGE
+    return large and bool(names) and possible.issuperset(names)
+
+
+def _width(problem: Problem) -> int:
+    """Numbers of h a step, and of as many of what the passes keep besides as an rnn has."""
+    cell = problem.cell
+    return problem.hidden * (len(cell.parts) + len(cell.stored)) // 2
 
 
 def run(problem: Problem, names: Collection[str], report: Report | None = None) -> Summary:
     """The quantities, each as the ordinary way has it to rounding; ``report`` is called with the
     share of the work that is done."""
     told = report or (lambda fraction: None)
-    length = max(1, TOGETHER // problem.hidden)
+    length, parts = max(1, TOGETHER // _width(problem)), problem.cell.parts
     starts = range(0, problem.steps, length)
     with quietly():
-        loss, bad, states = 0.0, None, [problem.h_0]
+        loss, bad = 0.0, None
+        states = [{part: problem.start(i) for i, part in enumerate(parts)}]
         for i, start in enumerate(starts):
             trace = forward_within(_segment(problem, start, length, states[-1]))
-            states.append(trace.h[-1].copy())
+            states.append({part: trace.part(part)[-1].copy() for part in parts})
             loss += trace.loss
             found = trace.first_nonfinite_step if bad is None else None
             bad = bad if found is None else start + found
@@ -76,12 +85,14 @@ def run(problem: Problem, names: Collection[str], report: Report | None = None) 
         return Summary(loss, bad, dict(back.arrays()))
 
 
-def _segment(problem: Problem, start: int, length: int, h_0: Array) -> Problem:
+def _segment(problem: Problem, start: int, length: int, state: Mapping[str, Array]) -> Problem:
     """Steps start + 1 … start + length as a problem of their own."""
     span = slice(start, start + length)
     targets = None if problem.targets is None else problem.targets[span]
     weights = None if problem.loss_weights is None else problem.loss_weights[span]
-    return replace(problem, x=problem.x[span], h_0=h_0, targets=targets, loss_weights=weights)
+    first, *others = problem.cell.parts
+    return replace(problem, x=problem.x[span], h_0=state[first], targets=targets,
+                   starts={part: state[part] for part in others}, loss_weights=weights)  # fmt: skip
 
 
 class _Back:
@@ -89,9 +100,9 @@ class _Back:
 
     def __init__(self, problem: Problem, names: Collection[str]) -> None:
         self.problem, self.names = problem, names
-        self.enters: Array | None = None
+        self.enters: dict[str, Array] | None = None
         self.weights = {name: np.zeros_like(problem.weights[name]) for name in self._parameters()}
-        self.chain = Chain(problem.weights["W_hh"]) if CHAIN in names else None
+        self.chain = Chain(problem.weights["W_hh"]) if CHAIN in names else None  # of rnn alone
         self.norms = np.zeros(problem.steps + 1)
 
     def _parameters(self) -> list[str]:
@@ -111,7 +122,7 @@ class _Back:
                 self.norms[start : start + len(norms)] = norms
         if self.weights and reached:
             back = bptt_within(part, trace, self.enters)
-            self.enters = back.dL_dh[0].copy()
+            self.enters = {part: rows[0].copy() for part, rows in back.dL_ds.items()}
             for name, so_far in self.weights.items():
                 so_far += back.weights[name]
 

@@ -33,11 +33,11 @@ def bptt(problem: Problem, trace: ForwardTrace) -> BackwardTrace:
 
 
 def bptt_within(
-    problem: Problem, trace: ForwardTrace, enters: Array | None = None
+    problem: Problem, trace: ForwardTrace, enters: Mapping[str, Array] | None = None
 ) -> BackwardTrace:
     """The same, to be run within ``quietly()``.
 
-    ``enters`` (H,), for one layer of rnn, is what h_T gets from steps beyond these.
+    ``enters`` is what each part of s_T, of all layers, gets from steps beyond these.
     """
     weights = problem.weights
     last = problem.last_step_with_loss if enters is None else problem.steps
@@ -48,8 +48,9 @@ def bptt_within(
     share, key = trace.layers[0], problem.cell.stored[0]
     slopes = slopes_of(problem.activation, share.values[key])
     dLt_dht, dL_dh, dL_da = run_backward(
-        weights["W_hh"], slopes, dL_da_y, weights.get("W_hy"), last, enters
-    )
+        weights["W_hh"], slopes, dL_da_y, weights.get("W_hy"), last,
+        None if enters is None else enters[problem.cell.parts[0]],
+    )  # fmt: skip
     gradients = _parameters(problem, share.h, dL_da[:last], dL_da_y[:last])
     dL_dx = dL_da.dot(weights["W_xh"])
     dL_ds, at = {problem.cell.parts[0]: dL_dh}, {key: dL_da}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -24,24 +25,22 @@ def through_layers(
     dL_dy: Array,
     dL_da_y: Array,
     direct: Array,
-    after: Array | None = None,
+    after: Mapping[str, Array] | None = None,
 ) -> BackwardTrace:
     """The backward trace, given what the read-out makes of the losses: ∂L_t/∂y_t, ∂L_t/∂a_y and
     ∂L_t/∂h_t of the top layer, (T, H of the top). To be run within ``quietly()``.
 
     Layer by layer, the uppermost first: what it sends down within each step, ∂L/∂x_t, is the direct
-    term of the one below, but no part of that one's ∂L/∂h_t (``net.linearised``). ``after`` (H,),
-    for one layer of one state, is what h_T gets from steps beyond these.
+    term of the one below, but no part of that one's ∂L/∂h_t (``net.linearised``). ``after``
+    is what each part of s_T, of all layers, gets from steps beyond these.
     """
     layers = problem.layers
     walks: list[Back] = []
-    enters, last = direct, problem.last_step_with_loss
-    if after is not None:
-        enters, last = direct.copy(), problem.steps
-        enters[-1] += after
-    whole = enters
+    enters = direct
+    last = problem.last_step_with_loss if after is None else problem.steps
     for layer, share in zip(layers[::-1], trace.layers[::-1], strict=True):
-        walks.append(_walk(problem, layer, share, enters, last))
+        handed = _of_layer(problem, layer, after)
+        walks.append(_walk(problem, layer, share, enters, last, handed))
         enters = to_x(problem, layer, share, walks[-1])
     walks.reverse()
     first = problem.cell.parts[0]
@@ -50,7 +49,7 @@ def through_layers(
         dLt_dht, later = direct, walks[0].states[first]
         dL_ds = {**walks[0].states, first: np.empty_like(later)}
         dL_ds[first][:abreast] = later[:abreast]
-        np.add(later[abreast:], whole, dL_ds[first][abreast:])
+        np.add(later[abreast:], direct, dL_ds[first][abreast:])
     else:
         dL_ds = {
             part: np.concatenate([walk.states[part] for walk in walks], axis=1)
@@ -63,6 +62,16 @@ def through_layers(
     weights |= readout_gradients(problem, trace.layers[-1].h[abreast:], dL_da_y[:last])
     at = tuple(walk.at for walk in walks)
     return BackwardTrace(dL_dy, dL_da_y, dLt_dht, dL_ds, at, enters, weights)
+
+
+def _of_layer(
+    problem: Problem, layer: Layer, after: Mapping[str, Array] | None
+) -> dict[str, Array]:
+    """One layer's columns of each part."""
+    if after is None:
+        return {}
+    columns = zip(problem.cell.parts, layer.parts, strict=True)
+    return {part: after[part][mine] for part, mine in columns}
 
 
 def to_x(problem: Problem, layer: Layer, share: LayerTrace, walk: Back) -> Array:
@@ -80,14 +89,22 @@ def to_x(problem: Problem, layer: Layer, share: LayerTrace, walk: Back) -> Array
     return np.zeros(share.x.shape) if total is None else total
 
 
-def _walk(problem: Problem, layer: Layer, share: LayerTrace, direct: Array, last: int) -> Back:
+def _walk(
+    problem: Problem,
+    layer: Layer,
+    share: LayerTrace,
+    direct: Array,
+    last: int,
+    after: Mapping[str, Array],
+) -> Back:
     """One layer from the last step with a loss back, so that what overflows after it cannot spoil
-    it; with as few calls as ``net.walks`` needs, or step by step."""
+    it; with as few calls as ``net.walks`` needs, or step by step. ``after``: what comes to each
+    part of the state at ``last`` from beyond."""
     last = -(-last // share.abreast) * share.abreast
-    found = walks_of(problem).back.run(layer, share, direct, last)
+    found = walks_of(problem).back.run(layer, share, direct, last, after)
     if found is None:
-        return step_by_step(problem, layer, share, direct, last)
-    return found._replace(at=_At(problem, layer, share, found, direct))
+        return step_by_step(problem, layer, share, direct, last, after)
+    return found._replace(at=_At(problem, layer, share, found, direct, last))
 
 
 class _At(Mapping[str, Array]):
@@ -95,10 +112,16 @@ class _At(Mapping[str, Array]):
     it is asked for."""
 
     def __init__(
-        self, problem: Problem, layer: Layer, share: LayerTrace, walk: Back, direct: Array
+        self,
+        problem: Problem,
+        layer: Layer,
+        share: LayerTrace,
+        walk: Back,
+        direct: Array,
+        last: int,
     ) -> None:
         self.problem, self.layer, self.share, self.walk = problem, layer, share, walk
-        self.direct, self.found = direct, dict(walk.at)
+        self.direct, self.last, self.found = direct, last, dict(walk.at)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.problem.cell.step.kept)
@@ -112,7 +135,7 @@ class _At(Mapping[str, Array]):
         return self.found[key]
 
     def _total(self, key: str) -> Array:
-        cell, layer, last = self.problem.cell, self.layer, self.problem.last_step_with_loss
+        cell, layer, last = self.problem.cell, self.layer, self.last
         if key not in cell.step.kept:
             raise KeyError(key)
         total: Array = np.zeros((len(self.direct), layer.sizes[cell.step.sizes[key]]))
@@ -133,7 +156,12 @@ class _At(Mapping[str, Array]):
 
 
 def step_by_step(
-    problem: Problem, layer: Layer, share: LayerTrace, direct: Array, last: int
+    problem: Problem,
+    layer: Layer,
+    share: LayerTrace,
+    direct: Array,
+    last: int,
+    after: Mapping[str, Array] = MappingProxyType({}),
 ) -> Back:
     """One layer along the graph of its cell."""
     cell = problem.cell
@@ -141,6 +169,8 @@ def step_by_step(
     steps = len(direct)
     states = {part: np.zeros((steps + 1, one.width(part))) for part in cell.parts}
     at = {key: np.zeros((steps, one.width(key))) for key in cell.step.kept}
+    for part, row in after.items():
+        states[part][last] = row
     for t in range(last, 0, -1):
         rows = [states[part][t] for part in cell.parts]
         rows[0] = rows[0] + direct[t - 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 
 import rnngrad
 from rnngrad.arithmetic.arrays import frozen
+from rnngrad.cells import shipped
 from rnngrad.chains import checkpointing
 from rnngrad.net.problem import Problem
+from rnngrad.net.walks.back_walk import Diagonals
 
 STEPS, HIDDEN = 203, 6
 
@@ -63,7 +66,8 @@ def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def wanted(problem: Problem) -> list[str]:
-    return [f"dL_d{name}" for name in problem.weights] + ["log10_chain"]
+    chain = ["log10_chain"] if problem.single_rnn else []
+    return [f"dL_d{name}" for name in problem.weights] + chain
 
 
 def worst(problem: Problem) -> float:
@@ -84,6 +88,60 @@ def worst(problem: Problem) -> float:
 @pytest.mark.parametrize("name", NETS)
 def test_the_same_as_the_ordinary_way(name: str) -> None:
     assert worst(rnngrad.load(spec(**NETS[name]))) < 1e-11
+
+
+def of_cell(name: str, layers: int = 1, **more: Any) -> Problem:
+    """Any cell that comes with rnngrad, a stack of it too, starts and biases drawn."""
+    cell = shipped(name).cell
+    matrix, vector = {"init": "gaussian", "gain": 0.9}, {"init": "normal", "std": 0.3}
+    one = {n: matrix if len(shape) == 2 else vector for n, shape in cell.parameters.items()}
+    weights: dict[str, Any] = one if layers == 1 else {"layers": [one] * layers}
+    net = spec(cell=name, weights=weights | {"W_hy": {"init": "normal"}}, **more)
+    rng = np.random.default_rng(5)
+    starts = {f"{part}_0": rng.normal(size=HIDDEN * layers) for part in cell.parts}
+    return rnngrad.load(net | starts)
+
+
+@pytest.mark.cases(None)
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [("gru", 1), ("lstm", 1), ("gru", 3), ("lstm", 2), ("lstm_peephole", 1), ("rnn", 2),
+     ("gru_reset_before", 1), ("lstm_coupled", 2), ("indrnn", 1)],
+)  # fmt: skip
+def test_every_cell_and_stack(name: str, layers: int) -> None:
+    assert worst(of_cell(name, layers)) < 1e-11
+
+
+def test_a_loss_in_the_first_segment_alone_and_upstream() -> None:
+    assert worst(of_cell("lstm", loss_steps=[9])) < 1e-11
+    weights = {"W_xh": {"init": "normal"}, "W_hh": {"init": "gaussian"}}
+    net = spec(cell="lstm", weights=weights, upstream=np.ones((STEPS, HIDDEN)))
+    del net["targets"], net["sizes"]["outputs"]
+    problem = rnngrad.load(net)
+    names = wanted(problem)
+    found, ordinary = checkpointing.run(problem, names).arrays, rnngrad.derive(problem)
+    for one in names:
+        np.testing.assert_allclose(found[one], ordinary[one], rtol=1e-10, atol=1e-11)
+
+
+def test_step_by_step_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a walk is not sure."""
+    monkeypatch.setattr(Diagonals, "safe", lambda *_: False)
+    assert worst(of_cell("lstm", 2)) < 1e-11
+
+
+@pytest.mark.parametrize("part", ["h", "c"])
+def test_a_part_of_the_state_that_is_not_handed_on_is_caught(
+    part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = checkpointing.bptt_within
+
+    def wrong(problem: Problem, trace: Any, enters: Any) -> Any:
+        kept = enters and {n: a * (n != part) for n, a in enters.items()}
+        return right(problem, trace, kept)
+
+    monkeypatch.setattr(checkpointing, "bptt_within", wrong)
+    assert worst(of_cell("lstm")) > 1e-4
 
 
 def test_a_segment_that_forgets_the_later_ones_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +175,8 @@ def test_only_what_has_no_row_a_step() -> None:
     problem = rnngrad.load(spec())
     assert not checkpointing.worthwhile(problem, ["dL_dW_hh", "dL_dh"])
     assert not checkpointing.worthwhile(problem, [])
-    assert not checkpointing.worthwhile(rnngrad.load(spec(cell="lstm")), ["dL_dW_hh"])
+    assert not checkpointing.worthwhile(of_cell("lstm"), ["dL_dW_hh", "log10_chain"])
+    assert checkpointing.worthwhile(of_cell("lstm"), ["dL_dW_hh"])
 
 
 def test_no_array_of_all_states(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,6 +190,41 @@ def test_no_array_of_all_states(monkeypatch: pytest.MonkeyPatch) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 * steps * hidden / 2
+
+
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "star"])
+def test_segments_that_go_in_chunks_of_time(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes from later steps enters before the chunks, which hand on products alone."""
+    monkeypatch.setattr(checkpointing, "TOGETHER", 2**16)
+    matrix, orthogonal = {"init": "gaussian"}, {"init": "orthogonal"}
+    parameters = shipped(name).cell.parameters
+    weights = {n: orthogonal if n.startswith("W_h") else matrix for n in parameters if n[0] == "W"}
+    net = spec(cell=name, inputs={"random": "normal", "steps": 20_000},
+               targets={"random": "normal", "steps": 20_000},
+               weights=weights | {"W_hy": matrix})  # fmt: skip
+    assert worst(rnngrad.load(net)) < 1e-10
+
+
+@pytest.mark.parametrize("name", ["gru", "lstm"])
+def test_ten_thousand_steps_in_little_memory(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps, hidden = 10_000, 8
+    net = spec(cell=name, inputs={"random": "normal", "steps": steps}, targets={"zeros": steps},
+               weights={"W_xh": {"init": "gaussian"}, "W_hh": {"init": "orthogonal"},
+                        "W_hy": {"init": "gaussian"}},
+               sizes={"inputs": 3, "hidden": hidden, "outputs": 2})  # fmt: skip
+    problem = rnngrad.load(net)
+    monkeypatch.setattr(checkpointing, "TOGETHER", 2**13)
+    assert worst(problem) < 1e-10
+
+    def peak(work: Callable[[], object]) -> int:
+        tracemalloc.start()
+        work()
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    by_segments = peak(lambda: checkpointing.run(problem, wanted(problem)))
+    assert by_segments < peak(lambda: rnngrad.gradients(problem)) / 5
 
 
 def test_progress_ends_at_one() -> None:

@@ -17,6 +17,7 @@ from rnngrad.analyses.checking import batches
 from rnngrad.analyses.checking.batches import check_own_batch
 from rnngrad.net.abreast import passes
 
+live = pytest.mark.torch
 B, T, H = 5, 7, 4
 
 
@@ -179,7 +180,7 @@ CASES = [
 ]
 
 
-@pytest.mark.torch
+@live
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 @pytest.mark.parametrize(("more", "lengths", "loss"), CASES)
 def test_pytorch(cell: str, more: dict[str, Any], lengths: Any, loss: Any) -> None:
@@ -331,6 +332,7 @@ OTHER_READINGS: dict[str, Any] = {
 }  # fmt: skip
 
 
+@live
 @pytest.mark.cases(None)
 @pytest.mark.parametrize("case", OTHER_READINGS)
 def test_a_batch_read_otherwise_is_named(case: str) -> None:

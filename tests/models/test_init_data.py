@@ -163,6 +163,22 @@ def test_inputs_alone_leave_the_loss_out(tmp_path: Path) -> None:
     assert rnngrad.load(tmp_path / "net.yaml").loss is None
 
 
+def test_a_layer_norm_beside_the_read_out_is_said(tmp_path: Path) -> None:
+    """A state_dict does not say whether it stands between h_t and fc."""
+    net = torch.nn.Module()
+    net.rnn, net.norm = torch.nn.GRU(3, 4), torch.nn.LayerNorm(4)
+    net.fc, net.other = torch.nn.Linear(4, 2), torch.nn.LayerNorm(3)
+    save_file(net.state_dict(), tmp_path / "m.safetensors")
+    done = run("init", "m.safetensors", cwd=tmp_path)
+    words = "norm has vectors as long as h_t: if that normalises h_t before fc, the read-out here"
+    assert f"not certain: {words} is approximate" in done.stderr
+    assert f"# Not certain: {words}" in done.stdout
+    np.save(tmp_path / "x.npy", np.zeros((T, 3)))
+    np.save(tmp_path / "dh.npy", np.zeros((T, 4)))
+    options = ("--inputs", "x.npy", "--upstream", "dh.npy")
+    assert "certain" not in run("init", "m.safetensors", *options, cwd=tmp_path).stderr
+
+
 OUT_OF_RANGE = {
     "too high": ([0, 3, 4, 1], "file.npy holds the label 4 in row 2; classes are 0 to 3"),
     "negative": ([0, -1, 3, 1], "file.npy holds the label -1 in row 1; classes are 0 to 3"),

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 
 import rnngrad
+from cli import running
 from oracles.cells import gru as oracle_gru
 from oracles.cells import run
 from rnngrad.files.models import Found, ModelFileError, choose, load_model_array, read_model
@@ -295,6 +296,47 @@ def test_files_that_are_no_keras_files(tmp_path: Path) -> None:
         zipped.writestr("config.json", "{}")
     with pytest.raises(ModelFileError, match=r"net.keras holds no model.weights.h5"):
         read_model(archive)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_the_last_step_alone_is_proposed(tmp_path: Path, suffix: str) -> None:
+    """return_sequences=False of the layer, in a stack of the highest."""
+    low, high = layers.GRU(HIDDEN, return_sequences=True), layers.GRU(HIDDEN)
+    path = saved(built(low, high, layers.Dense(2)), tmp_path, suffix)
+    keys = [net.key for net in read_model(path).recurrent]
+    assert [choose(read_model(path), key).last for key in keys] == [False, True]
+    stack = [word for key in keys for word in ("--prefix", key)]
+    done = running.run("init", path.name, *stack, "-o", "s.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    spec = (tmp_path / "s.yaml").read_text()
+    assert "loss_steps: last  # the model hands on its last step alone" in spec
+    model = built(layers.GRU(HIDDEN, return_sequences=True), layers.Dense(2))
+    assert not choose(read_model(saved(model, tmp_path, suffix))).last
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".weights.h5", ".h5"])
+def test_a_dense_layer_for_each_step_is_the_read_out(tmp_path: Path, suffix: str) -> None:
+    dense = layers.TimeDistributed(layers.Dense(2, activation="softmax"))
+    model = built(layers.LSTM(HIDDEN, return_sequences=True), dense)
+    path = saved(model, tmp_path, suffix)
+    done = running.run("init", path.name, "-o", "s.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "not certain" not in done.stderr
+    x = inputs()
+    spec = (tmp_path / "s.yaml").read_text().replace("identity ", "softmax ")
+    (tmp_path / "s.yaml").write_text(spec)
+    problem = rnngrad.load(tmp_path / "s.yaml", overrides=[f"inputs={x.tolist()}"])
+    got = np.asarray(rnngrad.gradients(problem)["y"])
+    np.testing.assert_allclose(got, outputs(model, x), atol=1e-5)
+
+
+def test_what_may_normalise_h_is_said(tmp_path: Path) -> None:
+    norm = [layers.LayerNormalization(), layers.Dropout(0.5)]
+    model = built(layers.LSTM(HIDDEN, return_sequences=True), *norm, layers.Dense(2))
+    path = saved(model, tmp_path, ".keras")
+    done = running.run("init", path.name, "-o", "s.yaml", cwd=tmp_path)
+    assert "not certain: layers/layer_normalization has vectors as long as h_t" in done.stderr
+    assert "# Not certain: layers/layer_normalization has" in (tmp_path / "s.yaml").read_text()
 
 
 def test_a_configuration_that_is_none(tmp_path: Path) -> None:

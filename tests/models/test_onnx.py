@@ -304,6 +304,19 @@ def test_an_unrolled_rnn_is_told(tmp_path: Path) -> None:
         choose(read_model(written(tmp_path, model(nodes, constants, "h3"))), None)
 
 
+@pytest.mark.parametrize(("outputs", "last"), [(["", "Y_h"], True), (["Y", "Y_h"], False)])
+def test_a_model_that_takes_the_last_state_alone(
+    tmp_path: Path, outputs: list[str], last: bool
+) -> None:
+    made = model([node("GRU")], weights("GRU"))
+    made.graph.node[0].output[:] = outputs
+    made.graph.output[0].name = "z"
+    taken = [helper.make_node("Identity", ["Y_h"], ["z"])]
+    taken += [] if last else [helper.make_node("ReduceSum", ["Y"], ["s"])]
+    made.graph.node.extend(taken)
+    assert choose(read_model(written(tmp_path, made))).last is last
+
+
 @pytest.mark.parametrize("transposed", [0, 1])
 def test_a_gemm_of_either_orientation(tmp_path: Path, transposed: int) -> None:
     V = np.arange(8, dtype=np.float32).reshape(

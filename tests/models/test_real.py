@@ -12,6 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 
+import rnngrad
 from oracles.cells import gru, lstm
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.files.models import choose, load_model_array, read_model
@@ -70,6 +71,62 @@ def test_g2p_is_found(g2p: Path) -> None:
 def test_g2p_speaks(g2p: Path, word: str, phonemes: str) -> None:
     """What the package itself says: only the right gates in the right order spell words."""
     assert spoken(g2p, word) == phonemes
+
+
+WORDS = {
+    "hello": "HH EH1 L OW0",
+    "gradient": "G R EY1 D IY0 AH0 N T",
+    "recurrent": "R IH0 K ER1 AH0 N T",
+    "tensor": "T EH1 N S ER0",
+}
+
+
+@pytest.mark.torch
+def test_a_batch_of_words_is_checked_against_pytorch(g2p: Path) -> None:
+    """The decoder on the words' phonemes, as it was trained: token ids with their embedding, a
+    start of each sequence from the encoder, padding, CrossEntropyLoss()."""
+    torch = pytest.importorskip("torch")
+    found = read_model(g2p)
+    encoder = choose(found, "enc_").layers[0].parameters
+    letters = load_model_array(g2p, "enc_emb").astype(np.float64)
+    starts = []
+    for word in WORDS:
+        h: Array = np.zeros(256)
+        for letter in [*word, "</s>"]:
+            h, _ = gru(encoder, letters[LETTERS.index(letter)], h, h, "tanh")
+        starts.append(h)
+    said = [[PHONEMES.index(one) for one in phones.split()] for phones in WORDS.values()]
+    steps = 1 + max(map(len, said))
+    ids, labels = np.zeros((len(said), steps), int), np.full((len(said), steps), -100)
+    for k, phones in enumerate(said):
+        ids[k, : len(phones) + 1] = [PHONEMES.index("<s>"), *phones]
+        labels[k, : len(phones) + 1] = [*phones, PHONEMES.index("</s>")]
+    file = str(g2p)
+    batch = rnngrad.load({
+        "cell": "gru", "batch": "first", "lengths": [len(phones) + 1 for phones in said],
+        "weights": {"file": file, "layout": "torch", "prefix": "dec_",
+                    "W_hy": {"file": file, "key": "fc_w"}, "b_y": {"file": file, "key": "fc_b"}},
+        "inputs": {"ids": ids.tolist(), "embedding": {"file": file, "key": "dec_emb"}},
+        "targets": labels.tolist(), "loss": "cross_entropy", "output_activation": "softmax",
+        "batch_reduction": "mean_of_steps", "h_0": np.array(starts),
+    })  # fmt: skip
+    net, fc = torch.nn.GRU(256, 256, batch_first=True).double(), torch.nn.Linear(256, 74).double()
+    with np.load(g2p) as stored, torch.no_grad():
+        for mine, theirs in (("weight_ih", "w_ih"), ("weight_hh", "w_hh"), ("bias_ih", "b_ih"),
+                             ("bias_hh", "b_hh")):  # fmt: skip
+            getattr(net, f"{mine}_l0").copy_(torch.tensor(stored[f"dec_{theirs}"]))
+        fc.weight.copy_(torch.tensor(stored["fc_w"]))
+        fc.bias.copy_(torch.tensor(stored["fc_b"]))
+        table = torch.tensor(stored["dec_emb"]).double().requires_grad_()
+    h, _ = net(table[torch.tensor(ids)], torch.tensor(np.array(starts))[None])
+    loss = torch.nn.CrossEntropyLoss()(fc(h).reshape(-1, 74), torch.tensor(labels).reshape(-1))
+    loss.backward()
+    got = rnngrad.gradients(batch)
+    assert float(got["loss"]) == pytest.approx(loss.item(), rel=1e-10)
+    assert loss.item() < 0.1  # it says these words
+    grads = {name: p.grad for name, p in net.named_parameters()}
+    grads |= {"dL_dW_hy": fc.weight.grad, "dL_db_y": fc.bias.grad, "dL_dembedding": table.grad}
+    assert rnngrad.check(batch, grads)["verdict"] == "pass"
 
 
 def test_sileros_graphs_hold_one_lstm(silero: Path) -> None:

@@ -44,7 +44,9 @@ def backs(problem: Problem, walks: Walks, trace: LayerTrace, direct: Array) -> t
         slow = backward_layers.step_by_step(problem, layer, trace, direct, last)
         fast = walks.back.run(layer, trace, direct, last)
         assert fast is not None
-        return slow, fast._replace(at=backward_layers._At(problem, layer, trace, fast, direct))
+        return slow, fast._replace(
+            at=backward_layers._At(problem, layer, trace, fast, direct, last)
+        )
 
 
 def assert_close(got: Array, right: Array, scale: float = CLOSE, least: float = 1e-290) -> None:

@@ -53,6 +53,15 @@ def test_in_chunks_as_step_by_step(name: str, steps: int, hidden: int, filled: l
     assert sum(filled) > 1.6 * steps
 
 
+@pytest.mark.parametrize("name", ["gru", "lstm", "star", "ran"])
+def test_block_after_block(name: str, filled: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a long sequence each goes on from the one before, with what no product brings, too."""
+    for module in (forward_walk, back_walk):
+        monkeypatch.setattr(module, "rows_together", lambda *_: 500)
+    check_both_ways(drawn(CELLS[name], Sizes(2000, 10, 3), 0.1), scale=1e-12)
+    assert sum(filled) > 2000
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("gru", "lstm")])
 def test_every_cell(name: str, filled: list[int]) -> None:
     """Many go in chunks; whichever does is right."""

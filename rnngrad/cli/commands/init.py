@@ -246,7 +246,15 @@ def _of_model(
     """The spec of one net of a file; the nets that there are go to standard error."""
     from rnngrad.errors import SpecError
     from rnngrad.files.models import ModelFileError, read_model
-    from rnngrad.files.starters.model import candidates, read_out, refuse_for_a_half, starter, table
+    from rnngrad.files.models.layouts import open_store
+    from rnngrad.files.starters.model import (
+        between,
+        candidates,
+        read_out,
+        refuse_for_a_half,
+        starter,
+        table,
+    )
 
     try:
         contents = read_model(model, layout, str(model))
@@ -263,7 +271,10 @@ def _of_model(
     filled = None if data[0] is None else _filled(model, layout, net, dense, data, output)
     for words in filled.assumed if filled is not None and not quiet else ():
         say(f"assumed: {words}")
-    return starter(contents._replace(name=seen), net, dense, seen, filled)
+    doubt = None if dense is None else between(open_store(model, layout, str(model)), net, dense)
+    if doubt is not None and not quiet:
+        say(f"not certain: {doubt}")
+    return starter(contents._replace(name=seen), net, dense, seen, filled, doubt)
 
 
 def _filled(

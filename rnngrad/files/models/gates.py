@@ -147,7 +147,7 @@ def merged(place: str, halves: Sequence[Found]) -> Found:
     said = dict.fromkeys((*ahead.assumed, *behind.assumed))
     said |= {} if ahead.apart is not None else {CONCAT: None}
     assumed = tuple(words for words in said if words != BACKWARD)
-    return ahead._replace(layers=layers, assumed=assumed, direction=BOTH)
+    return ahead._replace(layers=layers, assumed=assumed, direction=BOTH, last=False)
 
 
 def stack_of(name: str, nets: Sequence[Found]) -> Found:
@@ -165,5 +165,6 @@ def stack_of(name: str, nets: Sequence[Found]) -> Found:
     assumed = tuple(dict.fromkeys(words for net in nets for words in net.assumed))
     parts = tuple(key for net in nets for key in net.parts or (net.key,))
     return first._replace(
-        key=", ".join(parts), layers=layers, assumed=assumed, also=(), parts=parts
-    )
+        key=", ".join(parts), layers=layers, assumed=assumed, also=(), parts=parts,
+        last=nets[-1].last,
+    )  # fmt: skip

@@ -137,7 +137,7 @@ class Found(NamedTuple):
     and the names of the reverse one's parameters end in _reverse. ``apart`` says why the halves
     cannot be taken together, where they cannot; None where the file does not say that they are
     side by side. ``parts`` holds the keys of a stack
-    whose layers stand one by one.
+    whose layers stand one by one. ``last``: the model hands on the state of the last step alone.
     """
 
     key: str
@@ -152,6 +152,7 @@ class Found(NamedTuple):
     parts: tuple[str, ...] = ()
     own: Mapping[str, Any] | None = None
     apart: str | None = ""
+    last: bool = False
 
     @property
     def inputs(self) -> int:

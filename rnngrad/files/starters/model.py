@@ -79,6 +79,28 @@ def refuse_for_a_half(contents: Contents, net: Found, targets: str) -> None:
     )
 
 
+def between(store: Store, net: Found, dense: Dense) -> str | None:
+    """What there is to say of arrays that may stand between h_t and its read-out, in words: vectors
+    as long as h_t by themselves, such as those of LayerNorm."""
+    groups: dict[str, list[tuple[int, ...]]] = {}
+    for key, stored in store.without_optimizer().arrays.items():
+        base = re.match(r"(?s)(?:(.*)[./])?", key)
+        name = ((base and base[1]) or "").removesuffix("/vars")
+        groups.setdefault(name, []).append(stored.shape)
+    found = [
+        base
+        for base, shapes in groups.items()
+        if base and len(shapes) > 1 and set(shapes) == {(dense.W.shape[1],)}
+    ]
+    if not found:
+        return None
+    return (
+        f"{listed(found)} {'has' if len(found) == 1 else 'have'} vectors as long as h_t: if that "
+        f"normalises h_t before {dense.key}, the read-out here is approximate, and so is every "
+        "gradient; upstream has the right ones"
+    )
+
+
 def embeddings(store: Store, net: Found, path: str) -> tuple[Table, ...]:
     """The matrices called embedding whose rows are as long as the net's inputs."""
     shapes = {key: stored.shape for key, stored in store.arrays.items()}
@@ -95,13 +117,15 @@ def starter(
     dense: Dense | None,
     path_relative: str,
     data: Filled | None = None,
+    doubt: str | None = None,
 ) -> str:
     """A spec, in YAML, of the chosen net; ``path_relative`` is the file as seen from the spec,
-    ``data`` what the user's own arrays fill in."""
+    ``data`` what the user's own arrays fill in, ``doubt`` what is not certain of the read-out."""
     lines = [
         f"# {_comment(contents.name)}: {_described(found)}",
         *(f"# Assumed: {_comment(words)}." for words in found.assumed),
         *(f"# Assumed: {_comment(words)}." for words in (data.assumed if data else ())),
+        *([f"# Not certain: {_comment(doubt)}."] if doubt else ()),
         "",
         *_cell(found),
         *_activation(found),
@@ -200,6 +224,7 @@ def _sequence(net: Found, dense: Dense | None) -> list[str]:
         "# Without targets there is no loss, and only the recurrence is analysed. For gradients:",
         f"# targets: {{file: targets.npy}}  # T rows of {counted(outputs, 'number')}",
         f"# loss: {loss}",
+        *(["loss_steps: last  # the model hands on its last step alone"] if net.last else []),
     ]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property, partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -216,10 +217,18 @@ class Backward:
             kept += [*some, *others] if kept else [*others, *some]
         return kept
 
-    def run(self, layer: Layer, trace: LayerTrace, direct: Array, last: int) -> Back | None:
-        """From row ``last`` on; ``direct`` (T, n) is what enters at the first part besides. None
-        where some e⁻ᵃ is no float. Rows are steps; of sequences abreast those of a step follow
-        one another, all of which ``last`` takes in."""
+    def run(
+        self,
+        layer: Layer,
+        trace: LayerTrace,
+        direct: Array,
+        last: int,
+        after: Mapping[str, Array] = MappingProxyType({}),
+    ) -> Back | None:
+        """From row ``last`` on; ``direct`` (T, n) is what enters at the first part besides,
+        ``after`` what comes to each part at ``last`` from steps beyond. None where some e⁻ᵃ is no
+        float. Rows are steps; of sequences abreast those of a step follow one another, all of which
+        ``last`` takes in."""
         if not trace.wide and not self.terms.safe(trace, last):
             return None
         sizes, T, abreast = self.measured(layer), len(direct), trace.abreast
@@ -232,17 +241,22 @@ class Backward:
         }
         for rows in (*kept.values(), *states.values()):
             rows[last:] = 0.0
+        for name, row in after.items():
+            states[name][last] = row
         p, memory = self.early.arguments(layer.own), room_of(self.layout, sizes, abreast)
         together = rows_together(self.layout, "D", sizes, abreast)
-        for part in reversed(blocks(last, together, abreast)):
+        parts = blocks(last, together, abreast)
+        if after:  # by itself: chunks of time go on from products of the step before
+            parts = [*blocks(last - 1, together, abreast), slice(last - 1, last)]
+        for part in reversed(parts):
             B: dict[str, Any] = dict(memory)
             given = self.terms.run(layer, trace, sizes, part)
             given |= {buffer: rows[part] for buffer, rows in kept.items()}
             given[f"E_{self.of[self.cell.parts[0]]}"] = direct[part, np.newaxis]
             for i, (name, _) in enumerate(self.states):
                 given[f"S{i}"] = states[name][part, np.newaxis]
-                after = states[name][part.stop : part.stop + abreast]
-                B[f"B{i}"] = by_step(after, abreast)[0]
+                later = states[name][part.stop : part.stop + abreast]
+                B[f"B{i}"] = by_step(later, abreast)[0]
             B |= {buffer: by_step(rows, abreast)[::-1] for buffer, rows in given.items()}
             products = products_of(self.begin(p, sizes, B), abreast)
             n, done = part.stop - part.start, 0
@@ -316,17 +330,20 @@ class Backward:
         rows, last = B[chunks.buffer], kept[chunks.buffer][stop].copy()
         last[chunks.unused] = 0.0
         T, part, n = len(rows), states[chunks.part], rows.shape[2]
+        M = products[chunks.number].__self__.T
+        columns = slice(chunks.reach.start * n, chunks.reach.stop * n)
+        besides = part[stop] - last.reshape(-1)[columns].dot(M)  # by products comes the rest
+        if not np.isfinite(besides).all():
+            return 0
         parts, start = {chunks.buffer: rows.reshape(T, -1)}, [last.reshape(-1)]
         for name, S in chunks.states.items():
             if name == chunks.part:
                 parts[S], begin = part[stop : stop - T : -1], np.zeros(part.shape[1])
             elif name == KEPT:
-                parts[S], begin = np.empty((T, part.shape[1])), np.zeros(part.shape[1])
+                parts[S], begin = np.empty((T, part.shape[1])), besides
             else:
                 parts[S], begin = states[name][stop - T : stop][::-1], states[name][stop]
             start.append(begin)
-        M = products[chunks.number].__self__.T
-        columns = slice(chunks.reach.start * n, chunks.reach.stop * n)
         calls = len(self.code.body)
         done = advance(chunks.recurrence(M, B, start, parts, products, sizes, calls, columns))
         part[stop - done] = rows[done - 1].reshape(-1)[columns].dot(M)

@@ -214,6 +214,7 @@ def _net(
         bool(way),
         tuple(dict.fromkeys(name for name in (*names, units[0].layer) if name != key)),
         own=net.own,
+        last=told is not None and told.config.get("return_sequences") is False,
     )
 
 

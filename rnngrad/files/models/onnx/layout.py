@@ -42,7 +42,7 @@ from rnngrad.files.models.gates import (
 )
 from rnngrad.files.models.onnx.dense import dense_layers
 from rnngrad.files.models.onnx.graph import Node, attributes, folded, open_onnx
-from rnngrad.files.models.onnx.stacks import pairs, unrolled
+from rnngrad.files.models.onnx.stacks import hands_on_the_last, pairs, unrolled
 from rnngrad.files.models.records import (
     BACKWARD,
     Contents,
@@ -113,7 +113,8 @@ def read_onnx(path: Path, name: str) -> Contents:
     refused: list[Refused] = []
     for node, key in nodes:
         try:
-            found.append(_nets(graph.store, node, key))
+            last = hands_on_the_last(graph, node)
+            found.append([net._replace(last=last) for net in _nets(graph.store, node, key)])
         except ModelFileError as error:
             found.append([])
             refused.append(Refused(key, str(error)))

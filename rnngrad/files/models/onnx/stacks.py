@@ -43,6 +43,13 @@ def pairs(graph: Graph, nodes: list[Node]) -> dict[int, int]:
     return above
 
 
+def hands_on_the_last(graph: Graph, node: Node) -> bool:
+    """Whether Y_h, the state of the last step, is taken, and Y is not."""
+    takers = _takers(graph)
+    taken = [bool(name) and takers[name] > 0 for name in (*node.proto.output, "", "")]
+    return taken[1] and not taken[0]
+
+
 def _takers(graph: Graph) -> Counter[str]:
     """How often each array is taken, where more than its shape is asked for."""
     counts = Counter(
