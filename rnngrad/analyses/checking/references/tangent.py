@@ -287,7 +287,8 @@ def raised(entries: Scaled, by: Integers) -> Scaled:
 
 def multiplied(rows: Scaled, matrix: Array) -> Scaled:
     """rows · matrix, (n, ·), each row at its own exponent."""
-    return _product(*rows.aligned(axis=1), matrix)
+    values, exponent = rows.aligned(axis=1)
+    return _product(values, exponent, matrix)
 
 
 def _product(values: Array, exponent: Integers, matrix: Array) -> Scaled:
