@@ -24,7 +24,7 @@ from rnngrad.net.losses import LOSSES
 from rnngrad.net.outputs import OUTPUTS
 
 NETS = int(os.environ.get("RNNGRAD_NETS", "300"))
-"""How many nets the proofs against oracles draw; ``.ci/properties.py`` asks for 10,000."""
+"""How many nets the proofs against oracles draw; ``.ci/random_nets.py`` asks for 10,000."""
 
 Spec = dict[str, Any]
 

@@ -267,7 +267,7 @@ def _plain_factor(one: LayerSetting, line: str, source: str, exact: Scaled | Non
 _EXACT = _Kind(
     scaled,
     lambda rows: rows.aligned(axis=1),
-    lambda rows, W: _product(*rows, W),
+    lambda rows, W: _product(rows[0], rows[1], W),
     lambda one, line, source, exact: exact,
     lambda shape: scaled(np.zeros(shape)),
 )
