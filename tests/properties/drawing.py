@@ -64,6 +64,9 @@ class Drawn(NamedTuple):
     cell: Cell
     letters: Mapping[str, tuple[str, ...]]
 
+    def __repr__(self) -> str:
+        return f"Drawn(spec={self.spec})"  # the rest follows from it
+
     @property
     def layers(self) -> list[Spec]:
         """The weights of each layer, without the read-out's."""
