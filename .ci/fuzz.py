@@ -476,7 +476,7 @@ def fuzz(name: str, seconds: int, corpus: Path) -> None:
     words = corpus / f"{name}.dict"
     words.write_text("".join(f'"{_escaped(w)}"\n' for w in TARGETS[name].words), encoding="ascii")
     seen: set[str] = set()
-    count, told = 0, time.monotonic()
+    count, told = 0, 0.0
 
     def one(data: bytes) -> None:
         nonlocal count, told
@@ -502,7 +502,7 @@ def fuzz(name: str, seconds: int, corpus: Path) -> None:
             name, str(grown), *([f"-dict={words}"] if TARGETS[name].words else []),
             f"-max_total_time={seconds}", "-timeout=100",
             f"-max_len={TARGETS[name].longest}", f"-artifact_prefix={found}/", "-verbosity=0",
-            "-rss_limit_mb=4096",
+            "-rss_limit_mb=4096", "-report_slow_units=1000",
         ],
         one,
     )  # fmt: skip
@@ -567,7 +567,7 @@ def _child(name: str, seconds: int, corpus: Path) -> None:
             stdout=subprocess.DEVNULL,
         )
         if not numbers.exists():
-            break
+            raise SystemExit(f"{name}: not one input was run")
         ran = json.loads(numbers.read_text(encoding="utf-8"))
         before = json.loads(totals.read_text(encoding="utf-8")) if totals.exists() else {}
         total = {key: before.get(key, 0) + value for key, value in ran.items()}
@@ -601,13 +601,17 @@ def _record(corpus: Path, findings: dict[str, list[tuple[Path, str]]]) -> None:
         Row(
             "fuzzing",
             TARGETS[name].what,
-            f"{total[name]['seconds'] / 3600:.2f} h of CPU time, {total[name]['inputs']:,} inputs",
+            f"{_time(total[name]['seconds'])} of CPU time, {total[name]['inputs']:,} inputs",
             not findings[name],
             "; ".join(words for _, words in findings[name]),
         )
         for name in total
     ]
     record("fuzzing", "python .ci/fuzz.py --seconds 3600 --corpus DIR --record", rows)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
 
 
 if __name__ == "__main__":
