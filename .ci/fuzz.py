@@ -161,7 +161,7 @@ def _array(suffix: str) -> Callable[[], Callable[[bytes], object]]:
     def prepare() -> Callable[[bytes], object]:
         from rnngrad.files.arrays.readers import File, FileError, FileKeyError, load_array
 
-        folder = _folder()
+        folder = Path(tempfile.mkdtemp())
 
         def run(data: bytes) -> None:
             content = _zipped(data) if suffix == ".npz" else data
@@ -184,7 +184,7 @@ def _model(*suffixes: str) -> Callable[[], Callable[[bytes], object]]:
         from rnngrad.files.models import ModelFileError, choose, load_model_array, read_model
         from rnngrad.files.models.keras import hdf5_file
 
-        folder = _folder()
+        folder = Path(tempfile.mkdtemp())
 
         def one(path: Path) -> None:
             try:
@@ -225,10 +225,8 @@ def _ends_well(path: Path, limit: int, *_: int) -> bool:
     return os.waitpid(child, 0)[1] == 0
 
 
-def _folder() -> Path:
-    """A new folder, in memory where that can be had: a disk is ten times as slow."""
-    memory = Path("/dev/shm")
-    return Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
+MEMORY = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
+"""Where files are written where that can be had: a disk is ten times as slow."""
 
 
 def _zipped(data: bytes) -> bytes:
@@ -476,7 +474,7 @@ def fuzz(name: str, seconds: int, corpus: Path) -> None:
     words = corpus / f"{name}.dict"
     words.write_text("".join(f'"{_escaped(w)}"\n' for w in TARGETS[name].words), encoding="ascii")
     seen: set[str] = set()
-    count, told = 0, time.monotonic()
+    count, told = 0, 0.0
 
     def one(data: bytes) -> None:
         nonlocal count, told
@@ -502,7 +500,7 @@ def fuzz(name: str, seconds: int, corpus: Path) -> None:
             name, str(grown), *([f"-dict={words}"] if TARGETS[name].words else []),
             f"-max_total_time={seconds}", "-timeout=100",
             f"-max_len={TARGETS[name].longest}", f"-artifact_prefix={found}/", "-verbosity=0",
-            "-rss_limit_mb=4096",
+            "-rss_limit_mb=4096", "-report_slow_units=1000",
         ],
         one,
     )  # fmt: skip
@@ -537,7 +535,7 @@ def main() -> int:
         parser.error("needs Atheris: pip install -e '.[fuzz]'")
     names = asked.targets or list(TARGETS)
     seconds = asked.seconds if asked.seconds is not None else max(1, 60 // len(names))
-    corpus = asked.corpus or _folder()
+    corpus = asked.corpus or Path(tempfile.mkdtemp())
     corpus.mkdir(parents=True, exist_ok=True)
     if asked.one:
         fuzz(names[0], seconds, corpus)
@@ -560,14 +558,17 @@ def _child(name: str, seconds: int, corpus: Path) -> None:
     end = time.monotonic() + seconds
     while (left := int(end - time.monotonic())) > 0:
         numbers.unlink(missing_ok=True)
-        subprocess.run(
-            [sys.executable, __file__, name, "--one", "--seconds", str(left), "--corpus", corpus],
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-            check=False,
-            stdout=subprocess.DEVNULL,
-        )
+        command = [sys.executable, __file__, name, "--one", "--seconds", str(left)]
+        with tempfile.TemporaryDirectory(dir=MEMORY) as room:
+            mine = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TMPDIR": room}
+            subprocess.run(
+                [*command, "--corpus", str(corpus)],
+                env={**os.environ, **mine},
+                check=False,
+                stdout=subprocess.DEVNULL,
+            )
         if not numbers.exists():
-            break
+            raise SystemExit(f"{name}: not one input was run")
         ran = json.loads(numbers.read_text(encoding="utf-8"))
         before = json.loads(totals.read_text(encoding="utf-8")) if totals.exists() else {}
         total = {key: before.get(key, 0) + value for key, value in ran.items()}
@@ -601,13 +602,17 @@ def _record(corpus: Path, findings: dict[str, list[tuple[Path, str]]]) -> None:
         Row(
             "fuzzing",
             TARGETS[name].what,
-            f"{total[name]['seconds'] / 3600:.2f} h of CPU time, {total[name]['inputs']:,} inputs",
+            f"{_time(total[name]['seconds'])} of CPU time, {total[name]['inputs']:,} inputs",
             not findings[name],
             "; ".join(words for _, words in findings[name]),
         )
         for name in total
     ]
     record("fuzzing", "python .ci/fuzz.py --seconds 3600 --corpus DIR --record", rows)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
 
 
 if __name__ == "__main__":

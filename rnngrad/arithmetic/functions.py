@@ -254,7 +254,12 @@ def _size(a: Numbers) -> Numbers:
 
 
 def _softsign(a: Numbers) -> Numbers:
-    return a / (1.0 + _size(a))
+    """a/(1 + |a|); a large complex one is ±(1 − 1/(1 + |a|)), whose small part is no difference of
+    near equals."""
+    below = 1.0 + _size(a)
+    if not np.iscomplexobj(a):
+        return a / below
+    return np.where(np.abs(a.real) > 1.0, np.sign(a.real) * (1.0 - 1.0 / below), a / below)
 
 
 def _softsign_slope(a: Array) -> Array:

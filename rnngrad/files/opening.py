@@ -23,7 +23,7 @@ WAIT = 1.0
 """Seconds that a named pipe is given until somebody writes to it."""
 
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-_HEAD, _CHUNK = 2**16, 2**24
+_HEAD, _CHUNK = 2**16, 2**20
 
 Look: TypeAlias = Callable[[bytes], object]
 

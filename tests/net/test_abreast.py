@@ -9,6 +9,7 @@ import pytest
 
 from oracles.batches import batch_of
 from oracles.cell_nets import Sizes, drawn
+from rnngrad.algebra.equations import read_cell
 from rnngrad.algebra.step_graph import before
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.arithmetic.functions import ACTIVATIONS
@@ -16,6 +17,7 @@ from rnngrad.cells import CELLS, NAMES
 from rnngrad.net import abreast
 from rnngrad.net.abreast import Together, one_by_one, passes
 from rnngrad.net.batch import Batch
+from rnngrad.net.cells import Cell
 from rnngrad.net.forward import forward
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import LayerTrace
@@ -96,6 +98,14 @@ def test_stacks(cell: str, lengths: tuple[int, ...]) -> None:
 def test_activations_of_rnn(name: str) -> None:
     problem = replace(drawn(CELLS["rnn"], SIZES, 0.4), activation=ACTIVATIONS[name])
     batch = batch_of(problem, (7, 4, 7))
+    assert_same(at_once(batch), one_by_one(batch))
+
+
+def test_a_matrix_of_what_a_matrix_gives() -> None:
+    """Its room lies between that of others."""
+    equations = ["h_t = tanh(W x_t + U c_{t-1})", "c_t = tanh(W x_t + V (U c_{t-1}))"]
+    problem = drawn(Cell(read_cell("drawn", equations, ["h", "c"])), SIZES)
+    batch = batch_of(problem, (7, 7, 7))
     assert_same(at_once(batch), one_by_one(batch))
 
 

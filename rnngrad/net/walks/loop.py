@@ -368,7 +368,7 @@ def products_of(products: Sequence[Any], abreast: int) -> Sequence[Any]:
 
 
 def _of_rows(M_T: Array) -> Callable[[Array, Array], object]:
-    return lambda rows, out: np.dot(rows, M_T, out)
+    return lambda rows, out: np.matmul(rows, M_T, out)  # dot asks for room that is contiguous
 
 
 def buffers_of(layout: Layout, sizes: Mapping[str, int], *rows: int) -> dict[str, Array]:

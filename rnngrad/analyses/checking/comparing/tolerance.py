@@ -67,6 +67,8 @@ def judged(compared: Compared, limit: float, noise: Noise | None) -> Checked:
         slack = np.where(compared.error == 0, 0.0, slack)
         known = np.isfinite(compared.expected) | _equal(compared.got, compared.expected)
         known = np.logical_and(known, ~np.isnan(slack))
+        # a row that holds a nan has no largest entry to compare the others with
+        known = known & ((gap == 0) | ~np.isnan(compared.size)[:, np.newaxis])
         fails = known & (relative - slack > limit)
         unsure = ~known | (~fails & (relative + slack > limit))
         excused = _excused(compared, fails, relative, noise)

@@ -44,8 +44,9 @@ def complex_step(function: Callable[[complex], Numbers]) -> Array:
 
 
 def slopes(activation: Activation, a: Array) -> Scaled:
-    """f'(a), (T, H); nan where it is beyond the reach of floats and no exponential tail."""
-    plain = _slope(activation, a)
+    """f'(a), (T, H); nan where it is beyond the reach of floats and no exponential tail, and where
+    a is none."""
+    plain = np.where(np.isnan(a), np.nan, _slope(activation, a))
     exact = scaled(plain)
     tiny = (np.abs(plain) < TINY) & (a != 0)
     if activation.analytic and tiny.any():
@@ -171,16 +172,20 @@ def errors(problem: Problem, layer: Layer, trace: LayerTrace) -> dict[str, Rough
 def _values(
     problem: Problem, layer: Layer, trace: LayerTrace, lines: tuple[Line, ...]
 ) -> dict[str, Array]:
-    """By products of the check's own; where a function has a kink, on the trace's side of it."""
+    """By products of the check's own; where a function has a kink, on the trace's side of it, and
+    nan where a sum overflows in one order of its terms and not in the other."""
     kinked = any(problem.functions[call.function].kinks for line in lines for call in line.calls)
     bounds = errors(problem, layer, trace) if kinked else {}
 
     def enter(key: str, value: Array) -> Array:
         letter = problem.cell.step.sizes[key.removeprefix("1−")]
         value = np.broadcast_to(value, (len(trace.x), layer.sizes[letter]))
-        if key not in bounds or key not in trace.values:
+        if key not in trace.values:
             return value
         other = np.asarray(trace.values[key])
+        value = np.where(~np.isfinite(other) & (value != other), np.nan, value)
+        if key not in bounds:
+            return value
         near = np.abs(value - other) <= EPS * bounds[key].error
         return np.where(near, other, value)
 

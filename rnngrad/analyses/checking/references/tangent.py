@@ -37,6 +37,9 @@ from rnngrad.progress import reported
 TOGETHER = 2**21
 """Numbers of what a matrix adds that are had at once (16 MiB)."""
 
+FAINT = -500
+"""A column below 2^FAINT is brought near 1: what it meets may be as small again."""
+
 State = list[list[Scaled]]
 """ṡ layer by layer, part by part, (n, ·) each."""
 
@@ -264,7 +267,7 @@ def _plain_factor(one: LayerSetting, line: str, source: str, exact: Scaled | Non
 _EXACT = _Kind(
     scaled,
     lambda rows: rows.aligned(axis=1),
-    lambda rows, W: raised(scaled(rows[0] @ W), rows[1][:, np.newaxis]),
+    lambda rows, W: _product(rows[0], rows[1], W),
     lambda one, line, source, exact: exact,
     lambda shape: scaled(np.zeros(shape)),
 )
@@ -285,7 +288,17 @@ def raised(entries: Scaled, by: Integers) -> Scaled:
 def multiplied(rows: Scaled, matrix: Array) -> Scaled:
     """rows · matrix, (n, ·), each row at its own exponent."""
     values, exponent = rows.aligned(axis=1)
-    return raised(scaled(values @ matrix), exponent[:, np.newaxis])
+    return _product(values, exponent, matrix)
+
+
+def _product(values: Array, exponent: Integers, matrix: Array) -> Scaled:
+    """values · matrix · 2^exponent; columns of next to nothing are brought near 1 first, since
+    denormal numbers have few digits, and none after a product."""
+    power = np.frexp(np.abs(matrix).max(axis=0, initial=0.0))[1].astype(np.int64)
+    power[power > FAINT] = 0
+    if power.any():
+        matrix = np.ldexp(matrix, -power)
+    return raised(scaled(values @ matrix), exponent[:, np.newaxis] + power)
 
 
 def _replace(state: State, now: State, n: int) -> None:
