@@ -56,8 +56,13 @@ class Grader:
         self._subtasks: dict[str, _Subtask] = {}
 
     def grade(self, answers: Mapping[str, Answer]) -> tuple[Grade, ...]:
-        """A grade for every subtask of the net, 0 for those without an answer."""
-        return tuple(self.one(name, answers.get(name)) for name in self.tasks)
+        """A grade for every subtask of the net, 0 for those without an answer. Of two steps a5 and
+        a6 ask the same, and questions leave a6 out: one answer is that of both."""
+        given: dict[str, Answer] = {}
+        for name, task in self.tasks.items():
+            twin = next(n for n, one in self.tasks.items() if one.asked == task.asked)
+            given[name] = answers.get(name) or answers.get(twin) or ""
+        return tuple(self.one(name, answer) for name, answer in given.items())
 
     def one(self, name: str, answer: Answer | None) -> Grade:
         """The grade of one subtask; a formula that cannot be read is a grade too."""
