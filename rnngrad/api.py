@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, overload
 from rnngrad import files
 from rnngrad.analyses.derivation import derive as deriving
 from rnngrad.analyses.derivation.derive import BatchDerivation as _BatchDerivation
+from rnngrad.analyses.derivation.derive import BothDerivation
 from rnngrad.analyses.derivation.derive import Derivation as _Derivation
 from rnngrad.analyses.flow import stability
 from rnngrad.arguments import checked, spoken
 from rnngrad.errors import escaped
 from rnngrad.net.batch import Batch
+from rnngrad.net.both import Both
 from rnngrad.net.problem import Problem
 from rnngrad.views.notebook import Shown, library
 from rnngrad.views.report import Report
@@ -198,10 +200,13 @@ def _to_xarray(result: Derivation | BatchDerivation, name: str) -> Any:
 def derive(problem: Problem) -> Derivation: ...
 @overload
 def derive(problem: Batch) -> BatchDerivation: ...
+@overload
+def derive(problem: Both) -> BothDerivation: ...
 @checked
-def derive(problem: Problem | Batch) -> Derivation | BatchDerivation:
+def derive(problem: Problem | Batch | Both) -> Derivation | BatchDerivation | BothDerivation:
     """Every quantity of ``problem`` by name, each computed when it is asked for; of a batch the
-    gradients of the parameters, and each sequence in ``sequences``.
+    gradients of the parameters, and each sequence in ``sequences``; of a bidirectional net also
+    ``halves``, each direction by itself.
 
     >>> import rnngrad
     >>> net = {"weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1, 1], "targets": [0, 0]}
@@ -210,12 +215,14 @@ def derive(problem: Problem | Batch) -> Derivation | BatchDerivation:
 
     Raises QuantityError for a name that does not exist, or not for this net.
     """
+    if isinstance(problem, Both):
+        return BothDerivation(problem)
     return BatchDerivation(problem) if isinstance(problem, Batch) else Derivation(problem)
 
 
 @checked
 def check(
-    problem: Problem | Batch, against: Mapping[str, Any] | str | PathLike[str] | None = None
+    problem: Problem | Batch | Both, against: Mapping[str, Any] | str | PathLike[str] | None = None
 ) -> Document:
     """The report that ``rnngrad check --json`` prints.
 
@@ -239,11 +246,9 @@ def check(
 
     whose = "rnngrad's own gradients"
     if against is None:
-        from rnngrad.analyses.checking.batches import check_own_batch
-        from rnngrad.analyses.checking.own.self_check import check_own
+        from rnngrad.analyses.checking.batches import own_checked
 
-        own = check_own(problem) if isinstance(problem, Problem) else check_own_batch(problem)
-        checked = list(own)
+        checked = own_checked(problem)
     else:
         from rnngrad.analyses.checking.batches import check_given
 
@@ -269,7 +274,7 @@ def check(
 
 @checked
 def sweep(
-    problem: Problem | Batch | Sequence[Problem | Batch],
+    problem: Problem | Batch | Both | Sequence[Problem | Batch | Both],
     scales: str | float | Iterable[float],
     seeds: int = 1,
     *,
@@ -286,7 +291,8 @@ def sweep(
     """Norms, rates, exponents and the critical scale as W_hh is scaled, for so many seeds.
 
     Returns what ``rnngrad sweep --json`` prints. Several problems are told apart by their names.
-    A batch is taken as its sequences, one beside the other, as seeds are.
+    A batch is taken as its sequences, one beside the other, as seeds are; a bidirectional net as
+    its halves, each by its own name, while W_hh of all of them is scaled.
     ``gate``: only its rows of W_hh are scaled. ``scales``: numbers, or a text such as
     ``"0.1:4:40"``. ``relative_to``: ``"weights"``, ``"spectral-radius"`` or ``"sigma-max"``.
     ``steady``: |rate| up to which the regime is steady, by default 0.01. ``critical_rtol``: width

@@ -10,9 +10,11 @@ import pytest
 
 import rnngrad
 from oracles import any_cell
+from rnngrad.algebra.equations import read_cell
 from rnngrad.cells import CELLS
 from rnngrad.chains import lags as module
 from rnngrad.chains.lags import Lags, Truncation, kept_steps, lags
+from rnngrad.net.cells import Cell
 from rnngrad.net.problem import Problem
 
 STEPS = 5
@@ -209,3 +211,11 @@ def test_no_gradient_no_shares() -> None:
 def test_kept_steps() -> None:
     cases = {1: [1], 2: [1, 2], 3: [1, 2, 3], 4: [1, 2, 4], 5: [1, 2, 4, 5], 8: [1, 2, 4, 8]}
     assert {steps: kept_steps(steps).tolist() for steps in cases} == cases
+
+
+def test_a_recurrent_number() -> None:
+    """One number for all units: its gradient sums over them."""
+    equations = ["h_t = tanh(W_xh x_t + u * h_{t-1} + b_h)"]
+    problem = any_cell.problem_of(Cell(read_cell("number", equations, ["h"], {"u": []})))
+    assert problem.cell.scaled == ("u",)
+    agree(found(problem).truncation, [cut(problem, keep)[0] for keep in range(1, STEPS + 1)])

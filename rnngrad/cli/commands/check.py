@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict
     from rnngrad.cli.checks.student import Student
     from rnngrad.net.batch import Batch
+    from rnngrad.net.both import Both
     from rnngrad.net.problem import Problem
     from rnngrad.views.pictures.picture import Picture
     from rnngrad.views.report import Report
@@ -132,7 +133,8 @@ def check(
         from rnngrad.cli.plots import planned
         from rnngrad.errors import UsageError
         from rnngrad.files import load
-        from rnngrad.net.batch import Batch, one_sequence
+        from rnngrad.net.batch import one_sequence
+        from rnngrad.net.problem import Problem
         from rnngrad.views.formats.names import asked_for, format_named
 
         render = format_named(asked_for(format_name, json, output), "check")
@@ -146,7 +148,7 @@ def check(
         if plots is not None:
             plots = plots.fitting([one_sequence(problem, "--plot")])
         report, verdict, checked = _run(problem, against, answers, chosen, student)
-    if checked and not isinstance(problem, Batch):
+    if checked and isinstance(problem, Problem):
         one = problem
         report = report._replace(pictures=lambda: _errors(one, checked, hide_expected))
     write_text(render(report, shown), output)
@@ -201,7 +203,7 @@ def _refuse(chosen: CheckOptions, against: str | None, answers: str | None) -> N
 
 
 def _run(
-    problem: Problem | Batch,
+    problem: Problem | Batch | Both,
     against: str | None,
     answers: str | None,
     chosen: CheckOptions,
@@ -215,9 +217,9 @@ def _run(
         return run_against(problem, against, chosen, student)
     if answers is not None:
         from rnngrad.cli.checks.answers import run as run_answers
-        from rnngrad.net.batch import one_sequence
+        from rnngrad.net.batch import alone, one_sequence, without_dense
 
-        one = one_sequence(problem, "--answers")
+        one = without_dense(alone(one_sequence(problem, "--answers")), "--answers")
         return *run_answers(one, [answers], chosen), ()
     return _own(problem, chosen)
 
@@ -230,14 +232,15 @@ def _errors(problem: Problem, checked: Sequence[Checked], hide_expected: bool) -
 
 
 def _own(
-    problem: Problem | Batch, chosen: CheckOptions
+    problem: Problem | Batch | Both, chosen: CheckOptions
 ) -> tuple[Report, Verdict | None, Sequence[Checked]]:
-    from rnngrad.analyses.checking.batches import check_own_batch
+    from rnngrad.analyses.checking.batches import own_checked
     from rnngrad.analyses.checking.comparing.verdicts import CutShortError, worst
-    from rnngrad.analyses.checking.own.self_check import check_own
     from rnngrad.analyses.checking.references.plan import plan
     from rnngrad.cli.progress import progress_bar
     from rnngrad.errors import escaped
+    from rnngrad.net.batch import Chosen
+    from rnngrad.net.both import Both, apart
     from rnngrad.net.problem import Problem
     from rnngrad.views.check import report
 
@@ -245,19 +248,24 @@ def _own(
     try:
         with progress_bar(chosen.quiet) as progress:
             options: Any = {"method": chosen.method, "rtol": chosen.rtol, "progress": progress}
-            if isinstance(problem, Problem):
-                checked = check_own(problem, **options)
-            else:
-                checked = check_own_batch(problem, **options)
+            checked = own_checked(problem, **options)
     except CutShortError as cut:
         checked, interrupted = cut.checked, True
-    longest = problem if isinstance(problem, Problem) else max(problem.sequences, key=_steps)
+    if isinstance(problem, Both):
+        longest = apart(problem)[-1]
+    else:
+        longest = problem if isinstance(problem, Problem) else max(problem.sequences, key=_steps)
     planned = plan(longest, chosen.method)
     if planned.left_out and not chosen.quiet:
         say(f"note: not checked, because too large: {', '.join(planned.left_out)}")
     heading = (f"{escaped(problem.name)}: rnngrad's own gradients", *planned.words)
-    if not isinstance(problem, Problem):
+    if isinstance(problem, Both):
+        heading += ("each half with ∂L/∂h_t as it comes from above, then the whole",)
+    elif not isinstance(problem, Problem):
         heading += (_of_batch(problem),)
+    elif isinstance(problem, Chosen) and problem.of_batch is not None:
+        k, size = problem.of_batch
+        heading += (f"sequence {k} of {size}; each total also against the sum over all sequences",)
     verdict = None if interrupted else worst(entry.verdict for entry in checked)
     shown = report(checked, heading=heading, hide_expected=chosen.hide_expected)
     return shown, verdict, checked

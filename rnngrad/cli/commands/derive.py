@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rnngrad.arithmetic.arrays import Array
     from rnngrad.cli.plots import Plots
     from rnngrad.net.batch import Batch
+    from rnngrad.net.both import Both
     from rnngrad.net.problem import Problem
 
 
@@ -171,16 +172,23 @@ def derive(
     cost. Of more than 50 steps, the tables with a row a step are shown with --section or --full.
     """
     from rnngrad.analyses.derivation.derive import derive as derive_problem
-    from rnngrad.analyses.derivation.selection import computed, select, select_of_batch
+    from rnngrad.analyses.derivation.selection import (
+        computed,
+        select,
+        select_of_batch,
+        select_of_both,
+    )
     from rnngrad.analyses.flow.cliff import check_exists
     from rnngrad.cli import sheets
     from rnngrad.cli.output import check_writable, screen, write_text
     from rnngrad.cli.plots import planned
     from rnngrad.errors import UsageError
     from rnngrad.files import load
-    from rnngrad.net.batch import Batch, one_sequence
+    from rnngrad.net.batch import Batch, one_sequence, without_dense
+    from rnngrad.net.both import Both
     from rnngrad.progress import reporting_to
     from rnngrad.views.derivation.batch import report as batch_report
+    from rnngrad.views.derivation.both import report as both_report
     from rnngrad.views.derivation.report import report
     from rnngrad.views.derivation.view import flow_of
     from rnngrad.views.formats.names import asked_for, for_people, format_named
@@ -204,7 +212,7 @@ def derive(
         plots = plots._replace(kinds=(*plots.kinds, "cliff"))
     problem = load(spec, overrides=overrides or ())
     if form.asked or pdf is not None:
-        problem = one_sequence(problem, "homework")
+        problem = without_dense(one_sequence(problem, "homework"), "homework")
     drawn: list[Derivation] = []
     flow: GradientFlow | None = None
     if plots is not None:
@@ -214,7 +222,14 @@ def derive(
         for one in drawn:
             check_exists(one.problem, over or ())
     every = save is not None or not (for_people(render) or form.asked)
-    if isinstance(problem, Batch):
+    if isinstance(problem, Both):
+        of_both = derive_problem(problem)
+        alone = {"--step": step, "--section": section, "--exponents": exponents}
+        selection = select_of_both(of_both, quantity or (), full, alone)
+        arrays = {name: of_both[name] for name in selection.names}
+        made = both_report(of_both, selection, arrays)
+        first = of_both.first_nonfinite_step
+    elif isinstance(problem, Batch):
         of_all = derive_problem(problem)
         alone = {"--step": step, "--section": section, "--exponents": exponents}
         selection = select_of_batch(of_all, quantity or (), full, alone)
@@ -312,7 +327,7 @@ def _stage(path: Path, arrays: dict[str, Array]) -> Callable[[], None]:
     return staged(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
 
 
-def _warn(problem: Problem | Batch, step: int | None) -> None:
+def _warn(problem: Problem | Batch | Both, step: int | None) -> None:
     """What the user should know besides the result, on standard error; ``step``: the first that is
     not finite."""
     from rnngrad.net.problem import Problem
@@ -325,14 +340,17 @@ def _warn(problem: Problem | Batch, step: int | None) -> None:
         )
 
 
-def _say_left_out(selection: Selection, problem: Problem | Batch) -> None:
+def _say_left_out(selection: Selection, problem: Problem | Batch | Both) -> None:
+    from rnngrad.analyses.derivation import both
     from rnngrad.analyses.derivation.quantities import records
+    from rnngrad.net.both import Both
     from rnngrad.net.problem import Problem
     from rnngrad.views.numbers import grouped, times
 
     one = problem if isinstance(problem, Problem) else problem.net
+    known = both.records(one) if isinstance(problem, Both) else records(one)
     for name in selection.left_out:
-        record = records(one)[name]
+        record = known[name]
         shape, count = record.shape(one), record.size(one)
         say(
             f"note: {name} is left out: {times(shape)} = {grouped(count)} numbers; "

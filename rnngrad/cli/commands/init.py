@@ -80,6 +80,15 @@ def init(
             rich_help_panel=MODEL,
         ),
     ] = None,
+    upstream: Annotated[
+        Path | None,
+        typer.Option(
+            "--upstream",
+            metavar="FILE",
+            help="In place of targets: ∂L/∂h_t of a head that is not here.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
     cell: Annotated[
         str | None,
         typer.Option(
@@ -150,10 +159,11 @@ def init(
 
     if not exercise and (seed, steps, hidden, scalar) != (None, None, None, False):
         raise UsageError("--seed, --steps, --hidden and --scalar need --exercise")
-    if exercise and any((model, prefix, direction, layout, inputs, targets, function)):
+    given = (prefix, direction, layout, inputs, targets, upstream)
+    if exercise and any((model, *given, function)):
         raise UsageError("--exercise goes with --cell, --seed and sizes, and with nothing else")
     if function is not None:
-        if model is not None or prefix or direction or layout or cell or inputs or targets:
+        if model is not None or cell or any(given):
             raise UsageError("--function needs SPEC alone, no MODEL and none of its options")
         check_writable(output, force, function)
         write_text([_function_of(function, output)], output)
@@ -162,16 +172,20 @@ def init(
     if exercise:
         text = _exercise(cell, seed or 0, steps, hidden, scalar)
     elif cell is not None:
-        text = _of_cell(cell, [model, prefix, direction, layout, inputs, targets])
+        text = _of_cell(cell, [model, *given])
     elif model is None:
-        if prefix or direction or layout or inputs or targets:
-            words = "--prefix, --direction, --layout, --inputs and --targets need MODEL"
+        if any(given):
+            words = "--prefix, --direction, --layout, --inputs, --targets and --upstream need MODEL"
             raise UsageError(f"{words}, a trained model's file")
         text = _plain_starter()
     else:
-        if targets is not None and inputs is None:
-            raise UsageError("--targets needs --inputs beside it")
-        text = _of_model(model, prefix, direction, layout, (inputs, targets), output, quiet)
+        if (targets or upstream) is not None and inputs is None:
+            option = "--upstream" if targets is None else "--targets"
+            raise UsageError(f"{option} needs --inputs beside it")
+        if targets is not None and upstream is not None:
+            raise UsageError("--upstream stands in place of --targets; give one of them")
+        data = (inputs, targets, upstream)
+        text = _of_model(model, prefix, direction, layout, data, output, quiet)
     write_text([f"{SCHEMA_LINES}{text}"], output)
     return 0
 
@@ -225,14 +239,14 @@ def _of_model(
     prefix: Sequence[str] | None,
     direction: str | None,
     layout: str | None,
-    data: tuple[Path | None, Path | None],
+    data: tuple[Path | None, Path | None, Path | None],
     output: Path | None,
     quiet: bool,
 ) -> str:
     """The spec of one net of a file; the nets that there are go to standard error."""
     from rnngrad.errors import SpecError
     from rnngrad.files.models import ModelFileError, read_model
-    from rnngrad.files.starters.model import candidates, read_out, starter, table
+    from rnngrad.files.starters.model import candidates, read_out, refuse_for_a_half, starter, table
 
     try:
         contents = read_model(model, layout, str(model))
@@ -242,7 +256,10 @@ def _of_model(
         raise SpecError([str(error)]) from None
     if not quiet:
         say("\n".join(listing))
-    seen, dense = _seen_from_spec(model, output), read_out(contents, net)
+    if data[1] is not None:
+        refuse_for_a_half(contents, net, str(data[1]))
+    seen = _seen_from_spec(model, output)
+    dense = None if data[2] is not None else read_out(contents, net)
     filled = None if data[0] is None else _filled(model, layout, net, dense, data, output)
     for words in filled.assumed if filled is not None and not quiet else ():
         say(f"assumed: {words}")
@@ -254,7 +271,7 @@ def _filled(
     layout: str | None,
     net: Found,
     dense: Dense | None,
-    data: tuple[Path | None, Path | None],
+    data: tuple[Path | None, Path | None, Path | None],
     output: Path | None,
 ) -> Filled:
     """What the user's arrays fill in."""
@@ -264,13 +281,13 @@ def _filled(
 
     store = open_store(model, layout, str(model))
     tables = embeddings(store, net, _seen_from_spec(model, output))
-    sizes = Sizes(net.inputs, net.hidden if dense is None else dense.W.shape[0], tables)
-    inputs, targets = (
+    sizes = Sizes(net.inputs, net.seen if dense is None else dense.W.shape[0], tables)
+    inputs, targets, upstream = (
         None if path is None else given(path, scalar(_seen_from_spec(path, output)))
         for path in data
     )
     assert inputs is not None
-    return filled(inputs, targets, sizes)
+    return filled(inputs, targets, sizes, upstream)
 
 
 def _seen_from_spec(model: Path, output: Path | None) -> str:
