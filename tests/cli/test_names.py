@@ -52,7 +52,7 @@ def shown(name: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
-@pytest.mark.parametrize(("name", "command"), zip(NAMES, cycle(COMMANDS), strict=False))
+@pytest.mark.parametrize(("name", "command"), [*zip(NAMES, cycle(COMMANDS), strict=False)])
 def test_a_name_is_a_name_in_every_format(
     tmp_path: Path, name: str, command: tuple[str, ...]
 ) -> None:
