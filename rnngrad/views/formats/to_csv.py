@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections.abc import Iterator
 
+from rnngrad.errors import escaped
 from rnngrad.views.report import Cell, Report, Screen
+
+
+_ACTS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What a terminal would act on, in a name."""
 
 
 def render(report: Report, screen: Screen) -> Iterator[str]:
@@ -19,7 +25,7 @@ def render(report: Report, screen: Screen) -> Iterator[str]:
 def _cell(cell: Cell) -> Cell:
     if cell is None or (isinstance(cell, float) and not math.isfinite(cell)):
         return ""
-    return cell
+    return _ACTS.sub(lambda found: escaped(found[0]), cell) if isinstance(cell, str) else cell
 
 
 def _line(cells: tuple[Cell, ...]) -> str:
