@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from rnngrad.errors import escaped
 from rnngrad.views.report import Cell, Report, Screen
 
-
 _ACTS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """What a terminal would act on, in a name."""
 
