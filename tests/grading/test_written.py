@@ -15,13 +15,13 @@ from rnngrad.analyses.grading.grade import Grader
 from rnngrad.files.starters.exercise import Sizes, exercise
 from rnngrad.views.ascii import to_ascii
 from rnngrad.views.blocks import Formulas
-from rnngrad.views.formats import to_latex, to_markdown, to_rich
+from rnngrad.views.formats import to_latex, to_markdown, to_rich, to_typst
 from rnngrad.views.homework.sheet import Sheet
 from rnngrad.views.report import Report, Screen
 
 FEW = (0, 1, 2, 3, 4, 7, 11)
 MANY = range(100)
-FORMATS = ("table", "ascii", "markdown", "dollars", "fence", "latex")
+FORMATS = ("table", "ascii", "markdown", "dollars", "fence", "latex", "typst")
 
 
 def rendered(block: Formulas, form: str) -> str:
@@ -31,6 +31,8 @@ def rendered(block: Formulas, form: str) -> str:
         return "".join(to_rich.render(report, Screen(unicode=form == "table")))
     if form == "latex":
         return "".join(to_latex.render(report, Screen()))
+    if form == "typst":
+        return "".join(to_typst.render(report, Screen())).removeprefix(to_typst.PREAMBLE)
     math = "unicode" if form == "markdown" else form
     text = "".join(to_markdown.render(report, Screen(math=math)))
     return re.sub(r"^```\w*$", "", text, flags=re.M)
@@ -94,7 +96,13 @@ def test_what_is_not_right_is_not_read_as_right() -> None:
     grader, result = Grader(problem), rnngrad.derive(problem)
     for form in FORMATS:
         for name, text in answers(result, form):
-            for old, new in ((r"W_{hh}", r"W_{xh}"), ("W_hh", "W_xh"), ("-2", "2"), ("−2", "2")):
+            for old, new in (
+                (r"W_{hh}", r"W_{xh}"),
+                ("W_hh", "W_xh"),
+                ('W_("hh")', 'W_("xh")'),
+                ("-2", "2"),
+                ("−2", "2"),
+            ):
                 if name in ("a1", "a4") and old in text:
                     assert grader.one(name, text.replace(old, new)).points < 5, (form, text)
 

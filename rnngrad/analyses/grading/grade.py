@@ -11,6 +11,7 @@ import numpy as np
 from rnngrad.algebra.equation_numbers import without_number
 from rnngrad.algebra.expressions import Derivative, Div, FormulaError, Name, Node, nodes
 from rnngrad.algebra.grammar import parse
+from rnngrad.algebra.typst import as_latex
 from rnngrad.algebra.writing import written
 from rnngrad.analyses.checking.comparing.tolerance import RTOL
 from rnngrad.analyses.checking.comparing.verdicts import Verdict
@@ -73,11 +74,13 @@ class Grader:
             points, verdict, said = self.numbers.judge(name, number, hide=self.hide)
             return Grade(name, points, OF, verdict, _noted(answer, points, said))
         try:
-            sides, subtask = parse(str(answer)), self._subtask(name)
+            text = as_latex(str(answer))
+            sides, subtask = parse(text), self._subtask(name)
             self.work.left = MOST_WORK
             points, said = self._judge(name, sides, subtask)
         except FormulaError as error:
-            return Grade(name, 0.0, OF, Verdict.FAIL, error.message, error.at, unread=True)
+            at = error.at if text == str(answer) else None
+            return Grade(name, 0.0, OF, Verdict.FAIL, error.message, at, unread=True)
         verdict = Verdict.PASS if points == OF else Verdict.FAIL
         return Grade(name, points, OF, verdict, _noted(answer, points, said))
 
