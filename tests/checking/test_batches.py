@@ -179,6 +179,7 @@ CASES = [
 ]
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 @pytest.mark.parametrize(("more", "lengths", "loss"), CASES)
 def test_pytorch(cell: str, more: dict[str, Any], lengths: Any, loss: Any) -> None:

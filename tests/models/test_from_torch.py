@@ -14,6 +14,7 @@ import rnngrad
 from oracles.compare import wrong_rows
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.torch
 nn = torch.nn
 
 T, INPUTS, HIDDEN, OUTPUTS, WORDS = 7, 3, 4, 5, 9

@@ -16,6 +16,7 @@ from rnngrad.files.starters.data import Given, Sizes, Table, filled
 
 torch = pytest.importorskip("torch")
 save_file = pytest.importorskip("safetensors.torch").save_file
+pytestmark = pytest.mark.torch
 
 T = 6
 

@@ -273,6 +273,7 @@ def test_stacks_of_pytorchs_newer_exporter(name: str) -> None:
         np.testing.assert_allclose(own(net, wanted["x"]), wanted["h"], rtol=0, atol=1e-6)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("first", [False, True])
 @pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
 def test_stacks_of_pytorchs_older_exporter(tmp_path: Path, cell: str, first: bool) -> None:

@@ -325,6 +325,7 @@ def states(torch: Any, rnn: Any) -> dict[str, Any]:
     }
 
 
+@pytest.mark.torch
 @pytest.mark.cases(2)
 @pytest.mark.parametrize(
     ("way", "old"),
@@ -362,6 +363,7 @@ def convert(folder: Path) -> None:
     subprocess.run(command, cwd=folder, check=True)
 
 
+@pytest.mark.torch
 def test_the_way_out_runs_nothing_of_the_file(tmp_path: Path) -> None:
     """A class that the reader has not, and one whose unpickling would write a file."""
     torch = pytest.importorskip("torch", reason="live PyTorch: pip install '.[peers]'")
@@ -383,6 +385,7 @@ def test_the_way_out_runs_nothing_of_the_file(tmp_path: Path) -> None:
     assert choose(read_model(tmp_path / "model.safetensors"), None).key == "rnn."
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
 @pytest.mark.parametrize("layers", [1, 3])
 @pytest.mark.parametrize("bias", [True, False])

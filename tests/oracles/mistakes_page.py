@@ -44,11 +44,11 @@ for gru and lstm only.
 FOUND = """
 ## Mistakes found in the equations
 
-If nothing in the table fits, the mistake is looked for in the graph of the cell's own
-equations, for published cells and for your own. Every partial ∂target/∂source of a step is replaced by
-terms that people confuse with it: everywhere, only on the way back to the step before, or only where the
-parameters enter. The sums over steps, losses and paths, and the gradient from step t + 1, are changed
-in the same way. The examples are of lstm, and the words are those that `check` prints.
+If nothing in the table fits, the mistake is looked for in the graph of the cell's own equations,
+for published cells and for your own. Every partial ∂target/∂source of a step is replaced by terms
+that people confuse with it: everywhere, only on the way back to the step before, or only where
+the parameters enter. The sums over steps, losses and paths, and the gradient from step t + 1, are
+changed in the same way. The examples are of lstm, and the words are those that `check` prints.
 
 | family | id | `where` | what you are told |
 | --- | --- | --- | --- |
@@ -58,37 +58,37 @@ or with the wrong sign, a number such as ½ too many, another gate's matrix, the
 target's neighbouring step at ∂L_t/∂ỹ_t (ỹ_t = W_hy h_t + b_y). In a stack each is looked for in
 all layers at once, and a wrong partial also in each single layer.
 
-Arrays with a row for each step (`dL_dh`, `dL_dc`, `dL_dx`) are compared too. Such a row may have been
-stored before or after the mistake was made at that step (clipping, a term left out). If your
-`dL_dc` includes the path through h_t of the same step, the report says so: here c_t is a
-part of the state s_t = (h_t, c_t), so ∂L/∂c_t holds h_t fixed. An array of zeros proves nothing. If the mistake
-of the other arrays makes it zero, it gets the name of that mistake.
+Arrays with a row for each step (`dL_dh`, `dL_dc`, `dL_dx`) are compared too. Such a row may have
+been stored before or after the mistake was made at that step (clipping, a term left out). If your
+`dL_dc` includes the path through h_t of the same step, the report says so: here c_t is a part of
+the state s_t = (h_t, c_t), so ∂L/∂c_t holds h_t fixed. An array of zeros proves nothing. If the
+mistake of the other arrays makes it zero, it gets the name of that mistake.
 
 ### How to read `where` and `with`
 
 - `partial`, `used`, `right`: the local derivative, the term in your numbers, the right term.
   `"used": "0"` is a path left out, `"1"` a factor left out.
 - `steps`: a factor for each step (or path) whose term does not enter with the factor 1: `{{"1":
-  0}}` is step 1 missing, `{{"3": 2}}` step 3 twice. With `"terms": "L_t"` the factors belong to whole losses,
-  with `"∂L_t/∂h_t"` to the losses on the way back only.
+  0}}` is step 1 missing, `{{"3": 2}}` step 3 twice. With `"terms": "L_t"` the factors belong to
+  whole losses, with `"∂L_t/∂h_t"` to the losses on the way back only.
 - `layer`: the layer of the mistake, if it is one of several (0 is the lowest).
-- `sum`, or `clipped` and `by`: the term that was added up and never reset, or clipped; `limit` is the limit
-  of clipping.
+- `sum`, or `clipped` and `by`: the term that was added up and never reset, or clipped; `limit` is
+  the limit of clipping.
 - `with`: the diagnosis of a second mistake. Both together give your numbers, and neither alone
   does.
 - if `bug` is null: `right` lists the arrays that are right, `wrong_rows` the gates whose rows are
-  wrong, `steps` the wrong rows of an array with steps. If `dL_dh` is given (for lstm also `dL_dc`),
-  each row is compared with the one that follows from your row of the next step. So the report names the step
-  of the first mistake.
+  wrong, `steps` the wrong rows of an array with steps. If `dL_dh` is given (for lstm also
+  `dL_dc`), each row is compared with the one that follows from your row of the next step. So the
+  report names the step of the first mistake.
 
 ### When a mistake is named
 
 A wrong pass must give every array that you gave, also the right ones, within their tolerances. It
-is named only if enough digits agree. Each wrong number counts the
-decimal digits by which its error exceeds its tolerance, and their sum must exceed log10 of the
-number of trials (about 200 for rnn, 1000 for gru, 1500 for lstm; 100 times as many for pairs) by
-{margin:g}. A mistake of the table needs {enough:g} digits. So a single number typed with three
-digits is not enough for a name: mistakes that give it are listed as candidates. Zeros prove nothing.
+is named only if enough digits agree. Each wrong number counts the decimal digits by which its
+error exceeds its tolerance, and their sum must exceed log10 of the number of trials (about 200
+for rnn, 1000 for gru, 1500 for lstm; 100 times as many for pairs) by {margin:g}. A mistake of the
+table needs {enough:g} digits. So a single number typed with three digits is not enough for a
+name: mistakes that give it are listed as candidates. Zeros prove nothing.
 
 ### What is not found
 
@@ -162,9 +162,8 @@ def _lstm() -> dict[str, object]:
 
 def _row(mistake: Mistake) -> str:
     location = Location(3, 3, True, 2, "")
-    cells = (
-        f"`{mistake.bug}`", mistake.looks_like, mistake.equation or "none", mistake.explain(location)
-    )  # fmt: skip
+    words = mistake.explain(location)
+    cells = (f"`{mistake.bug}`", mistake.looks_like, mistake.equation or "none", words)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
 

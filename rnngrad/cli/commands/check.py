@@ -35,7 +35,7 @@ def check(
         typer.Option(
             "--against",
             metavar="FILE",
-            help="Somebody else's gradients: .npz, .json, .yaml, .safetensors, or "
+            help="Your gradients: .npz, .json, .yaml, .safetensors, or "
             "FILE.py:FUNCTION, which is run with your rights.",
             rich_help_panel=THEIRS,
         ),
@@ -55,7 +55,7 @@ def check(
         typer.Option(
             "--trials",
             metavar="N",
-            help="N random problems as well.",
+            help="Also check N random problems.",
             rich_help_panel=FUNCTION,
         ),
     ] = 0,
@@ -73,7 +73,7 @@ def check(
         typer.Option(
             "--timeout",
             metavar="SECONDS",
-            help="Its time for one problem; 60 by default.",
+            help="Time limit of the function for one problem; 60 by default.",
             rich_help_panel=FUNCTION,
         ),
     ] = None,
@@ -82,7 +82,7 @@ def check(
         typer.Option(
             "--memory",
             metavar="GIB",
-            help="Its memory; 4 by default, inf for no limit.",
+            help="Memory limit of the function; 4 by default, inf for none.",
             rich_help_panel=FUNCTION,
         ),
     ] = None,
@@ -91,7 +91,7 @@ def check(
         typer.Option(
             "--returns",
             metavar="NAME,...",
-            help="What the tuple that it returns holds; - skips a part.",
+            help="Names of what the function returns, in order; - skips a part.",
             rich_help_panel=FUNCTION,
         ),
     ] = None,
@@ -119,7 +119,7 @@ def check(
     no_color: options.NoColor = False,
     debug: options.Debug = False,
 ) -> int:
-    """Prove gradients right, or name the mistake: rnngrad's own, or somebody else's.
+    """Prove gradients right, or name the mistake: in rnngrad's own or in yours.
 
     Exit status: 0 right, 1 wrong, 4 cannot be decided.
     """
@@ -267,7 +267,7 @@ def _own(
         k, size = problem.of_batch
         heading += (f"sequence {k} of {size}; each total also against the sum over all sequences",)
     verdict = None if interrupted else worst(entry.verdict for entry in checked)
-    shown = report(checked, heading=heading, hide_expected=chosen.hide_expected)
+    shown = report(checked, heading=heading, hide_expected=chosen.hide_expected, of=problem)
     return shown, verdict, checked
 
 

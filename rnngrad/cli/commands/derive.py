@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 HOMEWORK = "Homework"
 
+GIGANTIC = 2**27
+"""Numbers, 1 GiB, from which on their size is told."""
+
 
 @bounded
 def derive(
@@ -40,12 +43,12 @@ def derive(
         typer.Option(
             "--quantity",
             metavar="NAME",
-            help="Just this, as dL_dW_hh, dL_da, shares; repeatable.",
+            help="Only this quantity: dL_dW_hh, dL_da, shares; repeatable.",
             autocompletion=completion.quantities,
         ),
     ] = None,
     step: Annotated[
-        int | None, typer.Option("--step", metavar="t", help="Just step t, in full detail.")
+        int | None, typer.Option("--step", metavar="t", help="Only step t, in full detail.")
     ] = None,
     section: Annotated[
         list[str] | None,
@@ -53,19 +56,18 @@ def derive(
             "--section",
             metavar="NAME",
             autocompletion=completions,
-            help=f"Just this part of the tables, after the summary; repeatable: "
-            f"{', '.join(SECTIONS)}.",
+            help=f"The summary and only this table; repeatable: {', '.join(SECTIONS)}.",
         ),
     ] = None,
     full: Annotated[
-        bool, typer.Option("--full", metavar="", help="Shorten nothing, leave nothing out.")
+        bool, typer.Option("--full", metavar="", help="Show every table and every row.")
     ] = False,
     exponents: Annotated[
         str | None,
         typer.Option(
             "--exponents",
             metavar="K|all",
-            help="So many Lyapunov exponents; 8 by default.",
+            help="How many Lyapunov exponents; 8 by default.",
             autocompletion=completion.one_of("all"),
         ),
     ] = None,
@@ -74,7 +76,7 @@ def derive(
         typer.Option(
             "--explain",
             metavar="ID",
-            help="Write one derivative out, every step with its numbers: a6, b4.",
+            help="Write out one derivative, step by step with numbers: a6, b4.",
             rich_help_panel=HOMEWORK,
         ),
     ] = None,
@@ -83,7 +85,7 @@ def derive(
         typer.Option(
             "--blank",
             metavar="",
-            help="The questions alone, with the net's numbers.",
+            help="Only the questions, with the net's numbers.",
             rich_help_panel=HOMEWORK,
         ),
     ] = False,
@@ -121,7 +123,7 @@ def derive(
         typer.Option(
             "--pdf",
             metavar="FILE.pdf",
-            help="The sheet as PDF as well, by the extra pdf.",
+            help="Also write the sheet as PDF (extra pdf).",
             rich_help_panel=HOMEWORK,
         ),
     ] = None,
@@ -130,7 +132,7 @@ def derive(
         typer.Option(
             "--save",
             metavar="FILE.npz",
-            help="Save the arrays as well.",
+            help="Also save the arrays.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = None,
@@ -164,12 +166,12 @@ def derive(
     no_color: options.NoColor = False,
     debug: options.Debug = False,
 ) -> int:
-    """Forward, back-propagation through time, and where every gradient comes from.
+    """Show where every gradient comes from, and whether it vanishes or explodes.
 
-    Shows a summary first, then the tables: the forward pass, the derivatives of the exercise sheet
-    with chain rule and value, every gradient step by step, the paths it is the sum of, the norms of
-    the chain of Jacobians, and how the gradient flows: exponents, horizons, what truncation would
-    cost. Of more than 50 steps, the tables with a row a step are shown with --section or --full.
+    A summary comes first, then the tables: the forward pass; the derivatives of the exercise sheet
+    with chain rule and value; every gradient step by step; the paths that it is the sum of; the
+    norms of the chain of Jacobians; exponents, horizons and the error of truncation. For more than
+    50 steps, tables with a row for each step need --section or --full.
     """
     from rnngrad.analyses.derivation.derive import derive as derive_problem
     from rnngrad.analyses.derivation.selection import (
@@ -254,7 +256,7 @@ def derive(
     cut = Event()
     text = watched(render(made, shown), quiet)
     text = _kept(text, cut) if for_people(render) else text
-    keep = None if save is None else _stage(save, {name: arrays[name] for name in selection.names})
+    keep = None if save is None else _stage(save, selection.names, arrays, problem)
     write_text(text, output)
     if keep is not None:
         keep()
@@ -319,13 +321,15 @@ def _check_save(save: Path | None, force: bool, spec: str, output: Path | None) 
     check_writable(save, force, spec)
 
 
-def _stage(path: Path, arrays: dict[str, Array]) -> Callable[[], None]:
-    """Write the arrays beside their place; the call that this returns moves them there."""
-    import numpy as np
-
+def _stage(
+    path: Path, names: Iterable[str], arrays: dict[str, Array], problem: Problem | Batch | Both
+) -> Callable[[], None]:
+    """Write the arrays beside their place, and in the file's comment what they are of; the call
+    that this returns moves them there."""
     from rnngrad.cli.output import staged
+    from rnngrad.views.derivation.saved import write
 
-    return staged(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
+    return staged(path, lambda file: write(file, {name: arrays[name] for name in names}, problem))
 
 
 def _warn(problem: Problem | Batch | Both, step: int | None) -> None:
@@ -353,7 +357,8 @@ def _say_left_out(selection: Selection, problem: Problem | Batch | Both) -> None
     for name in selection.left_out:
         record = known[name]
         shape, count = record.shape(one), record.size(one)
+        size = f", {8 * count / 2**30:,.3g} GiB" if count > GIGANTIC else ""
         say(
-            f"note: {name} is left out: {times(shape)} = {grouped(count)} numbers; "
+            f"note: {name} is left out: {times(shape)} = {grouped(count)} numbers{size}; "
             f"--quantity {name} or --full computes it"
         )

@@ -33,8 +33,8 @@ def grade(
 ) -> int:
     """Grade formulas and numbers by subtask, with points and a hint for each mistake.
 
-    It does what check SPEC --answers does. Several files share one table. Exit status: 0 all is
-    right, 1 something is wrong, 4 something cannot be decided.
+    check SPEC --answers does the same. Several files come into one table. Exit status: 0 all right,
+    1 something is wrong, 4 something cannot be decided.
     """
     from rnngrad.cli.checks.answers import run
     from rnngrad.cli.output import check_writable, screen, write_text

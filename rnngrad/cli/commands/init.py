@@ -57,7 +57,7 @@ def init(
         typer.Option(
             "--layout",
             metavar="LAYOUT",
-            help=f"{completion.listed(completion.LAYOUTS)}, if it is not told.",
+            help=f"{completion.listed(completion.LAYOUTS)}, if it is not recognised.",
             autocompletion=completion.one_of(*completion.LAYOUTS),
             rich_help_panel=MODEL,
         ),
@@ -67,7 +67,7 @@ def init(
         typer.Option(
             "--inputs",
             metavar="FILE",
-            help="Your inputs, .npy, .npz, .csv: shapes tell the rest.",
+            help="Your inputs: .npy, .npz or .csv.",
             rich_help_panel=MODEL,
         ),
     ] = None,
@@ -109,7 +109,7 @@ def init(
         typer.Option(
             "--exercise",
             metavar="",
-            help="A fresh exercise, its numbers drawn; of any cell.",
+            help="A fresh exercise with random numbers, of any cell.",
             rich_help_panel=EXERCISE,
         ),
     ] = False,
@@ -118,18 +118,18 @@ def init(
         typer.Option(
             "--seed",
             metavar="N",
-            help="Which exercise; 0 by default.",
+            help="Number of the exercise; 0 by default.",
             rich_help_panel=EXERCISE,
         ),
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option("--steps", metavar="T", help="So many steps.", rich_help_panel=EXERCISE),
+        typer.Option("--steps", metavar="T", help="Number of steps.", rich_help_panel=EXERCISE),
     ] = None,
     hidden: Annotated[
         int | None,
         typer.Option(
-            "--hidden", metavar="H", help="So many hidden units.", rich_help_panel=EXERCISE
+            "--hidden", metavar="H", help="Number of hidden units.", rich_help_panel=EXERCISE
         ),
     ] = None,
     scalar: Annotated[
@@ -146,13 +146,13 @@ def init(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> int:
-    """Write a commented starter spec, for a trained model's file, of a cell, or to fill in.
+    """Write a spec with comments: of a small net, a trained model, a cell or an exercise.
 
-    With MODEL: list the recurrent nets of the file, and write the spec of one of them. The
-    first line points an editor at the schema beside the spec, which rnngrad schema -o
-    rnngrad.schema.json writes. With --function SPEC: write the Python function
-    that check SPEC --against FILE.py:backward calls, with every shape; the passes are to fill in.
-    With --exercise: draw sizes, activations and numbers of one or two digits from a seed.
+    With MODEL: list the recurrent nets of the file, and write the spec of one of them. The first
+    line of a spec names the schema for editors; rnngrad schema -o rnngrad.schema.json writes it.
+    With --function SPEC: write a Python function to fill in, with every shape, which
+    check SPEC --against FILE.py:backward then calls. With --exercise: draw sizes, activations and
+    numbers of one or two digits from a seed.
     """
     from rnngrad.cli.output import check_writable, write_text
     from rnngrad.errors import UsageError

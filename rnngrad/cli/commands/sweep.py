@@ -55,20 +55,20 @@ def sweep(
         int | None, typer.Option("--seeds", metavar="N", help="Draw the random numbers N times.")
     ] = None,
     steps: Annotated[
-        str | None, typer.Option("--steps", metavar="T,...", help="These lengths of the sequence.")
+        str | None, typer.Option("--steps", metavar="T,...", help="Lengths of the sequence.")
     ] = None,
     activation: Annotated[
         str | None,
         typer.Option(
             "--activation",
             metavar="NAME,...",
-            help="These activations, such as tanh.",
+            help="Activations, such as tanh.",
             autocompletion=completion.activations,
         ),
     ] = None,
     steady: Annotated[
         float,
-        typer.Option("--steady", metavar="R", help="Steady is a rate of at most this size."),
+        typer.Option("--steady", metavar="R", help="A rate of at most this size is steady."),
     ] = 0.01,
     critical_rtol: Annotated[
         float,
@@ -100,7 +100,7 @@ def sweep(
         typer.Option(
             "--resume",
             metavar="",
-            help="With -o FILE.jsonl: compute only what is missing.",
+            help="With -o FILE.jsonl: compute only the missing points.",
             rich_help_panel=options.RUNNING,
         ),
     ] = False,
@@ -135,15 +135,15 @@ def sweep(
     no_color: options.NoColor = False,
     debug: options.Debug = False,
 ) -> int:
-    """Scale W_hh and show where gradients vanish and explode, and why.
+    """Multiply W_hh by scales, and show where gradients vanish and explode, and why.
 
-    Of other cells than rnn, gru and lstm the table names the parameters that are scaled.
+    For cells other than rnn, gru and lstm the table names the parameters that are scaled.
 
-    For every scale: the norm of the whole chain of Jacobians, its growth rate, the largest Lyapunov
-    exponent, the bound, how saturated the units are, loss and gradients. Then the critical scale,
-    and what theory says. Several specs share one table. --checkpoints puts trained files of one net
-    beside each other, in the order of the numbers in their names, at scale 1 by default.
-    -o FILE.jsonl keeps every point as it comes; --resume goes on from there, and rnngrad show
+    For every scale there are the norm of the whole chain of Jacobians, its growth rate, the largest
+    Lyapunov exponent, its bound, the saturation of the units, loss and gradients. Then come the
+    critical scale, and what theory says. Several specs come into one table. --checkpoints compares
+    trained files of one net, in the order of the numbers in their names, by default at scale 1.
+    -o FILE.jsonl saves every point at once; --resume continues such a file, and rnngrad show
     FILE.jsonl shows it again.
     """
     from contextlib import nullcontext
