@@ -12,7 +12,8 @@ _CALLED = re.compile(r"\bop\(\"(\w+)\"\)")
 _GROUP = re.compile(r"\bfrac\(|[_^]\(")
 _WORDS = {
     "partial": r"\partial ", "dot.op": r"\cdot ", "times.o": r"\otimes ", "dots.c": r"\cdots ",
-    "sum": r"\sum ", "product": r"\prod ", "bar.v": "|", "quad": " ", "top": "T", "sigma": r"\sigma ",
+    "sum": r"\sum ", "product": r"\prod ", "bar.v": "|", "quad": " ", "top": "T",
+    "sigma": r"\sigma ",
 }  # fmt: skip
 _WORD = re.compile(r"(?<![\w\\.])(" + "|".join(map(re.escape, _WORDS)) + r")(?![A-Za-z0-9])")
 

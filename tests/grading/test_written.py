@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 import rnngrad
+from rnngrad.algebra.typst import as_latex
 from rnngrad.analyses.derivation.derive import Derivation
 from rnngrad.analyses.grading.grade import Grader
 from rnngrad.files.starters.exercise import Sizes, exercise
@@ -88,6 +89,26 @@ def test_other_sizes_are_read_back(sizes: Sizes) -> None:
 
 def test_the_matrix_form_of_a_scalar_net_is_read_back() -> None:
     assert wrong(exercise(0, Sizes(3, 1, 1, 1)), matrix=True) == []
+
+
+@pytest.mark.parametrize(
+    ("typst", "latex"),
+    [
+        (
+            r"frac(partial^+ h_(t - 1), partial W_(\"xh\"))",
+            r"\frac{\partial^+h_{t-1}}{\partialW_{xh}}",
+        ),
+        (r"lr(\(op(\"diag\") lr(\(y_(2)\)) - y_(2)^top\))", "(diag(y_{2})-y_{2}^T)"),
+        (
+            "sum_(t = 1)^(4) product_(s = 2)^(t) dot.op x_(s)",
+            r"\sum_{t=1}^{4}\prod_{s=2}^{t}\cdotx_{s}",
+        ),
+        ("-2*(t_3 - y_3)", "-2*(t_3-y_3)"),
+        (r"\frac{\partial L}{\partial y_3}", r"\frac{\partialL}{\partialy_3}"),
+    ],
+)
+def test_typst_is_read_as_latex_and_nothing_else_is_changed(typst: str, latex: str) -> None:
+    assert re.sub(r"\s", "", as_latex(typst.replace('\\"', '"'))) == latex
 
 
 def test_what_is_not_right_is_not_read_as_right() -> None:
