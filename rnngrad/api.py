@@ -25,8 +25,6 @@ from rnngrad.views.report import Report
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from matplotlib.figure import Figure
-
     from rnngrad.views.pictures.plotting import Plot
 
 
@@ -45,7 +43,7 @@ class Document(Shown, dict[str, object]):
         return self._report()
 
     @spoken
-    def plot(self, file: str | PathLike[str] | None = None, *, force: bool = False) -> Figure:
+    def plot(self, file: str | PathLike[str] | None = None, *, force: bool = False) -> Any:
         """Its pictures on one page, Matplotlib's Figure; also as a file that ends in .png, .svg or
         .pdf, which is overwritten with ``force`` alone."""
         from rnngrad.views.pictures.plotting import plotted

@@ -5,7 +5,9 @@ Whatever can be refused is refused before anything is computed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -90,6 +92,18 @@ def planned(
         _need_matplotlib()
     unasked = tuple(name for name in of_verb(verb) if not PICTURES[name].asked)
     return Plots(kinds or unasked, bool(kinds), plot, data)
+
+
+def told_apart(problems: Sequence[Problem], specs: Sequence[str]) -> list[Problem]:
+    """The nets of a picture; those that share a name have the path of their spec, as in sweep."""
+    for spec, times in Counter(specs).items():
+        if times > 1:
+            raise UsageError(f"'{spec}' is given {times} times; once is enough")
+    names = Counter(one.name for one in problems)
+    return [
+        one if names[one.name] == 1 else replace(one, name=spec)
+        for one, spec in zip(problems, specs, strict=True)
+    ]
 
 
 def over_swept(text: str | None, plots: Plots | None) -> tuple[Plots | None, Over | None]:

@@ -17,6 +17,7 @@ from cli.running import ROOT, SHEET, in_a_terminal, run, run_apart
 from rnngrad.analyses.derivation.quantities import records
 from rnngrad.analyses.derivation.selection import affordable_paths
 from rnngrad.views.derivation import data, flow
+from rnngrad.views.formats.names import FORMATS, SUFFIXES
 
 QUANTITIES = tuple(rnngrad.derive(rnngrad.load(SHEET)))
 """Those of the sheet's net."""
@@ -399,7 +400,25 @@ def test_a_name_cannot_speak_to_the_terminal() -> None:
     assert done.stdout.splitlines()[0].startswith("a\\x1b[31m\\n\\u202e: rnn")
 
 
+@pytest.mark.parametrize("asked", [*FORMATS])
+def test_a_format_contradicts_the_ending_of_another(tmp_path: Path, asked: str) -> None:
+    """One rule for all; .txt, no ending and one that no format has are anybody's."""
+    ending = next(end for end, name in SUFFIXES.items() if name not in (asked, "table"))
+    path = tmp_path / f"x{ending}"
+    done = run("derive", SHEET, "--format", asked, "-o", str(path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        f"--format {asked} contradicts -o {path}, which ends as {SUFFIXES[ending]}" in done.stderr
+    )
+    assert not path.exists()
+    for ending in (".txt", "", ".xyz", *(end for end, name in SUFFIXES.items() if name == asked)):
+        path = tmp_path / f"x{ending}"
+        done = run("derive", SHEET, "--format", asked, "-o", str(path), "--force", "-q")
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_small_contradictions() -> None:
+    assert "--json contradicts -o x.csv" in run("derive", SHEET, "--json", "-o", "x.csv").stderr
     assert "--json contradicts --format csv" in run("derive", SHEET, "--json", "-f", "csv").stderr
     later = run("derive", SHEET, "--quantity", "dL_dc")
     assert "a net of rnn, which has no c" in later.stderr

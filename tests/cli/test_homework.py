@@ -37,6 +37,29 @@ def test_a_sheet_that_is_handed_in_gets_all_points(tmp_path: Path) -> None:
         assert graded["points"] == graded["of"] == 5 * len(subtasks)
 
 
+@pytest.mark.parametrize("steps", [2, 3])
+def test_a_fresh_exercise_bears_no_number_of_the_sheet_and_asks_nothing_twice(
+    tmp_path: Path, steps: int
+) -> None:
+    spec = str(tmp_path / "net.yaml")
+    run("init", "--exercise", "--seed", "7", "--scalar", "--steps", str(steps), "-o", spec)
+    asked = json.loads(run("derive", spec, "--blank", "--json").stdout)["questions"]
+    symbols = [one["symbol"] for one in asked]
+    assert len(set(symbols)) == len(symbols) == 7 + steps
+    assert {one["equations"] for one in asked} == {""}
+    for option in (["--blank"], ["-f", "latex"], ["-f", "typst"], ["--explain", "a5"]):
+        shown = run("derive", spec, *option).stdout
+        assert "equations" not in shown
+        assert not re.search(r"\d–\d|\d--\d", shown)
+    assert "(a5) equations 18–20" in run("derive", SHEET, "--blank").stdout
+    answers = tmp_path / "answers.yaml"
+    formula = json.loads(run("derive", spec, "--json").stdout)["derivation"][4]["formula"]
+    answers.write_text(f'a5: "{formula}"', encoding="utf-8")
+    graded = json.loads(run("grade", spec, str(answers), "--json").stdout)
+    points = {row["id"]: row["points"] for row in graded["answers"]}
+    assert (points["a5"], points["a6"]) == (5, 5 if steps == 2 else 0)
+
+
 @pytest.mark.parametrize("form", ["table", "markdown", "latex", "typst", "json", "jsonl", "csv"])
 @pytest.mark.parametrize("option", [["--explain", "a6"], ["--blank"]])
 def test_every_format_has_them(form: str, option: list[str]) -> None:

@@ -120,6 +120,25 @@ def test_other_nets_stand_beside_it(tmp_path: Path, spec: str) -> None:
     assert "gates" not in {row["picture"] for row in found}  # the sheet's net has none
 
 
+def test_nets_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    """By the paths of their specs; from Python by a number."""
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text(NET.format(name="net"))
+    numbers, page = tmp_path / "numbers.csv", tmp_path / "two.html"
+    args = ["derive", "a.yaml", "--beside", "b.yaml", "--plot-what", "reach"]
+    assert run(*args, "--plot-data", str(numbers), cwd=tmp_path).returncode == 0
+    assert {"a.yaml", "b.yaml"} <= {row["series"] for row in table(numbers)}
+    done = run(*args[:3], "a.yaml", "--plot-data", "x.csv", cwd=tmp_path)
+    assert (done.returncode, "'a.yaml' is given 2 times" in done.stderr) == (2, True)
+    run("report", "a.yaml", "b.yaml", "--whh-scale", "1,2", "-o", str(page), cwd=tmp_path)
+    text = page.read_text(encoding="utf-8")
+    assert "<option>a.yaml</option><option>b.yaml</option>" in text
+    result = rnngrad.derive(rnngrad.load(tmp_path / "a.yaml"))
+    axes = result.plot.beside(result).reach().axes[0]
+    names = [one.get_label() for one in axes.get_lines()]
+    assert names[:2] == ["net", "net (2)"]
+
+
 def test_a_cliff_is_drawn_where_it_is_asked_for(tmp_path: Path, spec: str) -> None:
     path = tmp_path / "numbers.csv"
     done = run("derive", spec, "--cliff", "W_hh[0,0]=1:7,b_h[0]", "--plot-data", str(path))

@@ -86,13 +86,16 @@ def test_the_ending_chooses_the_format(
     assert path.read_text(encoding="utf-8") == run(verb, SHEET, *options, "-f", name).stdout
 
 
-def test_an_explicit_format_goes_before_the_ending(spec: str, tmp_path: Path) -> None:
-    path = tmp_path / "rows.jsonl"
+def test_a_format_and_an_ending_agree(spec: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.txt"
     options = ("sweep", spec, "--whh-scale", "1")
     assert run(*options, "-o", str(path), "-f", "csv").returncode == 0
     assert path.read_text().startswith("scale,seed,")
-    assert run(*options, "-o", str(path), "--force", "-f", "table").returncode == 0
-    assert "Critical scale" in path.read_text() or "no critical scale" in path.read_text()
+    for form in ("csv", "table"):
+        refused = run(*options, "-o", str(tmp_path / "rows.jsonl"), "-f", form)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert f"--format {form} contradicts -o" in refused.stderr
+        assert not (tmp_path / "rows.jsonl").exists()
     refused = run("derive", spec, "-o", str(tmp_path / "x.docx"))
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "no format ends in .docx" in refused.stderr

@@ -10,18 +10,19 @@ import pytest
 import yaml
 
 import rnngrad
+from rnngrad.algebra.typst import as_latex
 from rnngrad.analyses.derivation.derive import Derivation
 from rnngrad.analyses.grading.grade import Grader
 from rnngrad.files.starters.exercise import Sizes, exercise
 from rnngrad.views.ascii import to_ascii
 from rnngrad.views.blocks import Formulas
-from rnngrad.views.formats import to_latex, to_markdown, to_rich
+from rnngrad.views.formats import to_latex, to_markdown, to_rich, to_typst
 from rnngrad.views.homework.sheet import Sheet
 from rnngrad.views.report import Report, Screen
 
 FEW = (0, 1, 2, 3, 4, 7, 11)
 MANY = range(100)
-FORMATS = ("table", "ascii", "markdown", "dollars", "fence", "latex")
+FORMATS = ("table", "ascii", "markdown", "dollars", "fence", "latex", "typst")
 
 
 def rendered(block: Formulas, form: str) -> str:
@@ -31,6 +32,8 @@ def rendered(block: Formulas, form: str) -> str:
         return "".join(to_rich.render(report, Screen(unicode=form == "table")))
     if form == "latex":
         return "".join(to_latex.render(report, Screen()))
+    if form == "typst":
+        return "".join(to_typst.render(report, Screen())).removeprefix(to_typst.PREAMBLE)
     math = "unicode" if form == "markdown" else form
     text = "".join(to_markdown.render(report, Screen(math=math)))
     return re.sub(r"^```\w*$", "", text, flags=re.M)
@@ -88,13 +91,39 @@ def test_the_matrix_form_of_a_scalar_net_is_read_back() -> None:
     assert wrong(exercise(0, Sizes(3, 1, 1, 1)), matrix=True) == []
 
 
+@pytest.mark.parametrize(
+    ("typst", "latex"),
+    [
+        (
+            r"frac(partial^+ h_(t - 1), partial W_(\"xh\"))",
+            r"\frac{\partial^+h_{t-1}}{\partialW_{xh}}",
+        ),
+        (r"lr(\(op(\"diag\") lr(\(y_(2)\)) - y_(2)^top\))", "(diag(y_{2})-y_{2}^T)"),
+        (
+            "sum_(t = 1)^(4) product_(s = 2)^(t) dot.op x_(s)",
+            r"\sum_{t=1}^{4}\prod_{s=2}^{t}\cdotx_{s}",
+        ),
+        ("-2*(t_3 - y_3)", "-2*(t_3-y_3)"),
+        (r"\frac{\partial L}{\partial y_3}", r"\frac{\partialL}{\partialy_3}"),
+    ],
+)
+def test_typst_is_read_as_latex_and_nothing_else_is_changed(typst: str, latex: str) -> None:
+    assert re.sub(r"\s", "", as_latex(typst.replace('\\"', '"'))) == latex
+
+
 def test_what_is_not_right_is_not_read_as_right() -> None:
     """The same texts with one change: a proof that the test above can fail."""
     problem = rnngrad.load(yaml.safe_load(exercise(0, Sizes(3, 1, 1, 1))))
     grader, result = Grader(problem), rnngrad.derive(problem)
     for form in FORMATS:
         for name, text in answers(result, form):
-            for old, new in ((r"W_{hh}", r"W_{xh}"), ("W_hh", "W_xh"), ("-2", "2"), ("−2", "2")):
+            for old, new in (
+                (r"W_{hh}", r"W_{xh}"),
+                ("W_hh", "W_xh"),
+                ('W_("hh")', 'W_("xh")'),
+                ("-2", "2"),
+                ("−2", "2"),
+            ):
                 if name in ("a1", "a4") and old in text:
                     assert grader.one(name, text.replace(old, new)).points < 5, (form, text)
 

@@ -291,13 +291,13 @@ def test_several_nets_are_beside_each_other(tmp_path: Path) -> None:
     assert [str(words).partition(":")[0] for words in scales if words] == ["0.5", "2", "1"] * 2
 
 
-@pytest.mark.parametrize("during", ["scaled_chains", "check_own"])
+@pytest.mark.parametrize("during", ["scaled_chains", "own_checked"])
 def test_ctrl_c_keeps_what_is_done(monkeypatch: pytest.MonkeyPatch, during: str) -> None:
     from rnngrad.analyses import overview
     from rnngrad.analyses.checking.comparing.verdicts import CutShortError, not_checked
 
     def stopped(*_: object, **__: object) -> None:
-        if during == "check_own":
+        if during == "own_checked":
             raise CutShortError([not_checked("dL_dW_hh")])
         raise KeyboardInterrupt
 
@@ -307,7 +307,7 @@ def test_ctrl_c_keeps_what_is_done(monkeypatch: pytest.MonkeyPatch, during: str)
     assert "interrupted; the page says so" in done.stderr
     assert "Interrupted: what is missing here was not computed." in done.stdout
     assert "The ten subtasks" in done.stdout
-    there = during == "check_own"
+    there = during == "own_checked"
     assert ("Vanishing and exploding" in done.stdout) == there
     assert ("dL_dW_hh: " in done.stdout and "inconclusive" in done.stdout) == there
     read(done.stdout)

@@ -11,6 +11,7 @@ import numpy as np
 from rnngrad.algebra.equation_numbers import without_number
 from rnngrad.algebra.expressions import Derivative, Div, FormulaError, Name, Node, nodes
 from rnngrad.algebra.grammar import parse
+from rnngrad.algebra.typst import as_latex
 from rnngrad.algebra.writing import written
 from rnngrad.analyses.checking.comparing.tolerance import RTOL
 from rnngrad.analyses.checking.comparing.verdicts import Verdict
@@ -56,8 +57,13 @@ class Grader:
         self._subtasks: dict[str, _Subtask] = {}
 
     def grade(self, answers: Mapping[str, Answer]) -> tuple[Grade, ...]:
-        """A grade for every subtask of the net, 0 for those without an answer."""
-        return tuple(self.one(name, answers.get(name)) for name in self.tasks)
+        """A grade for every subtask of the net, 0 for those without an answer. Of two steps a5 and
+        a6 ask the same, and questions leave a6 out: one answer is that of both."""
+        given: dict[str, Answer] = {}
+        for name, task in self.tasks.items():
+            twin = next(n for n, one in self.tasks.items() if one.asked == task.asked)
+            given[name] = answers.get(name) or answers.get(twin) or ""
+        return tuple(self.one(name, answer) for name, answer in given.items())
 
     def one(self, name: str, answer: Answer | None) -> Grade:
         """The grade of one subtask; a formula that cannot be read is a grade too."""
@@ -68,11 +74,13 @@ class Grader:
             points, verdict, said = self.numbers.judge(name, number, hide=self.hide)
             return Grade(name, points, OF, verdict, _noted(answer, points, said))
         try:
-            sides, subtask = parse(str(answer)), self._subtask(name)
+            text = as_latex(str(answer))
+            sides, subtask = parse(text), self._subtask(name)
             self.work.left = MOST_WORK
             points, said = self._judge(name, sides, subtask)
         except FormulaError as error:
-            return Grade(name, 0.0, OF, Verdict.FAIL, error.message, error.at, unread=True)
+            at = error.at if text == str(answer) else None
+            return Grade(name, 0.0, OF, Verdict.FAIL, error.message, at, unread=True)
         verdict = Verdict.PASS if points == OF else Verdict.FAIL
         return Grade(name, points, OF, verdict, _noted(answer, points, said))
 

@@ -183,7 +183,7 @@ def derive(
     from rnngrad.analyses.flow.cliff import check_exists
     from rnngrad.cli import sheets
     from rnngrad.cli.output import check_writable, screen, write_text
-    from rnngrad.cli.plots import planned
+    from rnngrad.cli.plots import planned, told_apart
     from rnngrad.errors import UsageError
     from rnngrad.files import load
     from rnngrad.net.batch import Batch, one_sequence, without_dense
@@ -219,7 +219,8 @@ def derive(
     flow: GradientFlow | None = None
     if plots is not None:
         loaded = [problem, *(load(other) for other in beside or ())]
-        drawn = [derive_problem(one_sequence(one, "--plot")) for one in loaded]
+        nets = [one_sequence(one, "--plot") for one in loaded]
+        drawn = [*map(derive_problem, told_apart(nets, [spec, *(beside or ())]))]
         plots = plots.fitting(one.problem for one in drawn)
         for one in drawn:
             check_exists(one.problem, over or ())

@@ -42,6 +42,8 @@ def report(
     error of truncation, each derivative with its chain rule, and whether the gradients were
     proved right. Several specs are shown side by side.
     """
+    from dataclasses import replace
+
     from rnngrad.analyses.overview import overview
     from rnngrad.cli.output import check_writable, write_text
     from rnngrad.cli.progress import progress_bar, watched
@@ -53,7 +55,7 @@ def report(
     for spec in specs:
         check_writable(output, force, spec)
     nets = loaded(specs, overrides or ())
-    problems = {name: one_sequence(net, "report") for name, net in nets.items()}
+    problems = {n: replace(one_sequence(net, "report"), name=n) for n, net in nets.items()}
     scales = _scales(whh_scale, problems, quiet)
     with progress_bar(quiet) as bar:
         found = overview(problems, scales, bar)

@@ -62,11 +62,17 @@ SUFFIXES: Mapping[str, str] = MappingProxyType(
 
 def asked_for(name: str | None, json: bool, output: Path | None, specs: Sequence[str] = ()) -> str:
     """The name of the format that was asked for, else that of the file's ending, else table;
-    UsageError where no format has that ending. ``specs``: endings of what a command writes for
-    people."""
+    UsageError where no format has that ending, or another than the one asked for. ``specs``:
+    endings of what a command writes for people."""
     if json and name not in (None, "json"):
         raise UsageError(f"--json contradicts --format {name}")
-    if json:
+    asked = "json" if json else name
+    ending = "" if output is None else output.suffix.lower()
+    own = SUFFIXES.get(ending, "table")
+    if asked in FORMATS and own not in ("table", asked):
+        option = "--json" if json else f"--format {asked}"
+        raise UsageError(f"{option} contradicts -o {output}, which ends as {own} does")
+    if asked == "json":
         return "json"
     if name is None and output is not None:
         suffix = output.suffix.lower()

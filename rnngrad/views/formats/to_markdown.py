@@ -4,11 +4,15 @@ lines of their own (GitHub takes underscores between single dollars for its own)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from rnngrad.views.blocks import Fitted, Formulas, Lines, Table
 from rnngrad.views.formats.to_rich import formula_lines
 from rnngrad.views.report import Report, Screen
+
+_BEGINS = re.compile(r"^(?:[#>+-](?=[\s#>]|$)|={3,}|-{3,})|(?<=^\d)[.)](?=\s|$)")
+"""What makes a heading, a quotation or a list of a line that begins so."""
 
 MATHS = ("unicode", "dollars", "fence")
 """How formulas are written: the values of ``--math``."""
@@ -56,7 +60,8 @@ def _table(block: Table) -> str:
 
 
 def _safe(text: str) -> str:
-    """Nothing in it is read as Markdown: _ * | < are escaped, a line break becomes <br>."""
-    for sign in "\\_*|<[]`":
+    """Nothing in it is read as Markdown or as mathematics: _ * | < $ are escaped, a line break
+    becomes <br>."""
+    for sign in "\\_*|<[]`$&~":
         text = text.replace(sign, "\\" + sign)
-    return text.replace("\n", "<br>")
+    return _BEGINS.sub(r"\\\g<0>", text).replace("\n", "<br>")

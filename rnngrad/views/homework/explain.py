@@ -23,7 +23,7 @@ from rnngrad.errors import UsageError, did_you_mean, escaped
 from rnngrad.views.blocks import Block, Formula, Formulas, Lines
 from rnngrad.views.derivation.heading import title
 from rnngrad.views.homework.put_in import typed
-from rnngrad.views.homework.sheet import Sheet, added, apart, at_step, heading
+from rnngrad.views.homework.sheet import Sheet, added, apart, at_step, heading, in_sheet
 from rnngrad.views.report import Cell, Report
 from rnngrad.views.typesetting.layout import Matrix, Number, Row
 from rnngrad.views.typesetting.reading import read
@@ -71,7 +71,7 @@ def _some(lines: dict[str, Line]) -> str:
 
 def explained(result: Derivation, name: str, *, matrix: bool = False) -> Report:
     """The steps of one derivative, as equations, as a document and as rows."""
-    line = line_named(result, name, matrix=matrix)
+    line = in_sheet(line_named(result, name, matrix=matrix), result.problem)
     explanation = _Explanation(Sheet(result, matrix=matrix), line)
     return Report(
         blocks=explanation.blocks,

@@ -15,6 +15,7 @@ from rnngrad.analyses.derivation.notation import Notation
 from rnngrad.analyses.derivation.selection import HUGE
 from rnngrad.analyses.derivation.worked import Numbers
 from rnngrad.arithmetic.arrays import Array, frobenius
+from rnngrad.net.problem import Problem
 from rnngrad.views.blocks import Block, Formula, Formulas, Lines
 from rnngrad.views.derivation.heading import equations_of, title
 from rnngrad.views.homework.put_in import (
@@ -36,6 +37,8 @@ MOST_STEPS = 8
 WIDEST_VALUE = 54.0
 """Digits of a value beside one another."""
 
+IMMEDIATE = "∂⁺ is the immediate partial: h_{t−1} is held fixed."
+
 MOST_TERMS = 12
 """Terms of a sum that numbers are put in for."""
 
@@ -50,8 +53,13 @@ class Sheet:
 
     @property
     def lines(self) -> tuple[Line, ...]:
-        """The subtasks, and of another cell what is inside a step."""
-        return derivation(self.problem, matrix=self.notation.matrix)
+        """The subtasks, and of another cell what is inside a step; none that asks what one before
+        did, as a6 does of two steps. The sheet's numbers of equations are those of its net alone.
+        """
+        asked: dict[str, Line] = {}
+        for line in derivation(self.problem, matrix=self.notation.matrix):
+            asked.setdefault(line.symbol, in_sheet(line, self.problem))
+        return tuple(asked.values())
 
     def blocks(self) -> Iterator[Block]:
         """The net, then every subtask."""
@@ -60,7 +68,7 @@ class Sheet:
         for line in self.lines:
             yield self.subtask(line)
         if self.result.remarks:
-            yield Lines(self.result.remarks)
+            yield Lines(self.result.remarks if of_the_sheet(self.problem) else (IMMEDIATE,))
 
     def net(self) -> Formulas:
         """The equations of the net."""
@@ -200,6 +208,19 @@ class Sheet:
         """All steps, or the ends of a long sequence."""
         steps = self.problem.steps
         return [*range(1, steps + 1)] if steps <= MOST_STEPS else [1, 2, steps]
+
+
+def of_the_sheet(problem: Problem) -> bool:
+    """Whether it is the exercise sheet's net, whatever its numbers: scalar, T = 3, h_0 = 0."""
+    sizes = {problem.inputs, problem.hidden, problem.outputs}
+    loss = "" if problem.loss is None else problem.loss.name
+    scalar = problem.single_rnn and sizes == {1}
+    return scalar and problem.steps == 3 and loss == "squared_error" and not problem.h_0.any()
+
+
+def in_sheet(line: Line, problem: Problem) -> Line:
+    """The line, with the sheet's numbers of its equations if it is the sheet's net."""
+    return line if of_the_sheet(problem) else line._replace(equations="")
 
 
 def apart(formula: str) -> tuple[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +19,7 @@ from rnngrad.views.pictures.nets import Nets
 from rnngrad.views.pictures.picture import Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -33,7 +35,7 @@ class Plot:
     """
 
     def __init__(self, result: Derivation, *beside: Derivation) -> None:
-        self._flows = tuple(GradientFlow(one) for one in (result, *beside))
+        self._flows = tuple(map(GradientFlow, _told_apart((result, *beside))))
 
     @spoken
     def beside(self, *others: Derivation) -> Plot:
@@ -128,6 +130,16 @@ class Plot:
             raise UsageError(f"step {step}: the steps are 1 to {steps}")
         over = None if cliff is None else parameters(cliff)
         return list(pictures(name, Nets(self._flows, step, over)))
+
+
+def _told_apart(results: Iterable[Derivation]) -> Iterator[Derivation]:
+    """Those that have a name that was there before are numbered: rnn, rnn (2)."""
+    seen = Counter[str]()
+    for one in results:
+        name = one.problem.name
+        seen[name] += 1
+        again = replace(one.problem, name=f"{name} ({seen[name]})")
+        yield one if seen[name] == 1 else type(one)(again)
 
 
 def plotted(

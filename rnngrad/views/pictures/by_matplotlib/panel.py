@@ -163,6 +163,8 @@ class Panel:
         if mark.points:
             style |= {"linestyle": "none", "marker": marker, "markersize": 3.5 if few else 1.8}
             style |= {"markeredgecolor": "white", "markeredgewidth": 0.5} if on_map else {}
+            if few and not on_map:  # open, so that it hides no other
+                style |= {"markerfacecolor": "none", "markeredgewidth": 0.9, "markersize": 4.5}
         else:
             style |= {"linestyle": "--" if mark.dashed else dashes}
             style |= {"marker": marker} if few else {}
