@@ -1,4 +1,4 @@
-"""What a built release holds: ``python .ci/release_contents.py FOLDER``, with its sdist and wheel."""
+"""What a built release holds: ``python .ci/release_contents.py FOLDER`` of its sdist and wheel."""
 
 from __future__ import annotations
 

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from rnngrad.analyses.derivation.derive import gradients, log10_chain, log10_paths
     from rnngrad.analyses.flow.stability import lyapunov_spectrum
     from rnngrad.api import Derivation, check, derive, report, sweep
-    from rnngrad.errors import OutputError, QuantityError, RnngradError, SpecError, UsageError
+    from rnngrad.errors import (
+        MemoryLimitError,
+        OutputError,
+        QuantityError,
+        RnngradError,
+        SpecError,
+        UsageError,
+    )
     from rnngrad.files import json_schema, load
     from rnngrad.files.running_model import from_torch
     from rnngrad.net.batch import Batch
@@ -32,7 +39,14 @@ _HOMES = {
     "rnngrad.analyses.flow.stability": ("lyapunov_spectrum",),
     "rnngrad.net.batch": ("Batch",),
     "rnngrad.net.problem": ("Problem",),
-    "rnngrad.errors": ("OutputError", "QuantityError", "RnngradError", "SpecError", "UsageError"),
+    "rnngrad.errors": (
+        "MemoryLimitError",
+        "OutputError",
+        "QuantityError",
+        "RnngradError",
+        "SpecError",
+        "UsageError",
+    ),
     "rnngrad.files": ("json_schema", "load"),
     "rnngrad.files.running_model": ("from_torch",),
 }
@@ -41,6 +55,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Batch",
     "Derivation",
+    "MemoryLimitError",
     "OutputError",
     "Problem",
     "QuantityError",

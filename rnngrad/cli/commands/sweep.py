@@ -117,6 +117,7 @@ def sweep(
     plot: options.Plot = None,
     plot_what: Annotated[list[str] | None, options.plot_what("sweep")] = None,
     plot_data: options.PlotData = None,
+    max_memory: options.MaxMemory = None,
     format_name: options.Format = None,
     json: options.Json = False,
     output: options.Output = None,

@@ -20,7 +20,8 @@ def explicit(checker: Checker) -> Explicit:
         setting, problem = checker.setting, checker.setting.problem
         stride = products.chain_stride(setting) if "log10_chain" in checker.tested else None
         direct = None
-        if "log10_paths" in checker.tested and problem.loss is not None:
+        wanted = "log10_paths" in checker.tested and "log10_paths" not in checker.plan.left_out
+        if wanted and problem.loss is not None:
             slopes = output_slopes(setting)
             direct = scaled(slopes @ problem.weights["W_hy"] if problem.has_readout else slopes)
         with checker.within(EXPLICIT):

@@ -26,6 +26,7 @@ from rnngrad.analyses.checking.references.methods import AUTO
 from rnngrad.analyses.checking.references.perturbed_forward import setting as set_up
 from rnngrad.analyses.checking.references.plan import PATHS, plan
 from rnngrad.analyses.derivation.quantities import Passes, Quantities, records
+from rnngrad.analyses.memory import ask_for_check
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.chains.jacobians import pulled_back
 from rnngrad.net.problem import Problem
@@ -51,6 +52,7 @@ def check_own(
     CutShortError, which is a KeyboardInterrupt, with what was found by then.
     """
     chosen = plan(problem, method)
+    ask_for_check(problem)
     left_out = set(PATHS) & set(chosen.left_out)
     with quietly():
         setting = set_up(problem)
