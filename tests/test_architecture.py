@@ -34,8 +34,8 @@ MAY_IMPORT = {
         "version",
     },
     "cli": {
-        "analyses", "arithmetic", "cells", "errors", "files", "memory", "net", "progress", "version",
-        "views",
+        "analyses", "arithmetic", "cells", "errors", "files", "memory", "net", "progress",
+        "version", "views",
     },
 }  # fmt: skip
 FILES = [path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE]

@@ -1,7 +1,6 @@
 """How much memory a verb takes at its peak, from the sizes alone: told before the work begins.
 
-Bytes, the process itself among them. Measured against real peaks they are 0.5 to 2 times these
-(docs/safety.md has the table). What runs in batches of a given size takes no more than these.
+Bytes, the process itself among them; docs/safety.md has what was measured.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ def of_net(problem: Problem | Batch) -> float:
 def of_passes(problem: Problem) -> float:
     """What a step keeps, all steps."""
     units = len(problem.cell.step.kept) * problem.state_size
-    return 8.0 * problem.steps * (8 * units + problem.inputs + 3 * problem.outputs)
+    return 8.0 * problem.steps * (6 * units + problem.inputs + 3 * problem.outputs)
 
 
 def of_derive(
@@ -67,8 +66,8 @@ def ask_for_derive(
 
 def of_check(problem: Problem) -> float:
     """Passes of many perturbations side by side, in batches, and the quantities under test."""
-    numbers = sum(min(r.size(problem), HUGE) for r in records(problem).values())
-    return PROCESS + BATCHES + 4 * of_net(problem) + 10.0 * numbers
+    sizes = (record.size(problem) for record in records(problem).values())
+    return PROCESS + BATCHES + 2 * of_net(problem) + 10.0 * sum(n for n in sizes if n <= HUGE)
 
 
 def ask_for_check(problem: Problem) -> None:

@@ -163,7 +163,7 @@ def bytes_needed(plan: Plan) -> float:
     """About how much memory the rows and one net take."""
     base = max(plan.bases.values(), key=lambda problem: problem.steps)
     units = len(base.cell.step.kept) * base.state_size
-    passes = 8.0 * base.steps * (8 * units + base.inputs + 3 * base.outputs)
+    passes = 8.0 * base.steps * (6 * units + base.inputs + 3 * base.outputs)
     return 1200.0 * plan.points + passes + 8.0 * 12 * base.state_size**2
 
 
