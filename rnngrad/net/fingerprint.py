@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rnngrad.net.batch import Batch
+from rnngrad.net.both import Both
 from rnngrad.net.problem import Problem
 
 
-def fingerprint(problem: Problem | Batch) -> str:
+def fingerprint(problem: Problem | Batch | Both) -> str:
     """A hash of all that results depend on: equations, functions, loss, every array; neither the
     spec's text nor its name, so that a file that is put elsewhere, or written otherwise, is the
     same."""
@@ -16,13 +17,18 @@ def fingerprint(problem: Problem | Batch) -> str:
 
     if isinstance(problem, Batch):
         return together(map(fingerprint, problem.sequences))
+    if isinstance(problem, Both):
+        return together(("both", fingerprint(problem.net)))
     records = (problem.activation, problem.output, problem.loss)
     words: list[object] = [None if record is None else record.name for record in records]
     words += [list(problem.cell.parts), *map(str, problem.cell.equations.equations)]
+    if problem.dense is not None:
+        words.append(problem.dense.activation.name)
     digest = sha256(repr(words).encode())
     arrays = {
+        **({} if problem.dense is None else {"W_in": problem.dense.W, "b_in": problem.dense.b}),
         **problem.weights,
-        "x": problem.x,
+        "x": problem.x if problem.dense is None else problem.dense.x,
         "h_0": problem.h_0,
         **{f"{part}_0": start for part, start in problem.starts.items()},
         "targets": problem.targets,

@@ -9,6 +9,7 @@ from rnngrad.analyses.checking.comparing.verdicts import Checked, Diagnosis, Ver
 from rnngrad.analyses.checking.diagnosing.questions import BATCH, EMPTY, SINGLE
 from rnngrad.analyses.checking.document import COLUMNS, document, rows, shown
 from rnngrad.net.batch import Batch
+from rnngrad.net.both import Both
 from rnngrad.net.problem import Problem
 from rnngrad.version import __version__
 from rnngrad.views.blocks import Block, Column, Lines, Table
@@ -22,7 +23,7 @@ def report(
     *,
     heading: Sequence[str],
     hide_expected: bool,
-    of: Problem | Batch,
+    of: Problem | Batch | Both,
     old: Mapping[str, object] | None = None,
 ) -> Report:
     """What the formats need of a check ``of`` a problem; ``heading`` says whose gradients, and how
@@ -43,7 +44,7 @@ def report(
 def _document(
     checked: Sequence[Checked],
     hide_expected: bool,
-    of: Problem | Batch,
+    of: Problem | Batch | Both,
     old: Mapping[str, object] | None,
 ) -> dict[str, object]:
     verdicts = document(checked, hide_expected=hide_expected)

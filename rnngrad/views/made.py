@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from rnngrad.net.batch import Batch
+from rnngrad.net.both import Both
 from rnngrad.net.fingerprint import fingerprint
 from rnngrad.net.problem import Problem
 
@@ -17,7 +18,7 @@ class Made(NamedTuple):
     hash: str
 
 
-def made(problem: Problem | Batch) -> Made:
+def made(problem: Problem | Batch | Both) -> Made:
     """What a result of this problem carries."""
-    one = problem.net if isinstance(problem, Batch) else problem
+    one = problem if isinstance(problem, Problem) else problem.net
     return Made(one.name, one.seed, fingerprint(problem))

@@ -23,7 +23,7 @@ from rnngrad.analyses.sweep.serialising import packed, unpacked
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.errors import UsageError, did_you_mean
 from rnngrad.memory import ask
-from rnngrad.net.batch import Batch
+from rnngrad.net.batch import Batch, alone
 from rnngrad.net.problem import Problem
 
 TASK_SECONDS = 1.0
@@ -116,7 +116,7 @@ def _each(
     """Every spec's problem, or those of its sequences with their numbers."""
     for spec, one in specs.items():
         if isinstance(one, Problem):
-            yield spec, one, None
+            yield spec, alone(one), one.of_batch and one.of_batch[0]
         else:
             yield from ((spec, problem, k) for k, problem in enumerate(one.sequences, 1))
 

@@ -169,7 +169,9 @@ def _starts_taken(function: Function) -> list[str]:
         return []
     by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     names = [p.name for p in parameters if p.kind in by_name]
-    return [name for name in names if name.endswith("_0") or name == LENGTHS]
+    return [
+        name for name in names if name.removesuffix("_reverse").endswith("_0") or name == LENGTHS
+    ]
 
 
 def _answer(

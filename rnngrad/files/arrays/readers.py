@@ -140,7 +140,7 @@ def _model(path: Path, name: str, key: str | None) -> Numbers:
         raise FileError(str(error)) from None
 
 
-_OF_MODELS = (".safetensors", ".h5", ".hdf5", ".keras", ".onnx")
+_OF_MODELS = (".safetensors", ".h5", ".hdf5", ".keras", ".onnx", ".msgpack")
 
 READERS: Mapping[str, Callable[[Path, str, str | None], Numbers]] = MappingProxyType(
     {".npy": _npy, ".npz": _npz, ".csv": _csv, **dict.fromkeys(_OF_MODELS, _model)}

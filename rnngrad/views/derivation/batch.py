@@ -100,7 +100,7 @@ def _blocks(
     yield _summary(result, rows)
     yield _sequences(rows, selection.full)
     if result.loss is not None:
-        weights = result.passes.weights
+        weights = {name.removeprefix("dL_d"): result[name] for name in result}
         yield gradients_table("Gradients of the parameters, of all sequences", weights)
 
 
@@ -160,7 +160,7 @@ def _sequences(rows: Sequence[SequenceRow], full: bool) -> Table:
         lines.append((
             str(row.sequence), grouped(row.steps), "" if row.loss is None else number(row.loss),
             number(settled(row.rate)), row.regime or "", number(settled(row.lyapunov_max)),
-            *_lags(row.horizons),
+            *lags(row.horizons),
         ))  # fmt: skip
     notes = ["rate and exponent, the largest, are natural logarithms a step."]
     if any(row.horizons for row in rows):
@@ -170,7 +170,7 @@ def _sequences(rows: Sequence[SequenceRow], full: bool) -> Table:
     return Table("Sequences", columns, tuple(lines), tuple(notes))
 
 
-def _lags(found: tuple[Horizon, ...] | None) -> list[str]:
+def lags(found: tuple[Horizon, ...] | None) -> list[str]:
     """The median in each format; beyond h_0 as the sign of infinity."""
     medians = {one.format: one.median for one in found or ()}
     shown = [medians.get(name) for name in UNITS]

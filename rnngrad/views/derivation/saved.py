@@ -11,12 +11,13 @@ import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.net.batch import Batch
+from rnngrad.net.both import Both
 from rnngrad.net.problem import Problem
 from rnngrad.version import __version__
 from rnngrad.views.made import made
 
 
-def write(file: BinaryIO, arrays: dict[str, Array], problem: Problem | Batch) -> None:
+def write(file: BinaryIO, arrays: dict[str, Array], problem: Problem | Batch | Both) -> None:
     """A .npz file, and its comment: the command, the version, the spec's name, seed and hash."""
     np.savez(file, allow_pickle=False, **arrays)
     spec = made(problem)

@@ -12,6 +12,7 @@ from rnngrad.net.problem import Problem
 from rnngrad.version import __version__
 from rnngrad.views.made import Made
 from rnngrad.views.pictures.kinds import pictures
+from rnngrad.views.pictures.rate_map import Swept
 from rnngrad.views.report import Cell, Report
 from rnngrad.views.sweeps import tables
 
@@ -25,7 +26,7 @@ def report(done: SweepResult, full: bool) -> Report:
         document=lambda: _document(done),
         columns=COLUMNS,
         rows=lambda: rows(done),
-        pictures=lambda: pictures("rate", done),
+        pictures=lambda: pictures("rate", Swept(done)),
         made=lambda: _made(done),
     )
 
