@@ -43,9 +43,11 @@ def of_derive(
     one = problem.net if isinstance(problem, Batch) else problem
     sizes = {name: record.size(one) for name, record in records(one).items()}
     numbers = sum(sizes.get(name, 0) for name in names)
-    jacobians = sizes["dht_dhprev"] if sizes["dht_dhprev"] <= HUGE else 0
     each = TEXT if in_full else 10.0
-    return PROCESS + of_net(problem) + (each * numbers if arrays else 8.0 * jacobians)
+    if arrays:
+        return PROCESS + of_net(problem) + each * numbers
+    shown = (sizes["dht_dhprev"], 2 * sizes.get("log10_paths", 0))  # what tables are made of
+    return PROCESS + of_net(problem) + 8.0 * sum(size for size in shown if size <= HUGE)
 
 
 def ask_for_derive(
