@@ -31,7 +31,14 @@ if TYPE_CHECKING:
         report,
         sweep,
     )
-    from rnngrad.errors import OutputError, QuantityError, RnngradError, SpecError, UsageError
+    from rnngrad.errors import (
+        MemoryLimitError,
+        OutputError,
+        QuantityError,
+        RnngradError,
+        SpecError,
+        UsageError,
+    )
     from rnngrad.files import json_schema
     from rnngrad.files.running_model import from_torch
     from rnngrad.net.batch import Batch
@@ -46,7 +53,14 @@ _HOMES = {
     "rnngrad.net.batch": ("Batch",),
     "rnngrad.net.both": ("Both",),
     "rnngrad.net.problem": ("Problem",),
-    "rnngrad.errors": ("OutputError", "QuantityError", "RnngradError", "SpecError", "UsageError"),
+    "rnngrad.errors": (
+        "MemoryLimitError",
+        "OutputError",
+        "QuantityError",
+        "RnngradError",
+        "SpecError",
+        "UsageError",
+    ),
     "rnngrad.files": ("json_schema",),
     "rnngrad.files.running_model": ("from_torch",),
 }  # fmt: skip
@@ -58,6 +72,7 @@ __all__ = [
     "Both",
     "BothDerivation",
     "Derivation",
+    "MemoryLimitError",
     "OutputError",
     "Problem",
     "QuantityError",

@@ -4,7 +4,8 @@
     ├── SpecError                a spec, or a file it names: all its mistakes at once
     ├── QuantityError            a quantity that does not exist, or not for this net
     ├── UsageError               options that contradict each other or the problem
-    └── OutputError              a result that cannot be written where it was asked for
+    ├── OutputError              a result that cannot be written where it was asked for
+    └── MemoryLimitError         what would take more memory than it may
 
 Whatever is not in this tree is a fault of rnngrad's own, exit status 3. Deep code raises the small
 fact; only ``cli/boundary.py`` prints.
@@ -47,6 +48,10 @@ class UsageError(RnngradError):
 
 class OutputError(RnngradError):
     """A result that cannot be written where it was asked for."""
+
+
+class MemoryLimitError(RnngradError):
+    """What would take more memory than it may."""
 
 
 def did_you_mean(word: object, choices: Iterable[str]) -> str:

@@ -17,6 +17,7 @@ TESTS = Path(__file__).parent
 MAY_IMPORT = {
     "errors": set(),
     "arguments": {"errors"},
+    "memory": {"errors"},
     "progress": set(),
     "version": set(),
     "arithmetic": {"errors"},
@@ -25,17 +26,18 @@ MAY_IMPORT = {
     "chains": {"algebra", "arithmetic", "net", "progress"},
     "exponents": {"algebra", "arithmetic", "chains", "errors", "net", "progress"},
     "cells": {"algebra", "errors", "net"},
-    "files": {"algebra", "arithmetic", "cells", "errors", "net"},
+    "files": {"algebra", "arithmetic", "cells", "errors", "memory", "net"},
     "analyses": {
-        "algebra", "arithmetic", "cells", "chains", "errors", "exponents", "net", "progress",
-        "version",
+        "algebra", "arithmetic", "cells", "chains", "errors", "exponents", "memory", "net",
+        "progress", "version",
     },
     "views": {
         "algebra", "analyses", "arguments", "arithmetic", "cells", "chains", "errors", "exponents",
         "net", "version",
     },
     "cli": {
-        "analyses", "arithmetic", "cells", "errors", "files", "net", "progress", "version", "views",
+        "analyses", "arithmetic", "cells", "errors", "files", "memory", "net", "progress",
+        "version", "views",
     },
 }  # fmt: skip
 FILES = [path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE]

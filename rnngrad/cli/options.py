@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeAlias
 import typer
 
 from rnngrad.cli import boundary, completion
+from rnngrad.errors import UsageError
 from rnngrad.views.pictures import kinds
 
 OUTPUT = "Output"
@@ -44,6 +45,27 @@ Format: TypeAlias = Annotated[
 Json: TypeAlias = Annotated[
     bool,
     typer.Option("--json", metavar="", help="Short for --format json.", rich_help_panel=OUTPUT),
+]
+
+
+def _allow(size: str | None) -> None:
+    from rnngrad.memory import allow
+
+    try:
+        allow(size)
+    except UsageError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+MaxMemory: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--max-memory",
+        metavar="SIZE",
+        callback=_allow,
+        help="Refuse what takes more memory, as 2G; by default three quarters of what is free.",
+        rich_help_panel=RUNNING,
+    ),
 ]
 Full: TypeAlias = Annotated[
     bool,

@@ -22,6 +22,7 @@ from rnngrad.analyses.sweep.scaling import check_gate, check_relative, check_sca
 from rnngrad.analyses.sweep.serialising import packed, unpacked
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.errors import UsageError, did_you_mean
+from rnngrad.memory import ask
 from rnngrad.net.batch import Batch, alone
 from rnngrad.net.problem import Problem
 
@@ -29,6 +30,10 @@ TASK_SECONDS = 1.0
 """Work that a task should carry."""
 
 MOST_IN_A_TASK = 4096
+
+SMALLER = "fewer points, a smaller --steps or fewer --jobs need less"
+PROCESS = 60e6
+"""Bytes of Python and NumPy."""
 
 T = TypeVar("T")
 
@@ -158,7 +163,7 @@ def bytes_needed(plan: Plan) -> float:
     """About how much memory the rows and one net take."""
     base = max(plan.bases.values(), key=lambda problem: problem.steps)
     units = len(base.cell.step.kept) * base.state_size
-    passes = 8.0 * base.steps * (8 * units + base.inputs + 3 * base.outputs)
+    passes = 8.0 * base.steps * (6 * units + base.inputs + 3 * base.outputs)
     return 1200.0 * plan.points + passes + 8.0 * 12 * base.state_size**2
 
 
@@ -173,6 +178,8 @@ def rows_of(
     What a task computes together decides the last bits of its rows: so tasks are cut alike whatever
     is done, and a sweep that was cut short and resumed has the rows of one that was not.
     """
+    needed = PROCESS + bytes_needed(plan)
+    ask(needed * max(1, workers if executor is not None else 1), "this sweep", SMALLER)
     calls = (
         (_rows, (parcel, setting, plan.relative_to, plan.gate, scales, plan.steady))
         for parcel, setting, scales in _portions(plan, done)

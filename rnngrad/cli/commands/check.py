@@ -110,6 +110,7 @@ def check(
     plot: options.Plot = None,
     plot_what: Annotated[list[str] | None, options.plot_what("check")] = None,
     plot_data: options.PlotData = None,
+    max_memory: options.MaxMemory = None,
     format_name: options.Format = None,
     json: options.Json = False,
     output: options.Output = None,

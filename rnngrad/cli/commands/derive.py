@@ -157,6 +157,7 @@ def derive(
     plot: options.Plot = None,
     plot_what: Annotated[list[str] | None, options.plot_what("derive")] = None,
     plot_data: options.PlotData = None,
+    max_memory: options.MaxMemory = None,
     format_name: options.Format = None,
     json: options.Json = False,
     output: options.Output = None,
@@ -181,6 +182,7 @@ def derive(
         select_of_both,
     )
     from rnngrad.analyses.flow.cliff import check_exists
+    from rnngrad.analyses.memory import ask_for_derive
     from rnngrad.cli import sheets
     from rnngrad.cli.output import check_writable, screen, write_text
     from rnngrad.cli.plots import planned, told_apart
@@ -236,6 +238,7 @@ def derive(
         of_all = derive_problem(problem)
         alone = {"--step": step, "--section": section, "--exponents": exponents}
         selection = select_of_batch(of_all, quantity or (), full, alone)
+        ask_for_derive(problem, selection, name, every=True)
         arrays = {name: of_all[name] for name in selection.names}
         made = batch_report(of_all, selection, arrays)
         first = of_all.first_nonfinite_step
@@ -243,6 +246,7 @@ def derive(
         result = drawn[0] if drawn else derive_problem(problem)
         selection = select(result, quantity or (), step, full, exponents, section or ())
         sheets.check_selection(form, selection)
+        ask_for_derive(problem, selection, name, every=every)
         with progress_bar(quiet) as bar, reporting_to(bar):
             report_to = None if bar is None else partial(_tell, bar)
             arrays = computed(result, selection, every=every, report=report_to)

@@ -30,6 +30,7 @@ def report(
             help="Scales of the slider: 0.5,1,2, or 0.1:4:40; 0.25:4:33:log by default.",
         ),
     ] = None,
+    max_memory: options.MaxMemory = None,
     output: options.Output = None,
     force: options.Force = False,
     quiet: options.Quiet = False,

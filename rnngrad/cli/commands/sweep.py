@@ -126,6 +126,7 @@ def sweep(
         ),
     ] = None,
     plot_data: options.PlotData = None,
+    max_memory: options.MaxMemory = None,
     format_name: options.Format = None,
     json: options.Json = False,
     output: options.Output = None,

@@ -16,6 +16,7 @@ import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.errors import SpecError
+from rnngrad.memory import allowed, in_words
 
 LARGEST_ARRAY = 2**33
 """Bytes that a single array may take."""
@@ -210,10 +211,13 @@ def too_large(shape: tuple[int, ...]) -> str:
     size = 8.0
     for length in shape:
         size *= length
-    if size <= LARGEST_ARRAY:
+    if size <= min(LARGEST_ARRAY, allowed()):
         return ""
     sides = "×".join(map(str, shape)) if len(shape) > 1 else f"{shape[0]} numbers long"
-    return f"would be {sides} and take {gibibytes(size)}; an array may take at most 8 GiB"
+    if size > LARGEST_ARRAY:
+        return f"would be {sides} and take {gibibytes(size)}; an array may take at most 8 GiB"
+    taken = f"take {in_words(size)}, and may take {in_words(allowed())}"
+    return f"would be {sides} and {taken}; --max-memory SIZE allows more"
 
 
 def gibibytes(size: float) -> str:

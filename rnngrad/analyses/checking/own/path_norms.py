@@ -40,7 +40,8 @@ def explicit(checker: Checker, *, paths: bool) -> Explicit:
 
 def _direct(checker: Checker) -> Scaled | None:
     problem = checker.setting.problem
-    if "log10_paths" not in checker.tested or problem.loss is None:
+    wanted = "log10_paths" in checker.tested and "log10_paths" not in checker.plan.left_out
+    if not wanted or problem.loss is None:  # T² numbers, and rows
         return None
     slopes = checker.setting.output_slopes
     return scaled(slopes @ problem.weights["W_hy"] if problem.has_readout else slopes)

@@ -29,6 +29,7 @@ from rnngrad.analyses.checking.references.methods import AUTO, method_named
 from rnngrad.analyses.checking.references.perturbed_forward import setting as set_up
 from rnngrad.analyses.checking.references.plan import PATHS, plan
 from rnngrad.analyses.derivation.quantities import Passes, Quantities, records
+from rnngrad.analyses.memory import ask_for_check
 from rnngrad.arithmetic.arrays import Array, Numbers, quietly
 from rnngrad.chains.jacobians import pulled_back
 from rnngrad.net.forward import forward_within
@@ -57,6 +58,7 @@ def check_own(
     if problem.dense is not None:
         return _behind_a_dense_layer(problem, method, rtol, progress, gradients, paths)
     chosen = plan(problem, method)
+    ask_for_check(problem)
     left_out = set(PATHS) & set(chosen.left_out)
     with quietly():
         setting = set_up(problem)

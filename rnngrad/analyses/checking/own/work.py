@@ -43,7 +43,8 @@ def _works(problem: Problem, plan: Plan, tested: Collection[str], paths: bool) -
     steps, size = problem.steps, problem.state_size
     losses = 0 if problem.loss_weights is None else int(np.count_nonzero(problem.loss_weights))
     dense = size**2 / max(1, _on_the_way(problem))  # of a product with a whole Jacobian
-    chain, norms = CHAIN in tested, "log10_paths" in tested and problem.loss is not None
+    wanted = "log10_paths" in tested and "log10_paths" not in plan.left_out
+    chain, norms = CHAIN in tested, wanted and problem.loss is not None
     rows = losses / 2 if norms and not by_rows(plan, paths) else 0.0
     works: dict[str, float] = {}
     if chain or norms:
@@ -64,7 +65,7 @@ def _works(problem: Problem, plan: Plan, tested: Collection[str], paths: bool) -
     works["dL_dh"] = answers(chosen * (size if plan.every else 2 * parts))
     if paths:
         works[PATHS[0]] = steps * (2 * OF_A_STEP + 2.5 * losses / 2)
-        if norms and "log10_paths" not in plan.left_out:
+        if norms:
             works["log10_paths"] = steps * (OF_A_STEP + losses / 2)
         groups = len(perturbations.groups(problem))
         works[PATHS[1]] = answers(chosen * (kept if plan.every else 2 * groups))
