@@ -92,6 +92,7 @@ def by_torch(data: dict[str, Any]) -> dict[str, np.ndarray]:
     return {name: tensor.detach().numpy() for name, tensor in found.items()}
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("depth", [1, 2])
 @pytest.mark.parametrize("cell", CELLS)
 def test_outputs_and_every_gradient_are_pytorchs(cell: str, depth: int) -> None:

@@ -51,6 +51,7 @@ def by_torch(data: dict[str, Any]) -> dict[str, np.ndarray]:
     return {name: tensor.numpy() for name, tensor in found.items()}
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("activation", ["identity", "tanh", "relu"])
 @pytest.mark.parametrize(("cell", "both"), [("rnn", False), ("lstm", False), ("gru", True)])
 def test_gradients_are_pytorchs(cell: str, both: bool, activation: str) -> None:
