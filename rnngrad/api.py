@@ -239,12 +239,12 @@ def check(
     Raises QuantityError for names that do not exist, or not for this net, or two for one gradient,
     UsageError where there is nothing to check, SpecError for a file that cannot be read.
     """
-    from rnngrad.analyses.checking.document import document
+    from rnngrad.analyses.checking.old_results import changes
     from rnngrad.views.check import report as shown
     from rnngrad.views.pictures.checks import CheckedNet
     from rnngrad.views.pictures.kinds import pictures
 
-    whose = "rnngrad's own gradients"
+    whose, old = "rnngrad's own gradients", None
     if against is None:
         from rnngrad.analyses.checking.batches import own_checked
 
@@ -262,14 +262,13 @@ def check(
             given = gradients_of(one, fspath(against))
             whose = escaped(fspath(against))
             checked = check_given(problem, given.arrays, given.twice, framework=given.framework)
+            if given.made is not None:
+                old = changes(given.made, problem, checked).data
     heading = (f"{escaped(problem.name)}: {whose}",)
     net = CheckedNet(problem if isinstance(problem, Problem) else problem.net, tuple(checked))
-
-    def whole() -> Report:
-        report = shown(checked, heading=heading, hide_expected=False)
-        return report._replace(pictures=lambda: pictures("errors", net))
-
-    return Document(document(checked), whole)
+    whole = shown(checked, heading=heading, hide_expected=False, of=problem, old=old)
+    whole = whole._replace(pictures=lambda: pictures("errors", net))
+    return Document(whole.document(), lambda: whole)
 
 
 @checked
@@ -306,7 +305,7 @@ def sweep(
     >>> [row["regime"] for row in report["rows"]]
     ['vanishing', 'steady', 'exploding']
     """
-    from rnngrad.analyses.sweep.sweep import document, swept
+    from rnngrad.analyses.sweep.sweep import swept
     from rnngrad.views.sweeps.report import report as shown
 
     width = critical_rtol if bracket is None else bracket
@@ -316,7 +315,8 @@ def sweep(
         gate=gate, executor=executor, workers=workers,
         **{name: value for name, value in own.items() if value is not None},
     )  # fmt: skip
-    return Document(document(done), lambda: shown(done, full=False))
+    whole = shown(done, full=False)
+    return Document(whole.document(), lambda: whole)
 
 
 @checked

@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "files": {"algebra", "arithmetic", "cells", "errors", "net"},
     "analyses": {
         "algebra", "arithmetic", "cells", "chains", "errors", "exponents", "net", "progress",
+        "version",
     },
     "views": {
         "algebra", "analyses", "arguments", "arithmetic", "cells", "chains", "errors", "exponents",

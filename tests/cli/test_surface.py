@@ -115,6 +115,9 @@ def test_options_are_in_panels() -> None:
     assert "With MODEL" in panels["init"]
 
 
+PACKAGES = ("Typer", "Rich", "PyYAML", "pydantic")
+
+
 def test_versions() -> None:
     lines = run("--version").stdout.splitlines()
     assert lines[:3] == [
@@ -123,7 +126,7 @@ def test_versions() -> None:
         f"NumPy {np.__version__}",
     ]
     assert re.fullmatch(r"BLAS \S+ \d\S*", lines[3])
-    assert len(lines) == 4
+    assert [line.split()[0] for line in lines[4:]] == [*PACKAGES, "Platform"]
     document = json.loads(run("--version", "--json").stdout)
     assert [f"{name} {value}".lower() for name, value in document.items()] == [
         line.lower() for line in lines

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -290,6 +291,19 @@ def test_an_archive_that_would_burst_is_refused(tmp_path: Path) -> None:
         archive.writestr("model.weights.h5", bytes(2**26))
     with pytest.raises(ModelFileError, match=r"would unpack to 67108864 bytes from a file of"):
         read_model(path)
+
+
+def test_a_dataset_put_together_from_a_pipe_is_told_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with h5py.File(tmp_path / "net.h5", "w") as file:
+        for name in ("kernel:0", "recurrent_kernel:0"):
+            layout = h5py.VirtualLayout((4, 4), "f8")
+            layout[...] = h5py.VirtualSource(str(tmp_path / "pipe"), "x", (4, 4))
+            file.require_group("rnn/rnn").create_virtual_dataset(name, layout)
+    begun = time.monotonic()
+    with pytest.raises(ModelFileError, match="keeps its numbers in another file"):
+        choose(read_model(tmp_path / "net.h5"), None)
+    assert time.monotonic() - begun < 20
 
 
 def test_datasets_that_reach_elsewhere_or_claim_too_much(tmp_path: Path) -> None:

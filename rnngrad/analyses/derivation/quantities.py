@@ -304,6 +304,29 @@ def _described(problem: Problem) -> str:
     return f"{problem.cell.name}{layers}"
 
 
+OF_ALL_PATHS = ("log10_paths", "horizon", "lag_profile")
+"""These need ‖∂L_t/∂s_k‖ of every t and k."""
+
+INSTEAD = MappingProxyType({
+    "dht_dhprev": "name log10_step_norms, a number a step",
+    **dict.fromkeys(OF_ALL_PATHS, "name log10_chain, a number a step, or dL_dh, a row a step"),
+})  # fmt: skip
+"""What is smaller and says something of the same."""
+
+
+def _too_large(record: Quantity, problem: Problem) -> str:
+    """For want of memory: how much it is, and what to name in its place."""
+    whole = QUANTITIES["log10_paths"] if record.name in OF_ALL_PATHS else record
+    count, sides = whole.size(problem), " × ".join(f"{side:,}" for side in whole.shape(problem))
+    by = "" if whole.name == record.name else f", which takes '{whole.name}'"
+    other = INSTEAD.get(record.name)
+    hint = f"; {other}, or take a shorter sequence" if other else ""
+    return (
+        f"there is not enough memory for '{record.name}'{by}: {sides} = {count:,} numbers, "
+        f"{8 * count / 2**30:,.3g} GiB{hint}"
+    )
+
+
 class Quantities(Mapping[str, Array]):
     """Every quantity of one problem, by name; computed at each look-up, after passes run once."""
 
@@ -313,8 +336,11 @@ class Quantities(Mapping[str, Array]):
 
     def __getitem__(self, name: str) -> Array:
         record = self.record(name)
-        with quietly():
-            return record.compute(self.passes)
+        try:
+            with quietly():
+                return record.compute(self.passes)
+        except MemoryError:
+            raise QuantityError(_too_large(record, self.problem)) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())

@@ -14,6 +14,7 @@ from rnngrad.analyses.checking.batches import check_given
 from rnngrad.analyses.checking.both import refused_names
 from rnngrad.analyses.checking.comparing.comparing import relative_tolerance
 from rnngrad.analyses.checking.comparing.verdicts import Checked, CutShortError, Verdict, worst
+from rnngrad.analyses.checking.old_results import changes
 from rnngrad.arithmetic.arrays import Numbers, quietly
 from rnngrad.cli.boundary import say
 from rnngrad.cli.checks.options import CheckOptions, is_function
@@ -44,7 +45,7 @@ def run(
     """The report on the arrays of a file or a function, the verdict on the whole, None where
     Ctrl-C came before the end, and those on the parts; ``student`` is the function's, where its
     process has been started already."""
-    interrupted = False
+    interrupted, old = False, None
     if is_function(source):
         problem = alone(problem) if isinstance(problem, Problem) else problem
         with student or Student(source, options) as started:
@@ -53,20 +54,22 @@ def run(
         raise UsageError("--trials needs --against FILE.py:FUNCTION, to run it on other problems")
     else:
         try:
-            checked, notes = _of_file(problem, source, options)
+            checked, notes, old = _of_file(problem, source, options)
         except CutShortError as cut:
             checked, notes, interrupted = cut.checked, [], True
     whose = f"{escaped(source)} against rnngrad's own gradients of {escaped(problem.name)}"
     heading = (whose, *notes)
-    shown = report(checked, heading=heading, hide_expected=options.hide_expected)
+    shown = report(
+        checked, heading=heading, hide_expected=options.hide_expected, of=problem, old=old
+    )
     verdict = None if interrupted else worst(entry.verdict for entry in checked)
     return shown, verdict, checked
 
 
 def _of_file(
     problem: Problem | Batch | Both, source: str, options: CheckOptions
-) -> tuple[list[Checked], list[str]]:
-    """The verdicts, and what of the file was not checked."""
+) -> tuple[list[Checked], list[str], Mapping[str, object] | None]:
+    """The verdicts, what of the file was not checked, and what has changed since an old result."""
     net = problem if isinstance(problem, Problem) else problem.net
     given = gradients_of(net, source, options.layout)
     unknown = _unknown(problem, given.arrays)
@@ -80,12 +83,18 @@ def _of_file(
         checked = check_given(
             problem, given.arrays, given.twice, rtol=options.rtol, framework=given.framework
         )
-    if not given.unused:
-        return checked, []
-    note = f"not checked, for the spec names no such parameter: {listed(given.unused, limit=300)}"
-    if not options.quiet:
-        say(f"note: {note}")
-    return checked, [note]
+    old = None if given.made is None else changes(given.made, problem, checked)
+    if options.hide_expected:  # the size of a difference would give the expected number away
+        old = None
+    notes = [] if old is None else list(old.words)
+    if given.unused:
+        absent, norms = "the spec names no such parameter", "the file has just their norms"
+        why = absent if given.made is None else norms
+        note = f"not checked, for {why}: {listed(given.unused, limit=300)}"
+        notes.append(note)
+        if not options.quiet:
+            say(f"note: {note}")
+    return checked, notes, None if old is None else old.data
 
 
 def _of_torch(source: str, name: str) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self
 
 from rnngrad.cli.checks.options import CheckOptions
 from rnngrad.cli.checks.separate import FaultError, GoneError, LateError, Separate
-from rnngrad.errors import UsageError, escaped
+from rnngrad.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from rnngrad.cli.checks.messages import Message
@@ -232,4 +232,4 @@ def _of_batch(batch: Batch, before_weights: str) -> Iterator[tuple[str, Any]]:
 
 def _printable(words: str) -> str:
     """Not too long, each line without what a terminal would act on, or takes no part of."""
-    return "\n".join(map(escaped, words[:LONGEST_WORDS].split("\n")))
+    return printable(words[:LONGEST_WORDS])

@@ -267,7 +267,7 @@ def _own(
         k, size = problem.of_batch
         heading += (f"sequence {k} of {size}; each total also against the sum over all sequences",)
     verdict = None if interrupted else worst(entry.verdict for entry in checked)
-    shown = report(checked, heading=heading, hide_expected=chosen.hide_expected)
+    shown = report(checked, heading=heading, hide_expected=chosen.hide_expected, of=problem)
     return shown, verdict, checked
 
 

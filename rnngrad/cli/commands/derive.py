@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 HOMEWORK = "Homework"
 
+GIGANTIC = 2**27
+"""Numbers, 1 GiB, from which on their size is told."""
+
 
 @bounded
 def derive(
@@ -252,7 +255,7 @@ def derive(
     cut = Event()
     text = watched(render(made, shown), quiet)
     text = _kept(text, cut) if for_people(render) else text
-    keep = None if save is None else _stage(save, {name: arrays[name] for name in selection.names})
+    keep = None if save is None else _stage(save, selection.names, arrays, problem)
     write_text(text, output)
     if keep is not None:
         keep()
@@ -317,13 +320,15 @@ def _check_save(save: Path | None, force: bool, spec: str, output: Path | None) 
     check_writable(save, force, spec)
 
 
-def _stage(path: Path, arrays: dict[str, Array]) -> Callable[[], None]:
-    """Write the arrays beside their place; the call that this returns moves them there."""
-    import numpy as np
-
+def _stage(
+    path: Path, names: Iterable[str], arrays: dict[str, Array], problem: Problem | Batch | Both
+) -> Callable[[], None]:
+    """Write the arrays beside their place, and in the file's comment what they are of; the call
+    that this returns moves them there."""
     from rnngrad.cli.output import staged
+    from rnngrad.views.derivation.saved import write
 
-    return staged(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
+    return staged(path, lambda file: write(file, {name: arrays[name] for name in names}, problem))
 
 
 def _warn(problem: Problem | Batch | Both, step: int | None) -> None:
@@ -351,7 +356,8 @@ def _say_left_out(selection: Selection, problem: Problem | Batch | Both) -> None
     for name in selection.left_out:
         record = known[name]
         shape, count = record.shape(one), record.size(one)
+        size = f", {8 * count / 2**30:,.3g} GiB" if count > GIGANTIC else ""
         say(
-            f"note: {name} is left out: {times(shape)} = {grouped(count)} numbers; "
+            f"note: {name} is left out: {times(shape)} = {grouped(count)} numbers{size}; "
             f"--quantity {name} or --full computes it"
         )

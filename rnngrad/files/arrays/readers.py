@@ -84,7 +84,10 @@ def _csv(path: Path, name: str, key: str | None) -> Numbers:
     """Rows of comma-separated numbers; the first line may be a header."""
     rows: list[list[float]] = []
     with path.open("rb") as file:
-        encoding = encoding_of(file.read(4))
+        head = file.read(4096)
+    encoding = encoding_of(head)
+    if b"\0" in head and encoding[:5] == "utf-8":
+        raise FileError(f"{name} is a binary file, not rows of numbers")
     with path.open(encoding=encoding, newline="") as stream:
         reader = csv.reader(stream)
         header = True

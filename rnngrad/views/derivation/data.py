@@ -13,6 +13,7 @@ from rnngrad.analyses.derivation.quantities import Quantity
 from rnngrad.analyses.derivation.selection import HUGE, LARGE, Selection
 from rnngrad.analyses.flow.flow import GradientFlow
 from rnngrad.arithmetic.arrays import Array, frobenius
+from rnngrad.net.fingerprint import fingerprint
 from rnngrad.net.problem import Problem
 from rnngrad.version import __version__
 from rnngrad.views.derivation import flow, lags
@@ -67,6 +68,7 @@ def spec_data(problem: Problem) -> dict[str, object]:
         **_layers(problem),
         "outputs": problem.outputs,
         "seed": problem.seed,
+        "hash": fingerprint(problem),
         **_of_batch(problem),
     }
 

@@ -20,6 +20,7 @@ from rnngrad.views.blocks import Block, Column, Table
 from rnngrad.views.check import report as check_report
 from rnngrad.views.derivation.sections import SECTIONS
 from rnngrad.views.derivation.view import View, blocks_of, view_of
+from rnngrad.views.made import made
 from rnngrad.views.numbers import from_log10, grouped, number, settled
 from rnngrad.views.page.blocks import html
 from rnngrad.views.page.page import page, text
@@ -58,7 +59,8 @@ def report(found: Overview) -> Iterator[str]:
         Shown(net, view_of(net.result, select(net.result, (), None, False)), f"n{i}", 2 + several)
         for i, net in enumerate(found.nets, start=1)
     ]
-    yield from page(_title(shown), _body(found, shown), script=True)
+    of = [made(net.result.problem) for net in found.nets]
+    yield from page(_title(shown), _body(found, shown), script=True, made=of)
 
 
 def _title(shown: Sequence[Shown]) -> str:
@@ -187,9 +189,10 @@ def _check(one: Shown) -> Iterator[str]:
     """The verdict, and how it was come by."""
     if not one.net.checked:
         return
+    problem = one.net.result.problem
     heading = ("Are these gradients right?", *one.net.words)
     blocks: list[Block] = [
-        *check_report(one.net.checked, heading=heading, hide_expected=False).blocks()
+        *check_report(one.net.checked, heading=heading, hide_expected=False, of=problem).blocks()
     ]
     for block in blocks:
         yield html(block, one.level)
