@@ -291,7 +291,7 @@ def sweep(
 
     Returns what ``rnngrad sweep --json`` prints. Several problems need different names. A batch is
     taken as its sequences, each a row, as seeds are; a bidirectional net as its halves, each with
-    its own name, and W_hh of both is scaled. ``gate``: only its rows of W_hh are
+    its own name, and W_hh of all of them is scaled. ``gate``: only its rows of W_hh are
     scaled. ``scales``: numbers, or a text such as ``"0.1:4:40"``. ``relative_to``: ``"weights"``,
     ``"spectral-radius"`` or ``"sigma-max"``. ``steady``: |rate| up to which the regime is steady,
     by default 0.01. ``critical_rtol``: width of a critical scale's bracket, relative to it, by
