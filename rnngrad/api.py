@@ -61,9 +61,9 @@ class Derivation(Shown, _Derivation):
 
     In a notebook it shows its tables. ``as_text()``, ``as_markdown()`` and ``as_html()`` are those,
     ``as_latex()`` is the sheet to hand in, ``explain("a6")`` one derivative written out;
-    ``to_pandas("dL_dh")`` has a row a number (``quantity``, ``t``, ``i``, ``j``, ``value``), and
-    ``to_xarray("dL_dh")`` the array with its axes named (t, k, i, j). ``plot.credit_map()`` and its
-    like are the pictures, each Matplotlib's Figure.
+    ``to_pandas("dL_dh")`` has one row for each number (``quantity``, ``t``, ``i``, ``j``,
+    ``value``), and ``to_xarray("dL_dh")`` the array with its axes named (t, k, i, j).
+    ``plot.credit_map()`` and similar methods return the pictures, each Matplotlib's Figure.
     """
 
     def __repr__(self) -> str:
@@ -269,7 +269,7 @@ def check(
     Without ``against`` it is on rnngrad's own gradients, else on those: arrays by the names of the
     contract (``{"dL_dW_hh": …}``) or spelled as people do (``{"dWhh": …}``), or the path of a .npz,
     .json, .yaml or .safetensors with them. Of a batch the parameters' gradients are those of its L,
-    and whatever has a step axis has the sequences where the spec has them.
+    and arrays with a step axis have the axes of the spec.
 
     >>> import rnngrad
     >>> net = {"weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1, 1], "targets": [0, 0]}
@@ -329,15 +329,14 @@ def sweep(
 ) -> Document:
     """Norms, rates, exponents and the critical scale as W_hh is scaled, for so many seeds.
 
-    Returns what ``rnngrad sweep --json`` prints. Several problems are told apart by their names.
-    A batch is taken as its sequences, one beside the other, as seeds are; a bidirectional net as
-    its halves, each by its own name, while W_hh of all of them is scaled.
-    ``gate``: only its rows of W_hh are scaled. ``scales``: numbers, or a text such as
-    ``"0.1:4:40"``. ``relative_to``: ``"weights"``, ``"spectral-radius"`` or ``"sigma-max"``.
-    ``steady``: |rate| up to which the regime is steady, by default 0.01. ``critical_rtol``: width
-    of a critical scale's bracket, relative to it, by default 1e-5 (``bracket`` is its old name).
-    ``executor``: any ``concurrent.futures.Executor``, with so many ``workers``. Raises UsageError
-    for what cannot be swept.
+    Returns what ``rnngrad sweep --json`` prints. Several problems need different names. A batch is
+    taken as its sequences, each a row, as seeds are; a bidirectional net as its halves, each with
+    its own name, and W_hh of all of them is scaled. ``gate``: only its rows of W_hh are
+    scaled. ``scales``: numbers, or a text such as ``"0.1:4:40"``. ``relative_to``: ``"weights"``,
+    ``"spectral-radius"`` or ``"sigma-max"``. ``steady``: |rate| up to which the regime is steady,
+    by default 0.01. ``critical_rtol``: width of a critical scale's bracket, relative to it, by
+    default 1e-5 (``bracket`` is its old name). ``executor``: any ``concurrent.futures.Executor``,
+    with so many ``workers``. Raises UsageError for what cannot be swept.
 
     >>> import rnngrad
     >>> net = {"activation": "identity", "weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1, 0, 0]}
@@ -363,17 +362,17 @@ def sweep(
 def report(
     problem: Problem | Sequence[Problem], scales: str | float | Iterable[float] | None = None
 ) -> str:
-    """The page that ``rnngrad report`` writes: one HTML file that opens offline.
+    """The page that ``rnngrad report`` writes: one HTML file that needs no network.
 
     ``scales``: those of the slider, numbers or a text such as ``"0.1:4:40"``; by default as many as
-    take some half a minute at most. Several problems are told apart by their names.
+    take about half a minute. Several problems are told apart by their names.
 
     >>> import rnngrad
     >>> net = {"weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1, 1], "targets": [0, 0]}
     >>> rnngrad.report(rnngrad.load(net), [0.5, 2])[:15]
     '<!DOCTYPE html>'
 
-    Raises UsageError for scales that are none, and for problems with one name.
+    Raises UsageError for wrong scales, and for problems with the same name.
     """
     from rnngrad.analyses.overview import overview
     from rnngrad.analyses.sweep.scaled_chains import affordable_scales

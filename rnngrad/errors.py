@@ -18,7 +18,7 @@ from difflib import get_close_matches
 
 
 class RnngradError(Exception):
-    """Anything that is the user's to mend."""
+    """The base of all errors that a user can correct."""
 
 
 class SpecError(RnngradError):
@@ -47,7 +47,7 @@ class UsageError(RnngradError):
 
 
 class OutputError(RnngradError):
-    """A result that cannot be written where it was asked for."""
+    """A result that cannot be written to its file."""
 
 
 class MemoryLimitError(RnngradError):

@@ -8,6 +8,8 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+from oracles.examples import EVERY
+
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")  # read when NumPy is imported, by child processes too
 
@@ -34,6 +36,11 @@ CASES = 24
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--first", action="store_true", help="only the first case of every test")
     parser.addoption("--every-case", action="store_true", help="all cases of every test")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--every-case"):
+        os.environ[EVERY] = "1"
 
 
 @pytest.hookimpl(trylast=True)  # after -m: a case may be a slow one

@@ -125,7 +125,7 @@ def test_what_needs_live_pytorch_is_marked() -> None:
     """``.ci/run`` runs what is marked once more, with PyTorch."""
     for path in TESTS.rglob("test_*.py"):
         text = path.read_text(encoding="utf-8")
-        assert text.count('pytest.importorskip("torch"') == text.count("pytest.mark.torch"), path
+        assert "pytest.mark.torch" in text or 'importorskip("torch"' not in text, path
 
 
 PIPED = """

@@ -23,6 +23,7 @@ from cli.running import ROOT, run
 from rnngrad.analyses.checking.spelling import SPELLINGS
 from rnngrad.analyses.derivation.quantities import QUANTITIES
 from rnngrad.cells import CELLS, NAMES
+from rnngrad.cli import exit_codes
 from rnngrad.cli.app import app
 from rnngrad.files.arrays.drawing import INITIALISERS, SEQUENCES
 from rnngrad.net.backward import bptt
@@ -399,3 +400,20 @@ def test_every_cell_stands_in_the_comparison() -> None:
     text = (ROOT / "docs" / "which_cell.md").read_text(encoding="utf-8")
     rows = [line.split("`")[1] for line in text.splitlines() if line.startswith("| `")]
     assert sorted(rows) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
+def test_the_tables_of_exit_codes_are_the_codes(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
+    codes = {exit_codes.DONE, exit_codes.USERS_FAULT, exit_codes.OWN_FAULT, exit_codes.INTERRUPTED}
+    verdicts = set(exit_codes.VERDICTS.values())
+    assert listed == (codes | verdicts if page == "README.md" else codes)
+
+
+@pytest.mark.parametrize("verb", ["check", "grade"])
+def test_help_names_the_codes_of_the_verdicts(verb: str) -> None:
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    section = page.partition(f"## rnngrad {verb}\n")[2].partition("\n## ")[0]
+    said = section.partition("Exit status: ")[2].partition("\n")[0]
+    assert [int(code) for code in re.findall(r"\d+", said)] == list(exit_codes.VERDICTS.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -34,6 +35,11 @@ def frozen(values: npt.ArrayLike) -> Array:
         array = array.copy() if array is values or array.base is not None else array
         array.flags.writeable = False
     return array
+
+
+def finite_or_none(value: float | np.floating[Any] | None) -> float | None:
+    """The number, or None where JSON has none for it."""
+    return None if value is None or not math.isfinite(value) else float(value)
 
 
 def frobenius(values: Array) -> float:

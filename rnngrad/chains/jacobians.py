@@ -18,11 +18,11 @@ from rnngrad.arithmetic.evaluation import scaled_slope
 from rnngrad.arithmetic.number_types import FLOATS, SCALED, Entries
 from rnngrad.arithmetic.scaled import LOG10_2, Scaled, log10_lengths, log10_spectral_norms, scaled
 from rnngrad.chains.chain_norms import log10_norms
+from rnngrad.chains.float_rows import FloatRows, raised
 from rnngrad.chains.jacobian_product import Aligned, aligned_chain, plain_net
 from rnngrad.chains.leading_norms import log10_end_norm, log10_leading_norms
 from rnngrad.chains.matrix_norms import ln_largest
 from rnngrad.chains.path_norms import log10_path_norms
-from rnngrad.chains.plain_rows import PlainRows, raised
 from rnngrad.chains.whole_product import products, sizes_of
 from rnngrad.net.linearised import LinearNet, Rows, linear_net
 from rnngrad.net.problem import Problem
@@ -183,7 +183,7 @@ class PulledBack(NamedTuple):
 
     k: int
     steps: Integers
-    rows: PlainRows | Scaled
+    rows: FloatRows | Scaled
     at: tuple[Rows, ...] | None
 
     @property
@@ -192,9 +192,9 @@ class PulledBack(NamedTuple):
         return _exact(self.rows)
 
     @property
-    def in_floats(self) -> PlainRows:
+    def in_floats(self) -> FloatRows:
         """The rows with an exponent each; an entry far below its row's largest is 0."""
-        return self.rows if isinstance(self.rows, PlainRows) else PlainRows(*self.rows.aligned(1))
+        return self.rows if isinstance(self.rows, FloatRows) else FloatRows(*self.rows.aligned(1))
 
 
 class _AtExactly(Mapping[str, Entries]):
@@ -228,9 +228,9 @@ def pulled_back(problem: Problem, trace: ForwardTrace, direct: Scaled) -> Iterat
     size, top = problem.state_size, problem.layers[-1].state[0]
     steps: Integers = np.empty(0, dtype=np.int64)
     floats = plain_net(problem, trace)
-    plain = PlainRows(np.empty((0, size)), steps)
+    plain = FloatRows(np.empty((0, size)), steps)
     net = linear_net(problem, trace, SCALED) if floats is None else None
-    rows: PlainRows | Scaled = plain
+    rows: FloatRows | Scaled = plain
     work = growing(np.cumsum(counts[::-1]).tolist())
     for k in reported(range(problem.steps, 0, -1), problem.steps, "paths", work):
         if counts[k - 1]:
@@ -259,8 +259,8 @@ def pulled_back(problem: Problem, trace: ForwardTrace, direct: Scaled) -> Iterat
     yield PulledBack(0, steps, rows, None)
 
 
-def _exact(rows: PlainRows | Scaled) -> Scaled:
-    return rows.exact if isinstance(rows, PlainRows) else rows
+def _exact(rows: FloatRows | Scaled) -> Scaled:
+    return rows.exact if isinstance(rows, FloatRows) else rows
 
 
 def _in_state(row: Scaled, top: slice, size: int) -> Scaled:
@@ -347,7 +347,7 @@ def _plain_paths(
         pulled, at = net.pull(rows[low:], k)
         if watcher is not None:
             watcher(k, slice(low, n), at, exponents[low:])
-        after = PlainRows(rows[low:], exponents[low:]).moved(pulled)
+        after = FloatRows(rows[low:], exponents[low:]).moved(pulled)
         if after is None:
             return None
         rows[low:], exponents[low:] = after

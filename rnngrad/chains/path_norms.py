@@ -43,7 +43,7 @@ def log10_path_norms(slopes: Scaled, W: Array, direct: Scaled, counts: Which) ->
     """
     steps = len(counts)
     paths = np.where(np.arange(steps + 1) > np.arange(1, steps + 1)[:, None], np.nan, -np.inf)
-    plain, exact = _PlainRows(W, steps), _ExactRows(W)
+    plain, exact = _FloatRows(W, steps), _ExactRows(W)
     work = growing(np.cumsum(counts[::-1]).tolist())
     for k in reported(range(steps, 0, -1), steps, "paths", work):
         if counts[k - 1] and not plain.take(k, direct[k - 1]):
@@ -56,14 +56,14 @@ def log10_path_norms(slopes: Scaled, W: Array, direct: Scaled, counts: Which) ->
     return paths
 
 
-def _write(paths: Array, k: int, plain: _PlainRows, exact: _ExactRows) -> None:
+def _write(paths: Array, k: int, plain: _FloatRows, exact: _ExactRows) -> None:
     if plain.count:
         paths[plain.steps[: plain.count] - 1, k] = plain.log10_lengths()
     if exact.steps.size:
         paths[exact.steps - 1, k] = log10_lengths(exact.rows)
 
 
-class _PlainRows:
+class _FloatRows:
     """The first ``count`` of ``rows`` · 2^``exponents``; ``steps`` says whose L_t each is."""
 
     def __init__(self, W: Array, most: int) -> None:

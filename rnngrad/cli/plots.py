@@ -146,7 +146,7 @@ def _need_matplotlib() -> None:
 
     if find_spec("matplotlib") is None:
         raise UsageError(
-            "--plot needs Matplotlib: pip install 'rnngrad[plot]'; --plot-data does without"
+            "--plot needs Matplotlib: pip install 'rnngrad[plot]'; --plot-data needs none"
         )
 
 

@@ -82,7 +82,7 @@ def from_torch(
     then the one that it needs. One row or label as ``targets`` of many steps: the loss of the last
     step. ``upstream`` (T, H) is ∂L/∂h_t in their place. Of a bidirectional net both directions are
     taken, or the half that ``direction`` names; the sequence is turned round for the reverse one.
-    Tensors and arrays are both welcome. Raises UsageError for a module whose parts leave open what
+    Tensors and arrays are both accepted. Raises UsageError for a module whose parts do not say what
     it computes, SpecError for arrays that do not fit.
 
         problem = rnngrad.from_torch(model, x, y, loss=nn.CrossEntropyLoss())

@@ -102,3 +102,8 @@ def placed(label: str, line: int, column: int, message: str, source: str) -> str
     """``label:line:column: message``, both counted from 0 here and from 1 there, and the quote."""
     where = f"{escaped(label)}:{line + 1}:{column + 1}: {message}"
     return f"{where}\n{quoted(source, column)}" if source.strip() else where
+
+
+def sides(shape: tuple[int, ...]) -> str:
+    """``12×4``; ``a single number``"""
+    return "×".join(map(str, shape)) or "a single number"

@@ -15,9 +15,7 @@ WRONG = "{dL_dW_hh: 0.01, dL_dW_xh: [[0.3]]}"
     ("stdin", "words"),
     [
         ("", ("derive", SHEET)),
-        ("", ("derive", SHEET, "--json")),
         ("weights: [", ("derive", "-")),
-        ("", ("derive", SHEET, "--quantity", "dL_dW_hx")),
         ("", ("derive", SHEET, "--nope")),
         ("", ("--debug", "derive", "no.yaml")),
         ("", ("derive", SHEET, "-o", "no/where.json")),

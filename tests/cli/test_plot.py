@@ -203,7 +203,7 @@ def test_a_missing_matplotlib_is_one_line_away(
     done = run("derive", SHEET, "--plot", str(tmp_path / "page.png"))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "--plot needs Matplotlib: pip install 'rnngrad[plot]'; --plot-data does without\n"
+        "--plot needs Matplotlib: pip install 'rnngrad[plot]'; --plot-data needs none\n"
     )
 
 

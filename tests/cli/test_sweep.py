@@ -564,7 +564,9 @@ def test_show_keeps_apart_what_was_scaled_otherwise(gaussian: str, tmp_path: Pat
     run("sweep", gaussian, *SCALES, "-o", str(path))
     other = ("--resume", "--relative-to", "sigma-max")
     run("sweep", gaussian, *SCALES, "-o", str(path), *other)
-    said = "the rows are of --relative-to sigma-max and weights, whose scales share no table\n"
+    said = (
+        "the rows are of --relative-to sigma-max and weights, whose scales cannot be in one table\n"
+    )
     assert run("show", str(path)).stderr == said
     gates = tmp_path / "gates.jsonl"
     lstm = ("sweep", "sample_configs/copy_lstm.yaml", "--whh-scale", "1,8", "--steps", "20")

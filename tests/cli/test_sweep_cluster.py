@@ -135,8 +135,8 @@ HTTP = b"HTTP/1.1 400 Bad Request\r\nServer: a web server\r\nContent-Length: 0\r
 
 @pytest.mark.parametrize(("greet", "patience", "words"), [
     (lambda _: None, 0.2, "no Dask scheduler answers there within 0.2 s"),
-    (lambda it: it.sendall(HTTP), 20.0, "what answers there is no Dask scheduler"),
-    (lambda it: it.close(), 20.0, "what answers there is no Dask scheduler"),
+    (lambda it: it.sendall(HTTP), 20.0, "the server there is not a Dask scheduler"),
+    (lambda it: it.close(), 20.0, "the server there is not a Dask scheduler"),
 ])  # fmt: skip
 def test_what_answers_and_is_no_scheduler(
     greet: Callable[[socket.socket], object],
@@ -158,7 +158,7 @@ def test_what_answers_and_is_no_scheduler(
 
 
 @pytest.mark.parametrize(("end", "words", "tries"), [
-    (ConnectionResetError, "what answers there is no Dask scheduler", 1),
+    (ConnectionResetError, "the server there is not a Dask scheduler", 1),
     (ConnectionRefusedError, "no Dask scheduler answers there within 0.2 s", 3),
 ])  # fmt: skip
 def test_a_connection_that_never_stands(

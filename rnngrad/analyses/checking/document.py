@@ -6,13 +6,13 @@ value, and not the exact error, factor or limit that would give it back together
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 from rnngrad.analyses.checking.comparing.verdicts import Checked, Diagnosis, Verdict, worst
 from rnngrad.analyses.checking.diagnosing.catalogue import CATALOGUE
 from rnngrad.analyses.checking.diagnosing.diagnosing import alike
 from rnngrad.analyses.checking.diagnosing.questions import UNKNOWN
+from rnngrad.arithmetic.arrays import finite_or_none
 
 COLUMNS = (
     "name",
@@ -91,11 +91,6 @@ def _diagnosis(diagnosis: Diagnosis) -> dict[str, object]:
 
 
 _OPTIONAL = ("steps", "limit", "factor", "where", "with")
-
-
-def finite_or_none(value: float | None) -> float | None:
-    """The number, or None where JSON has none for it."""
-    return None if value is None or not math.isfinite(value) else float(value)
 
 
 def _hidden(entry: Checked, hide: bool) -> Checked:

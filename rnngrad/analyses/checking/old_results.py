@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from rnngrad.analyses.checking.comparing.verdicts import Checked
-from rnngrad.analyses.checking.document import finite_or_none
+from rnngrad.arithmetic.arrays import finite_or_none
 from rnngrad.errors import escaped
 from rnngrad.net.batch import Batch
 from rnngrad.net.both import Both

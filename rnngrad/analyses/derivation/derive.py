@@ -344,7 +344,7 @@ def derive(problem: Problem | Batch | Both) -> Derivation | BatchDerivation | Bo
 
 
 def gradients(problem: Problem | Batch | Both) -> dict[str, Array | np.float64]:
-    """The forward pass and BPTT alone, eagerly: no Jacobians, no chain, no paths.
+    """Only the forward pass and BPTT, computed at once: no Jacobians, no chain, no paths.
 
     ``loss`` (a float), ``losses`` (T,), ``h`` (T+1, H), ``y`` (T, O), ``dL_dy`` (T, O), ``dLt_dht``
     (T, H), ``dL_dh`` (T+1, H), for lstm ``dL_dc``, ``dL_dx`` (T, I), and ``dL_dW_xh``,

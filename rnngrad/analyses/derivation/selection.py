@@ -138,15 +138,15 @@ def affordable_paths(problem: Problem) -> bool:
     """Whether all paths take some seconds at most: no more than HUGE pairs (t, k), and for what
     is more than one layer of rnn no more than SLOW products of numbers."""
     pairs = problem.steps**2
-    return pairs <= HUGE and (problem.single_rnn or pairs * _numbers_on_the_way(problem) <= SLOW)
+    return pairs <= HUGE and (problem.single_rnn or pairs * size_of_path_matrices(problem) <= SLOW)
 
 
 def quick_paths(problem: Problem) -> bool:
     """Whether the path sums take no more than a second or two."""
-    return problem.steps**2 * (_numbers_on_the_way(problem) + 2_000) <= QUICK
+    return problem.steps**2 * (size_of_path_matrices(problem) + 2_000) <= QUICK
 
 
-def _numbers_on_the_way(problem: Problem) -> int:
+def size_of_path_matrices(problem: Problem) -> int:
     """The sizes of the matrices that every path goes through, together."""
     return sum(
         layer.own[matrix.parameter].size

@@ -46,10 +46,10 @@ def largest_exponent(net: Passes, log10_norm: float, log10_growth: float) -> flo
 def lyapunov_spectrum(problem: Problem, warmup: int = 0) -> Array:
     """The Lyapunov exponents, (S,): natural log per step over all T steps from Q_0 = 1.
 
-    Largest first; −inf for a direction that dies; nan where rounding decides, those last but for
-    one that comes first if not even the largest is known. The first ``warmup`` steps turn the
-    directions but are not counted. Raises UsageError unless 0 ≤ warmup < T. See
-    ``rnngrad.exponents.lyapunov``.
+    Largest first. −inf: the direction is sent to exactly 0. nan: the exponent is not known, because
+    rounding errors are larger than the result. Such exponents come last, and one nan comes first if
+    not even the largest is known. The first ``warmup`` steps turn the directions but are not
+    counted. Raises UsageError unless 0 ≤ warmup < T. See ``rnngrad.exponents.lyapunov``.
 
     >>> import rnngrad
     >>> net = {"activation": "identity", "weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1, 0, 0]}

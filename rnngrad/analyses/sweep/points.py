@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from rnngrad.algebra.expressions import Call, Name, nodes
 from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.analyses.flow.stability import LN_10, growth_rate, largest_exponent, regime
 from rnngrad.analyses.sweep.scaling import scaled_by
-from rnngrad.arithmetic.arrays import Array, frobenius, frozen, quietly
+from rnngrad.arithmetic.arrays import Array, finite_or_none, frobenius, frozen, quietly
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.chains.jacobians import chain_end
 from rnngrad.chains.matrix_norms import sigma_max, spectral_radius
@@ -69,17 +69,12 @@ def gradient_norms(net: Passes) -> tuple[float | None, ...]:
         math.hypot(*(size for name, size in sizes.items() if name.split(".")[0] in group))
         for group in groups
     )
-    return tuple(map(finite, (*of_weights, frobenius(back.dL_dh[0]))))
+    return tuple(map(finite_or_none, (*of_weights, frobenius(back.dL_dh[0]))))
 
 
 def _whole(cell: Cell, names: set[str]) -> set[str]:
     """The parameters, as results have them, that hold some of the equations'."""
     return {name for name in cell.parameters if names & set(cell.blocks.get(name, (name,)))}
-
-
-def finite(value: float | np.floating[Any]) -> float | None:
-    """The number, or None where it is none."""
-    return float(value) if math.isfinite(value) else None
 
 
 TOGETHER = 2**23
@@ -253,16 +248,18 @@ class Net:
             seed=self.setting.seed,
             spectral_radius=_times(factor, self.radius),
             sigma_max=_times(factor, self.sigma),
-            log10_chain_norm=finite(end.norm),
-            rate=finite(rate),
-            lyapunov_max=finite(largest_exponent(net, end.norm, end.growth)),
+            log10_chain_norm=finite_or_none(end.norm),
+            rate=finite_or_none(rate),
+            lyapunov_max=finite_or_none(largest_exponent(net, end.norm, end.growth)),
             log10_bound=self._bound(factor),
-            loss=None if problem.loss is None or problem.upstream else finite(net.forward.loss),
+            loss=None
+            if problem.loss is None or problem.upstream
+            else finite_or_none(net.forward.loss),
             regime=regime(rate, steady),
             steps=steps,
             activation=self.setting.activation,
             factor=factor,
-            mean_slope=finite(mean_slope(net)),
+            mean_slope=finite_or_none(mean_slope(net)),
             norm_dL_dW_xh=norms[0],
             norm_dL_dW_hh=norms[1],
             norm_dL_db_h=norms[2],
@@ -280,7 +277,7 @@ class Net:
             return None
         with quietly():
             a_step = np.log10(self.problem.activation.steepest * abs(factor) * self.sigma)
-        return finite(self.setting.steps * a_step)
+        return finite_or_none(self.setting.steps * a_step)
 
 
 class _End(NamedTuple):
@@ -291,4 +288,4 @@ class _End(NamedTuple):
 
 
 def _times(factor: float, size: float | None) -> float | None:
-    return None if size is None else finite(abs(factor) * size)
+    return None if size is None else finite_or_none(abs(factor) * size)

@@ -131,8 +131,8 @@ def kept(rows: Sequence[Row]) -> SweepResult:
     ways = {way for way in map(_relative_to, rows) if way}
     if len(ways) > 1:
         raise UsageError(
-            f"the rows are of --relative-to {' and '.join(sorted(ways))}, whose scales share no "
-            "table"
+            f"the rows are of --relative-to {' and '.join(sorted(ways))}, whose scales cannot be "
+            "in one table"
         )
     gates = {row.gate for row in rows}
     named = {row: row if len(gates) == 1 else _of_gate(row) for row in rows}

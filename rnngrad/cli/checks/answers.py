@@ -51,11 +51,11 @@ def _refuse(problem: Problem) -> None:
         cell, depth = problem.cell.name, problem.depth
         found = cell if depth == 1 else f"{depth} layers of {cell}"
         raise UsageError(
-            f"graded are the sheet's subtasks, which are of one layer of rnn, not of {found}"
+            f"only the sheet's subtasks are graded; they are for one layer of rnn, not for {found}"
         )
     if problem.steps > MOST_STEPS:
         steps = problem.steps
-        raise UsageError(f"graded are nets of up to {MOST_STEPS} steps; this one has {steps}")
+        raise UsageError(f"only nets of up to {MOST_STEPS} steps are graded; this one has {steps}")
 
 
 def _one(grader: Grader, path: str, options: CheckOptions) -> Graded:

@@ -161,7 +161,7 @@ def init(
         raise UsageError("--seed, --steps, --hidden and --scalar need --exercise")
     given = (prefix, direction, layout, inputs, targets, upstream)
     if exercise and any((model, *given, function)):
-        raise UsageError("--exercise goes with --cell, --seed and sizes, and with nothing else")
+        raise UsageError("--exercise takes --cell, --seed and the sizes, and no other option")
     if function is not None:
         if model is not None or cell or any(given):
             raise UsageError("--function needs SPEC alone, no MODEL and none of its options")
@@ -230,7 +230,7 @@ def _of_cell(cell: str, others: Sequence[object]) -> str:
     from rnngrad.files.starters.cell import starter
 
     if any(other is not None for other in others):
-        raise UsageError("--cell writes a spec with weights to draw; it goes with no MODEL")
+        raise UsageError("--cell and MODEL: give one of them")
     return starter(checked(cell))
 
 

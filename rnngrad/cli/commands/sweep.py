@@ -170,7 +170,7 @@ def sweep(
     path = output if name == "jsonl" and output != STANDARD_OUTPUT else None
     shown = screen(color, no_color, to_file=output is not None and path is None)
     if resume and path is None:
-        raise UsageError("--resume goes on with the file of -o FILE.jsonl; give one")
+        raise UsageError("--resume continues the file of -o FILE.jsonl; give one")
     if path is not None:
         start(path, resume, force, specs)
     else:

@@ -86,7 +86,7 @@ def _see_that_it_is_a_scheduler(address: str) -> None:
         raise UsageError(
             f"--scheduler {address}: no Dask scheduler answers there within {PATIENCE:g} s"
         )
-    raise UsageError(f"--scheduler {address}: what answers there is no Dask scheduler")
+    raise UsageError(f"--scheduler {address}: the server there is not a Dask scheduler")
 
 
 def _hung_up(error: OSError) -> bool:

@@ -181,8 +181,8 @@ class RowsFile:
             yield
         except OSError as error:
             raise OutputError(
-                f"{self.path}: cannot be written: {error.strerror}; what is in it is good, "
-                "--resume goes on from there"
+                f"{self.path}: cannot be written: {error.strerror}; its rows are complete, "
+                "and --resume continues it"
             ) from error
 
     def __enter__(self) -> RowsFile:
@@ -280,8 +280,6 @@ def start(path: Path, resume: bool, force: bool, specs: Sequence[str]) -> None:
             raise OutputError(f"{path}: is not readable and writable")
         return
     if path.exists() and not path.is_dir() and not force:
-        raise OutputError(
-            f"{path}: exists already; --resume goes on with it, --force overwrites it"
-        )
+        raise OutputError(f"{path}: exists already; --resume continues it, --force overwrites it")
     for spec in specs:
         check_writable(path, force, spec)

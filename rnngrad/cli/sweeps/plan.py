@@ -102,7 +102,8 @@ def loaded(specs: Sequence[str], overrides: Sequence[str]) -> dict[str, Problem 
 def _check_seeds(wanted: Wanted, problem: Problem | Batch) -> None:
     if wanted.seeds is not None and problem.draw is None:
         raise UsageError(
-            f"--seeds {wanted.seeds}: nothing in '{problem.name}' is random, so all seeds are one"
+            f"--seeds {wanted.seeds}: nothing in '{problem.name}' is random, so all seeds give "
+            "the same"
         )
 
 
@@ -114,7 +115,9 @@ def _checkpoints(wanted: Wanted, pattern: str) -> dict[str, Problem | Batch]:
     if not paths:
         raise UsageError(f"--checkpoints '{pattern}': no file is called so")
     if len(wanted.specs) > 1:
-        raise UsageError("--checkpoints: give one spec; its weights' file is what they replace")
+        raise UsageError(
+            "--checkpoints: give one spec; the checkpoints replace the file of its weights"
+        )
     found: dict[str, Problem | Batch] = {}
     first: SpecError | None = None
     names = Counter(Path(path).name for path in paths)

@@ -32,7 +32,7 @@ from rnngrad.files.models.records import (
     ModelFileError,
     Store,
 )
-from rnngrad.files.text import several
+from rnngrad.files.text import several, sides
 from rnngrad.net.problem import REVERSE
 
 GATES: Mapping[str, str] = MappingProxyType({"rnn": "h", "gru": "rzn", "lstm": "ifgo"})
@@ -64,11 +64,6 @@ def cell_of(store: Store, key: str) -> str:
         words = "must be H×H (rnn), 3H×H (gru) or 4H×H (lstm)"
         raise store.refuse(key, f"is {sides(shape)}, {words}")
     return BY_GATES[shape[0] // shape[1]]
-
-
-def sides(shape: tuple[int, ...]) -> str:
-    """``12×4``; ``a single number``"""
-    return "×".join(map(str, shape)) if shape else "a single number"
 
 
 def expect(store: Store, key: str, shape: tuple[int | None, ...], like: str) -> None:

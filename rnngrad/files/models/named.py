@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.files.models.gates import BY_GATES, RESET_BEFORE, layer, reset_before, sides
+from rnngrad.files.models.gates import BY_GATES, RESET_BEFORE, layer, reset_before
 from rnngrad.files.models.records import (
     Contents,
     Dense,
@@ -35,7 +35,7 @@ from rnngrad.files.models.records import (
     Refused,
     Store,
 )
-from rnngrad.files.text import several
+from rnngrad.files.text import several, sides
 
 Parts = Mapping[str, Array]
 """A cell's own name -> its array"""

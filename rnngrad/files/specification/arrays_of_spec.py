@@ -15,7 +15,7 @@ from rnngrad.files.arrays.readers import File, FileError, FileKeyError, load_arr
 from rnngrad.files.spec_errors import Mistakes
 from rnngrad.files.specification.sources import ZEROS, ArraySource, Embedded, Gated
 from rnngrad.files.specification.weights_key import Parameters
-from rnngrad.files.text import counted, dotted, listed, shown
+from rnngrad.files.text import counted, dotted, listed, shown, sides
 from rnngrad.files.yaml_text import Steps
 from rnngrad.net.cells import Cell, lengths, letter_in, multiple
 from rnngrad.net.given_arrays import Mask
@@ -212,7 +212,7 @@ def _gate_by_gate(
     if len(arrays) < len(gates):
         return None
     if len({array.shape for array in arrays}) > 1:
-        shapes = ", ".join(f"{g} {_sides(a)}" for g, a in zip(gates, arrays, strict=True))
+        shapes = ", ".join(f"{g} {sides(a.shape)}" for g, a in zip(gates, arrays, strict=True))
         mistakes.add(here, f"{name}: the gates differ in shape: {shapes}")
         return None
     return np.concatenate(arrays)
@@ -235,12 +235,12 @@ def looked_up(
     if ids is None or table is None:
         return piece
     if table.ndim != 2:
-        mistakes.add(below, f"{dotted(below)} is {_sides(table)}, must be rows, one a token")
+        mistakes.add(below, f"{dotted(below)} is {sides(table.shape)}, must be rows, one a token")
         return piece
     if batch is None:
         ids = ids.ravel() if ids.ndim == 2 and ids.shape[1] == 1 else np.atleast_1d(ids)
     elif ids.ndim != 2:
-        mistakes.add(path, f"{piece.name} is {_sides(ids)} token ids; a batch has B×T of them")
+        mistakes.add(path, f"{piece.name} is {sides(ids.shape)} token ids; a batch has B×T of them")
         return piece
     wrong = (ids != np.floor(ids)) | (ids < 0) | (ids >= len(table))
     if wrong.any():
@@ -250,7 +250,7 @@ def looked_up(
     x = table[rows]
     if x.ndim > 2 and batch is None:
         words = batch_words(path, x.shape)
-        mistakes.add(path, f"{piece.name} is {_sides(ids)} token ids{words}")
+        mistakes.add(path, f"{piece.name} is {sides(ids.shape)} token ids{words}")
         return piece
     rows = rows.T if batch == "second" else rows
     key = source.table.key if isinstance(source.table, File) else None
@@ -268,10 +268,6 @@ def _note_id(
     inside = (*piece.path, "ids", *at) if isinstance(source, list) else piece.path
     words = f"{piece.name}: the token id of {of} is {ids[at]:.15g}, {must}{more}"
     mistakes.add(inside, words)
-
-
-def _sides(array: Array) -> str:
-    return "×".join(map(str, array.shape)) or "a single number"
 
 
 def fitted(value: Array, piece: Piece, sizes: Mapping[str, int]) -> Array:

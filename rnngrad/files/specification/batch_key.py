@@ -15,7 +15,7 @@ from rnngrad.arithmetic.arrays import Array
 from rnngrad.files.arrays.drawing import Draw, too_large
 from rnngrad.files.spec_errors import Mistakes
 from rnngrad.files.specification.arrays_of_spec import Piece, read
-from rnngrad.files.text import counted, shown
+from rnngrad.files.text import counted, shown, sides
 from rnngrad.files.yaml_text import Steps
 
 AXES = {"first": "B×T", "second": "T×B"}
@@ -101,9 +101,9 @@ def _turned(
         elif size is None and value.ndim == 2:  # inputs are wrong, which is said already
             return None
     if value.ndim != 3:
-        sides = "×".join(map(str, value.shape)) or "a single number"
         width = piece.letters[1].partition(".")[0]
-        words = f"{piece.name} is {sides}; batch: {axis} takes three axes, {AXES[axis]}×{width}"
+        takes = f"takes three axes, {AXES[axis]}×{width}"
+        words = f"{piece.name} is {sides(value.shape)}; batch: {axis} {takes}"
         labels = ""
         if piece.name == "targets":
             here = "" if size is None else f" = {'×'.join(map(str, _in_order(axis, size, steps)))}"

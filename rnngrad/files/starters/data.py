@@ -15,7 +15,7 @@ import numpy as np
 from rnngrad.errors import UsageError
 from rnngrad.files.arrays.numpy_files import FileError, FileKeyError, Numbers
 from rnngrad.files.arrays.readers import File, load_array
-from rnngrad.files.text import counted, listed
+from rnngrad.files.text import counted, listed, sides
 
 IGNORED = -100
 """PyTorch's label of what does not count."""
@@ -100,7 +100,7 @@ def filled(
     rank = 1 if ids else 2
     many = inputs.array.ndim - rank
     if many not in (0, 1):
-        raise UsageError(f"{inputs.shown} is {_sides(inputs)}; {_takes(sizes)}")
+        raise UsageError(f"{inputs.shown} is {sides(inputs.shape)}; {_takes(sizes)}")
     steps = inputs.shape[:1] if not many else inputs.shape[:2]
     axes = Axes(None, False, False)
     if targets is not None:
@@ -114,7 +114,9 @@ def filled(
     if upstream is not None:
         wanted = (*steps, sizes.outputs)
         if upstream.shape != wanted:
-            words = f"{upstream.shown} is {_sides(upstream)}, must be {'×'.join(map(str, wanted))}"
+            words = (
+                f"{upstream.shown} is {sides(upstream.shape)}, must be {'×'.join(map(str, wanted))}"
+            )
             raise UsageError(f"{words}: a row a step of the {sizes.outputs} numbers of ∂L/∂h_t")
         lines.append(f"upstream: {{file: {upstream.path}}}")
     if targets is None:
@@ -136,15 +138,11 @@ def _takes(sizes: Sizes) -> str:
     return rows + batch + (", or T token ids" if sizes.tables else "")
 
 
-def _sides(array: Given) -> str:
-    return "×".join(map(str, array.shape)) or "a single number"
-
-
 def _inputs(inputs: Given, sizes: Sizes, ids: bool, assumed: list[str]) -> str:
     if not ids:
         width = inputs.shape[-1]
         if width != sizes.inputs:
-            raise UsageError(f"{inputs.shown} is {_sides(inputs)}; {_takes(sizes)}")
+            raise UsageError(f"{inputs.shown} is {sides(inputs.shape)}; {_takes(sizes)}")
         return f"inputs: {{file: {inputs.path}}}"
     highest = int(inputs.array.max())
     fitting = [table for table in sizes.tables if highest < table.shape[0]]
@@ -181,7 +179,7 @@ def _axes(
     if found is None or (found.labels and not targets.integers):
         fits = listed(("×".join(map(str, way)) for way in ways if way), "or", limit=120)
         what = "rows of the net's outputs, or labels" if rows > 1 else "one number a step"
-        words = f"{targets.shown} is {_sides(targets)}, must be {fits}: {what}"
+        words = f"{targets.shown} is {sides(targets.shape)}, must be {fits}: {what}"
         raise UsageError(words)
     if found.labels:
         _check_labels(targets, rows)

@@ -24,14 +24,14 @@ from rnngrad.cells import CELLS
 from rnngrad.errors import SpecError, did_you_mean, escaped
 from rnngrad.files.arrays.numbers import type_refused
 from rnngrad.files.models.choosing import alike
-from rnngrad.files.models.gates import cell_of, sides
+from rnngrad.files.models.gates import cell_of
 from rnngrad.files.models.layouts import open_store
 from rnngrad.files.models.records import BOTH, ModelFileError, Store
 from rnngrad.files.models.torch.keys import Part, part_of
 from rnngrad.files.models.torch.layout import PROJECTED
 from rnngrad.files.opening import unreadable
 from rnngrad.files.submitted.gradients import GivenFile, read_gradients
-from rnngrad.files.text import cut_path, several, shown
+from rnngrad.files.text import cut_path, several, shown, sides
 from rnngrad.net.given_arrays import GivenArray
 from rnngrad.net.problem import REVERSE, Problem
 

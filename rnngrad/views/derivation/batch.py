@@ -10,7 +10,7 @@ from rnngrad.analyses.derivation.derive import BatchDerivation
 from rnngrad.analyses.derivation.selection import Selection
 from rnngrad.analyses.flow.horizons import UNITS, Horizon
 from rnngrad.analyses.flow.sequences import SequenceRow, rows_of
-from rnngrad.arithmetic.arrays import Array, frobenius
+from rnngrad.arithmetic.arrays import Array, finite_or_none, frobenius
 from rnngrad.errors import escaped
 from rnngrad.net.batch import Batch
 from rnngrad.net.fingerprint import fingerprint
@@ -20,7 +20,6 @@ from rnngrad.views.blocks import Block, Column, Lines, Table
 from rnngrad.views.derivation.data import COLUMNS, spec_data, value
 from rnngrad.views.derivation.flow import horizon_data
 from rnngrad.views.derivation.tables import gradients_table
-from rnngrad.views.formats.to_json import finite
 from rnngrad.views.made import made
 from rnngrad.views.numbers import grouped, kept, number, settled
 from rnngrad.views.report import Cell, Report
@@ -58,7 +57,7 @@ def _document(
             "lengths": list(batch.lengths),
             "batch_reduction": batch.reduction,
         },
-        "loss": None if result.loss is None else finite(result.loss),
+        "loss": None if result.loss is None else finite_or_none(result.loss),
         "first_nonfinite_step": result.first_nonfinite_step,
         "quantities": {name: value(arrays[name], selection.full) for name in selection.names},
     }
@@ -71,10 +70,10 @@ def _sequence(row: SequenceRow) -> dict[str, object]:
     return {
         "sequence": row.sequence,
         "steps": row.steps,
-        "loss": None if row.loss is None else finite(row.loss),
-        "rate": finite(row.rate),
+        "loss": None if row.loss is None else finite_or_none(row.loss),
+        "rate": finite_or_none(row.rate),
         "regime": row.regime,
-        "lyapunov_max": finite(row.lyapunov_max),
+        "lyapunov_max": finite_or_none(row.lyapunov_max),
         "horizons": None if row.horizons is None else horizon_data(row.horizons),
         "first_nonfinite_step": row.first_nonfinite_step,
     }

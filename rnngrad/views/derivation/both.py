@@ -13,7 +13,7 @@ from rnngrad.analyses.derivation.selection import Selection
 from rnngrad.analyses.flow.flow import GradientFlow
 from rnngrad.analyses.flow.horizons import UNITS
 from rnngrad.analyses.flow.sequences import SequenceRow, row_of
-from rnngrad.arithmetic.arrays import Array, frobenius
+from rnngrad.arithmetic.arrays import Array, finite_or_none, frobenius
 from rnngrad.errors import escaped
 from rnngrad.net.both import in_time
 from rnngrad.version import __version__
@@ -23,7 +23,6 @@ from rnngrad.views.derivation.batch import lags
 from rnngrad.views.derivation.data import COLUMNS, rows_of, spec_data, value
 from rnngrad.views.derivation.flow import horizon_data
 from rnngrad.views.derivation.tables import gradients_table
-from rnngrad.views.formats.to_json import finite
 from rnngrad.views.numbers import GAP, decades, grouped, kept, length, number, settled
 from rnngrad.views.report import Report
 
@@ -61,7 +60,7 @@ def _document(
             "outputs": result.passes.forward.y.shape[1],
             "direction": "both",
         },
-        "loss": None if result.loss is None else finite(result.loss),
+        "loss": None if result.loss is None else finite_or_none(result.loss),
         "first_nonfinite_step": result.first_nonfinite_step,
         "quantities": {name: value(arrays[name], selection.full) for name in selection.names},
     }
@@ -69,9 +68,9 @@ def _document(
         shown["halves"] = [
             {
                 "half": name,
-                "rate": finite(row.rate),
+                "rate": finite_or_none(row.rate),
                 "regime": row.regime,
-                "lyapunov_max": finite(row.lyapunov_max),
+                "lyapunov_max": finite_or_none(row.lyapunov_max),
                 "horizons": None if row.horizons is None else horizon_data(row.horizons),
             }
             for name, row in _rows(result, selection.full)

@@ -12,12 +12,12 @@ from rnngrad.analyses.derivation.formulas import Line
 from rnngrad.analyses.derivation.quantities import Quantity
 from rnngrad.analyses.derivation.selection import HUGE, LARGE, Selection
 from rnngrad.analyses.flow.flow import GradientFlow
-from rnngrad.arithmetic.arrays import Array, frobenius
+from rnngrad.arithmetic.arrays import Array, finite_or_none, frobenius
 from rnngrad.net.fingerprint import fingerprint
 from rnngrad.net.problem import Problem
 from rnngrad.version import __version__
 from rnngrad.views.derivation import flow, lags
-from rnngrad.views.formats.to_json import finite, nested
+from rnngrad.views.formats.to_json import nested
 from rnngrad.views.report import Cell
 
 COLUMNS = ("quantity", "t", "i", "j", "value")
@@ -31,7 +31,7 @@ def document(
         "command": "derive",
         "version": __version__,
         "spec": spec_data(result.problem),
-        "loss": None if result.loss is None else finite(result.loss),
+        "loss": None if result.loss is None else finite_or_none(result.loss),
         "first_nonfinite_step": result.first_nonfinite_step,
     }
     if selection.step is not None:
@@ -91,7 +91,7 @@ def value(array: Array, full: bool) -> object:
     """The numbers, or shape and norm where they are many."""
     if full or array.size <= LARGE:
         return nested(array)
-    return {"shape": list(array.shape), "norm": finite(frobenius(array))}
+    return {"shape": list(array.shape), "norm": finite_or_none(frobenius(array))}
 
 
 def _line(
@@ -120,13 +120,13 @@ def _paths(result: Derivation) -> list[dict[str, object]]:
             "weight": path_sum.weight,
             "count": path_sum.total,
             "left_out": path_sum.left_out,
-            "left_out_share": finite(path_sum.left_out_share),
+            "left_out_share": finite_or_none(path_sum.left_out_share),
             "summands": [
                 {
                     "t": summand.t,
                     "k": summand.k,
-                    "log10_norm": finite(summand.log10_norm),
-                    "share": finite(summand.share),
+                    "log10_norm": finite_or_none(summand.log10_norm),
+                    "share": finite_or_none(summand.share),
                 }
                 for summand in path_sum.summands
             ],

@@ -12,10 +12,11 @@ from rnngrad.analyses.derivation.notation import Notation
 from rnngrad.analyses.flow.credit_map import credit_grid
 from rnngrad.analyses.flow.flow import EXPONENTS, GradientFlow
 from rnngrad.analyses.flow.horizons import Horizon
+from rnngrad.arithmetic.arrays import finite_or_none
 from rnngrad.views.blocks import Block, Column, Fitted, Lines, Table
 from rnngrad.views.derivation import lags
 from rnngrad.views.derivation.view import View
-from rnngrad.views.formats.to_json import finite, nested
+from rnngrad.views.formats.to_json import nested
 from rnngrad.views.numbers import decades, from_log10, grouped, number, settled
 
 TITLE = "Gradient flow: growth rate, exponents, horizons"
@@ -252,9 +253,9 @@ def _shade(log10: float) -> str:
 def data(flow: GradientFlow) -> dict[str, object]:
     """The key ``gradient_flow`` of derive's JSON; the rate alone where the rest is not computed
     unasked."""
-    shown: dict[str, object] = {"rate": finite(flow.rate), "regime": flow.regime}
+    shown: dict[str, object] = {"rate": finite_or_none(flow.rate), "regime": flow.regime}
     if flow.problem.loss is not None:
-        shown["gradient_norm"] = finite(flow.gradient_norm)
+        shown["gradient_norm"] = finite_or_none(flow.gradient_norm)
         shown["clipping"] = [
             {"threshold": limit, "factor": factor} for limit, factor in flow.clipped.items()
         ]
@@ -282,7 +283,7 @@ def data(flow: GradientFlow) -> dict[str, object]:
         shown["log10_condition"] = nested(flow.shape.log10_condition)
         shown["participation"] = nested(flow.shape.participation)
     if flow.problem.loss is not None:
-        shown["omega"] = finite(float(np.nansum(flow.omega)))
+        shown["omega"] = finite_or_none(float(np.nansum(flow.omega)))
     shown["horizons"] = horizon_data(flow.horizons)
     if flow.full or short:
         shown |= lags.data(flow)
@@ -300,9 +301,9 @@ def horizon_data(found: Iterable[Horizon]) -> dict[str, object]:
     """The horizons by format."""
     return {
         horizon.format: {
-            "median": finite(horizon.median),
-            "low": finite(horizon.low),
-            "high": finite(horizon.high),
+            "median": finite_or_none(horizon.median),
+            "low": finite_or_none(horizon.low),
+            "high": finite_or_none(horizon.high),
             "reaching_h_0": horizon.reaching,
             "losses": horizon.losses,
         }

@@ -8,10 +8,11 @@ import numpy as np
 
 from rnngrad.analyses.derivation.notation import Notation
 from rnngrad.analyses.flow.flow import GradientFlow
+from rnngrad.arithmetic.arrays import finite_or_none
 from rnngrad.chains.lags import Truncation
 from rnngrad.net.problem import Problem
 from rnngrad.views.blocks import Block, Column, Lines, Table
-from rnngrad.views.formats.to_json import finite, nested
+from rnngrad.views.formats.to_json import nested
 from rnngrad.views.numbers import from_log10, grouped, percent
 
 BELOW = 2.0**-53
@@ -103,7 +104,10 @@ def truncation(flow: GradientFlow) -> list[dict[str, object]] | None:
 
 
 def _costs(one: Truncation, i: int) -> dict[str, object]:
-    return {"rel_error": finite(float(one.rel_error[i])), "cosine": finite(float(one.cosine[i]))}
+    return {
+        "rel_error": finite_or_none(float(one.rel_error[i])),
+        "cosine": finite_or_none(float(one.cosine[i])),
+    }
 
 
 def data(flow: GradientFlow) -> dict[str, object]:

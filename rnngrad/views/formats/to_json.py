@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from rnngrad.arithmetic.arrays import Array
+from rnngrad.arithmetic.arrays import Array, finite_or_none
 from rnngrad.views.report import Cell, Report, Screen
 
 
@@ -29,13 +29,8 @@ def nested(array: Array) -> object:
     return np.where(np.isfinite(array), values, np.asarray(None)).tolist()
 
 
-def finite(value: float) -> float | None:
-    """The number, or None where JSON has none for it."""
-    return float(value) if np.isfinite(value) else None
-
-
 def _finite(cell: Cell) -> Cell:
-    return finite(cell) if isinstance(cell, float) else cell
+    return finite_or_none(cell) if isinstance(cell, float) else cell
 
 
 def _pretty(value: object, depth: int, screen: Screen) -> str:

@@ -28,8 +28,8 @@ from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.number_types import SCALED
 from rnngrad.arithmetic.scaled import Scaled, log10_lengths, scaled
+from rnngrad.chains.float_rows import FloatRows
 from rnngrad.chains.jacobians import PulledBack, pulled_back
-from rnngrad.chains.plain_rows import PlainRows
 from rnngrad.net.given_arrays import Mask
 
 MISS = 0.5**DIRECTIONS
@@ -144,15 +144,15 @@ class EveryRow:
         return joined.T
 
 
-def _times(rows: PlainRows | Scaled, pushed: Array | Scaled) -> tuple[Scaled, Scaled]:
+def _times(rows: FloatRows | Scaled, pushed: Array | Scaled) -> tuple[Scaled, Scaled]:
     """rows · ``pushed``, (n, G·m), and |rows| · the largest of all its columns or |rows| · |pushed|
     themselves; in plain floats as long as both are."""
-    if isinstance(rows, PlainRows) and not isinstance(pushed, Scaled):
+    if isinstance(rows, FloatRows) and not isinstance(pushed, Scaled):
         values = rows.values @ pushed
         bound = np.abs(rows.values) @ np.abs(pushed).max(axis=1, keepdims=True)
         by = rows.exponents[:, np.newaxis]
         return Scaled(values, np.broadcast_to(by, values.shape)), Scaled(bound, by)
-    exact = rows.exact if isinstance(rows, PlainRows) else rows
+    exact = rows.exact if isinstance(rows, FloatRows) else rows
     matrix = pushed if isinstance(pushed, Scaled) else scaled(pushed)
     return times(exact, matrix), times(abs(exact), abs(matrix))
 
@@ -171,19 +171,19 @@ def stacked(parts: list[Array]) -> Array:
     return np.concatenate([np.empty((0, width)), *filled])
 
 
-def _lengths(rows: PlainRows | Scaled) -> Array:
-    return rows.log10_lengths() if isinstance(rows, PlainRows) else log10_lengths(rows)
+def _lengths(rows: FloatRows | Scaled) -> Array:
+    return rows.log10_lengths() if isinstance(rows, FloatRows) else log10_lengths(rows)
 
 
-def _part(rows: PlainRows | Scaled, columns: slice) -> PlainRows | Scaled:
-    if isinstance(rows, PlainRows):
-        return PlainRows(rows.values[:, columns], rows.exponents)
+def _part(rows: FloatRows | Scaled, columns: slice) -> FloatRows | Scaled:
+    if isinstance(rows, FloatRows):
+        return FloatRows(rows.values[:, columns], rows.exponents)
     return rows[:, columns]
 
 
-def _seen(rows: PlainRows | Scaled, directions: Array) -> tuple[Array, Integers, Array]:
+def _seen(rows: FloatRows | Scaled, directions: Array) -> tuple[Array, Integers, Array]:
     """⟨row, d⟩ (n, m) and the largest entry (n,), both times 2^−top, and top (n,)."""
-    values, top = (rows.values, rows.exponents) if isinstance(rows, PlainRows) else rows.aligned(1)
+    values, top = (rows.values, rows.exponents) if isinstance(rows, FloatRows) else rows.aligned(1)
     return values @ directions, top, np.abs(values).max(axis=1)
 
 

@@ -12,10 +12,10 @@ from itertools import accumulate
 
 import numpy as np
 
-from rnngrad.algebra.equations import X
 from rnngrad.analyses.checking.references import finite_differences, perturbations
 from rnngrad.analyses.checking.references.plan import PATHS, Plan, steps_chosen
 from rnngrad.analyses.checking.references.products import by_rows
+from rnngrad.analyses.derivation.selection import size_of_path_matrices
 from rnngrad.chains.leading_norms import work_of_all
 from rnngrad.net.problem import Problem
 from rnngrad.progress import OF_A_STEP
@@ -42,7 +42,7 @@ def shares(
 def _works(problem: Problem, plan: Plan, tested: Collection[str], paths: bool) -> dict[str, float]:
     steps, size = problem.steps, problem.state_size
     losses = 0 if problem.loss_weights is None else int(np.count_nonzero(problem.loss_weights))
-    dense = size**2 / max(1, _on_the_way(problem))  # of a product with a whole Jacobian
+    dense = size**2 / max(1, size_of_path_matrices(problem))  # of a product with a whole Jacobian
     wanted = "log10_paths" in tested and "log10_paths" not in plan.left_out
     chain, norms = CHAIN in tested, wanted and problem.loss is not None
     rows = losses / 2 if norms and not by_rows(plan, paths) else 0.0
@@ -75,13 +75,3 @@ def _works(problem: Problem, plan: Plan, tested: Collection[str], paths: bool) -
         if f"dL_d{name}" in tested:
             works[f"dL_d{name}"] = answers(weight.size if plan.every else A_WEIGHT)
     return works
-
-
-def _on_the_way(problem: Problem) -> int:
-    """M"""
-    return sum(
-        layer.own[matrix.parameter].size
-        for at, layer in enumerate(problem.layers)
-        for matrix in problem.cell.step.matrices
-        if at or matrix.source != X
-    )

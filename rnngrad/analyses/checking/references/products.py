@@ -17,7 +17,7 @@ from rnngrad.analyses.checking.references.plan import PATHS, Plan
 from rnngrad.analyses.checking.references.tangent import in_parts, plain_step, raised, step
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.arithmetic.scaled import LOG10_2, Scaled, scaled, total
-from rnngrad.chains.plain_rows import PlainRows
+from rnngrad.chains.float_rows import FloatRows
 from rnngrad.progress import growing, reported
 
 TITLE = "explicit Jacobians"
@@ -140,34 +140,34 @@ def explicit(setting: Setting, stride: int | None, direct: Scaled | None) -> Exp
 
 
 class _Rows:
-    """Rows on their way back: in plain floats as long as these do (``chains.plain_rows``)."""
+    """Rows on their way back: in plain floats as long as these do (``chains.float_rows``)."""
 
     def __init__(self, setting: Setting, start: Array) -> None:
         self.setting = setting
-        self.rows: PlainRows | Scaled = PlainRows(start, np.zeros(len(start), dtype=np.int64))
+        self.rows: FloatRows | Scaled = FloatRows(start, np.zeros(len(start), dtype=np.int64))
 
     @property
     def exact(self) -> Scaled:
         """With an exponent for every entry."""
-        return self.rows.exact if isinstance(self.rows, PlainRows) else self.rows
+        return self.rows.exact if isinstance(self.rows, FloatRows) else self.rows
 
     def log10_lengths(self) -> Array:
         """log10 ‖row‖₂ of each."""
-        if isinstance(self.rows, PlainRows):
+        if isinstance(self.rows, FloatRows):
             return self.rows.log10_lengths()
         return log10_lengths(self.rows)
 
     def add(self, row: Scaled) -> None:
         """One more, (1, S)."""
-        if isinstance(self.rows, PlainRows):
+        if isinstance(self.rows, FloatRows):
             self.rows = self.rows.added(row[0])
         else:
             self.rows = _joined(self.rows, row)
 
     def through(self, t: int) -> None:
         """Times ∂s_t/∂s_{t−1}."""
-        moved: PlainRows | None = None
-        if isinstance(self.rows, PlainRows) and not self.setting.problem.single_rnn:
+        moved: FloatRows | None = None
+        if isinstance(self.rows, FloatRows) and not self.setting.problem.single_rnn:
             J = plain_jacobian(self.setting, t) if len(self.rows.values) else None
             moved = None if J is None else self.rows.moved(self.rows.values @ J)
         if moved is not None:

@@ -30,8 +30,8 @@ from rnngrad.analyses.checking.references.step_derivatives import NEAR
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.number_types import Entries
 from rnngrad.arithmetic.scaled import Scaled, scaled
-from rnngrad.chains.plain_rows import PlainRows
-from rnngrad.chains.plain_rows import raised as rows_raised
+from rnngrad.chains.float_rows import FloatRows
+from rnngrad.chains.float_rows import raised as rows_raised
 from rnngrad.progress import reported
 
 TOGETHER = 2**21
@@ -73,7 +73,7 @@ def tangent(setting: Setting, seeds: Perturbations) -> Scaled:
 
 
 class _Floats:
-    """Tangents in plain floats with an exponent a row (``chains.plain_rows``), as long as these do:
+    """Tangents in plain floats with an exponent a row (``chains.float_rows``), as long as these do:
     that is while ``fit``. ``moves``: the state is moved at all, as it is not by the read-out."""
 
     def __init__(self, setting: Setting, seeds: Perturbations) -> None:
@@ -98,7 +98,7 @@ class _Floats:
             return False
         rows = np.concatenate([part for parts in after for part in parts], axis=1)
         some = rows.any(axis=1) | values.any(axis=1)  # the others are 0 still
-        moved = PlainRows(values[some], self.exponents[:n][some]).moved(rows[some])
+        moved = FloatRows(values[some], self.exponents[:n][some]).moved(rows[some])
         self.fit = moved is not None
         if moved is not None:
             values[some], self.exponents[:n][some] = moved

@@ -33,7 +33,6 @@ from rnngrad.files.models.gates import (
     by_equations,
     layer,
     reset_before,
-    sides,
     stacked,
 )
 from rnngrad.files.models.keras.configuration import (
@@ -68,7 +67,7 @@ from rnngrad.files.models.records import (
     Refused,
     Store,
 )
-from rnngrad.files.text import cut, several, shown
+from rnngrad.files.text import cut, several, shown, sides
 
 
 def read_keras(store: Store) -> Contents:

@@ -37,7 +37,6 @@ from rnngrad.files.models.gates import (
     by_equations,
     layer,
     reset_before,
-    sides,
     stack_of,
 )
 from rnngrad.files.models.onnx.dense import dense_layers
@@ -53,7 +52,7 @@ from rnngrad.files.models.records import (
     Store,
     finite,
 )
-from rnngrad.files.text import cut, listed
+from rnngrad.files.text import cut, listed, sides
 
 
 class Operator(NamedTuple):

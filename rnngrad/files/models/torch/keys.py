@@ -26,8 +26,8 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.files.models.gates import sides
 from rnngrad.files.models.records import Store, Stored, finite
+from rnngrad.files.text import sides
 
 _PARTS = "weight_ih|weight_hh|weight_hr|bias_ih|bias_hh|w_ih|w_hh|b_ih|b_hh"
 _KEY = re.compile(

@@ -34,7 +34,6 @@ from rnngrad.files.models.gates import (
     cell_of,
     expect,
     layer,
-    sides,
     stacked,
 )
 from rnngrad.files.models.records import (
@@ -48,7 +47,7 @@ from rnngrad.files.models.records import (
     Store,
 )
 from rnngrad.files.models.torch.keys import Part, grouped, part_of, with_computed
-from rnngrad.files.text import listed, several
+from rnngrad.files.text import listed, several, sides
 
 _DENSE = re.compile(r"(?P<base>.*?)(?P<part>\.?weight|_w)", re.DOTALL)
 

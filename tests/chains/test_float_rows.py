@@ -15,8 +15,8 @@ from rnngrad.arithmetic.arrays import quietly
 from rnngrad.arithmetic.scaled import Scaled, scaled
 from rnngrad.cells import CELLS, NAMES
 from rnngrad.chains import jacobians
+from rnngrad.chains.float_rows import FloatRows
 from rnngrad.chains.jacobians import PulledBack, log10_paths, pulled_back
-from rnngrad.chains.plain_rows import PlainRows
 from rnngrad.net.forward import forward
 from rnngrad.net.problem import Problem
 
@@ -87,14 +87,14 @@ def test_rows_that_fall_apart_go_on_entry_by_entry(request: pytest.FixtureReques
 
 
 @pytest.mark.parametrize("values", [[[1.0, 2.0**-601]], [[0.0, 0.0]], [[np.inf, 1.0]]])
-def test_what_plain_rows_do_not_hold(values: list[list[float]]) -> None:
-    rows = PlainRows(np.array([[1.0, 1.0]]), np.array([0]))
+def test_what_float_rows_do_not_hold(values: list[list[float]]) -> None:
+    rows = FloatRows(np.array([[1.0, 1.0]]), np.array([0]))
     with quietly():
         assert rows.moved(np.array(values)) is None
 
 
 def test_a_row_keeps_its_exponent() -> None:
-    rows = PlainRows(np.zeros((0, 2)), np.zeros(0, dtype=np.int64))
+    rows = FloatRows(np.zeros((0, 2)), np.zeros(0, dtype=np.int64))
     far = Scaled(np.array([0.5, 0.75]), np.array([5000, 4990]))
     rows = rows.added(far).added(scaled(np.array([3.0, 0.0])))
     again = rows.moved(rows.values * np.array([[2.0**-50], [2.0**90]]))

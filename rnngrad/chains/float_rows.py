@@ -19,7 +19,7 @@ FAR = 1000
 """Powers of 2 that are floats themselves, and their inverses as well."""
 
 
-class PlainRows(NamedTuple):
+class FloatRows(NamedTuple):
     """Rows in plain floats, (n, S), with an exponent each, (n,): their largest entry is near 1."""
 
     values: Array
@@ -35,7 +35,7 @@ class PlainRows(NamedTuple):
         lengths: Array = np.log10(np.linalg.norm(self.values, axis=1)) + self.exponents * LOG10_2
         return lengths
 
-    def moved(self, values: Array) -> PlainRows | None:
+    def moved(self, values: Array) -> FloatRows | None:
         """Other rows in their place; None where an entry comes near the ends of floats."""
         sizes = np.abs(values)
         largest, least = sizes.max(axis=1), sizes.min(axis=1)
@@ -48,12 +48,12 @@ class PlainRows(NamedTuple):
             values = values * np.ldexp(1.0, -shift)[:, np.newaxis]
         else:
             values = np.ldexp(values, -shift[:, np.newaxis])
-        return PlainRows(values, self.exponents + shift)
+        return FloatRows(values, self.exponents + shift)
 
-    def added(self, row: Scaled) -> PlainRows:
+    def added(self, row: Scaled) -> FloatRows:
         """And one row more, (S,)."""
         values, exponent = row[np.newaxis].aligned(axis=1)
-        return PlainRows(
+        return FloatRows(
             np.concatenate([self.values, values]), np.concatenate([self.exponents, exponent])
         )
 

@@ -1,0 +1,12 @@
+"""How many examples of Hypothesis a test draws: a third by default, all with ``--every-case``."""
+
+from __future__ import annotations
+
+import os
+
+EVERY = "RNNGRAD_EVERY_CASE"
+"""Set by ``conftest.py``, in every worker before it imports a test."""
+
+
+def third_of(examples: int) -> int:
+    return examples if os.environ.get(EVERY) else max(1, examples // 3)
