@@ -40,9 +40,14 @@ def forward_within(problem: Problem) -> ForwardTrace:
 
 def read_out(problem: Problem, layers: tuple[LayerTrace, ...]) -> ForwardTrace:
     """What follows from the layers: y_t and L_t, row by row."""
-    a_y = _readout(problem, layers[-1].h[layers[-1].abreast :])
+    return head(problem, layers[-1].h[layers[-1].abreast :])._replace(layers=layers)
+
+
+def head(problem: Problem, h: Numbers) -> ForwardTrace:
+    """y_t and L_t from what the read-out sees, (T, ·), without layers."""
+    a_y = _readout(problem, h)
     y = problem.output.g(a_y)
-    return ForwardTrace(layers, a_y, y, _losses(problem, a_y, y))
+    return ForwardTrace((), a_y, y, _losses(problem, a_y, y))
 
 
 def _rnn(problem: Problem) -> LayerTrace:

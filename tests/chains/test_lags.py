@@ -10,9 +10,11 @@ import pytest
 
 import rnngrad
 from oracles import any_cell
+from rnngrad.algebra.equations import read_cell
 from rnngrad.cells import CELLS
 from rnngrad.chains import lags as module
 from rnngrad.chains.lags import Lags, Truncation, kept_steps, lags
+from rnngrad.net.cells import Cell
 from rnngrad.net.problem import Problem
 
 STEPS = 5
@@ -73,6 +75,7 @@ def agree(got: Truncation, kept: list[np.ndarray]) -> None:
             assert np.isnan(got.cosine[i])
 
 
+@pytest.mark.cases(12)
 @pytest.mark.parametrize(("name", "layers"), any_cell.ONE_OR_TWO)
 def test_losses_run_forward_again(name: str, layers: int) -> None:
     seed = 5 if name != "ctrnn_current" else 0  # with the other its two relus are dead
@@ -93,6 +96,7 @@ def test_losses_run_forward_again(name: str, layers: int) -> None:
     assert got.shares.sum() == pytest.approx(1)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 1), ("lstm", 2)])
 def test_pytorch_with_the_state_detached(cell: str, layers: int) -> None:
     torch = pytest.importorskip("torch", reason="live PyTorch: pip install '.[peers]'")
@@ -209,3 +213,11 @@ def test_no_gradient_no_shares() -> None:
 def test_kept_steps() -> None:
     cases = {1: [1], 2: [1, 2], 3: [1, 2, 3], 4: [1, 2, 4], 5: [1, 2, 4, 5], 8: [1, 2, 4, 8]}
     assert {steps: kept_steps(steps).tolist() for steps in cases} == cases
+
+
+def test_a_recurrent_number() -> None:
+    """One number for all units: its gradient sums over them."""
+    equations = ["h_t = tanh(W_xh x_t + u * h_{t-1} + b_h)"]
+    problem = any_cell.problem_of(Cell(read_cell("number", equations, ["h"], {"u": []})))
+    assert problem.cell.scaled == ("u",)
+    agree(found(problem).truncation, [cut(problem, keep)[0] for keep in range(1, STEPS + 1)])
