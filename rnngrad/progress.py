@@ -69,6 +69,6 @@ OF_A_STEP = 50
 """Rows that take as long, on their way through a step, as the step without any: roughly."""
 
 
-def growing(reached: Iterable[float]) -> list[float]:
+def growing(reached: Iterable[float], a_step: float = OF_A_STEP) -> list[float]:
     """The work of steps that so many rows go through."""
-    return [OF_A_STEP + rows for rows in reached]
+    return [a_step + rows for rows in reached]

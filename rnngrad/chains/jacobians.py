@@ -28,7 +28,7 @@ from rnngrad.net.linearised import LinearNet, Rows, linear_net
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import ForwardTrace
 from rnngrad.net.walks.rnn import sure_slopes
-from rnngrad.progress import growing, reported
+from rnngrad.progress import OF_A_STEP, growing, reported
 
 CHUNK = 2**21
 """Numbers held back for one batched SVD (16 MiB)."""
@@ -214,14 +214,17 @@ class _AtExactly(Mapping[str, Entries]):
         return len(self._at)
 
 
-def pulled_back(problem: Problem, trace: ForwardTrace, direct: Scaled) -> Iterator[PulledBack]:
+def pulled_back(
+    problem: Problem, trace: ForwardTrace, direct: Scaled, a_step: float = OF_A_STEP
+) -> Iterator[PulledBack]:
     """∂L_t/∂s_k for k = T, T−1 … 0 and every t ≥ k whose loss counts, each L_t on its own.
 
         ∂L_t/∂s_t = the direct term        ∂L_t/∂s_{k−1} = ∂L_t/∂s_k · ∂s_k/∂s_{k−1}
 
     ``direct`` is ∂L_t/∂h_t of the top layer, (T, H) (``chains.path_norms``). Steps without a loss
     (``loss_weights`` 0) have no row. In plain floats with an exponent a row as long as no entry
-    comes near their ends, then entry by entry. To be run within ``quietly()``.
+    comes near their ends, then entry by entry. To be run within ``quietly()``. ``a_step``: as many
+    rows take as long as a step takes without any, all that is done with it told (``progress``).
     """
     weights = problem.loss_weights
     counts = np.zeros(problem.steps, bool) if weights is None else weights != 0
@@ -231,7 +234,7 @@ def pulled_back(problem: Problem, trace: ForwardTrace, direct: Scaled) -> Iterat
     plain = FloatRows(np.empty((0, size)), steps)
     net = linear_net(problem, trace, SCALED) if floats is None else None
     rows: FloatRows | Scaled = plain
-    work = growing(np.cumsum(counts[::-1]).tolist())
+    work = growing(np.cumsum(counts[::-1]).tolist(), a_step)
     for k in reported(range(problem.steps, 0, -1), problem.steps, "paths", work):
         if counts[k - 1]:
             row, steps = _in_state(direct[k - 1], top, size), np.append(steps, k)

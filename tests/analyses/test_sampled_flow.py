@@ -59,6 +59,22 @@ def test_exponents_are_those_of_the_same_tangents(cell: str, depth: int) -> None
     np.testing.assert_allclose(found.trace[-1], found.exponents)
 
 
+@pytest.mark.usefixtures("costly")
+def test_the_summary_has_the_first_exponents() -> None:
+    derived = rnngrad.derive(problem())
+    found = leading_exponents(derived.problem, derived.passes.forward, 8)
+    first = ", ".join(f"{value:.6g}" for value in found.exponents[1:3])
+    for sections in ((), ("flow",), ("spectrum",)):
+        view_ = view_of(derived, select(derived, (), None, False, sections=sections))
+        (table,) = (b for b in blocks_of(SECTIONS["summary"], view_) if isinstance(b, Table))
+        rows = dict(table.rows)
+        line = f"{found.exponents[0]:.6g} ± {found.spread[0]:.6f}, {first} a step (3 of 24)"
+        assert rows["exponents"] == line
+    view_ = view_of(derived, select(derived, (), None, False, sections=("forward",)))
+    (table,) = (b for b in blocks_of(SECTIONS["summary"], view_) if isinstance(b, Table))
+    assert "exponents" not in dict(table.rows)
+
+
 def test_over_a_long_time_they_are_those_of_the_whole_spectrum() -> None:
     long = problem(inputs={"random": "normal", "steps": 2000})
     found = leading_exponents(long, rnngrad.derive(long).passes.forward, 8)

@@ -31,6 +31,9 @@ from rnngrad.net.problem import Layer
 SHOWN = 12
 """How many summands of each sum are kept, the largest first."""
 
+A_STEP = 200
+"""Rows that take as long as what the sums have to do at each step (``progress.growing``)."""
+
 
 class Summand(NamedTuple):
     """S(t, k). ``value`` is its single number where W is 1×1, else None.
@@ -81,7 +84,7 @@ def path_sums(passes: Passes) -> tuple[PathSum, ...]:
         return ()
     sums = list(_collectors(passes))
     with quietly():
-        for reached in pulled_back(passes.problem, passes.forward, passes.direct):
+        for reached in pulled_back(passes.problem, passes.forward, passes.direct, A_STEP):
             if reached.k >= 1 and len(reached.steps):
                 for collector in sums:
                     collector.add(reached)

@@ -24,13 +24,19 @@ NORMS = 180
 """Signs of the line of norms: three lines of a screen of 80 columns."""
 
 
+LEADING = 3
+"""Exponents that are shown."""
+
+
 def summary(view: View) -> Iterator[Block]:
     """The net's name and sizes; then a line for each of loss, gradients, growth, horizon, path."""
     yield title(view.result)
     rows = [("loss", _loss(view))]
     if view.result.problem.loss is not None:
         rows.append(("‖∂L/∂W‖", _norms(view)))
-    rows += [("gradient", _growth(view)), ("horizon", _horizon(view))]
+    rows.append(("gradient", _growth(view)))
+    rows += [("exponents", line) for line in _exponents(view)]
+    rows.append(("horizon", _horizon(view)))
     if view.result.problem.loss is not None:
         rows.append(("largest path", _path(view)))
     if view.left_out:
@@ -74,6 +80,22 @@ def _growth(view: View) -> str:
     factor = from_log10(settled(flow.rate) / LN_10)
     norm = from_log10(settled(flow.log10_end))
     return f"{flow.regime}: a factor {factor} a step, ‖{chain}‖ =\N{NO-BREAK SPACE}{norm}"
+
+
+def _exponents(view: View) -> Iterator[str]:
+    """The leading exponents of a net so large that its tables of the flow are far from here."""
+    flow = view.flow
+    if not (flow.sampled and flow.affordable and view.shows("flow", "spectrum")):
+        return
+    if flow.regime is None:
+        return
+    found = flow.lyapunov
+    known = [number(settled(float(one))) for one in found.exponents[:LEADING] if isfinite(one)]
+    if known:
+        spread = float(found.spread[0])
+        known[0] += f" ± {number(round(spread, 6))}" if isfinite(spread) else ""
+        size = grouped(flow.problem.state_size)
+        yield f"{', '.join(known)} a step ({len(known)} of {size})"
 
 
 def _horizon(view: View) -> str:
