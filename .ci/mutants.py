@@ -1,7 +1,8 @@
 """Mutation testing: is there a test that goes red when a line of rnngrad is wrong?
 
     pip install mutmut coverage            beside the package's own [test]
-    python .ci/mutants.py --map            which test runs which line: again after large changes
+    python .ci/mutants.py --map            which test runs which line, of each its first case
+    python .ci/mutants.py --map tests/net/test_activations.py       of every case of some tests
     python .ci/mutants.py --package chains --sample 100 --seed 1 [2 …] [--record]
 
 The mutants are mutmut's (3.8): its operators on every function and method, those with a decorator
@@ -14,7 +15,9 @@ that killed one are run without a mutant; what fails there has killed nothing.
 
 The map is only advice: where it is out of date a mutant survives that a test would have killed. So
 a score is a lower bound. ``.ci/mutants.yaml`` lists the mutants that no test can see, with reasons;
-they are not counted. ``--record`` writes the row of the stress table.
+they are not counted. ``--record`` writes the row of the stress table. What was killed is noted in
+``.mutants/``, and stays so as long as its file is the same: tests are added, not taken away. Ctrl-C
+ends a run early, and what was tried until then is a sample, too.
 """
 
 # ruff: noqa: T201
@@ -26,6 +29,7 @@ import contextlib
 import difflib
 import functools
 import gc
+import hashlib
 import importlib
 import json
 import math
@@ -55,6 +59,7 @@ from stress import Row, record
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / ".mutants"
 MAP = WORK / "map.json"
+TRIED = WORK / "tried.jsonl"
 EXPLAINED = ROOT / ".ci" / "mutants.yaml"
 
 PACKAGES = {
@@ -64,7 +69,7 @@ PACKAGES = {
     "checking": ("rnngrad/analyses/checking", ("checking",)),
     "mistakes": ("rnngrad/analyses/mistakes", ("checking", "analyses")),
     "arithmetic": ("rnngrad/arithmetic", ("net", "chains", "exponents")),
-    "exponents": ("rnngrad/exponents", ("exponents",)),
+    "exponents": ("rnngrad/exponents", ("exponents", "analyses")),
 }
 """Package -> where it is, and the rooms of tests/ that are to see its mutants; tests of the command
 line are in none, since they start processes."""
@@ -84,6 +89,8 @@ MEMORY = 2**33
 
 TARGET = 0.9
 
+DEAD = ("killed", "timed out")
+
 
 # -- the map: line -> tests ------------------------------------------------------------------------
 
@@ -93,16 +100,18 @@ class _TooLong(BaseException):
 
 
 class Mapping:
-    """Runs the first case of every test under coverage, a context a test."""
+    """Runs tests under coverage, a context a test; the first case of each, or ``every`` case."""
 
-    def __init__(self, coverage: Any) -> None:
-        self.coverage = coverage
+    def __init__(self, coverage: Any, every: bool) -> None:
+        self.coverage, self.every = coverage, every
         self.seconds: dict[str, float] = {}
         self.failed: set[str] = set()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Iterator[None]:
         yield
+        if self.every:
+            return
         items[:] = {_test(item): item for item in reversed(items)}.values()
         items.reverse()
 
@@ -113,7 +122,8 @@ class Mapping:
         self.coverage.switch_context(_test(item))
         start = time.process_time()
         yield
-        self.seconds[_test(item)] = round(time.process_time() - start, 3)
+        seconds = round(time.process_time() - start, 3)
+        self.seconds[_test(item)] = max(seconds, self.seconds.get(_test(item), 0.0))
         self.coverage.switch_context("")
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
@@ -131,12 +141,15 @@ def _test(item: pytest.Item) -> str:
 
 
 def write_map(paths: list[str]) -> None:
-    """Notes the tests of some paths anew; the text of a line stands for it, wherever it goes."""
+    """Notes the tests of some paths anew; of all rooms by default, their first cases alone;
+    the text of a line stands for it, wherever it goes."""
     import coverage
 
     within = [f"{ROOT}/{where}/*" for where, _ in PACKAGES.values()]
     watching = coverage.Coverage(data_file=None, config_file=False, include=within)
-    plugin = Mapping(watching)
+    plugin = Mapping(watching, bool(paths))
+    rooms = {room: f"tests/{room}" for _, some in PACKAGES.values() for room in some}
+    paths = paths or list(rooms.values())
     watching.start()
     pytest.main(["-q", "--tb=no", "-p", "no:cacheprovider", *_without(), *paths], [plugin])
     watching.stop()
@@ -181,6 +194,11 @@ class Mutant:
     now: str
     code: str
     texts: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """The same as long as the file is."""
+        return hashlib.sha256(f"{self.file}\n{self.code}".encode()).hexdigest()[:16]
 
 
 class _Everywhere(MutationVisitor):
@@ -323,6 +341,9 @@ class Runs:
         for i, (mutant, _, test) in enumerate(self.found):
             if test and test not in sound:
                 self.found[i] = (mutant, "survived", f"{test} fails without it")
+        with TRIED.open("a", encoding="utf-8") as notes:
+            for mutant, state, test in self.found:
+                notes.write(json.dumps([mutant.key, state, test]) + "\n")
         return True
 
     def _tried(self, mutant: Mutant, tell: Tell) -> str:
@@ -417,14 +438,23 @@ def interval(share: float, count: int) -> tuple[float, float]:
     return (middle - half) / (1 + z**2 / count), (middle + half) / (1 + z**2 / count)
 
 
+def noted() -> list[list[str]]:
+    """What became of mutants in earlier runs."""
+    lines = TRIED.read_text(encoding="utf-8").splitlines() if TRIED.exists() else []
+    return [json.loads(line) for line in lines]
+
+
 def tried(package: str, sample: int, seed: int) -> Row:
     """One sample, its survivors printed; the row of the stress table."""
     count, mutants = drawn(package, sample, seed)
     print(f"{package}, seed {seed}: {len(mutants)} of {count} mutants", flush=True)
-    runs = Runs(mutants, PACKAGES[package][1])
-    pytest.main(["-q", "-s", "--tb=no", "-p", "no:cacheprovider", *runs.files()], [runs])
+    before = {key: (state, test) for key, state, test in noted() if state in DEAD}
+    found = [(one, *before[one.key]) for one in mutants if one.key in before]
+    runs = Runs([one for one in mutants if one.key not in before], PACKAGES[package][1])
+    if runs.mutants:
+        pytest.main(["-q", "-s", "--tb=no", "-p", "no:cacheprovider", *runs.files()], [runs])
     known = explained()
-    seen = [one for one in runs.found if one[1] not in ("same code", "not run")]
+    seen = [one for one in found + runs.found if one[1] in (*DEAD, "survived")]
     dead = [one for one in seen if one[1] != "survived"]
     late = sum(state == "timed out" for _, state, _ in dead)
     alive = [one for one, state, _ in seen if state == "survived"]
@@ -453,8 +483,7 @@ def main() -> None:
     os.chdir(ROOT)
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     if given.map is not None:
-        rooms = {room: f"tests/{room}" for _, some in PACKAGES.values() for room in some}
-        write_map(given.map or list(rooms.values()))
+        write_map(given.map)
         return
     rows = [tried(given.package, given.sample, seed) for seed in given.seed]
     if given.record:
