@@ -4,6 +4,7 @@
     python .ci/mutants.py --map            which test runs which line, of each its first case
     python .ci/mutants.py --map tests/net/test_activations.py       of every case of some tests
     python .ci/mutants.py --package chains --sample 100 --seed 1 [2 …] [--record]
+    python .ci/mutants.py --package chains --sample 100 --tests tests/chains/test_lags.py
 
 The mutants are mutmut's (3.8): its operators on every function and method, those with a decorator
 too. Of all mutants of a package so many are drawn with each seed. mutmut's own runner would take
@@ -15,7 +16,8 @@ that killed one are run without a mutant; what fails there has killed nothing.
 
 The map is only advice: where it is out of date a mutant survives that a test would have killed. So
 a score is a lower bound. ``.ci/mutants.yaml`` lists the mutants that no test can see, with reasons;
-they are not counted. ``--record`` writes the row of the stress table. What was killed is noted in
+they are not counted. ``--record`` writes the row of the stress table; ``--tests`` tries the
+survivors again, where a test was written. What was killed is noted in
 ``.mutants/``, and stays so as long as its file is the same: tests are added, not taken away. Ctrl-C
 ends a run early, and what was tried until then is a sample, too.
 """
@@ -460,15 +462,18 @@ def noted() -> list[list[str]]:
     return [json.loads(line) for line in lines]
 
 
-def tried(package: str, sample: int, seed: int) -> Row:
-    """One sample, its survivors printed; the row of the stress table."""
+def tried(package: str, sample: int, seed: int, tests: list[str]) -> Row:
+    """One sample, its survivors printed; the row of the stress table. With ``tests``, what survived
+    is tried again, against these alone, and nothing else is."""
     count, mutants = drawn(package, sample, seed)
     print(f"{package}, seed {seed}: {len(mutants)} of {count} mutants", flush=True)
-    before = {key: (state, test) for key, state, test in noted() if state in DEAD}
-    found = [(one, *before[one.key]) for one in mutants if one.key in before]
-    runs = Runs([one for one in mutants if one.key not in before], PACKAGES[package][1])
+    before = {key: (state, test) for key, state, test in noted()}
+    found = [(one, *before[one.key]) for one in mutants if before.get(one.key, ("",))[0] in DEAD]
+    rest = [one for one in mutants if before.get(one.key, ("",))[0] not in DEAD]
+    runs = Runs([one for one in rest if not tests or one.key in before], PACKAGES[package][1])
     if runs.mutants:
-        pytest.main(["-q", "-s", "--tb=no", "-p", "no:cacheprovider", *runs.files()], [runs])
+        where = tests or runs.files()
+        pytest.main(["-q", "-s", "--tb=no", "-p", "no:cacheprovider", *where], [runs])
     known = explained()
     seen = [one for one in found + runs.found if one[1] in (*DEAD, "survived")]
     dead = [one for one in seen if one[1] != "survived"]
@@ -495,6 +500,7 @@ def main() -> None:
     parser.add_argument("--package", choices=list(PACKAGES))
     parser.add_argument("--sample", type=int, default=100)
     parser.add_argument("--seed", type=int, nargs="+", default=[1])
+    parser.add_argument("--tests", nargs="+", default=[], help="try survivors again, against these")
     parser.add_argument("--record", action="store_true", help="write the stress table's record")
     given = parser.parse_args()
     os.chdir(ROOT)
@@ -502,11 +508,11 @@ def main() -> None:
     if given.map is not None:
         write_map(given.map)
         return
-    rows = [tried(given.package, given.sample, seed) for seed in given.seed]
-    if given.record:
-        seeds = " ".join(map(str, given.seed))
-        of = f"--package {given.package} --sample {given.sample} --seed {seeds}"
-        record(f"mutants-{given.package}", f"python .ci/mutants.py {of}", rows)
+    for seed in given.seed:
+        row = tried(given.package, given.sample, seed, given.tests)
+        of = f"--package {given.package} --sample {given.sample} --seed {seed}"
+        if given.record:
+            record(f"mutants-{given.package}-{seed}", f"python .ci/mutants.py {of}", [row])
 
 
 if __name__ == "__main__":
