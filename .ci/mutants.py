@@ -505,6 +505,7 @@ def main() -> None:
     given = parser.parse_args()
     os.chdir(ROOT)
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # of a job in the background, too
     if given.map is not None:
         write_map(given.map)
         return
