@@ -5,7 +5,8 @@
 A page's ``console`` blocks are run from top to bottom in one new folder, which holds a copy of
 ``sample_configs`` and the page's own files (blocks with a ``title``). Below each line that begins
 with ``$`` stands what the command prints. docs/cli.md comes from the app, docs/python.md from the
-docstrings. A test fails when a page is not what this writes.
+docstrings, docs/stress.md from the records of docs/stress/. A test fails when a page is not what
+this writes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -112,7 +114,13 @@ def _doc(text: str) -> Iterator[str]:
             yield from (paragraph.replace("``", "`"), "")
 
 
-WRITTEN = {"cli.md": cli, "python.md": python}
+def stress() -> str:
+    """docs/stress.md: the records of docs/stress/ as tables."""
+    page: str = runpy.run_path(str(ROOT / ".ci" / "stress.py"))["page"]()
+    return page
+
+
+WRITTEN = {"cli.md": cli, "python.md": python, "stress.md": stress}
 
 
 def pages() -> list[str]:

@@ -17,29 +17,41 @@ from typing import TYPE_CHECKING
 from rnngrad.version import __version__
 
 if TYPE_CHECKING:
-    from rnngrad.analyses.derivation.derive import gradients, log10_chain, log10_paths
-    from rnngrad.analyses.flow.stability import lyapunov_spectrum
-    from rnngrad.api import Derivation, check, derive, report, sweep
+    from rnngrad.api import (
+        BatchDerivation,
+        Derivation,
+        check,
+        derive,
+        gradients,
+        load,
+        log10_chain,
+        log10_paths,
+        lyapunov_spectrum,
+        report,
+        sweep,
+    )
     from rnngrad.errors import OutputError, QuantityError, RnngradError, SpecError, UsageError
-    from rnngrad.files import json_schema, load
+    from rnngrad.files import json_schema
     from rnngrad.files.running_model import from_torch
     from rnngrad.net.batch import Batch
     from rnngrad.net.problem import Problem
 
 _HOMES = {
-    "rnngrad.analyses.derivation.derive": ("gradients", "log10_chain", "log10_paths"),
-    "rnngrad.api": ("Derivation", "check", "derive", "report", "sweep"),
-    "rnngrad.analyses.flow.stability": ("lyapunov_spectrum",),
+    "rnngrad.api": (
+        "BatchDerivation", "Derivation", "check", "derive", "gradients", "load", "log10_chain",
+        "log10_paths", "lyapunov_spectrum", "report", "sweep",
+    ),
     "rnngrad.net.batch": ("Batch",),
     "rnngrad.net.problem": ("Problem",),
     "rnngrad.errors": ("OutputError", "QuantityError", "RnngradError", "SpecError", "UsageError"),
-    "rnngrad.files": ("json_schema", "load"),
+    "rnngrad.files": ("json_schema",),
     "rnngrad.files.running_model": ("from_torch",),
-}
+}  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Batch",
+    "BatchDerivation",
     "Derivation",
     "OutputError",
     "Problem",

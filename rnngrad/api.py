@@ -1,21 +1,31 @@
-"""The verbs of the Python API, whose results can be looked at in a notebook."""
+"""The verbs of the Python API, whose results can be looked at in a notebook, and whose errors name
+their arguments."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, overload
 
-from rnngrad.analyses.derivation.derive import BatchDerivation
+from rnngrad import files
+from rnngrad.analyses.derivation import derive as deriving
+from rnngrad.analyses.derivation.derive import BatchDerivation as _BatchDerivation
+from rnngrad.analyses.derivation.derive import BothDerivation
 from rnngrad.analyses.derivation.derive import Derivation as _Derivation
+from rnngrad.analyses.flow import stability
+from rnngrad.arguments import checked, spoken
 from rnngrad.errors import escaped
 from rnngrad.net.batch import Batch
+from rnngrad.net.both import Both
 from rnngrad.net.problem import Problem
 from rnngrad.views.notebook import Shown, library
 from rnngrad.views.report import Report
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
+
+    from matplotlib.figure import Figure
 
     from rnngrad.views.pictures.plotting import Plot
 
@@ -24,7 +34,7 @@ class Document(Shown, dict[str, object]):
     """The document that ``--json`` prints, as a dict, and in a notebook the command's tables.
 
     ``as_text()``, ``as_latex()``, ``as_markdown()`` and ``as_html()`` are the tables;
-    ``to_pandas()`` has the rows of CSV.
+    ``to_pandas()`` has the rows of CSV, ``plot("page.pdf")`` its pictures (the extra ``plot``).
     """
 
     def __init__(self, document: Mapping[str, object], report: Callable[[], Report]) -> None:
@@ -33,6 +43,14 @@ class Document(Shown, dict[str, object]):
 
     def report(self) -> Report:
         return self._report()
+
+    @spoken
+    def plot(self, file: str | PathLike[str] | None = None, *, force: bool = False) -> Figure:
+        """Its pictures on one page, Matplotlib's Figure; also as a file that ends in .png, .svg or
+        .pdf, which is overwritten with ``force`` alone."""
+        from rnngrad.views.pictures.plotting import plotted
+
+        return plotted(self.report().pictures, file, force)
 
 
 class Derivation(Shown, _Derivation):
@@ -49,6 +67,11 @@ class Derivation(Shown, _Derivation):
     ``to_xarray("dL_dh")`` the array with its axes named (t, k, i, j). ``plot.credit_map()`` and its
     like are the pictures, each Matplotlib's Figure.
     """
+
+    def __repr__(self) -> str:
+        sequence, size = self.problem.of_batch or (0, 0)
+        of = f"sequence {sequence} of {size}, " if size else ""
+        return f"<rnngrad.Derivation {_named(self.problem, of)}, {_loss(self.loss)}>"
 
     def report(self) -> Report:
         from rnngrad.analyses.derivation.selection import select
@@ -82,6 +105,7 @@ class Derivation(Shown, _Derivation):
         blocks = (sheet.subtask(line)._replace(title="") for line in sheet.lines)
         return "\n".join(formulas(block, screen) for block in blocks)
 
+    @spoken
     def explain(self, name: str) -> Document:
         """One derivative written out, as ``--explain`` does. Raises UsageError for no subtask."""
         from rnngrad.views.homework.explain import explained
@@ -89,6 +113,7 @@ class Derivation(Shown, _Derivation):
         report = explained(self, name)
         return Document(report.document(), lambda: report)
 
+    @spoken
     def to_pandas(self, *names: str) -> Any:
         """These quantities, or all that the tables show, a row a number."""
         from rnngrad.analyses.derivation.selection import computed, select
@@ -99,28 +124,89 @@ class Derivation(Shown, _Derivation):
         whole = shown(self, selection, arrays)
         return Document({}, lambda: whole).to_pandas()
 
+    @spoken
     def to_xarray(self, name: str) -> Any:
         """One quantity as a DataArray, its axes named: t from its first step, k a step, i and j
         from 0."""
-        xarray, record = library("xarray", "to_xarray"), self.record(name)
-        array, first = self[name], record.first_step
-        axes = [*([] if first is None else [record.axis or "t"]), "i", "j"][: array.ndim]
-        if record.dims == ("T", "T+1"):
-            axes = ["t", "k"]
-        begins = [first or 0] + [0] * (array.ndim - 1)
-        steps = {axis: range(start, start + size)
-                 for axis, start, size in zip(axes, begins, array.shape, strict=True)}  # fmt: skip
-        attributes = {"symbol": record.symbol}
-        return xarray.DataArray(array, coords=steps, dims=axes, name=name, attrs=attributes)
+        return _to_xarray(self, name)
+
+
+class BatchDerivation(Shown, _BatchDerivation):
+    """Everything that ``rnngrad derive`` shows of a batch.
+
+    A mapping from the names of the parameters' gradients to arrays, those of L
+    (``result["dL_dW_hh"]``); ``loss`` is L, ``sequences`` has a ``Derivation`` of each sequence. It
+    is shown as a ``Derivation`` is: its tables in a notebook, ``as_text()``, ``as_latex()``,
+    ``as_markdown()``, ``as_html()``, ``to_pandas("dL_dW_hh")``, ``to_xarray("dL_dW_hh")``. Pictures
+    are of one sequence: ``result.sequences[0].plot``.
+    """
+
+    def __repr__(self) -> str:
+        batch = self.batch
+        named = _named(batch.net, f"a batch of {batch.size}, ", batch.steps)
+        return f"<rnngrad.BatchDerivation {named}, {_loss(self.loss)}>"
+
+    @cached_property
+    def sequences(self) -> tuple[Derivation, ...]:
+        """Each by itself."""
+        return tuple(map(Derivation, self.batch.sequences))
+
+    def report(self) -> Report:
+        return self._shown(())
+
+    @spoken
+    def to_pandas(self, *names: str) -> Any:
+        """These gradients, or all, a row a number."""
+        return Document({}, lambda: self._shown(names)).to_pandas()
+
+    @spoken
+    def to_xarray(self, name: str) -> Any:
+        """One gradient as a DataArray, its axes i and j."""
+        return _to_xarray(self, name)
+
+    def _shown(self, names: Sequence[str]) -> Report:
+        from rnngrad.analyses.derivation.selection import select_of_batch
+        from rnngrad.views.derivation.batch import report as shown
+
+        selection = select_of_batch(self, names, False, {})
+        return shown(self, selection, {name: self[name] for name in selection.names})
+
+
+def _named(net: Problem, what: str = "", steps: int | None = None) -> str:
+    """``'name': lstm, T=60, H=16``"""
+    hidden = "+".join(str(layer.hidden) for layer in net.layers)
+    long = net.steps if steps is None else steps
+    return f"'{escaped(net.name)}': {net.cell.name}, {what}T={long}, H={hidden}"
+
+
+def _loss(loss: float | None) -> str:
+    return "no loss" if loss is None else f"loss {loss:.6g}"
+
+
+def _to_xarray(result: Derivation | BatchDerivation, name: str) -> Any:
+    xarray, record = library("xarray", "to_xarray"), result.record(name)
+    array, first = result[name], record.first_step
+    axes = [*([] if first is None else [record.axis or "t"]), "i", "j"][: array.ndim]
+    if record.dims == ("T", "T+1"):
+        axes = ["t", "k"]
+    begins = [first or 0] + [0] * (array.ndim - 1)
+    steps = {axis: range(start, start + size)
+             for axis, start, size in zip(axes, begins, array.shape, strict=True)}  # fmt: skip
+    attributes = {"symbol": record.symbol}
+    return xarray.DataArray(array, coords=steps, dims=axes, name=name, attrs=attributes)
 
 
 @overload
 def derive(problem: Problem) -> Derivation: ...
 @overload
 def derive(problem: Batch) -> BatchDerivation: ...
-def derive(problem: Problem | Batch) -> Derivation | BatchDerivation:
+@overload
+def derive(problem: Both) -> BothDerivation: ...
+@checked
+def derive(problem: Problem | Batch | Both) -> Derivation | BatchDerivation | BothDerivation:
     """Every quantity of ``problem`` by name, each computed when it is asked for; of a batch the
-    gradients of the parameters, and each sequence in ``sequences``.
+    gradients of the parameters, and each sequence in ``sequences``; of a bidirectional net also
+    ``halves``, each direction by itself.
 
     >>> import rnngrad
     >>> net = {"weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1, 1], "targets": [0, 0]}
@@ -129,11 +215,14 @@ def derive(problem: Problem | Batch) -> Derivation | BatchDerivation:
 
     Raises QuantityError for a name that does not exist, or not for this net.
     """
+    if isinstance(problem, Both):
+        return BothDerivation(problem)
     return BatchDerivation(problem) if isinstance(problem, Batch) else Derivation(problem)
 
 
+@checked
 def check(
-    problem: Problem | Batch, against: Mapping[str, Any] | str | PathLike[str] | None = None
+    problem: Problem | Batch | Both, against: Mapping[str, Any] | str | PathLike[str] | None = None
 ) -> Document:
     """The report that ``rnngrad check --json`` prints.
 
@@ -150,16 +239,16 @@ def check(
     Raises QuantityError for names that do not exist, or not for this net, or two for one gradient,
     UsageError where there is nothing to check, SpecError for a file that cannot be read.
     """
-    from rnngrad.analyses.checking.document import document
+    from rnngrad.analyses.checking.old_results import changes
     from rnngrad.views.check import report as shown
+    from rnngrad.views.pictures.checks import CheckedNet
+    from rnngrad.views.pictures.kinds import pictures
 
-    whose = "rnngrad's own gradients"
+    whose, old = "rnngrad's own gradients", None
     if against is None:
-        from rnngrad.analyses.checking.batches import check_own_batch
-        from rnngrad.analyses.checking.own.self_check import check_own
+        from rnngrad.analyses.checking.batches import own_checked
 
-        own = check_own(problem) if isinstance(problem, Problem) else check_own_batch(problem)
-        checked = list(own)
+        checked = own_checked(problem)
     else:
         from rnngrad.analyses.checking.batches import check_given
 
@@ -169,16 +258,22 @@ def check(
         else:
             from rnngrad.files.submitted.framework_gradients import gradients_of
 
-            net = problem if isinstance(problem, Problem) else problem.net
-            given = gradients_of(net, fspath(against))
+            one = problem if isinstance(problem, Problem) else problem.net
+            given = gradients_of(one, fspath(against))
             whose = escaped(fspath(against))
             checked = check_given(problem, given.arrays, given.twice, framework=given.framework)
+            if given.made is not None:
+                old = changes(given.made, problem, checked).data
     heading = (f"{escaped(problem.name)}: {whose}",)
-    return Document(document(checked), lambda: shown(checked, heading=heading, hide_expected=False))
+    net = CheckedNet(problem if isinstance(problem, Problem) else problem.net, tuple(checked))
+    whole = shown(checked, heading=heading, hide_expected=False, of=problem, old=old)
+    whole = whole._replace(pictures=lambda: pictures("errors", net))
+    return Document(whole.document(), lambda: whole)
 
 
+@checked
 def sweep(
-    problem: Problem | Batch | Sequence[Problem | Batch],
+    problem: Problem | Batch | Both | Sequence[Problem | Batch | Both],
     scales: str | float | Iterable[float],
     seeds: int = 1,
     *,
@@ -195,7 +290,8 @@ def sweep(
     """Norms, rates, exponents and the critical scale as W_hh is scaled, for so many seeds.
 
     Returns what ``rnngrad sweep --json`` prints. Several problems are told apart by their names.
-    A batch is taken as its sequences, one beside the other, as seeds are.
+    A batch is taken as its sequences, one beside the other, as seeds are; a bidirectional net as
+    its halves, each by its own name, while W_hh of all of them is scaled.
     ``gate``: only its rows of W_hh are scaled. ``scales``: numbers, or a text such as
     ``"0.1:4:40"``. ``relative_to``: ``"weights"``, ``"spectral-radius"`` or ``"sigma-max"``.
     ``steady``: |rate| up to which the regime is steady, by default 0.01. ``critical_rtol``: width
@@ -209,7 +305,7 @@ def sweep(
     >>> [row["regime"] for row in report["rows"]]
     ['vanishing', 'steady', 'exploding']
     """
-    from rnngrad.analyses.sweep.sweep import document, swept
+    from rnngrad.analyses.sweep.sweep import swept
     from rnngrad.views.sweeps.report import report as shown
 
     width = critical_rtol if bracket is None else bracket
@@ -219,9 +315,11 @@ def sweep(
         gate=gate, executor=executor, workers=workers,
         **{name: value for name, value in own.items() if value is not None},
     )  # fmt: skip
-    return Document(document(done), lambda: shown(done, full=False))
+    whole = shown(done, full=False)
+    return Document(whole.document(), lambda: whole)
 
 
+@checked
 def report(
     problem: Problem | Sequence[Problem], scales: str | float | Iterable[float] | None = None
 ) -> str:
@@ -249,3 +347,10 @@ def report(
     scaled = [one for one in problems.values() if one.cell.scaled]
     wanted = affordable_scales(scaled) if scales is None else scales_of(scales)
     return "".join(page(overview(problems, wanted)))
+
+
+gradients, load = spoken(deriving.gradients), spoken(files.load)
+log10_chain, log10_paths = spoken(deriving.log10_chain), spoken(deriving.log10_paths)
+lyapunov_spectrum = spoken(stability.lyapunov_spectrum)
+for _function in (gradients, load, log10_chain, log10_paths, lyapunov_spectrum):
+    _function.__module__ = __name__  # where it is found, by pickle too

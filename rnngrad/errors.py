@@ -55,6 +55,11 @@ def did_you_mean(word: object, choices: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
+def printable(text: str) -> str:
+    """``text`` as ``escaped``, but its lines and tabs are left as they are."""
+    return "".join(c if c in "\n\t" else escaped(c) for c in text)
+
+
 def escaped(text: str) -> str:
     """``text`` with whatever a terminal would act on, or not show, written as an escape."""
     return "".join(

@@ -386,7 +386,7 @@ def test_the_page_of_cells_is_what_the_data_say() -> None:
 
 def test_every_spelling_of_a_gradient_is_documented() -> None:
     page = (ROOT / "docs" / "check.md").read_text(encoding="utf-8")
-    table = page[page.index("| written | is | by |") :].partition("\n\n")[0]
+    table = page[page.index("| name | is | used by |") :].partition("\n\n")[0]
     words = set(re.findall(r"`([^`]+)`", table))
     for record in SPELLINGS:
         assert (record.written if record.bare else f"d{record.written}") in words, record

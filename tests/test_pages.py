@@ -36,7 +36,7 @@ def test_what_a_command_prints_is_put_in(tmp_path: Any) -> None:
 def test_the_reference_is_what_the_code_says(page: str) -> None:
     written = PAGES["WRITTEN"][page]()
     assert written == (ROOT / "docs" / page).read_text(encoding="utf-8"), "python docs/pages.py"
-    assert len(written.splitlines()) > 100
+    assert len(written.splitlines()) > (100 if page != "stress.md" else 10)
 
 
 def leaves(nav: list[Any] | dict[str, Any] | str) -> Iterator[str]:

@@ -14,13 +14,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeAlias
 
+from rnngrad.errors import escaped
+
 
 class FormulaError(Exception):
-    """What is wrong with a formula, and at which character of it (from 0; None: as a whole)."""
+    """What is wrong with a formula, and at which character of it (from 0; None: as a whole).
+
+    A message may quote the formula, so what a terminal would act on is written as an escape.
+    """
 
     def __init__(self, message: str, at: int | None = None) -> None:
-        super().__init__(message)
-        self.message, self.at = message, at
+        self.message, self.at = escaped(message), at
+        super().__init__(self.message)
 
 
 class Index(NamedTuple):

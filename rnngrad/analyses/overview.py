@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from rnngrad.analyses.checking.batches import own_checked
 from rnngrad.analyses.checking.comparing.verdicts import Checked, CutShortError
-from rnngrad.analyses.checking.own.self_check import check_own
 from rnngrad.analyses.checking.references.plan import plan as check_plan
 from rnngrad.analyses.derivation.derive import Derivation, derive
 from rnngrad.analyses.sweep.critical_scales import gaps
@@ -60,7 +60,7 @@ def overview(
 def _checked(net: Looked, progress: Listener | None) -> Looked:
     problem = net.result.problem
     words = check_plan(problem).words
-    return net._replace(checked=tuple(check_own(problem, progress=progress)), words=words)
+    return net._replace(checked=tuple(own_checked(problem, progress=progress)), words=words)
 
 
 def _scaled(net: Looked, scales: Sequence[float]) -> Looked:

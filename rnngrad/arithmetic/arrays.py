@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -43,6 +43,11 @@ def frobenius(values: Array) -> float:
         if largest == 0.0 or not np.isfinite(largest):
             return largest
         return largest * float(np.sqrt(np.sum((values / largest) ** 2)))
+
+
+def norm_of(arrays: Mapping[str, Array]) -> float:
+    """That of several arrays taken together as one."""
+    return frobenius(np.array([frobenius(one) for one in arrays.values()]))
 
 
 def weighted(weights: Array, rows: Numbers) -> Numbers:

@@ -43,7 +43,7 @@ def aligned_chain(problem: Problem, trace: ForwardTrace) -> Iterator[Aligned]:
     yield start
     reached = problem.steps
     if _weights_fit(problem):
-        for last in _plain(in_floats(exact), terms_fit(exact), start):
+        for last in _plain(in_floats(exact), terms_fit(exact, problem.steps), start):
             reached -= 1
             yield last
     yield from _exactly(exact, last, reached)
@@ -56,7 +56,7 @@ def plain_net(problem: Problem, trace: ForwardTrace) -> LinearNet | None:
     floats = linear_net(problem, trace, FLOATS)
     sure = all(_near_one(term) and term.all() for one in floats.layers for term in one.terms)
     # a 0 among floats may be a number that they cannot hold
-    if sure or terms_fit(linear_net(problem, trace, SCALED)).all():
+    if sure or terms_fit(linear_net(problem, trace, SCALED), problem.steps).all():
         return floats
     return None
 
@@ -105,10 +105,11 @@ def _near_one(W: Array) -> bool:
     return bool((sizes > 1 / bound).all() and (sizes < bound).all())
 
 
-def terms_fit(net: LinearNet, bits: int = NEAR_ONE) -> Array:
-    """The steps at which every term is within 2^±bits, or exactly 0, (T,)."""
+def terms_fit(net: LinearNet, steps: int, bits: int = NEAR_ONE) -> Array:
+    """The steps at which every term is within 2^±bits, or exactly 0, (T,). A step that is linear
+    has none: its matrices are all of it."""
     fits = [_in_reach(term, bits) for one in net.layers for term in one.terms]
-    return np.asarray(np.logical_and.reduce(fits))
+    return np.asarray(np.logical_and.reduce([np.ones(steps, dtype=bool), *fits]))
 
 
 def _in_reach(term: Scaled, bits: int) -> Array:

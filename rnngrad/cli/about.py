@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import json
 import platform
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed
 
 from rnngrad.version import __version__
 
 
+def version(package: str) -> str | None:
+    """That of an installed package, or None."""
+    try:
+        return installed(package)
+    except PackageNotFoundError:
+        return None
+
+
 def versions(as_json: bool) -> str:
-    """The versions of rnngrad, Python, NumPy and its BLAS: a line each, or a JSON object."""
+    """The versions of rnngrad, Python, NumPy and its BLAS, and of the packages it needs: a line
+    each, or a JSON object."""
     import numpy as np
 
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
@@ -18,7 +29,9 @@ def versions(as_json: bool) -> str:
         "Python": platform.python_version(),
         "NumPy": np.__version__,
         "BLAS": f"{blas['name']} {blas['version']}",
+        **{name: version(name) for name in ("Typer", "Rich", "PyYAML", "pydantic")},
+        "Platform": platform.platform(),
     }
     if as_json:
-        return json.dumps({name.lower(): version for name, version in found.items()})
-    return "\n".join(f"{name} {version}" for name, version in found.items())
+        return json.dumps({name.lower(): one for name, one in found.items()})
+    return "\n".join(f"{name} {one}" for name, one in found.items())

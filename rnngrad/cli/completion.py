@@ -23,7 +23,7 @@ NOTATIONS = ("scalar", "matrix")
 MATHS = ("unicode", "dollars", "fence")
 METHODS = ("auto", "complex-step", "differences", "taylor", "adjoint")
 LAYOUTS = ("torch", "keras", "onnx", "flax", "haiku", "mlx")
-DIRECTIONS = ("forward", "reverse")
+DIRECTIONS = ("forward", "reverse", "both")
 RELATIVE = ("weights", "spectral-radius", "sigma-max")
 COLORS = ("auto", "always", "never")
 

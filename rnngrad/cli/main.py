@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import gc
+import signal
 import sys
+import threading
 
 from rnngrad.cli.blas import one_blas_thread
 from rnngrad.cli.exit_codes import INTERRUPTED, USERS_FAULT
@@ -20,6 +22,7 @@ when they are let go of."""
 def main() -> None:
     """Run the command line; ends the process with one of the ``exit_codes``."""
     one_blas_thread()
+    _end_as_by_ctrl_c()
     gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
     atexit.register(gc.freeze)  # the process ends: there is nothing to gain by looking once more
     try:
@@ -31,6 +34,17 @@ def main() -> None:
         _last_flush(done)
     except OSError as error:  # help that cannot be printed; a command's own are seen to inside
         _refused(error)
+
+
+def _end_as_by_ctrl_c() -> None:
+    """Who is told to end, by a scheduler or with its terminal, keeps what is done as well and ends
+    its workers; what is deaf to it, as nohup makes one, stays so."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
 
 
 def _run() -> None:

@@ -36,7 +36,7 @@ Format: TypeAlias = Annotated[
         "--format",
         "-f",
         metavar="FORMAT",
-        help=f"{completion.listed(completion.FORMATS)}; by default as FILE ends, else table.",
+        help=f"{completion.listed(completion.FORMATS)}; by default by FILE's ending, else table.",
         autocompletion=completion.one_of(*completion.FORMATS),
         rich_help_panel=OUTPUT,
     ),
@@ -47,7 +47,7 @@ Json: TypeAlias = Annotated[
 ]
 Full: TypeAlias = Annotated[
     bool,
-    typer.Option("--full", metavar="", help="Shorten no table.", rich_help_panel=OUTPUT),
+    typer.Option("--full", metavar="", help="Show every row.", rich_help_panel=OUTPUT),
 ]
 Output: TypeAlias = Annotated[
     Path | None,
@@ -69,7 +69,7 @@ PlotData: TypeAlias = Annotated[
     typer.Option(
         "--plot-data",
         metavar="FILE.csv",
-        help="Write the pictures' numbers.",
+        help="Write the numbers of the pictures.",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -85,7 +85,7 @@ def plot_what(verb: str) -> Any:
     return typer.Option(
         "--plot-what",
         metavar="NAME",
-        help=f"Just this picture; repeatable: {names}.",
+        help=f"Only this picture; repeatable: {names}.",
         autocompletion=completions,
         rich_help_panel=OUTPUT,
     )

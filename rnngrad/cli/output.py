@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import shutil
 import stat
@@ -148,5 +149,18 @@ def _mode(target: Path) -> int:
 
 def _write_through(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """A device or a pipe (/dev/stdout) is written to, not replaced."""
-    with _said_of(path), path.open("wb") as file:
+    with _said_of(path), opened_as_it_is(path) as file:
         write(file)
+
+
+def opened_as_it_is(path: Path) -> BinaryIO:
+    """A device or a pipe, to write to; OSError for a pipe that nobody reads, which would block."""
+    try:
+        file = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))
+    except OSError as error:
+        if error.errno == errno.ENXIO and path.is_fifo():
+            raise OSError(error.errno, "is a pipe that nobody reads") from None
+        raise
+    if hasattr(os, "set_blocking"):
+        os.set_blocking(file, True)
+    return os.fdopen(file, "wb", buffering=0)

@@ -15,6 +15,7 @@ from rnngrad.views.pictures.kinds import PICTURES, chosen, of_verb
 if TYPE_CHECKING:
     from rnngrad.net.problem import Problem
     from rnngrad.views.pictures.picture import Picture
+    from rnngrad.views.pictures.rate_map import Over
 
 ENDINGS = (".png", ".svg", ".pdf")
 
@@ -89,6 +90,22 @@ def planned(
         _need_matplotlib()
     unasked = tuple(name for name in of_verb(verb) if not PICTURES[name].asked)
     return Plots(kinds or unasked, bool(kinds), plot, data)
+
+
+def over_swept(text: str | None, plots: Plots | None) -> tuple[Plots | None, Over | None]:
+    """What ``--map`` adds: a picture, and the two axes that it is over."""
+    from rnngrad.views.pictures.rate_map import axes
+
+    if plots is None:
+        if text is not None:
+            raise UsageError("--map is for --plot FILE; give one")
+        return None, None
+    if text is None:
+        if "map" in plots.kinds:
+            raise UsageError("--plot-what map needs two axes: --map scale,seed")
+        return plots, None
+    kinds = dict.fromkeys((*plots.kinds, "map"))
+    return plots._replace(kinds=tuple(kinds)), axes(text)
 
 
 def _check_ending(option: str, path: Path | None, endings: Sequence[str]) -> None:

@@ -108,7 +108,7 @@ class OfAny:
             np.isfinite(term.mantissa).all() for one in self.exact.layers for term in one.terms
         )
         self.by_rows = False
-        self.fits = terms_fit(self.exact, FAR)
+        self.fits = terms_fit(self.exact, self.steps, FAR)
 
     def plain(self, t: int, values: Array) -> tuple[Array, int] | None:
         """See Tangents."""

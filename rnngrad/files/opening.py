@@ -23,7 +23,7 @@ WAIT = 1.0
 """Seconds that a named pipe is given until somebody writes to it."""
 
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-_HEAD = 2**16
+_HEAD, _CHUNK = 2**16, 2**24
 
 Look: TypeAlias = Callable[[bytes], object]
 
@@ -103,7 +103,11 @@ def all_of(stream: BinaryIO, most: int, look: Look = bool, first: bytes = b"") -
     """The first ``most`` bytes of a stream, ``first`` before them."""
     head = first + stream.read(max(0, _HEAD - len(first)))
     look(head)
-    return head + stream.read(max(0, most - len(head)))
+    chunks, left = [head], most - len(head)
+    while left > 0 and (chunk := stream.read(min(left, _CHUNK))):
+        chunks.append(chunk)
+        left -= len(chunk)
+    return b"".join(chunks)
 
 
 def _first_of_pipe(file: int) -> bytes:

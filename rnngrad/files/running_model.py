@@ -19,14 +19,16 @@ import numpy as np
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.errors import UsageError, did_you_mean
 from rnngrad.files.models.choosing import choose
-from rnngrad.files.models.records import ModelFileError, Store, Stored
+from rnngrad.files.models.records import BOTH, ModelFileError, Store, Stored
 from rnngrad.files.models.torch.layout import read_torch
 from rnngrad.files.specification.loading import load
 from rnngrad.files.text import listed
 from rnngrad.net.batch import Batch
+from rnngrad.net.both import Both, passes
 from rnngrad.net.forward import forward
 from rnngrad.net.losses import LOSSES
-from rnngrad.net.problem import Problem, TrainedIn
+from rnngrad.net.problem import REVERSE, Problem, TrainedIn
+from rnngrad.net.traces import ForwardTrace
 
 RECURRENT = ("RNN", "GRU", "LSTM", "RNNCell", "GRUCell", "LSTMCell")
 
@@ -68,7 +70,7 @@ def from_torch(
     c_0: Any = None,
     name: str = "",
     direction: str | None = None,
-) -> Problem | Batch:
+) -> Problem | Batch | Both:
     """The problem of a PyTorch module, one sequence and its targets, or a batch of them.
 
     ``module``: an ``nn.RNN``, ``GRU``, ``LSTM`` or cell, or a module with one of them, at most one
@@ -76,12 +78,13 @@ def from_torch(
     ``loss``: one of PyTorch's (``nn.CrossEntropyLoss()``, ``nn.MSELoss``, its name, a function), or
     one of rnngrad's by name, whose output activation is then the one that it needs. One row or
     label as ``targets`` of many steps: the loss of the last step. ``upstream`` (T, H) is ∂L/∂h_t in
-    their place. Of a bidirectional net ``direction`` chooses a half; the sequence is turned round
-    for the reverse one. Tensors and arrays are both welcome. Raises UsageError for a module whose
-    parts leave open what it computes, SpecError for arrays that do not fit.
+    their place. Of a bidirectional net both directions are taken, or the half that ``direction``
+    names; the sequence is turned round for the reverse one. Tensors and arrays are both welcome.
+    Raises UsageError for a module whose parts leave open what it computes, SpecError for arrays
+    that do not fit.
 
         problem = rnngrad.from_torch(model, x, y, loss=nn.CrossEntropyLoss())
-        rnngrad.check(problem, {n: p.grad for n, p in model.rnn.named_parameters()})
+        rnngrad.check(problem, {n: p.grad for n, p in model.named_parameters()})
     """
     parts, x = _parts(module), _array(inputs)
     turned, recurrent = direction == "reverse", parts.recurrent[1]
@@ -90,8 +93,9 @@ def from_torch(
     spec |= _batch(x, rank, recurrent)
     axis = 1 if spec.get("batch") == "first" else 0
     spec["inputs"] = _inputs(parts, _turned(x, axis, turned))
-    spec |= {key: _start(_array(start)) for key, start in (("h_0", h_0), ("c_0", c_0))
-             if start is not None}  # fmt: skip
+    for key, start in (("h_0", h_0), ("c_0", c_0)):
+        if start is not None:
+            spec |= _starts(key, _array(start), "direction" in spec)
     of = None
     if upstream is not None:
         spec["upstream"] = _turned(_array(upstream), axis, turned)
@@ -102,12 +106,24 @@ def from_torch(
     elif loss is not None:
         raise UsageError("from_torch: a loss needs targets")
     net = load({"name": name or type(module).__name__, **spec})
+    given = any(one is not None for one in (upstream, h_0, c_0, direction))
+    if isinstance(net, Both):
+        both = _known(net.net, parts, BOTH)
+        if not given and hasattr(inputs, "detach"):
+            _compare(module, inputs, passes(both).forward, parts, of, None)
+        return Both(both)
     sequences = net.sequences if isinstance(net, Batch) else (net,)
     known = tuple(_known(one, parts, direction) for one in sequences)
-    given = any(one is not None for one in (upstream, h_0, c_0, direction))
     if not given and hasattr(inputs, "detach"):
-        _compare(module, inputs, known[0], parts, of, spec.get("batch"))
+        _compare(module, inputs, forward(known[0]), parts, of, spec.get("batch"))
     return replace(net, sequences=known) if isinstance(net, Batch) else known[0]
+
+
+def _starts(key: str, given: Array, both: bool) -> dict[str, Array]:
+    """The start of a spec; of both directions PyTorch has them in turn, layer by layer."""
+    if not both:
+        return {key: _start(given)}
+    return {key: _start(given[::2]), key + REVERSE: _start(given[1::2])}
 
 
 def _start(given: Array) -> Array:
@@ -208,14 +224,15 @@ def _net(parts: Parts, direction: str | None, *, read_out: bool) -> dict[str, An
     layers = [dict(layer.parameters) for layer in found.layers]
     weights: dict[str, Any] = layers[0] if len(layers) == 1 else {"layers": layers}
     if read_out and parts.dense is not None:
-        if found.paired:
-            words = "its Linear reads both directions: give module.rnn, its half, and upstream"
-            raise UsageError(f"from_torch: {words}")
+        if found.paired and found.direction != BOTH:
+            words = "its Linear reads both directions: leave direction out, or give module.rnn, its"
+            raise UsageError(f"from_torch: {words} half, and upstream")
         weights |= {name: parts.arrays[key] for name, key in _keys(parts).items()}
     sigma = getattr(recurrent, "nonlinearity", None) if found.cell == "rnn" else None
     return {
         "cell": found.own or found.cell,
         **({"activation": sigma} if sigma else {}),
+        **({"direction": BOTH} if found.direction == BOTH else {}),
         "weights": weights,
     }
 
@@ -322,13 +339,12 @@ OFF = 1e-4
 
 
 def _compare(
-    module: Any, inputs: Any, problem: Problem, parts: Parts, of: str | None, batch: str | None
+    module: Any, inputs: Any, trace: ForwardTrace, parts: Parts, of: str | None, batch: str | None
 ) -> None:
     """UsageError unless the module gives what rnngrad takes it to compute: its parts may be wired
     otherwise. A cell by itself takes no sequence."""
     if type(parts.recurrent[1]).__name__.endswith("Cell") and parts.recurrent[1] is module:
         return
-    trace = forward(problem)
     with np.errstate(all="ignore"):
         ways = {"a_y": trace.a_y, "y": trace.y, "ln y": np.log(np.abs(trace.y))}
     wanted = [np.asarray(ways[one]) for one in ([of] if of else ways)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from rnngrad.errors import escaped
@@ -73,12 +74,14 @@ class Mistakes:
 class Origin(NamedTuple):
     """Where the pieces of a spec came from: a document or a mapping, and overrides on top.
 
-    ``data`` is the spec before the overrides.
+    ``data`` is the spec before the overrides. ``to_blame``: the override that makes the spec wrong,
+    where the piece that no longer fits stands in the document.
     """
 
     document: Document | None
     data: dict[str, Any]
     overrides: tuple[Override, ...] = ()
+    to_blame: Mapping[Mistake, Override] = MappingProxyType({})
 
     def words(self, mistakes: Mistakes) -> list[str]:
         """Every mistake in words, in the order in which they stand in the sources."""
@@ -98,14 +101,23 @@ class Origin(NamedTuple):
             place = override.place(mistake.path, at_key=mistake.at_key, into=mistake.into)
             if place is not None and self._wins(override, mistake):
                 return (order, *place), override.document.words(place, mistake.message)
+        found = None
+        if self.document is not None and mistake.path:
+            found = self.document.place(mistake.path, at_key=mistake.at_key, into=mistake.into)
+        blamed = self.to_blame.get(mistake)
+        if blamed is not None:
+            order, place = 1 + self.overrides.index(blamed), blamed.document.start
+            where = "" if found is None else f" ({self._at(found)})"
+            return (order, *place), blamed.document.words(place, f"{mistake.message}{where}")
         if self.document is None:
             return (0,), _named(mistake, self.data)
-        found = None
-        if mistake.path:
-            found = self.document.place(mistake.path, at_key=mistake.at_key, into=mistake.into)
         if found is None:
             return (0,), f"{escaped(self.document.label)}: {mistake.message}"
         return (0, *found), self.document.words(found, mistake.message)
+
+    def _at(self, place: Place) -> str:
+        assert self.document is not None
+        return f"{escaped(self.document.label)}:{place[0] + 1}:{place[1] + 1}"
 
     def _wins(self, override: Override, mistake: Mistake) -> bool:
         """Whether the override wrote the piece itself, or all of what is above it."""

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, NamedTuple, NoReturn
 import yaml
 
 from rnngrad.errors import SpecError, did_you_mean, escaped
-from rnngrad.files.opening import NoFileError, all_of, contents, encoding_of, unreadable
+from rnngrad.files.opening import Look, NoFileError, all_of, contents, encoding_of, unreadable
 from rnngrad.files.text import cut, placed, shown
 
 try:
@@ -216,10 +216,7 @@ def _place_of(text: str, index: int) -> Place:
 
 
 def _bytes(path: str, label: str, stdin: BinaryIO | None) -> bytes:
-    def look(head: bytes) -> None:
-        if b"\0" in head and encoding_of(head) == "utf-8":
-            _refuse(label, "is a binary file, not a spec in YAML")
-
+    look = no_binary(label, "a spec in YAML")
     if path == "-":
         if stdin is None and sys.stdin is None:
             _refuse(label, "standard input is closed")
@@ -230,6 +227,16 @@ def _bytes(path: str, label: str, stdin: BinaryIO | None) -> bytes:
     except (OSError, ValueError, NoFileError) as error:
         hint = "; name the spec inside it" if "folder" in str(error) else ""
         _refuse(label, unreadable(error, path, (".yaml", ".yml")) + hint)
+
+
+def no_binary(label: str, expected: str) -> Look:
+    """Raises SpecError for the first bytes of what is no text, before the rest is read."""
+
+    def look(head: bytes) -> None:
+        if b"\0" in head and encoding_of(head) == "utf-8":
+            _refuse(label, f"is a binary file, not {expected}")
+
+    return look
 
 
 def _limited(data: bytes, label: str) -> bytes:

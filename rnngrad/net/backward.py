@@ -41,10 +41,10 @@ def bptt_within(
     """
     weights = problem.weights
     last = problem.last_step_with_loss if enters is None else problem.steps
-    dL_dy, dL_da_y = _at_the_output(problem, trace)
-    if not problem.single_rnn or trace.layers[0].abreast > 1:
+    dL_dy, dL_da_y = at_the_output(problem, trace)
+    if not problem.single_rnn or trace.layers[0].wide:
         direct = dL_da_y @ weights["W_hy"] if problem.has_readout else dL_da_y
-        return through_layers(problem, trace, dL_dy, dL_da_y, direct)
+        return through_layers(problem, trace, dL_dy, dL_da_y, direct, enters)
     share, key = trace.layers[0], problem.cell.stored[0]
     slopes = slopes_of(problem.activation, share.values[key])
     dLt_dht, dL_dh, dL_da = run_backward(
@@ -56,7 +56,7 @@ def bptt_within(
     return BackwardTrace(dL_dy, dL_da_y, dLt_dht, dL_ds, (at,), dL_dx, gradients)
 
 
-def _at_the_output(problem: Problem, trace: ForwardTrace) -> tuple[Array, Array]:
+def at_the_output(problem: Problem, trace: ForwardTrace) -> tuple[Array, Array]:
     """∂L/∂y_t and ∂L/∂(W_hy h_t + b_y), both (T, O)."""
     loss, targets, weights = problem.loss, problem.targets, problem.loss_weights
     if loss is None or targets is None or weights is None:

@@ -19,24 +19,38 @@ from rnngrad.net.walks import walks_of
 
 
 def through_layers(
-    problem: Problem, trace: ForwardTrace, dL_dy: Array, dL_da_y: Array, direct: Array
+    problem: Problem,
+    trace: ForwardTrace,
+    dL_dy: Array,
+    dL_da_y: Array,
+    direct: Array,
+    after: Array | None = None,
 ) -> BackwardTrace:
     """The backward trace, given what the read-out makes of the losses: ∂L_t/∂y_t, ∂L_t/∂a_y and
     ∂L_t/∂h_t of the top layer, (T, H of the top). To be run within ``quietly()``.
 
     Layer by layer, the uppermost first: what it sends down within each step, ∂L/∂x_t, is the direct
-    term of the one below, but no part of that one's ∂L/∂h_t (``net.linearised``).
+    term of the one below, but no part of that one's ∂L/∂h_t (``net.linearised``). ``after`` (H,),
+    for one layer of one state, is what h_T gets from steps beyond these.
     """
     layers = problem.layers
     walks: list[Back] = []
-    enters = direct
+    enters, last = direct, problem.last_step_with_loss
+    if after is not None:
+        enters, last = direct.copy(), problem.steps
+        enters[-1] += after
+    whole = enters
     for layer, share in zip(layers[::-1], trace.layers[::-1], strict=True):
-        walks.append(_walk(problem, layer, share, enters))
+        walks.append(_walk(problem, layer, share, enters, last))
         enters = to_x(problem, layer, share, walks[-1])
     walks.reverse()
     first = problem.cell.parts[0]
+    abreast = trace.layers[-1].abreast
     if len(layers) == 1:
-        dLt_dht, dL_ds = direct, {**walks[0].states, first: walks[0].states[first].copy()}
+        dLt_dht, later = direct, walks[0].states[first]
+        dL_ds = {**walks[0].states, first: np.empty_like(later)}
+        dL_ds[first][:abreast] = later[:abreast]
+        np.add(later[abreast:], whole, dL_ds[first][abreast:])
     else:
         dL_ds = {
             part: np.concatenate([walk.states[part] for walk in walks], axis=1)
@@ -44,10 +58,8 @@ def through_layers(
         }
         dLt_dht = np.zeros((problem.steps, problem.hidden))
         dLt_dht[:, layers[-1].units] = direct
-    abreast = trace.layers[-1].abreast
-    dL_ds[first][abreast:] += dLt_dht
-    weights = _parameters(problem, trace.layers, walks)
-    last = problem.last_step_with_loss
+        dL_ds[first][abreast:] += dLt_dht
+    weights = _parameters(problem, trace.layers, walks, last)
     weights |= readout_gradients(problem, trace.layers[-1].h[abreast:], dL_da_y[:last])
     at = tuple(walk.at for walk in walks)
     return BackwardTrace(dL_dy, dL_da_y, dLt_dht, dL_ds, at, enters, weights)
@@ -68,10 +80,10 @@ def to_x(problem: Problem, layer: Layer, share: LayerTrace, walk: Back) -> Array
     return np.zeros(share.x.shape) if total is None else total
 
 
-def _walk(problem: Problem, layer: Layer, share: LayerTrace, direct: Array) -> Back:
+def _walk(problem: Problem, layer: Layer, share: LayerTrace, direct: Array, last: int) -> Back:
     """One layer from the last step with a loss back, so that what overflows after it cannot spoil
     it; with as few calls as ``net.walks`` needs, or step by step."""
-    last = -(-problem.last_step_with_loss // share.abreast) * share.abreast
+    last = -(-last // share.abreast) * share.abreast
     found = walks_of(problem).back.run(layer, share, direct, last)
     if found is None:
         return step_by_step(problem, layer, share, direct, last)
@@ -141,12 +153,12 @@ def step_by_step(
 
 
 def _parameters(
-    problem: Problem, shares: Sequence[LayerTrace], walks: Sequence[Back]
+    problem: Problem, shares: Sequence[LayerTrace], walks: Sequence[Back], last: int
 ) -> dict[str, Array]:
     """The gradient of every layer's parameters: products over the steps that reach the loss."""
     weights: dict[str, Array] = {}
     for layer, share, walk in zip(problem.layers, shares, walks, strict=True):
-        found = layer_gradients(problem, layer, share, walk, problem.last_step_with_loss)
+        found = layer_gradients(problem, layer, share, walk, last)
         weights |= {name + layer.suffix: found[name] for name in problem.cell.parameters}
     return weights
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.errors import UsageError
+from rnngrad.net.both import Both
 from rnngrad.net.problem import Problem
 
 
@@ -90,10 +92,59 @@ class Batch:
         return self.draw(seed)
 
 
-def one_sequence(problem: Problem | Batch, what: str) -> Problem:
-    """A problem as it is; UsageError for a batch, of which ``what`` takes a single sequence."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Chosen(Problem):
+    """Sequence k of ``batch``, which is looked at: whatever has a step axis is its own, L and
+    ∂L/∂W are the batch's. ``alone`` is the sequence by itself, with its share of L."""
+
+    batch: Batch = field(kw_only=True, repr=False)
+
+    @property
+    def alone(self) -> Problem:
+        """The sequence by itself."""
+        assert self.of_batch is not None
+        return self.batch.sequences[self.of_batch[0] - 1]
+
+
+def chosen(batch: Batch, k: int) -> Chosen:
+    """Sequence k, from 1, of a batch."""
+    one = batch.sequences[k - 1]
+    own = {each.name: getattr(one, each.name) for each in fields(Problem) if each.init}
+    own["draw"] = batch.draw and partial(_chosen_again, batch.draw, k)
+    own["lengthen"] = batch.lengthen and partial(_chosen_again, batch.lengthen, k)
+    return Chosen(**own, batch=batch)
+
+
+def _chosen_again(make: Callable[[int], Batch], k: int, number: int) -> Problem:
+    return chosen(make(number), k)
+
+
+def alone(problem: Problem) -> Problem:
+    """A problem as it is; of a sequence that is chosen the one with its share of L."""
+    return problem.alone if isinstance(problem, Chosen) else problem
+
+
+def without_dense(problem: Problem, what: str) -> Problem:
+    """A problem as it is; UsageError for one with a dense layer before the recurrent one."""
+    if problem.dense is None:
+        return problem
+    raise UsageError(
+        f"'{problem.name}' has a dense layer W_in before the recurrent one, and {what} takes nets "
+        "without; give what it makes of the inputs as inputs"
+    )
+
+
+def one_sequence(problem: Problem | Batch | Both, what: str) -> Problem:
+    """A problem as it is; UsageError for a batch, of which ``what`` takes a single sequence, and
+    for a bidirectional net, of which it takes a half."""
     if isinstance(problem, Problem):
         return problem
+    if isinstance(problem, Both):
+        names = " or ".join(half.name for half in problem.halves[-2:])
+        raise UsageError(
+            f"'{problem.name}' is bidirectional, and {what} takes one direction: "
+            f"--set half=… chooses it, such as {names}"
+        )
     raise UsageError(
         f"'{problem.name}' is a batch of {problem.size}, and {what} takes one sequence: "
         f"--set sequence=k chooses it, k from 1 to {problem.size}"

@@ -374,6 +374,10 @@ READOUT: Mapping[str, Shape] = MappingProxyType({"W_hy": ("O", "H"), "b_y": ("O"
 """The parameters of y_t = g(W_hy h_t + b_y); without ``W_hy`` the read-out is y_t = g(h_t)."""
 
 
+INPUT: Mapping[str, Shape] = MappingProxyType({"W_in": ("D", "I"), "b_in": ("D",)})
+"""The parameters of a dense layer before the recurrent one, which then takes D numbers."""
+
+
 def multiple(letter: str) -> tuple[int, str]:
     """``3H`` -> (3, "H"); a letter alone counts once."""
     digits = len(letter) - len(letter.lstrip("0123456789"))

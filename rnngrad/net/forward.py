@@ -14,6 +14,7 @@ from rnngrad.arithmetic.evaluation import run
 from rnngrad.net.problem import Layer, Problem
 from rnngrad.net.traces import ForwardTrace, LayerTrace
 from rnngrad.net.walks import walks_of
+from rnngrad.net.walks.forward_walk import FEWEST
 from rnngrad.net.walks.rnn import run_forward
 
 ALL_FLOAT64 = [np.dtype(np.float64)] * 5
@@ -32,20 +33,27 @@ def forward(problem: Problem) -> ForwardTrace:
 
 def forward_within(problem: Problem) -> ForwardTrace:
     """The same, to be run within ``quietly()``."""
-    if problem.single_rnn:
-        a, h = _states(problem)
-        key, part = problem.cell.stored[0], problem.cell.parts[0]
-        layers: tuple[LayerTrace, ...] = (LayerTrace(problem.x, {part: h}, {key: a}),)
-    else:
-        layers = _layers(problem)
-    return read_out(problem, layers)
+    if problem.single_rnn and problem.steps < FEWEST:
+        return read_out(problem, (_rnn(problem),))
+    return read_out(problem, _layers(problem))
 
 
 def read_out(problem: Problem, layers: tuple[LayerTrace, ...]) -> ForwardTrace:
     """What follows from the layers: y_t and L_t, row by row."""
-    a_y = _readout(problem, layers[-1].h[layers[-1].abreast :])
+    return head(problem, layers[-1].h[layers[-1].abreast :])._replace(layers=layers)
+
+
+def head(problem: Problem, h: Numbers) -> ForwardTrace:
+    """y_t and L_t from what the read-out sees, (T, ·), without layers."""
+    a_y = _readout(problem, h)
     y = problem.output.g(a_y)
-    return ForwardTrace(layers, a_y, y, _losses(problem, a_y, y))
+    return ForwardTrace((), a_y, y, _losses(problem, a_y, y))
+
+
+def _rnn(problem: Problem) -> LayerTrace:
+    """One layer of rnn by the walk that is written for it."""
+    a, h = _states(problem)
+    return LayerTrace(problem.x, {problem.cell.parts[0]: h}, {problem.cell.stored[0]: a})
 
 
 def _states(problem: Problem) -> tuple[Numbers, Numbers]:
@@ -82,7 +90,7 @@ def _layer(problem: Problem, layer: Layer, x: Numbers) -> LayerTrace:
         found = walks_of(problem).forward.run(layer, starts, x)
         if found is not None:
             return found
-    return step_by_step(problem, layer, x)
+    return _rnn(problem) if problem.single_rnn else step_by_step(problem, layer, x)
 
 
 def starts_of(problem: Problem, layer: Layer) -> dict[str, Numbers]:

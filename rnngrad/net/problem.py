@@ -37,6 +37,41 @@ class Tokens(NamedTuple):
     key: str | None
 
 
+class Dense(NamedTuple):
+    """A dense layer before the recurrent one (``net.dense``): ``x`` (T, I) what it reads, ``W``
+    (D, I), ``b`` (D,) and its ``activation``."""
+
+    x: Array
+    W: Array
+    b: Array
+    activation: Activation
+
+
+REVERSE = "_reverse"
+"""What the names of a reverse half end in, before the number of the layer: W_hh_reverse.0."""
+
+
+class Half(NamedTuple):
+    """Which half of a bidirectional net a problem is (``net.both``): that of a ``layer``, from 0,
+    of the ``whole``, whose weights have the names of both directions."""
+
+    whole: Problem
+    layer: int
+    reverse: bool
+
+    @property
+    def name(self) -> str:
+        """``forward``, or of a stack ``reverse.1``."""
+        way = "reverse" if self.reverse else "forward"
+        return way if self.whole.depth == 1 else f"{way}.{self.layer}"
+
+    @property
+    def suffix(self) -> str:
+        """What the names of its parameters, and of all else that it has alone, end in."""
+        end = "" if self.whole.depth == 1 else f".{self.layer}"
+        return REVERSE * self.reverse + end
+
+
 class Layer(NamedTuple):
     """One layer of a net, and where it stands in the arrays of the whole.
 
@@ -83,7 +118,8 @@ class Problem:
     model's file that the weights came from, if any, ``tokens`` of the ids and the embedding that
     ``x`` are rows of, ``checkpoint`` which of several trained files of one net it is.
     ``lengthen`` rebuilds it with so many steps; it is None where a sequence is given, not drawn.
-    ``of_batch``: this is sequence k of B.
+    ``of_batch``: this is sequence k of B; ``half``: this is one direction of a bidirectional net;
+    ``dense``: x is what a dense layer makes of the inputs.
     """
 
     name: str
@@ -104,6 +140,8 @@ class Problem:
     tokens: Tokens | None = None
     checkpoint: str | None = None
     of_batch: tuple[int, int] | None = None
+    half: Half | None = None
+    dense: Dense | None = None
     _layers: list[Layer] = field(default_factory=list, init=False, repr=False)
 
     @property

@@ -3,28 +3,54 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rnngrad.analyses.checking.comparing.verdicts import Checked, Diagnosis, Verdict, worst
 from rnngrad.analyses.checking.diagnosing.questions import BATCH, EMPTY, SINGLE
 from rnngrad.analyses.checking.document import COLUMNS, document, rows, shown
+from rnngrad.net.batch import Batch
+from rnngrad.net.both import Both
+from rnngrad.net.problem import Problem
+from rnngrad.version import __version__
 from rnngrad.views.blocks import Block, Column, Lines, Table
+from rnngrad.views.made import made
 from rnngrad.views.numbers import apart, number
 from rnngrad.views.report import Cell, Report
 
 
-def report(checked: Sequence[Checked], *, heading: Sequence[str], hide_expected: bool) -> Report:
-    """What the formats need of a check; ``heading`` says whose gradients, and how they are judged.
+def report(
+    checked: Sequence[Checked],
+    *,
+    heading: Sequence[str],
+    hide_expected: bool,
+    of: Problem | Batch | Both,
+    old: Mapping[str, object] | None = None,
+) -> Report:
+    """What the formats need of a check ``of`` a problem; ``heading`` says whose gradients, and how
+    they are judged, ``old`` what became of an older result.
 
     A diagnosis' explanation and a ``reason`` are shown as they are: whoever writes them keeps
     reference numbers out of them.
     """
     return Report(
         blocks=lambda: _blocks(shown(checked, hide_expected), heading),
-        document=lambda: document(checked, hide_expected=hide_expected),
+        document=lambda: _document(checked, hide_expected, of, old),
         columns=COLUMNS,
         rows=lambda: _rows(checked, hide_expected),
+        made=lambda: (made(of),),
     )
+
+
+def _document(
+    checked: Sequence[Checked],
+    hide_expected: bool,
+    of: Problem | Batch | Both,
+    old: Mapping[str, object] | None,
+) -> dict[str, object]:
+    verdicts = document(checked, hide_expected=hide_expected)
+    kind = {"command": verdicts.pop("command")}
+    more = {} if old is None else {"old": dict(old)}
+    return {**kind, "version": __version__, "spec": made(of)._asdict(), **verdicts, **more}
 
 
 def _rows(checked: Sequence[Checked], hide_expected: bool) -> Iterator[tuple[Cell, ...]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from rnngrad.arguments import spoken
 from rnngrad.errors import UsageError
 from rnngrad.views.report import Report, Screen
 
@@ -28,6 +29,7 @@ class Shown:
         """Tables for people, the document, and rows of numbers."""
         raise NotImplementedError
 
+    @spoken
     def as_text(self, width: int = 80) -> str:
         """What the command prints."""
         from rnngrad.views.formats.to_rich import render

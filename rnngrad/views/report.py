@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 
 from rnngrad.views.blocks import Block
+from rnngrad.views.made import Made
 from rnngrad.views.pictures.picture import Picture
 
 Cell: TypeAlias = str | int | float | None
@@ -13,13 +14,14 @@ Cell: TypeAlias = str | int | float | None
 
 class Report(NamedTuple):
     """``blocks`` for people, ``document`` for JSON, ``rows`` under ``columns`` for CSV, JSONL;
-    ``pictures`` for a format that can draw."""
+    ``pictures`` for a format that can draw; ``made``: of which specs."""
 
     blocks: Callable[[], Iterable[Block]]
     document: Callable[[], dict[str, object]]
     columns: tuple[str, ...]
     rows: Callable[[], Iterator[tuple[Cell, ...]]]
     pictures: Callable[[], Iterable[Picture]] = tuple
+    made: Callable[[], Iterable[Made]] = tuple
 
 
 class Screen(NamedTuple):

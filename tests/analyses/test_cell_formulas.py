@@ -290,6 +290,7 @@ def test_a_scalar_net_is_written_without_diag_and_still_right(cell: str) -> None
     assert wrong_lines(problem) == []
 
 
+@pytest.mark.cases(12)
 @pytest.mark.parametrize(("name", "layers"), ONE_OR_TWO)
 def test_every_formula_of_every_cell_is_its_value(name: str, layers: int) -> None:
     """Sizes of every letter differ, so that none can stand for another. Of one layer of rnn
@@ -345,6 +346,7 @@ def afresh(name: str) -> rnngrad.Problem:
     return dataclasses.replace(problem, cell=dataclasses.replace(problem.cell))
 
 
+@pytest.mark.cases(12)
 @pytest.mark.parametrize(("name", "layers"), ONE_OR_TWO)
 def test_every_cell_has_its_report(name: str, layers: int) -> None:
     """The tables on 80 columns, in ASCII too, a step alone, and JSON."""

@@ -13,6 +13,8 @@ import rnngrad
 from oracles.nets import bare_net, nets, problem_of
 from oracles.uneven_nets import any_net
 from rnngrad.analyses.derivation.quantities import QUANTITIES
+from rnngrad.chains import jacobians
+from rnngrad.errors import QuantityError
 
 CONTRACT = {
     "h", "y", "losses", "dL_dy", "dLt_dht", "dht_dhprev", "dL_dh", "dht_dW_xh", "dht_dW_hh",
@@ -69,6 +71,34 @@ def test_an_unknown_name_is_guessed() -> None:
         result["log_chain"]
     with pytest.raises(rnngrad.QuantityError, match="they are h, y, dht_dhprev"):
         result["zzz"]
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "words"),
+    [
+        ("log10_paths", "log10_paths", "'log10_paths': 4 × 5 = 20 numbers, 1.49e-07 GiB; name"),
+        ("horizon", "log10_paths", "'horizon', which takes 'log10_paths': 4 × 5 = 20 numbers"),
+        ("dht_dhprev", "one_step_jacobians", "3 × 3 = 36 numbers, 2.68e-07 GiB; name log10_step_n"),
+        ("log10_chain", "log10_chain", "'log10_chain': 5 = 5 numbers, 3.73e-08 GiB"),
+    ],
+)
+def test_what_memory_does_not_hold_is_refused_with_what_to_name(
+    name: str, function: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing_left(*arguments: object) -> None:
+        raise MemoryError
+
+    problem = rnngrad.load({
+        "weights": {name: {"init": "uniform"} for name in ("W_xh", "W_hh", "W_hy")},
+        "sizes": {"inputs": 1, "hidden": 3, "outputs": 1}, "targets": {"random": "normal"},
+        "inputs": {"random": "normal", "steps": 4},
+    })  # fmt: skip
+    assert isinstance(problem, rnngrad.Problem)
+    result = rnngrad.derive(problem)
+    monkeypatch.setattr(jacobians, function, nothing_left)
+    with pytest.raises(QuantityError, match="there is not enough memory for ") as error:
+        result[name]
+    assert words in str(error.value)
 
 
 def test_log10_verbs() -> None:

@@ -30,6 +30,7 @@ def test_ranges_hold_both_ends() -> None:
 def test_points_are_counted_before_they_are_made() -> None:
     assert points_in("0:1:12345678") == 12345678
     assert points_in("1,2,3") == 3
+    assert points_in("0:1:\x1e3") == 3  # a blank to str.strip, but none to int
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,8 @@ def test_points_are_counted_before_they_are_made() -> None:
         ("nan", "not a finite number"),
         ("1,2,1", "1 is given twice"),
         ("0:1:1000000000", "too many"),
+        ("0:1:" + "9" * 5000, "too many"),
+        ("1:2:\x1ex", "whole number"),
     ],
 )
 def test_mistakes(text: str, words: str) -> None:

@@ -114,6 +114,18 @@ HARD = {
     "all off for a step": (full(8), saturated(200, 8, [(slice(100, 101), slice(0, 8))])),
     "a zero in W": (full(8) * (np.arange(64).reshape(8, 8) != 9), saturated(100, 8, [])),
     "diagonal": (np.diag(np.linspace(0.5, 1.0, 8)), saturated(100, 8, [])),
+    "far from normal": (
+        np.diag(np.full(12, 0.45)) + np.diag(np.ones(11), 1) - 0.5 * np.diag(np.ones(8), 4),
+        saturated(120, 12, []),
+    ),
+    "far from normal and full": (
+        np.diag(np.full(12, 0.45)) + np.diag(np.ones(11), 1) + 1e-6 * full(12),
+        saturated(120, 12, []),
+    ),
+    "near ties that take turns": (
+        np.linalg.qr(full(8))[0],
+        scaled(1.0 - 1e-9 * np.random.default_rng(5).uniform(size=(150, 8))),
+    ),
     "nilpotent": (np.diag(np.ones(7), 1), saturated(50, 8, [])),
     "nilpotent and full": (np.outer([1.0, 1, 1, 1], [1.0, 1, -1, -1]), scaled(np.ones((40, 4)))),
 }

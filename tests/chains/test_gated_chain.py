@@ -153,6 +153,7 @@ def test_saturated_gates(cell: str, hidden: tuple[int, ...], sign: float) -> Non
     assert_all(saturated(cell, hidden, sign), SATURATED)
 
 
+@pytest.mark.cases(12)
 @pytest.mark.parametrize(
     ("cell", "gate"),
     [*(("gru", gate) for gate in range(3)), *(("lstm", gate) for gate in range(4))],

@@ -75,6 +75,7 @@ def agree(got: Truncation, kept: list[np.ndarray]) -> None:
             assert np.isnan(got.cosine[i])
 
 
+@pytest.mark.cases(12)
 @pytest.mark.parametrize(("name", "layers"), any_cell.ONE_OR_TWO)
 def test_losses_run_forward_again(name: str, layers: int) -> None:
     seed = 5 if name != "ctrnn_current" else 0  # with the other its two relus are dead
@@ -95,6 +96,7 @@ def test_losses_run_forward_again(name: str, layers: int) -> None:
     assert got.shares.sum() == pytest.approx(1)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 1), ("lstm", 2)])
 def test_pytorch_with_the_state_detached(cell: str, layers: int) -> None:
     torch = pytest.importorskip("torch", reason="live PyTorch: pip install '.[peers]'")

@@ -69,6 +69,30 @@ def test_many_equal_directions_are_left_to_others() -> None:
     assert not sampled(W, [np.ones((STEPS, SIZE))], np.ones(1)).sure.any()
 
 
+@pytest.mark.parametrize("apart", [0.0, 1e-12, 1e-9, 1e-6, 1e-3])
+def test_near_ties(apart: float) -> None:
+    """Five leading values with next to nothing between them, which take turns; the others fade."""
+    rng = np.random.default_rng(6)
+    Q = np.linalg.qr(gaussian(6))[0]
+    W = Q @ np.diag(np.where(np.arange(SIZE) < 5, 1.0, 0.4)) @ Q.T
+    slopes = 1.0 - apart * rng.uniform(size=(STEPS, SIZE))
+    found, expected = sampled(W, [slopes], np.ones(1)), explicit(W, slopes)
+    assert found.sure.all()
+    assert found.norm[0] == pytest.approx(expected[0], abs=1e-8)
+    assert np.isnan(found.growth[0]) or found.growth[0] == pytest.approx(expected[1], abs=1e-8)
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.0, 3.0])
+def test_a_chain_that_is_far_from_normal(strength: float) -> None:
+    """Spectral radius ½, and a superdiagonal that makes the product grow for dozens of steps."""
+    W = np.diag(np.linspace(0.2, 0.5, SIZE)) + strength * np.diag(np.ones(SIZE - 1), 1)
+    slopes = np.random.default_rng(7).uniform(0.5, 1.0, size=(STEPS, SIZE))
+    found, expected = sampled(W, [slopes], np.ones(1)), explicit(W, slopes)
+    if found.sure[0]:
+        assert found.norm[0] == pytest.approx(expected[0], abs=1e-8)
+        assert np.isnan(found.growth[0]) or found.growth[0] == pytest.approx(expected[1], abs=1e-8)
+
+
 def test_short_chains_and_small_nets_are_left_to_others() -> None:
     assert not sampled(gaussian(5), [np.ones((3, SIZE))], np.ones(1)).sure.any()
     assert not sampled(gaussian(5, 8), [np.ones((STEPS, 8))], np.ones(1)).sure.any()

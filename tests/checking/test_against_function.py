@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import rnngrad
+from cli.running import run as command
 from oracles import mistakes_page
 from rnngrad.cli.checks import against
 from rnngrad.cli.checks.options import CheckOptions
@@ -254,11 +253,8 @@ def test_the_command(student: str) -> None:
         ("no_slope", 1),
         ("bacward", 2),
     ):
-        command = [
-            *(sys.executable, "-m", "rnngrad", "check", str(SHEET), "--json"),
-            *("--against", f"{student}:{function}", "--trials", "3"),
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        of = f"{student}:{function}"
+        done = command("check", str(SHEET), "--json", "--against", of, "--trials", "3")
         assert done.returncode == code, done.stderr
         if code == 2:
             assert done.stdout == ""

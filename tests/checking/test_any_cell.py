@@ -51,6 +51,7 @@ def decided(entry: Checked) -> bool:
     return entry.verdict is Verdict.PASS or (entry.verdict is Verdict.INCONCLUSIVE and cancels)
 
 
+@pytest.mark.cases(12)
 @pytest.mark.parametrize(("name", "layers"), ONE_OR_TWO)
 def test_right_gradients_pass(name: str, layers: int) -> None:
     problem = drawn(name, layers=layers)
@@ -61,6 +62,7 @@ def test_right_gradients_pass(name: str, layers: int) -> None:
         assert undecided == [] or (name == "slstm" and all(map(decided, undecided)))
 
 
+@pytest.mark.cases(6)
 @pytest.mark.parametrize("name", STACKED)
 def test_finite_steps_never_fail(name: str) -> None:
     problem = drawn(name, steps=3, hidden=2)

@@ -402,6 +402,7 @@ TOGETHER = "the gradients have been scaled to"
 ALONE = "this gradient has been scaled to"
 
 
+@pytest.mark.cases(12)
 @pytest.mark.parametrize("net", NORMED)
 @pytest.mark.parametrize("share", [1.0, 5.0, 0.25, 12.5])
 def test_a_gradient_scaled_to_a_norm_is_told(net: str, share: float) -> None:

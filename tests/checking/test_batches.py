@@ -90,13 +90,13 @@ def test_own_of_many_takes_some(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def torch_gradients(
-    spec: dict[str, Any], lengths: Sequence[int] | None, loss_of: Any
+    spec: dict[str, Any], lengths: Sequence[int] | None, loss_of: Any, batch_first: bool = True
 ) -> dict[str, np.ndarray]:
     """What ``loss.backward()`` leaves, by PyTorch's keys, and the gradient of x."""
     torch = pytest.importorskip("torch")
     weights = spec["weights"]
     kind = {"rnn": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}[spec["cell"]]
-    net = kind(3, H, batch_first=True, dtype=torch.float64)
+    net = kind(3, H, batch_first=batch_first, dtype=torch.float64)
     fc = torch.nn.Linear(H, 2, dtype=torch.float64)
     b_ih = weights.get("b_xh", weights.get("b_h"))
     b_hh = weights.get("b_hh", np.zeros_like(b_ih))
@@ -179,6 +179,7 @@ CASES = [
 ]
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 @pytest.mark.parametrize(("more", "lengths", "loss"), CASES)
 def test_pytorch(cell: str, more: dict[str, Any], lengths: Any, loss: Any) -> None:
@@ -287,12 +288,88 @@ def test_a_known_mistake_in_every_sequence() -> None:
         assert entry["diagnosis"]["bug"] == "missing-activation-derivative"
 
 
+def cross(torch: Any, y: Any, target: Any, ignore_index: int = -100) -> Any:
+    """Of labels; ``CrossEntropyLoss()`` is a mean."""
+    loss = torch.nn.CrossEntropyLoss(ignore_index=ignore_index)
+    return loss(y.reshape(-1, 2), target.reshape(-1))
+
+
+def last_of_all(torch: Any, y: Any, target: Any) -> Any:
+    """``out[:, -1]``, whatever the axes of out are."""
+    return torch.nn.functional.mse_loss(y[:, -1], target[:, -1])
+
+
+def zeros_behind(array: np.ndarray) -> np.ndarray:
+    array = array.copy()
+    for k, n in enumerate(UNEVEN):
+        array[k, n:] = 0
+    return array
+
+
+STREAM = np.random.default_rng(7)
+PADDED_X, PADDED_Y = (zeros_behind(STREAM.normal(size=(B, T, n))) for n in (3, 2))
+CLASSES = STREAM.integers(0, 2, (B, T))
+PADDED_LABELS = np.where(PADDED_X.any(axis=2), CLASSES, -100)
+OF_CLASSES = {"loss": "cross_entropy", "output_activation": "softmax",
+              "batch_reduction": "mean_of_steps"}  # fmt: skip
+PADDED = {"inputs": PADDED_X, "targets": PADDED_Y}
+OTHER_READINGS: dict[str, Any] = {
+    "axes": (MEAN, {}, None, mean_over_all, False, "7 sequences of 5 steps: the other axis"),
+    "axes, last": (MEAN | {"loss_steps": "last"}, {}, None, last_of_all, False,
+                   "7 sequences of 5 steps: the other axis"),
+    "padding counted": (MEAN | {"lengths": list(UNEVEN)}, PADDED, None, mean_over_all, True,
+                        "padding of zeros counted"),
+    "the last step of padding": (MEAN | {"loss_steps": "last", "lengths": list(UNEVEN)}, PADDED,
+                                 None, None, True, "the last step of padding for the last"),
+    "padding left out": ({"loss": "mean_squared_error"}, PADDED, UNEVEN, mean_but_padding(UNEVEN),
+                         True, "lengths are 7, 3, 1, 7, 5?"),
+    "class 0 ignored": (OF_CLASSES, {"targets": CLASSES}, None,
+                        lambda *of: cross(*of, ignore_index=0), True, "ignore_index: 0?"),
+    "what is ignored is counted": (OF_CLASSES, {"targets": PADDED_LABELS}, None,
+                                   lambda n, y, t: cross(n, y, t.clamp(min=0)), True,
+                                   "ignored counted as class 0"),
+}  # fmt: skip
+
+
+@pytest.mark.cases(None)
+@pytest.mark.parametrize("case", OTHER_READINGS)
+def test_a_batch_read_otherwise_is_named(case: str) -> None:
+    """What PyTorch leaves where a layer's axes, padding or labels are not as in the spec."""
+    more, arrays, lengths, loss, batch_first, words = OTHER_READINGS[case]
+    spec = spec_of("gru", **more, **arrays)
+    of: Any = rnngrad.load(spec)
+
+    def of_the_last(torch: Any, y: Any, target: Any) -> Any:
+        ends = torch.stack([target[k, n - 1] for k, n in enumerate(UNEVEN)])
+        return torch.nn.functional.mse_loss(y[:, -1], ends)
+
+    found = as_contract(torch_gradients(spec, lengths, loss or of_the_last, batch_first), "gru")
+    del found["dL_dx"]
+    report = rnngrad.check(of, found)
+    assert set(verdicts(report).values()) == {"fail"}
+    for entry in report["quantities"]:
+        assert words in entry["diagnosis"]["explanation"], entry["diagnosis"]["explanation"]
+        assert entry["diagnosis"]["rel_error_if_so"] < 1e-9
+
+
+def test_one_right_total_asks_nothing() -> None:
+    of = batch()
+    found = totals(of)
+    found["dL_dW_hh"] = found["dL_dW_hh"] + 1
+    report = rnngrad.check(of, found)
+    (wrong,) = [entry for entry in report["quantities"] if entry["verdict"] == "fail"]
+    assert wrong["diagnosis"]["explanation"] == "no known mistake gives these numbers"
+
+
 def test_nothing_known_fits() -> None:
     rng = np.random.default_rng(3)
     of = batch()
     report = rnngrad.check(of, {name: rng.normal(size=v.shape) for name, v in totals(of).items()})
     for entry in report["quantities"]:
-        assert entry["diagnosis"]["explanation"] == "no known mistake gives these numbers"
+        words = entry["diagnosis"]["explanation"]
+        assert words.startswith("no known mistake gives these numbers, and nothing is right")
+        for asked in ("another batch", "axes", "lengths, ignore_index", "loss", "optimizer"):
+            assert asked in words
 
 
 @pytest.mark.parametrize("axis", ["first", "second"])

@@ -67,6 +67,7 @@ def test_the_catalogue_is_what_is_planted_but_for_the_sheet_s_misprint() -> None
     assert set(CATALOGUE) - {"sheet-eq-32"} == set(wrong_gated.MISTAKES)
 
 
+@pytest.mark.cases(12)
 @pytest.mark.parametrize("seed", [0, *(pytest.param(s, marks=pytest.mark.slow) for s in (1, 2))])
 @pytest.mark.parametrize("cell", GATED)
 @pytest.mark.parametrize(("bug", "way"), WAYS, ids=[f"{bug}-{way}" for bug, way in WAYS])
@@ -83,6 +84,7 @@ def test_planted_everywhere(bug: str, way: int, cell: str, seed: int) -> None:
     assert all(bug in names(entry.diagnosis) for entry in found.values()), found
 
 
+@pytest.mark.cases(12)
 @pytest.mark.parametrize("cell", GATED)
 @pytest.mark.parametrize("bug", wrong_gated.MISTAKES)
 def test_named_alone_in_the_gradient_of_W_hh(bug: str, cell: str) -> None:
@@ -106,6 +108,7 @@ def test_the_order_of_the_gates_is_told(cell: str) -> None:
         assert f"in the order {order}:" in entry.diagnosis.explanation
 
 
+@pytest.mark.cases(8)
 @pytest.mark.parametrize("cell", GATED)
 @pytest.mark.parametrize("bug", wrong_gated.MISTAKES)
 def test_hidden_explanations_hold_no_number_and_no_formula(bug: str, cell: str) -> None:
@@ -139,6 +142,7 @@ def test_known_mistakes_of_a_stack(kind: tuple[str, int]) -> None:
         assert bug == "dropped-h_0" or set(found) == set(only)
 
 
+@pytest.mark.cases(8)
 @pytest.mark.parametrize("keep", [1, 2, 3, 9])
 @pytest.mark.parametrize("kind", [("rnn", 2), ("gru", 2), ("lstm", 2), ("lstm", 1)], ids=str)
 def test_short_memories_of_a_stack(kind: tuple[str, int], keep: int) -> None:

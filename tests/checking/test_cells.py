@@ -63,6 +63,7 @@ def test_right_gradients_never_fail(method: str, seeds_of_nets: range) -> None:
         assert [e for e in found if e.verdict is Verdict.FAIL] == [], seed
 
 
+@pytest.mark.cases(10)
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("kind", KINDS, ids=told)
 def test_every_method_calls_a_well_behaved_net_right(kind: tuple[str, int], method: str) -> None:
@@ -70,6 +71,7 @@ def test_every_method_calls_a_well_behaved_net_right(kind: tuple[str, int], meth
     assert worst(entry.verdict for entry in found) == "pass", found
 
 
+@pytest.mark.cases(12)
 @pytest.mark.parametrize(("kind", "name"), NAMES, ids=told)
 def test_one_entry_off_by_1e_8_of_itself_fails(kind: tuple[str, int], name: str) -> None:
     right = rnngrad.derive(SMALL[kind])
@@ -92,6 +94,7 @@ def every_path(kind: tuple[str, int]) -> Iterator[tuple[str, int, str]]:
         yield "dLt_dak", layer, key
 
 
+@pytest.mark.cases(12)
 @pytest.mark.parametrize(
     ("kind", "where"), [(kind, where) for kind in KINDS for where in every_path(kind)], ids=told
 )
@@ -128,6 +131,7 @@ def _off(rows: Scaled, row: int, column: int) -> Scaled:
     return Scaled(mantissa, rows.exponent)
 
 
+@pytest.mark.cases(8)
 @pytest.mark.parametrize("size", [1e-20, 1e-60, 1e-200])
 @pytest.mark.parametrize("kind", KINDS, ids=told)
 def test_vanishing_rows_count_like_any_other(kind: tuple[str, int], size: float) -> None:

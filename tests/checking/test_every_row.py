@@ -10,9 +10,9 @@ import pytest
 
 from oracles import any_cell
 from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict
-from rnngrad.analyses.checking.own import every_row
+from rnngrad.analyses.checking.own import every_row, path_norms
 from rnngrad.analyses.checking.own.self_check import check_own
-from rnngrad.analyses.checking.references import plan
+from rnngrad.analyses.checking.references import plan, products
 from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.arithmetic.scaled import Scaled
@@ -111,6 +111,43 @@ def test_a_whole_path_that_begins_wrong_is_seen() -> None:
     found = of_paths(net("lstm"), change)
     assert found.verdict is Verdict.FAIL
     assert found.worst_index == (4, 5)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_the_norms_of_paths_are_the_lengths_of_right_rows(
+    cell: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = net(cell)
+    passes = Passes(problem)
+
+    def of_norms(norms: np.ndarray, by: float = 0.0) -> Checked:
+        def paths() -> Iterator[PulledBack]:
+            for reached in pulled_back(problem, passes.forward, passes.direct):
+                yield one_entry_off(3, 5, 0, by)(reached)
+
+        found = check_own(problem, gradients={"log10_paths": norms}, paths=paths)
+        return {one.name: one for one in found}["log10_paths"]
+
+    with monkeypatch.context() as without:
+        without.setattr(products, "explicit", None)
+        right = jacobians.log10_paths(problem, passes.forward, passes.direct)
+        entry = of_norms(right)
+        assert (entry.verdict, entry.miss) == (Verdict.PASS, 2.0**-20)
+        assert entry.method == f"lengths of every ∂L_t/∂{'h' if cell == 'rnn' else 's'}_k"
+        for row, column in ((6, 0), (4, 3), (2, 3)):
+            wrong = right.copy()
+            wrong[row, column] += 3e-8
+            entry = of_norms(wrong)
+            assert (entry.verdict, entry.worst_index) == (Verdict.FAIL, (row, column))
+    entry = of_norms(right, 1e-3)
+    assert (entry.verdict, entry.miss, entry.method) == (Verdict.PASS, None, products.TITLE)
+
+
+@pytest.mark.parametrize(("error", "right"), [(9e-12, True), (2e-11, False), (None, False)])
+def test_rows_are_right_enough_for_a_length_of_1e_8(error: float | None, right: bool) -> None:
+    """Of 1,000 steps, each of which may be off by as much as the worst of them."""
+    rows = Checked("dLt_dhk", Verdict.PASS, "", max_rel_error=error)
+    assert path_norms._right(rows, 1000) is right
 
 
 def test_rows_that_no_float_holds() -> None:

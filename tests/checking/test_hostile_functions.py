@@ -231,6 +231,10 @@ def shouts_for_ever(*given):
     threading.Thread(target=lambda: [os.write(2, b"y" * 4096) for _ in iter(int, 1)]).start()
     return right(*given)
 
+def clears_the_screen(*given):
+    print(chr(27) + "[2Jall" + chr(13) + "right" + chr(7))
+    return zeros(*given)
+
 def stays(*given):
     threading.Thread(target=time.sleep, args=(600,)).start()
     return right(*given)
@@ -405,6 +409,13 @@ def test_gigabytes_of_output_are_cut(folder: Path, capfd: pytest.CaptureFixture[
     assert shown.err.count("x") >= LONGEST_OUTPUT
     assert f"note: the first {LONGEST_OUTPUT:,} bytes of what it prints, no more" in shown.err
     assert len(shown.err) < LONGEST_OUTPUT + 200
+
+
+def test_a_terminal_acts_on_nothing_that_it_prints(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert check("clears_the_screen", timeout=20.0)[0] == "fail"
+    assert capfd.readouterr().err == "\\x1b[2Jall\nright\\x07\n" * 2
 
 
 @pytest.mark.parametrize("function", ["stays", "leaves_a_daemon"])

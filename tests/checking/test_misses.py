@@ -78,9 +78,9 @@ def test_the_report_has_the_probability(tmp_path: Path) -> None:
     done = run("check", str(spec), "--json")
     assert done.returncode == 0, done.stderr
     miss = {e["name"]: e["miss_probability"] for e in json.loads(done.stdout)["quantities"]}
-    assert miss["h"] is miss["dL_dy"] is miss["log10_paths"] is None
+    assert miss["h"] is miss["dL_dy"] is miss["log10_chain"] is None
     assert miss["dLt_dak"] == miss["dL_dh"] == 0.5
-    assert miss["dLt_dhk"] == 2.0**-20
+    assert miss["dLt_dhk"] == miss["log10_paths"] == 2.0**-20
     assert miss["dL_dW_hh"] == 1 / 16
     assert miss["dL_db_y"] == 0.0  # two entries, each alone
     words = " ".join(run("check", str(spec)).stdout.split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import json
 import os
 import subprocess
 import sys
@@ -102,6 +103,34 @@ def run_apart(
     )
 
 
+ONE_AFTER_THE_OTHER = """
+import json, os, sys
+from rnngrad.cli.main import main
+for words, env in json.loads(sys.argv[1]):
+    before = dict(os.environ)
+    os.environ |= env
+    sys.argv = ["rnngrad", *words]
+    try:
+        main()
+    except SystemExit as done:
+        assert not done.code, done.code
+    os.environ.clear()
+    os.environ |= before
+    print(end="\\0", flush=True)
+"""
+
+
+def each_apart(*runs: tuple[str, ...], **env: str) -> list[str]:
+    """What each of these prints, in one process of their own; all must end well and in silence."""
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_AFTER_THE_OTHER, json.dumps([(words, {}) for words in runs])],
+        cwd=ROOT, env=os.environ | env, capture_output=True, text=True, encoding="utf-8",
+        timeout=120, check=True,
+    )  # fmt: skip
+    assert done.stderr == ""
+    return done.stdout.split("\0")[:-1]
+
+
 HEARING = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -110,7 +139,15 @@ os.execv(sys.executable, [sys.executable, "-m", "rnngrad", *sys.argv[1:]])
 """What a shell started in the background ignores Ctrl-C, and so does what it starts; not this."""
 
 
-def in_a_terminal(*args: str, columns: int = 80, **env: str) -> str:
+def each_in_a_terminal(*runs: tuple[tuple[str, ...], dict[str, str]]) -> list[str]:
+    """What ``rnngrad`` prints into a terminal for each of these words and variables: one process
+    for all."""
+    return in_a_terminal("-c", ONE_AFTER_THE_OTHER, json.dumps(runs), module=()).split("\0")[:-1]
+
+
+def in_a_terminal(
+    *args: str, columns: int = 80, module: tuple[str, ...] = ("-m", "rnngrad"), **env: str
+) -> str:
     """What ``rnngrad`` prints into a terminal of that width, escape codes included."""
     import fcntl
     import pty
@@ -120,7 +157,7 @@ def in_a_terminal(*args: str, columns: int = 80, **env: str) -> str:
     main, side = pty.openpty()
     fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     surroundings = {k: v for k, v in os.environ.items() if k not in {"COLUMNS", "NO_COLOR"}}
-    command = [sys.executable, "-m", "rnngrad", *args]
+    command = [sys.executable, *module, *args]
     surroundings = surroundings | {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8"} | env
     process = subprocess.Popen(command, stdout=side, stderr=side, stdin=side, env=surroundings)
     os.close(side)

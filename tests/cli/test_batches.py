@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,10 @@ def test_derive_gives_totals_and_a_row_a_sequence(spec: Path) -> None:
         )
         assert row["steps"] == one["spec"]["steps"]
         assert one["spec"]["sequence"] == row["sequence"]
-        assert row["loss"] == pytest.approx(one["loss"], rel=1e-14)
+        assert one["loss"] == pytest.approx(document["loss"], rel=1e-14)
+        assert row["loss"] == pytest.approx(sum(one["quantities"]["losses"]), rel=1e-14)
+        for name in TOTALS:
+            np.testing.assert_allclose(one["quantities"][name], right[name], rtol=1e-14)
         assert row["rate"] == pytest.approx(one["gradient_flow"]["rate"], rel=1e-9)
         largest = one["gradient_flow"]["lyapunov"]["exponents"][0]
         assert row["lyapunov_max"] == pytest.approx(largest, rel=1e-9)
@@ -67,6 +71,35 @@ def test_derive_tables(spec: Path) -> None:
     assert "Gradients of the parameters, of all sequences" in text
     one = run("derive", str(spec), "--set", "sequence=3").stdout
     assert one.startswith("b: gru, sequence 3 of 4, T = 4,")
+    assert re.search(
+        r"L = \S+, of all sequences\n\s*Σ L_t over \w+ \S+ of sequence 3 alone = ", one
+    )
+    assert "Gradients of the parameters, of all sequences" in one
+    assert "part of ∂L/∂W_hh of sequence 3 alone" in one
+    assert "the sum over the steps of sequence 3 alone, its share of L; dL_dW_xh" in " ".join(
+        one.split()
+    )
+    assert "…" not in one
+
+
+def test_of_a_chosen_sequence_what_is_saved_passes(spec: Path, tmp_path: Path) -> None:
+    """Rows of sequence 3, totals of all: as ``derive`` saves them, and no share for a total."""
+    saved = tmp_path / "g.npz"
+    run("derive", str(spec), "--set", "sequence=3", "--save", str(saved))
+    whole = rnngrad.gradients(rnngrad.load(spec))
+    with np.load(saved) as file:
+        arrays = dict(file)
+    np.testing.assert_allclose(arrays["dL_dW_hh"], whole["dL_dW_hh"], rtol=1e-14)
+    assert arrays["dL_dx"].shape == (4, 2)
+    found = run("check", str(spec), "--set", "sequence=3", "--against", str(saved))
+    assert found.returncode == 0, found.stdout
+    assert run("check", str(spec), "--set", "sequence=3").returncode == 0
+    chosen = rnngrad.load(spec, overrides=["sequence=3"])
+    share = rnngrad.gradients(chosen.alone)
+    report = rnngrad.check(chosen, {"dL_dW_hh": share["dL_dW_hh"], "dL_dx": share["dL_dx"]})
+    total, rows = report["quantities"]
+    assert (total["name"], total["verdict"], rows["verdict"]) == ("dL_dW_hh", "fail", "pass")
+    assert "sequence 3" in total["diagnosis"]["explanation"]
 
 
 def test_totals_are_saved_and_named(spec: Path, tmp_path: Path) -> None:
@@ -135,8 +168,7 @@ def test_sweep_takes_sequences_as_seeds(spec: Path, tmp_path: Path) -> None:
         one = json.loads(run("sweep", str(spec), *options).stdout)
         ours = [row for row in document["rows"] if row["sequence"] == k]
         for mine, theirs in zip(ours, one["rows"], strict=True):
-            assert theirs["sequence"] is None
-            assert {**mine, "sequence": None} == theirs
+            assert mine == theirs
         firsts.append(one["critical_scale"]["value"])
     critical = document["critical_scale"]
     assert critical["value"] == pytest.approx(float(np.median(firsts)), rel=1e-12)
@@ -146,6 +178,11 @@ def test_sweep_takes_sequences_as_seeds(spec: Path, tmp_path: Path) -> None:
     assert "; 4 sequences" in text
     assert "median over sequences" in text
     assert "the median of 4 sequences (of 4)" in text
+    assert "L of a sequence" in text
+    assert "L of the batch is the sum over its sequences" in " ".join(text.split())
+    whole = json.loads(run("derive", str(spec), *even[:4], "--json").stdout)
+    at_one = json.loads(run("sweep", str(spec), *even[:4], "--whh-scale", "1", "--json").stdout)
+    assert sum(row["loss"] for row in at_one["rows"]) == pytest.approx(whole["loss"], rel=1e-12)
 
 
 def test_sweep_of_a_batch_is_resumed(spec: Path, tmp_path: Path) -> None:

@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import rnngrad
 from cli.running import ROOT, SHEET
 from rnngrad.analyses.checking.references.methods import METHODS
@@ -21,25 +19,36 @@ from rnngrad.files.models.choosing import DIRECTIONS
 from rnngrad.views.formats.names import FORMATS
 
 AS_A_SHELL = """
-import json, sys
+import json, os, sys
 from rnngrad.cli.main import main
-sys.argv = ["rnngrad"]
-try:
-    main()
-finally:
-    print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+for words in json.loads(sys.argv[1]):
+    sys.argv = ["rnngrad"]
+    os.environ |= {"COMP_WORDS": " ".join(["rnngrad", *words]), "COMP_CWORD": str(len(words))}
+    try:
+        main()
+    except SystemExit as done:
+        assert not done.code
+    sys.stdout.write("\\0")
+print(json.dumps(sorted(sys.modules)), file=sys.stderr)
 """
 
 
-def offered(*words: str, cwd: Path = ROOT) -> tuple[list[str], set[str]]:
-    """What bash is offered for the last word, and the modules that were imported for it."""
-    line = {"COMP_WORDS": " ".join(["rnngrad", *words]), "COMP_CWORD": str(len(words))}
+def each_offered(
+    lines: list[tuple[str, ...]], cwd: Path = ROOT
+) -> tuple[list[list[str]], set[str]]:
+    """What bash is offered for the last word of each line, and the modules imported for them."""
     done = subprocess.run(
-        [sys.executable, "-c", AS_A_SHELL],
-        env=os.environ | line | {"_RNNGRAD_COMPLETE": "complete_bash", "PYTHONPATH": str(ROOT)},
+        [sys.executable, "-c", AS_A_SHELL, json.dumps(lines)],
+        env=os.environ | {"_RNNGRAD_COMPLETE": "complete_bash", "PYTHONPATH": str(ROOT)},
         cwd=cwd, capture_output=True, text=True, encoding="utf-8", check=True,
     )  # fmt: skip
-    return done.stdout.split(), set(json.loads(done.stderr))
+    return [one.split() for one in done.stdout.split("\0")[:-1]], set(json.loads(done.stderr))
+
+
+def offered(*words: str, cwd: Path = ROOT) -> tuple[list[str], set[str]]:
+    """The same of one line."""
+    (one,), modules = each_offered([words], cwd)
+    return one, modules
 
 
 def test_what_is_said_twice_is_said_alike() -> None:
@@ -51,28 +60,25 @@ def test_what_is_said_twice_is_said_alike() -> None:
     assert sorted(NAMES) == completion.cells(None)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (("derive", SHEET, "--format", "j"), ["json", "jsonl"]),
-        (("check", SHEET, "-f", "m"), ["markdown"]),
-        (("check", SHEET, "--method", ""), list(completion.METHODS)),
-        (("sweep", SHEET, "--relative-to", "s"), ["spectral-radius", "sigma-max"]),
-        (("init", "a.h5", "--direction", "r"), ["reverse"]),
-        (("init", "a.h5", "--layout", ""), list(completion.LAYOUTS)),
-        (("init", "--cell", "lstm_p"), ["lstm_peephole", "lstm_projection"]),
-        (("cells", "lstm_p"), ["lstm_peephole", "lstm_projection"]),
-        (("derive", SHEET, "--exponents", ""), ["all"]),
-        (("cells", "--color", "a"), ["auto", "always"]),
-        (("check", SHEET, "--tri"), ["--trials"]),
-    ],
-)  # fmt: skip
-def test_names_that_stand_in_no_net_come_without_numpy(
-    words: tuple[str, ...], expected: list[str]
-) -> None:
+OFFERED = {
+    ("derive", SHEET, "--format", "j"): ["json", "jsonl"],
+    ("check", SHEET, "-f", "m"): ["markdown"],
+    ("check", SHEET, "--method", ""): list(completion.METHODS),
+    ("sweep", SHEET, "--relative-to", "s"): ["spectral-radius", "sigma-max"],
+    ("init", "a.h5", "--direction", "r"): ["reverse"],
+    ("init", "a.h5", "--layout", ""): list(completion.LAYOUTS),
+    ("init", "--cell", "lstm_p"): ["lstm_peephole", "lstm_projection"],
+    ("cells", "lstm_p"): ["lstm_peephole", "lstm_projection"],
+    ("derive", SHEET, "--exponents", ""): ["all"],
+    ("cells", "--color", "a"): ["auto", "always"],
+    ("check", SHEET, "--tri"): ["--trials"],
+}
+
+
+def test_names_that_stand_in_no_net_come_without_numpy() -> None:
     # an empty last word: bash hands over its place in COMP_CWORD, and no word
-    found, imported = offered(*words)
-    assert found == expected
+    found, imported = each_offered(list(OFFERED))
+    assert dict(zip(OFFERED, found, strict=True)) == OFFERED
     assert imported & {"numpy", "yaml", "rnngrad.net", "rnngrad.files"} == set()
 
 
@@ -88,9 +94,10 @@ def test_quantities_are_those_of_the_spec() -> None:
 
 def test_gates_are_those_of_the_specs() -> None:
     lstm, gru = (f"sample_configs/copy_{cell}.yaml" for cell in ("lstm", "gru"))
-    assert offered("sweep", lstm, "--gate", "")[0] == ["i", "f", "g", "o"]
-    assert offered("sweep", lstm, gru, "--gate", "")[0] == ["i", "f", "g", "o", "r", "z", "n"]
-    assert offered("sweep", "-", "--gate", "")[0] == []
+    found, _ = each_offered(
+        [("sweep", *specs, "--gate", "") for specs in ((lstm,), (lstm, gru), ("-",))]
+    )
+    assert found == [["i", "f", "g", "o"], ["i", "f", "g", "o", "r", "z", "n"], []]
 
 
 def test_activations_of_a_list_one_by_one() -> None:

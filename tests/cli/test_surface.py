@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import rnngrad
-from cli.running import ROOT, SHEET, in_a_terminal, run, run_apart
+from cli.running import ROOT, SHEET, each_in_a_terminal, run, run_apart
 from rnngrad.cli.app import COMMANDS, EXAMPLES
 from rnngrad.cli.usage import OLD_NAMES
 
@@ -115,6 +115,9 @@ def test_options_are_in_panels() -> None:
     assert "With MODEL" in panels["init"]
 
 
+PACKAGES = ("Typer", "Rich", "PyYAML", "pydantic")
+
+
 def test_versions() -> None:
     lines = run("--version").stdout.splitlines()
     assert lines[:3] == [
@@ -123,7 +126,7 @@ def test_versions() -> None:
         f"NumPy {np.__version__}",
     ]
     assert re.fullmatch(r"BLAS \S+ \d\S*", lines[3])
-    assert len(lines) == 4
+    assert [line.split()[0] for line in lines[4:]] == [*PACKAGES, "Platform"]
     document = json.loads(run("--version", "--json").stdout)
     assert [f"{name} {value}".lower() for name, value in document.items()] == [
         line.lower() for line in lines
@@ -179,14 +182,17 @@ def test_colour_is_for_terminals_and_for_who_asks(verb: tuple[str, ...], tmp_pat
 
 
 def test_colour_on_a_terminal() -> None:
-    assert "\x1b[38;5;32mvanishing\x1b[0m" in in_a_terminal(*SWEEP)
-    assert "\x1b[38;5;28mpass\x1b[0m" in in_a_terminal("check", SHEET)
-    for asked, env in (
-        (("--color", "never"), {}), (("--no-color",), {}), ((), {"NO_COLOR": "1"}),
-        (("--color", "auto"), {"NO_COLOR": "1"}), ((), {"TERM": "dumb"}),
-    ):  # fmt: skip
-        assert "\x1b[38" not in in_a_terminal("check", SHEET, *asked, **env)
-    assert "\x1b[38" in in_a_terminal("check", SHEET, "--color", "always", NO_COLOR="1")
+    check = ("check", SHEET)
+    swept, checked, always, *plain = each_in_a_terminal(
+        (SWEEP, {}), (check, {}), ((*check, "--color", "always"), {"NO_COLOR": "1"}),
+        ((*check, "--color", "never"), {}), ((*check, "--no-color"), {}), (check, {"TERM": "dumb"}),
+        ((*check, "--color", "auto"), {"NO_COLOR": "1"}), (check, {"NO_COLOR": "1"}),
+    )  # fmt: skip
+    assert "\x1b[38;5;32mvanishing\x1b[0m" in swept
+    assert "\x1b[38;5;28mpass\x1b[0m" in checked
+    assert "\x1b[38" in always
+    assert len(plain) == 5
+    assert not any("\x1b[38" in one for one in plain)
 
 
 @pytest.mark.parametrize(

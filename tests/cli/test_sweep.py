@@ -20,6 +20,8 @@ import pytest
 
 import rnngrad
 from cli.running import ROOT, SHEET, run, run_apart
+from rnngrad.analyses.sweep.scales import scales_of
+from rnngrad.analyses.sweep.tasks import plan, rows_of
 
 SPEC = """\
 seed: 5
@@ -244,7 +246,7 @@ def test_a_file_grows_and_is_resumed(spec: str, tmp_path: Path) -> None:
     done = run("sweep", spec, *SCALES, "--seeds", "3", "-o", str(whole))
     assert (done.returncode, done.stdout) == (0, run("sweep", spec, *SCALES, "--seeds", "3").stdout)
     assert "18 points, 0 of them from before" in done.stderr
-    cut.write_bytes(whole.read_bytes()[:4000])
+    cut.write_bytes(whole.read_bytes()[:5000])
     kept = cut.read_bytes().count(b"\n")
     done = run("sweep", spec, *SCALES, "--seeds", "3", "-o", str(cut), "--resume")
     assert f"18 points, {kept} of them from before" in done.stderr
@@ -254,6 +256,15 @@ def test_a_file_grows_and_is_resumed(spec: str, tmp_path: Path) -> None:
     assert again.stdout == done.stdout
     assert run("sweep", spec, *SCALES, "-o", str(cut), "--resume", "--quiet").stdout == ""
     assert len(lines(cut)) == 18
+
+
+def test_what_is_left_is_computed_as_the_whole_was(spec: str) -> None:
+    """To the last bit, wherever it was cut short."""
+    whole = plan(rnngrad.load(spec), scales_of("0.2:4:12"))
+    rows = [row for task in rows_of(whole) for row in task]
+    for kept in (1, 4, 11):
+        done = frozenset((row.setting, row.scale) for row in rows[:kept])
+        assert [row for task in rows_of(whole, done=done) for row in task] == rows[kept:]
 
 
 def test_more_points_go_into_the_same_file(spec: str, tmp_path: Path) -> None:
@@ -375,11 +386,42 @@ def started(spec: str, path: Path, *more: str) -> subprocess.Popen[bytes]:
     return process
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_ctrl_c_keeps_what_is_done(spec: str, tmp_path: Path, jobs: str) -> None:
+def workers_of(process: subprocess.Popen[bytes]) -> list[Path]:
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [Path("/proc", child) for child in children]
+
+
+def gone(processes: list[Path]) -> bool:
+    """Whether all end within some seconds; the one that looks after the others takes its time."""
+    end = time.monotonic() + 20
+    while any(process.exists() for process in processes) and time.monotonic() < end:
+        time.sleep(0.05)
+    return not any(process.exists() for process in processes)
+
+
+def test_a_run_that_is_killed_takes_its_workers_with_it(spec: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    process = started(spec, path, "-j", "2")
+    left = workers_of(process)
+    process.kill()
+    process.communicate(timeout=60)
+    assert len(left) > 1
+    assert gone(left)
+    assert path.read_bytes().endswith(b"}\n")
+    assert 0 < len(lines(path)) < 500
+
+
+@pytest.mark.parametrize(
+    ("sign", "jobs"),
+    [(signal.SIGINT, "1"), (signal.SIGINT, "2"), (signal.SIGTERM, "2"), (signal.SIGHUP, "1")],
+)
+def test_ctrl_c_keeps_what_is_done(
+    spec: str, tmp_path: Path, sign: signal.Signals, jobs: str
+) -> None:
     path = tmp_path / "rows.jsonl"
     process = started(spec, path, "-j", jobs)
-    process.send_signal(signal.SIGINT)
+    left = workers_of(process)
+    process.send_signal(sign)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert b"Interrupted: the critical scale was not looked for to the end." in out
@@ -387,6 +429,7 @@ def test_ctrl_c_keeps_what_is_done(spec: str, tmp_path: Path, jobs: str) -> None
     done = len(lines(path))
     assert 0 < done < 500
     assert f"interrupted after {done} of 500 points".encode() in err
+    assert gone(left)
 
 
 def _drained(terminal: int) -> None:

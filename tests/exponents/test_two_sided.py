@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import rnngrad
 from oracles import plain_passes
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.arithmetic.scaled import scaled
@@ -31,6 +32,36 @@ def test_against_a_qr_every_step(steps: int, size: int, low: float) -> None:
     first = plain_passes.spectrum(W, slopes[:101])
     np.testing.assert_allclose(found.logs[:2].sum(axis=0) / 101, first / 101, rtol=0, atol=1e-8)
     assert found.decompositions < 2 * steps
+
+
+NEAR_ONE_ANOTHER = {
+    "near ties": (np.linalg.qr(draw(1, 16, 0.5)[0])[0], 1e-9),
+    "ties": (np.linalg.qr(draw(1, 16, 0.5)[0])[0], 0.0),
+    "far from normal": (np.diag(np.full(16, 0.6)) + np.diag(np.ones(15), 1), 0.3),
+    "far from normal and full": (
+        np.diag(np.full(16, 0.6)) + np.diag(np.ones(15), 1) + 0.01 * draw(1, 16, 0.5)[0],
+        0.3,
+    ),
+}
+
+
+@pytest.mark.parametrize(("W", "apart"), NEAR_ONE_ANOTHER.values(), ids=NEAR_ONE_ANOTHER)
+def test_exponents_near_one_another_and_chains_far_from_normal(W: np.ndarray, apart: float) -> None:
+    """Whichever way the verb takes: from both ends, or by as few QRs as conditions allow."""
+    slopes = 1.0 - apart * np.random.default_rng(8).uniform(size=(1200, 16))
+    logs = plain_passes.spectrum(W, slopes)
+    with quietly():
+        found = two_sided.two_sided_spectrum(W, scaled(slopes), np.array([1200]), 1200 * 1e6)
+    if found is not None:
+        np.testing.assert_allclose(found.logs[0], logs, rtol=0, atol=1200 * 1e-9)
+    problem = rnngrad.load({
+        "activation": "identity", "weights": {"W_xh": np.zeros((16, 1)), "W_hh": W},
+        "inputs": {"zeros": 1200},
+    })  # fmt: skip
+    assert isinstance(problem, rnngrad.Problem)
+    exponents = rnngrad.lyapunov_spectrum(problem)
+    plain = np.sort(plain_passes.spectrum(W, np.ones((1200, 16))))[::-1] / 1200
+    np.testing.assert_allclose(exponents, plain, rtol=0, atol=1e-9)
 
 
 def test_a_step_that_is_too_ill_conditioned_is_not_accepted() -> None:

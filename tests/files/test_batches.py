@@ -94,8 +94,48 @@ def test_a_sequence_is_a_problem(k: int) -> None:
     chosen = rnngrad.load(spec(sequence=k, lengths=lengths))
     assert isinstance(chosen, Problem)
     got, right = rnngrad.gradients(chosen), rnngrad.gradients(single(k - 1, lengths[k - 1]))
+    derived = rnngrad.derive(chosen)
     for name, array in right.items():
-        np.testing.assert_array_equal(got[name], array)
+        if name != "loss" and not name.startswith(("dL_dW", "dL_db")):
+            np.testing.assert_array_equal(got[name], array)
+            np.testing.assert_array_equal(derived[name], array)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_of_a_chosen_sequence_the_totals_are_the_batches(reduction: str) -> None:
+    """L and dL_d<parameter> are the batch's, each sequence by itself and added up here; what the
+    lines of the sheet sum is the sequence's own."""
+    lengths = [6, 3, 1, 5]
+    parts = [rnngrad.gradients(single(k, steps)) for k, steps in enumerate(lengths)]
+    share = 1.0 if reduction == "sum" else 1 / B
+    chosen = rnngrad.load(spec(sequence=2, lengths=lengths, batch_reduction=reduction))
+    got, derived = rnngrad.gradients(chosen), rnngrad.derive(chosen)
+    loss = share * sum(part["loss"] for part in parts)
+    assert got["loss"] == pytest.approx(loss, rel=1e-13)
+    assert derived.loss == pytest.approx(loss, rel=1e-13)
+    squares = 0.0
+    for name in ("dL_dW_xh", "dL_dW_hh", "dL_db_h", "dL_dW_hy", "dL_db_y"):
+        total = share * summed(parts, name)
+        np.testing.assert_allclose(got[name], total, rtol=1e-12)
+        np.testing.assert_allclose(derived[name], total, rtol=1e-12)
+        squares += float(np.sum(total**2))
+    assert derived["gradient_norm"] == pytest.approx(np.sqrt(squares), rel=1e-12)
+    by_id = {line.id: line for line in derived.lines}
+    np.testing.assert_allclose(derived.value(by_id["b4"]), share * parts[1]["dL_dW_hh"], rtol=1e-12)
+    assert derived.remarks[0].startswith(
+        "b3 and b4: the sum over the steps of sequence 2 alone, its share of L; dL_dW_xh and its"
+    )
+    assert "sequence" not in str(rnngrad.derive(chosen.alone).remarks)
+
+
+def test_a_chosen_sequence_is_drawn_anew_with_its_batch() -> None:
+    drawn = {"batch": "first", "weights": {"W_xh": 1, "W_hh": 0.5}, "seed": 3,
+             "inputs": {"random": "normal", "steps": 4, "sequences": 3},
+             "targets": {"random": "normal"}}  # fmt: skip
+    chosen = rnngrad.load({**drawn, "sequence": 2}).redraw(9)
+    right = rnngrad.gradients(rnngrad.load({**drawn, "seed": 9}))
+    np.testing.assert_array_equal(rnngrad.gradients(chosen)["dL_dW_hh"], right["dL_dW_hh"])
+    np.testing.assert_array_equal(chosen.x, rnngrad.load({**drawn, "seed": 9}).sequences[1].x)
 
 
 def test_lengths_leave_the_padding_out() -> None:

@@ -278,6 +278,7 @@ def test_a_draw_that_overflows_has_its_place(first_lines: FirstLines) -> None:
         f"weights: {{W_xh: 1, W_hh: 1, '{'k' * 5000}': 2}}\ninputs: [1]\n",
         f"a: *{'k' * 5000}\n",
         f"a: !{'k' * 5000} x\n",
+        f'{NET}cell: {{equations: ["h_t = tanh(W x_t + U h_{{t\\x0f-1}})"]}}\n',
     ],
 )
 def test_hostile_words_stay_short_and_printable(refused: Refused, text: str) -> None:
@@ -330,6 +331,48 @@ def test_the_quote_is_cut_around_the_place(refused: Refused) -> None:
 )  # fmt: skip
 def test_overrides(refused: Refused, argument: str, words: str) -> None:
     assert refused(NET, argument) == [words]
+
+
+OF_TWO = "weights: {W_xh: [[0.5, 0.1]], W_hh: [[0.8]]}\ninputs: [[1, 2], [1, 2]]\ntargets: [1, 2]\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["inputs=[[1, 2]]"],
+         ["--set:1:8: targets has 2 steps, must have 1, one for each of the inputs "
+          "(<stdin>:3:10)\n  inputs=[[1, 2]]\n         ^"]),
+        (["cell=lstm"],
+         ["--set:1:6: W_xh is 1×2, must be 4×2 because W_hh is 1×1 (<stdin>:1:17)\n"
+          "  cell=lstm\n       ^",
+          "--set:1:6: W_hh is 1×1, must be 4×1 because targets is a flat list, "
+          "1 number a step (<stdin>:1:37)\n"
+          "  cell=lstm\n       ^"]),
+        (["name=x", "batch=first", "seed=3"],
+         ["--set:1:7: inputs is 2×2; batch: first takes three axes, B×T×I (<stdin>:2:9)\n"
+          "  batch=first\n        ^",
+          "--set:1:7: targets is 2; batch: first takes three axes, B×T×H, or labels, B×T as "
+          "inputs have (<stdin>:3:10)\n  batch=first\n        ^"]),
+    ],
+)  # fmt: skip
+def test_the_override_is_shown_that_makes_the_spec_wrong(
+    refused: Refused, arguments: list[str], words: list[str]
+) -> None:
+    """Though the piece that no longer fits stands in the spec."""
+    assert refused(OF_TWO, *arguments) == words
+
+
+def test_what_was_wrong_without_the_override_stays_where_it_is(first_lines: FirstLines) -> None:
+    text = OF_TWO.replace("targets: [1, 2]", "targets: [1, 2, 3]")
+    places = [words.partition(" ")[0] for words in first_lines(text, "cell=lstm")]
+    assert places == ["<stdin>:3:10:", "--set:1:6:", "--set:1:6:"]
+
+
+def test_of_a_mapping_the_override_is_shown_too(first_lines: FirstLines) -> None:
+    spec = {"weights": {"W_xh": 1, "W_hh": 1}, "inputs": [1, 2], "targets": [1, 2]}
+    assert first_lines(spec, "inputs=[1]") == [
+        "--set:1:8: targets has 2 steps, must have 1, one for each of the inputs"
+    ]
 
 
 def test_mistakes_of_file_and_overrides_come_together(first_lines: FirstLines) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import rnngrad
 from rnngrad.cells import NAMES, own_cell, shipped
 from rnngrad.chains.jacobians import log10_chain, one_step_jacobians
 from rnngrad.net.backward import bptt
@@ -151,6 +152,28 @@ def test_a_number_a_vector_a_letter_and_a_part_of_another_size(loaded: Loaded) -
     assert (shapes["W_p"], shapes["V"], shapes["u"]) == ((2, 3), (3, 2), (3,))
     assert problem.state_size == 5
     assert _worst_error(problem) < 1e-12
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_linear_cell_has_no_slopes_and_its_jacobian_is_its_matrix(
+    loaded: Loaded, layers: int
+) -> None:
+    """‖W^n‖₂ by powers, and Σ λ_i = log|det W|."""
+    W = np.array([[0.5, -0.3], [0.2, 0.9]])
+    one = {"W_xh": [[1.0], [2.0]], "W_hh": W}
+    above = {"W_xh": np.zeros((2, 2)), "W_hh": W / 2}
+    problem = loaded({
+        "cell": {"equations": ["h_t = W_xh x_t + W_hh h_{t-1}"]},
+        "weights": one if layers == 1 else {"layers": [one, above]},
+        "inputs": {"random": "normal", "steps": 30},
+    })  # fmt: skip
+    powers = [np.linalg.norm(np.linalg.matrix_power(W, n), 2) for n in range(30, -1, -1)]
+    np.testing.assert_allclose(
+        log10_chain(problem, forward(problem)), np.log10(powers), rtol=0, atol=1e-12
+    )
+    spectrum = rnngrad.lyapunov_spectrum(problem)
+    whole = layers * np.log(np.linalg.det(W)) - (layers - 1) * np.log(4)
+    assert spectrum.sum() == pytest.approx(whole, rel=1e-12)
 
 
 def test_x_added_unit_by_unit_is_of_the_size_of_h(loaded: Loaded) -> None:

@@ -14,6 +14,7 @@ from oracles.compare import wrong_rows
 
 torch = pytest.importorskip("torch")
 save_file = pytest.importorskip("safetensors.torch").save_file
+pytestmark = pytest.mark.torch
 
 V, D, H, T = 7, 3, 4, 9
 IDS = [0, 3, 3, 6, 1, 3, 2, 6, 0]

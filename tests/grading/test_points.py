@@ -108,6 +108,7 @@ def test_rtol_widens(sheet: Grader, value: float) -> None:
 A_T = "W_xh x_t + W_hh h_{t−1} + b_h"
 
 
+@pytest.mark.cases(12)
 @pytest.mark.parametrize("seed", range(25))
 def test_what_derive_prints_is_right_in_any_net(seed: int) -> None:
     """The chain rules of ``derive``, vectors and every loss included, read back and graded."""

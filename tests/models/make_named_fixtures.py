@@ -3,7 +3,9 @@ root, in an environment with flax, dm-haiku and mlx[cpu], which the tests do not
 
     python tests/models/make_named_fixtures.py
 
-named/NAME.npz holds a net's parameters as people flatten them, named/expected.npz x (T, I) and for
+named/NAME.npz holds a net's parameters as people flatten them, linen_gru.msgpack and
+linen_lstm.msgpack as flax.serialization writes them, chunks.msgpack and bfloat16.msgpack the gru's
+in chunks of 64 bytes and in bfloat16, named/expected.npz x (T, I) and for
 every NAME the h (T, H) that the framework computes: in float64, MLX's in float32. I = 3, H = 4,
 T = 6.
 """
@@ -20,8 +22,8 @@ import jax.numpy as jnp
 import mlx.core
 import mlx.nn
 import numpy as np
-from flax import nnx
-from flax.traverse_util import flatten_dict
+from flax import nnx, serialization
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 FOLDER = Path(__file__).parent / "fixtures" / "named"
 INPUTS, H, T = 3, 4, 6
@@ -92,6 +94,13 @@ def of_mlx(cell: Any, x: np.ndarray, seed: int) -> tuple[dict[str, np.ndarray], 
     return flat, np.asarray(h[0] if isinstance(h, tuple) else h)
 
 
+def serialized(flat: dict[str, np.ndarray], chunk: int = 2**30) -> bytes:
+    """As ``flax.serialization.to_bytes`` writes the parameters, and with a step of training."""
+    tree = unflatten_dict({tuple(key.split("/")): array for key, array in flat.items()})
+    serialization.MAX_CHUNK_SIZE = chunk
+    return bytes(serialization.to_bytes({**tree, "step": 100}))
+
+
 def main() -> None:
     """All fixtures, each from its own seed."""
     jax.config.update("jax_enable_x64", True)
@@ -107,6 +116,12 @@ def main() -> None:
             flat, h = make(cell, x, seed)
             np.savez(FOLDER / f"{framework}_{name}.npz", **flat)
             expected[f"{framework}_{name}"] = np.asarray(h)
+            if framework == "linen" and name in ("gru", "lstm"):
+                (FOLDER / f"linen_{name}.msgpack").write_bytes(serialized(flat))
+            if (framework, name) == ("linen", "gru"):
+                (FOLDER / "chunks.msgpack").write_bytes(serialized(flat, 64))
+                half = {key: jnp.asarray(array, jnp.bfloat16) for key, array in flat.items()}
+                (FOLDER / "bfloat16.msgpack").write_bytes(serialized(half))
     np.savez(FOLDER / "expected.npz", **expected)
 
 

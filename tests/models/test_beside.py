@@ -114,6 +114,7 @@ def pruned(nn: Any, module: Any, name: str) -> Any:
     return prune.l1_unstructured(module, name, amount=0.4)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("way", "name"),
     [

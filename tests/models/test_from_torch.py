@@ -14,6 +14,7 @@ import rnngrad
 from oracles.compare import wrong_rows
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.torch
 nn = torch.nn
 
 T, INPUTS, HIDDEN, OUTPUTS, WORDS = 7, 3, 4, 5, 9
@@ -134,6 +135,24 @@ def test_token_ids_and_a_file_of_all_gradients(tmp_path: Path) -> None:
     names = {one["name"]: one["verdict"] for one in report["quantities"]}
     assert names.keys() >= {"dL_dembedding", "dL_dW_hy", "dL_db_y", "dL_dW_hh"}
     assert set(names.values()) == {"pass"}
+    by_name: Any = rnngrad.check(problem, {n: p.grad for n, p in model.named_parameters()})
+    assert {one["name"]: one["verdict"] for one in by_name["quantities"]} == names
+
+
+def test_a_file_without_a_layout_has_the_models_names(tmp_path: Path) -> None:
+    """In a .npz too; a bug in the embedding's gradient is seen there."""
+    model, loss = _model(nn.GRU(INPUTS, HIDDEN), words=WORDS), nn.CrossEntropyLoss()
+    ids = torch.tensor([1, 8, 0, 0, 3, 8, 2])
+    problem = rnngrad.from_torch(model, ids, LABELS, loss=loss)
+    loss(model(ids), LABELS).backward()
+    grads = {f"{n}.grad": p.grad.numpy() for n, p in model.named_parameters()}
+    np.savez(tmp_path / "g.npz", **grads)
+    assert rnngrad.check(problem, tmp_path / "g.npz")["verdict"] == "pass"
+    wrong = grads["emb.weight.grad"].copy()
+    wrong[8] /= 2  # the id that stands twice
+    report: Any = rnngrad.check(problem, {**grads, "emb.weight.grad": wrong})
+    failing = [one["name"] for one in report["quantities"] if one["verdict"] == "fail"]
+    assert failing == ["dL_dembedding"]
 
 
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
@@ -317,5 +336,57 @@ def test_a_batch(first: bool, case: str) -> None:
     problem = rnngrad.from_torch(model, x, y, loss=loss)
     assert isinstance(problem, rnngrad.Batch)
     _agree(model, x, problem, value)
-    grads = {name: p.grad for name, p in model.encoder.named_parameters()}
-    assert rnngrad.check(problem, grads)["verdict"] == "pass"
+    grads = {name: p.grad for name, p in model.named_parameters()}
+    report: Any = rnngrad.check(problem, grads)
+    assert report["verdict"] == "pass"
+    assert {one["name"] for one in report["quantities"]} == {
+        "dL_dW_xh", "dL_dW_hh", "dL_db_h", "dL_dW_hy", "dL_db_y", "dL_dembedding",
+    }  # fmt: skip
+
+
+class Both(nn.Module):  # type: ignore[misc]
+    """A bidirectional net whose read-out sees both directions."""
+
+    def __init__(self, rnn: Any) -> None:
+        super().__init__()
+        self.encoder, self.head = rnn, nn.Linear(2 * HIDDEN, OUTPUTS)
+
+    def forward(self, x: Any) -> Any:
+        return self.head(self.encoder(x)[0])
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_both_directions_of_a_stack(kind: str, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    torch.manual_seed(4)
+    model = Both(getattr(nn, kind)(INPUTS, HIDDEN, 2, bidirectional=True)).double()
+    loss = nn.CrossEntropyLoss()
+    problem = rnngrad.from_torch(model, torch.tensor(X), LABELS, loss=loss)
+    loss(model(torch.tensor(X)), LABELS).backward()
+    grads = {n: p.grad for n, p in model.named_parameters()}
+    save_file(grads, tmp_path / "g.safetensors")
+    for given in (grads, tmp_path / "g.safetensors"):
+        report: Any = rnngrad.check(problem, given)
+        found = {one["name"]: one["verdict"] for one in report["quantities"]}
+        assert set(found.values()) == {"pass"}
+        assert {"dL_dW_hh_reverse.1", "dL_dW_xh.1", "dL_dW_hy", "dL_db_y"} <= found.keys()
+    grads["encoder.weight_hh_l1_reverse"] = grads["encoder.weight_hh_l1"]
+    report = rnngrad.check(problem, grads)
+    (wrong,) = [one for one in report["quantities"] if one["verdict"] == "fail"]
+    assert wrong["name"] == "dL_dW_hh_reverse.1"
+
+
+def test_starts_of_both_directions() -> None:
+    torch.manual_seed(5)
+    net = nn.LSTM(INPUTS, HIDDEN, 2, bidirectional=True).double()
+    h_0, c_0 = (torch.randn(4, HIDDEN, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    h, _ = net(torch.tensor(X), (h_0, c_0))
+    h.retain_grad()
+    torch.sin(h).prod(dim=0).sum().backward()
+    problem = rnngrad.from_torch(net, X, upstream=h.grad, h_0=h_0, c_0=c_0)
+    result = rnngrad.derive(problem)
+    expected = {f"dL_d{name}{way}": start.grad.numpy()[at::2].ravel()
+                for name, start in (("h_0", h_0), ("c_0", c_0))
+                for at, way in enumerate(("", "_reverse"))}  # fmt: skip
+    assert not wrong_rows({name: result[name] for name in expected}, expected)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import msgpack
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -272,7 +273,9 @@ def test_a_file_is_known_by_its_first_bytes(tmp_path: Path, name: str) -> None:
         read_model(path)
 
 
-@pytest.mark.parametrize(("package", "suffix"), [("h5py", ".h5"), ("onnx", ".onnx")])
+@pytest.mark.parametrize(
+    ("package", "suffix"), [("h5py", ".h5"), ("onnx", ".onnx"), ("msgpack", ".msgpack")]
+)
 def test_a_missing_package_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, suffix: str
 ) -> None:
@@ -286,11 +289,74 @@ def test_a_missing_package_is_named(
 
 def test_pytorchs_files_need_no_package() -> None:
     code = (
-        "import sys; sys.modules.update(dict.fromkeys(('h5py', 'onnx', 'torch', 'safetensors')));"
+        "import sys; "
+        "sys.modules.update(dict.fromkeys(('h5py', 'onnx', 'msgpack', 'torch', 'safetensors')));"
         "from pathlib import Path; from rnngrad.files.models import read_model;"
         f"assert read_model(Path({str(FIXTURES / 'lstm.safetensors')!r})).recurrent"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+FLAX = (FIXTURES / "named" / "linen_lstm.msgpack").read_bytes()
+
+
+def of_flax(*arrays: Any, code: int = 1) -> bytes:
+    """A mapping with one array of these parts, under the key w."""
+    payload = msgpack.packb(arrays, use_bin_type=True)
+    return msgpack.packb({"w": msgpack.ExtType(code, payload)}, use_bin_type=True)
+
+
+EIGHT = bytes(8)
+HOSTILE_FLAX: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "damaged, or no file of flax.serialization"),
+    "half": (FLAX[: len(FLAX) // 2], "damaged, or no file of flax.serialization"),
+    "more": (FLAX + b"\0", "damaged, or no file of flax.serialization: unpack"),
+    "a list": (msgpack.packb([1, 2]), "must be a mapping of arrays"),
+    "a key twice": (b"\x82\xa1w\x01\xa1w\x02", "the key w stands twice"),
+    "a joined key twice": (
+        msgpack.packb({"a/b": msgpack.ExtType(1, msgpack.packb(([1], "float64", EIGHT))),
+                       "a": {"b": msgpack.ExtType(1, msgpack.packb(([1], "float64", EIGHT)))}}),
+        r"\[a/b\] stands twice"),
+    "another length": (of_flax([2], "float64", EIGHT), r"\[w\] is \[2\] of float64, 16 bytes, but "
+                       "has 8"),
+    "a negative length": (of_flax([-1], "float64", EIGHT), "not its shape, its type and its bytes"),
+    "no bytes": (of_flax([1], "float64", "text"), "not its shape, its type and its bytes"),
+    "two parts": (of_flax([1], "float64"), "not its shape, its type and its bytes"),
+    "a shape that is true": (of_flax([True], "float64", EIGHT), "not its shape"),
+    "nested": (b"\x81\xa1w" * 900 + b"\xc0", "nested more than 64 deep|damaged"),
+    "nested beyond the package": (b"\x81\xa1w" * 20_000 + b"\xc0", "damaged"),
+    "claims many keys": (b"\xdf\xff\xff\xff\xff" + bytes(100), "damaged"),
+    "nested claims": (b"\xdd\x00\x0f\x00\x00" * 1000 + bytes(2**20), "damaged"),
+    "chunks of two types": (
+        msgpack.packb({"w": {"__msgpack_chunked_array__": True, "shape": {"0": 2},
+                             "chunks": {"0": msgpack.ExtType(1, msgpack.packb(
+                                 ([1], "float64", EIGHT))), "1": 3}}}),
+        "not a shape and its chunks"),
+}  # fmt: skip
+
+
+@pytest.mark.cases(None)
+@pytest.mark.parametrize("name", HOSTILE_FLAX)
+def test_hostile_msgpack(tmp_path: Path, name: str) -> None:
+    data, words = HOSTILE_FLAX[name]
+    path = tmp_path / "m.msgpack"
+    path.write_bytes(data)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelFileError, match=words):
+            read_model(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**25 + 20 * len(data)
+    finally:
+        tracemalloc.stop()
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(st.integers(0, len(FLAX)), BYTES, st.integers(0, 12)), max_size=4))
+def test_mutated_msgpack(changes: list[tuple[int, bytes, int]]) -> None:
+    data = FLAX
+    for at, put, over in changes:
+        data = data[:at] + put + data[at + over :]
+    answers(data, ".msgpack")
 
 
 def test_a_byte_that_crashes_the_hdf5_library(tmp_path: Path) -> None:

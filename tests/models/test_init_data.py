@@ -16,6 +16,7 @@ from rnngrad.files.starters.data import Given, Sizes, Table, filled
 
 torch = pytest.importorskip("torch")
 save_file = pytest.importorskip("safetensors.torch").save_file
+pytestmark = pytest.mark.torch
 
 T = 6
 
@@ -160,3 +161,70 @@ def test_inputs_alone_leave_the_loss_out(tmp_path: Path) -> None:
     done = run("init", "m.safetensors", "--inputs", "x.npy", "-o", "net.yaml", cwd=tmp_path)
     assert done.returncode == 0
     assert rnngrad.load(tmp_path / "net.yaml").loss is None
+
+
+OUT_OF_RANGE = {
+    "too high": ([0, 3, 4, 1], "file.npy holds the label 4 in row 2; classes are 0 to 3"),
+    "negative": ([0, -1, 3, 1], "file.npy holds the label -1 in row 1; classes are 0 to 3"),
+    "of a batch": ([[0, 1, 2, 3], [0, 9, 1, 1], [0, 0, 0, 0]],
+                   "file.npy holds the label 9 in row 1, place 1; classes are 0 to 3"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OUT_OF_RANGE)
+def test_a_label_out_of_range_is_told_with_its_row(case: str) -> None:
+    labels, words = OUT_OF_RANGE[case]
+    y = np.array(labels)
+    with pytest.raises(UsageError) as refused:
+        filled(_given((*y.shape, 3)), Given(y, "file.npy", "file.npy"), ROWS)
+    assert str(refused.value).startswith(words)
+    assert "-100" in str(refused.value)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_upstream_in_place_of_targets(many: bool, tmp_path: Path) -> None:
+    """∂L/∂h_t of any head, and every gradient of the net from it, in the same commands."""
+    net = Net(2)
+    x = np.random.default_rng(6).normal(size=(4, T, 3) if many else (T, 3))
+    h = net.rnn(torch.tensor(x))[0]
+    h.retain_grad()
+    (h**3).sum().backward()
+    save_file(net.rnn.state_dict(), tmp_path / "m.safetensors")
+    grads = {n: p.grad for n, p in net.rnn.named_parameters()}
+    save_file(grads, tmp_path / "g.safetensors")
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "dh.npy", h.grad.numpy())
+    options = ("--inputs", "x.npy", "--upstream", "dh.npy", "-o", "net.yaml")
+    done = run("init", "m.safetensors", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "W_hy" not in (tmp_path / "net.yaml").read_text()
+    done = run("check", "net.yaml", "--against", "g.safetensors", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = run("init", "m.safetensors", *options, "--force", "--targets", "dh.npy", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--upstream stands in place of --targets" in done.stderr
+
+
+def test_upstream_of_another_shape_is_told() -> None:
+    with pytest.raises(UsageError, match=r"file.npy is 6×5, must be 6×4: a row a step of the 4 "):
+        filled(_given((6, 3)), None, Sizes(3, 4), _given((6, 5)))
+
+
+@pytest.mark.parametrize("way", ["forward", "reverse"])
+def test_targets_do_not_belong_to_half_a_net(way: str, tmp_path: Path) -> None:
+    """The read-out of a bidirectional net reads both halves."""
+    net = torch.nn.Module()
+    net.rnn, net.fc = torch.nn.GRU(3, 4, bidirectional=True), torch.nn.Linear(8, 2)
+    save_file(net.state_dict(), tmp_path / "m.safetensors")
+    np.save(tmp_path / "x.npy", np.zeros((T, 3)))
+    for name, width in (("y", 2), ("h", 4)):
+        np.save(tmp_path / f"{name}.npy", np.zeros((T, width)))
+    start = ("init", "m.safetensors", "--direction", way, "--inputs", "x.npy")
+    for name in ("y.npy", "h.npy"):
+        done = run(*start, "--targets", name, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "reads both directions" in done.stderr
+        assert "--upstream" in done.stderr
+    done = run(*start, "--upstream", "h.npy", "-o", "net.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert rnngrad.load(tmp_path / "net.yaml").upstream

@@ -11,7 +11,7 @@ import pytest
 import rnngrad
 from cli.running import run
 from oracles.compare import wrong_rows
-from rnngrad.files.models import ModelFileError, choose, read_model
+from rnngrad.files.models import ModelFileError, choose, load_model_array, read_model
 
 FOLDER = Path(__file__).parent / "fixtures" / "named"
 NAMES = sorted(path.stem for path in FOLDER.glob("*_*.npz"))
@@ -59,6 +59,33 @@ def test_init_writes_a_spec_with_the_read_out_that_runs(name: str, tmp_path: Pat
         W = next(a for a in stored.values() if a.shape in ((2, 4), (4, 2)))
     W_hy = np.array(problem.weights["W_hy"])
     assert np.array_equal(W_hy, W if W.shape == (2, 4) else W.T)
+
+
+@pytest.mark.parametrize("name", ["linen_gru", "linen_lstm", "chunks"])
+def test_what_flax_serialization_wrote(name: str, tmp_path: Path) -> None:
+    """Written by Flax 0.12.8 itself, one of them in chunks: states to rounding, and every array
+    bit by bit as in the .npz."""
+    net = "linen_gru" if name == "chunks" else name
+    path, expected = FOLDER / f"{name}.msgpack", _expected()
+    problem = rnngrad.load({"weights": {"file": str(path)}, "inputs": expected["x"]})
+    h = np.asarray(rnngrad.gradients(problem)["h"])[1:]
+    assert not wrong_rows({"h": h}, {"h": expected[net]}, 1e-14)
+    with np.load(FOLDER / f"{net}.npz") as stored:
+        for key, array in stored.items():
+            np.testing.assert_array_equal(load_model_array(path, key), array)
+    (tmp_path / "m.msgpack").write_bytes(path.read_bytes())
+    done = run("init", "m.msgpack", "-o", "net.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert rnngrad.load(tmp_path / "net.yaml").weights["W_hy"].shape == (2, 4)
+
+
+def test_bfloat16_of_flax() -> None:
+    with np.load(FOLDER / "linen_gru.npz") as stored:
+        key = next(key for key in stored.files if key.endswith("hn/kernel"))
+        exact = stored[key]
+    got = load_model_array(FOLDER / "bfloat16.msgpack", key)
+    error = np.abs(got - exact) / np.abs(exact)
+    assert 0 < error.max() <= 2**-8
 
 
 def _changed(name: str, tmp_path: Path, change: Any) -> Path:

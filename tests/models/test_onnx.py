@@ -14,6 +14,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+import rnngrad
 from oracles.cells import run
 from rnngrad.files.models import Found, ModelFileError, choose, load_model_array, read_model
 
@@ -108,8 +109,10 @@ def test_directions(tmp_path: Path, op: str, direction: str) -> None:
     x = inputs()
     y = truth(path, x[:, None])[:, :, 0]
     if count == 2:
-        with pytest.raises(ModelFileError, match="is bidirectional, give direction"):
-            choose(found, None)
+        assert choose(found, None).direction == "both"
+        both = rnngrad.load({"weights": {"file": str(path)}, "inputs": x})
+        together = np.concatenate([y[:, 0], y[:, 1]], axis=1)
+        np.testing.assert_allclose(rnngrad.derive(both)["y"], together, rtol=0, atol=1e-5)
         forward = own(choose(found, None, "forward"), x)
         np.testing.assert_allclose(forward, y[:, 0], rtol=0, atol=1e-5)
     net = choose(found, None, "reverse")
@@ -270,6 +273,7 @@ def test_stacks_of_pytorchs_newer_exporter(name: str) -> None:
         np.testing.assert_allclose(own(net, wanted["x"]), wanted["h"], rtol=0, atol=1e-6)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("first", [False, True])
 @pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
 def test_stacks_of_pytorchs_older_exporter(tmp_path: Path, cell: str, first: bool) -> None:

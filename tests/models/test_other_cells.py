@@ -93,6 +93,7 @@ def test_a_wrong_gradient_of_a_projection_fails(tmp_path: Path) -> None:
     assert [(row["name"], row["worst_index"]) for row in wrong] == [("dL_dW_hg", [1, 1])]
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(("layers", "both"), [(2, False), (1, True)])
 def test_stacks_and_halves_with_a_projection(layers: int, both: bool, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")

@@ -13,11 +13,23 @@ import numpy as np
 import pytest
 
 import rnngrad
-from models.test_keras import HIDDEN, SUFFIXES, T, built, inputs, jax, keras, layers, saved, seeded
+from models.test_keras import (
+    HIDDEN,
+    SUFFIXES,
+    T,
+    built,
+    inputs,
+    jax,
+    keras,
+    layers,
+    saved,
+    seeded,
+    trusted,
+)  # fmt: skip
 from models.test_other_cells import close, starter_of
 from rnngrad.files.models import ModelFileError, choose, read_model
 
-__all__ = ["seeded"]
+__all__ = ["seeded", "trusted"]
 
 
 def layer(kind: str, **said: Any) -> Any:

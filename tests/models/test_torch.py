@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import rnngrad
 from oracles.cells import run
 from rnngrad.files.models import Contents, ModelFileError, choose, load_model_array, read_model
 
@@ -108,25 +109,36 @@ def test_a_bidirectional_net_is_two(direction: str) -> None:
     assert any("reversed" in words for words in net.assumed) is backward
 
 
-def test_a_bidirectional_net_asks_for_its_direction() -> None:
-    with pytest.raises(ModelFileError, match=r"\[rnn\.\] is bidirectional, give direction"):
-        choose(contents("gru_bidirectional"), None)
+@pytest.mark.parametrize("name", ["gru_bidirectional", "lstm_2_bidirectional"])
+def test_both_directions_are_taken_where_none_is_asked_for(name: str) -> None:
+    """The whole way: the file, its read-out, the outputs and gradients that PyTorch wrote."""
+    net, truth = choose(contents(name), None), expected(name)
+    assert (net.direction, net.hidden, net.seen) == ("both", 4, 8)
+    file, (dense,) = str(FIXTURES / f"{name}.safetensors"), contents(name).dense
+    assert dense.b_key is not None
+    head = {"W_hy": {"file": file, "key": dense.W_key}, "b_y": {"file": file, "key": dense.b_key}}
+    data = {"weights": {"file": file, **head}, "inputs": truth["x"], "targets": truth["targets"]}
+    problem = rnngrad.load(data)
+    assert distance(rnngrad.derive(problem)["y"], truth["y"]) < 1e-10
+    report: Any = rnngrad.check(problem, FIXTURES / f"{name}.grads.safetensors")
+    found = {one["name"]: one["verdict"] for one in report["quantities"]}
+    assert set(found.values()) == {"pass"}
+    layers = 2 if name.startswith("lstm_2") else 1
+    parts = 4 if name.startswith("gru") else 3
+    assert len(found) == 2 * parts * layers + 2
+
+
+def test_the_direction_asked_for_must_be_one() -> None:
     with pytest.raises(ModelFileError, match=r"'revers', must be .* mean 'reverse'"):
         choose(contents("gru_bidirectional"), None, "revers")
     with pytest.raises(ModelFileError, match="has no direction reverse, it runs forward"):
         choose(contents("gru"), None, "reverse")
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("lstm_2_bidirectional", "with several layers"),
-    ],
-)
-def test_other_nets_are_refused_by_name(name: str, words: str) -> None:
-    with pytest.raises(ModelFileError, match=words) as caught:
-        choose(contents(name), None)
-    assert f"{name}.safetensors" in str(caught.value)
+def test_no_half_of_a_bidirectional_stack_is_a_net() -> None:
+    with pytest.raises(ModelFileError, match="both directions of the one below") as caught:
+        choose(contents("lstm_2_bidirectional"), None, "forward")
+    assert "lstm_2_bidirectional.safetensors" in str(caught.value)
 
 
 def state(**changes: tuple[int, ...] | None) -> dict[str, np.ndarray]:
@@ -313,6 +325,7 @@ def states(torch: Any, rnn: Any) -> dict[str, Any]:
     }
 
 
+@pytest.mark.torch
 @pytest.mark.cases(2)
 @pytest.mark.parametrize(
     ("way", "old"),
@@ -350,6 +363,7 @@ def convert(folder: Path) -> None:
     subprocess.run(command, cwd=folder, check=True)
 
 
+@pytest.mark.torch
 def test_the_way_out_runs_nothing_of_the_file(tmp_path: Path) -> None:
     """A class that the reader has not, and one whose unpickling would write a file."""
     torch = pytest.importorskip("torch", reason="live PyTorch: pip install '.[peers]'")
@@ -371,6 +385,7 @@ def test_the_way_out_runs_nothing_of_the_file(tmp_path: Path) -> None:
     assert choose(read_model(tmp_path / "model.safetensors"), None).key == "rnn."
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
 @pytest.mark.parametrize("layers", [1, 3])
 @pytest.mark.parametrize("bias", [True, False])

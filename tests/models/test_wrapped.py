@@ -12,6 +12,7 @@ import rnngrad
 
 torch = pytest.importorskip("torch")
 save_file = pytest.importorskip("safetensors.torch").save_file
+pytestmark = pytest.mark.torch
 
 BEFORE = {
     "plain": "",

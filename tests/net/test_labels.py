@@ -13,6 +13,7 @@ from cli.running import run
 from oracles.compare import wrong_rows
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.torch
 
 T, INPUTS, HIDDEN, CLASSES = 8, 3, 5, 4
 LABELS = [0, 3, 1, 1, 2, 3, 0, 2]

@@ -1,15 +1,23 @@
-"""The fast walks against plain loops: short, long, in chunks, and where chunks must give up."""
+"""The walks of rnn against plain loops: the one written for few steps, and the one made from the
+equations for many, in chunks, and where chunks must give up."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+import rnngrad
 from oracles import plain_passes
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.arithmetic.functions import ACTIVATIONS, Activation
 from rnngrad.arithmetic.scaled import Scaled
-from rnngrad.net.walks import chunks
+from rnngrad.net.backward import bptt_within
+from rnngrad.net.forward import forward_within
+from rnngrad.net.problem import Problem
+from rnngrad.net.traces import ForwardTrace
+from rnngrad.net.walks import back_walk, chunks, forward_walk
 from rnngrad.net.walks.chunks import Recurrence
 from rnngrad.net.walks.rnn import run_backward, run_forward, slopes_of, sure_slopes
 
@@ -35,6 +43,27 @@ def fast_forward(net: Net, activation: Activation) -> tuple[np.ndarray, np.ndarr
         return run_forward(*(net[name] for name in names), activation)
 
 
+def problem_of(net: Net, activation: Activation, last: int | None = None) -> Problem:
+    """The net with ``direct`` as what enters at its outputs, and no loss after step ``last``."""
+    steps = len(net["x"])
+    counts = np.arange(steps) < (steps if last is None else last)
+    found = rnngrad.load({
+        "activation": activation.name, "h_0": net["h_0"], "inputs": np.zeros_like(net["x"]),
+        "weights": {name: net[name] for name in ("W_xh", "W_hh", "b_h")},
+        "upstream": net["direct"] @ net["W_hy"],
+    })  # fmt: skip
+    assert isinstance(found, Problem)
+    return replace(found, x=net["x"], loss_weights=counts * 1.0)
+
+
+def run(problem: Problem) -> tuple[ForwardTrace, np.ndarray, np.ndarray]:
+    """The trace, ∂L/∂h_t and ∂L/∂a_t."""
+    with quietly():
+        trace = forward_within(problem)
+        back = bptt_within(problem, trace)
+    return trace, back.dL_dh, back.at[0][problem.cell.stored[0]]
+
+
 def assert_rows_agree(got: np.ndarray, expected: np.ndarray, rtol: float = 1e-12) -> None:
     """Row by row, relative to the row's own largest entry, however small that is."""
     sizes = np.abs(expected).max(axis=1)
@@ -52,12 +81,13 @@ def spied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         filled.append(chunks.advance(r))
         return filled[-1]
 
-    monkeypatch.setattr("rnngrad.net.walks.rnn.advance", advance)
+    for module in (forward_walk, back_walk):
+        monkeypatch.setattr(module, "advance", advance)
     return filled
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-@pytest.mark.parametrize("steps", [1, 2, 31, 32, 33, 300, 5000])
+@pytest.mark.parametrize("steps", [1, 2, 31, 32, 33, 300, 1999])
 @pytest.mark.parametrize(("inputs", "outputs"), [(3, 2), (400, 400)])
 def test_against_plain_loops(name: str, steps: int, inputs: int, outputs: int) -> None:
     activation = ACTIVATIONS[name]
@@ -87,13 +117,38 @@ def test_slopes_that_underflow_are_not_taken_as_plain() -> None:
     assert found.mantissa.all()
 
 
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("last", [5000, 3000])
+def test_a_long_walk_against_plain_loops(name: str, last: int) -> None:
+    net, activation = draw(5000), ACTIVATIONS[name]
+    trace, dL_dh, dL_da = run(problem_of(net, activation, last))
+    a, h = plain_passes.forward(net, activation)
+    assert_rows_agree(trace.a, a)
+    assert_rows_agree(trace.h, h)
+    slopes, direct = activation.slope(a), net["direct"] @ net["W_hy"]
+    direct[last:] = 0.0
+    expected = plain_passes.backward(net["W_hh"], slopes, direct, last)
+    assert_rows_agree(dL_dh, expected[0])
+    assert_rows_agree(dL_da, expected[1])
+
+
 def test_a_long_contracting_walk_goes_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     filled = spied(monkeypatch)
-    net = draw(20_000)
-    a, _ = fast_forward(net, ACTIVATIONS["tanh"])
-    slopes = ACTIVATIONS["tanh"].slope(a)
-    run_backward(net["W_hh"], slopes, net["direct"], net["W_hy"], 20_000)
+    run(problem_of(draw(20_000), ACTIVATIONS["tanh"]))
+    assert len(filled) == 2
     assert min(filled) > 19_000
+
+
+def test_a_walk_in_several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    filled = spied(monkeypatch)
+    problem = problem_of(draw(20_000), ACTIVATIONS["tanh"])
+    trace, dL_dh, dL_da = run(problem)
+    monkeypatch.setattr(forward_walk, "BLOCK", 8 * 6000)
+    again, *rows = run(problem)
+    assert len(filled) == 2 + 8
+    assert_rows_agree(again.h, trace.h)
+    for got, expected in zip(rows, (dL_dh, dL_da), strict=True):
+        assert_rows_agree(got, expected)
 
 
 @pytest.mark.parametrize("gain", [0.98, 1.0, 2.5])
@@ -106,31 +161,32 @@ def test_where_nothing_is_forgotten_chunks_give_up(
     net["W_hh"] = gain * np.linalg.qr(net["W_hh"])[0]
     net["x"] *= 0.01 if gain <= 1 else 0.0
     net["b_h"] *= 0.0
-    a, h = fast_forward(net, ACTIVATIONS["tanh"])
+    name = "identity" if gain <= 1 else "tanh"
+    trace, dL_dh, _ = run(problem_of(net, ACTIVATIONS[name]))
+    a, h = trace.a, trace.h
     again = net["x"] @ net["W_xh"].T + h[:-1] @ net["W_hh"].T
     room = np.abs(net["x"]) @ np.abs(net["W_xh"].T) + np.abs(h[:-1]) @ np.abs(net["W_hh"].T)
     assert np.max(np.abs(again - a) / room) < 1e-14
-    slopes = np.ones_like(a) if gain <= 1 else ACTIVATIONS["tanh"].slope(a)
     with quietly():
-        got = run_backward(net["W_hh"], slopes, net["direct"], net["W_hy"], 5000)
         direct = net["direct"] @ net["W_hy"]
+        slopes = ACTIVATIONS[name].slope(a)
         expected = plain_passes.backward(net["W_hh"], slopes, direct, 5000)
     finite = np.isfinite(expected[0]).all(axis=1)
-    assert_rows_agree(got[1][finite], expected[0][finite], 1e-10)
+    assert_rows_agree(dL_dh[finite], expected[0][finite], 1e-10)
     assert filled[1] < 4000
 
 
-def test_two_attractors_are_not_taken_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_attractors_are_not_taken_for_one() -> None:
     """Started from 0 the chunks fall to one side, the true trajectory sits on the other: the probe
     sees quick merging at neither, or every boundary fails; the rows must be the plain loop's."""
     net = draw(6000, hidden=2, inputs=1)
     net |= {"W_hh": 3.0 * np.eye(2), "W_xh": np.zeros((2, 1)), "b_h": np.array([0.1, 0.1])}
     net["h_0"] = np.array([-1.0, -1.0])
-    a, h = fast_forward(net, ACTIVATIONS["tanh"])
+    trace, *_ = run(problem_of(net, ACTIVATIONS["tanh"]))
     expected_a, expected_h = plain_passes.forward(net, ACTIVATIONS["tanh"])
-    assert (h < -0.9).all()
-    assert_rows_agree(a, expected_a)
-    assert_rows_agree(h, expected_h)
+    assert (trace.h < -0.9).all()
+    assert_rows_agree(trace.a, expected_a)
+    assert_rows_agree(trace.h, expected_h)
 
 
 @pytest.mark.parametrize("loss_at", ["last", "rare", "first half"])
@@ -144,33 +200,44 @@ def test_vanishing_rows_are_right_row_by_row(loss_at: str) -> None:
         ]
     ] = 0.0
     last = int(np.flatnonzero(net["direct"].any(axis=1))[-1]) + 1
-    a, _ = fast_forward(net, ACTIVATIONS["sigmoid"])
-    slopes, direct = ACTIVATIONS["sigmoid"].slope(a), net["direct"] @ net["W_hy"]
+    trace, dL_dh, dL_da = run(problem_of(net, ACTIVATIONS["sigmoid"], last))
+    slopes, direct = ACTIVATIONS["sigmoid"].slope(trace.a), net["direct"] @ net["W_hy"]
     with quietly():
-        _, dL_dh, dL_da = run_backward(net["W_hh"], slopes, net["direct"], net["W_hy"], last)
         expected = plain_passes.backward(net["W_hh"], slopes, direct, last)
-    big = np.abs(expected[0]).max(axis=1) > 1e-290
-    assert_rows_agree(dL_dh[big], expected[0][big])
-    big = np.abs(expected[1]).max(axis=1) > 1e-290
-    assert_rows_agree(dL_da[big], expected[1][big])
+    for got, right in zip((dL_dh, dL_da), expected, strict=True):
+        big = np.abs(right).max(axis=1) > 1e-290
+        assert_rows_agree(got[big], right[big])
 
 
-def test_what_overflows_after_the_last_loss_does_not_reach_back() -> None:
-    net = draw(3000)
-    a, _ = fast_forward(net, ACTIVATIONS["tanh"])
-    slopes = ACTIVATIONS["tanh"].slope(a)
-    slopes[2500:], net["direct"][2500:] = np.nan, 0.0
-    _, dL_dh, dL_da = run_backward(net["W_hh"], slopes, net["direct"], net["W_hy"], 2500)
+@pytest.mark.parametrize("steps", [1500, 3000])
+def test_what_overflows_after_the_last_loss_does_not_reach_back(steps: int) -> None:
+    net, last = draw(steps), steps - 500
+    net["x"][last + 10] = np.nan
+    net["direct"][last:] = 0.0
+    _, dL_dh, dL_da = run(problem_of(net, ACTIVATIONS["tanh"], last))
     assert np.isfinite(dL_dh).all()
-    assert not dL_da[2500:].any()
-    nothing = run_backward(net["W_hh"], slopes, net["direct"], net["W_hy"], 0)
-    assert not nothing[2].any()
-    assert not nothing[1][0].any()
+    assert not dL_da[last:].any()
+    _, dL_dh, dL_da = run(problem_of(net, ACTIVATIONS["tanh"], 0))
+    assert not dL_da.any()
+    assert not dL_dh[0].any()
 
 
 def test_a_step_that_is_not_finite_stays_where_it_is() -> None:
     net = draw(4000)
     net["x"][3000, 0] = np.nan
-    a, h = fast_forward(net, ACTIVATIONS["tanh"])
-    assert np.isfinite(a[:3000]).all()
-    assert np.isnan(h[3001:]).all()
+    trace, *_ = run(problem_of(net, ACTIVATIONS["tanh"]))
+    assert np.isfinite(trace.a[:3000]).all()
+    assert np.isnan(trace.h[3001:]).all()
+
+
+def test_sigmoids_that_no_float_holds_go_step_by_step() -> None:
+    """e⁻ᵃ overflows at a = −710, h is 0 there."""
+    net = draw(2500)
+    net["b_h"][0] = -800.0
+    trace, dL_dh, _ = run(problem_of(net, ACTIVATIONS["sigmoid"]))
+    with quietly():
+        a, h = plain_passes.forward(net, ACTIVATIONS["sigmoid"])
+        slopes = ACTIVATIONS["sigmoid"].slope(a)
+        expected = plain_passes.backward(net["W_hh"], slopes, net["direct"] @ net["W_hy"], 2500)
+    assert_rows_agree(trace.h, h)
+    assert_rows_agree(dL_dh, expected[0])

@@ -18,6 +18,7 @@ from cli.running import run
 from oracles.compare import wrong_rows
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.torch
 
 T, INPUTS, HIDDEN = 9, 3, 4
 KINDS = {"rnn": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}

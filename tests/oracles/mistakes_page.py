@@ -18,20 +18,10 @@ from rnngrad.analyses.mistakes.words import Found
 HEAD = """\
 # The mistakes that `check` knows
 
-`rnngrad check SPEC --against FILE` checks somebody else's gradients: arrays by the names of
-[results.md](results.md) in a `.npz`, `.json` or `.yaml`; or a function, named
-`--against student.py:backward`, called as `backward(weights, inputs, targets, h_0)` and returning a
-dict of them. A function is code: it runs with your rights, in a process of its own, and only
-because you name it ([check.md](check.md)).
-`--trials 20` runs it on 20 random nets of the same kind as well, and reports the smallest on which
-it fails.
+`rnngrad check SPEC --against FILE` checks your gradients, arrays in a file or the results of a
+function. [check.md](check.md) says how they are read and how exact they must be.
 
-A number typed by hand is right to half a unit of its last digit, `0.0213` from 0.02125 to 0.02135;
-integers and zeros are exact, and a number with fewer than three significant digits never passes.
-Other arrays are right to 1e-9 of the largest entry of their step's row, float32 to 1e-4, or to
-`--rtol`. Where the net itself makes more of rounding than that, the report says so.
-
-A wrong array is compared with the mistakes of the table first, then with those that are [found in
+A wrong array is first compared with the mistakes of the table, then with those that are [found in
 the equations](#mistakes-found-in-the-equations). A mistake is named if it gives exactly your
 numbers. "Sheet" is the equation of exercise sheet 7 that the mistake breaks. The numbers in
 the last column are steps, filled in for T = 3.
@@ -40,11 +30,11 @@ If one mistake explains all the wrong arrays, it is named, and not one for each 
 mistake is preferred to a general one (`truncated` and `clipped` come after the others, `scaled` is
 last). If two give the same numbers, both are listed as candidates and none is named.
 
-In gru, lstm and stacks a mistake is made at every layer and gate alike: σ' stands for all the
+In gru, lstm and stacks a mistake is made in every layer and gate: σ' stands for all the
 cell's derivatives (σ' of the gates, tanh' of the candidate and of c_t), W_hhᵀ for each gate's block
-transposed, h_0 for c_0 too where ∂L/∂s_0 is left out, and a path that is cut takes c with it. What
-you are told is then in words about gates. `sheet-eq-32` is of one layer of rnn alone, `gate-order`
-of gru and lstm alone.
+transposed, h_0 also for c_0, and a path that is cut is cut for c too. The report
+then speaks of gates. `sheet-eq-32` exists for one layer of rnn only, `gate-order`
+for gru and lstm only.
 
 | id | what it looks like | sheet | what you are told |
 | --- | --- | --- | --- |
@@ -54,11 +44,11 @@ of gru and lstm alone.
 FOUND = """
 ## Mistakes found in the equations
 
-Where nothing in the table fits, the mistake is looked for in the graph of the cell's own
-equations, a published cell's or one of your own. Every ∂target/∂source of a step is replaced by
-what people take for it, everywhere, on the way back to the step before alone, or where the
-parameters are met alone; the sums over steps, losses and paths and what comes back from step t +
-1 likewise. The examples are of lstm, and the words are those that `check` prints.
+If nothing in the table fits, the mistake is looked for in the graph of the cell's own equations,
+for published cells and for your own. Every partial ∂target/∂source of a step is replaced by terms
+that people confuse with it: everywhere, only on the way back to the step before, or only where
+the parameters enter. The sums over steps, losses and paths, and the gradient from step t + 1, are
+changed in the same way. The examples are of lstm, and the words are those that `check` prints.
 
 | family | id | `where` | what you are told |
 | --- | --- | --- | --- |
@@ -66,57 +56,54 @@ parameters are met alone; the sums over steps, losses and paths and what comes b
 Others of the kind: a neighbour's step (x_{{t+1}} for x_t), 1 − z for z, a term of a sum left out
 or with the wrong sign, a number such as ½ too many, another gate's matrix, the output's or the
 target's neighbouring step at ∂L_t/∂ỹ_t (ỹ_t = W_hy h_t + b_y). In a stack each is looked for in
-all layers alike, and a wrong partial in one layer alone too.
+all layers at once, and a wrong partial also in each single layer.
 
-The mistakes of the table above are made in the same way: each is a wrong pass with some partials,
-terms of sums or losses replaced, so that one engine makes them all.
-
-Arrays with a row a step (`dL_dh`, `dL_dc`, `dL_dx`) count as evidence as well. It does not matter
-whether such a row was kept before or after something was done with it (clipped, forgotten). A
-`dL_dc` that holds the way through h_t of the same step is told by name: ∂L/∂c_t is here that of a
-part of the state s_t = (h_t, c_t). An array of zeros proves nothing, and takes the name that the
-other arrays have where that mistake makes it zero.
+Arrays with a row for each step (`dL_dh`, `dL_dc`, `dL_dx`) are compared too. Such a row may have
+been stored before or after the mistake was made at that step (clipping, a term left out). If your
+`dL_dc` includes the path through h_t of the same step, the report says so: here c_t is a part of
+the state s_t = (h_t, c_t), so ∂L/∂c_t holds h_t fixed. An array of zeros proves nothing. If the
+mistake of the other arrays makes it zero, it gets the name of that mistake.
 
 ### How to read `where` and `with`
 
-- `partial`, `used`, `right`: the local derivative, what your numbers hold in its place, what
-  belongs there. `"used": "0"` is a path left out, `"1"` a factor left out.
-- `steps`: step (or path) to the factor with which its term enters, where that is not 1: `{{"1":
-  0}}` is step 1 missing, `{{"3": 2}}` step 3 twice. `"terms": "L_t"` says that whole losses do,
-  `"∂L_t/∂h_t"` that they do on the way back alone.
-- `layer`: the layer in which it is made, where that is one of several (0 is the lowest).
-- `sum`, or `clipped` and `by`: what was added up and never reset, or clipped; `limit` stands
-  beside.
+- `partial`, `used`, `right`: the local derivative, the term in your numbers, the right term.
+  `"used": "0"` is a path left out, `"1"` a factor left out.
+- `steps`: a factor for each step (or path) whose term does not enter with the factor 1: `{{"1":
+  0}}` is step 1 missing, `{{"3": 2}}` step 3 twice. With `"terms": "L_t"` the factors belong to
+  whole losses, with `"∂L_t/∂h_t"` to the losses on the way back only.
+- `layer`: the layer of the mistake, if it is one of several (0 is the lowest).
+- `sum`, or `clipped` and `by`: the term that was added up and never reset, or clipped; `limit` is
+  the limit of clipping.
 - `with`: the diagnosis of a second mistake. Both together give your numbers, and neither alone
   does.
-- with `bug` null: `right` lists the arrays that are right, `wrong_rows` the gates whose rows are
-  wrong, `steps` the wrong rows of an array step by step. With `dL_dh` (lstm: `dL_dc` too) given,
-  each row is compared with what follows from your own row after it: so you are told the step at
-  which it breaks.
+- if `bug` is null: `right` lists the arrays that are right, `wrong_rows` the gates whose rows are
+  wrong, `steps` the wrong rows of an array with steps. If `dL_dh` is given (for lstm also
+  `dL_dc`), each row is compared with the one that follows from your row of the next step. So the
+  report names the step of the first mistake.
 
 ### When a mistake is named
 
-A wrong pass must make every array that was given, the right ones too, to their own tolerance. It
-is named only where the digits that agree outnumber the trials: each wrong number counts the
-decimal digits by which its error exceeds its tolerance, and their sum must exceed log10 of the
-number of trials (some 200 for rnn, 1000 for gru, 1500 for lstm; 100 times as many for pairs) by
-{margin:g}. A mistake of the table needs {enough:g} digits. A single number typed with three
-digits therefore names nothing: what would give it is listed as a candidate. Zeros prove nothing.
+A wrong pass must give every array that you gave, also the right ones, within their tolerances. It
+is named only if enough digits agree. Each wrong number counts the decimal digits by which its
+error exceeds its tolerance, and their sum must exceed log10 of the number of trials (about 200
+for rnn, 1000 for gru, 1500 for lstm; 100 times as many for pairs) by {margin:g}. A mistake of the
+table needs {enough:g} digits. So a single number typed with three digits is not enough for a
+name: mistakes that give it are listed as candidates. Zeros prove nothing.
 
 ### What is not found
 
-- what is no mistake of one place: a number added where it should multiply, a bracket around the
+- a mistake that is not in one place: a number added instead of multiplied, a bracket around the
   wrong terms (as in the misprinted equations (8) to (10) of a well-known course), the backward
-  pass of another cell's equations, weights that were updated on the way
-- factors of your own other than those above; limits of clipping that are not 1, 2, 2.5, 3, 5 or 8
+  pass of another cell's equations, weights that were updated during the backward pass
+- other factors than those above; limits of clipping that are not 1, 2, 2.5, 3, 5 or 8
   times a power of ten
-- three mistakes at once; two of which one is another name in the place of the right one, or
-  stands at a single step, unless each shows in arrays of its own
-- pairs are tried for {seconds:g} s, three times as long beyond 50 steps; where time does not
-  suffice for all, the report says so
-- factors of steps are fitted only where the numbers determine them: a bias of H units tells at
-  most H steps apart. Else the sums are tried that people make: the first or the last step
-  missing, twice, alone
+- three mistakes at once; two mistakes of which one is a wrong name, or
+  is made at a single step, unless the two show in different arrays
+- some pairs: pairs are tried for {seconds:g} s, three times as long beyond 50 steps; if that is not
+  enough for all, the report says so
+- some factors of steps: they are fitted only if the numbers determine them (a bias of H units
+  determines at most H). Otherwise only common sums are tried: the first or the last step
+  missing, taken twice, or taken alone
 """
 
 EXAMPLES = (
@@ -174,10 +161,9 @@ def _lstm() -> dict[str, object]:
 
 
 def _row(mistake: Mistake) -> str:
-    bite = Location(3, 3, True, 2, "")
-    cells = (
-        f"`{mistake.bug}`", mistake.looks_like, mistake.equation or "none", mistake.explain(bite)
-    )  # fmt: skip
+    location = Location(3, 3, True, 2, "")
+    words = mistake.explain(location)
+    cells = (f"`{mistake.bug}`", mistake.looks_like, mistake.equation or "none", words)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
 

@@ -58,6 +58,33 @@ def test_nothing_goes_wrong_and_nothing_is_asked_for(
         assert len(browser.picture()) > 20_000
 
 
+CUT = """[...document.querySelectorAll('.wide table')].map(table => table.parentNode)
+    .filter(box => box.clientWidth && box.scrollWidth > box.clientWidth + 1)
+    .map(box => `${box.ariaLabel}: ${box.scrollWidth} > ${box.clientWidth}`)"""
+GAPS = """[...document.querySelectorAll('td.formula')].flatMap(cell => {
+    const lines = [...cell.querySelectorAll('math')].map(one => one.getBoundingClientRect());
+    return lines.slice(1).map((line, i) => [line.left <= lines[i].left + 20, line, lines[i]])
+        .filter(([below, line]) => below && line.width)
+        .map(([, line, above]) => line.top - above.bottom);
+})"""
+"""Of formulas: from each line to the next, in pixels."""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", ["sheet.html", "two.html", "derive.html"])
+def test_a_telephone_cuts_no_column_and_formulas_have_air(
+    browser: Browser, folder: Path, name: str
+) -> None:
+    browser.look(390, 900)
+    browser.open(folder / name)
+    browser.run("for (const one of document.querySelectorAll('details')) one.open = true")
+    assert browser.run(CUT) == []
+    gaps = browser.run(GAPS)
+    assert gaps
+    assert min(gaps) >= 3
+    assert max(gaps) <= 16
+
+
 @pytest.mark.browser
 def test_the_policy_holds_whatever_gets_in(browser: Browser, folder: Path) -> None:
     """A script, a style and an image from elsewhere, planted in the page: none comes through."""

@@ -283,6 +283,10 @@ def test_several_nets_are_beside_each_other(tmp_path: Path) -> None:
     reader = read(done.stdout)
     assert [one["id"] for kind, one in reader.seen if one.get("class") == "net"] == ["n1", "n2"]
     assert done.stdout.count("<option>") == 2
+    sections = done.stdout.split('<section class="net"')[1:]
+    keys = [re.findall(r'>10<tspan dy="-5"[^>]*>([^<]*)<', one) for one in sections]
+    assert len(keys[0]) == 2
+    assert keys[0] == keys[1]  # one scale of colours, from where to where
     scales = [one["data-words"] for _, one in reader.seen if "data-words" in one]
     assert [str(words).partition(":")[0] for words in scales if words] == ["0.5", "2", "1"] * 2
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rnngrad.views.pictures.by_matplotlib.words import SMALL, lowered
 from rnngrad.views.pictures.picture import (
     Arrow,
     Axis,
@@ -188,6 +189,16 @@ def test_no_style_attribute_and_no_colour_but_by_class() -> None:
     assert not re.search(r'(fill|stroke)="(?!none)', text)
 
 
+def test_points_of_several_kinds_differ_by_their_marks_too() -> None:
+    """In grey as well; the legend has the same marks."""
+    many = [Line(name, X[:2], X[:2] + n, points=True) for n, name in enumerate("abcdef")]
+    root = drawn(picture(*many))
+    paths = [re.sub(r"M[\d.]+,[\d.]+", "M", one.get("d", "")) for one in of_class(root, "line")]
+    in_legend, in_picture = paths[:6], paths[6:]
+    assert len(set(in_legend)) == 6
+    assert in_picture == [2 * one for one in in_legend]
+
+
 def test_bars_lie_from_start_to_end() -> None:
     bars = Bars(
         (Bar("L_2 → step 2", 0, 80, "+80 %", "blown up"), Bar("rest", 80, 60, "−20 %", "gone"))
@@ -275,6 +286,14 @@ def test_a_map_tells_its_values(down: bool) -> None:
     assert (np.diff(shown[known][order].astype(int)) >= 0).all()
 
 
+def test_a_map_of_named_rows_tells_their_names() -> None:
+    names = ("tanh", "<b>")
+    found = Heat("rate", X[:3], X[:2], np.eye(2, 3), across=(0.1, 1.0, 10.0), down=names)
+    image = next(one for one in drawn(picture(found)).iter("image") if one.get("data-z"))
+    assert image.get("data-x", "").split() == ["0.1", "1", "10"]
+    assert image.get("data-y", "").split() == ["<b>", "tanh"]
+
+
 def test_a_choice_draws_its_line_last() -> None:
     lines = [Line(str(i), X, X * i) for i in range(4)]
     found = of_class(drawn(picture(*lines), Choice(("a", "b", "<c>", "d"), 1)), "line")
@@ -298,3 +317,21 @@ def test_indices_are_set_below_and_names_stay_as_they_are() -> None:
     assert said("my_net of W_hh <b>") == "my_net of W<sub>hh</sub> &lt;b&gt;"
     assert said("log10 x") == "log<sub>10</sub> x"
     assert said("catalog10, a_very_long") == "catalog10, a_very_long"
+
+
+@pytest.mark.parametrize(
+    ("words", "small"),
+    [
+        ("log10 ‖∂L_t/∂h_k‖", "log₁₀ ‖∂Lₜ/∂hₖ‖"),
+        ("∂h_t/∂h_{t−1}, L_60, W_xh[0,1]", "∂hₜ/∂hₜ₋₁, L₆₀, Wₓₕ[0,1]"),
+        ("‖∂s_T/∂s_k‖", "‖∂s_T/∂s_k‖"),  # there is no small T, so the k stays beside it
+        ("∂L/∂W_hy of my_net_2", "∂L/∂W_hy of my_net_2"),
+        ("my_net_t at h_3", "my_net_t at h₃"),
+    ],
+)
+def test_matplotlib_has_the_small_signs_of_unicode(words: str, small: str) -> None:
+    assert lowered(words) == small
+    if small != words:  # the same indices as in a page, where they are set below
+        large = small.translate({ord(to) if isinstance(to, str) else to: of
+                                 for of, to in SMALL.items() if of != ord("-")})  # fmt: skip
+        assert large == re.sub("</?sub>", "", said(words))

@@ -154,6 +154,60 @@ def test_pictures_are_figures(problem: rnngrad.Problem) -> None:
         result.plot.gates()
 
 
+def test_sweeps_and_checks_have_their_pictures(
+    results: dict[str, Document], tmp_path: Path
+) -> None:
+    path = tmp_path / "rate.png"
+    assert len(results["sweep"].plot(path).axes) == 1  # type: ignore[operator]
+    assert path.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(rnngrad.OutputError, match="force=True"):
+        results["sweep"].plot(path)  # type: ignore[operator]
+    assert results["check"].plot().axes[0].get_xlabel() == "largest relative error"  # type: ignore[operator]
+
+
+@pytest.fixture(scope="module")
+def batch() -> rnngrad.BatchDerivation:
+    drawn = {"init": "normal"}
+    arrays = np.random.default_rng(1).normal(size=(2, 3, 5, 2))
+    spec = {"name": "a <b>", "cell": "lstm", "batch": "first", "sizes": {"hidden": 4},
+            "weights": {"W_xh": drawn, "W_hh": drawn, "W_hy": drawn},
+            "inputs": arrays[0], "targets": arrays[1]}  # fmt: skip
+    return rnngrad.derive(rnngrad.load(spec))  # type: ignore[return-value]
+
+
+def test_a_batch_is_shown_as_a_sequence_is(batch: rnngrad.BatchDerivation) -> None:
+    assert (
+        batch.as_text().splitlines()[0] == "a <b>: lstm, a batch of 3, T = 5, I = 2, H = 4, O = 2"
+    )
+    shown = batch._repr_mimebundle_()
+    assert shown["text/plain"] == batch.as_text()
+    assert "a &lt;b&gt;" in shown["text/html"] == batch._repr_html_()
+    assert r"\section*{a <b>: lstm" in batch.as_latex().replace("\\textless{}", "<").replace(
+        "\\textgreater{}", ">"
+    )
+    frame = batch.to_pandas("dL_dW_hh")
+    np.testing.assert_array_equal(frame["value"], batch["dL_dW_hh"].ravel())
+    assert set(batch.to_pandas()["quantity"]) == set(batch)
+    array = batch.to_xarray("dL_dW_hh")
+    assert array.dims == ("i", "j")
+    np.testing.assert_array_equal(array.values, batch["dL_dW_hh"])
+    assert isinstance(batch.sequences[1], rnngrad.Derivation)
+    with pytest.raises(rnngrad.QuantityError, match="belongs to one sequence"):
+        batch.to_xarray("dL_dh")
+
+
+def test_a_result_is_one_line_that_says_what_it_is(
+    problem: rnngrad.Problem, batch: rnngrad.BatchDerivation
+) -> None:
+    said = "<rnngrad.Derivation 'exercise_sheet_7': rnn, T=3, H=1, loss 0.241509>"
+    assert repr(rnngrad.derive(problem)) == said
+    loss = f"loss {float(batch.loss or 0):.6g}>"
+    assert repr(batch) == f"<rnngrad.BatchDerivation 'a <b>': lstm, a batch of 3, T=5, H=4, {loss}"
+    assert ": lstm, sequence 2 of 3, T=5, H=4, loss " in repr(batch.sequences[1])
+    bare = rnngrad.load({"weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1], "name": "\x1b[31m"})
+    assert repr(rnngrad.derive(bare)).endswith("'\\x1b[31m': rnn, T=1, H=1, no loss>")
+
+
 def test_one_derivative_written_out(problem: rnngrad.Problem) -> None:
     explained = rnngrad.derive(problem).explain("a6")
     assert explained["explain"] == {"id": "a6", "symbol": "∂L/∂h_1", "equations": "21–24"}

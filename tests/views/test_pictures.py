@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.collections import QuadMesh
 
 import rnngrad
 from rnngrad.analyses.checking.own.self_check import check_own
@@ -19,7 +20,7 @@ from rnngrad.analyses.sweep.scales import scales_of
 from rnngrad.analyses.sweep.sweep import SweepResult, result
 from rnngrad.analyses.sweep.tasks import forget, plan, rows_of, zeros_of
 from rnngrad.errors import UsageError
-from rnngrad.views.pictures.by_matplotlib.page import drawn
+from rnngrad.views.pictures.by_matplotlib.page import drawn, page
 from rnngrad.views.pictures.checks import CheckedNet
 from rnngrad.views.pictures.kinds import PICTURES, chosen, of_verb, pictures
 from rnngrad.views.pictures.nets import Nets
@@ -35,6 +36,9 @@ from rnngrad.views.pictures.picture import (
     Picture,
     Region,
 )
+from rnngrad.views.pictures.rate_map import Swept, axes, check_swept
+from rnngrad.views.pictures.svg.frame import frame_of
+from rnngrad.views.pictures.svg.heat import colour_key
 from rnngrad.views.pictures.to_rows import COLUMNS, rows
 from rnngrad.views.pictures.words import rough
 
@@ -134,6 +138,30 @@ def test_a_large_map_is_thinned_and_says_so(monkeypatch: pytest.MonkeyPatch) -> 
         for z, (low, high) in zip(cells, pairwise(edges), strict=True):
             known = row[low:high][~np.isnan(row[low:high])]
             assert np.isnan(z) if not known.size else z == known.max()
+
+
+def test_maps_beside_each_other_have_one_scale_of_colours() -> None:
+    """In every drawer: the same number is the same colour, and the bar says from where to where."""
+    alone = [marks(only("credit-map", spec), Heat)[0] for spec in (net(), net("lstm"))]
+    beside = [marks(one, Heat)[0] for one in shown("credit-map", net(), net("lstm"))]
+    values = np.concatenate([one.z[np.isfinite(one.z)] for one in alone])
+    ends = values.min(), values.max()
+    assert alone[0].span != alone[1].span
+    for one in beside:
+        assert one.span == ends
+    drawings = page(shown("credit-map", net(), net("lstm"))).axes
+    maps = [c for axes in drawings for c in axes.collections if isinstance(c, QuadMesh)]
+    limits = {(one.norm.vmin, one.norm.vmax) for one in maps if one.get_array().size > 100}
+    assert len(limits) == 1
+    bars = [child for axes in drawings for child in axes.child_axes]
+    assert len(bars) == 2
+    for bar in bars:
+        said = [text.get_text().replace("−", "-") for text in bar.get_yticklabels()]
+        assert np.isclose(float(said[0]), ends[0], rtol=5e-3)
+        assert np.isclose(float(said[-1]), ends[1], rtol=5e-3)
+    keys = ["".join(colour_key(one, frame_of(only("credit-map", net()), "k"), 0.0))
+            for one in beside]  # fmt: skip
+    assert keys[0] == keys[1]
 
 
 def test_a_map_of_a_hundred_million_cells_is_thinned_and_says_so() -> None:
@@ -331,7 +359,7 @@ def swept(spec: Spec, scales: str, **more: Any) -> SweepResult:
 
 def test_the_rate_against_the_scale() -> None:
     done = swept(net(), "0.1:4:9", seeds=3)
-    (picture,) = pictures("rate", done)
+    (picture,) = pictures("rate", Swept(done))
     (line,), (band,) = marks(picture, Line), marks(picture, Band)
     for i, scale in enumerate(line.x):
         rates = [row.rate for row in done.rows if row.scale == scale]
@@ -348,17 +376,56 @@ def test_the_rate_against_the_scale() -> None:
 
 def test_two_swept_axes_are_a_map() -> None:
     done = swept(net(), "0.5,1,2", steps=[4, 8, 12])
-    (picture,) = pictures("rate", done)
+    (picture,) = pictures("rate", Swept(done))
     (heat,) = marks(picture, Heat)
-    assert (list(heat.x), list(heat.y)) == ([0.5, 1, 2], [4, 8, 12])
+    assert (heat.across, heat.down) == ((0.5, 1, 2), (4, 8, 12))
     rates = {(row.steps, row.scale): row.rate for row in done.rows}
     np.testing.assert_array_equal(
         heat.z, [[rates[steps, scale] for scale in (0.5, 1, 2)] for steps in (4, 8, 12)]
     )
 
 
+@pytest.mark.parametrize(
+    "over", [("scale", "seed"), ("seed", "steps"), ("activation", "scale"), ("steps", "activation")]
+)
+def test_any_two_swept_axes_are_a_map(over: tuple[str, str]) -> None:
+    """A cell is the median over all else that is swept; in CSV it stands at its values."""
+    done = swept(net(), "0.5,1,2", seeds=3, steps=[4, 8], activations=["tanh", "sigmoid"])
+    (picture,) = pictures("map", Swept(done, over))
+    (heat,) = marks(picture, Heat)
+    sizes = {"scale": 3, "seed": 3, "steps": 2, "activation": 2}
+    assert heat.z.shape == (sizes[over[1]], sizes[over[0]])
+    table = {(x, y): value for _, _, _, _, x, y, value, *_ in rows([picture])}
+    assert len(table) == heat.z.size
+    for (x, y), value in table.items():
+        of_cell = [
+            r.rate for r in done.rows if (getattr(r, over[0]), getattr(r, over[1])) == (x, y)
+        ]
+        assert len(of_cell) == 36 // heat.z.size
+        assert value == np.median(of_cell)
+    gone = int((heat.z < -0.01).sum())
+    assert picture.finding.startswith(f"The gradient vanishes in {gone} of {heat.z.size} cells")
+    assert "median over" in picture.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("scale,sed", "no axis is called 'sed'; did you mean 'seed'"),
+        ("scale", "expected two axes, such as scale,seed"),
+        ("seed,seed", "expected two axes"),
+        ("scale,steps", "only one length is swept"),
+    ],
+)
+def test_axes_that_a_map_cannot_have(text: str, said: str) -> None:
+    done = swept(net(), "0.5,1", seeds=2)
+    with pytest.raises(UsageError) as error:
+        check_swept(axes(text), done.plan)
+    assert said in str(error.value)
+
+
 def test_one_scale_and_several_lengths_are_a_line_against_the_length() -> None:
-    (picture,) = pictures("rate", swept(net(), "1", steps=[4, 8, 12]))
+    (picture,) = pictures("rate", Swept(swept(net(), "1", steps=[4, 8, 12])))
     (line,) = marks(picture, Line)
     assert (picture.x.label, list(line.x)) == ("steps T", [4, 8, 12])
 
@@ -379,7 +446,7 @@ def of_training(names: Sequence[str], scales: str = "1") -> SweepResult:
 def test_checkpoints_at_one_scale_are_a_line_against_the_training() -> None:
     names = ["e=2-s=10.npz", "e=10-s=1.npz", "last.npz"]
     done = of_training(names)
-    (picture,) = pictures("rate", done)
+    (picture,) = pictures("rate", Swept(done))
     rate, largest = marks(picture, Line)
     assert list(rate.x) == [1, 2, 3]
     assert list(rate.y) == [row.rate for row in done.rows]
@@ -390,7 +457,7 @@ def test_checkpoints_at_one_scale_are_a_line_against_the_training() -> None:
 
 
 def test_checkpoints_at_several_scales_are_curves_against_the_scale() -> None:
-    (picture,) = pictures("rate", of_training(["a1.npz", "a2.npz"], "0.5,1,2"))
+    (picture,) = pictures("rate", Swept(of_training(["a1.npz", "a2.npz"], "0.5,1,2")))
     assert [line.name for line in marks(picture, Line)] == ["a1.npz", "a2.npz"]
 
 
@@ -403,7 +470,7 @@ def test_every_kind_has_a_sentence_and_axes(name: str) -> None:
     results: dict[str, object] = {
         "derive": Nets((flow_of(net("lstm")),), cliff=parameters("W_hh[0,0],b_h[0]")),
         "check": CheckedNet(problem, tuple(check_own(problem))),
-        "sweep": swept(net("lstm"), "0.5,1,2"),
+        "sweep": Swept(swept(net("lstm"), "0.5,1,2", seeds=2), ("scale", "seed")),
     }
     found = list(pictures(name, results[PICTURES[name].verb]))
     assert found
@@ -543,12 +610,11 @@ def test_mean_field_is_a_line_of_its_own_where_it_applies() -> None:
     spec = net(hidden=60, activation="identity")
     spec["weights"] |= {"W_hh": {"init": "normal", "std": 0.1}}
     done = swept(spec, "0.5,1,2")
-    (picture,) = pictures("rate", done)
+    (picture,) = pictures("rate", Swept(done))
     _, theory = marks(picture, Line)
     W = rnngrad.load(spec).weights["W_hh"]
     gain = np.sqrt(60 * np.mean(W**2))
     np.testing.assert_allclose(theory.y, np.log(gain * np.array([0.5, 1, 2])), rtol=1e-12)
     assert theory.dashed
-    assert [line.name for line in marks(next(pictures("rate", swept(net(), "1,2"))), Line)] == [
-        "rate"
-    ]
+    (picture,) = pictures("rate", Swept(swept(net(), "1,2")))
+    assert [line.name for line in marks(picture, Line)] == ["rate"]

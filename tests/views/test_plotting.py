@@ -53,6 +53,18 @@ def test_a_page_and_a_file(tmp_path: Path) -> None:
     assert len(together.axes[0].get_lines()) == 2 + 3  # two nets, three formats of numbers
 
 
+def test_a_file_that_exists_is_only_overwritten_with_force(tmp_path: Path) -> None:
+    path = tmp_path / "page.svg"
+    path.write_text("mine")
+    with pytest.raises(rnngrad.OutputError, match="exists already; force=True overwrites it"):
+        plot()(path, what="reach")
+    assert path.read_text() == "mine"
+    plot()(path, what="reach", force=True)
+    assert path.read_text(encoding="utf-8").startswith("<?xml")
+    with pytest.raises(rnngrad.OutputError, match="there is no folder"):
+        plot()(tmp_path / "no" / "page.svg", what="reach")
+
+
 def test_a_cliff_takes_its_parameters() -> None:
     assert isinstance(plot().cliff("W_hh[0,0],b_h[0]"), Figure)
 

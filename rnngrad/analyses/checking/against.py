@@ -7,7 +7,8 @@ kink explains that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -148,15 +149,21 @@ def _check(
             one = judge(record, arrays[record.name], conditioning, rtol)
             judged.append(one)
         judged = _without_doubt(judged, conditioning)
-        wrong = of_verdict(judged, Verdict.FAIL)
+        judged_apart = [one for one in judged if not _of_dense(one, problem)]
+        wrong = of_verdict(judged_apart, Verdict.FAIL)
         if wrong:
-            told = diagnose(wrong, of_verdict(judged, Verdict.PASS), conditioning)
+            told = diagnose(wrong, of_verdict(judged_apart, Verdict.PASS), conditioning)
             told = of_a_norm(told, wrong, problem)
     except KeyboardInterrupt:
         raise CutShortError(_so_far(judged, records)) from None
     if framework and all(is_wrong(one.checked) for one in judged) and not all(map(_empty, judged)):
         told = of_a_batch(told)
     return [_with(told.get(one.checked.name), one, problem) for one in judged]
+
+
+def _of_dense(one: Judged, problem: Problem) -> bool:
+    """Whether it is of a dense layer before the recurrent one: no mistake is looked for there."""
+    return problem.dense is not None and one.checked.name in ("dL_dx", "dL_dW_in", "dL_db_in")
 
 
 UNNAMED = "interrupted before the mistake was looked for"
@@ -226,12 +233,14 @@ def names_that_do_not_exist(problem: Problem, names: Iterable[str]) -> dict[str,
 
 
 def readings(
-    problem: Problem, names: Iterable[str], there: Mapping[str, Quantity]
-) -> tuple[dict[str, Read], dict[str, str]]:
+    problem: Problem, names: Iterable[str], there: Mapping[str, Quantity],
+    why_not: Callable[[str], str] | None = None,
+) -> tuple[dict[str, Read], dict[str, str]]:  # fmt: skip
     """What each name stands for; name -> why it stands for nothing that could be checked."""
+    why_not = why_not or partial(_why_not, problem)
     found = {name: read(str(name), problem, there) for name in names}
     known = {name: one for name, one in found.items() if one is not None}
-    refused = {name: _why_not(problem, name) for name, one in found.items() if one is None}
+    refused = {name: why_not(name) for name, one in found.items() if one is None}
     for name, (meant, other) in two_of_one(known).items():
         refused[name] = f"'{name}' is {meant}, and so is '{other}'; give one of them"
     return known, refused

@@ -28,6 +28,7 @@ from rnngrad.analyses.checking.against import (
     readings,
     worse,
 )
+from rnngrad.analyses.checking.both import check_both, check_own_both
 from rnngrad.analyses.checking.comparing.places import place
 from rnngrad.analyses.checking.comparing.rounding_noise import (
     DRAWS,
@@ -42,13 +43,15 @@ from rnngrad.analyses.checking.own.self_check import check_own
 from rnngrad.analyses.checking.references.methods import AUTO
 from rnngrad.analyses.checking.references.plan import units
 from rnngrad.analyses.checking.spelling import note
+from rnngrad.analyses.derivation.derive import totals_of
 from rnngrad.analyses.derivation.on_request import of_tokens
 from rnngrad.analyses.derivation.quantities import Passes, Quantities, Quantity, of_start, records
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.chains.jacobians import pulled_back
 from rnngrad.errors import QuantityError, UsageError
 from rnngrad.net.abreast import Together, passes
-from rnngrad.net.batch import Batch
+from rnngrad.net.batch import Batch, Chosen
+from rnngrad.net.both import Both
 from rnngrad.net.given_arrays import GivenArray, given, some
 from rnngrad.net.problem import Problem
 
@@ -123,7 +126,7 @@ def totals(batch: Batch) -> dict[str, Quantity]:
     """L and the gradient of every parameter."""
     if batch.net.loss is None:
         return {}
-    of_parameters = {n: r for n, r in records(batch.net).items() if r.parameter is not None}
+    of_parameters = totals_of(batch.net)
     loss = {} if batch.net.upstream else {LOSS.name: LOSS}
     tokens = {record.name: record for record in of_tokens(batch.net)}
     return {name: _total(r) for name, r in {**loss, **of_parameters, **tokens}.items()}
@@ -131,7 +134,8 @@ def totals(batch: Batch) -> dict[str, Quantity]:
 
 def by_sequence(batch: Batch) -> dict[str, Quantity]:
     """What each sequence has of its own."""
-    found = {n: r for n, r in records(batch.net).items() if r.parameter is None}
+    whole = totals_of(batch.net)
+    found = {n: r for n, r in records(batch.net).items() if n not in whole}
     starts = map(of_start, batch.net.cell.parts) if batch.net.loss is not None else ()
     return found | {record.name: record for record in starts}
 
@@ -140,22 +144,32 @@ def by_sequence(batch: Batch) -> dict[str, Quantity]:
 
 
 def check_given(
-    problem: Problem | Batch,
+    problem: Problem | Batch | Both,
     arrays: Mapping[str, GivenArray | Any],
     twice: Twice = MappingProxyType({}),
     *,
     rtol: float | None = None,
     framework: bool = False,
 ) -> list[Checked]:
-    """A verdict for every array given; see ``against.check_arrays``, and for a batch above."""
+    """A verdict for every array given; see ``against.check_arrays``, and for a batch above. Of a
+    sequence that is chosen what has a step axis is its own, L and its gradients are the batch's."""
+    if isinstance(problem, Chosen):
+        return _of_batch(problem.batch, arrays, twice, rtol, problem.alone)
     if isinstance(problem, Problem):
         return check_arrays(problem, arrays, twice, rtol=rtol, framework=framework)
+    if isinstance(problem, Both):
+        return check_both(problem, arrays, twice, rtol=rtol)
     return _of_batch(problem, arrays, twice, rtol)
 
 
 def _of_batch(
-    batch: Batch, arrays: Mapping[str, GivenArray | Any], twice: Twice, rtol: float | None
+    batch: Batch,
+    arrays: Mapping[str, GivenArray | Any],
+    twice: Twice,
+    rtol: float | None,
+    only: Problem | None = None,
 ) -> list[Checked]:
+    """``only``: the one sequence whose arrays are given, of those that each sequence has."""
     there = totals(batch) | by_sequence(batch)
     read, refused = readings(batch.net, arrays, there)
     if refused:
@@ -165,7 +179,7 @@ def _of_batch(
     written: dict[str, list[str]] = {}
     for key, one in read.items():
         written.setdefault(one.name, []).append(key)
-    judged = _Judging(batch, rtol)
+    judged = _Judging(batch, rtol, only)
     found = judged.of({name: arrays[keys[0]] for name, keys in written.items()})
     again = [(name, keys[1], arrays[keys[1]]) for name, keys in written.items() if keys[1:]]
     again += [(name, key, array) for name, (key, array) in twice.items()]
@@ -186,6 +200,7 @@ class _Judging:
 
     batch: Batch
     rtol: float | None
+    only: Problem | None = None
 
     @cached_property
     def conditioning(self) -> BatchConditioning:
@@ -200,9 +215,14 @@ class _Judging:
             if name in arrays
         ]
         found = {one.checked.name: one for one in self._diagnosed(judged)}
-        for name in own:
-            if name in arrays:
-                found[name] = Judged(self._apart(name, arrays[name]))
+        of_one = {name: arrays[name] for name in own if name in arrays}
+        if self.only is not None and of_one:
+            entries = check_arrays(self.only, of_one, rtol=self.rtol)
+            return {n: self._placed(one.checked) for n, one in found.items()} | {
+                entry.name: entry for entry in entries
+            }
+        for name in of_one:
+            found[name] = Judged(self._apart(name, arrays[name]))
         return {name: self._placed(one.checked) for name, one in found.items()}
 
     def _diagnosed(self, judged: list[Judged]) -> list[Judged]:
@@ -213,6 +233,7 @@ class _Judging:
         told = diagnose(
             wrong, self.batch, of.sequences,
             lambda case: [_of_one(case.name, one) for one in of.sequences],
+            none_right=all(is_wrong(one.checked) for one in judged),
         )  # fmt: skip
         return [
             one._replace(checked=one.checked._replace(diagnosis=told.get(one.checked.name)))
@@ -285,6 +306,27 @@ def sequences_checked(batch: Batch) -> list[int]:
     return sorted({int(k) for k in np.linspace(0, batch.size - 1, min(most, batch.size))})
 
 
+def own_checked(
+    problem: Problem | Batch | Both,
+    *,
+    method: str = AUTO,
+    rtol: float | None = None,
+    progress: Progress | None = None,
+) -> list[Checked]:
+    """A verdict on each of rnngrad's own gradients of a problem, a bidirectional net, a batch, or
+    the sequence that is chosen from one: then on its own arrays and the batch's totals."""
+    if isinstance(problem, Both):
+        return check_own_both(problem, method=method, rtol=rtol, progress=progress)
+    if isinstance(problem, Chosen):
+        only = problem.batch.sequences.index(problem.alone)
+        return check_own_batch(
+            problem.batch, method=method, rtol=rtol, progress=progress, only=only
+        )
+    if isinstance(problem, Problem):
+        return check_own(problem, method=method, rtol=rtol, progress=progress)
+    return check_own_batch(problem, method=method, rtol=rtol, progress=progress)
+
+
 def check_own_batch(
     batch: Batch,
     *,
@@ -292,12 +334,14 @@ def check_own_batch(
     rtol: float | None = None,
     progress: Progress | None = None,
     together: Together | None = None,
+    only: int | None = None,
 ) -> list[Checked]:
-    """``check_own`` of the sequences' arrays as the batch has them, and the totals against the sum
-    of the gradients of each sequence by itself. ``together`` are the arrays under test."""
+    """``check_own`` of the sequences' arrays as the batch has them, or of sequence ``only``, from
+    0; and the totals against the sum of the gradients of each sequence by itself. ``together`` are
+    the arrays under test."""
     found = passes(batch) if together is None else together
     entries: dict[str, list[Checked]] = {}
-    chosen = sequences_checked(batch)
+    chosen = sequences_checked(batch) if only is None else [only]
     for at, k in enumerate(chosen):
         one = batch.sequences[k]
         own, tested = Passes(one), ChainMap(_arrays_of(batch, found, k), Quantities(one))  # type: ignore[arg-type]
@@ -306,7 +350,8 @@ def check_own_batch(
             one, method=method, rtol=rtol, progress=tell, gradients=tested,
             paths=None if one.loss is None else _paths(own),
         ):  # fmt: skip
-            entries.setdefault(entry.name, []).append(in_batch(entry, k))
+            placed = in_batch(entry, k) if only is None else entry
+            entries.setdefault(entry.name, []).append(placed)
     checked = {name: of_the_worst(some) for name, some in entries.items()}
     if batch.net.loss is not None:
         checked |= _totals_proved(batch, found, checked, rtol)
@@ -334,6 +379,8 @@ def _arrays_of(batch: Batch, found: Together, k: int) -> dict[str, Array]:
         arrays |= {f"dL_d{part}": rows[k, : steps + 1] for part, rows in found.dL_ds.items()}
         for name in ("losses", "dL_dy", "dLt_dht", "dL_dx"):
             arrays[name] = getattr(found, name)[k, :steps]
+    if net.dense is not None:
+        arrays.pop("dL_dx", None)  # it is that of x', and follows from the rest
     return {name: rows for name, rows in arrays.items() if name in there}
 
 

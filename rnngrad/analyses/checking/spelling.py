@@ -67,7 +67,7 @@ _BEHIND = re.compile(r"[._]grad(?:ient)?\Z", re.IGNORECASE)
 _NAME = re.compile(r"[\w./∂ -]{1,200}", re.ASCII)
 """What a spelling is made of; the rest would be dropped in comparing, and be shown in the note."""
 _TORCH = re.compile(
-    r"(?:.*[._/])?(?P<part>(?:weight|bias)_[ih]h)(?:_l(?P<layer>[0-9]{1,4}))?",
+    r"(?:.*[._/])?(?P<part>(?:weight|bias)_[ih]h)(?:_l(?P<layer>[0-9]{1,4}))?(?P<way>_reverse)?",
     re.IGNORECASE | re.DOTALL,
 )
 _LAYER = re.compile(r"(?P<name>.*)\.(?P<layer>[0-9]{1,4})", re.DOTALL)
@@ -91,7 +91,7 @@ class Read(NamedTuple):
 
 
 OF_A_MODEL = Spelling("", (), bare=True)
-"""The key of a read-out's parameter in the model's file, as the spec has it."""
+"""The key of a read-out's parameter or an embedding in the model's file, as the spec has it."""
 
 
 def read(name: str, problem: Problem, quantities: Collection[str]) -> Read | None:
@@ -117,13 +117,15 @@ def _of_parameter(name: str, problem: Problem) -> Read | None:
     behind = _BEHIND.search(name)
     what = name[: behind.start()] if behind else name
     keys = {} if problem.trained is None else {k: n for n, k in problem.trained.keys.items()}
+    if problem.tokens is not None and problem.tokens.key is not None:
+        keys[problem.tokens.key] = "embedding"
     if what in keys:
         return Read(f"dL_d{keys[what]}", OF_A_MODEL)
     before = _BEFORE.match(what)
     what = what[before.end() :] if before else what
     torch = _TORCH.fullmatch(what)
     if torch:
-        return _other(folded(torch["part"]), torch["layer"], problem)
+        return _other(folded(torch["part"]), torch["layer"], problem, torch["way"] or "")
     if what == name:
         return None  # the parameter itself
     layer = _LAYER.fullmatch(what)
@@ -135,14 +137,14 @@ def _of_parameter(name: str, problem: Problem) -> Read | None:
     return _other(folded(what), number, problem)
 
 
-def _other(written: str, number: str | None, problem: Problem) -> Read | None:
+def _other(written: str, number: str | None, problem: Problem, way: str = "") -> Read | None:
     """By the table, in layer ``number`` (PyTorch writes that of a single layer, too)."""
     record = _BY_NAME.get(written)
     if record is None:
         return None
     if record.bare and problem.depth == 1 and number == "0":
         number = None
-    for parameter in (_in_layer(means, number) for means in record.means):
+    for parameter in (_in_layer(means + way, number) for means in record.means):
         if parameter in problem.weights or parameter in _states(problem):
             return Read(f"dL_d{parameter}", record)
     return None

@@ -18,9 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.analyses.derivation.on_request import gradient_norm
 from rnngrad.analyses.derivation.quantities import Passes
-from rnngrad.arithmetic.arrays import Array, Numbers, quietly
+from rnngrad.arithmetic.arrays import Array, Numbers, norm_of, quietly
 from rnngrad.net.forward import forward_within
 from rnngrad.net.problem import Problem
 from rnngrad.progress import reported
@@ -45,7 +44,7 @@ def step_errors(problem: Problem) -> StepErrors | None:
     if problem.loss is None:
         return None
     passes = Passes(problem)
-    norm = gradient_norm(passes)
+    norm = norm_of(passes.backward.weights)
     if not np.isfinite(norm) or norm == 0.0:
         return None
     direction = {name: G / norm for name, G in passes.backward.weights.items()}

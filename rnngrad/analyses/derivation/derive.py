@@ -8,20 +8,31 @@ from typing import overload
 
 import numpy as np
 
+from rnngrad.analyses.derivation.both import CHAIN, BothPasses
+from rnngrad.analyses.derivation.both import records as records_of_both
+from rnngrad.analyses.derivation.both import starts as starts_of_both
 from rnngrad.analyses.derivation.chain_rules import derivation, remarks
 from rnngrad.analyses.derivation.formulas import Line
 from rnngrad.analyses.derivation.paths import PathSum, path_sums
-from rnngrad.analyses.derivation.quantities import Quantities, Quantity, of_parts, records
-from rnngrad.arithmetic.arrays import Array, quietly
+from rnngrad.analyses.derivation.quantities import (
+    Quantities,
+    Quantity,
+    of_dense,
+    of_parts,
+    records,
+)
+from rnngrad.arithmetic.arrays import Array, norm_of, quietly
 from rnngrad.chains import checkpointing, jacobians
 from rnngrad.chains.checkpointing import Report, Summary
-from rnngrad.errors import QuantityError
+from rnngrad.errors import QuantityError, did_you_mean
 from rnngrad.net.abreast import Together, passes
 from rnngrad.net.backward import bptt_within
-from rnngrad.net.batch import Batch
+from rnngrad.net.batch import Batch, Chosen
+from rnngrad.net.both import Both, in_time
 from rnngrad.net.cells import Cell
+from rnngrad.net.dense import pulled_back
 from rnngrad.net.forward import forward_within
-from rnngrad.net.problem import Problem
+from rnngrad.net.problem import Dense, Problem
 from rnngrad.progress import announce
 
 
@@ -32,11 +43,25 @@ class Derivation(Quantities):
     (``result["log10_paths"]``, (T, T+1)), and from those of ``on_request``, which it does not list
     (``result["dL_da"]``, ``result["truncation"]``); ``loss`` is L, or None without targets;
     ``lines`` are the sheet's subtasks, ``path_sums`` the summands of ∂L/∂W_hh and ∂L/∂W_xh.
+
+    Of a sequence that is chosen from a batch (``net.batch.Chosen``) L and its gradients by
+    parameters are those of the batch. The lines and path sums are this sequence's alone.
     """
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
         self._summary: Summary | None = None
+        self._batch = BatchDerivation(problem.batch) if isinstance(problem, Chosen) else None
+
+    def __getitem__(self, name: str) -> Array:
+        if self._batch is not None and self._batch.has(name):
+            return self._batch[name]
+        return super().__getitem__(name)
+
+    @property
+    def weights(self) -> Mapping[str, Array]:
+        """∂L/∂W by the parameters' names."""
+        return (self.passes.backward if self._batch is None else self._batch.passes).weights
 
     @cached_property
     def on_request(self) -> Mapping[str, Quantity]:
@@ -50,7 +75,7 @@ class Derivation(Quantities):
         quantities has a row a step, they are computed by segments of time
         (``chains.checkpointing``); ``report(fraction)`` is then told how far it is."""
         wanted = list(names)
-        if not checkpointing.worthwhile(self.problem, wanted):
+        if self._batch is not None or not checkpointing.worthwhile(self.problem, wanted):
             return {name: self._told(name, i / len(wanted)) for i, name in enumerate(wanted)}
         self._summary = checkpointing.run(self.problem, wanted, report)
         return {name: self._summary.arrays[name] for name in wanted}
@@ -64,6 +89,8 @@ class Derivation(Quantities):
         """L = Σ_t L_t; None without targets, also where ∂L/∂h_t is given in their place."""
         if self.problem.loss is None or self.problem.upstream:
             return None
+        if self._batch is not None:
+            return self._batch.loss
         return self.passes.forward.loss if self._summary is None else self._summary.loss
 
     @property
@@ -78,10 +105,14 @@ class Derivation(Quantities):
         return derivation(self.problem)
 
     def value(self, line: Line) -> Array:
-        """The numbers of a line, computed now."""
+        """The numbers of a line, computed now: what its formula gives."""
         if line.own is not None:
             return line.own.compute(self.passes)
-        return line.value(self[line.quantity])
+        return line.value(self.of_sequence(line.quantity))
+
+    def of_sequence(self, name: str) -> Array:
+        """The same quantity of the one sequence, also where it is one of a batch."""
+        return super().__getitem__(name)
 
     def value_at(self, line: Line, t: int) -> Array:
         """Entry t of the numbers of a line of its own, without those of the other steps."""
@@ -97,7 +128,25 @@ class Derivation(Quantities):
     @cached_property
     def remarks(self) -> tuple[str, ...]:
         """What the exercise sheet leaves out, one line each."""
-        return remarks(self.problem)
+        return (*self._whose, *remarks(self.problem))
+
+    @property
+    def _whose(self) -> tuple[str, ...]:
+        """Of which sequence the sums over time are."""
+        weights = {f"dL_d{name}" for name in self.problem.weights}
+        sums = [line for line in self.lines if line.quantity in weights]
+        if not sums or not self.of_one:
+            return ()
+        between = " and " if len(sums) == 2 else " to "
+        ids = between.join(dict.fromkeys((sums[0].id, sums[-1].id)))
+        first = f"{ids}: the sum over the steps {self.of_one}, its share of L"
+        return (f"{first}; {sums[0].quantity} and its like are the sum over all sequences.",)
+
+    @property
+    def of_one(self) -> str:
+        """Whose the sums over time are, where that is one sequence of a batch; else nothing."""
+        of = self.problem.of_batch
+        return "" if self._batch is None or of is None else f"of sequence {of[0]} alone"
 
     @cached_property
     def path_sums(self) -> tuple[PathSum, ...]:
@@ -113,6 +162,12 @@ class Derivation(Quantities):
         """log10 ‖∂s_t/∂s_{t−1}‖₂ of some steps, without the work of all."""
         norms = jacobians.log10_step_norms(self.problem, self.passes.forward, steps)
         return dict(zip(steps, norms.tolist(), strict=True))
+
+
+def totals_of(net: Problem) -> dict[str, Quantity]:
+    """The records of what a batch has totals of, but for an embedding's."""
+    dense = {record.name for record in of_dense(net)}
+    return {n: r for n, r in records(net).items() if r.parameter is not None or n in dense}
 
 
 class BatchDerivation(Mapping[str, Array]):
@@ -152,18 +207,23 @@ class BatchDerivation(Mapping[str, Array]):
     @cached_property
     def records(self) -> Mapping[str, Quantity]:
         """Those of the parameters' gradients."""
-        return {n: r for n, r in records(self.batch.net).items() if r.parameter is not None}
+        return totals_of(self.batch.net)
 
     @cached_property
     def on_request(self) -> Mapping[str, Quantity]:
-        """What has a name besides: the gradient of an embedding."""
-        from rnngrad.analyses.derivation.on_request import of_tokens
+        """What has a name besides: the gradient of an embedding, the norm of all gradients."""
+        from rnngrad.analyses.derivation.on_request import NORM, of_tokens
 
-        return {record.name: record for record in of_tokens(self.batch.net)}
+        norm = () if self.batch.net.loss is None else (NORM,)
+        return {record.name: record for record in (*of_tokens(self.batch.net), *norm)}
+
+    def has(self, name: str) -> bool:
+        """Whether it belongs to L, and not to one sequence."""
+        return name in self.records or name in self.on_request
 
     def record(self, name: str) -> Quantity:
         """The record behind a name; QuantityError where there is none, or only of a sequence."""
-        if name in self.records or name in self.on_request:
+        if self.has(name):
             return self.records.get(name) or self.on_request[name]
         record = self.sequences[0].record(name)
         raise QuantityError(
@@ -175,7 +235,86 @@ class BatchDerivation(Mapping[str, Array]):
         record = self.record(name)
         if record.parameter is not None:
             return self.passes.weights[record.parameter]
+        if record.name == "gradient_norm":
+            return np.array(norm_of(self.passes.weights))
         return np.asarray(sum(record.compute(one.passes) for one in self.sequences))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+
+class BothDerivation(Mapping[str, Array]):
+    """What ``rnngrad derive`` shows of a bidirectional net: ``loss``, every array of the whole by
+    name (``result["dL_dW_hh_reverse"]``), and ``halves``, a ``Derivation`` of each by its name
+    (``result.halves["reverse"]``), in its own time and with ∂L/∂h_t as it comes from above."""
+
+    def __init__(self, problem: Both) -> None:
+        self.both, self.problem = problem, problem.net
+        self.passes = BothPasses(problem.net)
+
+    @cached_property
+    def halves(self) -> Mapping[str, Derivation]:
+        """Each by itself."""
+        found = {}
+        for half, one in zip(self.both.halves, self.passes.halves, strict=True):
+            found[half.name] = Derivation(one.problem)
+            found[half.name].passes = one
+        return found
+
+    @property
+    def loss(self) -> float | None:
+        """L = Σ_t L_t; None without targets."""
+        if self.problem.loss is None or self.problem.upstream:
+            return None
+        return self.passes.forward.loss
+
+    @property
+    def first_nonfinite_step(self) -> int | None:
+        """The first step of the sequence at which a half or y holds an inf or nan, or None."""
+        found = [self.passes.forward.first_nonfinite_step]
+        for half, one in zip(self.both.halves, self.passes.halves, strict=True):
+            rows = np.concatenate([np.asarray(part)[1:] for layer in one.forward.layers
+                                   for part in layer.states.values()], axis=1)  # fmt: skip
+            bad = np.flatnonzero(~np.isfinite(in_time(half, rows)).all(axis=1))
+            found.append(int(bad[0]) + 1 if bad.size else None)
+        return min((step for step in found if step is not None), default=None)
+
+    @cached_property
+    def records(self) -> Mapping[str, Quantity]:
+        """The records of the quantities that exist for this net."""
+        return records_of_both(self.problem)
+
+    @cached_property
+    def on_request(self) -> Mapping[str, Quantity]:
+        """What has a name besides: ∂L/∂ of the starts, the gradient of an embedding."""
+        if self.problem.loss is None:
+            return {}
+        from rnngrad.analyses.derivation.on_request import of_tokens
+
+        return starts_of_both(self.problem) | {r.name: r for r in of_tokens(self.problem)}
+
+    def record(self, name: str) -> Quantity:
+        """The record behind a name; QuantityError where there is none, or only of a half."""
+        every = {**self.records, **self.on_request}
+        if name in every:
+            return every[name]
+        one = next(iter(self.halves.values()))
+        if name in {**one.records, **one.on_request}:
+            ways = " or ".join(f"half={half.name}" for half in self.both.halves[:2])
+            words = f"is of one chain, and '{self.problem.name}' is bidirectional: set {ways}"
+            raise QuantityError(f"'{name}' {words}")
+        hint = did_you_mean(name, every) or f"; they are {', '.join(every)}"
+        raise QuantityError(f"no quantity is called '{name}'{hint}")
+
+    def __getitem__(self, name: str) -> Array:
+        with quietly():
+            return self.record(name).compute(self.passes)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.records or name in self.on_request
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.records)
@@ -188,12 +327,16 @@ class BatchDerivation(Mapping[str, Array]):
 def derive(problem: Problem) -> Derivation: ...
 @overload
 def derive(problem: Batch) -> BatchDerivation: ...
-def derive(problem: Problem | Batch) -> Derivation | BatchDerivation:
+@overload
+def derive(problem: Both) -> BothDerivation: ...
+def derive(problem: Problem | Batch | Both) -> Derivation | BatchDerivation | BothDerivation:
     """Every quantity by name; ``rnngrad.derive`` adds what notebooks show."""
+    if isinstance(problem, Both):
+        return BothDerivation(problem)
     return BatchDerivation(problem) if isinstance(problem, Batch) else Derivation(problem)
 
 
-def gradients(problem: Problem | Batch) -> dict[str, Array | np.float64]:
+def gradients(problem: Problem | Batch | Both) -> dict[str, Array | np.float64]:
     """The forward pass and BPTT alone, eagerly: no Jacobians, no chain, no paths.
 
     ``loss`` (a float), ``losses`` (T,), ``h`` (T+1, H), ``y`` (T, O), ``dL_dy`` (T, O), ``dLt_dht``
@@ -206,10 +349,27 @@ def gradients(problem: Problem | Batch) -> dict[str, Array | np.float64]:
     Of a batch L is that of all sequences, and so are the gradients of the parameters; whatever has
     a step axis has the sequences in front, ``losses`` (B, T), ``dL_dh`` (B, T+1, H), ``dL_dx``
     (B, T, I) …, and zeros after the end of a shorter one. The sequences go through the net
-    together, a matrix product a step.
+    together, a matrix product a step. Of a sequence that is chosen from a batch L and the gradients
+    of the parameters are the batch's, too.
+
+    Of a bidirectional net ``dL_dW_hh_reverse`` and its like are there too; ``h_reverse`` (T+1, H)
+    and ``dL_dh_reverse`` begin at step 1, and end at T + 1, where that half begins. ``dLt_dht`` is
+    (T, 2H), that of [h_t; h_reverse_t].
     """
+    if isinstance(problem, Both):
+        return _of_both(problem)
     if isinstance(problem, Batch):
         return _of_all(problem)
+    own = _of_sequence(problem)
+    if not isinstance(problem, Chosen):
+        return own
+    whole = _of_all(problem.batch)
+    of_all = {"loss", *(f"dL_d{name}" for name in problem.weights)}
+    return {name: whole[name] if name in of_all else array for name, array in own.items()}
+
+
+def _of_sequence(problem: Problem) -> dict[str, Array | np.float64]:
+    """``gradients`` of one sequence."""
     with quietly():
         forward = forward_within(problem)
         states, gradients = _places(problem.cell)
@@ -227,7 +387,29 @@ def gradients(problem: Problem | Batch) -> dict[str, Array | np.float64]:
         **{name: backward.dL_ds[part] for name, part in gradients.items()},
         "dL_dx": backward.dL_dx,
         **{f"dL_d{name}": gradient for name, gradient in backward.weights.items()},
+        **_before(problem.dense, backward.dL_dx),
     }
+
+
+def _before(dense: Dense | None, dL_dx: Array) -> dict[str, Array]:
+    """The gradients of a dense layer before the recurrent one, and of what it reads."""
+    if dense is None:
+        return {}
+    return {f"dL_d{name}": array for name, array in pulled_back(dense, dL_dx)._asdict().items()}
+
+
+def _of_both(problem: Both) -> dict[str, Array | np.float64]:
+    """``gradients`` of a bidirectional net."""
+    net, found = problem.net, BothPasses(problem.net)
+    with quietly():
+        arrays: dict[str, Array | np.float64] = {
+            name: record.compute(found)
+            for name, record in records_of_both(net).items()
+            if not name.startswith(CHAIN)
+        }
+        if net.loss is None or net.upstream:
+            return arrays
+        return {"loss": np.add.reduce(found.forward.losses), **arrays}
 
 
 def _of_all(batch: Batch) -> dict[str, Array | np.float64]:
@@ -247,7 +429,21 @@ def _of_all(batch: Batch) -> dict[str, Array | np.float64]:
         **{name: found.dL_ds[part] for name, part in gradients.items()},
         "dL_dx": found.dL_dx,
         **{f"dL_d{name}": gradient for name, gradient in found.weights.items()},
+        **_before_all(batch, found.dL_dx),
     }
+
+
+def _before_all(batch: Batch, dL_dx: Array) -> dict[str, Array]:
+    """The same of a batch."""
+    each = [_before(one.dense, rows[: one.steps])
+            for one, rows in zip(batch.sequences, dL_dx, strict=True)]  # fmt: skip
+    if not each[0]:
+        return {}
+    rows = np.zeros((batch.size, batch.steps, each[0]["dL_dx"].shape[1]))
+    for place, one in zip(rows, each, strict=True):
+        place[: len(one["dL_dx"])] = one["dL_dx"]
+    sums = {n: np.asarray(sum(one[n] for one in each)) for n in each[0] if n != "dL_dx"}
+    return {**sums, "dL_dx": rows}
 
 
 @lru_cache(maxsize=64)

@@ -13,11 +13,15 @@ import numpy as np
 
 from rnngrad.analyses.derivation.gates import pre_activations
 from rnngrad.analyses.derivation.notation import Notation
-from rnngrad.analyses.derivation.quantities import Passes, Quantity
+from rnngrad.analyses.derivation.quantities import (
+    Passes,
+    Quantity,
+    dL_dx_of,
+)
 from rnngrad.analyses.flow.chain import chain_shape, omega_terms
 from rnngrad.analyses.flow.horizons import UNITS, lag_profile, lags_of_every_loss
 from rnngrad.analyses.flow.stability import growth_rate
-from rnngrad.arithmetic.arrays import Array, frobenius
+from rnngrad.arithmetic.arrays import Array, norm_of
 from rnngrad.chains import jacobians
 from rnngrad.chains.lags import Lags, kept_steps, lags
 from rnngrad.exponents.lyapunov import lyapunov
@@ -32,14 +36,12 @@ def on_request(problem: Problem) -> dict[str, Quantity]:
     return {record.name: record for record in every}
 
 
-def gradient_norm(passes: Passes) -> float:
-    """‖∂L/∂W‖ of all parameters together, what clipping by norm looks at.
-
-    c clips it to min(1, c / ‖∂L/∂W‖) of itself (Pascanu, Mikolov, Bengio, ICML (2013), section
-    3.2).
-    """
-    weights = passes.backward.weights.values()
-    return frobenius(np.array([frobenius(gradient) for gradient in weights]))
+NORM = Quantity(
+    "gradient_norm", (), "‖∂L/∂W‖", lambda passes: np.array(norm_of(passes.backward.weights)),
+    None, needs_loss=True, fixed=(),
+)  # fmt: skip
+"""‖∂L/∂W‖ of all parameters together, what clipping by norm looks at: c clips it to
+min(1, c / ‖∂L/∂W‖) of itself (Pascanu, Mikolov, Bengio, ICML (2013), section 3.2)."""
 
 
 def _gates(problem: Problem) -> Iterator[Quantity]:
@@ -67,7 +69,7 @@ def of_tokens(problem: Problem) -> Iterator[Quantity]:
         return
 
     def compute(passes: Passes) -> Array:
-        dL_dx, own = passes.backward.dL_dx, passes.problem.tokens
+        dL_dx, own = dL_dx_of(passes), passes.problem.tokens
         assert own is not None
         gradient = np.zeros((own.rows, dL_dx.shape[1]))
         np.add.at(gradient, own.ids[: len(dL_dx)], dL_dx)
@@ -75,7 +77,7 @@ def of_tokens(problem: Problem) -> Iterator[Quantity]:
 
     yield Quantity(
         "dL_dembedding", ("V", "I"), "∂L/∂E", compute, None, needs_loss=True,
-        fixed=(tokens.rows, problem.inputs),
+        fixed=(tokens.rows, problem.inputs if problem.dense is None else problem.dense.x.shape[1]),
     )  # fmt: skip
 
 
@@ -131,7 +133,7 @@ def _of_the_flow(problem: Problem) -> Iterator[Quantity]:
     yield one("horizon", "the lag from which on L_t is lost", _horizons, steps, len(UNITS),
               first_step=1, of_loss=True, columns=tuple(UNITS))  # fmt: skip
     yield one("omega", "Ω_t", omega_terms, steps, first_step=1, of_loss=True)
-    yield one("gradient_norm", "‖∂L/∂W‖", lambda p: np.array(gradient_norm(p)), of_loss=True)
+    yield NORM
     if problem.cell.scaled:
         yield one("shares", "share of ∂L/∂W_hh", lambda p: _lags(p).shares, steps,
                   of_loss=True, axis="lag")  # fmt: skip

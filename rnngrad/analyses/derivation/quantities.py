@@ -18,6 +18,7 @@ from rnngrad.chains.path_norms import scaled_direct
 from rnngrad.errors import QuantityError, did_you_mean
 from rnngrad.net.backward import bptt
 from rnngrad.net.cells import READOUT, Cell, stacked
+from rnngrad.net.dense import DenseGradients, pulled_back
 from rnngrad.net.forward import forward
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import BackwardTrace, ForwardTrace
@@ -96,6 +97,8 @@ class Quantity(NamedTuple):
             return self.fixed
         if self.parameter is not None:
             return problem.weights[self.parameter].shape
+        if self.name == "dL_dx" and problem.dense is not None:
+            return problem.steps, problem.dense.x.shape[1]
         sizes = {
             "T": problem.steps,
             "T+1": problem.steps + 1,
@@ -180,6 +183,31 @@ def _with_parts(cell: Cell) -> tuple[Quantity, ...]:
     return (*states, *_BEFORE[:5], *gradients, *_BEFORE[5:])
 
 
+def of_dense(problem: Problem) -> Iterator[Quantity]:
+    """∂L/∂W_in and ∂L/∂b_in of a dense layer before the recurrent one."""
+    if problem.dense is None:
+        return
+    (rows, columns), steps = problem.dense.W.shape, None
+    yield Quantity(
+        "dL_dW_in", ("D", "I"), "∂L/∂W_in", lambda p: _behind(p).W_in, steps, needs_loss=True,
+        fixed=(rows, columns),
+    )  # fmt: skip
+    yield Quantity(
+        "dL_db_in", ("D",), "∂L/∂b_in", lambda p: _behind(p).b_in, steps, needs_loss=True,
+        fixed=(rows,),
+    )  # fmt: skip
+
+
+def dL_dx_of(passes: Passes) -> Array:
+    """∂L/∂x_t of the inputs as they were given, in front of a dense layer if there is one."""
+    return passes.backward.dL_dx if passes.problem.dense is None else _behind(passes).x
+
+
+def _behind(passes: Passes) -> DenseGradients:
+    assert passes.problem.dense is not None
+    return pulled_back(passes.problem.dense, passes.backward.dL_dx)
+
+
 _BEFORE = (
     Quantity("y", ("T", "O"), "y_t", lambda p: p.forward.y),
     Quantity("losses", ("T",), "L_t", lambda p: p.forward.losses, needs_loss=True),
@@ -192,7 +220,7 @@ _BEFORE = (
     Quantity("dht_db_h", ("T", "H"), "∂⁺h_t/∂b_h", _slopes, of_rnn=True),
 )  # fmt: skip
 _AFTER = (
-    Quantity("dL_dx", ("T", "I"), "∂L/∂x_t", lambda p: p.backward.dL_dx, needs_loss=True),
+    Quantity("dL_dx", ("T", "I"), "∂L/∂x_t", dL_dx_of, needs_loss=True),
     Quantity("log10_chain", ("T+1",), "log10 ‖∂h_T/∂h_k‖",
              lambda p: p.chain.copy(), first_step=0, axis="k"),
     Quantity("log10_paths", ("T", "T+1"), "log10 ‖∂L_t/∂h_k‖",
@@ -228,7 +256,7 @@ def records(problem: Problem) -> dict[str, Quantity]:
     """The quantities that exist for a problem, by name, in the order in which they are shown."""
     shapes = {**stacked(problem.cell, problem.depth), **(READOUT if problem.has_readout else {})}
     mine = (of_parameter(name, shape) for name, shape in shapes.items())
-    every = (*_with_parts(problem.cell), *mine, *_AFTER)
+    every = (*_with_parts(problem.cell), *mine, *of_dense(problem), *_AFTER)
     return {r.name: _named(r, problem) for r in every if _reason_against(r, problem) is None}
 
 
@@ -276,6 +304,29 @@ def _described(problem: Problem) -> str:
     return f"{problem.cell.name}{layers}"
 
 
+OF_ALL_PATHS = ("log10_paths", "horizon", "lag_profile")
+"""These need ‖∂L_t/∂s_k‖ of every t and k."""
+
+INSTEAD = MappingProxyType({
+    "dht_dhprev": "name log10_step_norms, a number a step",
+    **dict.fromkeys(OF_ALL_PATHS, "name log10_chain, a number a step, or dL_dh, a row a step"),
+})  # fmt: skip
+"""What is smaller and says something of the same."""
+
+
+def _too_large(record: Quantity, problem: Problem) -> str:
+    """For want of memory: how much it is, and what to name in its place."""
+    whole = QUANTITIES["log10_paths"] if record.name in OF_ALL_PATHS else record
+    count, sides = whole.size(problem), " × ".join(f"{side:,}" for side in whole.shape(problem))
+    by = "" if whole.name == record.name else f", which takes '{whole.name}'"
+    other = INSTEAD.get(record.name)
+    hint = f"; {other}, or take a shorter sequence" if other else ""
+    return (
+        f"there is not enough memory for '{record.name}'{by}: {sides} = {count:,} numbers, "
+        f"{8 * count / 2**30:,.3g} GiB{hint}"
+    )
+
+
 class Quantities(Mapping[str, Array]):
     """Every quantity of one problem, by name; computed at each look-up, after passes run once."""
 
@@ -285,8 +336,11 @@ class Quantities(Mapping[str, Array]):
 
     def __getitem__(self, name: str) -> Array:
         record = self.record(name)
-        with quietly():
-            return record.compute(self.passes)
+        try:
+            with quietly():
+                return record.compute(self.passes)
+        except MemoryError:
+            raise QuantityError(_too_large(record, self.problem)) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())

@@ -6,11 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from rnngrad.algebra.equations import X
-from rnngrad.analyses.derivation.derive import BatchDerivation, Derivation
+from rnngrad.analyses.derivation.derive import (
+    BatchDerivation,
+    BothDerivation,
+    Derivation,
+)
 from rnngrad.analyses.derivation.quantities import Quantity
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.chains.checkpointing import Report
 from rnngrad.errors import UsageError
+from rnngrad.net.batch import one_sequence
 from rnngrad.net.problem import Problem
 
 LARGE = 10_000
@@ -95,6 +100,21 @@ def select_of_batch(
     huge = (record.name for record in records if record.size(result.batch.net) > HUGE)
     left_out = tuple(huge) if not quantities and not full else ()
     shown = tuple(name for name in names if name not in left_out)
+    return Selection(shown, left_out, named=bool(quantities), full=full)
+
+
+def select_of_both(
+    result: BothDerivation, quantities: Sequence[str], full: bool, refused: Mapping[str, object]
+) -> Selection:
+    """The same of a bidirectional net; ``refused`` are options that look at one chain."""
+    for option, value in refused.items():
+        if value not in (None, [], ()):
+            one_sequence(result.both, option)
+    names = tuple(dict.fromkeys(quantities)) or tuple(result)
+    records = [result.record(name) for name in names]
+    huge = {record.name for record in records if record.size(result.problem) > HUGE}
+    left_out = tuple(huge) if not quantities and not full else ()
+    shown = tuple(record.name for record in records if record.name not in left_out)
     return Selection(shown, left_out, named=bool(quantities), full=full)
 
 

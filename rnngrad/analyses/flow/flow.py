@@ -8,12 +8,11 @@ from functools import cached_property
 import numpy as np
 
 from rnngrad.analyses.derivation.derive import Derivation
-from rnngrad.analyses.derivation.on_request import gradient_norm
 from rnngrad.analyses.derivation.selection import affordable_paths
 from rnngrad.analyses.flow.chain import Shape, chain_shape, omega_terms
 from rnngrad.analyses.flow.horizons import Horizon, horizons, horizons_of_the_state, lag_profile
 from rnngrad.analyses.flow.stability import growth_rate, regime
-from rnngrad.arithmetic.arrays import Array, Integers
+from rnngrad.arithmetic.arrays import Array, Integers, norm_of
 from rnngrad.chains.lags import Lags, lags, lags_and_paths
 from rnngrad.exponents.leading_exponents import leading_exponents
 from rnngrad.exponents.lyapunov import Lyapunov, lyapunov
@@ -204,7 +203,7 @@ class GradientFlow:
     @cached_property
     def gradient_norm(self) -> float:
         """‖∂L/∂W‖ of all parameters together; nan without a loss."""
-        return float("nan") if self.problem.loss is None else gradient_norm(self.result.passes)
+        return float("nan") if self.problem.loss is None else norm_of(self.result.weights)
 
     @property
     def clipped(self) -> dict[float, float]:

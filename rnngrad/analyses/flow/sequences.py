@@ -33,10 +33,11 @@ def rows_of(result: BatchDerivation, full: bool = False) -> Iterator[SequenceRow
     ``full``."""
     for at, one in enumerate(result.sequences):
         announce(at / result.batch.size, f"sequence {at + 1} of {result.batch.size}")
-        yield _row(at + 1, one, full, result.batch.size)
+        yield row_of(at + 1, one, full, result.batch.size)
 
 
-def _row(number: int, one: Derivation, full: bool, count: int) -> SequenceRow:
+def row_of(number: int, one: Derivation, full: bool, count: int) -> SequenceRow:
+    """The row of one of so many."""
     problem, passes = one.problem, one.passes
     norm, growth = chain_end(problem, passes.forward)
     rate = growth_rate(norm, problem.steps)

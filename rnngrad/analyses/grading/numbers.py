@@ -3,7 +3,7 @@
 A number is right when it is within half a unit of its last digit of the net's own value, or
 within ``rtol`` of it relatively; integers and zero are exact. Fewer than three significant digits
 can only be wrong or inconclusive: 0.05 is near too much. Lists are compared entry by entry, and
-the points are the share of them that is right, down to a half.
+the points are the share of them that is right, rounded down to a half.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What is graded, and the points for it: five a subtask, in halves.
 
     all right                                             5
-    n paths, m of them not there once and right           5 (n − max(m, w)) / n, down to a half;
-                                                          w: summands that are no right path
+    n paths, m of them not there once and right           5 (n − max(m, w)) / n, rounded down to a
+                                                          half; w: summands that are no right path
     right but for a constant factor (a sign, a 2)         2.5
     right for scalars, the order wrong with vectors       2.5
     holds at one step alone where every t is asked        2.5

@@ -27,6 +27,7 @@ from rnngrad.chains.jacobians import chain_end
 from rnngrad.chains.matrix_norms import sigma_max, spectral_radius
 from rnngrad.chains.whole_product import ChainEnds, chain_ends
 from rnngrad.errors import UsageError
+from rnngrad.net.both import changed
 from rnngrad.net.cells import Cell
 from rnngrad.net.problem import Problem
 from rnngrad.net.walks.rnn import sure_slopes
@@ -138,6 +139,10 @@ class Row(NamedTuple):
 
 def set_up(problem: Problem, setting: Setting) -> Problem:
     """The problem of a setting, its W_hh not yet scaled."""
+    return changed(problem, lambda one: _set_up(one, setting))
+
+
+def _set_up(problem: Problem, setting: Setting) -> Problem:
     if setting.seed != problem.seed:
         problem = problem.redraw(setting.seed)
     if setting.activation != problem.activation.name:

@@ -73,9 +73,12 @@ def _range(text: str) -> list[float]:
 
 
 def _count(item: str, text: str) -> int:
-    if not item.strip().isdecimal():
+    digits = item.strip()
+    if not digits.isdecimal():
         raise UsageError(f"scales '{text}': the number of points is a whole number, not '{item}'")
-    return int(item)
+    if len(digits) > 100:  # int() has its own limit
+        raise UsageError(f"scales: a number of points of {len(digits)} digits is too many")
+    return int(digits)
 
 
 def _check_range(text: str, low: float, high: float, count: int) -> None:

@@ -12,8 +12,9 @@ from rnngrad.algebra.expressions import Name, nodes
 from rnngrad.arithmetic.arrays import frozen
 from rnngrad.cells import CELLS
 from rnngrad.errors import UsageError, did_you_mean
+from rnngrad.net.both import changed
 from rnngrad.net.cells import Cell
-from rnngrad.net.problem import Problem
+from rnngrad.net.problem import REVERSE, Problem
 
 RELATIVE = ("weights", "spectral-radius", "sigma-max")
 """What a scale multiplies: the spec's own W_hh, or W_hh made 1 in one of its two sizes."""
@@ -24,21 +25,29 @@ CALLED = {"reset": "r", "update": "z", "new": "n", "candidate": "n", "input": "i
 
 
 def scaled_by(problem: Problem, factor: float, gate: str | None = None) -> Problem:
-    """The same problem with what is scaled of every layer multiplied by a factor, or that of one
-    gate: for rnn, gru and lstm W_hh, or a gate's rows of it."""
+    """The same problem with what is scaled of every layer, and direction, multiplied by a factor,
+    or that of one gate: for rnn, gru and lstm W_hh, or a gate's rows of it."""
+    return changed(problem, lambda one: _scaled_by(one, factor, gate))
+
+
+def _scaled_by(problem: Problem, factor: float, gate: str | None) -> Problem:
     cell = problem.cell
     chosen = set(scaled_in(cell, gate))
     weights = dict(problem.weights)
-    for layer in problem.layers:
-        for name in cell.parameters:
-            parts = cell.blocks.get(name, (name,))
-            hit = [part in chosen for part in parts]
-            if all(hit):
-                weights[name + layer.suffix] = frozen(factor * layer.weights[name])
-            elif any(hit):
-                W = layer.weights[name]
-                rows = np.repeat(np.where(hit, factor, 1.0), len(W) // len(parts))
-                weights[name + layer.suffix] = frozen(rows.reshape(-1, *[1] * (W.ndim - 1)) * W)
+    names = [(n, n + way + layer.suffix) for layer in problem.layers
+             for way in ("", REVERSE) for n in cell.parameters
+             if not way or n + way not in cell.parameters]  # fmt: skip
+    for own, name in names:
+        parts = cell.blocks.get(own, (own,))
+        hit = [part in chosen for part in parts]
+        if not any(hit) or name not in weights:
+            continue
+        W = weights[name]
+        if all(hit):
+            weights[name] = frozen(factor * W)
+        else:
+            rows = np.repeat(np.where(hit, factor, 1.0), len(W) // len(parts))
+            weights[name] = frozen(rows.reshape(-1, *[1] * (W.ndim - 1)) * W)
     return replace(problem, weights=MappingProxyType(weights))
 
 

@@ -8,13 +8,17 @@ from types import MappingProxyType
 
 from rnngrad.arithmetic.arrays import Array, frozen
 from rnngrad.arithmetic.functions import ACTIVATIONS
+from rnngrad.net.both import half_of
 from rnngrad.net.losses import EVERY_LOSS
 from rnngrad.net.outputs import OUTPUTS
 from rnngrad.net.problem import Problem
 
 
 def packed(problem: Problem) -> bytes:
-    """A problem for another process."""
+    """A problem for another process; a half of a bidirectional net by way of the whole."""
+    half = None
+    if problem.half is not None:
+        half, problem = problem.half[1:], problem.half.whole
     names = (
         problem.name,
         problem.activation.name,
@@ -33,16 +37,16 @@ def packed(problem: Problem) -> bytes:
         problem.tokens,
         problem.checkpoint,
     )
-    return pickle.dumps((names, dict(problem.weights), arrays, others), protocol=5)
+    return pickle.dumps((names, dict(problem.weights), arrays, others, half), protocol=5)
 
 
 def unpacked(parcel: bytes) -> Problem:
     """The problem again; only what ``packed`` made in this very run is ever unpickled."""
-    names, weights, arrays, others = pickle.loads(parcel)
+    names, weights, arrays, others, half = pickle.loads(parcel)
     name, activation, output, loss = names
     x, h_0, targets, loss_weights = arrays
     cell, starts, seed, draw, lengthen, trained, tokens, checkpoint = others
-    return Problem(
+    problem = Problem(
         name=name,
         cell=cell,
         activation=ACTIVATIONS[activation],
@@ -61,6 +65,7 @@ def unpacked(parcel: bytes) -> Problem:
         checkpoint=checkpoint,
         trained=trained and trained._replace(keys=MappingProxyType(trained.keys)),
     )
+    return problem if half is None else half_of(problem, *half)
 
 
 def _again(array: Array | None) -> Array | None:

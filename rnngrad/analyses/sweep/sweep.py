@@ -23,6 +23,7 @@ from rnngrad.analyses.sweep.tasks import Plan, forget, plan, rows_of, zeros_of
 from rnngrad.analyses.sweep.theory import Measured, Statement, mean_field_exponents, statements
 from rnngrad.errors import UsageError
 from rnngrad.net.batch import Batch
+from rnngrad.net.both import Both, apart
 from rnngrad.net.problem import Problem
 
 
@@ -62,7 +63,7 @@ def cut_short(done: SweepResult) -> SweepResult:
 
 
 def swept(
-    problem: Problem | Batch | Sequence[Problem | Batch],
+    problem: Problem | Batch | Both | Sequence[Problem | Batch | Both],
     scales: str | float | Iterable[float],
     seeds: int = 1,
     *,
@@ -90,10 +91,12 @@ def swept(
 
 
 def by_name(
-    problem: Problem | Batch | Sequence[Problem | Batch], verb: str
+    problem: Problem | Batch | Both | Sequence[Problem | Batch | Both], verb: str
 ) -> dict[str, Problem | Batch]:
-    """The problems by name; UsageError, which names the verb, where two have one name."""
-    problems = [problem] if isinstance(problem, Problem | Batch) else list(problem)
+    """The problems by name, of a bidirectional net its halves; UsageError, which names the verb,
+    where two have one name."""
+    given = [problem] if isinstance(problem, Problem | Batch | Both) else list(problem)
+    problems = [part for one in given for part in ([one] if isinstance(one, Batch) else apart(one))]
     named = {one.name: one for one in problems}
     if len(named) < len(problems):
         raise UsageError(f"{verb}: two problems have the same name; set the key 'name' of one")

@@ -22,7 +22,7 @@ from rnngrad.analyses.sweep.scaling import check_gate, check_relative, check_sca
 from rnngrad.analyses.sweep.serialising import packed, unpacked
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.errors import UsageError, did_you_mean
-from rnngrad.net.batch import Batch
+from rnngrad.net.batch import Batch, alone
 from rnngrad.net.problem import Problem
 
 TASK_SECONDS = 1.0
@@ -111,7 +111,7 @@ def _each(
     """Every spec's problem, or those of its sequences with their numbers."""
     for spec, one in specs.items():
         if isinstance(one, Problem):
-            yield spec, one, None
+            yield spec, alone(one), one.of_batch and one.of_batch[0]
         else:
             yield from ((spec, problem, k) for k, problem in enumerate(one.sequences, 1))
 
@@ -168,12 +168,17 @@ def rows_of(
     workers: int = 1,
     done: frozenset[tuple[Setting, float]] = frozenset(),
 ) -> Iterator[list[Row]]:
-    """The rows that are not ``done``, a task at a time, as they come in."""
+    """The rows that are not ``done``, a task at a time, as they come in.
+
+    What a task computes together decides the last bits of its rows: so tasks are cut alike whatever
+    is done, and a sweep that was cut short and resumed has the rows of one that was not.
+    """
     calls = (
         (_rows, (parcel, setting, plan.relative_to, plan.gate, scales, plan.steady))
         for parcel, setting, scales in _portions(plan, done)
     )
-    yield from completed(calls, executor, workers)
+    for rows in completed(calls, executor, workers):
+        yield [row for row in rows if (row.setting, row.scale) not in done]
 
 
 def _portions(
@@ -183,9 +188,10 @@ def _portions(
     for setting in plan.settings:
         size = int(TASK_SECONDS / seconds_a_point(plan.base(setting), setting))
         size = min(max(size, 1), MOST_IN_A_TASK)
-        missing = (scale for scale in plan.scales if (setting, scale) not in done)
-        while portion := tuple(islice(missing, size)):
-            yield parcels[base_of(setting)], setting, portion
+        scales = iter(plan.scales)
+        while portion := tuple(islice(scales, size)):
+            if any((setting, scale) not in done for scale in portion):
+                yield parcels[base_of(setting)], setting, portion
 
 
 def zeros_of(

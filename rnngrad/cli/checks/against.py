@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -11,8 +11,10 @@ import numpy as np
 
 from rnngrad.analyses.checking.against import METHOD, names_that_do_not_exist
 from rnngrad.analyses.checking.batches import check_given
+from rnngrad.analyses.checking.both import refused_names
 from rnngrad.analyses.checking.comparing.comparing import relative_tolerance
 from rnngrad.analyses.checking.comparing.verdicts import Checked, CutShortError, Verdict, worst
+from rnngrad.analyses.checking.old_results import changes
 from rnngrad.arithmetic.arrays import Numbers, quietly
 from rnngrad.cli.boundary import say
 from rnngrad.cli.checks.options import CheckOptions, is_function
@@ -23,7 +25,8 @@ from rnngrad.errors import SpecError, UsageError, escaped
 from rnngrad.files.random_problems import variant
 from rnngrad.files.submitted.framework_gradients import gradients_of
 from rnngrad.files.text import listed
-from rnngrad.net.batch import Batch, one_sequence
+from rnngrad.net.batch import Batch, alone, one_sequence, without_dense
+from rnngrad.net.both import Both, start_of
 from rnngrad.net.given_arrays import given
 from rnngrad.net.problem import Problem
 from rnngrad.progress import reporting_to
@@ -34,36 +37,42 @@ AGAIN = "on a second call with the same arrays"
 
 
 def run(
-    problem: Problem | Batch, source: str, options: CheckOptions, student: Student | None = None
+    problem: Problem | Batch | Both,
+    source: str,
+    options: CheckOptions,
+    student: Student | None = None,
 ) -> tuple[Report, Verdict | None, list[Checked]]:
     """The report on the arrays of a file or a function, the verdict on the whole, None where
     Ctrl-C came before the end, and those on the parts; ``student`` is the function's, where its
     process has been started already."""
-    interrupted = False
+    interrupted, old = False, None
     if is_function(source):
+        problem = alone(problem) if isinstance(problem, Problem) else problem
         with student or Student(source, options) as started:
             checked, notes = _of_function(problem, started, options)
     elif options.random:
         raise UsageError("--trials needs --against FILE.py:FUNCTION, to run it on other problems")
     else:
         try:
-            checked, notes = _of_file(problem, source, options)
+            checked, notes, old = _of_file(problem, source, options)
         except CutShortError as cut:
             checked, notes, interrupted = cut.checked, [], True
     whose = f"{escaped(source)} against rnngrad's own gradients of {escaped(problem.name)}"
     heading = (whose, *notes)
-    shown = report(checked, heading=heading, hide_expected=options.hide_expected)
+    shown = report(
+        checked, heading=heading, hide_expected=options.hide_expected, of=problem, old=old
+    )
     verdict = None if interrupted else worst(entry.verdict for entry in checked)
     return shown, verdict, checked
 
 
 def _of_file(
-    problem: Problem | Batch, source: str, options: CheckOptions
-) -> tuple[list[Checked], list[str]]:
-    """The verdicts, and what of the file was not checked."""
+    problem: Problem | Batch | Both, source: str, options: CheckOptions
+) -> tuple[list[Checked], list[str], Mapping[str, object] | None]:
+    """The verdicts, what of the file was not checked, and what has changed since an old result."""
     net = problem if isinstance(problem, Problem) else problem.net
     given = gradients_of(net, source, options.layout)
-    unknown = names_that_do_not_exist(net, given.arrays)
+    unknown = _unknown(problem, given.arrays)
     if unknown:
         raise SpecError(
             given.words(name, reason) + _of_torch(source, name) for name, reason in unknown.items()
@@ -74,12 +83,18 @@ def _of_file(
         checked = check_given(
             problem, given.arrays, given.twice, rtol=options.rtol, framework=given.framework
         )
-    if not given.unused:
-        return checked, []
-    note = f"not checked, for the spec names no such parameter: {listed(given.unused, limit=300)}"
-    if not options.quiet:
-        say(f"note: {note}")
-    return checked, [note]
+    old = None if given.made is None else changes(given.made, problem, checked)
+    if options.hide_expected:  # the size of a difference would give the expected number away
+        old = None
+    notes = [] if old is None else list(old.words)
+    if given.unused:
+        absent, norms = "the spec names no such parameter", "the file has just their norms"
+        why = absent if given.made is None else norms
+        note = f"not checked, for {why}: {listed(given.unused, limit=300)}"
+        notes.append(note)
+        if not options.quiet:
+            say(f"note: {note}")
+    return checked, notes, None if old is None else old.data
 
 
 def _of_torch(source: str, name: str) -> str:
@@ -92,11 +107,11 @@ def _of_torch(source: str, name: str) -> str:
 
 
 def _of_function(
-    problem: Problem | Batch, student: Student, options: CheckOptions
+    problem: Problem | Batch | Both, student: Student, options: CheckOptions
 ) -> tuple[list[Checked], list[str]]:
     """The verdicts on the spec, then on the smallest random problem that fails."""
     count = range(1, options.random + 1)
-    variants = [variant(one_sequence(problem, "--trials"), seed) for seed in count]
+    variants = [variant(_for_trials(problem), seed) for seed in count]
     try:
         student.load()
         student.ask([problem, problem, *variants])
@@ -104,6 +119,10 @@ def _of_function(
         return _of_variants(student, variants, options, checked)
     except FaultError as fault:
         return [_fault(student.name or student.path.name, str(fault))], []
+
+
+def _for_trials(problem: Problem | Batch | Both) -> Problem:
+    return without_dense(one_sequence(problem, "--trials"), "--trials")
 
 
 def _of_variants(
@@ -188,7 +207,7 @@ def _checked(student: Student, problem: Problem, options: CheckOptions) -> list[
 
 
 def _checked_twice(
-    student: Student, problem: Problem | Batch, options: CheckOptions
+    student: Student, problem: Problem | Batch | Both, options: CheckOptions
 ) -> list[Checked]:
     """The verdicts on the spec, and on whether the same arrays give the same a second time."""
     try:
@@ -210,17 +229,17 @@ def _checked_twice(
 
 
 def _judged(
-    student: Student, problem: Problem | Batch, returned: Returned, options: CheckOptions
+    student: Student, problem: Problem | Batch | Both, returned: Returned, options: CheckOptions
 ) -> list[Checked]:
     arrays, changed = returned
     if changed and not options.quiet:
         say(f"note: {student.name} changes its inputs: {', '.join(changed)}")
     net = problem if isinstance(problem, Problem) else problem.net
     for part, start in net.starts.items():
-        if start.any() and f"{part}_0" not in student.takes:
-            name = f"{part}_0"
+        name = start_of(part)
+        if start.any() and name not in student.takes:
             say(f"note: {student.name} has no parameter {name}, and {name} of {net.name} is not 0")
-    _refuse_names(student, net, arrays)
+    _refuse_names(student, problem, arrays)
     with progress_bar(options.quiet) as bar, reporting_to(bar):
         return check_given(problem, arrays, rtol=options.rtol)
 
@@ -252,7 +271,7 @@ def _error(one: Numbers, other: Numbers) -> float:
 
 
 def _only_rounding(
-    problem: Problem | Batch,
+    problem: Problem | Batch | Both,
     checked: Sequence[Checked],
     first: Returned,
     second: Returned,
@@ -265,9 +284,19 @@ def _only_rounding(
     return worst(entry.verdict for entry in (*checked, *again)) is not Verdict.FAIL
 
 
-def _refuse_names(student: Student, problem: Problem, arrays: Mapping[str, Any]) -> None:
+def _unknown(problem: Problem | Batch | Both, names: Iterable[str]) -> dict[str, str]:
+    """name -> why there is nothing of that name to check."""
+    if isinstance(problem, Both):
+        return refused_names(problem, names)
+    net = problem if isinstance(problem, Problem) else problem.net
+    return names_that_do_not_exist(net, names)
+
+
+def _refuse_names(
+    student: Student, problem: Problem | Batch | Both, arrays: Mapping[str, Any]
+) -> None:
     source = f"{student.path}:{student.name}"
-    unknown = names_that_do_not_exist(problem, arrays)
+    unknown = _unknown(problem, arrays)
     if unknown:
         raise SpecError(f"{source}: {reason}" for reason in unknown.values())
     if not arrays:

@@ -21,6 +21,8 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
+from rnngrad.errors import printable
+
 LONGEST_OUTPUT = 100_000
 """Bytes of what it prints that are shown."""
 MOST_PROCESSES = 256
@@ -232,7 +234,8 @@ def _adopt_orphans(wanted: bool) -> None:
 
 
 def _show(text: str) -> None:
-    """On our standard error, in whatever signs it can show."""
+    """On our standard error, in whatever signs it can show; a terminal acts on none of them."""
+    text = printable(text.replace("\r", "\n"))
     if sys.stderr is None or not text:
         return
     encoding = sys.stderr.encoding or "utf-8"

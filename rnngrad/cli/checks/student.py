@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self
 
 from rnngrad.cli.checks.options import CheckOptions
 from rnngrad.cli.checks.separate import FaultError, GoneError, LateError, Separate
-from rnngrad.errors import UsageError, escaped
+from rnngrad.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from rnngrad.cli.checks.messages import Message
     from rnngrad.net.batch import Batch
+    from rnngrad.net.both import Both
     from rnngrad.net.problem import Problem
 
 STARTING = 60.0
@@ -101,7 +102,7 @@ class Student:
                 raise self._no_answer("it lacks something")
         self._process.subject = "the function"
 
-    def ask(self, problems: Sequence[Problem | Batch]) -> None:
+    def ask(self, problems: Sequence[Problem | Batch | Both]) -> None:
         """Send these problems, to be answered one after another."""
         from rnngrad.cli.checks.messages import packed
         from rnngrad.cli.checks.student_child import WEIGHT
@@ -179,19 +180,30 @@ def _parts(returns: str | None) -> list[str]:
     return names
 
 
-def _arrays(problem: Problem | Batch, before_weights: str) -> Iterator[tuple[str, Any]]:
+def _arrays(problem: Problem | Batch | Both, before_weights: str) -> Iterator[tuple[str, Any]]:
     """What a function is called with; ``c_0`` and its like where the state has more parts. Of a
     batch inputs and targets have its axis, filled up with 0, starts are (B, H), and ``lengths``
     (B,) are for a function that names them."""
     from rnngrad.cli.checks.student_child import FIRST
-    from rnngrad.net.problem import Problem
+    from rnngrad.net.both import Both, start_of
+    from rnngrad.net.problem import REVERSE, Problem
 
+    if isinstance(problem, Both):
+        yield from _arrays(problem.net, before_weights)
+        for part in problem.net.cell.parts:
+            start = problem.net.starts[part + REVERSE]
+            yield start_of(part + REVERSE), start
+        return
     if not isinstance(problem, Problem):
         yield from _of_batch(problem, before_weights)
         return
     for name, values in problem.weights.items():
         yield before_weights + name, values
-    yield "inputs", problem.x
+    dense = problem.dense
+    if dense is not None:
+        yield before_weights + "W_in", dense.W
+        yield before_weights + "b_in", dense.b
+    yield "inputs", problem.x if dense is None else dense.x
     if problem.targets is not None:
         yield "targets", problem.targets
     yield FIRST, problem.h_0
@@ -220,4 +232,4 @@ def _of_batch(batch: Batch, before_weights: str) -> Iterator[tuple[str, Any]]:
 
 def _printable(words: str) -> str:
     """Not too long, each line without what a terminal would act on, or takes no part of."""
-    return "\n".join(map(escaped, words[:LONGEST_WORDS].split("\n")))
+    return printable(words[:LONGEST_WORDS])

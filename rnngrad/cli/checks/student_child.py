@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from rnngrad.cli.checks.messages import MOST_ARRAYS, Arrays, is_name, packed, unpacked
+from rnngrad.cli.parent import end_with_parent
 from rnngrad.errors import did_you_mean
 from rnngrad.net.given_arrays import real
 
@@ -39,7 +40,6 @@ MOST_NUMBERS = 2**27
 """That a function may return: a gibibyte of float64."""
 SKIPPED = ("-", "_", "loss")
 """What ``--returns`` calls a part that is no array to be checked."""
-PARENT_DEATH_SIGNAL = 1  # linux/prctl.h
 
 Function = Callable[..., Any]
 
@@ -107,10 +107,7 @@ def _limit(memory: float) -> None:
         most = _size() + int(memory * 2**30)
         with suppress(ValueError, OSError):  # the system's own limit is lower, or there is none
             resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, 9, 0, 0, 0)
+    end_with_parent()
 
 
 def _size() -> int:
@@ -172,7 +169,9 @@ def _starts_taken(function: Function) -> list[str]:
         return []
     by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     names = [p.name for p in parameters if p.kind in by_name]
-    return [name for name in names if name.endswith("_0") or name == LENGTHS]
+    return [
+        name for name in names if name.removesuffix("_reverse").endswith("_0") or name == LENGTHS
+    ]
 
 
 def _answer(

@@ -30,8 +30,8 @@ def cells(
 ) -> int:
     """List the cells that come with rnngrad, or print one as a spec's cell:.
 
-    Paste what NAME prints into a spec and change the equations; rnngrad init --cell NAME writes a
-    spec that runs.
+    Copy what NAME prints into a spec to change the equations. rnngrad init --cell NAME writes a
+    whole spec.
     """
     from rnngrad.cells import NAMES
     from rnngrad.cli.output import check_writable, screen, write_text

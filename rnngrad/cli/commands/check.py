@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict
     from rnngrad.cli.checks.student import Student
     from rnngrad.net.batch import Batch
+    from rnngrad.net.both import Both
     from rnngrad.net.problem import Problem
     from rnngrad.views.pictures.picture import Picture
     from rnngrad.views.report import Report
@@ -34,7 +35,7 @@ def check(
         typer.Option(
             "--against",
             metavar="FILE",
-            help="Somebody else's gradients: .npz, .json, .yaml, .safetensors, or "
+            help="Your gradients: .npz, .json, .yaml, .safetensors, or "
             "FILE.py:FUNCTION, which is run with your rights.",
             rich_help_panel=THEIRS,
         ),
@@ -54,7 +55,7 @@ def check(
         typer.Option(
             "--trials",
             metavar="N",
-            help="N random problems as well.",
+            help="Also check N random problems.",
             rich_help_panel=FUNCTION,
         ),
     ] = 0,
@@ -72,7 +73,7 @@ def check(
         typer.Option(
             "--timeout",
             metavar="SECONDS",
-            help="Its time for one problem; 60 by default.",
+            help="Time limit of the function for one problem; 60 by default.",
             rich_help_panel=FUNCTION,
         ),
     ] = None,
@@ -81,7 +82,7 @@ def check(
         typer.Option(
             "--memory",
             metavar="GIB",
-            help="Its memory; 4 by default, inf for no limit.",
+            help="Memory limit of the function; 4 by default, inf for none.",
             rich_help_panel=FUNCTION,
         ),
     ] = None,
@@ -90,7 +91,7 @@ def check(
         typer.Option(
             "--returns",
             metavar="NAME,...",
-            help="What the tuple that it returns holds; - skips a part.",
+            help="Names of what the function returns, in order; - skips a part.",
             rich_help_panel=FUNCTION,
         ),
     ] = None,
@@ -118,7 +119,7 @@ def check(
     no_color: options.NoColor = False,
     debug: options.Debug = False,
 ) -> int:
-    """Prove gradients right, or name the mistake: rnngrad's own, or somebody else's.
+    """Prove gradients right, or name the mistake: in rnngrad's own or in yours.
 
     Exit status: 0 right, 1 wrong, 4 cannot be decided.
     """
@@ -132,7 +133,8 @@ def check(
         from rnngrad.cli.plots import planned
         from rnngrad.errors import UsageError
         from rnngrad.files import load
-        from rnngrad.net.batch import Batch, one_sequence
+        from rnngrad.net.batch import one_sequence
+        from rnngrad.net.problem import Problem
         from rnngrad.views.formats.names import asked_for, format_named
 
         render = format_named(asked_for(format_name, json, output), "check")
@@ -146,7 +148,7 @@ def check(
         if plots is not None:
             plots = plots.fitting([one_sequence(problem, "--plot")])
         report, verdict, checked = _run(problem, against, answers, chosen, student)
-    if checked and not isinstance(problem, Batch):
+    if checked and isinstance(problem, Problem):
         one = problem
         report = report._replace(pictures=lambda: _errors(one, checked, hide_expected))
     write_text(render(report, shown), output)
@@ -201,7 +203,7 @@ def _refuse(chosen: CheckOptions, against: str | None, answers: str | None) -> N
 
 
 def _run(
-    problem: Problem | Batch,
+    problem: Problem | Batch | Both,
     against: str | None,
     answers: str | None,
     chosen: CheckOptions,
@@ -215,9 +217,9 @@ def _run(
         return run_against(problem, against, chosen, student)
     if answers is not None:
         from rnngrad.cli.checks.answers import run as run_answers
-        from rnngrad.net.batch import one_sequence
+        from rnngrad.net.batch import alone, one_sequence, without_dense
 
-        one = one_sequence(problem, "--answers")
+        one = without_dense(alone(one_sequence(problem, "--answers")), "--answers")
         return *run_answers(one, [answers], chosen), ()
     return _own(problem, chosen)
 
@@ -230,14 +232,15 @@ def _errors(problem: Problem, checked: Sequence[Checked], hide_expected: bool) -
 
 
 def _own(
-    problem: Problem | Batch, chosen: CheckOptions
+    problem: Problem | Batch | Both, chosen: CheckOptions
 ) -> tuple[Report, Verdict | None, Sequence[Checked]]:
-    from rnngrad.analyses.checking.batches import check_own_batch
+    from rnngrad.analyses.checking.batches import own_checked
     from rnngrad.analyses.checking.comparing.verdicts import CutShortError, worst
-    from rnngrad.analyses.checking.own.self_check import check_own
     from rnngrad.analyses.checking.references.plan import plan
     from rnngrad.cli.progress import progress_bar
     from rnngrad.errors import escaped
+    from rnngrad.net.batch import Chosen
+    from rnngrad.net.both import Both, apart
     from rnngrad.net.problem import Problem
     from rnngrad.views.check import report
 
@@ -245,21 +248,26 @@ def _own(
     try:
         with progress_bar(chosen.quiet) as progress:
             options: Any = {"method": chosen.method, "rtol": chosen.rtol, "progress": progress}
-            if isinstance(problem, Problem):
-                checked = check_own(problem, **options)
-            else:
-                checked = check_own_batch(problem, **options)
+            checked = own_checked(problem, **options)
     except CutShortError as cut:
         checked, interrupted = cut.checked, True
-    longest = problem if isinstance(problem, Problem) else max(problem.sequences, key=_steps)
+    if isinstance(problem, Both):
+        longest = apart(problem)[-1]
+    else:
+        longest = problem if isinstance(problem, Problem) else max(problem.sequences, key=_steps)
     planned = plan(longest, chosen.method)
     if planned.left_out and not chosen.quiet:
         say(f"note: not checked, because too large: {', '.join(planned.left_out)}")
     heading = (f"{escaped(problem.name)}: rnngrad's own gradients", *planned.words)
-    if not isinstance(problem, Problem):
+    if isinstance(problem, Both):
+        heading += ("each half with ∂L/∂h_t as it comes from above, then the whole",)
+    elif not isinstance(problem, Problem):
         heading += (_of_batch(problem),)
+    elif isinstance(problem, Chosen) and problem.of_batch is not None:
+        k, size = problem.of_batch
+        heading += (f"sequence {k} of {size}; each total also against the sum over all sequences",)
     verdict = None if interrupted else worst(entry.verdict for entry in checked)
-    shown = report(checked, heading=heading, hide_expected=chosen.hide_expected)
+    shown = report(checked, heading=heading, hide_expected=chosen.hide_expected, of=problem)
     return shown, verdict, checked
 
 

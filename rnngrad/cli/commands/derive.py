@@ -24,10 +24,14 @@ if TYPE_CHECKING:
     from rnngrad.arithmetic.arrays import Array
     from rnngrad.cli.plots import Plots
     from rnngrad.net.batch import Batch
+    from rnngrad.net.both import Both
     from rnngrad.net.problem import Problem
 
 
 HOMEWORK = "Homework"
+
+GIGANTIC = 2**27
+"""Numbers, 1 GiB, from which on their size is told."""
 
 
 @bounded
@@ -39,12 +43,12 @@ def derive(
         typer.Option(
             "--quantity",
             metavar="NAME",
-            help="Just this, as dL_dW_hh, dL_da, shares; repeatable.",
+            help="Only this quantity: dL_dW_hh, dL_da, shares; repeatable.",
             autocompletion=completion.quantities,
         ),
     ] = None,
     step: Annotated[
-        int | None, typer.Option("--step", metavar="t", help="Just step t, in full detail.")
+        int | None, typer.Option("--step", metavar="t", help="Only step t, in full detail.")
     ] = None,
     section: Annotated[
         list[str] | None,
@@ -52,19 +56,18 @@ def derive(
             "--section",
             metavar="NAME",
             autocompletion=completions,
-            help=f"Just this part of the tables, after the summary; repeatable: "
-            f"{', '.join(SECTIONS)}.",
+            help=f"The summary and only this table; repeatable: {', '.join(SECTIONS)}.",
         ),
     ] = None,
     full: Annotated[
-        bool, typer.Option("--full", metavar="", help="Shorten nothing, leave nothing out.")
+        bool, typer.Option("--full", metavar="", help="Show every table and every row.")
     ] = False,
     exponents: Annotated[
         str | None,
         typer.Option(
             "--exponents",
             metavar="K|all",
-            help="So many Lyapunov exponents; 8 by default.",
+            help="How many Lyapunov exponents; 8 by default.",
             autocompletion=completion.one_of("all"),
         ),
     ] = None,
@@ -73,7 +76,7 @@ def derive(
         typer.Option(
             "--explain",
             metavar="ID",
-            help="Write one derivative out, every step with its numbers: a6, b4.",
+            help="Write out one derivative, step by step with numbers: a6, b4.",
             rich_help_panel=HOMEWORK,
         ),
     ] = None,
@@ -82,7 +85,7 @@ def derive(
         typer.Option(
             "--blank",
             metavar="",
-            help="The questions alone, with the net's numbers.",
+            help="Only the questions, with the net's numbers.",
             rich_help_panel=HOMEWORK,
         ),
     ] = False,
@@ -120,7 +123,7 @@ def derive(
         typer.Option(
             "--pdf",
             metavar="FILE.pdf",
-            help="The sheet as PDF as well, by the extra pdf.",
+            help="Also write the sheet as PDF (extra pdf).",
             rich_help_panel=HOMEWORK,
         ),
     ] = None,
@@ -129,7 +132,7 @@ def derive(
         typer.Option(
             "--save",
             metavar="FILE.npz",
-            help="Save the arrays as well.",
+            help="Also save the arrays.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = None,
@@ -163,24 +166,31 @@ def derive(
     no_color: options.NoColor = False,
     debug: options.Debug = False,
 ) -> int:
-    """Forward, back-propagation through time, and where every gradient comes from.
+    """Show where every gradient comes from, and whether it vanishes or explodes.
 
-    Shows a summary first, then the tables: the forward pass, the derivatives of the exercise sheet
-    with chain rule and value, every gradient step by step, the paths it is the sum of, the norms of
-    the chain of Jacobians, and how the gradient flows: exponents, horizons, what truncation would
-    cost. Of more than 50 steps, the tables with a row a step are shown with --section or --full.
+    A summary comes first, then the tables: the forward pass; the derivatives of the exercise sheet
+    with chain rule and value; every gradient step by step; the paths that it is the sum of; the
+    norms of the chain of Jacobians; exponents, horizons and the error of truncation. For more than
+    50 steps, tables with a row for each step need --section or --full.
     """
     from rnngrad.analyses.derivation.derive import derive as derive_problem
-    from rnngrad.analyses.derivation.selection import computed, select, select_of_batch
+    from rnngrad.analyses.derivation.selection import (
+        computed,
+        select,
+        select_of_batch,
+        select_of_both,
+    )
     from rnngrad.analyses.flow.cliff import check_exists
     from rnngrad.cli import sheets
     from rnngrad.cli.output import check_writable, screen, write_text
     from rnngrad.cli.plots import planned
     from rnngrad.errors import UsageError
     from rnngrad.files import load
-    from rnngrad.net.batch import Batch, one_sequence
+    from rnngrad.net.batch import Batch, one_sequence, without_dense
+    from rnngrad.net.both import Both
     from rnngrad.progress import reporting_to
     from rnngrad.views.derivation.batch import report as batch_report
+    from rnngrad.views.derivation.both import report as both_report
     from rnngrad.views.derivation.report import report
     from rnngrad.views.derivation.view import flow_of
     from rnngrad.views.formats.names import asked_for, for_people, format_named
@@ -204,7 +214,7 @@ def derive(
         plots = plots._replace(kinds=(*plots.kinds, "cliff"))
     problem = load(spec, overrides=overrides or ())
     if form.asked or pdf is not None:
-        problem = one_sequence(problem, "homework")
+        problem = without_dense(one_sequence(problem, "homework"), "homework")
     drawn: list[Derivation] = []
     flow: GradientFlow | None = None
     if plots is not None:
@@ -214,7 +224,14 @@ def derive(
         for one in drawn:
             check_exists(one.problem, over or ())
     every = save is not None or not (for_people(render) or form.asked)
-    if isinstance(problem, Batch):
+    if isinstance(problem, Both):
+        of_both = derive_problem(problem)
+        alone = {"--step": step, "--section": section, "--exponents": exponents}
+        selection = select_of_both(of_both, quantity or (), full, alone)
+        arrays = {name: of_both[name] for name in selection.names}
+        made = both_report(of_both, selection, arrays)
+        first = of_both.first_nonfinite_step
+    elif isinstance(problem, Batch):
         of_all = derive_problem(problem)
         alone = {"--step": step, "--section": section, "--exponents": exponents}
         selection = select_of_batch(of_all, quantity or (), full, alone)
@@ -238,7 +255,7 @@ def derive(
     cut = Event()
     text = watched(render(made, shown), quiet)
     text = _kept(text, cut) if for_people(render) else text
-    keep = None if save is None else _stage(save, {name: arrays[name] for name in selection.names})
+    keep = None if save is None else _stage(save, selection.names, arrays, problem)
     write_text(text, output)
     if keep is not None:
         keep()
@@ -303,16 +320,18 @@ def _check_save(save: Path | None, force: bool, spec: str, output: Path | None) 
     check_writable(save, force, spec)
 
 
-def _stage(path: Path, arrays: dict[str, Array]) -> Callable[[], None]:
-    """Write the arrays beside their place; the call that this returns moves them there."""
-    import numpy as np
-
+def _stage(
+    path: Path, names: Iterable[str], arrays: dict[str, Array], problem: Problem | Batch | Both
+) -> Callable[[], None]:
+    """Write the arrays beside their place, and in the file's comment what they are of; the call
+    that this returns moves them there."""
     from rnngrad.cli.output import staged
+    from rnngrad.views.derivation.saved import write
 
-    return staged(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
+    return staged(path, lambda file: write(file, {name: arrays[name] for name in names}, problem))
 
 
-def _warn(problem: Problem | Batch, step: int | None) -> None:
+def _warn(problem: Problem | Batch | Both, step: int | None) -> None:
     """What the user should know besides the result, on standard error; ``step``: the first that is
     not finite."""
     from rnngrad.net.problem import Problem
@@ -325,16 +344,20 @@ def _warn(problem: Problem | Batch, step: int | None) -> None:
         )
 
 
-def _say_left_out(selection: Selection, problem: Problem | Batch) -> None:
+def _say_left_out(selection: Selection, problem: Problem | Batch | Both) -> None:
+    from rnngrad.analyses.derivation import both
     from rnngrad.analyses.derivation.quantities import records
+    from rnngrad.net.both import Both
     from rnngrad.net.problem import Problem
     from rnngrad.views.numbers import grouped, times
 
     one = problem if isinstance(problem, Problem) else problem.net
+    known = both.records(one) if isinstance(problem, Both) else records(one)
     for name in selection.left_out:
-        record = records(one)[name]
+        record = known[name]
         shape, count = record.shape(one), record.size(one)
+        size = f", {8 * count / 2**30:,.3g} GiB" if count > GIGANTIC else ""
         say(
-            f"note: {name} is left out: {times(shape)} = {grouped(count)} numbers; "
+            f"note: {name} is left out: {times(shape)} = {grouped(count)} numbers{size}; "
             f"--quantity {name} or --full computes it"
         )

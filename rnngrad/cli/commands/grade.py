@@ -33,13 +33,13 @@ def grade(
 ) -> int:
     """Grade formulas and numbers by subtask, with points and a hint for each mistake.
 
-    It does what check SPEC --answers does. Several files share one table. Exit status: 0 all is
-    right, 1 something is wrong, 4 something cannot be decided.
+    check SPEC --answers does the same. Several files come into one table. Exit status: 0 all right,
+    1 something is wrong, 4 something cannot be decided.
     """
     from rnngrad.cli.checks.answers import run
     from rnngrad.cli.output import check_writable, screen, write_text
     from rnngrad.files import load
-    from rnngrad.net.batch import one_sequence
+    from rnngrad.net.batch import alone, one_sequence, without_dense
     from rnngrad.views.formats.names import asked_for, format_named
 
     render = format_named(asked_for(format_name, json, output), "grade")
@@ -47,7 +47,8 @@ def grade(
     for read in (spec, *files):
         check_writable(output, force, read)
     chosen = CheckOptions(rtol, hide_expected, quiet=quiet, spec=spec)
-    problem = one_sequence(load(spec, overrides=overrides or ()), "grade")
+    problem = alone(one_sequence(load(spec, overrides=overrides or ()), "grade"))
+    without_dense(problem, "grade")
     report, verdict = run(problem, files, chosen)
     write_text(render(report, shown), output)
     return VERDICTS[str(verdict)]

@@ -57,7 +57,7 @@ def init(
         typer.Option(
             "--layout",
             metavar="LAYOUT",
-            help=f"{completion.listed(completion.LAYOUTS)}, if it is not told.",
+            help=f"{completion.listed(completion.LAYOUTS)}, if it is not recognised.",
             autocompletion=completion.one_of(*completion.LAYOUTS),
             rich_help_panel=MODEL,
         ),
@@ -67,7 +67,7 @@ def init(
         typer.Option(
             "--inputs",
             metavar="FILE",
-            help="Your inputs, .npy, .npz, .csv: shapes tell the rest.",
+            help="Your inputs: .npy, .npz or .csv.",
             rich_help_panel=MODEL,
         ),
     ] = None,
@@ -77,6 +77,15 @@ def init(
             "--targets",
             metavar="FILE",
             help="Your targets: rows or labels, for each step or the last.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    upstream: Annotated[
+        Path | None,
+        typer.Option(
+            "--upstream",
+            metavar="FILE",
+            help="In place of targets: ∂L/∂h_t of a head that is not here.",
             rich_help_panel=MODEL,
         ),
     ] = None,
@@ -100,7 +109,7 @@ def init(
         typer.Option(
             "--exercise",
             metavar="",
-            help="A fresh exercise, its numbers drawn; of any cell.",
+            help="A fresh exercise with random numbers, of any cell.",
             rich_help_panel=EXERCISE,
         ),
     ] = False,
@@ -109,18 +118,18 @@ def init(
         typer.Option(
             "--seed",
             metavar="N",
-            help="Which exercise; 0 by default.",
+            help="Number of the exercise; 0 by default.",
             rich_help_panel=EXERCISE,
         ),
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option("--steps", metavar="T", help="So many steps.", rich_help_panel=EXERCISE),
+        typer.Option("--steps", metavar="T", help="Number of steps.", rich_help_panel=EXERCISE),
     ] = None,
     hidden: Annotated[
         int | None,
         typer.Option(
-            "--hidden", metavar="H", help="So many hidden units.", rich_help_panel=EXERCISE
+            "--hidden", metavar="H", help="Number of hidden units.", rich_help_panel=EXERCISE
         ),
     ] = None,
     scalar: Annotated[
@@ -137,23 +146,24 @@ def init(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> int:
-    """Write a commented starter spec, for a trained model's file, of a cell, or to fill in.
+    """Write a spec with comments: of a small net, a trained model, a cell or an exercise.
 
-    With MODEL: list the recurrent nets of the file, and write the spec of one of them. The
-    first line points an editor at the schema beside the spec, which rnngrad schema -o
-    rnngrad.schema.json writes. With --function SPEC: write the Python function
-    that check SPEC --against FILE.py:backward calls, with every shape; the passes are to fill in.
-    With --exercise: draw sizes, activations and numbers of one or two digits from a seed.
+    With MODEL: list the recurrent nets of the file, and write the spec of one of them. The first
+    line of a spec names the schema for editors; rnngrad schema -o rnngrad.schema.json writes it.
+    With --function SPEC: write a Python function to fill in, with every shape, which
+    check SPEC --against FILE.py:backward then calls. With --exercise: draw sizes, activations and
+    numbers of one or two digits from a seed.
     """
     from rnngrad.cli.output import check_writable, write_text
     from rnngrad.errors import UsageError
 
     if not exercise and (seed, steps, hidden, scalar) != (None, None, None, False):
         raise UsageError("--seed, --steps, --hidden and --scalar need --exercise")
-    if exercise and any((model, prefix, direction, layout, inputs, targets, function)):
+    given = (prefix, direction, layout, inputs, targets, upstream)
+    if exercise and any((model, *given, function)):
         raise UsageError("--exercise goes with --cell, --seed and sizes, and with nothing else")
     if function is not None:
-        if model is not None or prefix or direction or layout or cell or inputs or targets:
+        if model is not None or cell or any(given):
             raise UsageError("--function needs SPEC alone, no MODEL and none of its options")
         check_writable(output, force, function)
         write_text([_function_of(function, output)], output)
@@ -162,16 +172,20 @@ def init(
     if exercise:
         text = _exercise(cell, seed or 0, steps, hidden, scalar)
     elif cell is not None:
-        text = _of_cell(cell, [model, prefix, direction, layout, inputs, targets])
+        text = _of_cell(cell, [model, *given])
     elif model is None:
-        if prefix or direction or layout or inputs or targets:
-            words = "--prefix, --direction, --layout, --inputs and --targets need MODEL"
+        if any(given):
+            words = "--prefix, --direction, --layout, --inputs, --targets and --upstream need MODEL"
             raise UsageError(f"{words}, a trained model's file")
         text = _plain_starter()
     else:
-        if targets is not None and inputs is None:
-            raise UsageError("--targets needs --inputs beside it")
-        text = _of_model(model, prefix, direction, layout, (inputs, targets), output, quiet)
+        if (targets or upstream) is not None and inputs is None:
+            option = "--upstream" if targets is None else "--targets"
+            raise UsageError(f"{option} needs --inputs beside it")
+        if targets is not None and upstream is not None:
+            raise UsageError("--upstream stands in place of --targets; give one of them")
+        data = (inputs, targets, upstream)
+        text = _of_model(model, prefix, direction, layout, data, output, quiet)
     write_text([f"{SCHEMA_LINES}{text}"], output)
     return 0
 
@@ -225,14 +239,14 @@ def _of_model(
     prefix: Sequence[str] | None,
     direction: str | None,
     layout: str | None,
-    data: tuple[Path | None, Path | None],
+    data: tuple[Path | None, Path | None, Path | None],
     output: Path | None,
     quiet: bool,
 ) -> str:
     """The spec of one net of a file; the nets that there are go to standard error."""
     from rnngrad.errors import SpecError
     from rnngrad.files.models import ModelFileError, read_model
-    from rnngrad.files.starters.model import candidates, read_out, starter, table
+    from rnngrad.files.starters.model import candidates, read_out, refuse_for_a_half, starter, table
 
     try:
         contents = read_model(model, layout, str(model))
@@ -242,7 +256,10 @@ def _of_model(
         raise SpecError([str(error)]) from None
     if not quiet:
         say("\n".join(listing))
-    seen, dense = _seen_from_spec(model, output), read_out(contents, net)
+    if data[1] is not None:
+        refuse_for_a_half(contents, net, str(data[1]))
+    seen = _seen_from_spec(model, output)
+    dense = None if data[2] is not None else read_out(contents, net)
     filled = None if data[0] is None else _filled(model, layout, net, dense, data, output)
     for words in filled.assumed if filled is not None and not quiet else ():
         say(f"assumed: {words}")
@@ -254,7 +271,7 @@ def _filled(
     layout: str | None,
     net: Found,
     dense: Dense | None,
-    data: tuple[Path | None, Path | None],
+    data: tuple[Path | None, Path | None, Path | None],
     output: Path | None,
 ) -> Filled:
     """What the user's arrays fill in."""
@@ -264,13 +281,13 @@ def _filled(
 
     store = open_store(model, layout, str(model))
     tables = embeddings(store, net, _seen_from_spec(model, output))
-    sizes = Sizes(net.inputs, net.hidden if dense is None else dense.W.shape[0], tables)
-    inputs, targets = (
+    sizes = Sizes(net.inputs, net.seen if dense is None else dense.W.shape[0], tables)
+    inputs, targets, upstream = (
         None if path is None else given(path, scalar(_seen_from_spec(path, output)))
         for path in data
     )
     assert inputs is not None
-    return filled(inputs, targets, sizes)
+    return filled(inputs, targets, sizes, upstream)
 
 
 def _seen_from_spec(model: Path, output: Path | None) -> str:

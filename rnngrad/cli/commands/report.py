@@ -27,7 +27,7 @@ def report(
         typer.Option(
             "--whh-scale",
             metavar="SCALES",
-            help="Those of the slider: 0.5,1,2, or 0.1:4:40; 0.25:4:33:log by default.",
+            help="Scales of the slider: 0.5,1,2, or 0.1:4:40; 0.25:4:33:log by default.",
         ),
     ] = None,
     output: options.Output = None,
@@ -35,12 +35,12 @@ def report(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> int:
-    """One page to look at and to hand in: pictures, derivation, tables, check.
+    """Write one page to read and to hand in: pictures, derivation, tables, check.
 
-    It is a single HTML file that opens in any browser and loads nothing from anywhere. It shows
-    which way the gradient goes and how much of it is left, how far it reaches with a slider for the
-    scale of W_hh, what truncation costs, each derivative with its chain rule, and whether the
-    gradients were proved right. Several specs are put beside each other.
+    It is a single HTML file that opens in any browser and needs no network. It shows the path of
+    the gradient and its size at each step, its change with the scale of W_hh (with a slider), the
+    error of truncation, each derivative with its chain rule, and whether the gradients were
+    proved right. Several specs are shown side by side.
     """
     from rnngrad.analyses.overview import overview
     from rnngrad.cli.output import check_writable, write_text

@@ -14,7 +14,7 @@ from rnngrad.cli.boundary import bounded
 @bounded
 def show(
     rows: Annotated[
-        Path, typer.Argument(metavar="ROWS", help="What sweep -o rows.jsonl has written.")
+        Path, typer.Argument(metavar="ROWS", help="A file that sweep -o rows.jsonl wrote.")
     ],
     full: options.Full = False,
     format_name: options.Format = None,
@@ -25,10 +25,11 @@ def show(
     no_color: options.NoColor = False,
     debug: options.Debug = False,
 ) -> int:
-    """Show a sweep that was kept in a file, as sweep showed it.
+    """Show again a sweep that was saved in a file.
 
-    The file has the points, not the nets: the critical scale is as close as the points are, and
-    theory is left out. sweep with the spec and --resume shows both, and computes no point again.
+    The file has the points, not the nets. So the critical scale is only known to lie between two
+    points, and theory is left out. sweep with the spec and --resume shows both without computing
+    points again.
     """
     from rnngrad.analyses.sweep.sweep import kept
     from rnngrad.cli.output import check_writable, screen, write_text

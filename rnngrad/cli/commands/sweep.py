@@ -55,20 +55,20 @@ def sweep(
         int | None, typer.Option("--seeds", metavar="N", help="Draw the random numbers N times.")
     ] = None,
     steps: Annotated[
-        str | None, typer.Option("--steps", metavar="T,...", help="These lengths of the sequence.")
+        str | None, typer.Option("--steps", metavar="T,...", help="Lengths of the sequence.")
     ] = None,
     activation: Annotated[
         str | None,
         typer.Option(
             "--activation",
             metavar="NAME,...",
-            help="These activations, such as tanh.",
+            help="Activations, such as tanh.",
             autocompletion=completion.activations,
         ),
     ] = None,
     steady: Annotated[
         float,
-        typer.Option("--steady", metavar="R", help="Steady is a rate of at most this size."),
+        typer.Option("--steady", metavar="R", help="A rate of at most this size is steady."),
     ] = 0.01,
     critical_rtol: Annotated[
         float,
@@ -100,7 +100,7 @@ def sweep(
         typer.Option(
             "--resume",
             metavar="",
-            help="With -o FILE.jsonl: compute only what is missing.",
+            help="With -o FILE.jsonl: compute only the missing points.",
             rich_help_panel=options.RUNNING,
         ),
     ] = False,
@@ -116,6 +116,15 @@ def sweep(
     full: options.Full = False,
     plot: options.Plot = None,
     plot_what: Annotated[list[str] | None, options.plot_what("sweep")] = None,
+    map_over: Annotated[
+        str | None,
+        typer.Option(
+            "--map",
+            metavar="A,B",
+            help="Draw the rate over two swept axes: scale,seed.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None,
     plot_data: options.PlotData = None,
     format_name: options.Format = None,
     json: options.Json = False,
@@ -126,20 +135,21 @@ def sweep(
     no_color: options.NoColor = False,
     debug: options.Debug = False,
 ) -> int:
-    """Scale W_hh and show where gradients vanish and explode, and why.
+    """Multiply W_hh by scales, and show where gradients vanish and explode, and why.
 
-    Of other cells than rnn, gru and lstm the table names the parameters that are scaled.
+    For cells other than rnn, gru and lstm the table names the parameters that are scaled.
 
-    For every scale: the norm of the whole chain of Jacobians, its growth rate, the largest Lyapunov
-    exponent, the bound, how saturated the units are, loss and gradients. Then the critical scale,
-    and what theory says. Several specs share one table. --checkpoints puts trained files of one net
-    beside each other, in the order of the numbers in their names, at scale 1 by default.
-    -o FILE.jsonl keeps every point as it comes; --resume goes on from there, and rnngrad show
+    For every scale there are the norm of the whole chain of Jacobians, its growth rate, the largest
+    Lyapunov exponent, its bound, the saturation of the units, loss and gradients. Then come the
+    critical scale, and what theory says. Several specs come into one table. --checkpoints compares
+    trained files of one net, in the order of the numbers in their names, by default at scale 1.
+    -o FILE.jsonl saves every point at once; --resume continues such a file, and rnngrad show
     FILE.jsonl shows it again.
     """
     from contextlib import nullcontext
 
     from rnngrad.cli.output import STANDARD_OUTPUT, check_writable, screen, write_text
+    from rnngrad.cli.plots import over_swept
     from rnngrad.cli.plots import planned as planned_plots
     from rnngrad.cli.sweeps.executors import workers
     from rnngrad.cli.sweeps.file import RowsFile, start
@@ -148,6 +158,7 @@ def sweep(
     from rnngrad.errors import UsageError
     from rnngrad.net.problem import Problem
     from rnngrad.views.formats.names import asked_for, format_named
+    from rnngrad.views.pictures.rate_map import Swept, check_swept
     from rnngrad.views.sweeps.report import report
 
     if whh_scale is None and checkpoints is None:
@@ -165,11 +176,14 @@ def sweep(
         for spec in specs:
             check_writable(output, force, spec)
     plots = planned_plots("sweep", plot, plot_what, plot_data, force, specs, {"-o": output})
+    plots, over = over_swept(map_over, plots)
     wanted = Wanted(
         tuple(specs), tuple(overrides or ()), whh_scale or "1", seeds, steps, activation,
         relative_to, steady, critical_rtol, gate, yes, checkpoints,
     )  # fmt: skip
     problems, whole = planned(wanted)
+    if over is not None:
+        check_swept(over, whole)
     for problem in () if quiet else list(problems.values())[: 1 if checkpoints else None]:
         say_assumed(problem if isinstance(problem, Problem) else problem.net)
     file = None if path is None else RowsFile(path, problems, relative_to, gate)
@@ -185,7 +199,7 @@ def sweep(
             render = format_named("table", "sweep")
         write_text(render(report(finished.result, full), shown), None if kept else output)
     if plots is not None and finished.result.rows:
-        plots.staged(finished.result)()
+        plots.staged(Swept(finished.result, over))()
     _say_how_it_ended(finished, whole, file, quiet)
     return INTERRUPTED if finished.interrupted else 0
 

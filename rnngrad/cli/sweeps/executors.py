@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -12,6 +13,7 @@ from multiprocessing import get_context
 from typing import NamedTuple
 
 from rnngrad.cli.blas import BLAS
+from rnngrad.cli.parent import end_with_parent
 from rnngrad.errors import RnngradError, UsageError
 
 
@@ -43,7 +45,8 @@ def workers(jobs: int, scheduler: str | None) -> Iterator[Workers]:
 
 @contextmanager
 def _processes(count: int) -> Iterator[Workers]:
-    """Fresh processes, one BLAS thread each, deaf to Ctrl-C: this one tells them to stop."""
+    """Fresh processes, one BLAS thread each, deaf to Ctrl-C: this one tells them to stop, or takes
+    them with it."""
     before = {name: os.environ.get(name) for name in BLAS}
     os.environ.update(dict.fromkeys(BLAS, "1"))
     pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_deaf)
@@ -63,4 +66,8 @@ def _processes(count: int) -> Iterator[Workers]:
 
 
 def _deaf() -> None:
+    """Whoever started it says when to end, and where that one is gone, so is this."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform != "win32":
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    end_with_parent()

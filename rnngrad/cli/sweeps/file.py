@@ -7,12 +7,11 @@ on its file, so that no two append to it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import NoneType, TracebackType
@@ -20,11 +19,12 @@ from typing import Any, BinaryIO
 
 from rnngrad.analyses.flow.stability import regime
 from rnngrad.analyses.sweep.points import Row, Setting
-from rnngrad.cli.output import check_writable, staged
+from rnngrad.cli.output import check_writable, opened_as_it_is, staged
 from rnngrad.cli.sweeps.locking import locked
-from rnngrad.errors import OutputError
-from rnngrad.files.opening import unreadable
+from rnngrad.errors import OutputError, escaped
+from rnngrad.files.opening import NoFileError, contents, unreadable
 from rnngrad.net.batch import Batch
+from rnngrad.net.fingerprint import fingerprint, together
 from rnngrad.net.problem import Problem
 from rnngrad.version import __version__
 
@@ -32,28 +32,9 @@ from rnngrad.version import __version__
 def spec_key(problem: Problem | Batch) -> str:
     """A hash of all that the rows depend on but the point: the net, its sequence or sequences, the
     version."""
-    if isinstance(problem, Batch):
-        every = "".join(map(spec_key, problem.sequences))
-        return hashlib.sha256(every.encode()).hexdigest()[:16]
-    records = (problem.activation, problem.output, problem.loss)
-    names = [None if record is None else record.name for record in records]
-    names += [problem.cell.name, *map(str, problem.cell.equations.equations)]
-    names += [] if problem.checkpoint is None else [problem.checkpoint]
-    random = problem.draw is not None
-    digest = hashlib.sha256(json.dumps([__version__, *names, problem.seed, random]).encode())
-    arrays = {
-        **problem.weights,
-        "x": problem.x,
-        "h_0": problem.h_0,
-        **{f"{part}_0": start for part, start in problem.starts.items()},
-        "targets": problem.targets,
-        "loss_weights": problem.loss_weights,
-    }
-    for name, array in arrays.items():
-        digest.update(name.encode())
-        if array is not None:
-            digest.update(repr(array.shape).encode() + array.tobytes())
-    return digest.hexdigest()[:16]
+    one = problem.net if isinstance(problem, Batch) else problem
+    random = one.draw is not None
+    return together([__version__, fingerprint(problem), one.seed, random, one.checkpoint])
 
 
 def point_key(setting: Setting, scale: float, relative_to: str, gate: str | None) -> str:
@@ -69,8 +50,7 @@ def point_key(setting: Setting, scale: float, relative_to: str, gate: str | None
         point.append(gate)
     if setting.sequence is not None:
         point.append(setting.sequence)
-    text = json.dumps(point)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return together(point)
 
 
 BEGINNING = f'{{"{Row._fields[0]}": '.encode()
@@ -164,9 +144,11 @@ class RowsFile:
         key, row = _read(line, self.path, number)
         name = self.names.get(key.partition("-")[0])
         if name is None:
+            version = json.loads(line).get("version", __version__)
+            by = f"by rnngrad {escaped(str(version))}" if version != __version__ else ""
             raise OutputError(
-                f"{self.path}:{number}: was made from another spec, or by another version of "
-                "rnngrad; name another file, or --force to overwrite it"
+                f"{self.path}:{number}: was made {by or 'from another spec'}; name another file, "
+                "or --force to overwrite it"
             )
         return key, row._replace(spec=name)
 
@@ -175,7 +157,7 @@ class RowsFile:
         text = "".join(self._line(row) for row in rows)
         with self._said():
             if self._file is None:
-                self._file = self.path.open("ab", buffering=0)
+                self._file = opened_as_it_is(self.path)
             data = memoryview(text.encode())
             while data:
                 data = data[self._file.write(data) or 0 :]
@@ -188,7 +170,10 @@ class RowsFile:
         return f"{self.keys[setting.spec]}-{point}"
 
     def _text(self, key: str, row: Row) -> str:
-        return json.dumps({**row._asdict(), "key": key}, allow_nan=False) + "\n"
+        return (
+            json.dumps({**row._asdict(), "key": key, "version": __version__}, allow_nan=False)
+            + "\n"
+        )
 
     @contextmanager
     def _said(self) -> Iterator[None]:
@@ -248,13 +233,23 @@ def read_rows(path: Path) -> list[Row]:
 def _lines(path: Path) -> tuple[list[bytes], int]:
     """The whole lines of a file of rows, and how many bytes of a torn one follow."""
     try:
-        *lines, torn = path.read_bytes().split(b"\n")
-    except OSError as error:
+        *lines, torn = contents(str(path), sys.maxsize, _rows_begin(path)).split(b"\n")
+    except (OSError, NoFileError) as error:
         words = unreadable(error, str(path), (".jsonl",))
         raise OutputError(f"{path}: {words}") from error
     if torn and not (torn.startswith(BEGINNING) or BEGINNING.startswith(torn)):
         raise OutputError(f"{path}:{len(lines) + 1}: is not a row of a sweep")
     return lines, len(torn)
+
+
+def _rows_begin(path: Path) -> Callable[[bytes], None]:
+    """Whether a file begins as one of rows does is seen before all of it is read."""
+
+    def look(head: bytes) -> None:
+        if head[:1] not in (b"", b"{"):
+            raise OutputError(f"{path}:1: is not a row of a sweep")
+
+    return look
 
 
 def _read(line: bytes, path: Path, number: int) -> tuple[str, Row]:

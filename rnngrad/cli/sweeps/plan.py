@@ -19,7 +19,8 @@ from rnngrad.cli.boundary import say
 from rnngrad.errors import SpecError, UsageError
 from rnngrad.files import load
 from rnngrad.files.specification.checkpoints import in_order
-from rnngrad.net.batch import Batch
+from rnngrad.net.batch import Batch, one_sequence
+from rnngrad.net.both import Both, apart
 from rnngrad.net.problem import Problem
 
 MANY = 100_000
@@ -87,10 +88,15 @@ def loaded(specs: Sequence[str], overrides: Sequence[str]) -> dict[str, Problem 
             raise UsageError(f"'{spec}' is given {times} times; once is enough")
     problems = [load(spec, overrides=overrides) for spec in specs]
     names = Counter(problem.name for problem in problems)
-    return {
-        problem.name if names[problem.name] == 1 else spec: problem
-        for spec, problem in zip(specs, problems, strict=True)
-    }
+    found: dict[str, Problem | Batch] = {}
+    for spec, problem in zip(specs, problems, strict=True):
+        name = problem.name if names[problem.name] == 1 else spec
+        if isinstance(problem, Both):
+            halves = zip(problem.halves, apart(problem), strict=True)
+            found |= {f"{name}, {half.name}": one for half, one in halves}
+        else:
+            found[name] = problem
+    return found
 
 
 def _check_seeds(wanted: Wanted, problem: Problem | Batch) -> None:
@@ -114,11 +120,12 @@ def _checkpoints(wanted: Wanted, pattern: str) -> dict[str, Problem | Batch]:
     names = Counter(Path(path).name for path in paths)
     for path in paths:
         try:
-            net = load(wanted.specs[0], overrides=wanted.overrides, checkpoint=path)
+            loaded = load(wanted.specs[0], overrides=wanted.overrides, checkpoint=path)
         except SpecError as error:
             first = first or error
             say(f"rnngrad: {path} is left out: {error.mistakes[0].splitlines()[0]}")
             continue
+        net = loaded if isinstance(loaded, Batch) else one_sequence(loaded, "--checkpoints")
         _check_seeds(wanted, net)
         name = Path(path).name if names[Path(path).name] == 1 else Path(path).as_posix()
         if isinstance(net, Batch):

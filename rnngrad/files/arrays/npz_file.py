@@ -48,6 +48,18 @@ def members(path: Path, name: str) -> dict[str, Member]:
     return found
 
 
+def comment_of(path: Path) -> object:
+    """The document in a .npz file's comment, where ``derive --save`` says what it was made of; None
+    where there is none."""
+    import json  # only now: a spec's arrays have no such thing
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return json.loads(archive.comment)
+    except (ValueError, RecursionError):
+        return None
+
+
 def most(size: int) -> int:
     """Bytes that one array may take of a file of ``size`` bytes, unpacked."""
     return max(MOST_UNPACKED * size, 2**20)

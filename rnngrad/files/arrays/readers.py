@@ -84,7 +84,10 @@ def _csv(path: Path, name: str, key: str | None) -> Numbers:
     """Rows of comma-separated numbers; the first line may be a header."""
     rows: list[list[float]] = []
     with path.open("rb") as file:
-        encoding = encoding_of(file.read(4))
+        head = file.read(4096)
+    encoding = encoding_of(head)
+    if b"\0" in head and encoding[:5] == "utf-8":
+        raise FileError(f"{name} is a binary file, not rows of numbers")
     with path.open(encoding=encoding, newline="") as stream:
         reader = csv.reader(stream)
         header = True
@@ -137,7 +140,7 @@ def _model(path: Path, name: str, key: str | None) -> Numbers:
         raise FileError(str(error)) from None
 
 
-_OF_MODELS = (".safetensors", ".h5", ".hdf5", ".keras", ".onnx")
+_OF_MODELS = (".safetensors", ".h5", ".hdf5", ".keras", ".onnx", ".msgpack")
 
 READERS: Mapping[str, Callable[[Path, str, str | None], Numbers]] = MappingProxyType(
     {".npy": _npy, ".npz": _npz, ".csv": _csv, **dict.fromkeys(_OF_MODELS, _model)}

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rnngrad.errors import did_you_mean
-from rnngrad.files.models.gates import stack_of
-from rnngrad.files.models.records import Contents, Found, ModelFileError
+from rnngrad.files.models.gates import merged, stack_of
+from rnngrad.files.models.records import BOTH, Contents, Found, ModelFileError
 from rnngrad.files.text import cut, several, shown
 
 WRAPPERS = ("module", "_orig_mod", "model", "state_dict", "_forward_module", "_fsdp_wrapped_module")
 """What DataParallel, torch.compile, Lightning, accelerate and FSDP put into keys."""
 
-DIRECTIONS = ("forward", "reverse")
+DIRECTIONS = ("forward", "reverse", BOTH)
 
 
 def choose(
@@ -22,12 +22,13 @@ def choose(
     ask: str = "prefix",
 ) -> Found:
     """The net that ``prefix`` names, or the only one; several prefixes name a stack, lowest first.
+    Of a bidirectional one both directions, unless ``direction`` is that of a half.
 
     Raises ModelFileError that lists what there is, and asks for ``ask``, or says why it cannot be
     used.
     """
     if direction is not None and direction not in DIRECTIONS:
-        words = f"direction is {shown(direction)}, must be forward or reverse"
+        words = f"direction is {shown(direction)}, must be forward, reverse or both"
         raise ModelFileError(f"{words}{did_you_mean(direction, DIRECTIONS)}")
     if prefix is None or isinstance(prefix, str):
         return _one(contents, prefix, direction, ask)
@@ -60,10 +61,13 @@ def _refuse_a_part(contents: Contents, nets: list[Found]) -> None:
 
 def _directed(contents: Contents, nets: list[Found], direction: str | None) -> Found:
     place = f"{contents.name}[{cut(nets[0].key, 100)}]" if nets[0].key else contents.name
-    if direction is None and len(nets) > 1:
-        raise ModelFileError(f"{place} is bidirectional, give direction: forward or reverse")
+    if direction in (None, BOTH) and len(nets) > 1:
+        return merged(place, nets)
     for net in nets:
         if direction in (None, net.direction or "forward"):
+            if net.paired and len(net.layers) > 1:
+                words = "each layer reads both directions of the one below, so neither is a net"
+                raise ModelFileError(f"{place}: {words}; direction: both takes them together")
             return net
     has = nets[0].direction or "forward"
     raise ModelFileError(f"{place} has no direction {direction}, it runs {has}")

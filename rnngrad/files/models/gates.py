@@ -24,8 +24,16 @@ import numpy as np
 
 from rnngrad.arithmetic.arrays import Array, frozen
 from rnngrad.cells import CELLS
-from rnngrad.files.models.records import Found, Layer, ModelFileError, Store
+from rnngrad.files.models.records import (
+    BACKWARD,
+    BOTH,
+    Found,
+    Layer,
+    ModelFileError,
+    Store,
+)
 from rnngrad.files.text import several
+from rnngrad.net.problem import REVERSE
 
 GATES: Mapping[str, str] = MappingProxyType({"rnn": "h", "gru": "rzn", "lstm": "ifgo"})
 """cell -> its gates in the contract's order of rows, which is PyTorch's."""
@@ -106,13 +114,40 @@ def reset_before(whole: Layer) -> Layer:
     return Layer({**{name: W for name, W in found.items() if name[0] == "W"}, **biases})
 
 
-def stacked(layers: tuple[Layer, ...], place: str) -> tuple[Layer, ...]:
-    """The layers of a stack, lowest first; raises ModelFileError unless each fits the next."""
+def stacked(layers: tuple[Layer, ...], place: str, ways: int = 1) -> tuple[Layer, ...]:
+    """The layers of a stack, lowest first; raises ModelFileError unless each fits the next, which
+    has the units of so many ``ways``."""
     for k, (below, above) in enumerate(pairwise(layers), 1):
-        if below.hidden != above.inputs:
-            words = f"layer {k} takes {above.inputs} inputs, layer {k - 1} has {below.hidden} units"
+        if ways * below.hidden != above.inputs:
+            has = f"layer {k - 1} has {ways * below.hidden} units"
+            words = f"layer {k} takes {above.inputs} inputs, {has}"
             raise ModelFileError(f"{place}: {words}")
     return layers
+
+
+CONCAT = "merge_mode concat, Keras's default: the file does not say"
+
+
+def merged(place: str, halves: Sequence[Found]) -> Found:
+    """The halves of a bidirectional net together; raises ModelFileError where they are no pair."""
+    ahead, behind = halves[0], halves[-1]
+    why = ahead.apart or behind.apart
+    if not why and (ahead.direction, behind.direction) != ("forward", "reverse"):
+        why = "its halves run the same way"
+    alike = [(one.cell, one.own, one.activation, len(one.layers)) for one in (ahead, behind)]
+    if not why and alike[0] != alike[1]:
+        why = "its halves differ in cell, activation or number of layers"
+    if why:
+        words = "no spec has both together; give direction: forward or reverse"
+        raise ModelFileError(f"{place} is bidirectional, and {why}: {words}")
+    layers = tuple(
+        Layer({**one.parameters, **{f"{n}{REVERSE}": a for n, a in other.parameters.items()}})
+        for one, other in zip(ahead.layers, behind.layers, strict=True)
+    )
+    said = dict.fromkeys((*ahead.assumed, *behind.assumed))
+    said |= {} if ahead.apart is not None else {CONCAT: None}
+    assumed = tuple(words for words in said if words != BACKWARD)
+    return ahead._replace(layers=layers, assumed=assumed, direction=BOTH)
 
 
 def stack_of(name: str, nets: Sequence[Found]) -> Found:
@@ -125,7 +160,8 @@ def stack_of(name: str, nets: Sequence[Found]) -> Found:
         if not alike:
             words = "differ in cell, activation or direction, so they are no stack"
             raise ModelFileError(f"{name}: {several([first.key, net.key])} {words}")
-    layers = stacked(tuple(layer for net in nets for layer in net.layers), name)
+    ways = 2 if first.direction == BOTH else 1
+    layers = stacked(tuple(layer for net in nets for layer in net.layers), name, ways)
     assumed = tuple(dict.fromkeys(words for net in nets for words in net.assumed))
     parts = tuple(key for net in nets for key in net.parts or (net.key,))
     return first._replace(

@@ -16,6 +16,7 @@ from rnngrad.files.arrays.numpy_files import Numbers
 from rnngrad.files.models.choosing import alike
 from rnngrad.files.models.keras.hdf5_file import open_hdf5, open_keras
 from rnngrad.files.models.keras.layout import read_keras
+from rnngrad.files.models.msgpack_file import open_msgpack
 from rnngrad.files.models.named import read_named
 from rnngrad.files.models.onnx.layout import read_onnx, store_of
 from rnngrad.files.models.opening import checked, looks_like, refuse_pickle
@@ -62,7 +63,8 @@ def _stored(nets: Callable[[Store], Contents]) -> Callable[[Opener, Path, str], 
     return lambda opened, path, name: nets(opened(path, name))
 
 
-_ARRAYS: Mapping[str, Opener] = {".safetensors": open_safetensors, ".npz": _open_npz}
+_ARRAYS: dict[str, Opener] = {".safetensors": open_safetensors, ".npz": _open_npz}
+_MSGPACK: dict[str, Opener] = {".msgpack": open_msgpack}
 
 LAYOUTS: Mapping[str, Layout] = MappingProxyType(
     {
@@ -87,11 +89,11 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
                 lambda _, path, name: read_onnx(path, name),
             ),
             *(
-                Layout(name, meaning, _ARRAYS, _stored(partial(read_named, name)))
-                for name, meaning in (
-                    ("flax", "Flax's parameters, flattened"),
-                    ("haiku", "Haiku's parameters, flattened"),
-                    ("mlx", "MLX's weights"),
+                Layout(name, meaning, _ARRAYS | more, _stored(partial(read_named, name)))
+                for name, meaning, more in (
+                    ("flax", "Flax's parameters", _MSGPACK),
+                    ("haiku", "Haiku's parameters", _MSGPACK),
+                    ("mlx", "MLX's weights", {}),
                 )
             ),
         )

@@ -93,6 +93,13 @@ def finite(found: Numbers, place: str) -> Array:
     return frozen(wide)
 
 
+BOTH = "both"
+"""The direction of a net whose layers hold the parameters of both."""
+
+BACKWARD = "the net runs backward in time: give its inputs in reversed order"
+"""What is said of a net of the direction reverse."""
+
+
 class Layer(NamedTuple):
     """One layer's parameters under the names of its cell, in float64.
 
@@ -126,7 +133,10 @@ class Found(NamedTuple):
     ``key`` is what the user writes as ``prefix``; ``also`` holds other names that mean the same.
     ``activation`` is None where the file does not say, or the cell leaves no choice; ``assumed``
     says in words what is taken for granted. ``direction`` is None unless the net runs backward in
-    time, or is one half of a bidirectional one (``paired``). ``parts`` holds the keys of a stack
+    time, or is one half of a bidirectional one (``paired``); of both halves together it is BOTH,
+    and the names of the reverse one's parameters end in _reverse. ``apart`` says why the halves
+    cannot be taken together, where they cannot; None where the file does not say that they are
+    side by side. ``parts`` holds the keys of a stack
     whose layers stand one by one.
     """
 
@@ -141,6 +151,7 @@ class Found(NamedTuple):
     also: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     own: Mapping[str, Any] | None = None
+    apart: str | None = ""
 
     @property
     def inputs(self) -> int:
@@ -151,6 +162,16 @@ class Found(NamedTuple):
     def hidden(self) -> int:
         """H of the highest layer, whose h_t a read-out takes."""
         return self.layers[-1].hidden
+
+    @property
+    def seen(self) -> int:
+        """What a read-out sees: H, or 2H of both directions."""
+        return (2 if self.direction == BOTH else 1) * self.hidden
+
+    @property
+    def widths(self) -> set[int]:
+        """What a read-out of it, or of what it is half of, may see."""
+        return {self.hidden, 2 * self.hidden} if self.paired else {self.hidden}
 
 
 class Dense(NamedTuple):

@@ -14,12 +14,12 @@ from rnngrad.files.arrays.numbers import batch_words, from_array, written
 from rnngrad.files.arrays.readers import File, FileError, FileKeyError, load_array
 from rnngrad.files.spec_errors import Mistakes
 from rnngrad.files.specification.sources import ZEROS, ArraySource, Embedded, Gated
-from rnngrad.files.specification.weights_key import Parameters, top
+from rnngrad.files.specification.weights_key import Parameters
 from rnngrad.files.text import counted, dotted, listed, shown
 from rnngrad.files.yaml_text import Steps
 from rnngrad.net.cells import Cell, lengths, letter_in, multiple
 from rnngrad.net.given_arrays import Mask
-from rnngrad.net.problem import Tokens
+from rnngrad.net.problem import REVERSE, Tokens
 
 ALL_LAYERS = "all "
 """What the letter of a part in all layers begins with."""
@@ -120,27 +120,30 @@ def _pieces(
     spec: Mapping[str, Any], cell: Cell, parameters: Parameters, folder: Path, mistakes: Mistakes
 ) -> Iterator[Piece]:
     def piece(name: str, path: Steps, letters: tuple[str, ...], source: Any) -> Piece:
-        gates = cell.gates if name.partition(".")[0] in cell.blocks else ()
+        own = name.partition(".")[0].removesuffix(REVERSE * parameters.both)
+        gates = cell.gates if own in cell.blocks else ()
         batch = spec.get("batch") if path[0] != "weights" else None
         return _piece(name, path, letters, source, folder, mistakes, gates, batch)
 
     depth = parameters.depth
     for name, letters in parameters.letters.items():
         yield piece(name, parameters.paths[name], letters, parameters.sources.get(name))
-    for part, letter in zip(cell.parts, cell.letters, strict=True):
-        letter = letter if depth == 1 else in_all_layers(letter)
-        name = f"{part}_0"
-        yield piece(name, (name,), (letter,), spec.get(name))._replace(loose=True)
-    inputs = letter_in(cell, cell.input_letter, 0, depth)
+    for way in ("", REVERSE) if parameters.both else ("",):
+        for part, letter in zip(cell.parts, cell.letters, strict=True):
+            letter = letter if depth == 1 else in_all_layers(letter)
+            name = f"{part}_0{way}"
+            yield piece(name, (name,), (letter,), spec.get(name))._replace(loose=True)
+    dense = "W_in" in parameters.letters
+    inputs = "I" if dense else letter_in(cell, cell.input_letter, 0, depth)
     why = "" if inputs == "I" else f"; {cell.name} takes x_t unit by unit, so I is {inputs}"
     yield piece("inputs", ("inputs",), ("T", inputs), spec.get("inputs"))._replace(why=why)
     if "targets" in spec or mistakes.spoils(("targets",)):
-        outputs = "O" if "W_hy" in parameters.letters else top(cell, depth)
+        outputs = "O" if "W_hy" in parameters.letters else parameters.top
         yield piece("targets", ("targets",), ("T", outputs), spec.get("targets"))
         if "class_weights" in spec:
             yield piece("class_weights", ("class_weights",), (outputs,), spec["class_weights"])
     if "upstream" in spec or mistakes.spoils(("upstream",)):
-        yield piece("upstream", ("upstream",), ("T", top(cell, depth)), spec.get("upstream"))
+        yield piece("upstream", ("upstream",), ("T", parameters.top), spec.get("upstream"))
 
 
 def _piece(
@@ -304,4 +307,5 @@ def _fan_in(piece: Piece, shape: tuple[int, ...], sizes: Mapping[str, int], unit
         return shape[1]
     if not shape:
         return 1
-    return sizes[units if piece.name == "b_y" else multiple(piece.letters[0])[1]]
+    times, letter = multiple(units)
+    return times * sizes[letter] if piece.name == "b_y" else sizes[multiple(piece.letters[0])[1]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -27,6 +27,7 @@ from rnngrad.files.specification.batch_key import (
     turned,
     without_padding,
 )
+from rnngrad.files.specification.both_key import chosen_half, is_both, refuse_both
 from rnngrad.files.specification.cell_key import cell_in
 from rnngrad.files.specification.head import check_upstream, labels_in, with_targets
 from rnngrad.files.specification.schema import SPEC, spec_with
@@ -40,15 +41,17 @@ from rnngrad.files.specification.trained_weights import (
     told_cell,
     trained,
 )
-from rnngrad.files.specification.weights_key import Parameters, top
+from rnngrad.files.specification.weights_key import Names, Parameters
 from rnngrad.files.specification.weights_key import check as check_parameters
 from rnngrad.files.text import counted, cut, cut_path, listed, shown
 from rnngrad.files.yaml_text import Steps
-from rnngrad.net.batch import Batch
-from rnngrad.net.cells import Cell, letter_in, multiple
+from rnngrad.net.batch import Batch, chosen
+from rnngrad.net.both import Both
+from rnngrad.net.cells import INPUT, Cell, letter_in, multiple
+from rnngrad.net.dense import behind
 from rnngrad.net.losses import LOSSES, UPSTREAM
 from rnngrad.net.outputs import OUTPUTS
-from rnngrad.net.problem import Problem, Tokens, TrainedIn
+from rnngrad.net.problem import REVERSE, Dense, Problem, Tokens, TrainedIn
 
 SEQUENCES = ("inputs", "targets", "upstream")
 """The keys of a spec with a row a step."""
@@ -61,7 +64,8 @@ class Blueprint(NamedTuple):
     ``targets`` or ``upstream``, as they are or still to be drawn; of a ``batch`` the sequences are
     the first axis, also of ``counts``. ``weights`` are the names of the weights in their order;
     ``trained`` tells of the model's file that they came from; ``counts`` is what each label counts
-    in a mean, 0 where it does not count; ``tokens`` tells of an embedding.
+    in a mean, 0 where it does not count; ``tokens`` tells of an embedding; ``both``: the layers are
+    bidirectional; ``input_activation`` is that of a dense layer before the recurrent one.
     """
 
     name: str
@@ -77,6 +81,8 @@ class Blueprint(NamedTuple):
     counts: Array | None = None
     tokens: Tokens | None = None
     batch: BatchKey | None = None
+    both: bool = False
+    input_activation: str = "identity"
 
     @property
     def random(self) -> bool:
@@ -99,8 +105,8 @@ class Blueprint(NamedTuple):
 
 
 def assemble(blueprint: Blueprint, seed: int) -> Problem:
-    """The problem under ``seed``, of a batch the sequence that is chosen; raises DrawingError where
-    an array cannot be drawn."""
+    """The problem under ``seed``, of a batch the sequence that is chosen, by itself; raises
+    DrawingError where an array cannot be drawn."""
     of = None if blueprint.batch is None else blueprint.batch.sequence
     return _problem(blueprint, _arrays(blueprint, seed), seed, of)
 
@@ -141,15 +147,15 @@ def _problem(
     upstream = arrays.get("upstream")
     targets = arrays.get("targets", upstream)
     loss = LOSSES[blueprint.loss] if upstream is None else UPSTREAM
-    return Problem(
+    problem = Problem(
         name=blueprint.name,
         cell=cell,
         activation=ACTIVATIONS[blueprint.activation],
         output=OUTPUTS[blueprint.output],
-        weights=MappingProxyType({name: arrays[name] for name in blueprint.weights}),
+        weights=MappingProxyType({n: arrays[n] for n in blueprint.weights if n not in INPUT}),
         x=arrays["inputs"],
         h_0=arrays[f"{cell.parts[0]}_0"],
-        starts={part: arrays[f"{part}_0"] for part in cell.parts[1:]},
+        starts=_starts(blueprint, arrays),
         loss=None if targets is None else loss,
         targets=targets,
         loss_weights=None if targets is None else _loss_weights(blueprint, steps, counts, upstream),
@@ -160,13 +166,27 @@ def _problem(
         of_batch=None if blueprint.batch is None or of is None else (of, blueprint.batch.size),
         lengthen=partial(_lengthened, blueprint, seed) if blueprint.any_length else None,
     )
+    if "W_in" not in arrays:
+        return problem
+    activation = ACTIVATIONS[blueprint.input_activation]
+    return behind(problem, Dense(problem.x, arrays["W_in"], arrays["b_in"], activation))
+
+
+def _starts(blueprint: Blueprint, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Those of the other parts, and all of a reverse half."""
+    parts = blueprint.cell.parts
+    starts = {part: arrays[f"{part}_0"] for part in parts[1:]}
+    if blueprint.both:
+        starts |= {part + REVERSE: arrays[f"{part}_0{REVERSE}"] for part in parts}
+    return starts
 
 
 def _of_one(name: str, array: Array, of: int, steps: int) -> Array:
     """What belongs to one sequence of a batch."""
     if name in SEQUENCES:
         return array[of - 1, :steps]
-    return array[of - 1] if name.endswith("_0") and array.ndim == 2 else array
+    start = name.removesuffix(REVERSE).endswith("_0")
+    return array[of - 1] if start and array.ndim == 2 else array
 
 
 def _lengthened(blueprint: Blueprint, seed: int, steps: int) -> Problem:
@@ -194,9 +214,9 @@ def _of_length(blueprint: Blueprint, steps: int) -> Blueprint:
 
 def build(
     data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes
-) -> Problem | Batch | None:
-    """The problem that ``data`` describes, or a batch of which no sequence is chosen; None where
-    ``mistakes`` holds any in the end.
+) -> Problem | Batch | Both | None:
+    """The problem that ``data`` describes, a batch of which no sequence is chosen, or a
+    bidirectional net of which no half is; None where ``mistakes`` holds any in the end.
 
     File references are relative to ``folder``; ``name`` is the default of ``name``.
     """
@@ -214,8 +234,13 @@ def build(
         cell = told_cell(data, cell, net, mistakes)
         spec["activation"] = activation_of(data, net, mistakes) or spec["activation"]
         origin = origin_of(data, net)
+    both = is_both(spec, data, net, mistakes)
     _check_cell(cell, spec, data, mistakes)
-    parameters = check_parameters(cell, weights, net, mistakes)
+    parameters = check_parameters(Names(cell, both), weights, net, mistakes)
+    refuse_both(cell, spec, parameters, mistakes)
+    if "input_activation" in data and "W_in" not in parameters.letters:
+        words = "input_activation is of a dense layer before the recurrent one; give weights.W_in"
+        mistakes.add(("input_activation",), words, at_key=True)
     check_upstream(data, parameters, mistakes)
     pieces = all_pieces(spec, cell, parameters, folder, mistakes)
     batch = None
@@ -233,15 +258,15 @@ def build(
     pieces = [_asked_for_tokens(p, spec, folder) if p.name == "inputs" else p for p in pieces]
     report(pieces, sizes, mistakes)
     unfixed(pieces, sizes, mistakes)
-    outputs = sizes.get("O" if "W_hy" in parameters.letters else top(cell, parameters.depth))
-    classes = None if outputs is None else outputs.value
+    times, letter = multiple("O" if "W_hy" in parameters.letters else parameters.top)
+    classes = None if letter not in sizes else times * sizes[letter].value
     pieces, counts = with_targets(labels, pieces, classes, spec, data, mistakes)
     steps = _steps(pieces, mistakes)
     _check_loss_steps(spec, steps, mistakes)
     _check_loss(spec, data, pieces, mistakes)
     lengths = {letter: size.value for letter, size in sizes.items()}
     lengths |= {"T": steps} if steps else {}
-    to_draw = draws(pieces, lengths, top(cell, parameters.depth), mistakes)
+    to_draw = draws(pieces, lengths, parameters.top, mistakes)
     if batch is not None:
         to_draw |= {
             p.name: batched(to_draw[p.name], batch, p, mistakes)
@@ -269,8 +294,11 @@ def build(
         counts=counts,
         tokens=next(piece.tokens for piece in pieces if piece.name == "inputs"),
         batch=batch,
+        both=both,
+        input_activation=spec["input_activation"],
     )
-    return _assembled(blueprint, spec["seed"], pieces, mistakes)
+    found = _assembled(blueprint, spec["seed"], pieces, mistakes)
+    return chosen_half(found, spec, mistakes) if both and isinstance(found, Problem) else found
 
 
 def _asked_for_tokens(inputs: Piece, spec: Mapping[str, Any], folder: Path) -> Piece:
@@ -300,11 +328,16 @@ def _check_cell(
         words = f"activation is for rnn; {cut(cell.name)} has {listed(has) or 'its functions'}"
         mistakes.add(("activation",), f"{words} by its equations", at_key=True)
     for name in spec:
-        if name.endswith("_0") and name[:-2] not in cell.parts:
+        if name.removesuffix(REVERSE).endswith("_0") and _part(name) not in cell.parts:
             parts = listed(f"{part}_0" for part in cell.parts)
-            words = f"{name}: {cut(cell.name)} has no {name[:-2]} in its state"
+            words = f"{name}: {cut(cell.name)} has no {_part(name)} in its state"
             there = "are" if len(cell.parts) > 1 else "is"
             mistakes.add((name,), f"{words}; there {there} {parts}", at_key=True)
+
+
+def _part(start: str) -> str:
+    """h of h_0 and h_0_reverse."""
+    return start.removesuffix(REVERSE)[:-2]
 
 
 _DEFAULTS = {name: key.default for name, key in SPEC.keys.items() if key.default is not None}
@@ -313,9 +346,13 @@ _DEFAULTS = {name: key.default for name, key in SPEC.keys.items() if key.default
 def _assembled(
     blueprint: Blueprint, seed: int, pieces: list[Piece], mistakes: Mistakes
 ) -> Problem | Batch | None:
-    whole = blueprint.batch is not None and blueprint.batch.sequence is None
     try:
-        return assemble_batch(blueprint, seed) if whole else assemble(blueprint, seed)
+        if blueprint.batch is None:
+            return assemble(blueprint, seed)
+        whole = assemble_batch(blueprint, seed)
+        return (
+            whole if blueprint.batch.sequence is None else chosen(whole, blueprint.batch.sequence)
+        )
     except DrawingError as error:
         path = next(piece.path for piece in pieces if piece.name == error.name)
         mistakes.add(path, f"{error.name} {error.reason}")
@@ -335,16 +372,19 @@ def _stated(
     spec: Mapping[str, Any], cell: Cell, parameters: Parameters, mistakes: Mistakes
 ) -> dict[str, Stated]:
     """letter -> what ``sizes`` gives; outputs are the hidden units where there is no W_hy."""
-    stated = _by_letter(spec, cell, mistakes)
-    depth = parameters.depth
-    for letter in [n for n in stated if depth > 1 and n not in ("I", "O")]:
+    outside = ("I", "O", *(["D"] if "W_in" in parameters.letters else []))
+    stated = _by_letter(spec, cell, outside[2:], mistakes)
+    depth, (times, top) = parameters.depth, multiple(parameters.top)
+    for letter in [n for n in stated if depth > 1 and n not in outside]:
         every = stated.pop(letter)
         stated |= {letter_in(cell, letter, at, depth): every for at in range(depth)}
     if "O" in stated and "W_hy" not in parameters.letters and "O" not in _letters(cell):
         outputs = stated.pop("O")
-        hidden = stated.setdefault(top(cell, depth), outputs)
+        hidden = stated.setdefault(top, (-(-outputs[0] // times), outputs[1]))
+        hidden = (times * hidden[0], hidden[1])
         if hidden[0] != outputs[0] and not mistakes.spoils(("weights", "W_hy")):
-            words = f"{outputs[1]}, must be {hidden[0]}: without W_hy y_t = g(h_t)"
+            seen = "[h_t; h_reverse_t]" if parameters.both else "h_t"
+            words = f"{outputs[1]}, must be {hidden[0]}: without W_hy y_t = g({seen})"
             mistakes.add(("sizes", "outputs"), words)
     return stated
 
@@ -355,16 +395,18 @@ def _letters(cell: Cell) -> list[str]:
     return list(dict.fromkeys(multiple(letter)[1] for shape in shapes for letter in shape))
 
 
-def _by_letter(spec: Mapping[str, Any], cell: Cell, mistakes: Mistakes) -> dict[str, Stated]:
+def _by_letter(
+    spec: Mapping[str, Any], cell: Cell, more: Sequence[str], mistakes: Mistakes
+) -> dict[str, Stated]:
     """``sizes`` by letter: hidden is H, or in a cell without H the first part of the state."""
-    letters = _letters(cell)
+    letters = [*_letters(cell), *more]
     if "sizes" not in spec:
         return {}
     written = spec["sizes"] if isinstance(spec["sizes"], dict) else {}
     keys = [n for n in ("I", "H", "O", *letters) if n in written or n not in WORDS]
     given = sizes_group(keys).check(spec["sizes"], ("sizes",), mistakes) or {}
     hidden = "H" if "H" in letters else cell.letters[0]
-    meant = {"inputs": cell.input_letter, "hidden": hidden, "outputs": "O"}
+    meant = {"inputs": "I" if more else cell.input_letter, "hidden": hidden, "outputs": "O"}
     meant |= {"I": meant["inputs"], "H": hidden}
     stated: dict[str, Stated] = {}
     for word, number in given.items():

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from rnngrad.errors import SpecError
-from rnngrad.files.spec_errors import Mistakes, Origin, Override
+from rnngrad.files.spec_errors import Mistake, Mistakes, Origin, Override
 from rnngrad.files.specification.building import build
 from rnngrad.files.specification.checkpoints import with_file
 from rnngrad.files.specification.overriding import override
 from rnngrad.files.text import cut, shown
 from rnngrad.files.yaml_text import DEEPEST, Document, read
 from rnngrad.net.batch import Batch
+from rnngrad.net.both import Both
 from rnngrad.net.problem import Problem
 
+Stage = tuple[Override, dict[str, Any]]
 Source = str | os.PathLike[str] | Mapping[str, Any]
 
 
@@ -28,8 +30,9 @@ def load(
     overrides: Sequence[str] = (),
     stdin: BinaryIO | None = None,
     checkpoint: str | None = None,
-) -> Problem | Batch:
-    """The problem that a spec describes; a batch where it has ``batch`` and no ``sequence``.
+) -> Problem | Batch | Both:
+    """The problem that a spec describes; a batch where it has ``batch`` and no ``sequence``, a
+    bidirectional net where it has ``direction: both`` and no ``half``.
 
     ``source`` is a path, ``"-"`` for standard input (``stdin``, if given), or a mapping of the same
     keys, NumPy arrays welcome. ``overrides`` are ``key=value`` texts, such as
@@ -39,30 +42,53 @@ def load(
     mistakes, in the order in which they stand in the source.
     """
     document, data, folder, name = _opened(source, stdin)
-    changed, set_by, refused = _overridden(data, overrides)
-    if checkpoint is not None:
-        changed = with_file(changed, checkpoint, folder)
-    mistakes = Mistakes()
-    problem = build(changed, folder, name, mistakes)
-    words = Origin(document, data, set_by).words(mistakes) + refused
+    stages, refused = _overridden(data, overrides)
+    set_by = tuple(one for one, _ in stages)
+
+    def built(spec: dict[str, Any]) -> tuple[Problem | Batch | Both | None, Mistakes]:
+        mistakes = Mistakes()
+        whole = spec if checkpoint is None else with_file(spec, checkpoint, folder)
+        return build(whole, folder, name, mistakes), mistakes
+
+    problem, mistakes = built(stages[-1][1] if stages else data)
+    to_blame = _to_blame(data, stages, set(mistakes.found), built)
+    words = Origin(document, data, set_by, to_blame).words(mistakes) + refused
     if words or problem is None:
         raise SpecError(words)
     return problem
 
 
-def _overridden(
-    data: dict[str, Any], overrides: Sequence[str]
-) -> tuple[dict[str, Any], tuple[Override, ...], list[str]]:
-    """The data with the overrides put in, these, and the mistakes of those that cannot be."""
-    done: list[Override] = []
+def _to_blame(
+    data: dict[str, Any],
+    stages: list[Stage],
+    found: set[Mistake],
+    built: Callable[[dict[str, Any]], tuple[object, Mistakes]],
+) -> dict[Mistake, Override]:
+    """Each mistake that the spec does not have without its overrides -> the first one with which
+    it has it."""
+    blamed: dict[Mistake, Override] = {}
+    if not stages or not found:
+        return blamed
+    left = found.difference(built(data)[1].found)
+    for one, changed in stages:
+        new = left.intersection(built(changed)[1].found)
+        blamed |= dict.fromkeys(new, one)
+        left -= new
+    return blamed
+
+
+def _overridden(data: dict[str, Any], overrides: Sequence[str]) -> tuple[list[Stage], list[str]]:
+    """Each override with the data in which it is put, too, and the mistakes of those that cannot
+    be."""
+    stages: list[Stage] = []
     refused: list[str] = []
     for argument in overrides:
         try:
-            data, one = override(data, argument, done)
-            done.append(one)
+            data, one = override(data, argument, [one for one, _ in stages])
+            stages.append((one, data))
         except SpecError as error:
             refused.extend(error.mistakes)
-    return data, tuple(done), refused
+    return stages, refused
 
 
 def _opened(

@@ -25,6 +25,7 @@ from rnngrad.files.specification.value_types import (
 )
 from rnngrad.net.losses import LOSSES
 from rnngrad.net.outputs import OUTPUTS
+from rnngrad.net.problem import REVERSE
 
 _SIZES = Group(
     "sizes",
@@ -61,6 +62,9 @@ def _start(part: str) -> Key:
     return Key(Source((NUMBER, LIST)), meaning)
 
 
+DIRECTIONS = ("forward", "both")
+"""What ``direction`` may be."""
+
 SPEC = Group(
     "rnngrad_spec",
     "One net and one sequence, or a batch of them, for rnngrad.",
@@ -72,6 +76,9 @@ SPEC = Group(
             "rnn",
         ),
         "activation": Key(Choice(tuple(ACTIVATIONS)), "σ of the hidden units; rnn only", "tanh"),
+        "input_activation": Key(
+            Choice(tuple(ACTIVATIONS)), "φ of x'_t = φ(W_in x_t + b_in)", "identity"
+        ),
         "output_activation": Key(
             Choice(tuple(OUTPUTS)), "g of y_t = g(W_hy h_t + b_y)", "identity"
         ),
@@ -95,6 +102,17 @@ SPEC = Group(
             CheckedLater(lambda _: {}),  # its forms hang on the cell: see json_schema
             "W_xh, W_hh, and if wanted biases, W_hy, b_y",
             required=True,
+        ),
+        "direction": Key(
+            Choice(DIRECTIONS),
+            "both: bidirectional layers, each parameter and start once more with _reverse behind "
+            "its name; of a model's file weights.direction says it",
+            "forward",
+        ),
+        "half": Key(
+            Text(),
+            "the one direction of bidirectional layers that is looked at: forward, "
+            "reverse, of a stack forward.0, reverse.0, …",
         ),
         "h_0": _start("h"),
         "c_0": _start("c"),
@@ -126,8 +144,9 @@ SPEC = Group(
 
 
 def spec_with(parts: Collection[str]) -> Group:
-    """The spec of a cell whose state has these parts, each of which has a start."""
-    starts = {f"{part}_0": _start(part) for part in parts}
+    """The spec of a cell whose state has these parts, each of which has a start, and one more where
+    there are both directions."""
+    starts = {f"{part}_0{way}": _start(part) for way in ("", REVERSE) for part in parts}
     return SPEC._replace(keys={**SPEC.keys, **starts})
 
 
@@ -135,7 +154,9 @@ def json_schema() -> JsonSchema:
     """The JSON Schema (draft-07) of a spec, for editors."""
     definitions: JsonSchema = {}
     body = SPEC.body(definitions) | weights_key.schema(definitions)
-    body["patternProperties"] = {r"^[A-Za-z]\w*_0$": _start("of that name").schema(definitions)}
+    body["patternProperties"] = {
+        r"^[A-Za-z]\w*_0(_reverse)?$": _start("of that name").schema(definitions)
+    }
     body["dependencies"] = {key: ["batch"] for key in OTHERS}
     dialect = "http://json-schema.org/draft-07/schema#"
     return {"$schema": dialect, **body, "definitions": definitions}

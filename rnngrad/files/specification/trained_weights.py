@@ -11,7 +11,7 @@ from rnngrad.files.specification.sources import ArraySource, parameter
 from rnngrad.files.specification.value_types import Group, JsonSchema, Key, Text
 from rnngrad.files.text import cut, cut_path, shown
 from rnngrad.files.yaml_text import Steps
-from rnngrad.net.cells import READOUT, Cell
+from rnngrad.net.cells import INPUT, READOUT, Cell
 from rnngrad.net.problem import TrainedIn
 
 if TYPE_CHECKING:
@@ -46,9 +46,13 @@ TRAINED = Group(
             Text(), "torch, keras, onnx, flax, haiku or mlx; by default what the file shows"
         ),
         "prefix": Key(Names(), "which net of the file: what its keys begin with; a list: a stack"),
-        "direction": Key(Text(), "forward or reverse, of a bidirectional net"),
+        "direction": Key(
+            Text(), "forward, reverse or both, of a bidirectional net; both by default"
+        ),
         "W_hy": Key(parameter(2), "O×H numbers; without it y_t = g(h_t)"),
         "b_y": Key(parameter(1), "O numbers; zeros by default"),
+        "W_in": Key(parameter(2), "D×I numbers; without it the recurrent layer reads x_t itself"),
+        "b_in": Key(parameter(1), "D numbers; zeros by default"),
     },
 )
 
@@ -85,7 +89,7 @@ def trained(weights: dict[str, Any], folder: Path, mistakes: Mistakes) -> Traine
     for at, layer in enumerate(found.layers):
         suffix = "" if len(found.layers) == 1 else f".{at}"
         sources |= {name + suffix: array for name, array in layer.parameters.items()}
-    sources |= {name: checked[name] for name in ("W_hy", "b_y") if name in checked}
+    sources |= {name: checked[name] for name in (*READOUT, *INPUT) if name in checked}
     return Trained(
         cell_of(found.cell, found.own), len(found.layers), sources, found.activation,
         found.assumed, found.key, found.direction,
@@ -161,7 +165,7 @@ def origin_of(data: Mapping[str, Any], net: Trained) -> TrainedIn:
     weights = data["weights"]
     keys = {
         name: str(weights[name]["key"])
-        for name in READOUT
+        for name in (*READOUT, *INPUT)
         if isinstance(weights.get(name), dict) and "key" in weights[name]
     }
     told = "activation" in data

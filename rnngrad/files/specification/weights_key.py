@@ -18,7 +18,8 @@ from rnngrad.files.specification.trained_weights import TRAINED, Trained
 from rnngrad.files.specification.value_types import Group, JsonSchema, Key
 from rnngrad.files.text import cut, dotted, listed, shown
 from rnngrad.files.yaml_text import Steps
-from rnngrad.net.cells import READOUT, Cell, letter_in, stacked
+from rnngrad.net.cells import INPUT, READOUT, Cell, letter_in, multiple, stacked
+from rnngrad.net.problem import REVERSE
 
 WEIGHTS: Steps = ("weights",)
 
@@ -27,10 +28,13 @@ class Parameters(NamedTuple):
     """What the spec says of every parameter, by name (``W_xh``, or ``W_xh.0`` in a stack).
 
     ``letters`` and ``paths`` have every name that the net has, ``sources`` those that were given.
-    ``depth`` is the number of layers.
+    ``depth`` is the number of layers, ``top`` the letter of what the read-out sees: the first part
+    of the state of the uppermost one, ``2H`` where there are ``both`` directions.
     """
 
     depth: int
+    top: str
+    both: bool
     letters: Mapping[str, tuple[str, ...]]
     paths: Mapping[str, Steps]
     sources: Mapping[str, ArraySource]
@@ -45,33 +49,84 @@ def _group(names: Mapping[str, tuple[str, ...]], required: Mapping[str, Any], ti
     return Group(title, "Every parameter: an array, a file or an initialiser.", keys)
 
 
-_ABSENT = {"W_hy": "without it y_t = g(h_t)"}
+_ABSENT = {
+    "W_hy": "without it y_t = g(h_t)",
+    "W_in": "without it the recurrent layer reads x_t itself",
+}
+OUTSIDE = {**INPUT, **READOUT}
+"""The parameters that are of no recurrent layer."""
 
 
-def layer_group(cell: Cell) -> Group:
+class Names(NamedTuple):
+    """What the parameters of a layer are called: those of the cell, and where there are ``both``
+    directions each once more with _reverse behind it."""
+
+    cell: Cell
+    both: bool = False
+
+    def _ways(self, shapes: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        ways = ("", REVERSE) if self.both else ("",)
+        return {name + way: shape for way in ways for name, shape in shapes.items()}
+
+    @property
+    def parameters(self) -> dict[str, tuple[str, ...]]:
+        """All of them."""
+        return self._ways(self.cell.parameters)
+
+    @property
+    def weights(self) -> dict[str, tuple[str, ...]]:
+        """What must be given."""
+        return self._ways(self.cell.weights)
+
+    @property
+    def title(self) -> str:
+        """What the cell is called in the schema."""
+        return f"{self.cell.name}{'_both' if self.both else ''}"
+
+    def stacked(self, depth: int) -> dict[str, tuple[str, ...]]:
+        """Those of all layers, with the letters of their sizes: two times as many inputs as there
+        are units below, where there are both directions."""
+        if not self.both:
+            return stacked(self.cell, depth)
+        return {
+            name + (f".{at}" if depth > 1 else ""): tuple(
+                f"{'2' if at and n == 'I' else ''}{letter_in(self.cell, n, at, depth)}"
+                for n in shape
+            )
+            for at in range(depth)
+            for name, shape in self.parameters.items()
+        }
+
+    def top(self, depth: int) -> str:
+        """The letter of what the read-out sees."""
+        letter = letter_in(self.cell, self.cell.letters[0], depth - 1, depth)
+        return f"2{letter}" if self.both else letter
+
+
+def layer_group(names: Names) -> Group:
     """The parameters of one layer of a stack."""
-    return _group(cell.parameters, cell.weights, f"{cell.name}_layer")
+    return _group(names.parameters, names.weights, f"{names.title}_layer")
 
 
-def one_layer(cell: Cell) -> Group:
+def one_layer(names: Names) -> Group:
     """The parameters of a net of one layer, and of its read-out."""
-    return _group({**cell.parameters, **READOUT}, cell.weights, f"{cell.name}_weights")
+    return _group({**names.parameters, **OUTSIDE}, names.weights, f"{names.title}_weights")
 
 
-def check(cell: Cell, value: Any, net: Trained | None, mistakes: Mistakes) -> Parameters:
+def check(names: Names, value: Any, net: Trained | None, mistakes: Mistakes) -> Parameters:
     """The parameters that ``weights`` describes, those of a model's file if there is one."""
     if net is not None:
-        found = _parameters(cell, net.depth, net.sources, mistakes)
-        inside = {name: (*WEIGHTS, "file") for name in found.letters if name not in READOUT}
+        found = _parameters(names, net.depth, net.sources, mistakes)
+        inside = {name: (*WEIGHTS, "file") for name in found.letters if name not in OUTSIDE}
         return found._replace(paths={**found.paths, **inside})
     if isinstance(value, dict) and "layers" in value:
-        return _stack(cell, value, mistakes)
+        return _stack(names, value, mistakes)
     if _misspelt_layers(value, mistakes):
-        return _parameters(cell, 1, {}, mistakes)
-    value = _without_strangers(cell, value, WEIGHTS, mistakes)
-    _all_lacking(cell, value, WEIGHTS, mistakes)
-    sources = one_layer(cell).check(value, WEIGHTS, mistakes) or {}
-    return _parameters(cell, 1, sources, mistakes)
+        return _parameters(names, 1, {}, mistakes)
+    value = _without_strangers(names, value, WEIGHTS, mistakes)
+    _all_lacking(names, value, WEIGHTS, mistakes)
+    sources = one_layer(names).check(value, WEIGHTS, mistakes) or {}
+    return _parameters(names, 1, sources, mistakes)
 
 
 def _misspelt_layers(value: Any, mistakes: Mistakes) -> bool:
@@ -88,20 +143,25 @@ def _misspelt_layers(value: Any, mistakes: Mistakes) -> bool:
 _BEST_KNOWN = ("rnn", "gru", "lstm")
 
 
-def _without_strangers(cell: Cell, value: Any, here: Steps, mistakes: Mistakes) -> Any:
+def _without_strangers(names: Names, value: Any, here: Steps, mistakes: Mistakes) -> Any:
     """``value`` without what no equation has and the parameters of the best known cells, which are
     noted with what this one has."""
-    if not isinstance(value, dict) or value.keys() <= {*cell.parameters, *READOUT}:
+    cell, mine = names.cell, names.parameters
+    if not isinstance(value, dict) or value.keys() <= {*mine, *OUTSIDE}:
         return value
     strangers = []
-    for name in sorted(value.keys() - {*cell.parameters, *READOUT}):
+    for name in sorted(value.keys() - {*mine, *OUTSIDE}):
         owners = [one for one in _BEST_KNOWN if name in CELLS[one].parameters]
-        if cell.own:
+        if not names.both and name.removesuffix(REVERSE) in {*mine} - {name}:
             strangers.append(name)
-            hint = did_you_mean(cut(name), [*cell.parameters, *READOUT])
-            if plain_name(name) in cell.parameters:  # μ, W_{xh}
+            words = f"{dotted((*here, name))} is of a bidirectional layer; add direction: both"
+            mistakes.add((*here, name), words, at_key=True)
+        elif cell.own:
+            strangers.append(name)
+            hint = did_you_mean(cut(name), [*mine, *READOUT])
+            if plain_name(name) in mine:  # μ, W_{xh}
                 hint = f"; did you mean '{plain_name(name)}'?"
-            has = hint or f"; its parameters are {listed(cell.parameters)}"
+            has = hint or f"; its parameters are {listed(mine)}"
             words = f"{dotted((*here, name))} is in no equation of {cut(cell.name)}{has}"
             mistakes.add((*here, name), words, at_key=True)
             if hint:
@@ -114,11 +174,11 @@ def _without_strangers(cell: Cell, value: Any, here: Steps, mistakes: Mistakes) 
     return {name: one for name, one in value.items() if name not in strangers}
 
 
-def _all_lacking(cell: Cell, value: Any, here: Steps, mistakes: Mistakes) -> None:
+def _all_lacking(names: Names, value: Any, here: Steps, mistakes: Mistakes) -> None:
     """Many weights that are not there, in one mistake, to be written down in one go."""
     if not isinstance(value, dict):
         return
-    lacking = {n: s for n, s in cell.weights.items()
+    lacking = {n: s for n, s in names.weights.items()
                if n not in value and not mistakes.spoils((*here, n))}  # fmt: skip
     if len(lacking) > FEW:
         each = ", ".join(f"{n} ({'×'.join(s) or 'a number'})" for n, s in lacking.items())
@@ -133,26 +193,39 @@ FEW = 2
 
 
 def _parameters(
-    cell: Cell, depth: int, sources: Mapping[str, ArraySource], mistakes: Mistakes
+    names: Names, depth: int, sources: Mapping[str, ArraySource], mistakes: Mistakes
 ) -> Parameters:
     readout = "W_hy" in sources or mistakes.spoils((*WEIGHTS, "W_hy"))
-    letters = {**stacked(cell, depth), **_readout(cell, depth)}
+    top = names.top(depth)
+    seen = {name: tuple({"H": top}.get(n, n) for n in shape) for name, shape in READOUT.items()}
+    letters = {**names.stacked(depth), **seen}
+    dense = "W_in" in sources or mistakes.spoils((*WEIGHTS, "W_in"))
+    if dense:
+        first = tuple(letters)[: len(names.parameters)]
+        if any("D" in map(_bare, shape) for shape in names.parameters.values()):
+            words = f"W_in has D rows, and D is a size of {cut(names.cell.name)}: call that another"
+            mistakes.add((*WEIGHTS, "W_in"), words, at_key=True)
+        reads = names.cell.input_letter
+        into = {"I": "D"} if reads == "I" else {}
+        letters |= {n: tuple(into.get(size, size) for size in letters[n]) for n in first}
+        letter = "D" if into else letter_in(names.cell, reads, 0, depth)
+        letters |= {n: tuple(letter if size == "D" else size for size in shape)
+                    for n, shape in INPUT.items()}  # fmt: skip
+    elif "b_in" in sources:
+        words = "b_in needs W_in; without W_in the recurrent layer reads x_t itself"
+        mistakes.add((*WEIGHTS, "b_in"), words, at_key=True)
     if not readout:
         letters = {name: shape for name, shape in letters.items() if name not in READOUT}
     if "b_y" in sources and not readout:
         words = "b_y needs W_hy; without W_hy the read-out is y_t = g(h_t)"
         mistakes.add((*WEIGHTS, "b_y"), words, at_key=True)
-    return Parameters(depth, letters, {name: path(name) for name in letters}, sources)
+    paths = {name: path(name) for name in letters}
+    return Parameters(depth, top, names.both, letters, paths, sources)
 
 
-def top(cell: Cell, depth: int) -> str:
-    """The letter of what the read-out sees: the first part of the state of the uppermost layer."""
-    return letter_in(cell, cell.letters[0], depth - 1, depth)
-
-
-def _readout(cell: Cell, depth: int) -> dict[str, tuple[str, ...]]:
-    seen = {"H": top(cell, depth)}
-    return {name: tuple(seen.get(n, n) for n in shape) for name, shape in READOUT.items()}
+def _bare(letter: str) -> str:
+    """H of 3H."""
+    return multiple(letter)[1]
 
 
 def path(name: str) -> Steps:
@@ -161,24 +234,24 @@ def path(name: str) -> Steps:
     return (*WEIGHTS, "layers", int(layer), own) if layer else (*WEIGHTS, own)
 
 
-def _stack(cell: Cell, value: dict[str, Any], mistakes: Mistakes) -> Parameters:
-    layers = _list_of_layers(cell, value, mistakes)
-    rest = {n: v for n, v in value.items() if n != "layers" and n not in cell.parameters}
+def _stack(names: Names, value: dict[str, Any], mistakes: Mistakes) -> Parameters:
+    layers = _list_of_layers(names, value, mistakes)
+    rest = {n: v for n, v in value.items() if n != "layers" and n not in names.parameters}
     sources: dict[str, ArraySource] = _READOUT.check(rest, WEIGHTS, mistakes) or {}
     for at, layer in enumerate(layers):
         here = (*WEIGHTS, "layers", at)
-        layer = _without_readout(_without_strangers(cell, layer, here, mistakes), here, mistakes)
-        _all_lacking(cell, layer, here, mistakes)
-        checked = layer_group(cell).check(layer, here, mistakes) or {}
+        layer = _without_readout(_without_strangers(names, layer, here, mistakes), here, mistakes)
+        _all_lacking(names, layer, here, mistakes)
+        checked = layer_group(names).check(layer, here, mistakes) or {}
         suffix = "" if len(layers) == 1 else f".{at}"
         sources |= {name + suffix: source for name, source in checked.items()}
-    found = _parameters(cell, max(len(layers), 1), sources, mistakes)
+    found = _parameters(names, max(len(layers), 1), sources, mistakes)
     if len(layers) == 1:  # a stack of one layer is that layer, but stands where it stands
         return found._replace(paths={n: _of_only_layer(n) for n in found.letters})
     return found
 
 
-def _list_of_layers(cell: Cell, value: dict[str, Any], mistakes: Mistakes) -> list[Any]:
+def _list_of_layers(names: Names, value: dict[str, Any], mistakes: Mistakes) -> list[Any]:
     """``layers``, and nothing of theirs beside it; empty where it is no list."""
     layers = value["layers"]
     if not isinstance(layers, list) or not layers:
@@ -187,7 +260,7 @@ def _list_of_layers(cell: Cell, value: dict[str, Any], mistakes: Mistakes) -> li
         mistakes.add((*WEIGHTS, "layers"), words, spoils=WEIGHTS)
         return []
     for name in value:
-        if name in cell.parameters:
+        if name in names.parameters:
             words = f"weights.{name} stands beside layers; put it into one of them"
             mistakes.add((*WEIGHTS, name), words, at_key=True)
     return layers
@@ -197,18 +270,19 @@ def _without_readout(layer: Any, here: Steps, mistakes: Mistakes) -> Any:
     """A layer without W_hy and b_y, which are noted."""
     if not isinstance(layer, dict):
         return layer
-    for name in READOUT:
+    for name in OUTSIDE:
         if name in layer:
-            words = f"{dotted((*here, name))} belongs to the read-out; put it beside layers"
+            of = "read-out" if name in READOUT else "dense layer before the others"
+            words = f"{dotted((*here, name))} belongs to the {of}; put it beside layers"
             mistakes.add((*here, name), words, at_key=True)
-    return {name: one for name, one in layer.items() if name not in READOUT}
+    return {name: one for name, one in layer.items() if name not in OUTSIDE}
 
 
 def _of_only_layer(name: str) -> Steps:
-    return (*WEIGHTS, name) if name in READOUT else (*WEIGHTS, "layers", 0, name)
+    return (*WEIGHTS, name) if name in OUTSIDE else (*WEIGHTS, "layers", 0, name)
 
 
-_READOUT = _group(READOUT, {}, "readout")
+_READOUT = _group(OUTSIDE, {}, "readout")
 
 
 def schema(definitions: JsonSchema) -> JsonSchema:
@@ -226,8 +300,10 @@ def _forms(definitions: JsonSchema) -> list[JsonSchema]:
     """One form for each cell, and stacks of it."""
     forms: list[JsonSchema] = [TRAINED.schema(definitions)]
     for cell in (CELLS[name] for name in _BEST_KNOWN):
-        forms.append(one_layer(cell).schema(definitions))
-        forms.append(_stack_of(cell.name, layer_group(cell).schema(definitions), definitions))
+        for names in (Names(cell), Names(cell, both=True)):
+            forms.append(one_layer(names).schema(definitions))
+            layers = layer_group(names).schema(definitions)
+            forms.append(_stack_of(names.title, layers, definitions))
     return forms
 
 

@@ -17,6 +17,9 @@ from rnngrad.files.arrays.numpy_files import FileError, FileKeyError, Numbers
 from rnngrad.files.arrays.readers import File, load_array
 from rnngrad.files.text import counted, listed
 
+IGNORED = -100
+"""PyTorch's label of what does not count."""
+
 
 class Given(NamedTuple):
     """One of the user's arrays, and its path as the spec has it."""
@@ -31,11 +34,15 @@ class Given(NamedTuple):
         return tuple(self.array.shape)
 
     @property
-    def whole(self) -> bool:
-        """Whether its numbers are whole and not negative, but for PyTorch's −100."""
+    def integers(self) -> bool:
+        """Whether its numbers are whole."""
         a = self.array
-        return bool(a.size and a.dtype.kind in "iuf" and np.all((a >= 0) | (a == -100))
-                    and np.all(a == np.floor(a)))  # fmt: skip
+        return bool(a.size and a.dtype.kind in "iuf" and np.all(a == np.floor(a)))
+
+    @property
+    def whole(self) -> bool:
+        """Whether they are and not negative, but for PyTorch's −100."""
+        return self.integers and bool(np.all((self.array >= 0) | (self.array == IGNORED)))
 
 
 class Table(NamedTuple):
@@ -56,11 +63,12 @@ class Sizes(NamedTuple):
 
 class Filled(NamedTuple):
     """The lines of inputs, targets and loss, the output activation they need, and the assumptions
-    in words."""
+    in words. ``upstream``: ∂L/∂h_t is among them, so that there is no read-out."""
 
     lines: list[str]
     output: str | None
     assumed: list[str]
+    upstream: bool = False
 
 
 class Axes(NamedTuple):
@@ -82,8 +90,11 @@ def given(path: Path, seen: str) -> Given:
     return Given(array, seen, str(path))
 
 
-def filled(inputs: Given, targets: Given | None, sizes: Sizes) -> Filled:
-    """What a spec says of these arrays; UsageError where they do not fit the net."""
+def filled(
+    inputs: Given, targets: Given | None, sizes: Sizes, upstream: Given | None = None
+) -> Filled:
+    """What a spec says of these arrays; UsageError where they do not fit the net. ``upstream``:
+    ∂L/∂h_t in place of targets; the net's outputs are then its h_t."""
     assumed: list[str] = []
     ids = _are_ids(inputs, sizes)
     rank = 1 if ids else 2
@@ -100,8 +111,14 @@ def filled(inputs: Given, targets: Given | None, sizes: Sizes) -> Filled:
         _batch_words(inputs, axes, steps, targets, assumed)
     lines = [_inputs(inputs, sizes, ids, assumed)]
     lines += [f"batch: {axes.batch}"] if axes.batch else []
+    if upstream is not None:
+        wanted = (*steps, sizes.outputs)
+        if upstream.shape != wanted:
+            words = f"{upstream.shown} is {_sides(upstream)}, must be {'×'.join(map(str, wanted))}"
+            raise UsageError(f"{words}: a row a step of the {sizes.outputs} numbers of ∂L/∂h_t")
+        lines.append(f"upstream: {{file: {upstream.path}}}")
     if targets is None:
-        return Filled(lines, None, assumed)
+        return Filled(lines, None, assumed, upstream is not None)
     more, output = _loss(targets, axes, sizes, assumed)
     return Filled([*lines, f"targets: {{file: {targets.path}}}", *more], output, assumed)
 
@@ -157,18 +174,33 @@ def _axes(
         a, b = steps
         ways = {(b, rows): Axes("second", True, False), (b,): Axes("second", True, rows > 1)}
         ways |= {(a, rows): Axes("first", True, False), (a,): Axes("first", True, rows > 1)}
-        if (a, b) not in ways or targets.whole:
+        if (a, b) not in ways or targets.integers:
             ways[a, b] = Axes("first", False, rows > 1)
         ways[a, b, rows] = Axes("first", False, False)
     found = ways.get(shape)
-    if found is None or (found.labels and not targets.whole):
+    if found is None or (found.labels and not targets.integers):
         fits = listed(("×".join(map(str, way)) for way in ways if way), "or", limit=120)
         what = "rows of the net's outputs, or labels" if rows > 1 else "one number a step"
         words = f"{targets.shown} is {_sides(targets)}, must be {fits}: {what}"
         raise UsageError(words)
     if found.labels:
+        _check_labels(targets, rows)
         assumed.append(f"{targets.shown} holds labels, classes from 0 to {rows - 1}")
     return found
+
+
+def _check_labels(targets: Given, classes: int) -> None:
+    """UsageError for a label that no output has, with its place."""
+    a = targets.array
+    wrong = np.argwhere((a >= classes) | ((a < 0) & (a != IGNORED)))
+    if len(wrong):
+        first, *rest = (int(i) for i in wrong[0])
+        place = "".join([f"row {first}", *(f", place {i}" for i in rest if a.shape[1:] != (1,))])
+        value = int(a[tuple(wrong[0])])
+        words = (
+            f"{targets.shown} holds the label {value} in {place}; classes are 0 to {classes - 1}"
+        )
+        raise UsageError(f"{words}, and {IGNORED} does not count (rows and places from 0)")
 
 
 def _batch_words(

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from rnngrad.cells import shipped
-from rnngrad.errors import escaped
-from rnngrad.files.models.records import Contents, Dense, Found, Store
+from rnngrad.errors import UsageError, escaped
+from rnngrad.files.models.records import BOTH, Contents, Dense, Found, Store
 from rnngrad.files.starters.cell import mapping_lines
 from rnngrad.files.starters.data import Filled, Table
 from rnngrad.files.text import counted, cut, listed
@@ -64,7 +64,19 @@ def read_out(contents: Contents, net: Found) -> Dense | None:
 
 def fits(contents: Contents, net: Found) -> list[Dense]:
     """The dense layers that could follow a net."""
-    return [dense for dense in contents.dense if dense.W.shape[1] == net.hidden]
+    return [dense for dense in contents.dense if dense.W.shape[1] == net.seen]
+
+
+def refuse_for_a_half(contents: Contents, net: Found, targets: str) -> None:
+    """UsageError for targets of one half of a bidirectional net."""
+    if sum(other.key == net.key for other in contents.recurrent) < 2:
+        return
+    whole = [dense.key for dense in contents.dense if dense.W.shape[1] == 2 * net.hidden]
+    reader = whole[0] if len(whole) == 1 else "what such a net's targets belong to"
+    raise UsageError(
+        f"{targets}: the net is the {net.direction} half of {net.key}, and {reader} reads both "
+        "directions; give ∂L/∂h_t of this half instead, --upstream dh.npy"
+    )
 
 
 def embeddings(store: Store, net: Found, path: str) -> tuple[Table, ...]:
@@ -98,7 +110,7 @@ def starter(
         f"  file: {scalar(path_relative)}",
         f"  layout: {contents.layout}",
         *_prefix(found),
-        *_read_out(contents, found, dense, path_relative),
+        *(() if data and data.upstream else _read_out(contents, found, dense, path_relative)),
         "",
         *_output(dense, data.output if data else None),
         *(data.lines if data else _sequence(found, dense)),
@@ -136,7 +148,11 @@ def _prefix(net: Found) -> list[str]:
     keys = net.parts or (net.key,)
     shown = f"[{', '.join(map(scalar, keys))}]" if net.parts else scalar(net.key)
     lines = [f"  prefix: {shown}"]
-    if net.paired:
+    if net.direction == BOTH:
+        one = "; forward or reverse takes one half" if len(net.layers) == 1 else ""
+        words = f"of a bidirectional net{one}"
+        lines.append(f"  direction: {BOTH}  # {words}")
+    elif net.paired:
         way = (
             "reverse: give the inputs in reversed order"
             if net.direction == "reverse"
@@ -150,10 +166,12 @@ def _read_out(contents: Contents, net: Found, dense: Dense | None, path: str) ->
     if dense is None:
         names = [each.key for each in fits(contents, net)]
         others = f" Those that fit: {_comment(listed(names))}." if names else ""
-        words = f"# W_hy: {{file: ..., key: ...}}  # the read-out; without it y_t = h_t.{others}"
+        seen = "[h_t; h_reverse_t]" if net.direction == BOTH else "h_t"
+        words = f"# W_hy: {{file: ..., key: ...}}  # the read-out; without it y_t = {seen}.{others}"
         return [f"  {words}"]
     file = scalar(path)
-    words = f"# {_comment(dense.key)} is as wide as h_t; delete it if it reads something else"
+    seen = "[h_t; h_reverse_t]" if net.direction == BOTH else "h_t"
+    words = f"# {_comment(dense.key)} is as wide as {seen}; delete it if it reads something else"
     lines = [f"  {words}", f"  W_hy: {{file: {file}, key: {scalar(dense.W_key)}}}"]
     if dense.b_key is not None:
         lines.append(f"  b_y: {{file: {file}, key: {scalar(dense.b_key)}}}")
@@ -172,7 +190,7 @@ def _output(dense: Dense | None, needed: str | None) -> list[str]:
 
 
 def _sequence(net: Found, dense: Dense | None) -> list[str]:
-    outputs = net.hidden if dense is None else dense.W.shape[0]
+    outputs = net.seen if dense is None else dense.W.shape[0]
     loss = LOSSES.get((dense and dense.activation) or "", "squared_error")
     return [
         f"inputs: {{random: normal, steps: {STEPS}}}"

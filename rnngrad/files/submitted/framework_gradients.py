@@ -26,14 +26,14 @@ from rnngrad.files.arrays.numbers import type_refused
 from rnngrad.files.models.choosing import alike
 from rnngrad.files.models.gates import cell_of, sides
 from rnngrad.files.models.layouts import open_store
-from rnngrad.files.models.records import ModelFileError, Store
+from rnngrad.files.models.records import BOTH, ModelFileError, Store
 from rnngrad.files.models.torch.keys import Part, part_of
 from rnngrad.files.models.torch.layout import PROJECTED
 from rnngrad.files.opening import unreadable
 from rnngrad.files.submitted.gradients import GivenFile, read_gradients
 from rnngrad.files.text import cut_path, several, shown
 from rnngrad.net.given_arrays import GivenArray
-from rnngrad.net.problem import Problem
+from rnngrad.net.problem import REVERSE, Problem
 
 OF_TORCH = (".safetensors", ".safetensors.index.json")
 """Endings of files that hold PyTorch's names, without being told."""
@@ -81,6 +81,8 @@ def gradients_of(problem: Problem, path: str, layout: str | None = None) -> Give
 def _of_framework(problem: Problem, path: str, layout: str) -> GivenFile:
     trained = problem.trained
     direction = (trained and trained.direction) or "forward"
+    if any(name.partition(".")[0].endswith(REVERSE) for name in problem.weights):
+        direction = BOTH
     asked = Asked(None, problem.cell.name, problem.depth, direction)
     more = {key: f"dL_d{name}" for name, key in (trained.keys if trained else {}).items()}
     if problem.tokens is not None and problem.tokens.key is not None:
@@ -145,8 +147,8 @@ def _twice(
 def _keys(store: Store, asked: Asked) -> dict[str, list[Block]]:
     """The contract's name -> its keys in the file: two for the bias of an rnn or lstm."""
     prefix, parts = _net(store, asked.prefix)
-    reverse = asked.direction == "reverse"
-    mine = {key: part for key, part in parts.items() if part.reverse is reverse}
+    wanted = {"reverse": (True,), BOTH: (False, True)}.get(asked.direction, (False,))
+    mine = {key: part for key, part in parts.items() if part.reverse in wanted}
     if not mine:
         raise store.refuse(prefix, f"has no gradients of the direction {asked.direction}")
     for key, part in mine.items():
@@ -159,7 +161,8 @@ def _keys(store: Store, asked: Asked) -> dict[str, list[Block]]:
     for key, part in sorted(mine.items(), key=lambda each: each[1].part.endswith("hh")):
         names = _names(part, cell)
         for at, name in enumerate(names):
-            word = f"dL_d{name}" + (f".{part.layer}" if layers > 1 else "")
+            way = REVERSE if part.reverse and asked.direction == BOTH else ""
+            word = f"dL_d{name}{way}" + (f".{part.layer}" if layers > 1 else "")
             found.setdefault(word, []).append(Block(key, at, len(names)))
     return found
 

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnngrad.errors import SpecError, escaped
-from rnngrad.files.arrays.npz_file import members
+from rnngrad.files.arrays.npz_file import comment_of, members
 from rnngrad.files.arrays.readers import FileError, damage_told
 from rnngrad.files.opening import NoFileError, contents, unreadable, why_no_file
 from rnngrad.files.text import counted, cut, dotted, shown
-from rnngrad.files.yaml_text import LARGEST_SPEC, Document, Steps, decoded, parse
+from rnngrad.files.yaml_text import LARGEST_SPEC, Document, Steps, decoded, no_binary, parse
 from rnngrad.net.given_arrays import EXACT, GivenArray, given
 
 _NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE]([-+]?[0-9]+))?")
@@ -34,7 +34,7 @@ class GivenFile(NamedTuple):
 
     ``twice`` holds a second array of the same gradient, with its key, where a framework keeps two
     that should agree and do not; ``unused`` the keys that say nothing of the net. ``framework``:
-    they stand under a framework's names.
+    they stand under a framework's names. ``made``: what a result of rnngrad's own says of itself.
     """
 
     arrays: Mapping[str, GivenArray]
@@ -42,6 +42,7 @@ class GivenFile(NamedTuple):
     twice: Mapping[str, tuple[str, GivenArray]] = MappingProxyType({})
     unused: tuple[str, ...] = ()
     framework: bool = False
+    made: Mapping[str, object] | None = None
 
 
 def read_gradients(path: str) -> GivenFile:
@@ -83,7 +84,19 @@ def _npz(path: str) -> GivenFile:
             mistakes.append(f"{escaped(path)}: {cut(key)}: {error}")
     if mistakes:
         raise SpecError(mistakes)
-    return GivenFile(arrays, lambda name, message: f"{escaped(path)}: {message}")
+    return GivenFile(
+        arrays, lambda name, message: f"{escaped(path)}: {message}", made=_made(comment_of(where))
+    )
+
+
+def _made(document: object) -> Mapping[str, object] | None:
+    """The version, the name and the hash of the spec that a result of derive's tells."""
+    match document:
+        case {"command": "derive", "version": str(version), "spec": {**spec}}:
+            told = {name: spec.get(name) for name in ("name", "seed", "hash")}
+            return {"version": version, **told}
+        case _:
+            return None
 
 
 # ---------------------------------------------------------------------------- text
@@ -91,20 +104,24 @@ def _npz(path: str) -> GivenFile:
 
 def _text(path: str) -> GivenFile:
     try:
-        data = contents(path, LARGEST_SPEC + 1)
+        data = contents(path, LARGEST_SPEC + 1, no_binary(path, "arrays in JSON or YAML"))
     except (OSError, ValueError) as error:
         raise SpecError([f"{escaped(path)}: {unreadable(error, path, tuple(READERS))}"]) from None
     if len(data) > LARGEST_SPEC:
         raise SpecError([f"{escaped(path)}: is larger than 256 MiB; save the arrays as .npz"])
     document = parse(decoded(data, path), path)
     above: Steps = ()
-    data = document.data
-    if isinstance(data, dict) and isinstance(data.get("quantities"), dict):
-        above, data = ("quantities",), data["quantities"]
-    if not isinstance(data, dict):
-        message = f"the top level is {shown(data)}, must map names to arrays, such as dL_dW_hh:"
+    found, made = document.data, _made(document.data)
+    if isinstance(found, dict) and isinstance(found.get("quantities"), dict):
+        above, found = ("quantities",), found["quantities"]
+    if not isinstance(found, dict):
+        message = f"the top level is {shown(found)}, must map names to arrays, such as dL_dW_hh:"
         raise SpecError([document.words(document.start, message)])
-    return _arrays(document, data, above)
+    unused: tuple[str, ...] = ()
+    if made is not None:  # of a large quantity a result has the norm alone
+        unused = tuple(name for name, value in found.items() if isinstance(value, dict))
+        found = {name: value for name, value in found.items() if name not in unused}
+    return _arrays(document, found, above)._replace(made=made, unused=unused)
 
 
 def _arrays(document: Document, data: dict[str, Any], above: Steps) -> GivenFile:

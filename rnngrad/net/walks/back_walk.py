@@ -25,7 +25,7 @@ from rnngrad.net.problem import Layer
 from rnngrad.net.traces import Back, LayerTrace
 from rnngrad.net.walks.by_line import Block, Lines, function_of
 from rnngrad.net.walks.chunks import advance
-from rnngrad.net.walks.forward_walk import ABREAST, BLOCK, FEWEST, LARGEST, Forward, blocks
+from rnngrad.net.walks.forward_walk import FEWEST, LARGEST, Forward, blocks, rows_together
 from rnngrad.net.walks.in_chunks import InChunks
 from rnngrad.net.walks.loop import (
     Layout,
@@ -233,7 +233,8 @@ class Backward:
         for rows in (*kept.values(), *states.values()):
             rows[last:] = 0.0
         p, memory = self.early.arguments(layer.own), room_of(self.layout, sizes, abreast)
-        for part in reversed(blocks(last, BLOCK if abreast == 1 else ABREAST, abreast)):
+        together = rows_together(self.layout, "D", sizes, abreast)
+        for part in reversed(blocks(last, together, abreast)):
             B: dict[str, Any] = dict(memory)
             given = self.terms.run(layer, trace, sizes, part)
             given |= {buffer: rows[part] for buffer, rows in kept.items()}

@@ -42,8 +42,9 @@ LARGEST = 700.0
 FEWEST = 2000
 """Steps below which chunks are not worth the trial."""
 
-BLOCK = 2**13
-"""Steps whose sources or diagonals are laid out together: memory has no further term in T."""
+BLOCK = 2**22
+"""Numbers of sources or diagonals that are laid out together, 32 MiB: memory has no further term
+in T, and the longer a block, the more chunks of time it has."""
 
 ABREAST = 2**9
 """Rows likewise of sequences abreast, where a step is long enough to lay out few at a time."""
@@ -201,7 +202,7 @@ class Forward:
             states[part] = np.empty((T + abreast, start.shape[-1]))
             states[part][:abreast] = start
         memory = room_of(self.layout, sizes, abreast)
-        for block in blocks(T, BLOCK if abreast == 1 else ABREAST, abreast):
+        for block in blocks(T, rows_together(self.layout, "G", sizes, abreast), abreast):
             B: dict[str, Any] = dict(memory)
             B |= {name: rows[block] for name, rows in alone.items()}
             products = products_of(self.begin(x[block], p, sizes, B), abreast)
@@ -241,6 +242,14 @@ class Forward:
         M_T = M.reshape(-1, sizes[chunks.product.partition("_")[2]], M.shape[1]).swapaxes(1, 2)
         calls = len(self.code.body)
         return advance(chunks.recurrence(M_T, B, start, parts, products, sizes, calls))
+
+
+def rows_together(layout: Layout, kind: str, sizes: Mapping[str, int], abreast: int) -> int:
+    """Of a walk's sources, ``kind`` G, or its diagonals, D."""
+    if abreast > 1:
+        return ABREAST
+    counts = ((count, sizes[b[2:]]) for b, count in layout.counts.items() if b[0] == kind)
+    return max(FEWEST, BLOCK // max(1, sum(count * size for count, size in counts)))
 
 
 def blocks(steps: int, rows: int, whole: int = 1) -> list[slice]:

@@ -29,6 +29,7 @@ class InChunks:
         lost = {i: row for i, row in code.after.items() if _is_lost(code, i, body)}
         first = [f"copyto(b{i}, {row})" for i, row in lost.items()]
         self.calls = len(first + body)
+        self.carries = any(re.search(r"\bb\d+\b", line) for line in first + body)
         lines = ["axis = 1", *code.head()]
         lines += [f"d{i} = products[{i}]" for i, place in enumerate(inner) if place is not None]
         lines += [
@@ -68,7 +69,7 @@ class InChunks:
             M_T.shape[-1] / 64 + every / 24000,
         )
         rows = tuple(parts.values())
-        return Recurrence(M_T, given, tuple(start), rows, prepare, costs, columns, carries=True)
+        return Recurrence(M_T, given, tuple(start), rows, prepare, costs, columns, self.carries)
 
 
 def _is_lost(code: Loop, part: int, body: Sequence[str]) -> bool:

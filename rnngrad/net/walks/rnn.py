@@ -1,12 +1,12 @@
-"""The two walks of one rnn layer through time, with as few calls a step as NumPy allows.
+"""The two walks of one rnn layer through few steps, with as few calls as NumPy allows.
 
     forward     a_t = W_hh h_{t−1} + W_xh x_t + b_h                     h_t = σ(a_t)
     backward    ∂L/∂h_{t−1} = ∂L/∂a_t W_hh + ∂L_{t−1}/∂h_{t−1}          ∂L/∂a_t = σ'(a_t) ∘ ∂L/∂h_t
 
-A short walk is a product and a function a step: [h; x; 1] lie in one row, and [W_hh W_xh b_h] times
-it is a_t; likewise backward, where the direct term is itself a product. Where the inputs are many,
-they are one product ahead of the loop. A long walk that forgets its start goes in chunks
-(``net.walks.chunks``). Real numbers only.
+A walk is a product and a function a step: [h; x; 1] lie in one row, and [W_hh W_xh b_h] times it
+is a_t; likewise backward, where the direct term is itself a product. Where the inputs are many,
+they are one product ahead of the loop. Walks of ``forward_walk.FEWEST`` steps and more are made
+from the equations as all others are. Real numbers only.
 
 Error: each row satisfies its equation to the rounding of one product, as in a plain loop.
 """
@@ -22,7 +22,6 @@ from rnngrad.arithmetic.arrays import Array
 from rnngrad.arithmetic.evaluation import SMALLEST_SURE, scaled_slope
 from rnngrad.arithmetic.functions import Activation
 from rnngrad.arithmetic.scaled import Scaled
-from rnngrad.net.walks.chunks import Costs, Prepare, Recurrence, State, Step, advance
 
 InPlace = Callable[[Array, Array], object]
 """f(a, h): h ← σ(a)"""
@@ -32,9 +31,6 @@ BLOCK = 256
 
 IN_CACHE = 2**13
 """Numbers taken together where several functions follow one another."""
-
-FEWEST = 2000
-"""Steps below which chunks are not worth the trial."""
 
 SHORT = 32
 """Steps below which laying out costs more than it saves."""
@@ -93,20 +89,14 @@ def run_forward(
         np.add(a, b_h, a)
         _walk(W_hh, a, h, f)
         return a, h
-    a, done = np.empty((steps, len(h_0))), 0
-    if steps >= FEWEST:
-        source = x @ W_xh.T
-        source += b_h
-        start, parts = (h[0], np.zeros_like(h[0])), (h[1:], a)
-        done = advance(Recurrence(W_hh.T, (source,), start, parts, _forward_step(f), costs(W_hh)))
     if W_xh.size <= WIDE:
-        wide = _padded((W_hh, W_xh, b_h[:, np.newaxis]))
-        for first in range(done, steps, BLOCK):
+        a, wide = np.empty((steps, len(h_0))), _padded((W_hh, W_xh, b_h[:, np.newaxis]))
+        for first in range(0, steps, BLOCK):
             part = slice(first, first + BLOCK)
             _walk_side_by_side(wide, x[part], a[part], h[first : first + BLOCK + 1], f)
     else:
-        a[done:] = x[done:] @ W_xh.T + b_h
-        _walk(W_hh, a[done:], h[done:], f)
+        a = x @ W_xh.T + b_h
+        _walk(W_hh, a, h, f)
     return a, h
 
 
@@ -185,8 +175,6 @@ def run_backward(
     t = last - 1
     dL_dh[last] = dLt_dht[t] if enters is None else dLt_dht[t] + enters
     np.multiply(slopes[t], dL_dh[last], dL_da[t])
-    if t >= FEWEST:
-        t -= _in_chunks(W_hh, slopes[:t], dLt_dht[:t], dL_da[t], dL_dh[1:last], dL_da[:t])
     if W_hy is not None and W_hy.size <= WIDE:
         wide = _padded((W_hh.T, W_hy.T))
         for end in range(t, 0, -BLOCK):
@@ -229,41 +217,3 @@ def _back(W_hh: Array, slopes: Array, dL_dh: Array, dL_da: Array) -> None:
     ):
         multiply(slope, row, at_a)
         add(before, dot(at_a), before)
-
-
-def _in_chunks(
-    W_hh: Array, slopes: Array, dLt_dht: Array, dL_da_next: Array, dL_dh: Array, dL_da: Array
-) -> int:
-    """Steps n … 1 of the backward walk, as far as chunks get; every array (n, H)."""
-    given, parts = (dLt_dht[::-1], slopes[::-1]), (dL_da[::-1], dL_dh[::-1])
-    start = (dL_da_next, np.zeros_like(dL_da_next))
-    return advance(Recurrence(W_hh, given, start, parts, _backward_step, costs(W_hh)))
-
-
-def costs(W_hh: Array) -> Costs:
-    """What a step of either walk costs."""
-    size = len(W_hh)
-    return Costs(0.9 + size**2 / 12000, 4 + size**2 / 11000, size / 480 + size**2 / 25000)
-
-
-def _forward_step(f: InPlace) -> Prepare:
-    def prepare(p: Array, s: State) -> Step:
-        h, a = s
-
-        def step(source: Array) -> None:
-            np.add(p, source, a)
-            f(a, h)
-
-        return step
-
-    return prepare
-
-
-def _backward_step(p: Array, s: State) -> Step:
-    dL_da, dL_dh = s
-
-    def step(direct: Array, slopes: Array) -> None:
-        np.add(p, direct, dL_dh)
-        np.multiply(slopes, dL_dh, dL_da)
-
-    return step

@@ -13,6 +13,7 @@ from rnngrad.analyses.flow.sequences import SequenceRow, rows_of
 from rnngrad.arithmetic.arrays import Array, frobenius
 from rnngrad.errors import escaped
 from rnngrad.net.batch import Batch
+from rnngrad.net.fingerprint import fingerprint
 from rnngrad.version import __version__
 from rnngrad.views.arrays import array_table
 from rnngrad.views.blocks import Block, Column, Lines, Table
@@ -20,6 +21,7 @@ from rnngrad.views.derivation.data import COLUMNS, spec_data, value
 from rnngrad.views.derivation.flow import horizon_data
 from rnngrad.views.derivation.tables import gradients_table
 from rnngrad.views.formats.to_json import finite
+from rnngrad.views.made import made
 from rnngrad.views.numbers import grouped, kept, number, settled
 from rnngrad.views.report import Cell, Report
 
@@ -34,6 +36,7 @@ def report(result: BatchDerivation, selection: Selection, arrays: dict[str, Arra
         document=lambda: _document(result, selection, arrays),
         columns=COLUMNS,
         rows=lambda: _rows(selection, arrays),
+        made=lambda: (made(result.batch),),
     )
 
 
@@ -47,6 +50,7 @@ def _document(
         "version": __version__,
         "spec": {
             **spec_data(batch.net),
+            "hash": fingerprint(batch),
             "sequence": None,
             "steps": batch.steps,
             "batch": batch.axis,
@@ -96,7 +100,7 @@ def _blocks(
     yield _summary(result, rows)
     yield _sequences(rows, selection.full)
     if result.loss is not None:
-        weights = result.passes.weights
+        weights = {name.removeprefix("dL_d"): result[name] for name in result}
         yield gradients_table("Gradients of the parameters, of all sequences", weights)
 
 
@@ -156,7 +160,7 @@ def _sequences(rows: Sequence[SequenceRow], full: bool) -> Table:
         lines.append((
             str(row.sequence), grouped(row.steps), "" if row.loss is None else number(row.loss),
             number(settled(row.rate)), row.regime or "", number(settled(row.lyapunov_max)),
-            *_lags(row.horizons),
+            *lags(row.horizons),
         ))  # fmt: skip
     notes = ["rate and exponent, the largest, are natural logarithms a step."]
     if any(row.horizons for row in rows):
@@ -166,7 +170,7 @@ def _sequences(rows: Sequence[SequenceRow], full: bool) -> Table:
     return Table("Sequences", columns, tuple(lines), tuple(notes))
 
 
-def _lags(found: tuple[Horizon, ...] | None) -> list[str]:
+def lags(found: tuple[Horizon, ...] | None) -> list[str]:
     """The median in each format; beyond h_0 as the sign of infinity."""
     medians = {one.format: one.median for one in found or ()}
     shown = [medians.get(name) for name in UNITS]

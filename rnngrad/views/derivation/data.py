@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import prod
 
 import numpy as np
@@ -13,6 +13,7 @@ from rnngrad.analyses.derivation.quantities import Quantity
 from rnngrad.analyses.derivation.selection import HUGE, LARGE, Selection
 from rnngrad.analyses.flow.flow import GradientFlow
 from rnngrad.arithmetic.arrays import Array, frobenius
+from rnngrad.net.fingerprint import fingerprint
 from rnngrad.net.problem import Problem
 from rnngrad.version import __version__
 from rnngrad.views.derivation import flow, lags
@@ -61,11 +62,13 @@ def spec_data(problem: Problem) -> dict[str, object]:
         "loss": None if problem.loss is None or problem.upstream else problem.loss.name,
         **({"upstream": True} if problem.upstream else {}),
         "steps": problem.steps,
-        "inputs": problem.inputs,
+        "inputs": problem.inputs if problem.dense is None else problem.dense.x.shape[1],
+        **({} if problem.dense is None else {"dense": problem.inputs}),
         "hidden": problem.hidden,
         **_layers(problem),
         "outputs": problem.outputs,
         "seed": problem.seed,
+        "hash": fingerprint(problem),
         **_of_batch(problem),
     }
 
@@ -96,7 +99,9 @@ def _line(
 ) -> dict[str, object]:
     shape = result.value_shape(line)
     shown: object = {"shape": list(shape), "norm": None}
-    if line.quantity in arrays:
+    if line.quantity in arrays and result.of_one:
+        shown = value(result.value(line), full)
+    elif line.quantity in arrays:
         shown = value(line.value(arrays[line.quantity]), full)
     elif line.own is not None and (full or prod(shape) <= HUGE):
         shown = value(result.value(line), full)
@@ -144,8 +149,15 @@ def rows(
     Where an axis is itself a step (log10_paths) its index j is that step; log10_chain has its step
     k under t.
     """
+    return rows_of(result.record, selection, arrays)
+
+
+def rows_of(
+    record_of: Callable[[str], Quantity], selection: Selection, arrays: dict[str, Array]
+) -> Iterator[tuple[Cell, ...]]:
+    """The same by the records alone."""
     for name in selection.names:
-        record = result.record(name)
+        record = record_of(name)
         first = record.first_step
         for index, value in np.ndenumerate(arrays[name]):
             t, i, j = _place(index, first, record.dims)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from rnngrad.analyses.derivation.chain_rules import loss_steps
 from rnngrad.analyses.derivation.derive import Derivation
 from rnngrad.analyses.derivation.notation import Notation, raised
@@ -53,9 +55,13 @@ def _written(result: Derivation) -> tuple[str, ...]:
     if problem.loss is None or result.loss is None:
         lines.append("no targets, so no loss: only the recurrence is analysed")
     else:
-        lines.append(
-            f"L = Σ L_t over {_counting(problem)} = {number(result.loss)},  {_L_t(problem)}"
-        )
+        over, each = f"Σ L_t over {_counting(problem)}", _L_t(problem)
+        if result.of_one:
+            share = number(float(np.add.reduce(result["losses"])))
+            lines.append(f"L = {number(result.loss)}, of all sequences")
+            lines.append(f"{over} {result.of_one} = {share},  {each}")
+        else:
+            lines.append(f"L = {over} = {number(result.loss)},  {each}")
     return tuple(lines)
 
 
@@ -72,7 +78,17 @@ def _equations(problem: Problem) -> list[str]:
     else:
         named = "" if notation.g == "σ" else f",  g = {problem.output.name}"
         output = f"y_t = {notation.g}({readout}){named}"
-    return [*_of_the_cell(problem), *_of_the_state(problem), output]
+    return [*_of_the_inputs(problem), *_of_the_cell(problem), *_of_the_state(problem), output]
+
+
+def _of_the_inputs(problem: Problem) -> list[str]:
+    """What a dense layer before the recurrent one does."""
+    if problem.dense is None:
+        return []
+    name = problem.dense.activation.name
+    into = "W_in x_t + b_in" if name == "identity" else "φ(W_in x_t + b_in)"
+    named = "" if name == "identity" else f",  φ = {name}"
+    return [f"x'_t = {into}{named}, which is the x_t of the formulas below"]
 
 
 def _of_the_cell(problem: Problem) -> list[str]:

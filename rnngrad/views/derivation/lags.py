@@ -50,7 +50,8 @@ def blocks(flow: GradientFlow) -> Iterator[Block]:
         notes.append(
             f"From k = {grouped(int(whole.steps[count - 1]))} on the error is below rounding."
         )
-    title = f"Truncation: ∂L/∂{names} if each L_t keeps its last k steps"
+    whose = f" {flow.result.of_one}" if flow.result.of_one else ""
+    title = f"Truncation: ∂L/∂{names}{whose} if each L_t keeps its last k steps"
     yield Table(title, columns, tuple(rows), tuple(notes))
 
 

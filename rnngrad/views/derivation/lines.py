@@ -82,10 +82,10 @@ def _value(view: View, line: Line) -> str:
         return _both_ends(result, line) if prod(shape) <= HUGE else times(shape)
     record = result.record(line.quantity)
     known = view.arrays.get(line.quantity)
-    if known is None:
+    if known is None or result.of_one:
         if record.size(result.problem) > HUGE:
             return times(record.shape(result.problem))
-        known = result[line.quantity]
+        known = result.of_sequence(line.quantity)
     if line.row is not None or record.first_step is None:
         written = vector(line.value(known))
         return written if result.problem.single_rnn else written.replace(", ", ",\n")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rnngrad.analyses.derivation.derive import Derivation
 from rnngrad.analyses.derivation.gates import Gate, gates
 from rnngrad.analyses.derivation.notation import raised
+from rnngrad.analyses.derivation.quantities import dL_dx_of
 from rnngrad.analyses.derivation.selection import HUGE, Selection
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.net.problem import Layer, Problem
@@ -104,10 +105,12 @@ def _hidden_gradients(result: Derivation, t: int, at: int, up: str) -> dict[str,
 
 
 def _inputs(result: Derivation, t: int) -> dict[str, Array]:
-    columns = {f"x_{t}": result.problem.x[t - 1]}
+    columns, dense = {f"x_{t}": result.problem.x[t - 1]}, result.problem.dense
+    if dense is not None:
+        columns = {f"x_{t}": dense.x[t - 1], f"x'_{t}": result.problem.x[t - 1]}
     if result.problem.loss is None:
         return columns
-    return {**columns, f"∂L/∂x_{t}": result.passes.backward.dL_dx[t - 1]}
+    return {**columns, f"∂L/∂x_{t}": dL_dx_of(result.passes)[t - 1]}
 
 
 def _outputs(result: Derivation, t: int) -> dict[str, Array]:

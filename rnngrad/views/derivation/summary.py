@@ -49,7 +49,7 @@ def _loss(view: View) -> str:
 
 def _norms(view: View) -> str:
     """The norm of each parameter's gradient; where they are many, of the first, and of all."""
-    norms = {name: frobenius(one) for name, one in view.result.passes.backward.weights.items()}
+    norms = {name: frobenius(one) for name, one in view.result.weights.items()}
     every = [f"{name}\N{NO-BREAK SPACE}{number(norm)}" for name, norm in norms.items()]
     together = f"; together {number(view.flow.gradient_norm)}"
     if len(", ".join(every) + together) <= NORMS:
@@ -107,5 +107,6 @@ def _path(view: View) -> str:
     if found is None:
         return "none: every path is 0 or not finite"
     weight, t, k, log10_norm, share = found
-    of = f", {percent(share)} of ∂L/∂{weight}" if isfinite(share) else ""
+    whose = f" {view.result.of_one}" if view.result.of_one else ""
+    of = f", {percent(share)} of ∂L/∂{weight}{whose}" if isfinite(share) else ""
     return f"L_{t} to {weight} at step {k}: norm {from_log10(log10_norm)}{of}"

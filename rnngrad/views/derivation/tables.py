@@ -11,9 +11,11 @@ from rnngrad.analyses.derivation.derive import Derivation
 from rnngrad.analyses.derivation.gates import pre_activations
 from rnngrad.analyses.derivation.notation import Notation
 from rnngrad.analyses.derivation.paths import PathSum
+from rnngrad.analyses.derivation.quantities import dL_dx_of
 from rnngrad.analyses.derivation.selection import Selection
 from rnngrad.analyses.flow.flow import GradientFlow
 from rnngrad.arithmetic.arrays import Array, frobenius
+from rnngrad.net.cells import INPUT
 from rnngrad.views.arrays import array_table
 from rnngrad.views.blocks import Block, Column, Fitted, Lines, Table
 from rnngrad.views.derivation.heading import heading
@@ -78,6 +80,8 @@ def forward(view: View) -> Iterator[Table]:
     result, selection = view.result, view.selection
     problem, trace = result.problem, result.passes.forward
     shown = {"x_t": problem.x}
+    if problem.dense is not None:
+        shown = {"x_t": problem.dense.x, "x'_t": problem.x}
     if problem.single_rnn:
         shown["a_t"] = trace.a
     states = {f"{part}_t": trace.part(part) for part in problem.cell.parts}
@@ -111,8 +115,10 @@ def _from_0(
 
 def parameters(view: View) -> Iterator[Table]:
     """∂L/∂W of every parameter, a row each."""
-    weights = view.result.passes.backward.weights
-    yield gradients_table("Gradients of the parameters", weights)
+    whose = ", of all sequences" if view.result.of_one else ""
+    weights = dict(view.result.weights)
+    weights |= {name: view.result[f"dL_d{name}"] for name in INPUT if view.result.problem.dense}
+    yield gradients_table(f"Gradients of the parameters{whose}", weights)
 
 
 def gradients_table(title: str, gradients: Mapping[str, Array]) -> Table:
@@ -147,7 +153,7 @@ def per_step(view: View) -> Iterator[Table]:
     shown |= {name: rows[1:] for name, rows in states.items()}
     if not others and (keys := pre_activations(problem.cell)):
         shown["∂L/∂a_t"] = np.concatenate([at[key] for at in back.at for key in keys], axis=1)
-    shown["∂L/∂x_t"] = back.dL_dx
+    shown["∂L/∂x_t"] = dL_dx_of(result.passes)
     start = [length(states[name][0]) if name in states else "" for name in shown]
     columns = list(headers(*((name, rows.shape[1]) for name, rows in shown.items())))
     cells = [lengths(array) for array in shown.values()]
@@ -170,10 +176,10 @@ def paths(view: View) -> Iterator[Block]:
     state = Notation(result.problem).state
     for path_sum in result.path_sums:
         if path_sum.summands:
-            yield _path_table(path_sum, state)
+            yield _path_table(path_sum, state, result.of_one)
 
 
-def _path_table(path_sum: PathSum, state: str) -> Table:
+def _path_table(path_sum: PathSum, state: str, of_one: str) -> Table:
     weight = path_sum.weight
     scalar = path_sum.summands[0].value is not None
     columns = (
@@ -197,7 +203,8 @@ def _path_table(path_sum: PathSum, state: str) -> Table:
         )
         for summand, text in zip(path_sum.summands, texts, strict=True)
     ]
-    notes = [f"A share is the summand's part of ∂L/∂{weight}; all shares add up to 100 %."]
+    whose = f" {of_one}" if of_one else ""
+    notes = [f"A share is the summand's part of ∂L/∂{weight}{whose}; all shares add up to 100 %."]
     if np.isnan(path_sum.left_out_share):
         notes = [f"∂L/∂{weight} is 0 or not finite, so there are no shares of it."]
     if path_sum.left_out:

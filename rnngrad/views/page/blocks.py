@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from rnngrad.views.blocks import Block, Column, Fitted, Formulas, Lines, Meaning, Table
 from rnngrad.views.page.page import text
+from rnngrad.views.pictures.svg.words import said
 from rnngrad.views.report import Screen
 from rnngrad.views.typesetting.mathml import displayed, formula, sentence
 
@@ -31,6 +32,10 @@ _SIGNS = re.compile(r"^[\s#+\-·░▒▓█│|╸━]*[░▒▓█│|━#+-]
 """A bar or a map of signs, which needs letters of one width."""
 
 
+PHONE, LETTER, GAP = 380.0, 9.0, 14.0
+"""Pixels: what a telephone has across, a letter of a table, from one column to the next."""
+
+
 def html(block: Block, level: int = 2) -> str:
     """One block; ``level``: of its heading."""
     block = block.made(Screen().width) if isinstance(block, Fitted) else block
@@ -42,7 +47,7 @@ def html(block: Block, level: int = 2) -> str:
 def _equations(block: Formulas, level: int) -> Iterator[str]:
     """A row a side, the equals signs below one another."""
     if block.title:
-        yield f"<h{level}>{text(block.title)}</h{level}>\n"
+        yield f"<h{level}>{said(block.title)}</h{level}>\n"
     yield '<div class="wide" tabindex="0" role="region" aria-label="equations">'
     yield '<table class="equations"><tbody>\n'
     for row in block.rows:
@@ -53,7 +58,7 @@ def _equations(block: Formulas, level: int) -> Iterator[str]:
             left = ""
     yield "</tbody></table></div>\n"
     for note in block.notes:
-        yield f'<p class="note">{text(note)}</p>\n'
+        yield f'<p class="note">{said(note)}</p>\n'
 
 
 def _lines(block: Lines, level: int) -> Iterator[str]:
@@ -63,18 +68,19 @@ def _lines(block: Lines, level: int) -> Iterator[str]:
         yield f"<h{level}>{text(lines[0])}</h{level}>\n"
         lines = lines[1:]
     for line in lines:
-        said = sentence(line) if block.formulas else _said(line, block.coloured)
-        yield f"<p>{said}</p>\n"
+        shown = sentence(line) if block.formulas else _said(line, block.coloured)
+        yield f"<p>{shown}</p>\n"
 
 
 def _table(block: Table, level: int) -> str:
     head = "".join(f'<th scope="col"{_side(c)}>{_header(c.header)}</th>' for c in block.columns)
     named = any(column.header for column in block.columns)
     rows = "".join(f"<tr>{''.join(map(_cell, row, block.columns))}</tr>\n" for row in block.rows)
-    rules = ' class="rules"' if any(column.formula for column in block.columns) else ""
-    notes = "".join(f'<p class="note">{text(note)}</p>\n' for note in block.notes)
+    kind = "rules" if any(column.formula for column in block.columns) else "stack"
+    rules = f' class="{kind}"' if kind == "rules" or _least(block) > PHONE else ""
+    notes = "".join(f'<p class="note">{said(note)}</p>\n' for note in block.notes)
     return (
-        f"<h{level}>{text(block.title)}</h{level}>\n"
+        f"<h{level}>{said(block.title)}</h{level}>\n"
         f'<div class="wide" tabindex="0" role="region" aria-label="{text(block.title)}">\n'
         f"<table{rules}>\n"
         + (f"<thead><tr>{head}</tr></thead>\n" if named else "")
@@ -82,13 +88,26 @@ def _table(block: Table, level: int) -> str:
     )
 
 
+def _least(block: Table) -> float:
+    """Pixels that it takes at least, its words broken."""
+    across = 0.0
+    for at, column in enumerate(block.columns):
+        cells = [row[at] for row in block.rows]
+        whole = (column.right and not column.words) or any(map(_SIGNS.match, cells))
+        parts = [part for cell in cells for part in (cell.split("\n") if whole else cell.split())]
+        across += GAP + LETTER * max(map(len, (column.header, *parts)))
+    return across
+
+
 def _cell(cell: str, column: Column) -> str:
     lines = cell.split("\n")
+    name = f' data-name="{text(column.header.strip())}"' if column.header.strip() else ""
     if column.formula:
-        return f'<td class="formula">{_formulas(cell)}</td>'
+        return f'<td class="formula"{name}>{_formulas(cell)}</td>'
     if all(map(_SIGNS.match, lines)) and len(cell) > 1:
-        return f'<td class="signs">{text(cell)}</td>'
-    return f"<td{_side(column)}>{'<br>'.join(_said(line, column.coloured) for line in lines)}</td>"
+        return f'<td class="signs"{name}>{text(cell)}</td>'
+    shown = "<br>".join(_said(line, column.coloured) for line in lines)
+    return f"<td{_side(column)}{name}>{shown}</td>"
 
 
 def _formulas(cell: str) -> str:
@@ -109,7 +128,7 @@ def _side(column: Column) -> str:
 
 def _said(line: str, meaning: Meaning) -> str:
     """A line with its words of meaning in colour: letters, which escaping leaves alone."""
-    said = text(line)
+    shown = said(line)
     for pattern, kind in COLOURED[meaning]:
-        said = pattern.sub(rf'<span class="{kind}">\g<0></span>', said)
-    return said
+        shown = pattern.sub(rf'<span class="{kind}">\g<0></span>', shown)
+    return shown

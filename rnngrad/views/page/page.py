@@ -15,12 +15,16 @@ from pathlib import Path
 
 from rnngrad.errors import escaped
 from rnngrad.version import __version__
+from rnngrad.views.made import Made
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
-def page(title: str, body: Iterable[str], *, script: bool = False) -> Iterator[str]:
-    """The page piece by piece; ``script``: what lets it be asked, by pointer and by keys."""
+def page(
+    title: str, body: Iterable[str], *, script: bool = False, made: Iterable[Made] = ()
+) -> Iterator[str]:
+    """The page piece by piece; ``script``: what lets it be asked, by pointer and by keys; ``made``:
+    of which specs."""
     style, code = _file("style.css"), _file("script.js") if script else ""
     runs = f"; script-src {_hashed(code)}" if script else ""
     policy = (
@@ -32,11 +36,17 @@ def page(title: str, body: Iterable[str], *, script: bool = False) -> Iterator[s
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta name="generator" content="rnngrad {__version__}">\n'
+        f"{''.join(map(_spec, made))}"
         '<link rel="icon" href="data:,">\n'
         f"<title>{text(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n"
     )
     yield from body
     yield "</main>\n" + (f"<script>{code}</script>\n" if script else "") + "</body>\n</html>\n"
+
+
+def _spec(one: Made) -> str:
+    words = text(f"{one.name}, seed {one.seed}, hash {one.hash}")
+    return f'<meta name="spec" content="{words}">\n'
 
 
 def text(words: str) -> str:

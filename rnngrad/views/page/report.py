@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from math import isfinite
 from typing import NamedTuple
 
@@ -19,13 +20,15 @@ from rnngrad.views.blocks import Block, Column, Table
 from rnngrad.views.check import report as check_report
 from rnngrad.views.derivation.sections import SECTIONS
 from rnngrad.views.derivation.view import View, blocks_of, view_of
+from rnngrad.views.made import made
 from rnngrad.views.numbers import from_log10, grouped, number, settled
 from rnngrad.views.page.blocks import html
 from rnngrad.views.page.page import page, text
 from rnngrad.views.pictures.checks import CheckedNet
 from rnngrad.views.pictures.kinds import pictures
 from rnngrad.views.pictures.nets import Nets, of_a_net
-from rnngrad.views.pictures.picture import Level, Line
+from rnngrad.views.pictures.picture import Level, Line, Picture, on_one_scale
+from rnngrad.views.pictures.rate_map import Swept
 from rnngrad.views.pictures.svg.figure import figure, figures
 from rnngrad.views.pictures.svg.marks import Choice
 from rnngrad.views.pictures.svg.words import said
@@ -56,7 +59,8 @@ def report(found: Overview) -> Iterator[str]:
         Shown(net, view_of(net.result, select(net.result, (), None, False)), f"n{i}", 2 + several)
         for i, net in enumerate(found.nets, start=1)
     ]
-    yield from page(_title(shown), _body(found, shown), script=True)
+    of = [made(net.result.problem) for net in found.nets]
+    yield from page(_title(shown), _body(found, shown), script=True, made=of)
 
 
 def _title(shown: Sequence[Shown]) -> str:
@@ -75,8 +79,8 @@ def _body(found: Overview, shown: Sequence[Shown]) -> Iterator[str]:
         yield html(_beside(shown))
         yield from _beside_each_other(found, shown)
         yield _choice_of_net(shown)
-    for one in shown:
-        yield from _net(one, found, alone=len(shown) == 1)
+    for one, drawn in zip(shown, _drawn(shown), strict=True):
+        yield from _net(one, drawn, found, alone=len(shown) == 1)
     yield (
         '<p class="note">Made by rnngrad. The page loads nothing from anywhere. '
         "rnngrad derive, check and sweep have every number of it.</p>\n"
@@ -115,7 +119,7 @@ def _beside_each_other(found: Overview, shown: Sequence[Shown]) -> Iterator[str]
     """Their reach in one picture, their rates in another."""
     nets = Nets(tuple(one.view.flow for one in shown))
     drawn = [*pictures("reach", nets)]
-    drawn += [] if found.sweep is None else pictures("rate", found.sweep)
+    drawn += [] if found.sweep is None else pictures("rate", Swept(found.sweep))
     yield from figures(drawn, "all", 3)
 
 
@@ -130,7 +134,14 @@ def _choice_of_net(shown: Sequence[Shown]) -> str:
 # ---------------------------------------------------------------------------- one net
 
 
-def _net(one: Shown, found: Overview, *, alone: bool) -> Iterator[str]:
+def _drawn(shown: Sequence[Shown]) -> list[list[Picture]]:
+    """The pictures of each net, with one scale of colours for all maps."""
+    found = [[*of_a_net(one.view.flow, one.view.selection, OF_A_NET)] for one in shown]
+    scaled = iter(on_one_scale(chain.from_iterable(found)))
+    return [list(islice(scaled, len(some))) for some in found]
+
+
+def _net(one: Shown, drawn: Sequence[Picture], found: Overview, *, alone: bool) -> Iterator[str]:
     problem = one.net.result.problem
     yield f'<section class="net" id="{one.key}" aria-label="{text(called(problem))}">\n'
     if not alone:
@@ -138,7 +149,6 @@ def _net(one: Shown, found: Overview, *, alone: bool) -> Iterator[str]:
     yield from _blocks("summary", one)
     yield from _blocks("equations", one)
     yield f"<h{one.level}>What passes on the way back</h{one.level}>\n"
-    drawn = of_a_net(one.view.flow, one.view.selection, OF_A_NET)
     yield from figures(drawn, one.key, one.level + 1)
     yield from _scales(one, found if alone else None)
     for name in OPEN:
@@ -179,9 +189,10 @@ def _check(one: Shown) -> Iterator[str]:
     """The verdict, and how it was come by."""
     if not one.net.checked:
         return
+    problem = one.net.result.problem
     heading = ("Are these gradients right?", *one.net.words)
     blocks: list[Block] = [
-        *check_report(one.net.checked, heading=heading, hide_expected=False).blocks()
+        *check_report(one.net.checked, heading=heading, hide_expected=False, of=problem).blocks()
     ]
     for block in blocks:
         yield html(block, one.level)
@@ -225,7 +236,7 @@ def _scales(one: Shown, found: Overview | None) -> Iterator[str]:
     else:
         yield figure(reach, f"{one.key}-reach", level=h + 1)
     if found is not None and found.sweep is not None:
-        for i, picture in enumerate(pictures("rate", found.sweep), start=1):
+        for i, picture in enumerate(pictures("rate", Swept(found.sweep)), start=1):
             yield figure(picture, f"{one.key}-rate-{i}", level=h + 1)
     yield "</div>\n"
 

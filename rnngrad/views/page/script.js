@@ -42,7 +42,7 @@
     Home: [-Infinity, 0], End: [Infinity, 0], PageUp: [0, -10], PageDown: [0, 10] };
   for (const image of all(document, "image[data-z]")) {
     const { name, unit, across, down } = image.dataset, svg = image.ownerSVGElement;
-    const xs = image.dataset.x.split(" "), ys = image.dataset.y.split(" ");
+    const xs = image.dataset.x.split("\n"), ys = image.dataset.y.split("\n");
     const bytes = Uint8Array.from(atob(image.dataset.z), (one) => one.charCodeAt(0));
     const z = new DataView(bytes.buffer);
     const output = document.createElement("output"), box = image.getBBox();

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Kind(NamedTuple):
     """``shows``: what it shows, in words. ``verb``: whose result it is of. ``built_by``: the module
     of ``views.pictures`` and the function that makes its pictures of that result: of ``Nets`` for
-    derive, of a ``SweepResult`` for sweep, of ``CheckedNet`` for check.
+    derive, of ``Swept`` for sweep, of ``CheckedNet`` for check.
 
     ``of_loss``: only with targets. ``gated``: only of cells with equations besides those of the
     state. ``asked``: only where an option asks for it.
@@ -73,6 +73,8 @@ PICTURES: Mapping[str, Kind] = MappingProxyType(
                  "check", "checks:by_step", of_loss=True),
             Kind("rate", "the growth rate against the scale of W_hh, and the critical scale",
                  "sweep", "sweeps:rate"),
+            Kind("map", "the growth rate over the two swept axes of --map",
+                 "sweep", "rate_map:rate_map", asked=True),
         )
     }
 )  # fmt: skip

@@ -10,7 +10,10 @@ Values that are not finite are holes: they are left out of a line, and of a map.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
 
@@ -71,13 +74,24 @@ class Region(NamedTuple):
 
 
 class Heat(NamedTuple):
-    """A map: ``z[j, i]`` at ``x[i]``, ``y[j]``. ``diverging``: two colours that part at 0."""
+    """A map: ``z[j, i]`` at ``x[i]``, ``y[j]``. ``diverging``: two colours that part at 0.
+    ``ends``: the values that its colours go from and to, where other maps share them. ``across``,
+    ``down``: what its columns and rows are of, where ``x`` and ``y`` are but their places."""
 
     name: str
     x: Array
     y: Array
     z: Array
     diverging: bool = True
+    ends: tuple[float, float] | None = None
+    across: tuple[float | str, ...] = ()
+    down: tuple[float | str, ...] = ()
+
+    @property
+    def span(self) -> tuple[float, float] | None:
+        """The least and the greatest value that the colours stand for; None where none is known."""
+        seen = self.z[np.isfinite(self.z)]
+        return self.ends or ((float(seen.min()), float(seen.max())) if seen.size else None)
 
 
 class Bar(NamedTuple):
@@ -145,3 +159,23 @@ class Picture(NamedTuple):
     notes: tuple[str, ...] = ()
     of: str = ""
     square: bool = False
+
+
+def on_one_scale(pictures: Iterable[Picture]) -> list[Picture]:
+    """The same, those of one kind with one scale of colours, so that their maps can be compared."""
+    found = list(pictures)
+    spans: dict[str, list[tuple[float, float]]] = {}
+    for picture in found:
+        for mark in picture.marks:
+            if isinstance(mark, Heat) and mark.span is not None:
+                spans.setdefault(picture.name, []).append(mark.span)
+    ends = {
+        name: (min(low for low, _ in some), max(high for _, high in some))
+        for name, some in spans.items()
+        if len(some) > 1
+    }
+
+    def scaled(mark: Mark, name: str) -> Mark:
+        return mark._replace(ends=ends.get(name)) if isinstance(mark, Heat) else mark
+
+    return [one._replace(marks=tuple(scaled(m, one.name) for m in one.marks)) for one in found]

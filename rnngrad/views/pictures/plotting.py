@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from rnngrad.analyses.derivation.derive import Derivation
 from rnngrad.analyses.flow.cliff import parameters
 from rnngrad.analyses.flow.flow import GradientFlow
-from rnngrad.errors import UsageError
+from rnngrad.arguments import spoken
+from rnngrad.errors import OutputError, UsageError
 from rnngrad.views.pictures.kinds import PICTURES, chosen, of_verb, pictures
 from rnngrad.views.pictures.nets import Nets
 from rnngrad.views.pictures.picture import Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -34,10 +35,12 @@ class Plot:
     def __init__(self, result: Derivation, *beside: Derivation) -> None:
         self._flows = tuple(GradientFlow(one) for one in (result, *beside))
 
+    @spoken
     def beside(self, *others: Derivation) -> Plot:
         """The same with other nets in the same pictures."""
         return Plot(*(flow.result for flow in self._flows), *others)
 
+    @spoken
     def __call__(
         self,
         file: str | PathLike[str] | None = None,
@@ -45,9 +48,12 @@ class Plot:
         what: Iterable[str] = (),
         step: int | None = None,
         cliff: str | None = None,
+        force: bool = False,
     ) -> Figure:
-        """All on one page, also as a file that ends in .png, .svg or .pdf. ``what``: just these;
-        ``step``: the unrolled net around it; ``cliff``: the two parameters of that picture."""
+        """All on one page, also as a file that ends in .png, .svg or .pdf, which is overwritten
+        with ``force`` alone. ``what``: just these; ``step``: the unrolled net around it; ``cliff``:
+        the two parameters of that picture."""
+        _check_file(file, force)
         named = chosen((what,) if isinstance(what, str) else what, "derive")
         names = named or [
             name
@@ -56,47 +62,49 @@ class Plot:
             and (cliff is not None or not PICTURES[name].asked)
         ]
         found = [one for name in names for one in self._pictures(name, step, cliff)]
-        drawing = _drawing()
-        if file is not None:
-            ending = Path(fspath(file)).suffix.lower().removeprefix(".")
-            if ending not in ("png", "svg", "pdf"):
-                raise UsageError(f"{fspath(file)}: the file's name must end in .png, .svg or .pdf")
-            Path(fspath(file)).write_bytes(drawing.drawn(found, ending))
-        figure: Figure = drawing.figure_of(found)
-        return figure
+        return _paged(found, file)
 
+    @spoken
     def unrolled(self, ax: Axes | None = None, *, step: int | None = None) -> Figure:
         """The unrolled net around a step, the last 8 steps by default."""
         return self._drawn("unrolled", ax, step)
 
+    @spoken
     def credit_map(self, ax: Axes | None = None) -> Figure:
         """How much of each loss reaches each earlier step."""
         return self._drawn("credit-map", ax)
 
+    @spoken
     def reach(self, ax: Axes | None = None) -> Figure:
         """How far back the last state reaches."""
         return self._drawn("reach", ax)
 
+    @spoken
     def truncation(self, ax: Axes | None = None) -> Figure:
         """What keeping only the last k steps of each loss costs."""
         return self._drawn("truncation", ax)
 
+    @spoken
     def paths(self, ax: Axes | None = None) -> Figure:
         """The paths that ∂L/∂W is the sum of."""
         return self._drawn("paths", ax)
 
+    @spoken
     def gates(self, ax: Axes | None = None) -> Figure:
         """The gates over time, and the gradient that passes through them."""
         return self._drawn("gates", ax)
 
+    @spoken
     def spectrum(self, ax: Axes | None = None) -> Figure:
         """The Lyapunov exponents."""
         return self._drawn("spectrum", ax)
 
+    @spoken
     def eigenvalues(self, ax: Axes | None = None) -> Figure:
         """The eigenvalues of W_hh and of the Jacobians, and the unit circle."""
         return self._drawn("eigenvalues", ax)
 
+    @spoken
     def cliff(self, over: str, ax: Axes | None = None) -> Figure:
         """The loss over two parameters, ``"W_hh[0,0]=1:7,b_h[0]"``."""
         return self._drawn("cliff", ax, cliff=over)
@@ -120,6 +128,48 @@ class Plot:
             raise UsageError(f"step {step}: the steps are 1 to {steps}")
         over = None if cliff is None else parameters(cliff)
         return list(pictures(name, Nets(self._flows, step, over)))
+
+
+def plotted(
+    found: Callable[[], Iterable[Picture]], file: str | PathLike[str] | None, force: bool
+) -> Figure:
+    """Pictures on one page, also as a file; UsageError where there are none."""
+    _check_file(file, force)
+    pictures = list(found())
+    if not pictures:
+        raise UsageError("there is no picture of this")
+    return _paged(pictures, file)
+
+
+def _paged(found: Sequence[Picture], file: str | PathLike[str] | None) -> Figure:
+    drawing = _drawing()
+    if file is not None:
+        path = Path(fspath(file))
+        try:
+            path.write_bytes(drawing.drawn(found, _ending(path)))
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
+    figure: Figure = drawing.figure_of(found)
+    return figure
+
+
+def _ending(path: Path) -> str:
+    return path.suffix.lower().removeprefix(".")
+
+
+def _check_file(file: str | PathLike[str] | None, force: bool) -> None:
+    """Before anything is computed."""
+    if file is None:
+        return
+    path = Path(fspath(file))
+    if _ending(path) not in ("png", "svg", "pdf"):
+        raise UsageError(f"{path}: the file's name must end in .png, .svg or .pdf")
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; name a file in it")
+    if path.exists() and not force:
+        raise OutputError(f"{path}: exists already; force=True overwrites it")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: there is no folder '{path.parent}'")
 
 
 def _drawing() -> ModuleType:

@@ -12,16 +12,25 @@ import numpy as np
 from rnngrad.analyses.sweep.points import Row
 from rnngrad.analyses.sweep.sweep import Part, SweepResult, mean_field_of
 from rnngrad.views.numbers import grouped
-from rnngrad.views.pictures.picture import Axis, Band, Heat, Level, Line, Mark, Picture, Region
+from rnngrad.views.pictures.picture import (
+    Axis,
+    Band,
+    Level,
+    Line,
+    Mark,
+    Picture,
+    Region,
+    on_one_scale,
+)
+from rnngrad.views.pictures.rate_map import RATE, Swept, mapped, scale_label
 from rnngrad.views.sweeps.words import VERBS, words
 
-RATE = "growth rate, ln per step"
 
-
-def rate(done: SweepResult) -> Iterator[Picture]:
+def rate(swept: Swept) -> Iterator[Picture]:
     """One picture of all parts; of several lengths and scales a map for each spec and activation,
     and of several lengths at one scale a line against the length; of checkpoints at one scale one
     against the training."""
+    done = swept.done
     kinds = dict.fromkeys((part.spec, part.activation) for part in done.parts)
     groups = [[p for p in done.parts if (p.spec, p.activation) == kind] for kind in kinds]
     if done.of_training and len({(part.steps, part.activation) for part in done.parts}) == 1:
@@ -31,7 +40,7 @@ def rate(done: SweepResult) -> Iterator[Picture]:
     elif len({row.scale for row in done.rows}) == 1:
         yield _against_length(done)
     else:
-        yield from (_map(group, done) for group in groups)
+        yield from on_one_scale(_by_length(group, done) for group in groups)
 
 
 def _name(part: Part, parts: Sequence[Part]) -> str:
@@ -83,21 +92,12 @@ def _against_scale(done: SweepResult) -> Picture:
         marks += [*_mean_field(done, alone), *_places(alone)]
     scales = [row.scale for row in done.rows]
     log = min(scales) > 0 and max(scales) >= 20 * min(scales)
-    x = Axis(_scale(done), log=log)
+    x = Axis(scale_label(done), log=log)
     return Picture(
         "rate", "Vanishing and exploding", _finding(done.parts), x, Axis(RATE),
         (*_regions(done.plan.steady), *marks), notes=_about(done),
         of=alone.spec if alone is not None else "",
     )  # fmt: skip
-
-
-def _scale(done: SweepResult) -> str:
-    gate = f" (gate {done.plan.gate})" if done.plan.gate else ""
-    if done.plan.relative_to == "spectral-radius":
-        return f"spectral radius of W_hh{gate}"
-    if done.plan.relative_to == "sigma-max":
-        return f"σ_max of W_hh{gate}"
-    return f"scale of W_hh{gate}"
 
 
 def _mean_field(done: SweepResult, part: Part) -> Iterator[Line]:
@@ -138,7 +138,7 @@ def _finding(parts: Sequence[Part]) -> str:
 
 def _about(done: SweepResult) -> tuple[str, ...]:
     """Seeds, length, and points without a rate."""
-    seeds = len({row.seed for row in done.rows})
+    seeds = max(len({row.seed for row in part.rows}) for part in done.parts)
     steps = sorted({row.steps for row in done.rows})
     said = [f"T = {', '.join(map(grouped, steps[:6]))}{' …' if len(steps) > 6 else ''}"]
     said += [f"{seeds} seeds"] if seeds > 1 else []
@@ -202,25 +202,18 @@ def _numbers_in(name: str) -> str:
     return "-".join(re.findall(r"\d+", stem)) or stem
 
 
-def _map(parts: Sequence[Part], done: SweepResult) -> Picture:
-    """The rate over scale and length, the median over the seeds."""
-    ordered = sorted(parts, key=lambda part: part.steps)
-    scales = sorted({row.scale for part in parts for row in part.rows})
-    z = np.full((len(ordered), len(scales)), np.nan)
-    for cells, part in zip(z, ordered, strict=True):
-        at, rates = _medians(part.rows, "scale")
-        for scale, some in zip(at, rates, strict=True):
-            cells[scales.index(scale)] = median(some)
-    found = [part.critical.value for part in ordered if part.critical is not None]
-    said = "Its rate passes 0 nowhere in this range."
+def _by_length(parts: Sequence[Part], done: SweepResult) -> Picture:
+    """A map over scale and length of one spec and activation."""
+    found = [part.critical.value for part in parts if part.critical is not None]
+    said = "The rate passes 0 nowhere in this range."
     if found:
-        low, high = min(found), max(found)
-        said = f"The critical scale lies between {low:.4g} and {high:.4g}, whatever the length."
-    x, y = np.array(scales), np.array([float(part.steps) for part in ordered])
-    ticks = tuple((steps, grouped(int(steps))) for steps in y) if len(y) <= 8 else ()
-    log = min(scales) > 0 and max(scales) >= 20 * min(scales)
-    return Picture(
-        "rate", "Growth rate over scale and length", said, Axis(_scale(done), log=log),
-        Axis("steps T", log=y[-1] >= 20 * y[0], whole=True, ticks=ticks), (Heat(RATE, x, y, z),),
-        notes=_about(done), of=parts[0].spec,
-    )  # fmt: skip
+        low, high = f"{min(found):.4g}", f"{max(found):.4g}"
+        between = low if low == high else f"between {low} and {high}"
+        every = "" if len(found) == len(parts) else f" for {len(found)} of {len(parts)} lengths"
+        said = f"The critical scale lies {'at ' if low == high else ''}{between}{every}."
+    kinds = {(part.spec, part.activation) for part in done.parts}
+    names = [parts[0].spec] if len({spec for spec, _ in kinds}) > 1 or len(kinds) == 1 else []
+    names += [parts[0].activation] if len({name for _, name in kinds}) > 1 else []
+    rows = [row for part in parts for row in part.rows]
+    drawn = mapped(done, rows, ("scale", "steps"), said, ", ".join(names))
+    return drawn._replace(name="rate")

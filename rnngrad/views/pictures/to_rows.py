@@ -43,10 +43,10 @@ def rows(pictures: Iterable[Picture]) -> Iterator[tuple[Cell, ...]]:
 def _of(mark: Mark) -> Iterator[Row]:
     match mark:
         case Line():
-            for i, (x, y) in enumerate(zip(mark.x, mark.y, strict=True)):
-                error = None if mark.error is None else float(mark.error[i])
-                ends = (None, None) if error is None else (float(y) - error, float(y) + error)
-                yield mark.name, float(x), float(y), None, *ends
+            for i, (at, height) in enumerate(zip(mark.x, mark.y, strict=True)):
+                error, value = None if mark.error is None else float(mark.error[i]), float(height)
+                ends = (None, None) if error is None else (value - error, value + error)
+                yield mark.name, float(at), value, None, *ends
         case Band():
             for x, low, high in zip(mark.x, mark.low, mark.high, strict=True):
                 yield mark.name, float(x), None, None, float(low), float(high)
@@ -57,7 +57,9 @@ def _of(mark: Mark) -> Iterator[Row]:
         case Heat():
             for (j, i), z in np.ndenumerate(mark.z):
                 if not np.isnan(z):
-                    yield mark.name, float(mark.x[i]), float(mark.y[j]), float(z), None, None
+                    x = mark.across[i] if mark.across else float(mark.x[i])
+                    y = mark.down[j] if mark.down else float(mark.y[j])
+                    yield mark.name, x, y, float(z), None, None
         case Bars():
             for y, bar in enumerate(mark.bars):
                 yield bar.name, None, float(y), bar.end - bar.start, bar.start, bar.end

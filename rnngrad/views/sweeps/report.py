@@ -6,7 +6,13 @@ from collections.abc import Iterator
 
 from rnngrad.analyses.sweep.points import Row
 from rnngrad.analyses.sweep.sweep import SweepResult, document
+from rnngrad.net.batch import Batch
+from rnngrad.net.fingerprint import fingerprint
+from rnngrad.net.problem import Problem
+from rnngrad.version import __version__
+from rnngrad.views.made import Made
 from rnngrad.views.pictures.kinds import pictures
+from rnngrad.views.pictures.rate_map import Swept
 from rnngrad.views.report import Cell, Report
 from rnngrad.views.sweeps import tables
 
@@ -17,11 +23,30 @@ def report(done: SweepResult, full: bool) -> Report:
     """What the formats need of a sweep."""
     return Report(
         blocks=lambda: tables.blocks(done, full),
-        document=lambda: document(done),
+        document=lambda: _document(done),
         columns=COLUMNS,
         rows=lambda: rows(done),
-        pictures=lambda: pictures("rate", done),
+        pictures=lambda: pictures("rate", Swept(done)),
+        made=lambda: _made(done),
     )
+
+
+def _made(done: SweepResult) -> Iterator[Made]:
+    """Of a batch, its sequences together; none where the nets are not known, in a file of rows."""
+    found: dict[str, dict[int | None, Problem]] = {}
+    for (spec, _, sequence), problem in done.plan.bases.items():
+        found.setdefault(spec, {}).setdefault(sequence, problem)
+    for spec, each in found.items():
+        one = next(iter(each.values()))
+        whole = one if None in each else Batch(tuple(each.values()))
+        yield Made(spec, one.seed, fingerprint(whole))
+
+
+def _document(done: SweepResult) -> dict[str, object]:
+    found = document(done)
+    kind = {"command": found.pop("command")}
+    specs = [one._asdict() for one in _made(done)]
+    return {**kind, "version": __version__, "specs": specs, **found}
 
 
 def rows(done: SweepResult) -> Iterator[tuple[Cell, ...]]:

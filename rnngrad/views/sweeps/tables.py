@@ -126,7 +126,10 @@ def _heading(done: SweepResult) -> Lines:
     seeds = sorted({setting.seed for setting in done.plan.settings})
     drawn = f"; seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else ""
     sequences = {setting.sequence for setting in done.plan.settings} - {None}
-    drawn += f"; {grouped(len(sequences))} sequences" if sequences else ""
+    if len(sequences) == 1:
+        drawn += f"; sequence {sequences.pop()}"
+    elif sequences:
+        drawn += f"; {grouped(len(sequences))} sequences"
     if not done.plan.bases:
         titles = [f"{escaped(name)}: a kept sweep" for name in _specs(done)]
         return Lines((*titles, f"{_kept_scaled(done)}{drawn}"), titled=True)
@@ -280,6 +283,9 @@ def _numbers(curves: Sequence[Curve], full: bool) -> Table:
         "loss": "L",
         "norm_dL_dW_hh": "‖∂L/∂W_hh‖",
     }
+    of_batch = any(row.sequence is not None for c in curves for s in c.scales for row in s.rows)
+    if of_batch:
+        names |= {"loss": "L of a sequence", "norm_dL_dW_hh": "‖∂L/∂W_hh‖ of a sequence"}
     have = {n: [any(s.median(n) is not None for s in c.scales) for c in curves] for n in names}
     present = {n: h for n, h in names.items() if (all if n in OF_RNN else any)(have[n])}
     bodies = [
@@ -290,7 +296,8 @@ def _numbers(curves: Sequence[Curve], full: bool) -> Table:
         for curve in curves
     ]
     bound = "The bound is T·log10(γ σ_max), γ = sup σ'; " if "log10_bound" in present else ""
-    notes = (f"{bound}mean σ' is small where units saturate.",)
+    adds = " L of the batch is the sum over its sequences." if of_batch else ""
+    notes = (f"{bound}mean σ' is small where units saturate.{adds}",)
     columns = (Column("scale"), *map(Column, present.values()))
     return _table("The same scales in numbers", columns, notes, bodies, full)
 

@@ -16,7 +16,7 @@ from itertools import count
 import numpy as np
 
 from rnngrad.analyses.checking.comparing.rounding import EPS, with_arrays_changed
-from rnngrad.analyses.checking.comparing.rounding_noise import passes_by_link, rounded_anew
+from rnngrad.analyses.checking.comparing.rounding_noise import Conditioning
 from rnngrad.analyses.checking.references.equations import rough
 from rnngrad.analyses.checking.references.random_signs import signs
 from rnngrad.analyses.checking.references.step_derivatives import errors
@@ -32,6 +32,9 @@ ANOTHER = 0.5
 """A row that 2⁻³⁰ of the data changes by this share of itself is beyond what is linear: 2⁻⁴² is
 tried then, and a row that even that changes so is told by nobody's arithmetic."""
 
+MOST_KEPT = 2**17
+"""Numbers of the states of a sequence whose perturbed passes are kept."""
+
 
 def inputs_perturbed(problem: Problem, draw: int, delta: float = DELTA) -> Passes:
     """Every weight, input, target and initial state times 1 ± delta."""
@@ -43,40 +46,60 @@ def inputs_perturbed(problem: Problem, draw: int, delta: float = DELTA) -> Passe
     return Passes(with_arrays_changed(problem, moved))
 
 
-def noise(
-    problem: Problem, rows: Callable[[Passes], Array], size: float | None = None
-) -> Callable[[], Array]:
-    """By how much each of ``rows(passes)``, (R, n) -> (R,), may change per relative rounding of
-    size 1: SLACK times its condition, times itself; measured when called. Without limit where the
-    row is another one altogether: then nothing is known of it. ``size`` is that of every row, its
-    own largest entry by default."""
+class Sensitivity:
+    """The passes of one problem, perturbed a few times each way. Each is computed once, and kept
+    where these are few numbers: a wrong pass makes many quantities wrong."""
 
-    def measured() -> Array:
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self._kept: Perturbed | None = None
+
+    def noise(self, rows: Callable[[Passes], Array], size: float | None = None) -> Array:
+        """By how much each of ``rows(passes)``, (R, n) -> (R,), may change per relative rounding of
+        size 1: SLACK times its condition, times itself. Without limit where the row is another one
+        altogether: then nothing is known of it. ``size`` is that of every row, its own largest
+        entry by default."""
         with quietly():
-            passes = Passes(problem)
-            base = rows(passes)
+            perturbed = self._perturbed()
+            base = rows(perturbed.passes)
             sizes = np.max(np.abs(base), axis=1, initial=0.0) if size is None else size
             found = np.full(len(base), np.inf)
             for delta in (DELTA, FINER):
-                redone = [
-                    rows(inputs_perturbed(problem, draw, delta)) for draw in range(1, DRAWS + 1)
-                ]
-                change = _largest_change(redone, base)
+                change = _largest_change([rows(one) for one in perturbed.moved(delta)], base)
                 linear = np.isinf(found) & (change <= ANOTHER * sizes)
                 found = np.where(linear, SLACK / delta * change, found)
                 if np.isfinite(found).all():
                     break
-            return np.asarray(np.maximum(found, _of_states(passes, rows)))
+            return np.asarray(np.maximum(found, _of_states(perturbed, rows)))
 
-    return measured
+    def _perturbed(self) -> Perturbed:
+        if self.problem.steps * self.problem.state_size > MOST_KEPT:
+            return Perturbed(self.problem)
+        if self._kept is None:
+            self._kept = Perturbed(self.problem)
+        return self._kept
 
 
-def _of_states(passes: Passes, rows: Callable[[Passes], Array]) -> Array:
+class Perturbed(Conditioning):
+    """The problem rounded anew, and with every number moved."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(Passes(problem))
+        self._moved: dict[float, list[Passes]] = {}
+
+    def moved(self, delta: float) -> list[Passes]:
+        if delta not in self._moved:
+            draws = range(1, DRAWS + 1)
+            self._moved[delta] = [inputs_perturbed(self.passes.problem, d, delta) for d in draws]
+        return self._moved[delta]
+
+
+def _of_states(perturbed: Perturbed, rows: Callable[[Passes], Array]) -> Array:
     """The same from all rounded anew, where the cell is not rnn, (R,)."""
-    if passes.problem.cell.activation is None:
+    if perturbed.passes.problem.cell.activation is None:
         return np.zeros(())
-    redone = [rows(rounded_anew(passes, draw)) for draw in range(DRAWS)]
-    return SLACK / EPS * _largest_change(redone, rows(passes_by_link(passes)))
+    redone = [rows(one) for one in perturbed.redone]
+    return SLACK / EPS * _largest_change(redone, rows(perturbed.plain))
 
 
 def _largest_change(redone: list[Array], base: Array) -> Array:

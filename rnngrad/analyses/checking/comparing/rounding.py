@@ -17,7 +17,7 @@ import numpy as np
 from rnngrad.algebra.equations import X
 from rnngrad.analyses.checking.references import equations
 from rnngrad.analyses.checking.references.random_signs import signs
-from rnngrad.arithmetic.arrays import Array, frozen
+from rnngrad.arithmetic.arrays import Array, Numbers, frozen
 from rnngrad.arithmetic.evaluation import Functions
 from rnngrad.arithmetic.functions import Activation
 from rnngrad.net.problem import Layer, Problem
@@ -104,9 +104,14 @@ def forward(problem: Problem, noise: Noise) -> ForwardTrace:
     traces: list[LayerTrace] = []
     for layer in problem.layers:
         traces.append(_layer(problem, layer, traces[-1].h[1:] if traces else problem.x, noise))
-    a_y = _readout(problem, traces[-1].h[1:], noise)
+    return head(problem, traces[-1].h[1:], noise)._replace(layers=tuple(traces))
+
+
+def head(problem: Problem, h: Numbers, noise: Noise) -> ForwardTrace:
+    """What follows from what the read-out sees, rounded anew, without layers."""
+    a_y = _readout(problem, h, noise)
     y = noise.on(problem.output.g(a_y))
-    return ForwardTrace(tuple(traces), a_y, y, _losses(problem, a_y, y))
+    return ForwardTrace((), a_y, y, _losses(problem, a_y, y))
 
 
 def _layer(problem: Problem, layer: Layer, x: Array, noise: Noise) -> LayerTrace:
@@ -135,9 +140,9 @@ def _layer(problem: Problem, layer: Layer, x: Array, noise: Noise) -> LayerTrace
     return LayerTrace(x, states, values)
 
 
-def _readout(problem: Problem, h: Array, noise: Noise) -> Array:
+def _readout(problem: Problem, h: Numbers, noise: Noise) -> Array:
     if not problem.has_readout:
-        return h
+        return np.asarray(h)
     W_hy, b_y = problem.weights["W_hy"], problem.weights["b_y"]
     sizes = np.abs(h) @ np.abs(W_hy).T + np.abs(b_y)
     return np.asarray(h @ W_hy.T + b_y + noise.unit(sizes.shape) * sizes)

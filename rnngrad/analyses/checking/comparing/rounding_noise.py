@@ -159,7 +159,7 @@ def _at_a_kink(a: Array) -> Mask:
     return np.asarray(np.abs(a) <= KINK * np.abs(a).max(initial=0.0))
 
 
-def _same_branch(base: Passes, moved: ForwardTrace) -> ForwardTrace:
+def on_the_same_branch(base: Passes, moved: ForwardTrace) -> ForwardTrace:
     """What stands at a kink stays on its side: which side is asked of it apart."""
     layers = []
     for number, share in enumerate(moved.layers):
@@ -182,7 +182,7 @@ def passes_by_link(passes: Passes) -> Passes:
     """The same passes, the way back link by link: what is rounded anew is compared with that."""
     again = with_trace(passes.problem, passes.forward)
     if passes.problem.loss is not None:
-        again.backward = _backward(passes, None)
+        again.backward = backward_anew(passes, None)
     return again
 
 
@@ -193,17 +193,17 @@ def rounded_anew(base: Passes, draw: int) -> Passes:
     moved = noise.problem(problem)
     trace = forward(moved, noise)
     if not smooth(problem):
-        trace = _same_branch(base, trace)
+        trace = on_the_same_branch(base, trace)
     passes = with_trace(noise.functions(moved), trace)
     if problem.loss is not None:
-        passes.backward = _backward(passes, noise)
+        passes.backward = backward_anew(passes, noise)
     return passes
 
 
-def _backward(passes: Passes, noise: Noise | None) -> BackwardTrace:
+def backward_anew(passes: Passes, noise: Noise | None) -> BackwardTrace:
     """BPTT whose slopes are those of the problem, and whose output layer is rounded anew."""
     apart = Apart(passes)
-    at_output = None if noise is None else _at_the_output(passes, noise)
+    at_output = None if noise is None else at_the_output_anew(passes, noise)
     dL_dy, dL_da_y = at_output or (passes.backward.dL_dy, apart.dL_da_y)
     made = apart.made([Wrong(dL_da_y=dL_da_y)]) if at_output else apart.right
 
@@ -222,7 +222,7 @@ def _backward(passes: Passes, noise: Noise | None) -> BackwardTrace:
     )
 
 
-def _at_the_output(passes: Passes, noise: Noise) -> tuple[Array, Array] | None:
+def at_the_output_anew(passes: Passes, noise: Noise) -> tuple[Array, Array] | None:
     """∂L/∂y_t and ∂L/∂a from y alone, (T, O); None without a loss."""
     problem, y = passes.problem, passes.forward.y
     loss, targets, weights = problem.loss, problem.targets, problem.loss_weights

@@ -16,6 +16,7 @@ from rnngrad.analyses.checking.comparing.verdicts import Diagnosis
 from rnngrad.analyses.checking.diagnosing.catalogue import CATALOGUE, Mistake
 from rnngrad.analyses.checking.diagnosing.diagnosing import in_words
 from rnngrad.analyses.checking.diagnosing.fitting import Case, Fit, fit_of
+from rnngrad.analyses.checking.diagnosing.other_readings import answered, asked
 from rnngrad.analyses.checking.diagnosing.questions import EMPTY, UNKNOWN
 from rnngrad.analyses.checking.diagnosing.variations import Reading
 from rnngrad.analyses.derivation.quantities import Passes
@@ -43,18 +44,24 @@ def diagnose(
     batch: Batch,
     sequences: Sequence[Passes],
     of_one: Callable[[Case], list[Array]],
+    none_right: bool = False,
 ) -> dict[str, Diagnosis | None]:
     """name -> what explains that wrong total; ``of_one`` gives the shares of the sequences in it.
-    What explains all goes before what explains one."""
+    What explains all goes before what explains one. ``none_right``: then other readings of
+    the arrays are tried, or asked about."""
     cases = [case for case in wrong if case.got.values.shape == case.right.shape]
     if not cases:
         return {}
     with quietly():
         shares = {case.name: _under_the_sum(batch, of_one(case)) for case in cases}
         found = _other_way(cases, batch, shares)
+        if not found and none_right:
+            found = answered(cases, batch)
         if not found and batch.size * batch.steps <= MOST_WORK:
             found = _known(cases, batch, sequences, shares) or {}
         found = found or _one_factor(cases)
+        if not found and none_right:
+            found = asked(cases)
     unknown = Diagnosis(None, UNKNOWN, None, None)
     return {case.name: found.get(case.name, unknown) for case in cases}
 

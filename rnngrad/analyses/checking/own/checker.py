@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rnngrad.analyses.checking.comparing.input_sensitivity import noise as measured_noise
+from rnngrad.analyses.checking.comparing.input_sensitivity import Sensitivity
 from rnngrad.analyses.checking.comparing.tolerance import EPS, LOG10_ATOL, RTOL, Compared, judged
 from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict
 from rnngrad.analyses.checking.own.every_row import EveryRow
@@ -58,6 +58,7 @@ class Checker:
         self.progress, self._reached = progress, 0.0
         self._shares = shares(setting.problem, plan, self.tested, paths is not None)
         self.explicit: Explicit | None = None
+        self.sensitivity = Sensitivity(setting.problem)
         self.every_row = None if plan.every else EveryRow(setting, self.unseen, self.rtol)
         self._kept: list[PulledBack] | None = None
 
@@ -170,7 +171,7 @@ class Checker:
         ``size`` is that of ``rows``, where it is no entry of them."""
         logarithm = compared.name.startswith("log10_")
         limit = LOG10_ATOL if logarithm else self.rtol
-        excuse = rows and measured_noise(self.setting.problem, rows, size)
+        excuse = None if rows is None else lambda: self.sensitivity.noise(rows, size)
         return judged(compared, limit, excuse)
 
     def answers(self, seeds: Perturbations, what: str) -> Answer:

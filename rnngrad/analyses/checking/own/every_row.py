@@ -23,7 +23,7 @@ from rnngrad.analyses.checking.references.perturbations import OF_A_ROW as DIREC
 from rnngrad.analyses.checking.references.perturbed_forward import Setting
 from rnngrad.analyses.checking.references.products import times
 from rnngrad.analyses.checking.references.random_signs import signs
-from rnngrad.analyses.checking.references.tangent import in_parts, output_slopes, plain_step, step
+from rnngrad.analyses.checking.references.tangent import in_parts, plain_step, step
 from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.number_types import SCALED
@@ -53,21 +53,25 @@ class _Links(NamedTuple):
 
 
 class EveryRow:
-    """Looks at all rows of a walk along the paths while somebody else walks."""
+    """Looks at all rows of a walk along the paths while somebody else walks. ``lengths``: log10
+    ‖∂L_t/∂s_k‖ of these rows, as ``log10_paths`` has them."""
 
     def __init__(self, setting: Setting, unseen: Unseen, rtol: float) -> None:
         self.setting, self.unseen, self.rtol = setting, unseen, rtol
         self.groups = [part for layer in setting.problem.layers for part in layer.state]
         self.rounding = 8.0 * EPS * setting.problem.state_size
         self.found: list[_Links] = []
+        self.lengths = np.empty((0, 0))
 
     def along(self, paths: Iterable[PulledBack]) -> Iterator[PulledBack]:
         """The same paths, each row compared with the one that it came from."""
-        slopes, problem = output_slopes(self.setting), self.setting.problem
+        slopes, problem = self.setting.output_slopes, self.setting.problem
         direct = slopes @ problem.weights["W_hy"] if problem.has_readout else slopes
-        self.found, before = [], None
+        self.found, before, t = [], None, np.arange(1, problem.steps + 1)
+        self.lengths = np.where(np.arange(problem.steps + 1) > t[:, np.newaxis], np.nan, -np.inf)
         for reached in paths:
             if len(reached.steps):
+                self.lengths[reached.steps - 1, reached.k] = _lengths(reached.rows)
                 self.found.append(self._links(reached, before, direct))
                 before = reached
             yield reached
@@ -102,14 +106,16 @@ class EveryRow:
         shape = (n, len(self.groups), DIRECTIONS)
         got, expected, error = np.empty(shape), np.empty(shape), np.zeros((*shape[:2], 1))
         size = np.empty(shape[:2])
-        pushed = None if before is None else self._pushed(d, k + 1)
+        if before is not None:
+            come, bound = _times(before.rows, self._pushed(d, k + 1))
         for g, columns in enumerate(self.groups):
             mine = _part(reached.rows, columns)
             got[:, g], top, size[:, g] = _seen(mine, d[:, columns].T)
-            if before is not None and pushed is not None:
+            if before is not None:
                 own = slice(g * DIRECTIONS, (g + 1) * DIRECTIONS)
-                come, bound = self._before(before.rows, pushed, own, top[:old])
-                expected[:old, g], error[:old, g] = come, self.rounding * bound
+                expected[:old, g] = _lowered(come[:, own], top[:old])
+                most = _lowered(bound, top[:old]).max(axis=1, keepdims=True)
+                error[:old, g] = self.rounding * most
             if n > old:  # ∂L_k/∂s_k begins here
                 row = direct[k - 1] @ d[:, columns].T if columns == self.setting.top else 0.0
                 expected[old:, g] = np.ldexp(row, np.clip(-top[old:, np.newaxis], -2000, 2000))
@@ -137,19 +143,18 @@ class EveryRow:
         joined: Scaled = SCALED.join(parts)
         return joined.T
 
-    def _before(
-        self, rows: PlainRows | Scaled, pushed: Array | Scaled, own: slice, top: Integers
-    ) -> tuple[Array, Array]:
-        """rows · the ``own`` columns of ``pushed``, (n, m), and |rows| · the largest of all its
-        columns, (n, 1), times 2^−top."""
-        if isinstance(rows, PlainRows) and not isinstance(pushed, Scaled):
-            by = np.clip(rows.exponents - top, -2000, 2000)[:, np.newaxis]
-            bound = np.abs(rows.values) @ np.abs(pushed).max(axis=1, keepdims=True)
-            return np.ldexp(rows.values @ pushed[:, own], by), np.ldexp(bound, by)
-        exact = rows.exact if isinstance(rows, PlainRows) else rows
-        matrix = pushed if isinstance(pushed, Scaled) else scaled(pushed)
-        bound = _lowered(times(abs(exact), abs(matrix)), top).max(axis=1, keepdims=True)
-        return _lowered(times(exact, matrix[:, own]), top), bound
+
+def _times(rows: PlainRows | Scaled, pushed: Array | Scaled) -> tuple[Scaled, Scaled]:
+    """rows · ``pushed``, (n, G·m), and |rows| · the largest of all its columns or |rows| · |pushed|
+    themselves; in plain floats as long as both are."""
+    if isinstance(rows, PlainRows) and not isinstance(pushed, Scaled):
+        values = rows.values @ pushed
+        bound = np.abs(rows.values) @ np.abs(pushed).max(axis=1, keepdims=True)
+        by = rows.exponents[:, np.newaxis]
+        return Scaled(values, np.broadcast_to(by, values.shape)), Scaled(bound, by)
+    exact = rows.exact if isinstance(rows, PlainRows) else rows
+    matrix = pushed if isinstance(pushed, Scaled) else scaled(pushed)
+    return times(exact, matrix), times(abs(exact), abs(matrix))
 
 
 def length_and_direction(rows: Scaled) -> Array:
@@ -164,6 +169,10 @@ def stacked(parts: list[Array]) -> Array:
     width = max((part.shape[1] for part in parts), default=0)
     filled = [np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts]
     return np.concatenate([np.empty((0, width)), *filled])
+
+
+def _lengths(rows: PlainRows | Scaled) -> Array:
+    return rows.log10_lengths() if isinstance(rows, PlainRows) else log10_lengths(rows)
 
 
 def _part(rows: PlainRows | Scaled, columns: slice) -> PlainRows | Scaled:

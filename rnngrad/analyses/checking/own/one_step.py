@@ -157,7 +157,8 @@ def _blocks(activation: Activation, a: Array, along: Array, method: Method) -> I
 
 
 def _along(activation: Activation, a: Array, along: Array, method: Method) -> Estimate:
-    """d f(a + ε·along)/dε, with ``along`` brought near 1 by a power of two and back."""
+    """d f(a + ε·along)/dε, with ``along`` brought near 1 by a power of two and back; nan where a
+    is, whatever ``along``: 0·nan is no 0."""
     _, power = np.frexp(np.max(np.abs(along), axis=(1, 2), keepdims=True))
     near = np.ldexp(along, -power)
 
@@ -166,7 +167,8 @@ def _along(activation: Activation, a: Array, along: Array, method: Method) -> Es
 
     found = method.local(moved)
     error = np.where(along == 0, 0.0, np.ldexp(found.error, power))
-    return Estimate(np.where(along == 0, 0.0, np.ldexp(found.value, power)), error)
+    value = np.where(along == 0, 0.0, np.ldexp(found.value, power))
+    return Estimate(np.where(np.isnan(a), np.nan, value), error)
 
 
 VALUES: Mapping[str, Callable[[Setting], Array]] = MappingProxyType({"y": y, "losses": losses})

@@ -1,4 +1,9 @@
-"""log10_chain and log10_paths against explicit Jacobians, and what no complex step can see."""
+"""log10_chain and log10_paths against explicit Jacobians, and what no complex step can see.
+
+Where every row ∂L_t/∂s_k was found right, each from the row after it (``own.every_row``), by no
+more than rounding adds up to on the way, ``log10_paths`` are the lengths of these rows: they need
+no second product of Jacobians, which would take as long as all of them.
+"""
 
 from __future__ import annotations
 
@@ -7,30 +12,44 @@ import numpy as np
 from rnngrad.analyses.checking.comparing.tolerance import LOG10_ATOL
 from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict
 from rnngrad.analyses.checking.own.checker import Checker
+from rnngrad.analyses.checking.own.every_row import MISS
 from rnngrad.analyses.checking.own.work import CHAIN, EXPLICIT
 from rnngrad.analyses.checking.references import products
 from rnngrad.analyses.checking.references.products import Explicit
-from rnngrad.analyses.checking.references.tangent import output_slopes
-from rnngrad.arithmetic.scaled import scaled
+from rnngrad.arithmetic.scaled import Scaled, scaled
+
+OF_THE_ROWS = "lengths of every ∂L_t/∂{}_k"
 
 
-def explicit(checker: Checker) -> Explicit:
-    """What explicit Jacobians make of those of the two that are tested, once."""
-    if checker.explicit is None:
-        setting, problem = checker.setting, checker.setting.problem
-        stride = products.chain_stride(setting) if "log10_chain" in checker.tested else None
-        direct = None
-        if "log10_paths" in checker.tested and problem.loss is not None:
-            slopes = output_slopes(setting)
-            direct = scaled(slopes @ problem.weights["W_hy"] if problem.has_readout else slopes)
+def explicit(checker: Checker, *, paths: bool) -> Explicit:
+    """What explicit Jacobians make of those of the two that are tested, once; of ``log10_paths``
+    where it is asked for, or at once where there are no rows to take their place."""
+    found, setting = checker.explicit, checker.setting
+    if found is None or (paths and not found.paths.size):
+        stride, direct = None, None
+        if found is None and "log10_chain" in checker.tested:
+            stride = products.chain_stride(setting)
+        if paths or not products.by_rows(checker.plan, checker.paths is not None):
+            direct = _direct(checker)
         with checker.within(EXPLICIT):
-            checker.explicit = products.explicit(setting, stride, direct)
+            more = products.explicit(setting, stride, direct)
+        checker.explicit = more if found is None else found._replace(paths=more.paths)
+    assert checker.explicit is not None
     return checker.explicit
+
+
+def _direct(checker: Checker) -> Scaled | None:
+    problem = checker.setting.problem
+    if "log10_paths" not in checker.tested or problem.loss is None:
+        return None
+    slopes = checker.setting.output_slopes
+    return scaled(slopes @ problem.weights["W_hy"] if problem.has_readout else slopes)
 
 
 def log10_chain(checker: Checker) -> Checked:
     """The largest singular value of J_T ⋯ J_{k+1}, at every step or at one in so many."""
-    stride, expected = products.chain_stride(checker.setting), explicit(checker).chain.copy()
+    stride = products.chain_stride(checker.setting)
+    expected = explicit(checker, paths=False).chain.copy()
     with checker.within(CHAIN):
         got = np.asarray(checker.tested["log10_chain"], dtype=np.float64)
     title = products.TITLE if stride == 1 else f"{products.TITLE}, one step in {stride}"
@@ -46,19 +65,32 @@ def log10_chain(checker: Checker) -> Checked:
     return explained(entry, checker, of_loss=False)
 
 
-def log10_paths(checker: Checker) -> Checked:
-    """The lengths of ∂L_t/∂h_t · J_t ⋯ J_{k+1}, from explicit Jacobians."""
-    steps, expected = checker.setting.problem.steps, explicit(checker).paths.copy()
+def log10_paths(checker: Checker, rows: Checked | None) -> Checked:
+    """The lengths of ∂L_t/∂h_t · J_t ⋯ J_{k+1}: of the ``rows`` themselves where these are right,
+    or from explicit Jacobians."""
+    steps, every_row = checker.setting.problem.steps, checker.every_row
+    title, miss = products.TITLE, None
+    if every_row is not None and rows is not None and _right(rows, steps):
+        title, miss = OF_THE_ROWS.format(checker.plan.state), MISS
+        expected = every_row.lengths.copy()
+    else:
+        expected = explicit(checker, paths=True).paths.copy()
     later = np.arange(steps + 1) > np.arange(1, steps + 1)[:, np.newaxis]
     with checker.within("log10_paths"):
         got = np.asarray(checker.tested["log10_paths"], dtype=np.float64)
     if got.shape == expected.shape:
         agree = (got == expected) | (np.abs(got - expected) <= LOG10_ATOL)
-        rows = np.arange(1, steps + 1)
-        unseen = np.array([checker.unseen(k, rows) for k in range(steps + 1)]).T
+        ends = np.arange(1, steps + 1)
+        unseen = np.array([checker.unseen(k, ends) for k in range(steps + 1)]).T
         expected = np.where(unseen & ~agree & ~later, np.inf, expected)
-    entry = checker.array("log10_paths", products.TITLE, expected, np.zeros_like(expected), got=got)
-    return explained(entry, checker)
+    entry = checker.array("log10_paths", title, expected, np.zeros_like(expected), got=got)
+    return explained(entry._replace(miss=miss), checker)
+
+
+def _right(rows: Checked, steps: int) -> bool:
+    """Whether so many errors as the largest that was seen leave a length right."""
+    seen = rows.max_rel_error
+    return rows.verdict is Verdict.PASS and seen is not None and seen * steps <= LOG10_ATOL
 
 
 def explained(entry: Checked, checker: Checker, *, of_loss: bool = True) -> Checked:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from rnngrad.analyses.checking.comparing.input_sensitivity import noise_of_state
 from rnngrad.analyses.checking.comparing.kinks import Kinks, kinks, reason
 from rnngrad.analyses.checking.comparing.kinks import in_reach as kinks_in_reach
 from rnngrad.analyses.checking.comparing.places import with_places
-from rnngrad.analyses.checking.comparing.tolerance import Compared, judged
+from rnngrad.analyses.checking.comparing.rounding_noise import Conditioning
+from rnngrad.analyses.checking.comparing.tolerance import RTOL, Compared, judged
 from rnngrad.analyses.checking.comparing.verdicts import (
     Checked,
     CutShortError,
@@ -20,14 +22,16 @@ from rnngrad.analyses.checking.comparing.verdicts import (
     worst,
 )
 from rnngrad.analyses.checking.own import one_step, path_norms, totals_and_paths
+from rnngrad.analyses.checking.own.by_direction import OF_DENSE, by_direction, with_dense_moved
 from rnngrad.analyses.checking.own.checker import Checker, Paths, Progress
 from rnngrad.analyses.checking.references import perturbations
-from rnngrad.analyses.checking.references.methods import AUTO
+from rnngrad.analyses.checking.references.methods import AUTO, method_named
 from rnngrad.analyses.checking.references.perturbed_forward import setting as set_up
 from rnngrad.analyses.checking.references.plan import PATHS, plan
 from rnngrad.analyses.derivation.quantities import Passes, Quantities, records
-from rnngrad.arithmetic.arrays import Array, quietly
+from rnngrad.arithmetic.arrays import Array, Numbers, quietly
 from rnngrad.chains.jacobians import pulled_back
+from rnngrad.net.forward import forward_within
 from rnngrad.net.problem import Problem
 
 PLAINLY = "plain evaluation"
@@ -50,6 +54,8 @@ def check_own(
     equations step by step. Raises UsageError for a method that does not exist, and at Ctrl-C a
     CutShortError, which is a KeyboardInterrupt, with what was found by then.
     """
+    if problem.dense is not None:
+        return _behind_a_dense_layer(problem, method, rtol, progress, gradients, paths)
     chosen = plan(problem, method)
     left_out = set(PATHS) & set(chosen.left_out)
     with quietly():
@@ -72,6 +78,47 @@ def check_own(
     if interrupted:
         raise CutShortError(entries)
     return entries
+
+
+def _behind_a_dense_layer(
+    problem: Problem, method: str, rtol: float | None, progress: Progress | None,
+    gradients: Mapping[str, Any] | None, paths: Paths | None,
+) -> list[Checked]:  # fmt: skip
+    """The recurrent net behind a dense layer as one of its own, whose x_t is what it reads; then
+    the gradients of that layer, and of what it reads, from the losses of the whole."""
+    inner, own = replace(problem, dense=None), Quantities(problem)
+    tested = own if gradients is None else gradients
+    within: Mapping[str, Any] = {name: tested[name] for name in tested if name not in _DENSE}
+    if problem.loss is not None:
+        within = {**within, "dL_dx": Quantities(inner)["dL_dx"]}
+    found = check_own(
+        inner, method=method, rtol=rtol, progress=progress,
+        gradients=None if gradients is None else within, paths=paths,
+    )  # fmt: skip
+    if problem.loss is None:
+        return found
+    conditioning, by_name = Conditioning(own.passes), {entry.name: entry for entry in found}
+    for name in _DENSE:
+        of = name.removeprefix("dL_d")
+        array = tested[name] if name in tested else own[name]
+
+        def losses(change: Numbers, of: str = of) -> Numbers:
+            return forward_within(with_dense_moved(problem, of, change)).losses
+
+        with quietly():
+            entry = by_direction(
+                own.record(name), array, losses, method_named(method), conditioning,
+                RTOL if rtol is None else rtol,
+            )  # fmt: skip
+        before = by_name.get(name, entry)
+        if worst((before.verdict, entry.verdict)) is not entry.verdict:
+            entry = before
+        by_name[name] = entry
+    return list(by_name.values())
+
+
+_DENSE = tuple(f"dL_d{name}" for name in OF_DENSE)
+"""What is not as the recurrent net by itself has it."""
 
 
 def _asked_for(checker: Checker) -> list[str]:

@@ -72,10 +72,12 @@ def _of_states(checker: Checker) -> Iterator[Checked]:
         for name in names:
             sums = total(value[:, columns], axis=2).floats(), error[:, columns].sum(axis=2)
             yield _totals(checker, name, mine, sums[0], sums[1], first=0)
+    rows = None
     if checker.paths is not None:
-        yield explained(check_paths(checker, "dLt_dhk", groups, value, error), checker)
+        rows = explained(check_paths(checker, "dLt_dhk", groups, value, error), checker)
+        yield rows
     if "log10_paths" in tested and "log10_paths" not in checker.plan.left_out:
-        yield log10_paths(checker)
+        yield log10_paths(checker, rows)
 
 
 def _totals_of(checker: Checker, part: str) -> list[str]:

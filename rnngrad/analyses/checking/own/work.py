@@ -15,6 +15,7 @@ import numpy as np
 from rnngrad.algebra.equations import X
 from rnngrad.analyses.checking.references import finite_differences, perturbations
 from rnngrad.analyses.checking.references.plan import PATHS, Plan, steps_chosen
+from rnngrad.analyses.checking.references.products import by_rows
 from rnngrad.chains.leading_norms import work_of_all
 from rnngrad.net.problem import Problem
 from rnngrad.progress import OF_A_STEP
@@ -43,11 +44,11 @@ def _works(problem: Problem, plan: Plan, tested: Collection[str], paths: bool) -
     losses = 0 if problem.loss_weights is None else int(np.count_nonzero(problem.loss_weights))
     dense = size**2 / max(1, _on_the_way(problem))  # of a product with a whole Jacobian
     chain, norms = CHAIN in tested, "log10_paths" in tested and problem.loss is not None
-    rows = losses / 2 if norms else 0.0
+    rows = losses / 2 if norms and not by_rows(plan, paths) else 0.0
     works: dict[str, float] = {}
     if chain or norms:
         each = OF_A_STEP + size + dense * (rows + (size if chain else 0))
-        works[EXPLICIT] = steps * each
+        works[EXPLICIT] = steps * each if chain or rows else 0.0
     if chain:
         works[CHAIN] = work_of_all(size, steps)
     if problem.loss is None:

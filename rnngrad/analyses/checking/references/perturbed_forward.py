@@ -13,6 +13,8 @@ products of its own; ``tangent.tangent`` is its limit ε → 0 by complex step.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +22,7 @@ import numpy as np
 from rnngrad.algebra.equations import X
 from rnngrad.analyses.checking.references import equations, loss_values
 from rnngrad.analyses.checking.references.equations import Product
-from rnngrad.analyses.checking.references.step_derivatives import FAINT, Linear, linear
+from rnngrad.analyses.checking.references.step_derivatives import FAINT, STEP, Linear, linear
 from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.arithmetic.arrays import Array, Integers, Numbers
 from rnngrad.arithmetic.scaled import Scaled
@@ -50,7 +52,8 @@ class LayerSetting(NamedTuple):
     linear: Linear
 
 
-class Setting(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Setting:
     """What every experiment on one problem shares: the trace, ``gap`` = target − y, (T, O), the
     ``states`` s_t (T+1, S) and each layer's derivatives by complex step."""
 
@@ -66,6 +69,17 @@ class Setting(NamedTuple):
         ((_, slopes),) = self.layers[0].linear.edges[self.problem.cell.parts[0]]
         assert slopes is not None
         return slopes
+
+    @cached_property
+    def output_slopes(self) -> Array:
+        """∂L_t/∂(W_hy h_t + b_y), (T, O), each entry by a complex step."""
+        problem = self.problem
+        units = 1j * STEP * np.eye(problem.outputs)
+        rows = [
+            weighted_losses(self, t, self.trace.a_y[t - 1] + units).imag / STEP
+            for t in range(1, problem.steps + 1)
+        ]
+        return np.array(rows).reshape(problem.steps, problem.outputs)
 
     @property
     def top(self) -> slice:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.analyses.checking.references.perturbed_forward import Setting
+from rnngrad.analyses.checking.references.plan import PATHS, Plan
 from rnngrad.analyses.checking.references.tangent import in_parts, plain_step, raised, step
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.arithmetic.scaled import LOG10_2, Scaled, scaled, total
@@ -97,6 +98,11 @@ def chain_stride(setting: Setting) -> int:
     """At one step in how many the singular values of the chain are affordable."""
     work = setting.problem.steps * float(setting.problem.state_size) ** 3
     return int(np.ceil(work / AFFORDABLE))
+
+
+def by_rows(plan: Plan, paths: bool) -> bool:
+    """Whether ``log10_paths`` may be had from rows that are looked at one by one."""
+    return paths and not plan.every and not set(PATHS) & set(plan.left_out)
 
 
 class Explicit(NamedTuple):

@@ -26,7 +26,7 @@ from rnngrad.analyses.checking.references.perturbed_forward import (
     Perturbations,
     Setting,
 )
-from rnngrad.analyses.checking.references.step_derivatives import NEAR, STEP
+from rnngrad.analyses.checking.references.step_derivatives import NEAR
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.number_types import Entries
 from rnngrad.arithmetic.scaled import Scaled, scaled
@@ -45,7 +45,7 @@ def tangent(setting: Setting, seeds: Perturbations) -> Scaled:
     """∂L_t/∂ε at ε = 0, (B, T)."""
     problem, W = setting.problem, setting.problem.weights
     result = scaled(np.zeros((len(seeds.start), problem.steps)))
-    covectors = output_slopes(setting)
+    covectors = setting.output_slopes
     rows, state = _Floats(setting, seeds), in_parts(setting, scaled(np.zeros((0, 0))))
     for t in reported(range(1, problem.steps + 1), problem.steps, "tangents"):
         n = perturbed_forward.started(seeds, t)
@@ -294,14 +294,3 @@ def _replace(state: State, now: State, n: int) -> None:
     for parts, new in zip(state, copies, strict=True):
         for part, values in zip(parts, new, strict=True):
             part.mantissa[:n], part.exponent[:n] = values
-
-
-def output_slopes(setting: Setting) -> Array:
-    """∂L_t/∂(W_hy h_t + b_y), (T, O), each entry by a complex step."""
-    problem, trace = setting.problem, setting.trace
-    units = 1j * STEP * np.eye(problem.outputs)
-    rows = [
-        perturbed_forward.weighted_losses(setting, t, trace.a_y[t - 1] + units).imag / STEP
-        for t in range(1, problem.steps + 1)
-    ]
-    return np.array(rows).reshape(problem.steps, problem.outputs)

@@ -140,7 +140,9 @@ def visit(key, item):
     try:
         for attribute in ("name", "dtype"):
             item.attrs.get(attribute)
-        if isinstance(item, h5py.Dataset) and not item.external and item.nbytes <= limit:
+        if not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
+            return
+        if item.nbytes <= limit:
             item[()]
     except Exception:
         pass

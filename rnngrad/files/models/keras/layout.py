@@ -59,6 +59,7 @@ from rnngrad.files.models.keras.groups import (
 )
 from rnngrad.files.models.keras.hdf5_file import NAMED, VERSION
 from rnngrad.files.models.records import (
+    BACKWARD,
     Contents,
     Dense,
     Found,
@@ -67,7 +68,7 @@ from rnngrad.files.models.records import (
     Refused,
     Store,
 )
-from rnngrad.files.text import several, shown
+from rnngrad.files.text import cut, several, shown
 
 
 def read_keras(store: Store) -> Contents:
@@ -95,7 +96,7 @@ def read_keras(store: Store) -> Contents:
             found += _nets(store, key, aliases, members, _said_of(config, store, path))
         except ModelFileError as error:
             refused.append(Refused(key, str(error), aliases))
-    widths = {net.hidden for net in found}
+    widths = {width for net in found for width in net.widths}
     dense = [
         each
         for group, parts in others.items()
@@ -142,8 +143,12 @@ def _nets(
 ) -> list[Found]:
     """The net of a layer: one cell, several stacked ones, or a bidirectional layer's two."""
     ways = sorted({unit.way for unit in units}, key=("", "forward", "backward").index)
+    mode = "concat" if layer is None else layer.config.get("merge_mode", "concat")
+    apart = "" if mode == "concat" or not ways[0] else f"merge_mode is {cut(str(mode), 20)}"
     return [
-        _net(store, key, names, [u for u in units if u.way == way], way, _inner(layer, way))
+        _net(
+            store, key, names, [u for u in units if u.way == way], way, _inner(layer, way)
+        )._replace(apart=None if layer is None else apart)
         for way in ways
     ]
 
@@ -194,7 +199,7 @@ def _net(
     net = Net(cell) if named is None else with_functions(cell, named)
     reverse = way == "backward" or (told is not None and told.reverse)
     if reverse:
-        assumed.append("the net runs backward in time: give its inputs in reversed order")
+        assumed.append(BACKWARD)
     layers = tuple(layer_of(store, cell, unit) for unit in units)
     if net.own is not None and cell in ("gru", "lstm"):
         layers = tuple(by_equations(each, cell) for each in layers)

@@ -20,6 +20,7 @@ Source: ONNX operators Slice-13, Concat-13, Unsqueeze-13, Squeeze-13, Transpose-
 
 from __future__ import annotations
 
+import os
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
 from math import prod
@@ -31,6 +32,7 @@ import numpy as np
 from rnngrad.files.arrays.numpy_files import Numbers, refuse_unreadable
 from rnngrad.files.models.opening import needed
 from rnngrad.files.models.records import ModelFileError, Store, Stored
+from rnngrad.files.opening import contents
 from rnngrad.files.text import cut, shown
 
 KINDS: Mapping[int, tuple[str, float]] = {
@@ -40,6 +42,9 @@ KINDS: Mapping[int, tuple[str, float]] = {
     16: ("bfloat16", 2.0**-7),
 }
 """TensorProto.DataType -> its name and unit of rounding; all others count as exact."""
+
+LARGEST = 2**31 - 1
+"""Bytes of a message of protobuf; larger models keep their numbers beside them."""
 
 MOST_DEPTH = 20
 """Subgraphs within subgraphs."""
@@ -71,7 +76,7 @@ def open_onnx(path: Path, name: str) -> Graph:
     onnx = needed("onnx", name)
     model = onnx.ModelProto()
     try:
-        model.ParseFromString(path.read_bytes())
+        model.ParseFromString(contents(os.fspath(path), LARGEST + 1, _look(name)))
     except Exception as error:  # protobuf's DecodeError derives from Exception alone
         if type(error).__name__ != "DecodeError":
             raise
@@ -85,6 +90,14 @@ def open_onnx(path: Path, name: str) -> Graph:
     graphs = [model.graph, *(a.g for n in nodes for a in n.proto.attribute if a.HasField("g"))]
     outputs = frozenset(value.name for graph in graphs for value in graph.output)
     return Graph(nodes, Store(name, arrays), outputs, _shapes(model.graph))
+
+
+def _look(name: str) -> Callable[[bytes], None]:
+    def look(head: bytes) -> None:
+        if head[:1] in (b"", b"\0"):  # no field has the number 0
+            raise ModelFileError(f"{name} is damaged, or no ONNX model: it begins otherwise")
+
+    return look
 
 
 def _shapes(graph: Any) -> dict[str, tuple[int, ...]]:

@@ -44,6 +44,7 @@ from rnngrad.files.models.onnx.dense import dense_layers
 from rnngrad.files.models.onnx.graph import Node, attributes, folded, open_onnx
 from rnngrad.files.models.onnx.stacks import pairs, unrolled
 from rnngrad.files.models.records import (
+    BACKWARD,
     Contents,
     Found,
     Layer,
@@ -94,7 +95,6 @@ FUNCTIONS: Mapping[str, Function] = {
 }
 """In lower case: ONNX ignores the case. A ThresholdedRelu jumps, so it has no gradient there."""
 
-BACKWARD = "the net runs backward in time: give its inputs in reversed order"
 UNROLLED = (
     "holds no RNN, GRU or LSTM node, but steps one by one that all multiply by {}: an nn.RNN that "
     "PyTorch's newer exporter unrolled; export it with torch.onnx.export(..., dynamo=False)"
@@ -121,7 +121,7 @@ def read_onnx(path: Path, name: str) -> Contents:
     if matrix is not None:
         refused.append(Refused("", f"{name} {UNROLLED.format(cut(matrix, 60))}"))
     stacks, layers = _stacks(name, found, pairs(graph, [node for node, _ in nodes]))
-    dense = dense_layers(graph, {net.hidden for net in (*stacks, *layers)})
+    dense = dense_layers(graph, {width for net in (*stacks, *layers) for width in net.widths})
     keys = tuple(graph.store.arrays)
     return Contents(name, "onnx", stacks, tuple(dense), keys, tuple(refused), layers)
 

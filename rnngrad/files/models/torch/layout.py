@@ -38,6 +38,7 @@ from rnngrad.files.models.gates import (
     stacked,
 )
 from rnngrad.files.models.records import (
+    BACKWARD,
     Contents,
     Dense,
     Found,
@@ -60,7 +61,6 @@ Under = Callable[[str], Iterable[str]]
 PROJECTED = "lstm_projection"
 TANH = "activation tanh: a state_dict does not say, nn.RNN may have had nonlinearity='relu'"
 NAMES = "PyTorch's gates and equations: the names w_ih and w_hh do not say"
-REVERSE = "the net runs backward in time: give its inputs in reversed order"
 
 
 def read_torch(store: Store) -> Contents:
@@ -75,7 +75,7 @@ def read_torch(store: Store) -> Contents:
             found += _nets(store, prefix, {**parts, **_equinox(store, prefix)}, under)
         except ModelFileError as error:
             refused.append(Refused(prefix, str(error)))
-    dense = dense_layers(store, {net.hidden for net in found})
+    dense = dense_layers(store, {width for net in found for width in net.widths})
     return Contents(store.name, "torch", tuple(found), tuple(dense), keys, tuple(refused))
 
 
@@ -111,12 +111,6 @@ def _nets(store: Store, prefix: str, parts: Mapping[str, Part], under: Under) ->
             raise store.refuse(key, f"is {part.part} of the same layer once more")
         members[part.layer, part.reverse][part.part] = key
     backward = {reverse for _, reverse in members}
-    if len(backward) > 1 and len(members) > 2:
-        words = (
-            "is of a bidirectional net with several layers: each reads both directions of the one "
-            "below, so no direction is a net by itself"
-        )
-        raise store.refuse(next(k for k, p in parts.items() if p.reverse), words)
     beside = _beside(store, prefix, parts, members, under)
     generic = any(re.search(r"(?:^|[^a-z])[wb]_[ih]h", key.removeprefix(prefix)) for key in parts)
     nets = [_net(store, prefix, members, reverse, generic) for reverse in sorted(backward)]
@@ -196,12 +190,12 @@ def _net(store: Store, prefix: str, members: Members, reverse: bool, generic: bo
     )
     assumed = [TANH] if cell == "rnn" else []
     assumed += [NAMES] if generic and cell != "rnn" else []
-    assumed += [REVERSE] if reverse else []
+    assumed += [BACKWARD] if reverse else []
     paired = len({backward for _, backward in members}) > 1
     return Found(
         prefix,
         cell,
-        stacked(layers, store.place(prefix)),
+        stacked(layers, store.place(prefix), 2 if paired else 1),
         None,
         store.arrays[keys[0].W_hh].dtype,
         tuple(assumed),

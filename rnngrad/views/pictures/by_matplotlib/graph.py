@@ -30,7 +30,7 @@ def draw_graph(axes: Axes, graph: Graph) -> None:
     for node in graph.nodes:
         shape = "circle,pad=0.25" if node.round else "square,pad=0.25"
         axes.text(
-            node.x, node.y, _lowered(node.name), ha="center", va="center", fontsize=7, zorder=3,
+            node.x, node.y, node.name, ha="center", va="center", fontsize=7, zorder=3,
             bbox={"boxstyle": shape, "facecolor": "white", "edgecolor": "#1a1a1a",
                   "linewidth": 0.7},
         )  # fmt: skip
@@ -60,11 +60,3 @@ def _arrow(axes: Axes, start: Node, end: Node, log10: float, sizes: Array) -> No
             linestyle="-" if np.isfinite(log10) else ":",
         )
     )  # fmt: skip
-
-
-def _lowered(name: str) -> str:
-    """h_12 -> h₁₂"""
-    head, _, number = name.partition("_")
-    if not number.isdecimal():
-        return name
-    return head + number.translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))

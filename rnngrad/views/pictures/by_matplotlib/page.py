@@ -24,6 +24,7 @@ from rnngrad.views.pictures.by_matplotlib.sizes import (
     width,
 )
 from rnngrad.views.pictures.by_matplotlib.style import FONTS, settings
+from rnngrad.views.pictures.by_matplotlib.words import in_small_signs
 from rnngrad.views.pictures.picture import Picture
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def into(axes: Axes, picture: Picture) -> Figure:
     """One picture in axes and in the style of the user's own; what one sees is the title."""
     import matplotlib
 
+    picture = in_small_signs(picture)
     with matplotlib.rc_context({"text.parse_math": False}):
         figure: Figure = axes.figure.figure
         Panel(figure, picture, axes).draw()
@@ -66,6 +68,7 @@ def page(pictures: Sequence[Picture]) -> Figure:
     own. Laid out by hand: Matplotlib's own ways move by a rounding error from run to run."""
     from matplotlib.figure import Figure
 
+    pictures = [in_small_signs(picture) for picture in pictures]
     wide = max(map(width, pictures)) if len(pictures) == 1 else 2 if len(pictures) < 7 else 3
     names = {picture.of for picture in pictures if picture.of}
     title = next(iter(names)) if len(names) == 1 else ""

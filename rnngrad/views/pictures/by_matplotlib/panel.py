@@ -136,8 +136,8 @@ class Panel:
             more = self.right.get_legend_handles_labels()
             handles, names = handles + more[0], names + more[1]
         lines = sum(isinstance(mark, Line) for mark in self.picture.marks)
-        bars = any(isinstance(mark, Bars) for mark in self.picture.marks)
-        if len(handles) > 1 or (handles and (bars or not lines)):
+        points = any(isinstance(mark, Bars | Heat) for mark in self.picture.marks)
+        if len(handles) > 1 or (handles and (points or not lines)):
             longest = max(map(len, names))
             columns = 1 if longest > 30 else 2 if longest > 16 else 3
             down = ScaledTranslation(0, -LABELS / 72, self.figure.dpi_scale_trans)
@@ -158,9 +158,11 @@ class Panel:
             colour = TONES[mark.tone]
         y = np.where(np.isfinite(mark.y), mark.y, np.nan)
         few = np.count_nonzero(np.isfinite(y)) <= 40
+        on_map = any(isinstance(one, Heat) for one in self.picture.marks)
         style: dict[str, Any] = {"color": colour, "label": mark.name or "_", "clip_on": True}
         if mark.points:
-            style |= {"linestyle": "none", "marker": marker, "markersize": 2.5 if few else 1.2}
+            style |= {"linestyle": "none", "marker": marker, "markersize": 3.5 if few else 1.8}
+            style |= {"markeredgecolor": "white", "markeredgewidth": 0.5} if on_map else {}
         else:
             style |= {"linestyle": "--" if mark.dashed else dashes}
             style |= {"marker": marker} if few else {}
@@ -211,26 +213,28 @@ class Panel:
             self.sides.append(_Side(region.name, (bottom + top) / 2, colour))
 
     def _heat(self, mark: Heat) -> None:
-        from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
+        from matplotlib.colors import LinearSegmentedColormap, Normalize, TwoSlopeNorm
 
         z = np.ma.masked_invalid(np.where(np.isneginf(mark.z), -1e300, mark.z))
-        finite = mark.z[np.isfinite(mark.z)]
-        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+        low, high = mark.span or (0.0, 1.0)
         if mark.diverging:
             reach = max(-low, high, 1e-3)
             norm: Any = TwoSlopeNorm(0.0, min(low, -0.05 * reach), max(high, 0.05 * reach))
             colours: Any = LinearSegmentedColormap.from_list("flow", DIVERGING)
             colours = colours.with_extremes(under=ZERO)
+            low, high = min(low, 0.0), max(high, 0.0)
         else:
-            norm, colours = None, "cividis"
-        vmin, vmax = (None, None) if mark.diverging else (low, high)
+            norm, colours = Normalize(low, high if high > low else low + 1.0), "cividis"
         shown = self.axes.pcolormesh(
             edges(mark.x, self.picture.x), edges(mark.y, self.picture.y), z, cmap=colours,
-            norm=norm, vmin=vmin, vmax=vmax, rasterized=mark.z.size > 1000, linewidth=0,
+            norm=norm, rasterized=mark.z.size > 1000, linewidth=0,
         )  # fmt: skip
         zeros = bool(np.isneginf(mark.z).any())
-        if mark.diverging and low < 0 < high and min(z.shape) > 1:  # the two sides, also in grey
-            parted = np.ma.maximum(z, low)
+        seen = mark.z[np.isfinite(mark.z)]
+        between = not any(isinstance(one, str) for one in (*mark.across, *mark.down))
+        both = (seen < 0).any() and (seen > 0).any()
+        if mark.diverging and between and both and min(z.shape) > 1:
+            parted = np.ma.maximum(z, low)  # the two sides, also in grey
             self.axes.contour(mark.x, mark.y, parted, [0.0], colors="#1a1a1a", linewidths=0.4)
         beside = self.axes.inset_axes((1.03, 0.0, 0.045, 1.0))
         bar = self.figure.colorbar(shown, cax=beside, extend="min" if zeros else "neither")
@@ -238,9 +242,11 @@ class Panel:
         if mark.diverging:
             bar.ax.axhline(0.0, color="#1a1a1a", linewidth=0.4)
         bar.set_label(mark.name + (" (darkest: exactly 0)" if zeros else ""))
-        places = spread(low, high, mark.diverging)
-        bar.set_ticks(places, labels=[plain(place) for place in places])
+        places = spread(low, high, norm)
+        bar.set_ticks(places, labels=[plain(float(f"{place:.3g}")) for place in places])
         bar.ax.minorticks_off()
+        if len(places) > 1:
+            bar.ax.set_ylim(places[0], places[-1])
 
     def _bars(self, mark: Bars) -> None:
         rows = np.arange(len(mark.bars), dtype=float)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,26 +27,29 @@ def edges(middles: Array, axis: Axis) -> Array:
     return np.asarray(10.0**edges if axis.log else edges)
 
 
-def spread(low: float, high: float, diverging: bool) -> list[float]:
-    """Ticks of a colour bar: even on each side of 0, which has one; not crowded on the short
-    side, which is stretched."""
+APART = 0.09
+"""Of a colour bar's length: how far its ticks are from each other at least."""
+
+
+def spread(low: float, high: float, norm: Callable[[float], Any]) -> list[float]:
+    """Ticks of a colour bar: both its ends, 0 where it parts there, and round values that have
+    room. ``norm``: the place of a value along the bar, up to a factor."""
     from matplotlib.ticker import MaxNLocator
 
-    if not diverging:
-        return [float(v) for v in MaxNLocator(5).tick_values(low, high) if low <= v <= high]
-    below = (
-        [float(v) for v in MaxNLocator(4).tick_values(low, 0.0) if low <= v < 0] if low < 0 else []
-    )
-    above = (
-        [float(v) for v in MaxNLocator(3).tick_values(0.0, high) if 0 < v <= high]
-        if high > 0
-        else []
-    )
-    if above and high < 0.2 * -low:
-        above = above[-1:] if high > -0.08 * low else []
-    if below and -low < 0.2 * high:
-        below = below[:1] if -low > 0.08 * high else []
-    return [*below, 0.0, *above]
+    first, last = float(norm(low)), float(norm(high))
+    if last <= first:
+        return [low]
+
+    def place(value: float) -> float:
+        return (float(norm(value)) - first) / (last - first)
+
+    round_values = [0.0, *MaxNLocator(3).tick_values(low, min(high, 0.0)),
+                    *MaxNLocator(3).tick_values(max(low, 0.0), high)]  # fmt: skip
+    kept = [low, high]
+    for value in map(float, round_values):
+        if low < value < high and all(abs(place(value) - place(k)) > APART for k in kept):
+            kept.append(value)
+    return sorted(kept)
 
 
 def ticks(axes: Axes, which: str, axis: Axis) -> None:

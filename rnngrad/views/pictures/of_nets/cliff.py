@@ -8,7 +8,7 @@ import numpy as np
 
 from rnngrad.analyses.flow.cliff import Cliff, Parameter, cliff
 from rnngrad.views.pictures.nets import Nets
-from rnngrad.views.pictures.picture import Axis, Heat, Line, Picture
+from rnngrad.views.pictures.picture import Axis, Heat, Line, Picture, on_one_scale
 from rnngrad.views.pictures.words import called, rough, signed
 
 
@@ -16,8 +16,10 @@ def cliff_of_the_loss(nets: Nets) -> Iterator[Picture]:
     """log10 of the loss over the two parameters of ``--cliff``; one a net."""
     if nets.cliff is None:
         return
-    for flow in nets.flows:
-        yield _cliff(cliff(flow.problem, nets.cliff), nets.cliff, called(flow.problem))
+    over = nets.cliff
+    yield from on_one_scale(
+        _cliff(cliff(flow.problem, over), over, called(flow.problem)) for flow in nets.flows
+    )
 
 
 def _cliff(found: Cliff, of: tuple[Parameter, Parameter], net: str) -> Picture:

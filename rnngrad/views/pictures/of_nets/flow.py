@@ -14,7 +14,7 @@ from rnngrad.analyses.flow.horizons import UNITS
 from rnngrad.views.derivation.lags import BELOW, recurrent
 from rnngrad.views.numbers import grouped, percent
 from rnngrad.views.pictures.nets import Nets
-from rnngrad.views.pictures.picture import Axis, Heat, Level, Line, Mark, Picture
+from rnngrad.views.pictures.picture import Axis, Heat, Level, Line, Mark, Picture, on_one_scale
 from rnngrad.views.pictures.words import called, growth, rough, unaffordable
 
 CELLS = 400
@@ -25,8 +25,8 @@ BACK = 10
 
 
 def credit_map(nets: Nets) -> Iterator[Picture]:
-    """log10 ‖∂L_t/∂h_k‖, k across and t down; one a net."""
-    yield from map(_credit_map, nets.flows)
+    """log10 ‖∂L_t/∂h_k‖, k across and t down; one a net, all in one scale of colours."""
+    yield from on_one_scale(map(_credit_map, nets.flows))
 
 
 def _credit_map(flow: GradientFlow) -> Picture:
@@ -132,7 +132,7 @@ def _truncation(flow: GradientFlow) -> Picture:
 
 
 def _truncations(flows: Sequence[GradientFlow]) -> Picture:
-    found = [_error(flow, called(flow.problem)) for flow in flows]
+    found = [_error(flow, called(flow.problem), f" of {called(flow.problem)}") for flow in flows]
     lines = [line for line, _ in found if line is not None]
     said = [
         _costs(flow, f"∂L/∂{recurrent(flow.problem)} of {called(flow.problem)}")
@@ -163,24 +163,24 @@ def _apart(steps: Sequence[float]) -> list[float]:
     return kept
 
 
-def _error(flow: GradientFlow, name: str) -> tuple[Line | None, tuple[str, ...]]:
+def _error(flow: GradientFlow, name: str, of: str = "") -> tuple[Line | None, tuple[str, ...]]:
     """The error against the steps that are kept, as far as it is above rounding; what there is to
-    be said, or why there is none."""
+    be said, or why there is none. ``of``: of which net, where there are several."""
     if not flow.affordable:
         return None, (unaffordable(flow),)
     names, found = recurrent(flow.problem), flow.lags
     if flow.problem.steps == 1:
-        return None, ("With one step there is nothing to be cut off.",)
+        return None, (f"With one step{of} there is nothing to be cut off.",)
     if found is None or np.isnan(found.truncation.rel_error).any():
-        return None, (f"∂L/∂{names} is 0 or not finite, so no truncation of it is shown.",)
+        return None, (f"∂L/∂{names}{of} is 0 or not finite, so no truncation of it is shown.",)
     error = found.truncation.rel_error
     steps = np.asarray(found.truncation.steps, float)
     notes = []
     if flow.sampled_lags:
-        notes.append(f"Of {len(flow.sampled_steps)} of {grouped(flow.losses)} losses.")
+        notes.append(f"Of {len(flow.sampled_steps)} of {grouped(flow.losses)} losses{of}.")
     if (error < BELOW).any():
         first = grouped(int(steps[np.argmax(error < BELOW)]))
-        notes.append(f"From {first} steps on the error of ∂L/∂{names} is below rounding.")
+        notes.append(f"From {first} steps on the error of ∂L/∂{names}{of} is below rounding.")
     return Line(name, steps, np.where(error < BELOW, np.nan, error)), tuple(notes)
 
 

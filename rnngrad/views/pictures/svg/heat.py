@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -28,7 +28,8 @@ HOLE, ZERO = -32768, -32767
 def heat_map(mark: Heat, picture: Picture, frame: Frame) -> str:
     """The image, its rows from the top."""
     upright = frame.y.at(mark.y[0]) <= frame.y.at(mark.y[-1])
-    z, y = (mark.z, mark.y) if upright else (mark.z[::-1], mark.y[::-1])
+    way = 1 if upright else -1
+    z, y = mark.z[::way], (mark.down or mark.y)[::way]
     unit, whole = _in_whole_numbers(z)
     left, right = (frame.x.at(end) for end in edges(mark.x))
     top, bottom = sorted(frame.y.at(end) for end in edges(mark.y))
@@ -36,10 +37,15 @@ def heat_map(mark: Heat, picture: Picture, frame: Frame) -> str:
         f'<image x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" '
         f'height="{bottom - top:.1f}" preserveAspectRatio="none" image-rendering="pixelated" '
         f'data-name="{text(mark.name)}" data-across="{text(picture.x.label)}" '
-        f'data-down="{text(picture.y.label)}" data-x="{_listed(mark.x)}" data-y="{_listed(y)}" '
-        f'data-unit="{unit:.6g}" data-z="{b64encode(whole).decode()}" '
-        f'href="{_url(png(z, mark.diverging))}"/>'
+        f'data-down="{text(picture.y.label)}" data-x="{_listed(mark.across or mark.x)}" '
+        f'data-y="{_listed(y)}" data-unit="{unit:.6g}" data-z="{b64encode(whole).decode()}" '
+        f'href="{_url(png(z, mark.diverging, _ends(mark)))}"/>'
     )
+
+
+def _ends(mark: Heat) -> tuple[float, float]:
+    """The values at the two ends of the colours."""
+    return extremes(np.array(mark.span or (0.0, 0.0)), mark.diverging)
 
 
 def _in_whole_numbers(z: Array) -> tuple[float, bytes]:
@@ -51,8 +57,9 @@ def _in_whole_numbers(z: Array) -> tuple[float, bytes]:
     return unit, whole.astype("<i2").tobytes()
 
 
-def _listed(values: Array) -> str:
-    return " ".join(f"{value:.6g}" for value in values)
+def _listed(values: Array | Sequence[float | str]) -> str:
+    """A line each."""
+    return "\n".join(text(one) if isinstance(one, str) else f"{one:.6g}" for one in values)
 
 
 def _url(image: bytes) -> str:
@@ -61,12 +68,10 @@ def _url(image: bytes) -> str:
 
 def colour_key(mark: Heat, frame: Frame, at: float) -> Iterator[str]:
     """What the colours stand for: the least value, 0, the greatest."""
-    seen = mark.z[np.isfinite(mark.z)]
-    if not seen.size:
+    if mark.span is None:
         return
-    low, high = float(seen.min()), float(seen.max())
-    ends = extremes(mark.z, mark.diverging)
-    ramp = png(np.linspace(low, high, 128)[None], mark.diverging, ends)
+    low, high = mark.span
+    ramp = png(np.linspace(low, high, 128)[None], mark.diverging, _ends(mark))
     start, width = frame.x.start, frame.x.stop - frame.x.start
     yield (
         f'<image x="{start:.1f}" y="{at:.1f}" width="{width:.1f}" height="10" '

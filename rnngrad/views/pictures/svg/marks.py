@@ -11,12 +11,16 @@ import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.views.page.page import text
-from rnngrad.views.pictures.picture import Band, Line, Picture, Region, Tone
+from rnngrad.views.pictures.picture import Band, Heat, Line, Picture, Region, Tone
 from rnngrad.views.pictures.svg.frame import Frame
 from rnngrad.views.pictures.svg.words import said, words_at
 
 COLOURS = 6
 """Kinds of lines that ``style.css`` has, each with a colour and a dash of its own."""
+
+DOTS = ("h0", "m-3,-3h6v6h-6z", "m0,-4l4,7h-8z", "m0,-4l4,4l-4,4l-4,-4z", "m-3,-3l6,6m-6,0l6,-6",
+        "m-4,0h8m-4,-4v8")  # fmt: skip
+"""A point of each kind of line: a dot, a square, a triangle, a diamond, a cross, a plus."""
 
 THIN = 500
 """Points of a line from which on it is drawn by what each of its pixels holds."""
@@ -51,7 +55,7 @@ def line(mark: Line, frame: Frame, number: int, choice: Choice | None) -> str:
     if choice is not None:
         kinds = "line on" if number == choice.on else "line faint"
         asked = f' data-at="{number}" data-words="{text(choice.words[number])}"'
-    drawn = _dots(x, y) if mark.points else "".join(_runs(x, y))
+    drawn = _dots(x, y, number) if mark.points else "".join(_runs(x, y))
     errors = ""
     if mark.error is not None:
         ends = [heights.places(mark.y + way * mark.error) for way in (-1, 1)]
@@ -60,13 +64,14 @@ def line(mark: Line, frame: Frame, number: int, choice: Choice | None) -> str:
 
 
 def _kinds(mark: Line, number: int) -> str:
-    shape = (" points" if mark.points else "") + (" dashed" if mark.dashed else "")
+    points = " points" if number % COLOURS == 0 else " signs"
+    shape = (points if mark.points else "") + (" dashed" if mark.dashed else "")
     return f"line l{number % COLOURS}{TONES[mark.tone]}{shape}"
 
 
-def _dots(x: Array, y: Array) -> str:
-    known = np.isfinite(x) & np.isfinite(y)
-    return "".join(f"M{a:.1f},{b:.1f}h0" for a, b in zip(x[known], y[known], strict=True))
+def _dots(x: Array, y: Array, number: int) -> str:
+    known, dot = np.isfinite(x) & np.isfinite(y), DOTS[number % COLOURS]
+    return "".join(f"M{a:.1f},{b:.1f}{dot}" for a, b in zip(x[known], y[known], strict=True))
 
 
 def _errors(x: Array, low: Array, high: Array) -> str:
@@ -76,14 +81,14 @@ def _errors(x: Array, low: Array, high: Array) -> str:
 
 
 def _runs(x: Array, y: Array) -> Iterator[str]:
-    """The pieces between holes; a point alone is a short dash."""
+    """The pieces between holes; a point alone is a diamond."""
     known = np.isfinite(x) & np.isfinite(y)
     for is_known, places in groupby(range(len(x)), key=lambda i: bool(known[i])):
         if is_known:
             at = list(places)
             at = _bends(x, y, _thinned(x, y, at) if len(at) > THIN else at)
             points = [f"{x[i]:.1f},{y[i]:.1f}" for i in at]
-            yield f"M{points[0]}" + (f"L{' '.join(points[1:])}" if points[1:] else "m-3,0h6")
+            yield f"M{points[0]}" + (f"L{' '.join(points[1:])}" if points[1:] else DOTS[3])
 
 
 def _thinned(x: Array, y: Array, at: list[int]) -> list[int]:
@@ -143,19 +148,21 @@ def region(mark: Region, frame: Frame) -> str:
 
 
 def legend(picture: Picture) -> str:
-    """The lines and bands by name, each with a piece of itself; nothing for a single one."""
+    """The lines and bands by name, each with a piece of itself; nothing for a single one that is
+    not on a map."""
     entries, number = list[str](), 0
     for mark in picture.marks:
         if isinstance(mark, Band) and mark.name:
             piece = f'<rect class="band b{number % COLOURS}" width="40" height="14"/>'
             entries.append(entry(piece, mark.name))
         if isinstance(mark, Line):
-            drawn = "M20,7h0" if mark.points else "M0,7h40"
+            drawn = f"M20,7{DOTS[number % COLOURS]}" if mark.points else "M0,7h40"
             piece = f'<path class="{_kinds(mark, number)}" d="{drawn}"/>'
             name = f"{mark.name}, right axis" if mark.right else mark.name
             entries += [entry(piece, name)] if mark.name else []
             number += 1
-    return f'<ul class="legend">{"".join(entries)}</ul>\n' if len(entries) > 1 else ""
+    least = 1 if any(isinstance(mark, Heat) for mark in picture.marks) else 2
+    return f'<ul class="legend">{"".join(entries)}</ul>\n' if len(entries) >= least else ""
 
 
 def entry(piece: str, name: str) -> str:

@@ -11,12 +11,14 @@ from rnngrad.views.page.page import text
 LETTER, ROW = 7.2, 14.0
 """The width of a letter and the height of a row of them."""
 
-_INDEXED = re.compile(
+INDEXED = re.compile(
     r"(?<![^\W_])([^\W\d_])_(?:\{([^{}]{1,8})\}|([a-z]{1,2}|[A-Z]|\d+))(?![^\W_]|_)"
 )
 """A single letter with an index: h_t, ∂L_60, W_hh, not a name such as my_net."""
 
-_LOG = re.compile(r"\blog(10)\b")
+LOG = re.compile(r"\blog(10)\b")
+"""A logarithm with its base."""
+
 _RAISED = re.compile(r"\^\{([^{}]*)\}")
 
 
@@ -36,8 +38,8 @@ def _moved(by: int, words: str) -> str:
 
 
 def _set(words: str, below: Callable[[str], str], above: Callable[[str], str]) -> str:
-    safe = _INDEXED.sub(lambda found: found[1] + below(found[2] or found[3]), text(words))
-    safe = _LOG.sub(lambda found: f"log{below(found[1])}", safe)
+    safe = INDEXED.sub(lambda found: found[1] + below(found[2] or found[3]), text(words))
+    safe = LOG.sub(lambda found: f"log{below(found[1])}", safe)
     return _RAISED.sub(lambda found: above(found[1]), safe)
 
 

@@ -1,0 +1,149 @@
+"""Checks of bidirectional nets: right gradients pass, and whatever is wrong is seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rnngrad
+from cli.running import run
+from net.test_both import spec, without_starts
+from rnngrad.analyses.checking.both import check_own_both
+from rnngrad.net import both
+
+
+def failing(report: Any) -> dict[str, Any]:
+    return {one["name"]: one for one in report["quantities"] if one["verdict"] == "fail"}
+
+
+@pytest.mark.parametrize(
+    ("cell", "method"),
+    [("rnn", "complex-step"), ("lstm", "complex-step"), ("rnn", "differences"), ("rnn", "taylor"),
+     ("lstm", "adjoint")],
+)  # fmt: skip
+def test_own_gradients_pass_by_every_method(cell: str, method: str) -> None:
+    """Finite steps have a noise floor, and say where they end."""
+    checked = check_own_both(
+        rnngrad.load(spec(cell, 2 if method == "complex-step" else 1)), method=method
+    )
+    may_be = {"pass", "inconclusive"} if method in ("differences", "taylor") else {"pass"}
+    assert {one.verdict.value for one in checked} <= may_be
+    assert len({one.name for one in checked}) == len(checked)
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_every_array_with_one_wrong_entry_fails(depth: int) -> None:
+    problem = rnngrad.load(spec("gru", depth))
+    right = rnngrad.derive(problem)
+    names = [name for name in right if name.startswith("dL_d") and "dy" not in name]
+    assert len(names) > 10
+    wrong = {name: right[name].copy() for name in names}
+    for array in wrong.values():
+        array.flat[np.argmax(np.abs(array))] *= 1 + 1e-6
+    checked = {one.name: one for one in check_own_both(problem, gradients=wrong)}
+    assert {name for name in names if checked[name].verdict.value != "fail"} == set()
+
+
+def _without_the_reverse(problem: Any, upstream: Any) -> Any:
+    return GIVEN(problem, upstream * (not problem.half.reverse or problem.half.layer == 1))
+
+
+GIVEN = both._with_upstream
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"), [("_with_upstream", _without_the_reverse)], ids=["upstream"]
+)
+def test_a_wrong_link_between_the_halves_is_seen(
+    name: str, wrong: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each half by itself is right then: only the losses of the whole tell."""
+    problem = rnngrad.load(spec("rnn", 2))
+    assert not failing(rnngrad.check(problem))
+    monkeypatch.setattr(both, name, wrong)
+    found = failing(rnngrad.check(problem))
+    assert {"dL_dW_hh_reverse.0", "dL_dx"} <= found.keys()
+    assert not {"dL_dW_hh.1", "dL_dW_hh_reverse.1", "dL_dW_hh.0", "dL_dW_hy"} & found.keys()
+
+
+def test_mistakes_are_looked_for_in_their_half() -> None:
+    problem = rnngrad.load(spec("rnn", 1))
+    given = dict(rnngrad.gradients(problem))
+    given["dL_dW_hh_reverse"] = np.asarray(given["dL_dW_hh_reverse"]).T
+    given["dL_db_h"] = 2 * np.asarray(given["dL_db_h"])
+    found = failing(rnngrad.check(problem, given))
+    assert found.keys() == {"dL_dW_hh_reverse", "dL_db_h"}
+    assert found["dL_dW_hh_reverse"]["diagnosis"]["bug"] == "transposed"
+    assert found["dL_db_h"]["diagnosis"]["bug"] in ("missing-factor-2", "scaled")
+
+
+def test_swapped_directions_are_told() -> None:
+    problem = rnngrad.load(spec("lstm", 2))
+    given = dict(rnngrad.gradients(problem))
+    one, other = "dL_dW_hh.1", "dL_dW_hh_reverse.1"
+    given[one], given[other] = given[other], given[one]
+    found = failing(rnngrad.check(problem, given))
+    assert found.keys() == {one, other}
+    assert found[one]["reason"] == f"these are the numbers of {other}"
+
+
+def test_relu_at_its_kink_is_inconclusive() -> None:
+    data = without_starts("rnn", 1) | {"activation": "relu"}
+    W, x = data["weights"]["W_xh_reverse"], data["inputs"]
+    data["weights"]["b_h_reverse"] = -W @ x[-1]
+    report: Any = rnngrad.check(rnngrad.load(data))
+    assert report["verdict"] == "inconclusive"
+    assert not failing(report)
+
+
+FUNCTION = """
+import numpy as np
+
+def backward(weights, inputs, targets, h_0, h_0_reverse):
+    def walk(way, x, start):
+        W, U, b = (weights[n + way] for n in ("W_xh", "W_hh", "b_h"))
+        h = [start]
+        for row in x:
+            h.append(np.tanh(W @ row + U @ h[-1] + b))
+        return np.array(h)
+    ahead = walk("", inputs, h_0)
+    behind = walk("_reverse", inputs[::-1], h_0_reverse)
+    both = np.concatenate([ahead[1:], behind[:0:-1]], axis=1)
+    da_y = -2 * (targets - both @ weights["W_hy"].T - weights["b_y"])
+    found = {"dL_dW_hy": da_y.T @ both, "dL_db_y": da_y.sum(axis=0)}
+    down, n = da_y @ weights["W_hy"], len(h_0)
+    for way, h, u, x in (("", ahead, down[:, :n], inputs),
+                         ("_reverse", behind, down[::-1, n:], inputs[::-1])):
+        U, dh = weights["W_hh" + way], np.zeros(n)
+        found |= {"dL_dW_xh" + way: 0, "dL_dW_hh" + way: 0, "dL_db_h" + way: 0}
+        for t in range(len(x), 0, -1):
+            da = (dh + u[t - 1]) * (1 - h[t] ** 2)
+            found["dL_dW_xh" + way] += np.outer(da, x[t - 1])
+            found["dL_dW_hh" + way] += np.outer(da, h[t - 1])
+            found["dL_db_h" + way] += da
+            dh = da @ U
+    return found
+"""
+
+
+def test_a_function_is_given_both_directions(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(FUNCTION)
+    data = spec("rnn", 1)
+    np.savez(tmp_path / "x.npz", **data["weights"],
+             **{n: data[n] for n in ("inputs", "targets", "h_0", "h_0_reverse")})  # fmt: skip
+    lines = ["direction: both", "weights:"]
+    lines += [f"  {n}: {{file: x.npz, key: {n}}}" for n in data["weights"]]
+    lines += [
+        f"{n}: {{file: x.npz, key: {n}}}" for n in ("inputs", "targets", "h_0", "h_0_reverse")
+    ]
+    (tmp_path / "net.yaml").write_text("\n".join(lines) + "\n")
+    done = run("check", "net.yaml", "--against", "mine.py:backward", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("pass") >= 8
+    (tmp_path / "mine.py").write_text(FUNCTION.replace("down[::-1, n:]", "down[:, n:]"))
+    done = run("check", "net.yaml", "--against", "mine.py:backward", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "dL_dW_hh_reverse" in done.stdout

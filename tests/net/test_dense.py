@@ -1,0 +1,137 @@
+"""A dense layer before the recurrent one, against PyTorch and against the same net by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rnngrad
+from cli.running import run
+from oracles.compare import wrong_rows
+
+T, INPUTS, D, H, OUT = 6, 3, 5, 4, 2
+
+
+def spec(cell: str = "rnn", both: bool = False, **more: Any) -> dict[str, Any]:
+    draw, gates = np.random.default_rng(1), {"rnn": 1, "gru": 3, "lstm": 4}[cell]
+
+    def some(*shape: int) -> np.ndarray:
+        return draw.normal(scale=0.6, size=shape)
+
+    weights = {name + way: array for way in ("", "_reverse")[: 1 + both] for name, array in
+               {"W_xh": some(gates * H, D), "W_hh": some(gates * H, H)}.items()}  # fmt: skip
+    weights |= {"W_in": some(D, INPUTS), "b_in": some(D), "W_hy": some(OUT, (1 + both) * H)}
+    return {
+        "cell": cell, "weights": weights, "inputs": some(T, INPUTS), "targets": some(T, OUT),
+        **({"direction": "both"} if both else {}), **more,
+    }  # fmt: skip
+
+
+def by_torch(data: dict[str, Any]) -> dict[str, np.ndarray]:
+    torch = pytest.importorskip("torch")
+    functions = {"identity": lambda a: a, "tanh": torch.tanh, "relu": torch.relu}
+    both = "direction" in data
+    net = getattr(torch.nn, data["cell"].upper())(D, H, bidirectional=both).double()
+    W = {n: torch.tensor(w, requires_grad=True) for n, w in data["weights"].items()}
+    with torch.no_grad():
+        for name, parameter in net.named_parameters():
+            way = "_reverse" if name.endswith("_reverse") else ""
+            own = {"weight_ih": "W_xh", "weight_hh": "W_hh"}.get(name[:9])
+            parameter.copy_(W[own + way] if own else torch.zeros_like(parameter))
+    x = torch.tensor(data["inputs"], requires_grad=True)
+    phi = functions[data.get("input_activation", "identity")]
+    h, _ = net(phi(x @ W["W_in"].T + W["b_in"]))
+    y = h @ W["W_hy"].T
+    ((torch.tensor(data["targets"]) - y) ** 2).sum().backward()
+    found = {"y": y.detach(), "dL_dx": x.grad, "dL_dW_hh": net.weight_hh_l0.grad}
+    found |= {f"dL_d{name}": W[name].grad for name in ("W_in", "b_in", "W_hy")}
+    return {name: tensor.numpy() for name, tensor in found.items()}
+
+
+@pytest.mark.parametrize("activation", ["identity", "tanh", "relu"])
+@pytest.mark.parametrize(("cell", "both"), [("rnn", False), ("lstm", False), ("gru", True)])
+def test_gradients_are_pytorchs(cell: str, both: bool, activation: str) -> None:
+    data = spec(cell, both, input_activation=activation)
+    problem = rnngrad.load(data)
+    expected = by_torch(data)
+    got: Any = rnngrad.gradients(problem)
+    assert not wrong_rows({name: got[name] for name in expected}, expected)
+    report: Any = rnngrad.check(problem)
+    assert report["verdict"] == "pass"
+    names = {one["name"] for one in report["quantities"]}
+    assert {"dL_dW_in", "dL_db_in", "dL_dx"} <= names
+    report = rnngrad.check(problem, expected)
+    assert report["verdict"] == "pass"
+    for name in ("dL_dW_in", "dL_db_in", "dL_dx"):
+        wrong = {**expected, name: expected[name] * (1 + 1e-6)}
+        report = rnngrad.check(problem, wrong)
+        assert [o["name"] for o in report["quantities"] if o["verdict"] == "fail"] == [name]
+
+
+def test_own_gradients_that_are_wrong_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: φ' left out on the way back."""
+    from rnngrad.analyses.derivation import quantities
+    from rnngrad.net.dense import DenseGradients
+
+    def plainly(dense: Any, dL_dx: np.ndarray) -> Any:
+        return DenseGradients(dL_dx.T @ dense.x, dL_dx.sum(axis=0), dL_dx @ dense.W)
+
+    monkeypatch.setattr(quantities, "pulled_back", plainly)
+    report: Any = rnngrad.check(rnngrad.load(spec(input_activation="tanh")))
+    wrong = {one["name"] for one in report["quantities"] if one["verdict"] == "fail"}
+    assert wrong == {"dL_dW_in", "dL_db_in", "dL_dx"}
+
+
+def test_a_batch_and_token_ids() -> None:
+    data, table = spec("gru"), np.random.default_rng(2).normal(size=(7, INPUTS))
+    ids = np.array([[0, 1, 2, 6, 6, 3], [4, 4, 0, 0, 0, 5]])
+    targets = np.random.default_rng(3).normal(size=(2, T, OUT))
+    data |= {"inputs": {"ids": ids, "embedding": table}, "batch": "first", "targets": targets,
+             "lengths": [6, 4], "input_activation": "tanh"}  # fmt: skip
+    whole: Any = rnngrad.gradients(rnngrad.load(data))
+    alone: list[Any] = [rnngrad.derive(rnngrad.load({**data, "sequence": k})) for k in (1, 2)]
+    for name in ("dL_dW_in", "dL_db_in", "dL_dW_xh"):
+        assert np.allclose(whole[name], alone[0][name] + alone[1][name], rtol=1e-12)
+    assert np.allclose(whole["dL_dx"][1, :4], alone[1]["dL_dx"], rtol=1e-12)
+    assert not whole["dL_dx"][1, 4:].any()
+    result = rnngrad.derive(rnngrad.load(data))
+    expected = np.zeros((7, INPUTS))
+    for k, length in enumerate((6, 4)):
+        np.add.at(expected, ids[k, :length], alone[k]["dL_dx"])
+    assert np.allclose(result["dL_dembedding"], expected, rtol=1e-12)
+    given = {name: whole[name] for name in ("dL_dW_in", "dL_dW_hh", "dL_dx")}
+    assert rnngrad.check(rnngrad.load(data), given)["verdict"] == "pass"
+    assert rnngrad.check(rnngrad.load(data))["verdict"] == "pass"
+
+
+def test_what_takes_no_dense_layer_says_so(tmp_path: Path) -> None:
+    lines = ["weights:", "  W_in: [[1, 2], [3, 4]]", "  W_xh: [[1, 0.5]]", "  W_hh: 0.5",
+             "inputs: [[1, 0], [0, 1]]", "targets: [1, 0]", "input_activation: tanh"]  # fmt: skip
+    (tmp_path / "net.yaml").write_text("\n".join(lines) + "\n")
+    done = run("derive", "net.yaml", "--explain", "a6", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "has a dense layer W_in" in done.stderr
+    done = run("derive", "net.yaml", cwd=tmp_path)
+    assert "x'_t = φ(W_in x_t + b_in),  φ = tanh" in done.stdout
+    assert "W_in" in done.stdout.partition("Gradients of the parameters")[2]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"weights": {"b_in": [1.0]}}, "b_in needs W_in"),
+        ({"weights": {}, "input_activation": "tanh"}, "of a dense layer before the recurrent one"),
+        ({"weights": {"W_in": np.ones((4, 3))}}, "W_in is 4×3, must be 5×3 because W_xh is 4×5"),
+        ({"inputs": np.ones((T, 2))}, "has 2 numbers a row, must have 3"),
+    ],
+)
+def test_mistakes(change: dict[str, Any], words: str) -> None:
+    data = spec()
+    kept = {n: W for n, W in data["weights"].items() if n not in ("W_in", "b_in")}
+    kept = kept if "weights" in change else data["weights"]
+    changed = {**data, **change, "weights": {**kept, **change.get("weights", {})}}
+    with pytest.raises(rnngrad.SpecError, match=words):
+        rnngrad.load(changed)
