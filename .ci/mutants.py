@@ -1,8 +1,10 @@
 """Mutation testing: is there a test that goes red when a line of rnngrad is wrong?
 
     pip install mutmut coverage            beside the package's own [test]
-    python .ci/mutants.py --map            which test runs which line: again after large changes
+    python .ci/mutants.py --map            which test runs which line, of each its first case
+    python .ci/mutants.py --map tests/net/test_activations.py       of every case of some tests
     python .ci/mutants.py --package chains --sample 100 --seed 1 [2 …] [--record]
+    python .ci/mutants.py --package chains --sample 100 --tests tests/chains/test_lags.py
 
 The mutants are mutmut's (3.8): its operators on every function and method, those with a decorator
 too. Of all mutants of a package so many are drawn with each seed. mutmut's own runner would take
@@ -14,7 +16,10 @@ that killed one are run without a mutant; what fails there has killed nothing.
 
 The map is only advice: where it is out of date a mutant survives that a test would have killed. So
 a score is a lower bound. ``.ci/mutants.yaml`` lists the mutants that no test can see, with reasons;
-they are not counted. ``--record`` writes the row of the stress table.
+they are not counted. ``--record`` writes the row of the stress table; ``--tests`` tries the
+survivors again, where a test was written. What was killed is noted in
+``.mutants/``, and stays so as long as its file is the same: tests are added, not taken away. Ctrl-C
+ends a run early, and what was tried until then is a sample, too.
 """
 
 # ruff: noqa: T201
@@ -26,11 +31,13 @@ import contextlib
 import difflib
 import functools
 import gc
+import hashlib
 import importlib
 import json
 import math
 import os
 import random
+import re
 import resource
 import signal
 import time
@@ -55,6 +62,7 @@ from stress import Row, record
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / ".mutants"
 MAP = WORK / "map.json"
+TRIED = WORK / "tried.jsonl"
 EXPLAINED = ROOT / ".ci" / "mutants.yaml"
 
 PACKAGES = {
@@ -64,7 +72,7 @@ PACKAGES = {
     "checking": ("rnngrad/analyses/checking", ("checking",)),
     "mistakes": ("rnngrad/analyses/mistakes", ("checking", "analyses")),
     "arithmetic": ("rnngrad/arithmetic", ("net", "chains", "exponents")),
-    "exponents": ("rnngrad/exponents", ("exponents",)),
+    "exponents": ("rnngrad/exponents", ("exponents", "analyses")),
 }
 """Package -> where it is, and the rooms of tests/ that are to see its mutants; tests of the command
 line are in none, since they start processes."""
@@ -84,6 +92,8 @@ MEMORY = 2**33
 
 TARGET = 0.9
 
+DEAD = ("killed", "timed out")
+
 
 # -- the map: line -> tests ------------------------------------------------------------------------
 
@@ -93,16 +103,18 @@ class _TooLong(BaseException):
 
 
 class Mapping:
-    """Runs the first case of every test under coverage, a context a test."""
+    """Runs tests under coverage, a context a test; the first case of each, or ``every`` case."""
 
-    def __init__(self, coverage: Any) -> None:
-        self.coverage = coverage
+    def __init__(self, coverage: Any, every: bool) -> None:
+        self.coverage, self.every = coverage, every
         self.seconds: dict[str, float] = {}
         self.failed: set[str] = set()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Iterator[None]:
         yield
+        if self.every:
+            return
         items[:] = {_test(item): item for item in reversed(items)}.values()
         items.reverse()
 
@@ -113,7 +125,8 @@ class Mapping:
         self.coverage.switch_context(_test(item))
         start = time.process_time()
         yield
-        self.seconds[_test(item)] = round(time.process_time() - start, 3)
+        seconds = round(time.process_time() - start, 3)
+        self.seconds[_test(item)] = max(seconds, self.seconds.get(_test(item), 0.0))
         self.coverage.switch_context("")
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
@@ -131,12 +144,15 @@ def _test(item: pytest.Item) -> str:
 
 
 def write_map(paths: list[str]) -> None:
-    """Notes the tests of some paths anew; the text of a line stands for it, wherever it goes."""
+    """Notes the tests of some paths anew; of all rooms by default, their first cases alone;
+    the text of a line stands for it, wherever it goes."""
     import coverage
 
     within = [f"{ROOT}/{where}/*" for where, _ in PACKAGES.values()]
     watching = coverage.Coverage(data_file=None, config_file=False, include=within)
-    plugin = Mapping(watching)
+    plugin = Mapping(watching, bool(paths))
+    rooms = {room: f"tests/{room}" for _, some in PACKAGES.values() for room in some}
+    paths = paths or list(rooms.values())
     watching.start()
     pytest.main(["-q", "--tb=no", "-p", "no:cacheprovider", *_without(), *paths], [plugin])
     watching.stop()
@@ -182,6 +198,11 @@ class Mutant:
     code: str
     texts: tuple[str, ...]
 
+    @property
+    def key(self) -> str:
+        """The same as long as the file is."""
+        return hashlib.sha256(f"{self.file}\n{self.code}".encode()).hexdigest()[:16]
+
 
 class _Everywhere(MutationVisitor):
     """mutmut's mutants, in functions with a decorator too: no trampoline is set up here."""
@@ -225,6 +246,9 @@ def _mutant(path: Path, module: libcst.Module, positions: Any, one: Any) -> Muta
     )
 
 
+LAZY = functools.cached_property
+
+
 class Loaded:
     """The functions of rnngrad in this process, whoever holds them, and what keeps results."""
 
@@ -232,13 +256,17 @@ class Loaded:
         for file in files:
             importlib.import_module(file.removesuffix(".py").replace("/", "."))
         self.functions: dict[tuple[str, str, int], list[types.FunctionType]] = defaultdict(list)
-        self.caches = []
+        self.caches: list[Any] = []
+        self.kept: list[tuple[dict[str, Any], str]] = []
         for one in gc.get_objects():
             if type(one) is types.FunctionType:
                 code = one.__code__
                 self.functions[code.co_filename, code.co_name, code.co_firstlineno].append(one)
             elif type(one) is functools._lru_cache_wrapper and one.__module__.startswith("rnngrad"):
                 self.caches.append(one)
+            elif str(type(one).__module__).startswith("rnngrad") and hasattr(one, "__dict__"):
+                kept = [name for name in vars(one) if type(getattr(type(one), name, None)) is LAZY]
+                self.kept += [(vars(one), name) for name in kept]
 
     def put_in(self, mutant: Mutant) -> bool:
         """Puts the mutant's code into the function; False where it is the same."""
@@ -247,8 +275,10 @@ class Loaded:
         new = _outer(compile(mutant.code, file, "exec"), mutant)
         if not held or new is None:
             raise LookupError(f"{mutant.file}:{mutant.line}: {mutant.function} is not loaded")
-        for kept in self.caches:
-            kept.cache_clear()
+        for cache in self.caches:
+            cache.cache_clear()
+        for values, name in self.kept:
+            del values[name]
         if new != held[0].__code__:
             for one in held:
                 one.__code__ = new
@@ -323,6 +353,9 @@ class Runs:
         for i, (mutant, _, test) in enumerate(self.found):
             if test and test not in sound:
                 self.found[i] = (mutant, "survived", f"{test} fails without it")
+        with TRIED.open("a", encoding="utf-8") as notes:
+            for mutant, state, test in self.found:
+                notes.write(json.dumps([mutant.key, state, test]) + "\n")
         return True
 
     def _tried(self, mutant: Mutant, tell: Tell) -> str:
@@ -403,6 +436,12 @@ def in_a_fork(work: Callable[[Tell], str]) -> tuple[str, str]:
 # -- what came of it -------------------------------------------------------------------------------
 
 
+def a_guard(mutant: Mutant) -> bool:
+    """``strict=True`` of zip taken away: nothing that is right ever meets it."""
+    was, now = (re.sub(r"[\s,]*(strict=\w+)?[\s,]*\)", ")", x) for x in (mutant.was, mutant.now))
+    return "strict=True" in mutant.was and was == now
+
+
 def explained() -> dict[tuple[str, str, str], str]:
     """(file, was, now) -> why no test can see it."""
     rows = yaml.safe_load(EXPLAINED.read_text(encoding="utf-8"))
@@ -417,18 +456,31 @@ def interval(share: float, count: int) -> tuple[float, float]:
     return (middle - half) / (1 + z**2 / count), (middle + half) / (1 + z**2 / count)
 
 
-def tried(package: str, sample: int, seed: int) -> Row:
-    """One sample, its survivors printed; the row of the stress table."""
+def noted() -> list[list[str]]:
+    """What became of mutants in earlier runs."""
+    lines = TRIED.read_text(encoding="utf-8").splitlines() if TRIED.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def tried(package: str, sample: int, seed: int, tests: list[str]) -> Row:
+    """One sample, its survivors printed; the row of the stress table. With ``tests``, what survived
+    is tried again, against these alone, and nothing else is."""
     count, mutants = drawn(package, sample, seed)
     print(f"{package}, seed {seed}: {len(mutants)} of {count} mutants", flush=True)
-    runs = Runs(mutants, PACKAGES[package][1])
-    pytest.main(["-q", "-s", "--tb=no", "-p", "no:cacheprovider", *runs.files()], [runs])
+    before = {key: (state, test) for key, state, test in noted()}
+    found = [(one, *before[one.key]) for one in mutants if before.get(one.key, ("",))[0] in DEAD]
+    rest = [one for one in mutants if before.get(one.key, ("",))[0] not in DEAD]
+    runs = Runs([one for one in rest if not tests or one.key in before], PACKAGES[package][1])
+    if runs.mutants:
+        where = tests or runs.files()
+        pytest.main(["-q", "-s", "--tb=no", "-p", "no:cacheprovider", *where], [runs])
     known = explained()
-    seen = [one for one in runs.found if one[1] not in ("same code", "not run")]
+    seen = [one for one in found + runs.found if one[1] in (*DEAD, "survived")]
     dead = [one for one in seen if one[1] != "survived"]
     late = sum(state == "timed out" for _, state, _ in dead)
     alive = [one for one, state, _ in seen if state == "survived"]
-    open_ = [one for one in alive if (one.file, one.was, one.now) not in known]
+    told = [one for one in alive if (one.file, one.was, one.now) in known or a_guard(one)]
+    open_ = [one for one in alive if one not in told]
     for one in open_:
         row = {"file": one.file, "was": one.was, "now": one.now, "why": "?"}
         print(yaml.safe_dump([row], sort_keys=False, allow_unicode=True, width=1000), end="")
@@ -437,7 +489,7 @@ def tried(package: str, sample: int, seed: int) -> Row:
     figure = f"{len(dead)} of {counted} killed ({len(dead) / counted:.0%})"
     note = f"a sample of {count}, so {low:.0%} to {high:.0%} of all (95 %)"
     note += f"; {late} by time" if late else ""
-    note += f"; {len(alive) - len(open_)} that no test can see" if len(alive) > len(open_) else ""
+    note += f"; {len(told)} that no test can see" if told else ""
     print(f"{package}, seed {seed}: {figure}; {note}")
     return Row("mutants", f"{package}, seed {seed}", figure, len(dead) / counted >= TARGET, note)
 
@@ -448,19 +500,20 @@ def main() -> None:
     parser.add_argument("--package", choices=list(PACKAGES))
     parser.add_argument("--sample", type=int, default=100)
     parser.add_argument("--seed", type=int, nargs="+", default=[1])
+    parser.add_argument("--tests", nargs="+", default=[], help="try survivors again, against these")
     parser.add_argument("--record", action="store_true", help="write the stress table's record")
     given = parser.parse_args()
     os.chdir(ROOT)
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # of a job in the background, too
     if given.map is not None:
-        rooms = {room: f"tests/{room}" for _, some in PACKAGES.values() for room in some}
-        write_map(given.map or list(rooms.values()))
+        write_map(given.map)
         return
-    rows = [tried(given.package, given.sample, seed) for seed in given.seed]
-    if given.record:
-        seeds = " ".join(map(str, given.seed))
-        of = f"--package {given.package} --sample {given.sample} --seed {seeds}"
-        record(f"mutants-{given.package}", f"python .ci/mutants.py {of}", rows)
+    for seed in given.seed:
+        row = tried(given.package, given.sample, seed, given.tests)
+        of = f"--package {given.package} --sample {given.sample} --seed {seed}"
+        if given.record:
+            record(f"mutants-{given.package}-{seed}", f"python .ci/mutants.py {of}", [row])
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from rnngrad.arithmetic.arrays import Array, quietly
 CLOSE = 1e-14
 """Width of the bracket of ln λ₁."""
 
-SQUARINGS = 10
+SQUARINGS = 11
 
 LARGE = 64
 """Sizes from which on LAPACK is faster."""
@@ -45,7 +45,7 @@ def ln_largest(G: Array) -> Array:
         return found + _ln(np.linalg.eigvalsh(G / trace[:, None, None])[:, -1])
     open_ones = np.arange(len(G))
     powers = G / trace[:, None, None]
-    for j in range(SQUARINGS + 1):
+    for j in range(SQUARINGS):
         q = np.einsum("nij,nij->n", powers, powers)
         upper = 0.5 * np.log(q)
         lower = np.log(np.where(q > 0.5, 0.5 + 0.5 * np.sqrt(np.maximum(2 * q - 1, 0.0)), q))
@@ -54,10 +54,9 @@ def ln_largest(G: Array) -> Array:
         open_ones, powers, q = open_ones[~done], powers[~done], q[~done]
         if not open_ones.size:
             return found
-        if j < SQUARINGS:
-            powers = powers @ powers
-            powers /= q[:, None, None]
-            found[open_ones] += np.log(q) / 2.0 ** (j + 1)
+        powers = powers @ powers
+        powers /= q[:, None, None]
+        found[open_ones] += np.log(q) / 2.0 ** (j + 1)
     found[open_ones] = np.log(np.linalg.eigvalsh(G[open_ones])[:, -1])
     return found
 

@@ -13,7 +13,7 @@ from oracles import any_cell
 from rnngrad.algebra.equations import read_cell
 from rnngrad.cells import CELLS
 from rnngrad.chains import lags as module
-from rnngrad.chains.lags import Lags, Truncation, kept_steps, lags
+from rnngrad.chains.lags import Lags, Truncation, kept_steps, lags, lags_and_paths
 from rnngrad.net.cells import Cell
 from rnngrad.net.problem import Problem
 
@@ -221,3 +221,12 @@ def test_a_recurrent_number() -> None:
     problem = any_cell.problem_of(Cell(read_cell("number", equations, ["h"], {"u": []})))
     assert problem.cell.scaled == ("u",)
     agree(found(problem).truncation, [cut(problem, keep)[0] for keep in range(1, STEPS + 1)])
+
+
+def test_a_net_that_is_not_recurrent_has_paths_and_no_lags() -> None:
+    problem = any_cell.problem_of(Cell(read_cell("free", ["h_t = tanh(W x_t)"], ["h"])))
+    derived = rnngrad.derive(problem)
+    passes, steps = derived.passes, np.array([2, 5])
+    found, paths = lags_and_paths(problem, passes.forward, passes.backward, passes.direct, steps)
+    assert found is None
+    np.testing.assert_array_equal(paths, np.asarray(derived["log10_paths"])[steps - 1])

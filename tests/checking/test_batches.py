@@ -448,3 +448,14 @@ def test_a_function_gets_the_whole_batch(tmp_path: Path) -> None:
     done = run("check", "s.yaml", "--against", "f.py:loop", "--trials", "3", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("'s' is a batch of 5, and --trials takes one sequence")
+
+
+def test_progress_of_a_sequence_after_the_other() -> None:
+    told: list[tuple[float, str]] = []
+    check_own_batch(batch("rnn"), progress=lambda *said: told.append(said))
+    shares = [fraction for fraction, _ in told]
+    assert shares == sorted(shares)
+    assert 0.8 < shares[-1] <= 1
+    for fraction, what in told:
+        number, of = what.removeprefix("sequence ").partition(":")[0].split(" of ")
+        assert (int(number) - 1) / int(of) <= fraction <= int(number) / int(of)

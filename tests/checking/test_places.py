@@ -98,6 +98,12 @@ def test_a_wrong_entry_is_said_in_words(
     assert entry["worst_entry"] == words
 
 
+def test_every_place_has_its_words() -> None:
+    """All of them, without a comparison."""
+    for net, name, index, words in WORDS:
+        assert place(NETS[net], name, index) == (words or "")
+
+
 def _right(problem: Problem, name: str) -> np.ndarray:
     array = np.array(rnngrad.derive(problem)[name.removesuffix("_0")])
     return np.array(array[0]) if name.endswith("_0") else array

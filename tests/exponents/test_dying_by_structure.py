@@ -10,11 +10,13 @@ import pytest
 from oracles import any_cell
 from oracles.living import living
 from oracles.spectrum import spectrum_of
+from rnngrad.algebra.equations import read_cell
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.arithmetic.number_types import SCALED
 from rnngrad.cells import CELLS, NAMES
 from rnngrad.exponents.lyapunov import lyapunov
 from rnngrad.exponents.rank import by_structure
+from rnngrad.net.cells import Cell
 from rnngrad.net.forward import forward
 from rnngrad.net.linearised import linear_net
 
@@ -79,3 +81,11 @@ def test_living_columns_that_die_let_others_live() -> None:
     expected = spectrum_of(list(any_cell.jacobians(problem)), 2000)
     np.testing.assert_allclose(got[:3], expected[:3], rtol=1e-8)
     assert np.isneginf(got[3:]).all()
+
+
+def test_a_cell_of_dead_units_alone() -> None:
+    """Every term is 0 at every step: all directions die, and none of them is in doubt."""
+    equations = ["h_t = relu(W_xh x_t + W_hh h_{t-1} + b_h)"]
+    problem = any_cell.problem_of(Cell(read_cell("dead", equations, ["h"])))
+    problem.weights["b_h"][:] = -99.0  # type: ignore[index]
+    assert np.isneginf(lyapunov(problem, forward(problem)).exponents).all()

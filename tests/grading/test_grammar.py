@@ -118,6 +118,7 @@ MALFORMED = [
 ]
 
 
+@pytest.mark.cases(None)
 @pytest.mark.parametrize(("text", "at", "words"), MALFORMED)
 def test_mistakes_have_their_place(text: str, at: int, words: str) -> None:
     with pytest.raises(FormulaError) as caught:

@@ -111,3 +111,10 @@ def test_a_place_behind_a_number_is_right() -> None:
     with pytest.raises(FormulaError) as caught:
         parse("$$ x_1 $$ (19) = x_1 + q (20)")
     assert caught.value.at == 23
+
+
+def test_a_sign_far_before_it_makes_it_a_factor() -> None:
+    """More blanks than one gap holds change nothing."""
+    text = f"y -{' ' * 60}(20)"
+    assert without_number(text) == (text, (), "")
+    assert without_number(text.replace("-", "z")).numbers == ("(20)",)

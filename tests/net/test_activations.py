@@ -10,7 +10,7 @@ import pytest
 
 from oracles.jacobian_products import exact, floats, mp, slope
 from oracles.nets import CLASSIC
-from rnngrad.arithmetic.functions import ACTIVATIONS, FUNCTIONS, LEAK, SELU_ALPHA, SELU_SCALE
+from rnngrad.arithmetic.functions import ACTIVATIONS, FUNCTIONS, LEAK, SELU_ALPHA, SELU_SCALE, expm1
 
 NORMAL = float(np.finfo(np.float64).tiny)
 POINTS = np.concatenate(
@@ -202,3 +202,12 @@ def test_slope_at_infinity_is_its_limit(name: str) -> None:
         "identity": [1, 1], "leaky_relu": [1, LEAK], "selu": [SELU_SCALE, 0],
     }  # fmt: skip
     assert got.tolist() == limits.get(name, [0, 0])
+
+
+def test_complex_expm1_keeps_every_digit() -> None:
+    """Small, and with both parts alike: a sum of two that cancel has none to lose."""
+    for size in (1e-12, 1e-3, 0.5, 3.0):
+        for turn in np.linspace(0.1, 6.2, 7):
+            z = size * complex(np.cos(turn), np.sin(turn))
+            expected = mp.expm1(mp.mpc(z))
+            assert abs(mp.mpc(complex(expm1(np.array(z)))) - expected) < 1e-15 * abs(expected)

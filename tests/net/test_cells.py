@@ -171,10 +171,14 @@ def test_cells_drawn_from_the_grammar(equations: list[str], seed: int) -> None:
         (["u_t = σ(W x_t + U h_{t-1})", "h_t = tanh(W x_t + V u_t)"], ["h"]),
         (["h_t = tanh(W_h x_t + (W x_t + U h_{t-1}))",
           "c_t = tanh((W_c x_t + V h_{t-1}) + (W x_t + V h_{t-1}))"], ["h", "c"]),
+        (["h_t = tanh(W x_t + U c_{t-1} + V d_{t-1})", "c_t = h_{t-1}", "d_t = h_{t-1}"],
+         ["h", "c", "d"]),
+        (["h_t = tanh(W x_t + U c_{t-1} + V d_{t-1})", "c_t = W x_t", "d_t = W x_t"],
+         ["h", "c", "d"]),
     ],
 )  # fmt: skip
 def test_cells_that_hardly_are(equations: list[str], state: list[str]) -> None:
-    """Parts that nothing reads, no recurrence, one matrix twice."""
+    """Parts that nothing reads, no recurrence, one matrix twice, two parts of one value."""
     errors = worst(any_cell.problem_of(Cell(read_cell("odd", equations, state)), 2, 2, 4))
     assert {n: e for n, e in errors.items() if not e < 1e-10} == {}
 
