@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import rnngrad
+from cli.running import run as run_cli
 from oracles.cells import run
 from oracles.compare import wrong_rows
 
@@ -221,3 +223,13 @@ def test_seeds_and_lengths_of_a_sweep() -> None:
             other["inputs"] = np.array(whole.net.x[:6])
         expected = rnngrad.derive(rnngrad.load(other))["growth_rate"]
         assert np.isclose(row["rate"], expected, rtol=1e-9)
+
+
+def test_a_column_of_single_numbers_is_headed_by_their_symbol(tmp_path: Path) -> None:
+    weights = {name + way: 0.5 for way in ("", "_reverse") for name in ("W_xh", "W_hh")}
+    lines = ["direction: both", f"weights: {weights | {'W_hy': [[1, -1]]}}",
+             "inputs: [[1], [2]]", "targets: [[3], [4]]"]  # fmt: skip
+    (tmp_path / "net.yaml").write_text("\n".join(lines) + "\n")
+    shown = run_cli("derive", "net.yaml", cwd=tmp_path).stdout
+    head = shown.partition("Gradients step by step\n")[2].partition("\n")[0].split()
+    assert head == ["t", "∂L/∂y_t", "∂L/∂h_t", "∂L/∂h_reverse_t", "∂L/∂x_t"]

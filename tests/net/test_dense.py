@@ -117,6 +117,10 @@ def test_what_takes_no_dense_layer_says_so(tmp_path: Path) -> None:
     done = run("derive", "net.yaml", "--explain", "a6", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert "has a dense layer W_in" in done.stderr
+    for form in (["latex"], ["typst"], ["markdown", "--math", "dollars"]):
+        done = run("derive", "net.yaml", "--format", *form, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"--format {form[0]} takes nets without" in done.stderr.replace("\n", " ")
     done = run("derive", "net.yaml", cwd=tmp_path)
     assert "x'_t = φ(W_in x_t + b_in),  φ = tanh" in done.stdout
     assert "W_in" in done.stdout.partition("Gradients of the parameters")[2]

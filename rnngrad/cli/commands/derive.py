@@ -190,6 +190,7 @@ def derive(
     from rnngrad.files import load
     from rnngrad.net.batch import Batch, one_sequence, without_dense
     from rnngrad.net.both import Both
+    from rnngrad.net.problem import Problem
     from rnngrad.progress import reporting_to
     from rnngrad.views.derivation.batch import report as batch_report
     from rnngrad.views.derivation.both import report as both_report
@@ -217,6 +218,8 @@ def derive(
     problem = load(spec, overrides=overrides or ())
     if form.asked or pdf is not None:
         problem = without_dense(one_sequence(problem, "homework"), "homework")
+    elif form.sheet and isinstance(problem, Problem):
+        without_dense(problem, f"--format {name}")
     drawn: list[Derivation] = []
     flow: GradientFlow | None = None
     if plots is not None:

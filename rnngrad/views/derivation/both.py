@@ -22,6 +22,7 @@ from rnngrad.views.blocks import Block, Column, Lines, Table
 from rnngrad.views.derivation.batch import lags
 from rnngrad.views.derivation.data import COLUMNS, rows_of, spec_data, value
 from rnngrad.views.derivation.flow import horizon_data
+from rnngrad.views.derivation.layers import headers
 from rnngrad.views.derivation.tables import gradients_table
 from rnngrad.views.numbers import GAP, decades, grouped, kept, length, number, settled
 from rnngrad.views.report import Report
@@ -167,7 +168,7 @@ def _by_step(result: BothDerivation, full: bool) -> Table:
             lines.append((GAP,) * (1 + len(shown)))
         else:
             lines.append((str(at + 1), *(length(rows[at]) for rows in shown.values())))
-    columns = (Column("t"), *(Column(f"‖{name}‖") for name in shown))
+    columns = (Column("t"), *headers(*((name, rows.shape[1]) for name, rows in shown.items())))
     note = f"∂L/∂{first}_t is that of all paths: its own half's, and those through layers above."
     return Table("Gradients step by step", columns, tuple(lines), (note,))
 
