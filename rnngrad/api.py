@@ -16,7 +16,7 @@ from rnngrad.analyses.derivation.derive import Derivation as _Derivation
 from rnngrad.analyses.flow import stability
 from rnngrad.arguments import checked, spoken
 from rnngrad.errors import escaped
-from rnngrad.net.batch import Batch
+from rnngrad.net.batch import Batch, BothBatch
 from rnngrad.net.both import Both
 from rnngrad.net.problem import Problem
 from rnngrad.views.notebook import Shown, library
@@ -133,10 +133,11 @@ class BatchDerivation(Shown, _BatchDerivation):
     """Everything that ``rnngrad derive`` shows of a batch.
 
     A mapping from the names of the parameters' gradients to arrays, those of L
-    (``result["dL_dW_hh"]``); ``loss`` is L, ``sequences`` has a ``Derivation`` of each sequence. It
-    is shown as a ``Derivation`` is: its tables in a notebook, ``as_text()``, ``as_latex()``,
-    ``as_markdown()``, ``as_html()``, ``to_pandas("dL_dW_hh")``, ``to_xarray("dL_dW_hh")``. Pictures
-    are of one sequence: ``result.sequences[0].plot``.
+    (``result["dL_dW_hh"]``); ``loss`` is L, ``sequences`` has a ``Derivation`` of each sequence, of
+    bidirectional layers a ``BothDerivation``. It is shown as a ``Derivation`` is: its tables in a
+    notebook, ``as_text()``, ``as_latex()``, ``as_markdown()``, ``as_html()``,
+    ``to_pandas("dL_dW_hh")``, ``to_xarray("dL_dW_hh")``. Pictures are of one sequence:
+    ``result.sequences[0].plot``.
     """
 
     def __repr__(self) -> str:
@@ -145,8 +146,10 @@ class BatchDerivation(Shown, _BatchDerivation):
         return f"<rnngrad.BatchDerivation {named}, {_loss(self.loss)}>"
 
     @cached_property
-    def sequences(self) -> tuple[Derivation, ...]:
+    def sequences(self) -> tuple[Derivation, ...] | tuple[BothDerivation, ...]:
         """Each by itself."""
+        if isinstance(self.batch, BothBatch):
+            return tuple(map(BothDerivation, self.batch.each))
         return tuple(map(Derivation, self.batch.sequences))
 
     def report(self) -> Report:

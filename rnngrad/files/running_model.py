@@ -24,7 +24,7 @@ from rnngrad.files.models.records import BOTH, ModelFileError, Store, Stored
 from rnngrad.files.models.torch.layout import read_torch
 from rnngrad.files.specification.loading import load
 from rnngrad.files.text import listed
-from rnngrad.net.batch import Batch
+from rnngrad.net.batch import Batch, BothBatch
 from rnngrad.net.both import Both, passes
 from rnngrad.net.cells import INPUT, READOUT
 from rnngrad.net.forward import forward
@@ -121,9 +121,11 @@ def from_torch(
             _compare(module, inputs, passes(both).forward, parts, of, None)
         return Both(both)
     sequences = net.sequences if isinstance(net, Batch) else (net,)
-    known = tuple(_known(one, parts, direction) for one in sequences)
+    way = BOTH if isinstance(net, BothBatch) else direction
+    known = tuple(_known(one, parts, way) for one in sequences)
     if not given and hasattr(inputs, "detach"):
-        _compare(module, inputs, forward(known[0]), parts, of, spec.get("batch"))
+        trace = passes(known[0]).forward if isinstance(net, BothBatch) else forward(known[0])
+        _compare(module, inputs, trace, parts, of, spec.get("batch"))
     return replace(net, sequences=known) if isinstance(net, Batch) else known[0]
 
 

@@ -14,16 +14,17 @@ which the walk is right, each sequence goes by itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array, quietly
+from rnngrad.net import both
 from rnngrad.net.backward import bptt_within
-from rnngrad.net.batch import Batch
+from rnngrad.net.batch import Batch, BothBatch
 from rnngrad.net.forward import forward_within, read_out
-from rnngrad.net.problem import Problem
+from rnngrad.net.problem import REVERSE, Problem
 from rnngrad.net.traces import BackwardTrace, ForwardTrace, LayerTrace
 from rnngrad.net.walks import walks_of
 
@@ -51,6 +52,8 @@ class Together(NamedTuple):
 
 def passes(batch: Batch) -> Together:
     """Forward and back-propagation through time for every sequence."""
+    if isinstance(batch, BothBatch):
+        return _of_both(batch)
     np.empty(ROOM)  # given back at once, untouched; what comes after it is kept by malloc
     with quietly():
         return _at_once(batch) or one_by_one(batch)
@@ -63,26 +66,60 @@ def one_by_one(batch: Batch) -> Together:
         for one in batch.sequences:
             trace = forward_within(one)
             found.append((trace, bptt_within(one, trace)))
-    parts, steps = batch.net.cell.parts, batch.steps
+    parts = batch.net.cell.parts
+    return _stacked(
+        [trace for trace, _ in found],
+        [back for _, back in found],
+        {part: [trace.part(part) for trace, _ in found] for part in parts},
+        {part: [back.dL_ds[part] for _, back in found] for part in parts},
+    )
+
+
+def _of_both(batch: BothBatch) -> Together:
+    """The same of bidirectional layers; the states of a reverse half by the names ``h_reverse``."""
+    found = [both.passes(one) for one in batch.sequences]
+
+    def states(gradient: bool) -> dict[str, list[Array]]:
+        return {
+            part + way: [both.states_of(one.halves, part, way, gradient) for one in found]
+            for way in ("", REVERSE)
+            for part in batch.net.cell.parts
+        }
+
+    back = [one.backward for one in found if one.backward is not None]
+    return _stacked(
+        [one.forward for one in found], back, states(False), states(True) if back else {}
+    )
+
+
+def _stacked(
+    forth: Sequence[ForwardTrace],
+    back: Sequence[BackwardTrace],
+    states: Mapping[str, list[Array]],
+    dL_ds: Mapping[str, list[Array]],
+) -> Together:
+    """The arrays of each sequence in one, zeros after its end; ∂L/∂W added up."""
     weights: dict[str, Array] = {}
-    for _, back in found:
-        for name, gradient in back.weights.items():
+    for one in back:
+        for name, gradient in one.weights.items():
             weights[name] = weights[name] + gradient if name in weights else gradient
 
-    def stacked(rows: list[Array], more: int = 0) -> Array:
-        whole = np.zeros((len(rows), steps + more, *rows[0].shape[1:]))
+    def stacked(rows: list[Array]) -> Array:
+        if not rows:
+            return np.zeros(0)
+        whole = np.zeros((len(rows), max(map(len, rows)), *rows[0].shape[1:]))
         for place, row in zip(whole, rows, strict=True):
             place[: len(row)] = row
         return whole
 
     return Together(
-        {part: stacked([trace.part(part) for trace, _ in found], 1) for part in parts},
-        stacked([trace.y for trace, _ in found]),
-        stacked([trace.losses for trace, _ in found]),
-        stacked([back.dL_dy for _, back in found]),
-        stacked([back.dLt_dht for _, back in found]),
-        {part: stacked([back.dL_ds[part] for _, back in found], 1) for part in parts},
-        stacked([back.dL_dx for _, back in found]),
+        {part: stacked(rows) for part, rows in states.items()},
+        stacked([trace.y for trace in forth]),
+        stacked([trace.losses for trace in forth]),
+        stacked([one.dL_dy for one in back]),
+        stacked([one.dLt_dht for one in back]),
+        {part: stacked(rows) for part, rows in dL_ds.items()},
+        stacked([one.dL_dx for one in back]),
         weights,
     )
 

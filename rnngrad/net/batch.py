@@ -10,7 +10,7 @@ import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.errors import UsageError
-from rnngrad.net.both import Both
+from rnngrad.net.both import Both, half_of
 from rnngrad.net.problem import Problem
 
 
@@ -117,6 +117,37 @@ def chosen(batch: Batch, k: int) -> Chosen:
 
 def _chosen_again(make: Callable[[int], Batch], k: int, number: int) -> Problem:
     return chosen(make(number), k)
+
+
+class BothBatch(Batch):
+    """B sequences through one net of bidirectional layers. A sequence is the ``net`` of a ``Both``
+    then, which is not to be run: that is for its halves, each of which begins at the sequence's own
+    end."""
+
+    @property
+    def each(self) -> tuple[Both, ...]:
+        """The sequences, each by itself."""
+        return tuple(map(Both, self.sequences))
+
+    @property
+    def halves(self) -> tuple[Batch, ...]:
+        """The same half of all sequences as a batch, one after the other."""
+        return tuple(half_of_batch(self, h.layer, h.reverse) for h in self.each[0].halves)
+
+
+def half_of_batch(batch: Batch, layer: int, reverse: bool) -> Batch:
+    """One half of every sequence, in its own time, with what it gets from above."""
+    return Batch(
+        tuple(half_of(one, layer, reverse) for one in batch.sequences),
+        axis=batch.axis,
+        reduction=batch.reduction,
+        draw=batch.draw and partial(_half_again, batch.draw, layer, reverse),
+        lengthen=batch.lengthen and partial(_half_again, batch.lengthen, layer, reverse),
+    )
+
+
+def _half_again(make: Callable[[int], Batch], layer: int, reverse: bool, number: int) -> Batch:
+    return half_of_batch(make(number), layer, reverse)
 
 
 def alone(problem: Problem) -> Problem:

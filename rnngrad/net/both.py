@@ -24,7 +24,7 @@ Source: Schuster and Paliwal, *Bidirectional recurrent neural networks*, IEEE Tr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
@@ -176,6 +176,21 @@ def losses_of(net: Problem) -> Numbers:
 def side_by_side(ahead: ForwardTrace, behind: ForwardTrace) -> Numbers:
     """[h→_t; h←_t], (T, 2H), in the time of the sequence."""
     return np.concatenate([ahead.h[1:], behind.h[:0:-1]], axis=1)
+
+
+def states_of(passes: Sequence[Passed], part: str, way: str, gradient: bool) -> Array:
+    """A part of the state of all layers of one direction, (T+1, ·), or ∂L/∂ of it, in the time of
+    the sequence; ``way`` is "" or ``REVERSE``."""
+    rows = []
+    for problem, forward, backward in passes:
+        if problem.half is not None and problem.half.reverse == bool(way):
+            if gradient:
+                assert backward is not None
+                rows.append(np.asarray(backward.dL_ds[part]))
+            else:
+                rows.append(np.asarray(forward.part(part)))
+    found = np.concatenate(rows, axis=1)
+    return found[::-1].copy() if way else found
 
 
 def _problem(half: Half, x: Numbers) -> Problem:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -28,7 +28,9 @@ from rnngrad.analyses.checking.against import (
     readings,
     worse,
 )
-from rnngrad.analyses.checking.both import check_both, check_own_both
+from rnngrad.analyses.checking.both import BothConditioning, check_both, check_own_both, placed
+from rnngrad.analyses.checking.both import there as there_of_both
+from rnngrad.analyses.checking.both import why as why_of_both
 from rnngrad.analyses.checking.comparing.places import place
 from rnngrad.analyses.checking.comparing.rounding_noise import (
     DRAWS,
@@ -43,6 +45,7 @@ from rnngrad.analyses.checking.own.self_check import check_own
 from rnngrad.analyses.checking.references.methods import AUTO
 from rnngrad.analyses.checking.references.plan import units
 from rnngrad.analyses.checking.spelling import note
+from rnngrad.analyses.derivation.both import BothPasses
 from rnngrad.analyses.derivation.derive import totals_of
 from rnngrad.analyses.derivation.on_request import of_tokens
 from rnngrad.analyses.derivation.quantities import Passes, Quantities, Quantity, of_start, records
@@ -50,8 +53,8 @@ from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.chains.jacobians import pulled_back
 from rnngrad.errors import QuantityError, UsageError
 from rnngrad.net.abreast import Together, passes
-from rnngrad.net.batch import Batch, Chosen
-from rnngrad.net.both import Both
+from rnngrad.net.batch import Batch, BothBatch, Chosen
+from rnngrad.net.both import Both, apart
 from rnngrad.net.given_arrays import GivenArray, given, some
 from rnngrad.net.problem import Problem
 
@@ -85,20 +88,21 @@ class BatchConditioning(Conditioning):
     def redone(self) -> tuple[Passes, ...]:
         with quietly():
             return tuple(
-                self._each(
-                    rounded_anew(one, draw + DRAWS * k) for k, one in enumerate(self.of.sequences)
-                )
+                self._each(_anew(one, draw + DRAWS * k) for k, one in enumerate(self.of.sequences))
                 for draw in range(DRAWS)
             )
 
     @cached_property
     def plain(self) -> Passes:
         with quietly():
-            return self._each(map(passes_by_link, self.of.sequences))
+            return self._each(map(_by_link, self.of.sequences))
 
     @cached_property
     def _alone(self) -> tuple[Conditioning, ...]:
-        return tuple(map(Conditioning, self.of.sequences))
+        return tuple(
+            BothConditioning(one) if isinstance(one, BothPasses) else Conditioning(one)
+            for one in self.of.sequences
+        )
 
     @cached_property
     def kinks(self) -> tuple[tuple[int, int], ...]:
@@ -110,6 +114,16 @@ class BatchConditioning(Conditioning):
         for k, one in enumerate(self._alone):
             for flipped in one.other_branches():
                 yield self._each((*sequences[:k], flipped, *sequences[k + 1 :]))
+
+
+def _anew(one: Passes, draw: int) -> Passes:
+    if isinstance(one, BothPasses):
+        return BothConditioning(one).anew(draw)
+    return rounded_anew(one, draw)
+
+
+def _by_link(one: Passes) -> Passes:
+    return BothConditioning(one).plain if isinstance(one, BothPasses) else passes_by_link(one)
 
 
 def _total(record: Quantity) -> Quantity:
@@ -126,7 +140,7 @@ def totals(batch: Batch) -> dict[str, Quantity]:
     """L and the gradient of every parameter."""
     if batch.net.loss is None:
         return {}
-    of_parameters = totals_of(batch.net)
+    of_parameters = totals_of(batch)
     loss = {} if batch.net.upstream else {LOSS.name: LOSS}
     tokens = {record.name: record for record in of_tokens(batch.net)}
     return {name: _total(r) for name, r in {**loss, **of_parameters, **tokens}.items()}
@@ -134,7 +148,9 @@ def totals(batch: Batch) -> dict[str, Quantity]:
 
 def by_sequence(batch: Batch) -> dict[str, Quantity]:
     """What each sequence has of its own."""
-    whole = totals_of(batch.net)
+    whole = totals_of(batch)
+    if isinstance(batch, BothBatch):
+        return {n: r for n, r in there_of_both(batch.net).items() if n not in totals(batch)}
     found = {n: r for n, r in records(batch.net).items() if n not in whole}
     starts = map(of_start, batch.net.cell.parts) if batch.net.loss is not None else ()
     return found | {record.name: record for record in starts}
@@ -158,6 +174,8 @@ def check_given(
     if isinstance(problem, Problem):
         return check_arrays(problem, arrays, twice, rtol=rtol, framework=framework)
     if isinstance(problem, Both):
+        if isinstance(problem.net, Chosen):
+            return _of_batch(problem.net.batch, arrays, twice, rtol, problem.net.alone)
         return check_both(problem, arrays, twice, rtol=rtol)
     return _of_batch(problem, arrays, twice, rtol)
 
@@ -171,7 +189,8 @@ def _of_batch(
 ) -> list[Checked]:
     """``only``: the one sequence whose arrays are given, of those that each sequence has."""
     there = totals(batch) | by_sequence(batch)
-    read, refused = readings(batch.net, arrays, there)
+    why = partial(why_of_both, batch.each[0]) if isinstance(batch, BothBatch) else None
+    read, refused = readings(batch.net, arrays, there, why)
     if refused:
         raise QuantityError(next(iter(refused.values())))
     if not read:
@@ -204,7 +223,8 @@ class _Judging:
 
     @cached_property
     def conditioning(self) -> BatchConditioning:
-        sequences = tuple(map(Passes, self.batch.sequences))
+        kind = BothPasses if isinstance(self.batch, BothBatch) else Passes
+        sequences = tuple(map(kind, self.batch.sequences))
         return BatchConditioning(BatchPasses(self.batch, sequences))
 
     def of(self, arrays: Mapping[str, GivenArray | Any]) -> dict[str, Checked]:
@@ -217,7 +237,7 @@ class _Judging:
         found = {one.checked.name: one for one in self._diagnosed(judged)}
         of_one = {name: arrays[name] for name in own if name in arrays}
         if self.only is not None and of_one:
-            entries = check_arrays(self.only, of_one, rtol=self.rtol)
+            entries = self._checked(self.only, of_one)
             return {n: self._placed(one.checked) for n, one in found.items()} | {
                 entry.name: entry for entry in entries
             }
@@ -243,7 +263,15 @@ class _Judging:
     def _placed(self, entry: Checked) -> Checked:
         if entry.worst_entry or entry.worst_index is None:
             return entry
+        if isinstance(self.batch, BothBatch):
+            return placed(self.batch.net, entry, totals(self.batch)[entry.name])
         return entry._replace(worst_entry=place(self.batch.net, entry.name, entry.worst_index))
+
+    def _checked(self, one: Problem, arrays: Mapping[str, GivenArray | Any]) -> list[Checked]:
+        """The verdicts on arrays of one sequence by itself."""
+        if isinstance(self.batch, BothBatch):
+            return check_both(Both(one), arrays, rtol=self.rtol)
+        return check_arrays(one, arrays, rtol=self.rtol)
 
     def _apart(self, name: str, array: GivenArray | Any) -> Checked:
         """An array of all sequences, each with its own."""
@@ -253,8 +281,8 @@ class _Judging:
             reason = f"is no array of real numbers: {error}"
             return Checked(name, Verdict.FAIL, METHOD, reason=reason)
         batch = self.batch
-        record = by_sequence(batch)[name]
-        shape = record.shape(max(batch.sequences, key=lambda one: one.steps))
+        shapes = [self._shape(name, one) for one in batch.sequences]
+        record, shape = by_sequence(batch)[name], max(shapes)
         second = batch.axis == "second" and record.first_step is not None
         wanted = (shape[0], batch.size, *shape[1:]) if second else (batch.size, *shape)
         if got.values.shape != wanted:
@@ -263,16 +291,22 @@ class _Judging:
             return Checked(name, Verdict.FAIL, METHOD, reason=reason)
         entries = []
         for k, one in enumerate(batch.sequences):
-            rows = slice(None) if record.first_step is None else slice(record.shape(one)[0])
+            rows = slice(None) if record.first_step is None else slice(shapes[k][0])
             piece = some(got, (rows, k) if second else (k, rows) if shape else (k,))
-            (entry,) = check_arrays(one, {name: piece}, rtol=self.rtol)
+            (entry,) = self._checked(one, {name: piece})
             entries.append(in_batch(entry, k, second))
         return of_the_worst(entries)
+
+    def _shape(self, name: str, one: Problem) -> tuple[int, ...]:
+        if isinstance(self.batch, BothBatch):  # whose records are of one length
+            return there_of_both(one)[name].shape(one)
+        return by_sequence(self.batch)[name].shape(one)
 
 
 def _of_one(name: str, one: Passes) -> Array:
     tokens = {record.name: record for record in of_tokens(one.problem)}
-    record = LOSS if name == LOSS.name else {**records(one.problem), **tokens}[name]
+    known = there_of_both(one.problem) if isinstance(one, BothPasses) else records(one.problem)
+    record = LOSS if name == LOSS.name else {**known, **tokens}[name]
     return np.asarray(record.compute(one))
 
 
@@ -301,7 +335,10 @@ def of_the_worst(entries: list[Checked]) -> Checked:
 def sequences_checked(batch: Batch) -> list[int]:
     """Which sequences, from 0, are checked in full: all, or as many as take some seconds each,
     spread evenly."""
-    a_sequence = max(units(one) for one in batch.sequences)
+    every = batch.sequences
+    if isinstance(batch, BothBatch):
+        every = apart(max(batch.each, key=lambda one: one.net.steps))
+    a_sequence = max(map(units, every))
     most = int(np.clip(AFFORDABLE / max(a_sequence, 1.0), FEWEST, batch.size))
     return sorted({int(k) for k in np.linspace(0, batch.size - 1, min(most, batch.size))})
 
@@ -315,13 +352,12 @@ def own_checked(
 ) -> list[Checked]:
     """A verdict on each of rnngrad's own gradients of a problem, a bidirectional net, a batch, or
     the sequence that is chosen from one: then on its own arrays and the batch's totals."""
+    one = problem.net if isinstance(problem, Both) else problem
+    if isinstance(one, Chosen):
+        only = one.batch.sequences.index(one.alone)
+        return check_own_batch(one.batch, method=method, rtol=rtol, progress=progress, only=only)
     if isinstance(problem, Both):
         return check_own_both(problem, method=method, rtol=rtol, progress=progress)
-    if isinstance(problem, Chosen):
-        only = problem.batch.sequences.index(problem.alone)
-        return check_own_batch(
-            problem.batch, method=method, rtol=rtol, progress=progress, only=only
-        )
     if isinstance(problem, Problem):
         return check_own(problem, method=method, rtol=rtol, progress=progress)
     return check_own_batch(problem, method=method, rtol=rtol, progress=progress)
@@ -343,19 +379,28 @@ def check_own_batch(
     entries: dict[str, list[Checked]] = {}
     chosen = sequences_checked(batch) if only is None else [only]
     for at, k in enumerate(chosen):
-        one = batch.sequences[k]
-        own, tested = Passes(one), ChainMap(_arrays_of(batch, found, k), Quantities(one))  # type: ignore[arg-type]
         tell = None if progress is None else _share(progress, at, len(chosen))
-        for entry in check_own(
-            one, method=method, rtol=rtol, progress=tell, gradients=tested,
-            paths=None if one.loss is None else _paths(own),
-        ):  # fmt: skip
-            placed = in_batch(entry, k) if only is None else entry
-            entries.setdefault(entry.name, []).append(placed)
+        for entry in _own_of(batch, found, k, method, rtol, tell):
+            told = in_batch(entry, k) if only is None else entry
+            entries.setdefault(entry.name, []).append(told)
     checked = {name: of_the_worst(some) for name, some in entries.items()}
     if batch.net.loss is not None:
         checked |= _totals_proved(batch, found, checked, rtol)
     return list(checked.values())
+
+
+def _own_of(
+    batch: Batch, found: Together, k: int, method: str, rtol: float | None, tell: Progress | None
+) -> list[Checked]:
+    """``check_own`` of sequence k, from 0."""
+    one = batch.sequences[k]
+    if isinstance(batch, BothBatch):  # the batch's arrays are those of each sequence by itself
+        return check_own_both(Both(one), method=method, rtol=rtol, progress=tell)
+    own, tested = Passes(one), ChainMap(_arrays_of(batch, found, k), Quantities(one))  # type: ignore[arg-type]
+    return check_own(
+        one, method=method, rtol=rtol, progress=tell, gradients=tested,
+        paths=None if one.loss is None else _paths(own),
+    )  # fmt: skip
 
 
 def _share(progress: Progress, at: int, count: int) -> Progress:

@@ -82,13 +82,14 @@ class BothConditioning(Conditioning):
     @cached_property
     def redone(self) -> tuple[Passes, ...]:
         with quietly():
-            return tuple(self._anew(draw) for draw in range(DRAWS))
+            return tuple(self.anew(draw) for draw in range(DRAWS))
 
     @cached_property
     def plain(self) -> Passes:
         return self._again(lambda problem: problem.functions)
 
-    def _anew(self, draw: int) -> BothPasses:
+    def anew(self, draw: int) -> BothPasses:
+        """Rounded once more."""
         noise = Noise(draw)
         net = noise.problem(self.of.problem)
         base = {one.problem.half: one for one in self.of.halves}
@@ -165,11 +166,12 @@ def there(net: Problem) -> dict[str, Quantity]:
 
 def refused_names(problem: Both, names: Any) -> dict[str, str]:
     """name -> why there is no such quantity of a bidirectional net, or it is given twice."""
-    _, refused = readings(problem.net, names, there(problem.net), lambda name: _why(problem, name))
+    _, refused = readings(problem.net, names, there(problem.net), lambda name: why(problem, name))
     return refused
 
 
-def _why(problem: Both, name: str) -> str:
+def why(problem: Both, name: str) -> str:
+    """Why there is no such quantity."""
     if name == LOSS.name:
         return f"'loss' does not exist here: '{problem.name}' has no targets"
     try:
@@ -188,7 +190,7 @@ def check_both(
 ) -> list[Checked]:
     """A verdict for every array given; see ``against.check_arrays``."""
     net, known = problem.net, there(problem.net)
-    read, refused = readings(net, arrays, known, lambda name: _why(problem, name))
+    read, refused = readings(net, arrays, known, lambda name: why(problem, name))
     if refused:
         raise QuantityError(next(iter(refused.values())))
     if not read:
@@ -208,7 +210,7 @@ def check_both(
         second = judge(known[name], array, conditioning, rtol).checked
         found[name] = worse(found[name], key, second)
     return [
-        _placed(net, found[name], known[name])._replace(
+        placed(net, found[name], known[name])._replace(
             note=", ".join(filter(None, (note(written.get(name, [name]), name), found[name].note)))
         )
         for name in known
@@ -281,7 +283,7 @@ def _other_half(passes: BothPasses, name: str, array: Any) -> str:
     return f"these are the numbers of {record.name}" if near.all() and right.any() else ""
 
 
-def _placed(net: Problem, entry: Checked, record: Quantity) -> Checked:
+def placed(net: Problem, entry: Checked, record: Quantity) -> Checked:
     """With the words for its worst entry."""
     at = entry.worst_index
     if not at:

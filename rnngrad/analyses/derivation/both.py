@@ -138,10 +138,7 @@ def _states(net: Problem, part: str, way: str, gradient: bool) -> Quantity:
 
     def compute(passes: Passes) -> Array:
         assert isinstance(passes, BothPasses)
-        mine = [p for p in passes.halves if p.problem.half and p.problem.half.reverse == bool(way)]
-        rows = [p.backward.dL_ds[part] if gradient else p.forward.part(part) for p in mine]
-        found = np.concatenate([np.asarray(one) for one in rows], axis=1)
-        return found[::-1].copy() if way else found
+        return both.states_of(passes.run.halves, part, way, gradient)
 
     name, symbol = (f"dL_d{part}", f"∂L/∂{part}") if gradient else (part, part)
     return Quantity(

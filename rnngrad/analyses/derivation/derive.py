@@ -28,12 +28,12 @@ from rnngrad.chains.checkpointing import Report, Summary
 from rnngrad.errors import QuantityError, did_you_mean
 from rnngrad.net.abreast import Together, passes
 from rnngrad.net.backward import bptt_within
-from rnngrad.net.batch import Batch, Chosen, one_sequence
+from rnngrad.net.batch import Batch, BothBatch, Chosen, one_sequence
 from rnngrad.net.both import Both, in_time
 from rnngrad.net.cells import Cell
 from rnngrad.net.dense import pulled_back
 from rnngrad.net.forward import forward_within
-from rnngrad.net.problem import Dense, Half, Problem
+from rnngrad.net.problem import REVERSE, Dense, Half, Problem
 from rnngrad.progress import announce
 
 
@@ -167,15 +167,18 @@ class Derivation(Quantities):
         return dict(zip(steps, norms.tolist(), strict=True))
 
 
-def totals_of(net: Problem) -> dict[str, Quantity]:
+def totals_of(batch: Batch) -> dict[str, Quantity]:
     """The records of what a batch has totals of, but for an embedding's."""
+    net = batch.net
     dense = {record.name for record in of_dense(net)}
-    return {n: r for n, r in records(net).items() if r.parameter is not None or n in dense}
+    every = records_of_both(net) if isinstance(batch, BothBatch) else records(net)
+    return {n: r for n, r in every.items() if r.parameter is not None or n in dense}
 
 
 class BatchDerivation(Mapping[str, Array]):
     """What ``rnngrad derive`` shows of a batch: ``loss``, the gradients of L = Σ_k L_k by the
-    parameters' names (``result["dL_dW_hh"]``), and ``sequences``, a ``Derivation`` of each."""
+    parameters' names (``result["dL_dW_hh"]``), and ``sequences``, a ``Derivation`` of each; of
+    bidirectional layers a ``BothDerivation``."""
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
@@ -187,8 +190,10 @@ class BatchDerivation(Mapping[str, Array]):
         return passes(self.batch)
 
     @cached_property
-    def sequences(self) -> tuple[Derivation, ...]:
+    def sequences(self) -> tuple[Derivation, ...] | tuple[BothDerivation, ...]:
         """Each by itself."""
+        if isinstance(self.batch, BothBatch):
+            return tuple(map(BothDerivation, self.batch.each))
         return tuple(map(Derivation, self.batch.sequences))
 
     @property
@@ -210,7 +215,7 @@ class BatchDerivation(Mapping[str, Array]):
     @cached_property
     def records(self) -> Mapping[str, Quantity]:
         """Those of the parameters' gradients."""
-        return totals_of(self.batch.net)
+        return totals_of(self.batch)
 
     @cached_property
     def on_request(self) -> Mapping[str, Quantity]:
@@ -252,11 +257,14 @@ class BatchDerivation(Mapping[str, Array]):
 class BothDerivation(Mapping[str, Array]):
     """What ``rnngrad derive`` shows of a bidirectional net: ``loss``, every array of the whole by
     name (``result["dL_dW_hh_reverse"]``), and ``halves``, a ``Derivation`` of each by its name
-    (``result.halves["reverse"]``), in its own time and with ∂L/∂h_t as it comes from above."""
+    (``result.halves["reverse"]``), in its own time and with ∂L/∂h_t as it comes from above. Of a
+    sequence that is chosen from a batch L and its gradients by parameters are the batch's."""
 
     def __init__(self, problem: Both) -> None:
         self.both, self.problem = problem, problem.net
         self.passes = BothPasses(problem.net)
+        chosen = isinstance(problem.net, Chosen)
+        self._batch = BatchDerivation(problem.net.batch) if chosen else None  # type: ignore[attr-defined]
 
     @cached_property
     def halves(self) -> Mapping[str, Derivation]:
@@ -276,7 +284,7 @@ class BothDerivation(Mapping[str, Array]):
         """L = Σ_t L_t; None without targets."""
         if self.problem.loss is None or self.problem.upstream:
             return None
-        return self.passes.forward.loss
+        return self.passes.forward.loss if self._batch is None else self._batch.loss
 
     @property
     def first_nonfinite_step(self) -> int | None:
@@ -317,6 +325,8 @@ class BothDerivation(Mapping[str, Array]):
         raise QuantityError(f"no quantity is called '{name}'{hint}")
 
     def __getitem__(self, name: str) -> Array:
+        if self._batch is not None and self._batch.has(name):
+            return self._batch[name]
         with quietly():
             return self.record(name).compute(self.passes)
 
@@ -414,6 +424,10 @@ def _of_both(problem: Both) -> dict[str, Array | np.float64]:
             for name, record in records_of_both(net).items()
             if not name.startswith(CHAIN)
         }
+        if isinstance(net, Chosen) and net.loss is not None:
+            whole = _of_all(net.batch)
+            arrays |= {name: whole[name] for name in totals_of(net.batch)}
+            return arrays if net.upstream else {"loss": whole["loss"], **arrays}
         if net.loss is None or net.upstream:
             return arrays
         return {"loss": np.add.reduce(found.forward.losses), **arrays}
@@ -423,6 +437,11 @@ def _of_all(batch: Batch) -> dict[str, Array | np.float64]:
     """``gradients`` of a batch."""
     found = passes(batch)
     states, gradients = _places(batch.net.cell)
+    if isinstance(batch, BothBatch):
+        states, gradients = (
+            {name + way: part + way for way in ("", REVERSE) for name, part in names.items()}
+            for names in (states, gradients)
+        )
     at_states = {name: found.states[part] for name, part in states.items()}
     if batch.net.loss is None:
         return {**at_states, "y": found.y}

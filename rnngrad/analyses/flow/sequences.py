@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from rnngrad.analyses.derivation.derive import BatchDerivation, Derivation
+from rnngrad.analyses.derivation.derive import BatchDerivation, BothDerivation, Derivation
 from rnngrad.analyses.derivation.selection import quick_paths
 from rnngrad.analyses.flow.flow import AFFORDABLE, SAMPLED, GradientFlow
 from rnngrad.analyses.flow.horizons import Horizon
@@ -32,8 +32,18 @@ def rows_of(result: BatchDerivation, full: bool = False) -> Iterator[SequenceRow
     """A row a sequence; what would take more than some seconds for all of them is left out, unless
     ``full``."""
     for at, one in enumerate(result.sequences):
+        assert isinstance(one, Derivation)
         announce(at / result.batch.size, f"sequence {at + 1} of {result.batch.size}")
         yield row_of(at + 1, one, full, result.batch.size)
+
+
+def rows_by_half(result: BatchDerivation, full: bool = False) -> Iterator[dict[str, SequenceRow]]:
+    """The same of bidirectional layers: of each sequence a row a half, by its name."""
+    for at, one in enumerate(result.sequences):
+        assert isinstance(one, BothDerivation)
+        announce(at / result.batch.size, f"sequence {at + 1} of {result.batch.size}")
+        count = result.batch.size * len(one.halves)
+        yield {name: row_of(at + 1, half, full, count) for name, half in one.halves.items()}
 
 
 def row_of(number: int, one: Derivation, full: bool, count: int) -> SequenceRow:

@@ -22,7 +22,7 @@ from rnngrad.analyses.sweep.scaling import what_is_scaled
 from rnngrad.analyses.sweep.tasks import Plan, forget, plan, rows_of, zeros_of
 from rnngrad.analyses.sweep.theory import Measured, Statement, mean_field_exponents, statements
 from rnngrad.errors import UsageError
-from rnngrad.net.batch import Batch
+from rnngrad.net.batch import Batch, BothBatch
 from rnngrad.net.both import Both, apart
 from rnngrad.net.problem import Problem
 
@@ -96,13 +96,19 @@ def by_name(
     """The problems by name, of a bidirectional net its halves; UsageError, which names the verb,
     where two have one name."""
     given = [problem] if isinstance(problem, Problem | Batch | Both) else list(problem)
-    problems = [part for one in given for part in ([one] if isinstance(one, Batch) else apart(one))]
+    problems = [part for one in given for part in _parts(one)]
     named = {one.name: one for one in problems}
     if len(named) < len(problems):
         raise UsageError(f"{verb}: two problems have the same name; set the key 'name' of one")
     if not named:
         raise UsageError(f"{verb}: no problem is given")
     return named
+
+
+def _parts(one: Problem | Batch | Both) -> Sequence[Problem | Batch]:
+    if isinstance(one, BothBatch):
+        return one.halves
+    return [one] if isinstance(one, Batch) else apart(one)
 
 
 def result(whole: Plan, rows: Iterable[Row], zeros: Iterable[Zero]) -> SweepResult:

@@ -25,7 +25,7 @@ from rnngrad.errors import SpecError, UsageError, escaped
 from rnngrad.files.random_problems import variant
 from rnngrad.files.submitted.framework_gradients import gradients_of
 from rnngrad.files.text import listed
-from rnngrad.net.batch import Batch, alone, one_sequence, without_dense
+from rnngrad.net.batch import Batch, BothBatch, alone, one_sequence, without_dense
 from rnngrad.net.both import Both, start_of
 from rnngrad.net.given_arrays import given
 from rnngrad.net.problem import Problem
@@ -286,6 +286,8 @@ def _only_rounding(
 
 def _unknown(problem: Problem | Batch | Both, names: Iterable[str]) -> dict[str, str]:
     """name -> why there is nothing of that name to check."""
+    if isinstance(problem, BothBatch):
+        return refused_names(problem.each[0], names)
     if isinstance(problem, Both):
         return refused_names(problem, names)
     net = problem if isinstance(problem, Problem) else problem.net

@@ -215,8 +215,10 @@ def _of_batch(batch: Batch, before_weights: str) -> Iterator[tuple[str, Any]]:
     import numpy as np
 
     from rnngrad.cli.checks.student_child import LENGTHS
+    from rnngrad.net.batch import BothBatch
 
-    each = [dict(_arrays(one, before_weights)) for one in batch.sequences]
+    sequences = batch.each if isinstance(batch, BothBatch) else batch.sequences
+    each = [dict(_arrays(one, before_weights)) for one in sequences]
     for name, first in each[0].items():
         if name.startswith(before_weights):
             yield name, first

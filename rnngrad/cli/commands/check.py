@@ -240,7 +240,7 @@ def _own(
     from rnngrad.analyses.checking.references.plan import plan
     from rnngrad.cli.progress import progress_bar
     from rnngrad.errors import escaped
-    from rnngrad.net.batch import Chosen
+    from rnngrad.net.batch import BothBatch, Chosen
     from rnngrad.net.both import Both, apart
     from rnngrad.net.problem import Problem
     from rnngrad.views.check import report
@@ -254,6 +254,8 @@ def _own(
         checked, interrupted = cut.checked, True
     if isinstance(problem, Both):
         longest = apart(problem)[-1]
+    elif isinstance(problem, BothBatch):
+        longest = apart(Both(max(problem.sequences, key=_steps)))[-1]
     else:
         longest = problem if isinstance(problem, Problem) else max(problem.sequences, key=_steps)
     planned = plan(longest, chosen.method)

@@ -188,7 +188,7 @@ def derive(
     from rnngrad.cli.plots import planned, told_apart
     from rnngrad.errors import UsageError
     from rnngrad.files import load
-    from rnngrad.net.batch import Batch, one_sequence, without_dense
+    from rnngrad.net.batch import Batch, BothBatch, one_sequence, without_dense
     from rnngrad.net.both import Both
     from rnngrad.net.problem import Problem
     from rnngrad.progress import reporting_to
@@ -241,7 +241,8 @@ def derive(
         of_all = derive_problem(problem)
         alone = {"--step": step, "--section": section, "--exponents": exponents}
         selection = select_of_batch(of_all, quantity or (), full, alone)
-        ask_for_derive(problem, selection, name, every=True)
+        if not isinstance(problem, BothBatch):
+            ask_for_derive(problem, selection, name, every=True)
         arrays = {name: of_all[name] for name in selection.names}
         made = batch_report(of_all, selection, arrays)
         first = of_all.first_nonfinite_step
@@ -355,12 +356,14 @@ def _warn(problem: Problem | Batch | Both, step: int | None) -> None:
 def _say_left_out(selection: Selection, problem: Problem | Batch | Both) -> None:
     from rnngrad.analyses.derivation import both
     from rnngrad.analyses.derivation.quantities import records
+    from rnngrad.net.batch import BothBatch
     from rnngrad.net.both import Both
     from rnngrad.net.problem import Problem
     from rnngrad.views.numbers import grouped, times
 
     one = problem if isinstance(problem, Problem) else problem.net
-    known = both.records(one) if isinstance(problem, Both) else records(one)
+    halves = isinstance(problem, Both | BothBatch)
+    known = both.records(one) if halves else records(one)
     for name in selection.left_out:
         record = known[name]
         shape, count = record.shape(one), record.size(one)

@@ -10,6 +10,7 @@ from rnngrad.files.spec_errors import Mistakes
 from rnngrad.files.specification.trained_weights import Trained
 from rnngrad.files.specification.weights_key import Parameters
 from rnngrad.files.text import cut, listed, shown
+from rnngrad.net.batch import Batch, Chosen, chosen, half_of_batch
 from rnngrad.net.both import Both, half_of
 from rnngrad.net.cells import Cell
 from rnngrad.net.problem import REVERSE, Problem
@@ -53,20 +54,23 @@ def refuse_both(
             f"{cut(cell.name)} takes x_t unit by unit, and a layer above reads two times as many"
         )
         mistakes.add(("weights",), f"direction: both has no stack here: {words}", at_key=True)
-    if "batch" in spec:
-        words = "direction: both takes one sequence, no batch: give inputs and targets of that one"
-        mistakes.add(("batch",), words, at_key=True)
 
 
-def chosen_half(net: Problem, spec: Mapping[str, Any], mistakes: Mistakes) -> Problem | Both | None:
-    """The net, or the half that ``half`` names."""
-    both = Both(net)
+def chosen_half(
+    net: Problem | Batch, spec: Mapping[str, Any], mistakes: Mistakes
+) -> Problem | Batch | Both | None:
+    """The net, or the half that ``half`` names, of a batch that of every sequence."""
     if "half" not in spec:
-        return both
+        return net if isinstance(net, Batch) else Both(net)
+    both = Both(net.net if isinstance(net, Batch) else net)
     names = {half.name: half for half in both.halves}
     half = names.get(str(spec["half"]))
     if half is None:
         hint = did_you_mean(cut(str(spec["half"])), names) or f"; they are {listed(names)}"
         mistakes.add(("half",), f"half is {shown(spec['half'])}, no half of the net{hint}")
         return None
+    if isinstance(net, Batch):
+        return half_of_batch(net, half.layer, half.reverse)
+    if isinstance(net, Chosen) and net.of_batch is not None:
+        return chosen(half_of_batch(net.batch, half.layer, half.reverse), net.of_batch[0])
     return half_of(net, half.layer, half.reverse)

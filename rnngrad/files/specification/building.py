@@ -45,7 +45,7 @@ from rnngrad.files.specification.weights_key import Names, Parameters
 from rnngrad.files.specification.weights_key import check as check_parameters
 from rnngrad.files.text import counted, cut, cut_path, listed, shown
 from rnngrad.files.yaml_text import Steps
-from rnngrad.net.batch import Batch, chosen
+from rnngrad.net.batch import Batch, BothBatch, chosen
 from rnngrad.net.both import Both
 from rnngrad.net.cells import INPUT, Cell, letter_in, multiple
 from rnngrad.net.dense import behind
@@ -115,7 +115,8 @@ def assemble_batch(blueprint: Blueprint, seed: int) -> Batch:
     """All sequences under ``seed``."""
     arrays, batch = _arrays(blueprint, seed), blueprint.batch
     assert batch is not None
-    return Batch(
+    kind = BothBatch if blueprint.both else Batch
+    return kind(
         tuple(_problem(blueprint, arrays, seed, k) for k in range(1, batch.size + 1)),
         axis=batch.axis,
         reduction=batch.reduction,
@@ -298,7 +299,7 @@ def build(
         input_activation=spec["input_activation"],
     )
     found = _assembled(blueprint, spec["seed"], pieces, mistakes)
-    return chosen_half(found, spec, mistakes) if both and isinstance(found, Problem) else found
+    return chosen_half(found, spec, mistakes) if both and found is not None else found
 
 
 def _asked_for_tokens(inputs: Piece, spec: Mapping[str, Any], folder: Path) -> Piece:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from rnngrad.analyses.derivation.derive import BatchDerivation
+from rnngrad.analyses.derivation.derive import BatchDerivation, BothDerivation, Derivation
 from rnngrad.analyses.derivation.selection import Selection
 from rnngrad.analyses.flow.horizons import UNITS, Horizon
-from rnngrad.analyses.flow.sequences import SequenceRow, rows_of
+from rnngrad.analyses.flow.sequences import SequenceRow, rows_by_half, rows_of
 from rnngrad.arithmetic.arrays import Array, finite_or_none, frobenius
 from rnngrad.errors import escaped
-from rnngrad.net.batch import Batch
+from rnngrad.net.batch import Batch, BothBatch
 from rnngrad.net.fingerprint import fingerprint
 from rnngrad.version import __version__
 from rnngrad.views.arrays import array_table
@@ -49,6 +49,7 @@ def _document(
         "version": __version__,
         "spec": {
             **spec_data(batch.net),
+            **_of_directions(batch),
             "hash": fingerprint(batch),
             "sequence": None,
             "steps": batch.steps,
@@ -61,9 +62,43 @@ def _document(
         "first_nonfinite_step": result.first_nonfinite_step,
         "quantities": {name: value(arrays[name], selection.full) for name in selection.names},
     }
-    if not selection.named:
+    if isinstance(batch, BothBatch) and not selection.named:
+        by_half = rows_by_half(result, selection.full)
+        shown["sequences"] = [
+            _of_halves(result.sequences[at], rows) for at, rows in enumerate(by_half)
+        ]
+    elif not selection.named:
         shown["sequences"] = [_sequence(row) for row in rows_of(result, selection.full)]
     return {**shown, "derivation": []}
+
+
+def _of_directions(batch: Batch) -> dict[str, object]:
+    if not isinstance(batch, BothBatch):
+        return {}
+    return {"outputs": _outputs(batch), "direction": "both"}
+
+
+def _outputs(batch: Batch) -> int:
+    """O; without a read-out y_t is [h_t; h_reverse_t]."""
+    twice = isinstance(batch, BothBatch) and not batch.net.has_readout
+    return 2 * batch.net.layers[-1].hidden if twice else batch.net.outputs
+
+
+def _of_halves(
+    whole: Derivation | BothDerivation, rows: Mapping[str, SequenceRow]
+) -> dict[str, object]:
+    """A sequence of bidirectional layers: what each half has of its own."""
+    every = {name: _sequence(row) for name, row in rows.items()}
+    one, loss = next(iter(every.values())), whole.loss
+    own = ("rate", "regime", "lyapunov_max", "horizons")
+    halves = [{"half": name, **{key: row[key] for key in own}} for name, row in every.items()]
+    return {
+        "sequence": one["sequence"],
+        "steps": one["steps"],
+        "loss": None if loss is None else finite_or_none(loss),
+        "first_nonfinite_step": whole.first_nonfinite_step,
+        "halves": halves,
+    }
 
 
 def _sequence(row: SequenceRow) -> dict[str, object]:
@@ -95,9 +130,14 @@ def _blocks(
             yield array_table(result.record(name), arrays[name], selection)
         return
     yield Lines((_title(result.batch),), titled=True)
-    rows = tuple(rows_of(result, selection.full))
-    yield _summary(result, rows)
-    yield _sequences(rows, selection.full)
+    if isinstance(result.batch, BothBatch):
+        by_half = tuple(rows_by_half(result, selection.full))
+        yield _summary(result, [row for one in by_half for row in one.values()])
+        yield _sequences_by_half(result, by_half, selection.full)
+    else:
+        rows = tuple(rows_of(result, selection.full))
+        yield _summary(result, rows)
+        yield _sequences(rows, selection.full)
     if result.loss is not None:
         weights = {name.removeprefix("dL_d"): result[name] for name in result}
         yield gradients_table("Gradients of the parameters, of all sequences", weights)
@@ -106,10 +146,12 @@ def _blocks(
 def _title(batch: Batch) -> str:
     net, steps = batch.net, sorted(set(batch.lengths))
     T = f"T = {grouped(steps[0])}" + (f" to {grouped(steps[-1])}" if len(steps) > 1 else "")
-    hidden = " + ".join(str(layer.hidden) for layer in net.layers)
+    both = isinstance(batch, BothBatch)
+    hidden = " + ".join("2·" * both + str(layer.hidden) for layer in net.layers)
     return (
-        f"{escaped(batch.name)}: {net.cell.name}, a batch of {grouped(batch.size)}, {T}, "
-        f"I = {net.inputs}, H = {hidden}, O = {net.outputs}"
+        f"{escaped(batch.name)}: {'bidirectional ' * both}{net.cell.name}, "
+        f"a batch of {grouped(batch.size)}, {T}, "
+        f"I = {net.inputs}, H = {hidden}, O = {_outputs(batch)}"
     )
 
 
@@ -119,7 +161,7 @@ def _summary(result: BatchDerivation, rows: Sequence[SequenceRow]) -> Table:
     if result.batch.net.upstream:
         said = "not known: ∂L/∂h_t is given (upstream)"
     elif loss is not None:
-        said = f"{number(loss)}, the {of} over {grouped(len(rows))} sequences"
+        said = f"{number(loss)}, the {of} over {grouped(result.batch.size)} sequences"
     lines = [("loss", said)]
     if result.batch.net.loss is not None:
         norms = {name: frobenius(one) for name, one in result.passes.weights.items()}
@@ -167,6 +209,28 @@ def _sequences(rows: Sequence[SequenceRow], full: bool) -> Table:
     if any(row.horizons is None for row in rows):
         notes.append("Horizons are not computed unasked here; --full does.")
     return Table("Sequences", columns, tuple(lines), tuple(notes))
+
+
+def _sequences_by_half(
+    result: BatchDerivation, rows: Sequence[Mapping[str, SequenceRow]], full: bool
+) -> Table:
+    """A row a sequence, with the growth rate of each half."""
+    names = list(rows[0])
+    columns = (Column("k"), Column("T"), Column("L_k"), *(Column(f"rate {n}") for n in names))
+    lines = []
+    for at in kept(len(rows), full, EDGE):
+        if at is None:
+            lines.append(("⋮",) * len(columns))
+            continue
+        loss = result.sequences[at].loss
+        lines.append((
+            str(at + 1), grouped(result.batch.lengths[at]), "" if loss is None else number(loss),
+            *(number(settled(rows[at][name].rate)) for name in names),
+        ))  # fmt: skip
+    note = (
+        "A rate is a natural logarithm a step of the half's own time, from the sequence's own end."
+    )
+    return Table("Sequences", columns, tuple(lines), (note,))
 
 
 def lags(found: tuple[Horizon, ...] | None) -> list[str]:
