@@ -142,7 +142,8 @@ class BatchDerivation(Shown, _BatchDerivation):
 
     def __repr__(self) -> str:
         batch = self.batch
-        named = _named(batch.net, f"a batch of {batch.size}, ", batch.steps)
+        both = "bidirectional, " if isinstance(batch, BothBatch) else ""
+        named = _named(batch.net, f"{both}a batch of {batch.size}, ", batch.steps)
         return f"<rnngrad.BatchDerivation {named}, {_loss(self.loss)}>"
 
     @cached_property

@@ -176,7 +176,10 @@ def one_sequence(problem: Problem | Batch | Both, what: str) -> Problem:
             f"'{problem.name}' is bidirectional, and {what} takes one direction: "
             f"--set half=NAME chooses it, such as {names}"
         )
+    half = ""
+    if isinstance(problem, BothBatch):
+        half = f"; and --set half=NAME one direction, such as {problem.each[0].halves[-2].name}"
     raise UsageError(
         f"'{problem.name}' is a batch of {problem.size}, and {what} takes one sequence: "
-        f"--set sequence=k chooses it, k from 1 to {problem.size}"
+        f"--set sequence=k chooses it, k from 1 to {problem.size}{half}"
     )

@@ -251,6 +251,15 @@ def test_derive_has_totals_and_a_row_a_sequence(tmp_path: Path) -> None:
     document = json.loads(run("derive", "net.yaml", "--json", cwd=tmp_path).stdout)
     assert [one["steps"] for one in document["sequences"]] == LENGTHS
     assert np.isclose(sum(one["loss"] for one in document["sequences"]), document["loss"])
+    shown = run("derive", "net.yaml", "--set", "sequence=1", cwd=tmp_path).stdout
+    assert shown.startswith("net: bidirectional lstm, sequence 1 of 3, T = 3, ")
+    whole = rnngrad.gradients(rnngrad.load(data))
+    norm = np.sqrt(sum(np.sum(whole[f"dL_d{name}"] ** 2) for name in data["weights"]))
+    said = shown.partition("‖∂L/∂W‖")[2].split()[0].rstrip(",")
+    assert np.isclose(float(said), norm, rtol=1e-5)
+    done = run("derive", "net.yaml", "--explain", "a6", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--set half=NAME" in done.stderr.replace("\n", " ")
     run("derive", "net.yaml", "--save", "own.npz", cwd=tmp_path)
     done = run("check", "net.yaml", "--against", "own.npz", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -15,6 +15,7 @@ from rnngrad.analyses.flow.horizons import UNITS
 from rnngrad.analyses.flow.sequences import SequenceRow, row_of
 from rnngrad.arithmetic.arrays import Array, finite_or_none, frobenius
 from rnngrad.errors import escaped
+from rnngrad.net.batch import Chosen
 from rnngrad.net.both import in_time
 from rnngrad.version import __version__
 from rnngrad.views.arrays import array_table
@@ -92,7 +93,8 @@ def _blocks(
     if result.problem.loss is not None:
         names = [n for n, r in result.records.items() if r.first_step is None]
         weights = {name.removeprefix("dL_d"): result[name] for name in names}
-        yield gradients_table("Gradients of the parameters", weights)
+        of_all = ", of all sequences" if isinstance(result.problem, Chosen) else ""
+        yield gradients_table(f"Gradients of the parameters{of_all}", weights)
         yield _by_step(result, selection.full)
     if any(GradientFlow(one, selection.full).sampled for one in result.halves.values()):
         chains = ", ".join(name for name in result if name.startswith(CHAIN))
@@ -104,23 +106,27 @@ def _blocks(
 def _title(result: BothDerivation) -> str:
     net = result.problem
     hidden = " + ".join(f"2·{layer.hidden}" for layer in net.layers)
+    of = "sequence {} of {}, ".format(*net.of_batch) if net.of_batch is not None else ""
     return (
-        f"{escaped(net.name)}: bidirectional {net.cell.name}, T = {grouped(net.steps)}, "
+        f"{escaped(net.name)}: bidirectional {net.cell.name}, {of}T = {grouped(net.steps)}, "
         f"I = {net.inputs}, H = {hidden}, O = {result.passes.forward.y.shape[1]}"
     )
 
 
 def _summary(result: BothDerivation) -> Table:
     net, loss = result.problem, result.loss
-    said = "none: there are no targets"
+    said, of_all = "none: there are no targets", ""
+    if isinstance(net, Chosen):
+        of_all = ", of all sequences"
     if net.upstream:
         said = "not known: ∂L/∂[h_t; h_reverse_t] is given (upstream)"
     elif loss is not None:
-        said = number(loss)
+        said = number(loss) + of_all
     lines = [("loss", said)]
     if net.loss is not None:
-        norms = [frobenius(one) for one in result.passes.backward.weights.values()]
-        lines.append(("‖∂L/∂W‖", f"{number(frobenius(np.array(norms)))}, of all parameters"))
+        norms = [frobenius(result[f"dL_d{name}"]) for name in net.weights]
+        every = number(frobenius(np.array(norms)))
+        lines.append(("‖∂L/∂W‖", f"{every}, of all parameters{of_all}"))
     names = " or ".join(list(result.halves)[-2:])
     lines.append(("one half", f"--set half=NAME shows it in full, such as {names}"))
     columns = (Column("", right=False), Column("", words=True))
