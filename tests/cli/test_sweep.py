@@ -371,6 +371,7 @@ LONG = ["--set", "inputs.steps=3000", "--set", "targets.steps=3000", "--whh-scal
 IN_SHORT_TASKS = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from rnngrad.analyses.sweep import tasks
 from rnngrad.cli.main import main
 tasks.TASK_SECONDS = 0.1

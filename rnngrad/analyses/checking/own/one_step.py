@@ -77,13 +77,14 @@ def _in_logarithm(method: Method, weight: Array, u: Array, slope: float) -> Esti
 
 
 def _of_output(setting: Setting, step: complex) -> Numbers:
-    """The loss that is given with step in place of y_o, (T, O): it is linear in y."""
-    loss, target = setting.problem.loss, setting.problem.targets
+    """The loss with y_o + step in place of y_o, (T, O); of one that is linear in y, without y."""
+    problem, trace = setting.problem, setting.trace
+    loss, target = problem.loss, problem.targets
     assert loss is not None
     assert target is not None
-    y = np.zeros_like(target)
+    y = np.zeros_like(trace.y) if loss.given else trace.y
     units = np.eye(y.shape[1])
-    return np.stack([loss.value(target, y + step * unit, y) for unit in units], axis=1)
+    return np.stack([loss.value(target, y + step * unit, trace.a_y) for unit in units], axis=1)
 
 
 def _in_gap(setting: Setting, step: complex) -> Numbers:
