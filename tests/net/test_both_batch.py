@@ -260,12 +260,47 @@ def test_derive_has_totals_and_a_row_a_sequence(tmp_path: Path) -> None:
     done = run("derive", "net.yaml", "--explain", "a6", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert "--set half=NAME" in done.stderr.replace("\n", " ")
+    (tmp_path / "own.py").write_text(OWN)
+    for more in ([], ["--set", "sequence=2"]):
+        done = run("check", "net.yaml", *more, "--against", "own.py:of_b_y", cwd=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
     run("derive", "net.yaml", "--save", "own.npz", cwd=tmp_path)
     done = run("check", "net.yaml", "--against", "own.npz", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert run("check", "net.yaml", cwd=tmp_path).returncode == 0
     done = run("check", "net.yaml", "--trials", "2", "--against", "own.npz", cwd=tmp_path)
     assert done.returncode == 2
+
+
+OWN = """
+import numpy as np
+
+def step(W, x, h, c, way):
+    a, H = W["W_xh" + way] @ x + W["W_hh" + way] @ h + W["b_h" + way], len(h)
+    i, f, g, o = (a[k * H : (k + 1) * H] for k in range(4))
+    s = lambda v: 1 / (1 + np.exp(-v))
+    c = s(f) * c + s(i) * np.tanh(g)
+    return s(o) * np.tanh(c), c
+
+def of_b_y(weights, inputs, targets, h_0, c_0, h_0_reverse, c_0_reverse, lengths=None):
+    if lengths is None:
+        inputs, targets, lengths = inputs[None], targets[None], [len(inputs)]
+        h_0, c_0 = h_0[None], c_0[None]
+        h_0_reverse, c_0_reverse = h_0_reverse[None], c_0_reverse[None]
+    total = 0
+    for k, n in enumerate(int(n) for n in lengths):
+        ahead, behind = [], []
+        for rows, out, h, c, way in ((inputs[k, :n], ahead, h_0[k], c_0[k], ""),
+                                     (inputs[k, :n][::-1], behind, h_0_reverse[k],
+                                      c_0_reverse[k], "_reverse")):
+            for x in rows:
+                h, c = step(weights, x, h, c, way)
+                out.append(h)
+        seen = np.concatenate([ahead, behind[::-1]], axis=1)
+        y = seen @ weights["W_hy"].T + weights["b_y"]
+        total = total + 2 * (y - targets[k, :n]).sum(axis=0)
+    return {"dL_db_y": total}
+"""
 
 
 @pytest.mark.torch

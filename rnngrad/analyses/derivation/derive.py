@@ -371,7 +371,8 @@ def gradients(problem: Problem | Batch | Both) -> dict[str, Array | np.float64]:
 
     Of a bidirectional net ``dL_dW_hh_reverse`` and its like are there too; ``h_reverse`` (T+1, H)
     and ``dL_dh_reverse`` begin at step 1, and end at T + 1, where that half begins. ``dLt_dht`` is
-    (T, 2H), that of [h_t; h_reverse_t].
+    (T, 2H), that of [h_t; h_reverse_t]. In a batch ``h_reverse`` ends where its sequence does, with
+    zeros after it; the sequences go one by one.
     """
     if isinstance(problem, Both):
         return _of_both(problem)

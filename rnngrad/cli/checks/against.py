@@ -48,6 +48,7 @@ def run(
     interrupted, old = False, None
     if is_function(source):
         problem = alone(problem) if isinstance(problem, Problem) else problem
+        problem = Both(alone(problem.net)) if isinstance(problem, Both) else problem
         with student or Student(source, options) as started:
             checked, notes = _of_function(problem, started, options)
     elif options.random:

@@ -92,7 +92,8 @@ def _counts(batch: Batch) -> Array:
 
 def ways(batch: Batch) -> Iterator[Way]:
     """The reductions that people and frameworks have, one sequence alone, passes added up."""
-    B, counts, outputs = batch.size, _counts(batch), batch.net.outputs
+    B, counts, targets = batch.size, _counts(batch), batch.net.targets
+    outputs = batch.net.outputs if targets is None else targets.shape[1]
     ones, own = np.ones(B), 1.0 / np.maximum(counts, 1)
     total, padded = int(counts.sum()), B * max(one.steps for one in batch.sequences)
     both = "loss_reduction: mean, batch_reduction: mean"
