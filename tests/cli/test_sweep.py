@@ -371,12 +371,14 @@ LONG = ["--set", "inputs.steps=3000", "--set", "targets.steps=3000", "--whh-scal
 IN_SHORT_TASKS = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from rnngrad.analyses.sweep import tasks
 from rnngrad.cli.main import main
 tasks.TASK_SECONDS = 0.1
 main()
 """
-"""A task of a second is waited for before the first row comes, and again by Ctrl-C."""
+"""A task of a second is waited for before the first row comes, and again by Ctrl-C. What a shell
+starts in the background ignores Ctrl-C, and nohup a closed terminal; not this."""
 
 
 def started(spec: str, path: Path, *more: str) -> subprocess.Popen[bytes]:
