@@ -241,12 +241,12 @@ def test_every_option_is_in_its_commands_help(command: str) -> None:
 
 ABOUT = {
     "": ["README.md", "results.md"],
-    "derive": ["results.md", "pictures.md", "homework.md"],
-    "check": ["check.md", "grading.md", "pictures.md"],
+    "derive": ["results.md", "pictures.md", "homework.md", "safety.md"],
+    "check": ["check.md", "grading.md", "pictures.md", "safety.md"],
     "grade": ["check.md", "grading.md"],
-    "sweep": ["sweep.md", "pictures.md"],
+    "sweep": ["sweep.md", "pictures.md", "safety.md"],
     "show": ["sweep.md"],
-    "report": ["report.md"],
+    "report": ["report.md", "safety.md"],
     "init": ["models.md", "cells.md", "check.md", "homework.md"],
     "cells": ["cells.md"],
     "schema": ["spec.md"],

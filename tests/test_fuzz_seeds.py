@@ -13,6 +13,7 @@ import fuzz
 ROOT = Path(fuzz.__file__).parent.parent
 
 
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # JAX's, where a test imported it
 @pytest.mark.parametrize("name", fuzz.TARGETS)
 def test_nothing_is_found_any_more(name: str) -> None:
     target = fuzz.TARGETS[name]

@@ -213,7 +213,7 @@ def test_a_planted_mistake_is_seen(
 
 
 @pytest.mark.parametrize(("cell", "options", "words"), [
-    ("gru", {"relative_to": "spectral-radius"}, "--relative-to spectral-radius: 'net' is a gru"),
+    ("gru", {"relative_to": "spectral-radius"}, "relative_to=spectral-radius: 'net' is a gru"),
     ("lstm", {"relative_to": "sigma-max"}, "'net' is an lstm"),
     ("lstm", {"relative_to": "sigmamax"}, "did you mean 'sigma-max'?"),
     ("rnn", {"gate": "f"}, "'net' is a stack of 2 rnn layers and has no gates; gru r, z, n;"),
@@ -221,7 +221,7 @@ def test_a_planted_mistake_is_seen(
     ("gru", {"gate": "reset"}, "did you mean 'r'?"),
     ("lstm", {"gate": "forgte"}, "did you mean 'f'?"),
     ("lstm", {"gate": "O"}, "did you mean 'o'?"),
-    ("gru", {"activations": ["relu"]}, "--activation relu: 'net' is a gru, whose activations"),
+    ("gru", {"activations": ["relu"]}, "activations=relu: 'net' is a gru, whose activations"),
 ])  # fmt: skip
 def test_refusals(cell: str, options: dict[str, Any], words: str) -> None:
     hidden = (2, 2) if cell == "rnn" else (3,)

@@ -273,14 +273,15 @@ def test_zeros_that_a_mistake_explains_or_that_are_right_are_not() -> None:
 
 def test_what_is_inconclusive_shows_no_expected(tmp_path: Path) -> None:
     """A gate so saturated that the reference is out of reach, and was shown as 0."""
-    checked = check_own(cells.problem(1, scale=300.0))
+    problem = cells.problem(1, scale=300.0)
+    checked = check_own(problem)
     quantities: Any = document(checked)["quantities"]
     undecided = [q for q in quantities if q["verdict"] == "inconclusive"]
     assert {q["name"] for q in undecided} == {"dLt_dhk", "dLt_dak", "log10_paths"}
     assert {q["expected"] for q in undecided} == {None}
     assert None not in {q["got"] for q in undecided}
     assert any(q["expected"] is not None for q in quantities)
-    shown = render(report(checked, heading=("own",), hide_expected=False), Screen())
+    shown = render(report(checked, heading=("own",), hide_expected=False, of=problem), Screen())
     words = " ".join("".join(shown).split())
     assert "inconclusive" in words
     assert "expected" not in words
@@ -290,7 +291,9 @@ def test_a_wrong_number_shows_what_it_should_be() -> None:
     """The loss has no worst entry; it was shown without its values."""
     net = {"weights": {"W_xh": 0.5, "W_hh": 0.5}, "inputs": [1.0], "targets": [2.0]}
     checked = check_arrays(rnngrad.load(net), {"loss": 1.0})
-    shown = render(report(checked, heading=("own",), hide_expected=False), Screen())
+    shown = render(
+        report(checked, heading=("own",), hide_expected=False, of=rnngrad.load(net)), Screen()
+    )
     assert "loss: expected 2.36508, got 1" in "".join(shown)
 
 
@@ -436,7 +439,7 @@ def test_each_array_scaled_to_its_own_norm_is_told() -> None:
     assert 1 < len(wrong) < len(right)
     words = f"{ALONE} norm {limit:g}, as clipping by norm {AFTER}"
     assert said(LSTM, clipped) == {("scaled", words)}
-    shown = render(report(checked, heading=("own",), hide_expected=False), Screen())
+    shown = render(report(checked, heading=("own",), hide_expected=False, of=LSTM), Screen())
     factors = {found.diagnosis.factor for found in checked if found.diagnosis}
     assert "".join(shown).count("diagnosis: scaled (factor") == len(wrong) == len(factors)
 

@@ -126,7 +126,7 @@ def test_a_stack_s_parameters_have_the_layer_s_number(student: str) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "words"),
-    [(("gru", 1), "not of gru"), (("lstm", 2), "2 layers of lstm"), (("rnn", 2), "layers of rnn")],
+    [(("gru", 1), "not for gru"), (("lstm", 2), "2 layers of lstm"), (("rnn", 2), "layers of rnn")],
 )
 def test_formulas_are_for_one_layer_of_rnn(kind: tuple[str, int], words: str) -> None:
     with pytest.raises(UsageError, match=words):

@@ -141,7 +141,11 @@ def test_every_format_shows_it(name: str, hide: bool) -> None:
     wrong = _right(NETS["lstm"], "dL_dW_xh")
     wrong[7, 0] += 1.0
     checked = check_arrays(NETS["lstm"], {"dL_dW_xh": wrong})
-    shown = "".join(FORMATS[name](report(checked, heading=("h",), hide_expected=hide), Screen()))
+    shown = "".join(
+        FORMATS[name](
+            report(checked, heading=("h",), hide_expected=hide, of=NETS["lstm"]), Screen()
+        )
+    )
     assert "gate f, unit 2, from input 0" in shown
     if name == "json":
         assert json.loads(shown)["quantities"][0]["worst_entry"] == "gate f, unit 2, from input 0"
@@ -154,7 +158,7 @@ def test_the_table_is_no_wider_than_the_screen() -> None:
     right = rnngrad.derive(NETS["stack"])
     wrong = {name: np.asarray(array) + 1.0 for name, array in right.items()}
     checked = check_arrays(NETS["stack"], wrong)
-    shown_as = report(checked, heading=("h",), hide_expected=False)
+    shown_as = report(checked, heading=("h",), hide_expected=False, of=NETS["stack"])
     for width in (80, 60):
         screen = Screen(width=width)
         shown = "".join(FORMATS["table"](shown_as, screen))

@@ -92,7 +92,7 @@ def test_init_writes_it_and_the_first_line_points_at_the_schema(tmp_path: Path) 
         (("cells", "lstn"), "no cell is called 'lstn'; did you mean 'lstm'?"),
         (("cells", "zebra"), "no cell is called 'zebra'; rnngrad cells lists them"),
         (("init", "--cell", "GRU"), "no cell is called 'GRU'; did you mean 'gru'?"),
-        (("init", "m.onnx", "--cell", "gru"), "--cell writes a spec with weights to draw"),
+        (("init", "m.onnx", "--cell", "gru"), "--cell draws the weights: it takes no MODEL"),
         (("cells", "--format", "docx"), "no format is called 'docx'; cells has"),
     ],
 )

@@ -218,7 +218,7 @@ def test_names_hold_no_command(form: str, tmp_path: Path) -> None:
 INIT = {
     "seed alone": (["--seed", "3"], "need --exercise"),
     "steps alone": (["--steps", "3"], "need --exercise"),
-    "with a model": (["x.onnx", "--exercise"], "--exercise goes with --cell"),
+    "with a model": (["x.onnx", "--exercise"], "--exercise takes --cell"),
     "no step": (["--exercise", "--steps", "0"], "--steps 0: an exercise has 1 to 200"),
     "too many units": (["--exercise", "--hidden", "99"], "--hidden 99: an exercise has 1 to 16"),
     "two sizes": (["--exercise", "--scalar", "--hidden", "2"], "--hidden is 2"),

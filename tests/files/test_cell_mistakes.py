@@ -22,8 +22,8 @@ ONE = "{W_xh: 1, W_hh: 1}"
          "2:60: weights.b_hh belongs to gru; lstm has b_h"),
         ("rnn", "{W_xh: 1, W_hh: 1, b_xh: 1}", "2:29: weights.b_xh belongs to gru; rnn has b_h"),
         ("gru", "5",
-         "2:10: weights is 5, must be a mapping of W_xh, W_hh, b_xh, b_hh, W_in, "
-         "b_in, W_hy and b_y"),
+         "2:10: weights is 5, must be a mapping of W_xh, W_hh, b_xh, b_hh, W_in, b_in, W_hy "
+            "and b_y"),
         ("lstm", f"{{{ZEROS.replace('hh', 'hi')}}}",
          "2:32: unknown key 'W_hi' in weights; did you mean 'W_hh'?"),
         ("gru", f"{{{ZEROS}}}",

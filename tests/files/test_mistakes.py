@@ -95,8 +95,7 @@ def test_a_line_too_many(first_lines: FirstLines, more: str, words: str) -> None
 @pytest.mark.parametrize(
     ("weights", "words"),
     [
-        ("5",
-         "10: weights is 5, must be a mapping of W_xh, W_hh, b_h, W_in, b_in, W_hy and b_y"),
+        ("5", "10: weights is 5, must be a mapping of W_xh, W_hh, b_h, W_in, b_in, W_hy and b_y"),
         ("", "1: weights is empty; give it a value"),
         ("{W_hh: 1}", "1: weights lacks W_xh: H×I numbers"),
         ("{W_xh: 1, W_hi: 1}", "20: unknown key 'W_hi' in weights; did you mean 'W_hh'?"),
@@ -404,8 +403,8 @@ def test_mistakes_of_file_and_overrides_come_together(first_lines: FirstLines) -
         ({"targets": None}, ["targets: is empty; give it a value, or leave the key out"]),
         ({"nmae": 1}, ["nmae: unknown key 'nmae'; did you mean 'name'?"]),
         ({"h_0": object}, ["h_0: is a type, must be a number"]),
-        ({"weights": 1}, ["weights: is 1, must be a mapping of W_xh, W_hh, b_h, "
-                         "W_in, b_in, W_hy and b_y"]),
+        ({"weights": 1}, ["weights: is 1, must be a mapping of W_xh, W_hh, b_h, W_in, b_in, W_hy "
+                           "and b_y"]),
     ],
 )  # fmt: skip
 def test_mappings(refused: Refused, change: dict[str, Any], words: list[str]) -> None:

@@ -230,7 +230,7 @@ def _of_cell(cell: str, others: Sequence[object]) -> str:
     from rnngrad.files.starters.cell import starter
 
     if any(other is not None for other in others):
-        raise UsageError("--cell and MODEL: give one of them")
+        raise UsageError("--cell draws the weights: it takes no MODEL and none of its options")
     return starter(checked(cell))
 
 

@@ -51,17 +51,22 @@ def formulas(block: Formulas, screen: Screen) -> str:
 
 
 def _table(block: Table) -> str:
-    header = [_safe(column.header) for column in block.columns]
+    header = [_inline(column.header) for column in block.columns]
     rule = ["---:" if column.right and not column.words else "---" for column in block.columns]
-    rows = [[_safe(cell) for cell in row] for row in block.rows]
+    rows = [[_inline(cell) for cell in row] for row in block.rows]
     lines = [f"| {' | '.join(cells)} |" for cells in (header, rule, *rows)]
     notes = "".join(f"\n{_safe(note)}\n" for note in block.notes)
     return f"## {_safe(block.title)}\n\n" + "\n".join(lines) + "\n" + notes
 
 
 def _safe(text: str) -> str:
+    """A line of which nothing is read as Markdown, what it begins with included."""
+    return _BEGINS.sub(r"\\\g<0>", _inline(text))
+
+
+def _inline(text: str) -> str:
     """Nothing in it is read as Markdown or as mathematics: _ * | < $ are escaped, a line break
     becomes <br>."""
     for sign in "\\_*|<[]`$&~":
         text = text.replace(sign, "\\" + sign)
-    return _BEGINS.sub(r"\\\g<0>", text).replace("\n", "<br>")
+    return text.replace("\n", "<br>")
