@@ -15,7 +15,7 @@ from reprlib import repr as short
 from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 
-from rnngrad.errors import QuantityError, SpecError, UsageError
+from rnngrad.errors import MemoryLimitError, QuantityError, SpecError, UsageError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -93,9 +93,10 @@ OPTIONS: Mapping[str, str] = MappingProxyType(
         "set": "overrides",
         "checkpoints": "checkpoint",
         "map": "over",
+        "max-memory": "rnngrad.memory.allow",
     }
 )
-"""An option of the command line whose argument has another name."""
+"""An option of the command line whose argument has another name, or that is a function."""
 
 _SET = re.compile(r"--set (\S+=\S+)")
 _OPTION = re.compile(r"(rnngrad \w+ )?(?<![\w-])--([a-z]+(?:-[a-z]+)*)(?: (?=[^\s:;,]+:))?")
@@ -108,9 +109,9 @@ def spoken(function: Callable[P, R]) -> Callable[P, R]:
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
-        except UsageError as error:
+        except (UsageError, MemoryLimitError) as error:
             _check(function, args, kwargs)
-            raise UsageError(in_python(str(error))) from None
+            raise type(error)(in_python(str(error))) from None
         except SpecError as error:
             _check(function, args, kwargs)
             raise SpecError(map(in_python, error.mistakes)) from None
@@ -141,7 +142,8 @@ def in_python(words: str) -> str:
         shown = f"{name}=" if found[0].endswith(" ") else name
         return found[0] if found[1] else shown
 
-    return _OPTION.sub(argument, _SET.sub(r"overrides=['\1']", words))
+    calls = words.replace("--max-memory SIZE", "rnngrad.memory.allow('SIZE')")
+    return _OPTION.sub(argument, _SET.sub(r"overrides=['\1']", calls))
 
 
 def _check(

@@ -152,6 +152,15 @@ def test_what_else_the_readme_says_to_type_is_right() -> None:
     assert "rnngrad" in project["scripts"]
 
 
+def test_the_oldest_dependencies_that_are_tried_are_those_allowed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    tried = (ROOT / ".ci" / "oldest.txt").read_text(encoding="utf-8").lower()
+    pinned = dict(re.findall(r"^(\w[\w-]*)==([\d.]+)", tried, re.MULTILINE))
+    for dependency in project["dependencies"]:
+        name, least = dependency.split(">=")
+        assert re.fullmatch(re.escape(least) + r"(\.0)*", pinned[name]), dependency
+
+
 @pytest.mark.parametrize("line", COMMANDS)
 def test_the_commands_in_the_readme_run(line: str, tmp_path: Path) -> None:
     words = line.split("#")[0].split()

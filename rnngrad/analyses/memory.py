@@ -42,10 +42,12 @@ def of_derive(
     """``arrays``: those of these names are made; ``in_full``: and written as text, every number."""
     one = problem.net if isinstance(problem, Batch) else problem
     sizes = {name: record.size(one) for name, record in records(one).items()}
+    names = tuple(names)
     numbers = sum(sizes.get(name, 0) for name in names)
     each = TEXT if in_full else 10.0
     if arrays:
-        return PROCESS + of_net(problem) + each * numbers
+        paths = 16.0 * sizes.get("log10_paths", 0) * ("log10_paths" in names)  # made from copies
+        return PROCESS + of_net(problem) + each * numbers + paths
     shown = (sizes["dht_dhprev"], 2 * sizes.get("log10_paths", 0))  # what tables are made of
     return PROCESS + of_net(problem) + 8.0 * sum(size for size in shown if size <= HUGE)
 

@@ -25,7 +25,7 @@ def as_before() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("steps", "hidden", "full"), [(300, 64, False), (60, 16, True), (4000, 4, False)]
+    ("steps", "hidden", "full"), [(300, 64, False), (60, 16, True), (800, 4, False)]
 )
 def test_the_estimate_is_within_a_factor_of_two(steps: int, hidden: int, full: bool) -> None:
     """Without what Python and NumPy take, which would make it easy."""
@@ -65,13 +65,22 @@ def test_what_takes_more_is_refused(words: tuple[str, ...], said: str) -> None:
 
 
 def test_python_raises_it_and_loading_asks_as_well() -> None:
+    """In words that are Python's."""
     problem = rnngrad.load(SHEET)
     memory.allow("1M")
-    with pytest.raises(rnngrad.MemoryLimitError, match="check of 'exercise_sheet_7' takes some"):
+    with pytest.raises(
+        rnngrad.MemoryLimitError, match="check of 'exercise_sheet_7' takes some"
+    ) as check:
         rnngrad.check(problem)
+    assert "1 MiB (rnngrad.memory.allow); a smaller T" in str(check.value)
+    with pytest.raises(rnngrad.MemoryLimitError) as sweep:
+        rnngrad.sweep(problem, [1])
     net = {"weights": {"W_xh": 1, "W_hh": 1}, "inputs": {"zeros": 10**6}}
-    with pytest.raises(rnngrad.SpecError, match="take 8 MiB, and may take 1 MiB; "):
+    with pytest.raises(rnngrad.SpecError, match="take 8 MiB, and may take 1 MiB; ") as load:
         rnngrad.load(net)
+    for raised in (check, sweep, load):
+        assert str(raised.value).endswith("; rnngrad.memory.allow('SIZE') allows more")
+        assert "--" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

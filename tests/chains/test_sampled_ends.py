@@ -130,9 +130,9 @@ def test_a_diagonal_that_may_be_larger_further_on_is_not_claimed() -> None:
     """P = u vᵀ + 5e-9 w yᵀ: its norm is sure, R[0, 0] = 1.2e-6 is less than is left open."""
     both = np.linalg.qr(gaussian(11).T)[0].T[:2]  # u and w, orthonormal
     y, v = np.zeros(SIZE), both[0].copy()
-    y[9:] = np.linalg.lstsq(both[:, 9:], np.array([0.0, 1.0]))[0]
+    y[9:] = np.linalg.lstsq(both[:, 9:], np.array([0.0, 1.0]), rcond=None)[0]
     v[0] = 1.2e-6
-    v[1:] += np.linalg.lstsq(both[:, 1:], np.array([1.0, 0.0]) - both @ v)[0]
+    v[1:] += np.linalg.lstsq(both[:, 1:], np.array([1.0, 0.0]) - both @ v, rcond=None)[0]
     W = np.outer(both[0], v) + 5e-9 ** (1 / 16) * np.outer(both[1], y)
     found = sampled(W, [np.ones((16, SIZE))], np.ones(1))
     assert found.sure.all()

@@ -377,7 +377,8 @@ from rnngrad.cli.main import main
 tasks.TASK_SECONDS = 0.1
 main()
 """
-"""A task of a second is waited for before the first row comes, and again by Ctrl-C."""
+"""A task of a second is waited for before the first row comes, and again by Ctrl-C. What a shell
+starts in the background ignores Ctrl-C, and nohup a closed terminal; not this."""
 
 
 def started(spec: str, path: Path, *more: str) -> subprocess.Popen[bytes]:

@@ -207,7 +207,7 @@ def test_files_that_are_not_there(folder: Path) -> None:
     assert _words("folder.npy") == f"{at}folder.npy is a folder, not a file"
     assert _words("w.txt") == f"{at}w.txt is none of .npy, .npz and .csv"
     assert _words("") == f"{at}an empty name is none of .npy, .npz and .csv"
-    assert _words("a\0.npy") == f"{at}a\\x00.npy: cannot be read: embedded null byte"
+    assert _words("a\0.npy").startswith(f"{at}a\\x00.npy: cannot be read: ")  # Python's words
     assert _words("w.npy", key="w") == (
         "weights.W_hh.key: W_hh: w.npy takes no key; only .npz and models' files have keys"
     )

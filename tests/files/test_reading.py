@@ -175,7 +175,7 @@ def test_what_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert _words("no/net.yaml") == "no/net.yaml: no such file (nor a folder 'no')"
     assert _words(".") == ".: is a folder, not a file; name the spec inside it"
     assert _words("/dev/zero") == "/dev/zero: is a device, not a file"
-    assert _words("a\0b") == "a\\x00b: cannot be read: embedded null byte"
+    assert _words("a\0b").startswith("a\\x00b: cannot be read: ")  # Python's words
     assert _words("a\x1b[31m.yaml") == "a\\x1b[31m.yaml: no such file"
 
 

@@ -19,7 +19,7 @@ from rnngrad.views.made import made
 
 def write(file: BinaryIO, arrays: dict[str, Array], problem: Problem | Batch | Both) -> None:
     """A .npz file, and its comment: the command, the version, the spec's name, seed and hash."""
-    np.savez(file, allow_pickle=False, **arrays)
+    np.savez(file, **arrays)  # type: ignore[arg-type]  # allow_pickle is an array to NumPy < 2.1
     spec = made(problem)
     short = spec._replace(name=spec.name[:1000])  # a comment has 65,535 bytes at most
     told = {"command": "derive", "version": __version__, "spec": short._asdict()}
