@@ -296,7 +296,7 @@ def two_sequences_joined(net: Drawn, seed: int) -> None:
     after = {name: whole[name][seam:] for name in states} | {"dL_dx": whole["dL_dx"][seam:]}
     # row ``seam`` of the whole has the direct term of that step too, which is no part of the second
     direct = np.asarray(whole["dLt_dht"])[seam - 1]
-    after["dL_dh" if "dL_dh" in after else states[0]][0] -= direct
+    after[states[0]][0] -= direct
     same(after, {name: second[name] for name in after}, net.spec)
     if problem.loss_weights[seam:].any():
         return
