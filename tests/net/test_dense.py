@@ -101,6 +101,8 @@ def test_a_batch_and_token_ids() -> None:
     assert not whole["dL_dx"][1, 4:].any()
     assert np.array_equal(chosen["dL_dx"], alone[1]["dL_dx"])
     assert np.allclose(chosen["dL_dW_in"], whole["dL_dW_in"], rtol=1e-12)
+    at_once: Any = rnngrad.gradients(rnngrad.load({**data, "sequence": 2}))
+    assert np.array_equal(at_once["dL_dW_in"], whole["dL_dW_in"])
     expected = np.zeros((7, INPUTS))
     for k, length in enumerate((6, 4)):
         np.add.at(expected, ids[k, :length], alone[k]["dL_dx"])

@@ -382,7 +382,7 @@ def gradients(problem: Problem | Batch | Both) -> dict[str, Array | np.float64]:
     if not isinstance(problem, Chosen):
         return own
     whole = _of_all(problem.batch)
-    of_all = {"loss", *(f"dL_d{name}" for name in problem.weights)}
+    of_all = {"loss", *totals_of(problem.batch)}
     return {name: whole[name] if name in of_all else array for name, array in own.items()}
 
 
