@@ -145,6 +145,9 @@ def test_a_long_sequence_leaves_out_the_tables_with_a_row_a_step() -> None:
     long, short = net("lstm", steps=LONG + 1), net("lstm", steps=LONG)
     said = summary(long)["not shown"]
     assert said == f"{', '.join(by_step)}: --section NAME, --full"
+    first = rnngrad.lyapunov_spectrum(rnngrad.load(dict(long)))[0]
+    assert summary(long)["exponents"].startswith(f"{first:.6g} ± ")
+    assert "exponents" not in summary(short)
     assert "not shown" not in summary(short)
     left_out = [title for name in by_step for title in titles(blocks(short, name))[2:]]
     assert len(left_out) == 7

@@ -83,9 +83,11 @@ def _growth(view: View) -> str:
 
 
 def _exponents(view: View) -> Iterator[str]:
-    """The leading exponents of a net so large that its tables of the flow are far from here."""
+    """The leading exponents, where the tables of the flow are far from here: of a long sequence or
+    a large net."""
     flow = view.flow
-    if not (flow.sampled and flow.affordable and view.shows("flow", "spectrum")):
+    far = flow.sampled or bool(view.left_out)
+    if not (far and flow.affordable and view.shows("flow", "spectrum")):
         return
     if flow.regime is None:
         return
