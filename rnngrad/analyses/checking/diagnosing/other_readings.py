@@ -37,7 +37,10 @@ class Read(NamedTuple):
 
 
 def answered(cases: Sequence[Case], batch: Batch) -> dict[str, Diagnosis]:
-    """name -> the reading that gives every wrong total; nothing where none does."""
+    """name -> the reading that gives every wrong total; nothing where none does, nor of a net with
+    a dense layer before it, whose own inputs are not read otherwise."""
+    if batch.net.dense is not None:
+        return {}
     for read in _readings(batch):
         derived = BatchDerivation(read.batch)
         try:
