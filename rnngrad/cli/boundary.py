@@ -78,13 +78,15 @@ def say_assumed(problem: Problem) -> None:
 
 
 def say(message: str) -> None:
-    """A message on standard error, in whatever signs it can show."""
+    """A message on standard error, in whatever signs it can show; a terminal acts on none of them,
+    from whatever file or argument they come."""
+    from rnngrad.errors import printable
     from rnngrad.views.ascii import to_ascii
 
     if sys.stderr is None:  # closed by the caller
         return
     encoding = sys.stderr.encoding or "ascii"
-    text = message + "\n"
+    text = printable(message) + "\n"
     try:
         text.encode(encoding)
     except UnicodeEncodeError:

@@ -18,7 +18,7 @@ def fingerprint(problem: Problem | Batch | Both) -> str:
     if isinstance(problem, Batch):
         return together(map(fingerprint, problem.sequences))
     if isinstance(problem, Both):
-        return together(("both", fingerprint(problem.net)))
+        return fingerprint(problem.net)  # whose parameters have the names of both directions
     records = (problem.activation, problem.output, problem.loss)
     words: list[object] = [None if record is None else record.name for record in records]
     words += [list(problem.cell.parts), *map(str, problem.cell.equations.equations)]

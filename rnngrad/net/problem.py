@@ -150,6 +150,11 @@ class Problem:
         return int(self.x.shape[0])
 
     @property
+    def given_inputs(self) -> int:
+        """I of the x that the user gave: before the dense layer, if there is one."""
+        return self.inputs if self.dense is None else int(self.dense.x.shape[1])
+
+    @property
     def inputs(self) -> int:
         """I"""
         return int(self.x.shape[1])

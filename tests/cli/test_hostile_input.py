@@ -13,7 +13,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from cli.running import run
 from rnngrad.files import opening
@@ -138,6 +140,32 @@ def test_a_name_does_nothing(verb: str, form: str, odd: Path) -> None:
     assert not set(done.stdout) & set("\x1b\x07\u202e")
     assert "<script>alert" not in done.stdout or form != "html"
     assert "\\input" not in done.stdout or form not in ("latex",)
+
+
+ESC = "x\x1b[31m"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("derive", f"{ESC}.yml"),  # beside a file of nearly that name
+        ("derive", "a.yaml", "--quantity", ESC),
+        ("derive", "a.yaml", "--section", ESC),
+        ("derive", "a.yaml", "--plot", "p.png", "--plot-what", ESC),
+        ("init", f"{ESC}.npz"),
+        ("init", "model.safetensors"),  # whose keys are such
+        ("cells", ESC),
+    ],
+)
+def test_no_message_has_what_a_terminal_acts_on(words: tuple[str, ...], odd: Path) -> None:
+    (odd / f"{ESC}.yaml").write_text("x")
+    rng = np.random.default_rng(0)
+    shapes = {"weight_ih_l0": (4, 3), "weight_hh_l0": (4, 4), "bias_ih_l0": 4, "bias_hh_l0": 4}
+    keys = {f"{ESC}.{name}": rng.normal(size=shape) for name, shape in shapes.items()}
+    save_file(keys, odd / "model.safetensors")
+    done = run(*words, cwd=odd)
+    assert "x\\x1b[31m" in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
 
 
 def test_a_spreadsheet_takes_no_name_for_a_formula(odd: Path) -> None:

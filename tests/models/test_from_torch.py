@@ -419,6 +419,26 @@ def test_a_dense_layer_in_front(between: Any, words: int) -> None:
     assert ("dL_dembedding" in found) is bool(words)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_approximate_gelu_is_not_the_exact_one(dtype: Any) -> None:
+    def model(approximate: str) -> Any:
+        torch.manual_seed(6)
+        between = nn.GELU(approximate=approximate)
+        return Sequence(
+            nn.Linear(INPUTS, 5), between, nn.GRU(5, HIDDEN), nn.Linear(HIDDEN, OUTPUTS)
+        )
+
+    class Sequence(nn.Sequential):  # type: ignore[misc]
+        def forward(self, x: Any) -> Any:
+            return self[3](self[2](self[1](self[0](x)))[0])
+
+    x = torch.tensor(X).to(dtype)
+    loss = nn.CrossEntropyLoss()
+    assert rnngrad.from_torch(model("none").to(dtype), x, LABELS, loss=loss)
+    with pytest.raises(rnngrad.UsageError, match="does not give what its parts"):
+        rnngrad.from_torch(model("tanh").to(dtype), x, LABELS, loss=loss)
+
+
 def test_a_dense_layer_in_front_that_is_followed_by_something_else_is_refused() -> None:
     class Hidden(nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:

@@ -144,3 +144,27 @@ def test_mistakes(change: dict[str, Any], words: str) -> None:
     changed = {**data, **change, "weights": {**kept, **change.get("weights", {})}}
     with pytest.raises(rnngrad.SpecError, match=words):
         rnngrad.load(changed)
+
+
+def test_wrong_totals_of_a_batch_get_a_verdict() -> None:
+    """Reading such a batch otherwise ended with ValueError."""
+    data = spec("gru") | {"batch": "first", "lengths": [6, 4]}
+    draw = np.random.default_rng(4)
+    data |= {"inputs": draw.normal(size=(2, T, INPUTS)), "targets": draw.normal(size=(2, T, OUT))}
+    given = {
+        name: np.asarray(array) + draw.normal(size=np.shape(array))
+        for name, array in rnngrad.gradients(rnngrad.load(data)).items()
+        if name in ("dL_dW_in", "dL_dW_hh", "dL_dW_hy")
+    }
+    report: Any = rnngrad.check(rnngrad.load(data), given)
+    assert report["verdict"] == "fail"
+    (words,) = [one["worst_entry"] for one in report["quantities"] if one["name"] == "dL_dW_in"]
+    row, column = next(
+        one["worst_index"] for one in report["quantities"] if one["name"] == "dL_dW_in"
+    )
+    assert words == f"unit {row} of W_in, from input {column}"
+
+
+def test_the_head_tells_the_inputs_that_were_given() -> None:
+    result: Any = rnngrad.derive(rnngrad.load(spec()))
+    assert f"I = {INPUTS}, H = {H}" in result.as_text().splitlines()[0]

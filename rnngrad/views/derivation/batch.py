@@ -151,7 +151,7 @@ def _title(batch: Batch) -> str:
     return (
         f"{escaped(batch.name)}: {'bidirectional ' * both}{net.cell.name}, "
         f"a batch of {grouped(batch.size)}, {T}, "
-        f"I = {net.inputs}, H = {hidden}, O = {_outputs(batch)}"
+        f"I = {net.given_inputs}, H = {hidden}, O = {_outputs(batch)}"
     )
 
 

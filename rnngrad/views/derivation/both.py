@@ -109,7 +109,7 @@ def _title(result: BothDerivation) -> str:
     of = "sequence {} of {}, ".format(*net.of_batch) if net.of_batch is not None else ""
     return (
         f"{escaped(net.name)}: bidirectional {net.cell.name}, {of}T = {grouped(net.steps)}, "
-        f"I = {net.inputs}, H = {hidden}, O = {result.passes.forward.y.shape[1]}"
+        f"I = {net.given_inputs}, H = {hidden}, O = {result.passes.forward.y.shape[1]}"
     )
 
 

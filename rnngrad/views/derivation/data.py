@@ -62,7 +62,7 @@ def spec_data(problem: Problem) -> dict[str, object]:
         "loss": None if problem.loss is None or problem.upstream else problem.loss.name,
         **({"upstream": True} if problem.upstream else {}),
         "steps": problem.steps,
-        "inputs": problem.inputs if problem.dense is None else problem.dense.x.shape[1],
+        "inputs": problem.given_inputs,
         **({} if problem.dense is None else {"dense": problem.inputs}),
         "hidden": problem.hidden,
         **_layers(problem),

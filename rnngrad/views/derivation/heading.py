@@ -20,7 +20,7 @@ def title(result: Derivation) -> Lines:
     """Name, cell and sizes."""
     problem = result.problem
     hidden = " + ".join(str(layer.hidden) for layer in problem.layers)
-    sizes = f"T = {grouped(problem.steps)}, I = {problem.inputs}, H = {hidden}"
+    sizes = f"T = {grouped(problem.steps)}, I = {problem.given_inputs}, H = {hidden}"
     of = problem.of_batch
     which = "" if of is None else f"sequence {of[0]} of {grouped(of[1])}, "
     line = f"{escaped(problem.name)}: {problem.cell.name}, {which}{sizes}, O = {problem.outputs}"

@@ -143,7 +143,7 @@ def _heading(done: SweepResult) -> Lines:
 
 
 def _title(name: str, problem: Problem) -> str:
-    sizes = f"I = {problem.inputs}, H = {problem.hidden}, O = {problem.outputs}"
+    sizes = f"I = {problem.given_inputs}, H = {problem.hidden}, O = {problem.outputs}"
     return f"{escaped(name)}: sweep of {kind_of(problem)}, {sizes}"
 
 

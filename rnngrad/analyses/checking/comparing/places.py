@@ -38,6 +38,8 @@ def _place(problem: Problem, known: Mapping[str, Quantity], name: str, index: Se
     """Of an index that ends early, the words for what is there."""
     if not index:
         return ""
+    if name in _DENSE:
+        return _joined(_DENSE[name], index)
     if name == "log10_chain":
         return f"from step {problem.steps} back to step {index[0]}"
     if name in _PATHS:
@@ -58,6 +60,7 @@ def _place(problem: Problem, known: Mapping[str, Quantity], name: str, index: Se
     return ", ".join(words)
 
 
+_DENSE = {"dL_dW_in": ("unit {} of W_in", "from input {}"), "dL_db_in": ("unit {} of W_in",)}
 _PATHS = ("log10_paths", "dLt_dhk", "dLt_dak")
 
 
