@@ -19,7 +19,7 @@ from rnngrad.version import __version__
 if TYPE_CHECKING:
     from rnngrad.api import (
         BatchDerivation,
-        BothDerivation,
+        BidirectionalDerivation,
         Derivation,
         check,
         derive,
@@ -42,16 +42,16 @@ if TYPE_CHECKING:
     from rnngrad.files import json_schema
     from rnngrad.files.running_model import from_torch
     from rnngrad.net.batch import Batch
-    from rnngrad.net.both import Both
+    from rnngrad.net.bidirectional import Bidirectional
     from rnngrad.net.problem import Problem
 
 _HOMES = {
     "rnngrad.api": (
-        "BatchDerivation", "BothDerivation", "Derivation", "check", "derive", "gradients", "load",
-        "log10_chain", "log10_paths", "lyapunov_spectrum", "report", "sweep",
+        "BatchDerivation", "BidirectionalDerivation", "Derivation", "check", "derive", "gradients",
+        "load", "log10_chain", "log10_paths", "lyapunov_spectrum", "report", "sweep",
     ),
     "rnngrad.net.batch": ("Batch",),
-    "rnngrad.net.both": ("Both",),
+    "rnngrad.net.bidirectional": ("Bidirectional",),
     "rnngrad.net.problem": ("Problem",),
     "rnngrad.errors": (
         "MemoryLimitError",
@@ -69,8 +69,8 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Batch",
     "BatchDerivation",
-    "Both",
-    "BothDerivation",
+    "Bidirectional",
+    "BidirectionalDerivation",
     "Derivation",
     "MemoryLimitError",
     "OutputError",

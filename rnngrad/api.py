@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, overload
 from rnngrad import files
 from rnngrad.analyses.derivation import derive as deriving
 from rnngrad.analyses.derivation.derive import BatchDerivation as _BatchDerivation
-from rnngrad.analyses.derivation.derive import BothDerivation as _BothDerivation
+from rnngrad.analyses.derivation.derive import BidirectionalDerivation as _BidirectionalDerivation
 from rnngrad.analyses.derivation.derive import Derivation as _Derivation
 from rnngrad.analyses.flow import stability
 from rnngrad.arguments import checked, spoken
 from rnngrad.errors import escaped
-from rnngrad.net.batch import Batch, BothBatch
-from rnngrad.net.both import Both
+from rnngrad.net.batch import Batch, BidirectionalBatch
+from rnngrad.net.bidirectional import Bidirectional
 from rnngrad.net.problem import Problem
 from rnngrad.views.notebook import Shown, library
 from rnngrad.views.report import Report
@@ -134,23 +134,23 @@ class BatchDerivation(Shown, _BatchDerivation):
 
     A mapping from the names of the parameters' gradients to arrays, those of L
     (``result["dL_dW_hh"]``); ``loss`` is L, ``sequences`` has a ``Derivation`` of each sequence, of
-    bidirectional layers a ``BothDerivation``. It is shown as a ``Derivation`` is: its tables in a
-    notebook, ``as_text()``, ``as_latex()``, ``as_markdown()``, ``as_html()``,
+    bidirectional layers a ``BidirectionalDerivation``. It is shown as a ``Derivation`` is: its
+    tables in a notebook, ``as_text()``, ``as_latex()``, ``as_markdown()``, ``as_html()``,
     ``to_pandas("dL_dW_hh")``, ``to_xarray("dL_dW_hh")``. Pictures are of one sequence:
     ``result.sequences[0].plot``.
     """
 
     def __repr__(self) -> str:
         batch = self.batch
-        both = "bidirectional, " if isinstance(batch, BothBatch) else ""
+        both = "bidirectional, " if isinstance(batch, BidirectionalBatch) else ""
         named = _named(batch.net, f"{both}a batch of {batch.size}, ", batch.steps)
         return f"<rnngrad.BatchDerivation {named}, {_loss(self.loss)}>"
 
     @cached_property
-    def sequences(self) -> tuple[Derivation, ...] | tuple[BothDerivation, ...]:
+    def sequences(self) -> tuple[Derivation, ...] | tuple[BidirectionalDerivation, ...]:
         """Each by itself."""
-        if isinstance(self.batch, BothBatch):
-            return tuple(map(BothDerivation, self.batch.each))
+        if isinstance(self.batch, BidirectionalBatch):
+            return tuple(map(BidirectionalDerivation, self.batch.each))
         return tuple(map(Derivation, self.batch.sequences))
 
     def report(self) -> Report:
@@ -174,7 +174,7 @@ class BatchDerivation(Shown, _BatchDerivation):
         return shown(self, selection, {name: self[name] for name in selection.names})
 
 
-class BothDerivation(Shown, _BothDerivation):
+class BidirectionalDerivation(Shown, _BidirectionalDerivation):
     """Everything that ``rnngrad derive`` shows of a bidirectional net.
 
     A mapping from names to arrays (``result["dL_dW_hh_reverse"]``, ``result["log10_chain"]``);
@@ -185,7 +185,7 @@ class BothDerivation(Shown, _BothDerivation):
 
     def __repr__(self) -> str:
         named = _named(self.problem, "bidirectional, ", self.problem.steps)
-        return f"<rnngrad.BothDerivation {named}, {_loss(self.loss)}>"
+        return f"<rnngrad.BidirectionalDerivation {named}, {_loss(self.loss)}>"
 
     @cached_property
     def halves(self) -> Mapping[str, Derivation]:
@@ -209,10 +209,10 @@ class BothDerivation(Shown, _BothDerivation):
         return _to_xarray(self, name)
 
     def _shown(self, names: Sequence[str]) -> Report:
-        from rnngrad.analyses.derivation.selection import select_of_both
-        from rnngrad.views.derivation.both import report as shown
+        from rnngrad.analyses.derivation.selection import select_of_bidirectional
+        from rnngrad.views.derivation.bidirectional import report as shown
 
-        selection = select_of_both(self, names, False, {})
+        selection = select_of_bidirectional(self, names, False, {})
         return shown(self, selection, {name: self[name] for name in selection.names})
 
 
@@ -227,7 +227,7 @@ def _loss(loss: float | None) -> str:
     return "no loss" if loss is None else f"loss {loss:.6g}"
 
 
-def _to_xarray(result: Derivation | BatchDerivation | BothDerivation, name: str) -> Any:
+def _to_xarray(result: Derivation | BatchDerivation | BidirectionalDerivation, name: str) -> Any:
     xarray, record = library("xarray", "to_xarray"), result.record(name)
     array, first = result[name], record.first_step
     axes = [*([] if first is None else [record.axis or "t"]), "i", "j"][: array.ndim]
@@ -245,9 +245,11 @@ def derive(problem: Problem) -> Derivation: ...
 @overload
 def derive(problem: Batch) -> BatchDerivation: ...
 @overload
-def derive(problem: Both) -> BothDerivation: ...
+def derive(problem: Bidirectional) -> BidirectionalDerivation: ...
 @checked
-def derive(problem: Problem | Batch | Both) -> Derivation | BatchDerivation | BothDerivation:
+def derive(
+    problem: Problem | Batch | Bidirectional,
+) -> Derivation | BatchDerivation | BidirectionalDerivation:
     """Every quantity of ``problem`` by name, each computed when it is asked for; of a batch the
     gradients of the parameters, and each sequence in ``sequences``; of a bidirectional net also
     ``halves``, each direction by itself.
@@ -259,14 +261,15 @@ def derive(problem: Problem | Batch | Both) -> Derivation | BatchDerivation | Bo
 
     Raises QuantityError for a name that does not exist, or not for this net.
     """
-    if isinstance(problem, Both):
-        return BothDerivation(problem)
+    if isinstance(problem, Bidirectional):
+        return BidirectionalDerivation(problem)
     return BatchDerivation(problem) if isinstance(problem, Batch) else Derivation(problem)
 
 
 @checked
 def check(
-    problem: Problem | Batch | Both, against: Mapping[str, Any] | str | PathLike[str] | None = None
+    problem: Problem | Batch | Bidirectional,
+    against: Mapping[str, Any] | str | PathLike[str] | None = None,
 ) -> Document:
     """The report that ``rnngrad check --json`` prints.
 
@@ -317,7 +320,7 @@ def check(
 
 @checked
 def sweep(
-    problem: Problem | Batch | Both | Sequence[Problem | Batch | Both],
+    problem: Problem | Batch | Bidirectional | Sequence[Problem | Batch | Bidirectional],
     scales: str | float | Iterable[float],
     seeds: int = 1,
     *,

@@ -24,8 +24,8 @@ from rnngrad.files.models.records import BOTH, ModelFileError, Store, Stored
 from rnngrad.files.models.torch.layout import read_torch
 from rnngrad.files.specification.loading import load
 from rnngrad.files.text import listed
-from rnngrad.net.batch import Batch, BothBatch
-from rnngrad.net.both import Both, passes
+from rnngrad.net.batch import Batch, BidirectionalBatch
+from rnngrad.net.bidirectional import Bidirectional, passes
 from rnngrad.net.cells import INPUT, READOUT
 from rnngrad.net.forward import forward
 from rnngrad.net.losses import LOSSES
@@ -72,7 +72,7 @@ def from_torch(
     c_0: Any = None,
     name: str = "",
     direction: str | None = None,
-) -> Problem | Batch | Both:
+) -> Problem | Batch | Bidirectional:
     """The problem of a PyTorch module, one sequence and its targets, or a batch of them.
 
     ``module``: an ``nn.RNN``, ``GRU``, ``LSTM`` or cell, or a module with one of them, at most one
@@ -115,16 +115,18 @@ def from_torch(
         )
         alone = "leave out all but inputs, targets and loss, and give inputs as a tensor"
         raise UsageError(f"from_torch: {parts.before[0].rstrip('.')} {words}: {alone}")
-    if isinstance(net, Both):
+    if isinstance(net, Bidirectional):
         both = _known(net.net, parts, BOTH)
         if not given and hasattr(inputs, "detach"):
             _compare(module, inputs, passes(both).forward, parts, of, None)
-        return Both(both)
+        return Bidirectional(both)
     sequences = net.sequences if isinstance(net, Batch) else (net,)
-    way = BOTH if isinstance(net, BothBatch) else direction
+    way = BOTH if isinstance(net, BidirectionalBatch) else direction
     known = tuple(_known(one, parts, way) for one in sequences)
     if not given and hasattr(inputs, "detach"):
-        trace = passes(known[0]).forward if isinstance(net, BothBatch) else forward(known[0])
+        trace = (
+            passes(known[0]).forward if isinstance(net, BidirectionalBatch) else forward(known[0])
+        )
         _compare(module, inputs, trace, parts, of, spec.get("batch"))
     return replace(net, sequences=known) if isinstance(net, Batch) else known[0]
 

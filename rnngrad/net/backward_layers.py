@@ -44,12 +44,12 @@ def through_layers(
         enters = to_x(problem, layer, share, walks[-1])
     walks.reverse()
     first = problem.cell.parts[0]
-    abreast = trace.layers[-1].abreast
+    sequences = trace.layers[-1].sequences
     if len(layers) == 1:
         dLt_dht, later = direct, walks[0].states[first]
         dL_ds = {**walks[0].states, first: np.empty_like(later)}
-        dL_ds[first][:abreast] = later[:abreast]
-        np.add(later[abreast:], direct, dL_ds[first][abreast:])
+        dL_ds[first][:sequences] = later[:sequences]
+        np.add(later[sequences:], direct, dL_ds[first][sequences:])
     else:
         dL_ds = {
             part: np.concatenate([walk.states[part] for walk in walks], axis=1)
@@ -57,9 +57,9 @@ def through_layers(
         }
         dLt_dht = np.zeros((problem.steps, problem.hidden))
         dLt_dht[:, layers[-1].units] = direct
-        dL_ds[first][abreast:] += dLt_dht
+        dL_ds[first][sequences:] += dLt_dht
     weights = _parameters(problem, trace.layers, walks, last)
-    weights |= readout_gradients(problem, trace.layers[-1].h[abreast:], dL_da_y[:last])
+    weights |= readout_gradients(problem, trace.layers[-1].h[sequences:], dL_da_y[:last])
     at = tuple(walk.at for walk in walks)
     return BackwardTrace(dL_dy, dL_da_y, dLt_dht, dL_ds, at, enters, weights)
 
@@ -100,7 +100,7 @@ def _walk(
     """One layer from the last step with a loss back, so that what overflows after it cannot spoil
     it; with as few calls as ``net.walks`` needs, or step by step. ``after``: what comes to each
     part of the state at ``last`` from beyond."""
-    last = -(-last // share.abreast) * share.abreast
+    last = -(-last // share.sequences) * share.sequences
     found = walks_of(problem).back.run(layer, share, direct, last, after)
     if found is None:
         return step_by_step(problem, layer, share, direct, last, after)
@@ -140,7 +140,7 @@ class _At(Mapping[str, Array]):
             raise KeyError(key)
         total: Array = np.zeros((len(self.direct), layer.sizes[cell.step.sizes[key]]))
         if key in cell.parts:
-            total += self.walk.states[key][self.share.abreast :]
+            total += self.walk.states[key][self.share.sequences :]
         if key == cell.parts[0]:
             total[:last] += self.direct[:last]
         if key in cell.by_source:

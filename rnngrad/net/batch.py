@@ -10,7 +10,7 @@ import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.errors import UsageError
-from rnngrad.net.both import Both, half_of
+from rnngrad.net.bidirectional import Bidirectional, half_of
 from rnngrad.net.problem import Problem
 
 
@@ -119,15 +119,15 @@ def _chosen_again(make: Callable[[int], Batch], k: int, number: int) -> Problem:
     return chosen(make(number), k)
 
 
-class BothBatch(Batch):
+class BidirectionalBatch(Batch):
     """B sequences through one net of bidirectional layers. A sequence is the ``net`` of a ``Both``
     then, which is not to be run: that is for its halves, each of which begins at the sequence's own
     end."""
 
     @property
-    def each(self) -> tuple[Both, ...]:
+    def each(self) -> tuple[Bidirectional, ...]:
         """The sequences, each by itself."""
-        return tuple(map(Both, self.sequences))
+        return tuple(map(Bidirectional, self.sequences))
 
     @property
     def halves(self) -> tuple[Batch, ...]:
@@ -165,19 +165,19 @@ def without_dense(problem: Problem, what: str) -> Problem:
     )
 
 
-def one_sequence(problem: Problem | Batch | Both, what: str) -> Problem:
+def one_sequence(problem: Problem | Batch | Bidirectional, what: str) -> Problem:
     """A problem as it is; UsageError for a batch, of which ``what`` takes a single sequence, and
     for a bidirectional net, of which it takes a half."""
     if isinstance(problem, Problem):
         return problem
-    if isinstance(problem, Both):
+    if isinstance(problem, Bidirectional):
         names = " or ".join(half.name for half in problem.halves[-2:])
         raise UsageError(
             f"'{problem.name}' is bidirectional, and {what} takes one direction: "
             f"--set half=NAME chooses it, such as {names}"
         )
     half = ""
-    if isinstance(problem, BothBatch):
+    if isinstance(problem, BidirectionalBatch):
         half = f"; and --set half=NAME one direction, such as {problem.each[0].halves[-2].name}"
     raise UsageError(
         f"'{problem.name}' is a batch of {problem.size}, and {what} takes one sequence: "

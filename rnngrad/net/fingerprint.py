@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rnngrad.net.batch import Batch
-from rnngrad.net.both import Both
+from rnngrad.net.bidirectional import Bidirectional
 from rnngrad.net.problem import Problem
 
 
-def fingerprint(problem: Problem | Batch | Both) -> str:
+def fingerprint(problem: Problem | Batch | Bidirectional) -> str:
     """A hash of all that results depend on: equations, functions, loss, every array; neither the
     spec's text nor its name, so that a file that is put elsewhere, or written otherwise, is the
     same."""
@@ -17,7 +17,7 @@ def fingerprint(problem: Problem | Batch | Both) -> str:
 
     if isinstance(problem, Batch):
         return together(map(fingerprint, problem.sequences))
-    if isinstance(problem, Both):
+    if isinstance(problem, Bidirectional):
         return fingerprint(problem.net)  # whose parameters have the names of both directions
     records = (problem.activation, problem.output, problem.loss)
     words: list[object] = [None if record is None else record.name for record in records]

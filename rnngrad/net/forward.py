@@ -40,7 +40,7 @@ def forward_within(problem: Problem) -> ForwardTrace:
 
 def read_out(problem: Problem, layers: tuple[LayerTrace, ...]) -> ForwardTrace:
     """What follows from the layers: y_t and L_t, row by row."""
-    return head(problem, layers[-1].h[layers[-1].abreast :])._replace(layers=layers)
+    return head(problem, layers[-1].h[layers[-1].sequences :])._replace(layers=layers)
 
 
 def head(problem: Problem, h: Numbers) -> ForwardTrace:

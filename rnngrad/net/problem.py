@@ -52,8 +52,8 @@ REVERSE = "_reverse"
 
 
 class Half(NamedTuple):
-    """Which half of a bidirectional net a problem is (``net.both``): that of a ``layer``, from 0,
-    of the ``whole``, whose weights have the names of both directions."""
+    """Which half of a bidirectional net a problem is (``net.bidirectional``): that of a ``layer``,
+    from 0, of the ``whole``, whose weights have the names of both directions."""
 
     whole: Problem
     layer: int

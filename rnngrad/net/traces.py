@@ -1,8 +1,8 @@
 """What a pass leaves behind, and how it is indexed: said here once.
 
 Steps count from 1, as on paper, and arrays from 0. An array with T + 1 rows has the state's index:
-``h[t]`` is h_t and ``h[0]`` is h_0. An array with T rows has step t in row t − 1. Of B sequences
-*abreast* (``net.abreast``) each row is B rows, one a sequence.
+``h[t]`` is h_t and ``h[0]`` is h_0. An array with T rows has step t in row t − 1. Of a batch of
+B sequences (``net.batch_passes``) each row is B rows, one a sequence.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from rnngrad.arithmetic.arrays import Array, Numbers, side_by_side
 class LayerTrace(NamedTuple):
     """One layer over T steps: ``x`` (T, I) what enters it, ``states`` (T+1, n) each part of the
     state, ``values`` (T, n) what was computed with matrices: pre-activations such as ``a.i``;
-    ``wide`` holds some of these side by side where they were computed so. So many sequences are
-    ``abreast``."""
+    ``wide`` holds some of these side by side where they were computed so. ``sequences``: B,
+    1 where it is no batch."""
 
     x: Numbers
     states: Mapping[str, Numbers]
     values: Mapping[str, Numbers]
     wide: Mapping[tuple[str, ...], Numbers] = MappingProxyType({})
-    abreast: int = 1
+    sequences: int = 1
 
     def joined(self, keys: Sequence[str]) -> Numbers:
         """Those of several keys side by side."""
@@ -47,10 +47,10 @@ class LayerTrace(NamedTuple):
         if key in self.values:
             return self.values[key]
         if key in self.states:
-            return self.states[key][self.abreast :]
+            return self.states[key][self.sequences :]
         for part, rows in self.states.items():
             if key == before(part):
-                return rows[: -self.abreast]
+                return rows[: -self.sequences]
         raise KeyError(key)
 
     def at_step(self, t: int) -> LayerTrace:

@@ -9,12 +9,12 @@ from rnngrad.analyses.checking.comparing.verdicts import Checked, Diagnosis, Ver
 from rnngrad.analyses.checking.diagnosing.questions import BATCH, EMPTY, SINGLE
 from rnngrad.analyses.checking.document import COLUMNS, document, rows, shown
 from rnngrad.net.batch import Batch
-from rnngrad.net.both import Both
+from rnngrad.net.bidirectional import Bidirectional
 from rnngrad.net.problem import Problem
 from rnngrad.version import __version__
 from rnngrad.views.blocks import Block, Column, Lines, Table
-from rnngrad.views.made import made
 from rnngrad.views.numbers import apart, number
+from rnngrad.views.provenance import provenance
 from rnngrad.views.report import Cell, Report
 
 
@@ -23,7 +23,7 @@ def report(
     *,
     heading: Sequence[str],
     hide_expected: bool,
-    of: Problem | Batch | Both,
+    of: Problem | Batch | Bidirectional,
     old: Mapping[str, object] | None = None,
 ) -> Report:
     """What the formats need of a check ``of`` a problem; ``heading`` says whose gradients, and how
@@ -37,20 +37,20 @@ def report(
         document=lambda: _document(checked, hide_expected, of, old),
         columns=COLUMNS,
         rows=lambda: _rows(checked, hide_expected),
-        made=lambda: (made(of),),
+        provenance=lambda: (provenance(of),),
     )
 
 
 def _document(
     checked: Sequence[Checked],
     hide_expected: bool,
-    of: Problem | Batch | Both,
+    of: Problem | Batch | Bidirectional,
     old: Mapping[str, object] | None,
 ) -> dict[str, object]:
     verdicts = document(checked, hide_expected=hide_expected)
     kind = {"command": verdicts.pop("command")}
     more = {} if old is None else {"old": dict(old)}
-    return {**kind, "version": __version__, "spec": made(of)._asdict(), **verdicts, **more}
+    return {**kind, "version": __version__, "spec": provenance(of)._asdict(), **verdicts, **more}
 
 
 def _rows(checked: Sequence[Checked], hide_expected: bool) -> Iterator[tuple[Cell, ...]]:

@@ -6,22 +6,22 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 
 from rnngrad.views.blocks import Block
-from rnngrad.views.made import Made
 from rnngrad.views.pictures.picture import Picture
+from rnngrad.views.provenance import Provenance
 
 Cell: TypeAlias = str | int | float | None
 
 
 class Report(NamedTuple):
     """``blocks`` for people, ``document`` for JSON, ``rows`` under ``columns`` for CSV, JSONL;
-    ``pictures`` for a format that can draw; ``made``: of which specs."""
+    ``pictures`` for a format that can draw; ``provenance``: of which specs."""
 
     blocks: Callable[[], Iterable[Block]]
     document: Callable[[], dict[str, object]]
     columns: tuple[str, ...]
     rows: Callable[[], Iterator[tuple[Cell, ...]]]
     pictures: Callable[[], Iterable[Picture]] = tuple
-    made: Callable[[], Iterable[Made]] = tuple
+    provenance: Callable[[], Iterable[Provenance]] = tuple
 
 
 class Screen(NamedTuple):

@@ -15,7 +15,7 @@ from cli.running import run
 from rnngrad import Batch
 from rnngrad.analyses.checking import batches
 from rnngrad.analyses.checking.batches import check_own_batch
-from rnngrad.net.abreast import passes
+from rnngrad.net.batch_passes import passes
 
 live = pytest.mark.torch
 B, T, H = 5, 7, 4

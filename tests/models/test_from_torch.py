@@ -344,7 +344,7 @@ def test_a_batch(first: bool, case: str) -> None:
     }  # fmt: skip
 
 
-class Both(nn.Module):  # type: ignore[misc]
+class Bidirectional(nn.Module):  # type: ignore[misc]
     """A bidirectional net whose read-out sees both directions."""
 
     def __init__(self, rnn: Any) -> None:
@@ -360,7 +360,7 @@ def test_both_directions_of_a_stack(kind: str, tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     torch.manual_seed(4)
-    model = Both(getattr(nn, kind)(INPUTS, HIDDEN, 2, bidirectional=True)).double()
+    model = Bidirectional(getattr(nn, kind)(INPUTS, HIDDEN, 2, bidirectional=True)).double()
     loss = nn.CrossEntropyLoss()
     problem = rnngrad.from_torch(model, torch.tensor(X), LABELS, loss=loss)
     loss(model(torch.tensor(X)), LABELS).backward()

@@ -28,9 +28,14 @@ from rnngrad.analyses.checking.against import (
     readings,
     worse,
 )
-from rnngrad.analyses.checking.both import BothConditioning, check_both, check_own_both, placed
-from rnngrad.analyses.checking.both import there as there_of_both
-from rnngrad.analyses.checking.both import why as why_of_both
+from rnngrad.analyses.checking.bidirectional import (
+    BidirectionalConditioning,
+    check_bidirectional,
+    check_own_bidirectional,
+    placed,
+)
+from rnngrad.analyses.checking.bidirectional import there as there_of_bidirectional
+from rnngrad.analyses.checking.bidirectional import why as why_of_bidirectional
 from rnngrad.analyses.checking.comparing.places import place
 from rnngrad.analyses.checking.comparing.rounding_noise import (
     DRAWS,
@@ -45,16 +50,16 @@ from rnngrad.analyses.checking.own.self_check import check_own
 from rnngrad.analyses.checking.references.methods import AUTO
 from rnngrad.analyses.checking.references.plan import units
 from rnngrad.analyses.checking.spelling import note
-from rnngrad.analyses.derivation.both import BothPasses
+from rnngrad.analyses.derivation.bidirectional import BidirectionalPasses
 from rnngrad.analyses.derivation.derive import totals_of
 from rnngrad.analyses.derivation.on_request import of_tokens
 from rnngrad.analyses.derivation.quantities import Passes, Quantities, Quantity, of_start, records
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.chains.jacobians import pulled_back
 from rnngrad.errors import QuantityError, UsageError
-from rnngrad.net.abreast import Together, passes
-from rnngrad.net.batch import Batch, BothBatch, Chosen
-from rnngrad.net.both import Both, apart
+from rnngrad.net.batch import Batch, BidirectionalBatch, Chosen
+from rnngrad.net.batch_passes import Together, passes
+from rnngrad.net.bidirectional import Bidirectional, apart
 from rnngrad.net.given_arrays import GivenArray, given, some
 from rnngrad.net.problem import Problem
 
@@ -100,7 +105,9 @@ class BatchConditioning(Conditioning):
     @cached_property
     def _alone(self) -> tuple[Conditioning, ...]:
         return tuple(
-            BothConditioning(one) if isinstance(one, BothPasses) else Conditioning(one)
+            BidirectionalConditioning(one)
+            if isinstance(one, BidirectionalPasses)
+            else Conditioning(one)
             for one in self.of.sequences
         )
 
@@ -117,13 +124,17 @@ class BatchConditioning(Conditioning):
 
 
 def _anew(one: Passes, draw: int) -> Passes:
-    if isinstance(one, BothPasses):
-        return BothConditioning(one).anew(draw)
+    if isinstance(one, BidirectionalPasses):
+        return BidirectionalConditioning(one).anew(draw)
     return rounded_anew(one, draw)
 
 
 def _by_link(one: Passes) -> Passes:
-    return BothConditioning(one).plain if isinstance(one, BothPasses) else passes_by_link(one)
+    return (
+        BidirectionalConditioning(one).plain
+        if isinstance(one, BidirectionalPasses)
+        else passes_by_link(one)
+    )
 
 
 def _total(record: Quantity) -> Quantity:
@@ -149,8 +160,10 @@ def totals(batch: Batch) -> dict[str, Quantity]:
 def by_sequence(batch: Batch) -> dict[str, Quantity]:
     """What each sequence has of its own."""
     whole = totals_of(batch)
-    if isinstance(batch, BothBatch):
-        return {n: r for n, r in there_of_both(batch.net).items() if n not in totals(batch)}
+    if isinstance(batch, BidirectionalBatch):
+        return {
+            n: r for n, r in there_of_bidirectional(batch.net).items() if n not in totals(batch)
+        }
     found = {n: r for n, r in records(batch.net).items() if n not in whole}
     starts = map(of_start, batch.net.cell.parts) if batch.net.loss is not None else ()
     return found | {record.name: record for record in starts}
@@ -160,7 +173,7 @@ def by_sequence(batch: Batch) -> dict[str, Quantity]:
 
 
 def check_given(
-    problem: Problem | Batch | Both,
+    problem: Problem | Batch | Bidirectional,
     arrays: Mapping[str, GivenArray | Any],
     twice: Twice = MappingProxyType({}),
     *,
@@ -173,10 +186,10 @@ def check_given(
         return _of_batch(problem.batch, arrays, twice, rtol, problem.alone)
     if isinstance(problem, Problem):
         return check_arrays(problem, arrays, twice, rtol=rtol, framework=framework)
-    if isinstance(problem, Both):
+    if isinstance(problem, Bidirectional):
         if isinstance(problem.net, Chosen):
             return _of_batch(problem.net.batch, arrays, twice, rtol, problem.net.alone)
-        return check_both(problem, arrays, twice, rtol=rtol)
+        return check_bidirectional(problem, arrays, twice, rtol=rtol)
     return _of_batch(problem, arrays, twice, rtol)
 
 
@@ -189,7 +202,11 @@ def _of_batch(
 ) -> list[Checked]:
     """``only``: the one sequence whose arrays are given, of those that each sequence has."""
     there = totals(batch) | by_sequence(batch)
-    why = partial(why_of_both, batch.each[0]) if isinstance(batch, BothBatch) else None
+    why = (
+        partial(why_of_bidirectional, batch.each[0])
+        if isinstance(batch, BidirectionalBatch)
+        else None
+    )
     read, refused = readings(batch.net, arrays, there, why)
     if refused:
         raise QuantityError(next(iter(refused.values())))
@@ -223,7 +240,7 @@ class _Judging:
 
     @cached_property
     def conditioning(self) -> BatchConditioning:
-        kind = BothPasses if isinstance(self.batch, BothBatch) else Passes
+        kind = BidirectionalPasses if isinstance(self.batch, BidirectionalBatch) else Passes
         sequences = tuple(map(kind, self.batch.sequences))
         return BatchConditioning(BatchPasses(self.batch, sequences))
 
@@ -263,14 +280,14 @@ class _Judging:
     def _placed(self, entry: Checked) -> Checked:
         if entry.worst_entry or entry.worst_index is None:
             return entry
-        if isinstance(self.batch, BothBatch):
+        if isinstance(self.batch, BidirectionalBatch):
             return placed(self.batch.net, entry, totals(self.batch)[entry.name])
         return entry._replace(worst_entry=place(self.batch.net, entry.name, entry.worst_index))
 
     def _checked(self, one: Problem, arrays: Mapping[str, GivenArray | Any]) -> list[Checked]:
         """The verdicts on arrays of one sequence by itself."""
-        if isinstance(self.batch, BothBatch):
-            return check_both(Both(one), arrays, rtol=self.rtol)
+        if isinstance(self.batch, BidirectionalBatch):
+            return check_bidirectional(Bidirectional(one), arrays, rtol=self.rtol)
         return check_arrays(one, arrays, rtol=self.rtol)
 
     def _apart(self, name: str, array: GivenArray | Any) -> Checked:
@@ -298,14 +315,18 @@ class _Judging:
         return of_the_worst(entries)
 
     def _shape(self, name: str, one: Problem) -> tuple[int, ...]:
-        if isinstance(self.batch, BothBatch):  # whose records are of one length
-            return there_of_both(one)[name].shape(one)
+        if isinstance(self.batch, BidirectionalBatch):  # whose records are of one length
+            return there_of_bidirectional(one)[name].shape(one)
         return by_sequence(self.batch)[name].shape(one)
 
 
 def _of_one(name: str, one: Passes) -> Array:
     tokens = {record.name: record for record in of_tokens(one.problem)}
-    known = there_of_both(one.problem) if isinstance(one, BothPasses) else records(one.problem)
+    known = (
+        there_of_bidirectional(one.problem)
+        if isinstance(one, BidirectionalPasses)
+        else records(one.problem)
+    )
     record = LOSS if name == LOSS.name else {**known, **tokens}[name]
     return np.asarray(record.compute(one))
 
@@ -336,7 +357,7 @@ def sequences_checked(batch: Batch) -> list[int]:
     """Which sequences, from 0, are checked in full: all, or as many as take some seconds each,
     spread evenly."""
     every = batch.sequences
-    if isinstance(batch, BothBatch):
+    if isinstance(batch, BidirectionalBatch):
         every = apart(max(batch.each, key=lambda one: one.net.steps))
     a_sequence = max(map(units, every))
     most = int(np.clip(AFFORDABLE / max(a_sequence, 1.0), FEWEST, batch.size))
@@ -344,7 +365,7 @@ def sequences_checked(batch: Batch) -> list[int]:
 
 
 def own_checked(
-    problem: Problem | Batch | Both,
+    problem: Problem | Batch | Bidirectional,
     *,
     method: str = AUTO,
     rtol: float | None = None,
@@ -352,12 +373,12 @@ def own_checked(
 ) -> list[Checked]:
     """A verdict on each of rnngrad's own gradients of a problem, a bidirectional net, a batch, or
     the sequence that is chosen from one: then on its own arrays and the batch's totals."""
-    one = problem.net if isinstance(problem, Both) else problem
+    one = problem.net if isinstance(problem, Bidirectional) else problem
     if isinstance(one, Chosen):
         only = one.batch.sequences.index(one.alone)
         return check_own_batch(one.batch, method=method, rtol=rtol, progress=progress, only=only)
-    if isinstance(problem, Both):
-        return check_own_both(problem, method=method, rtol=rtol, progress=progress)
+    if isinstance(problem, Bidirectional):
+        return check_own_bidirectional(problem, method=method, rtol=rtol, progress=progress)
     if isinstance(problem, Problem):
         return check_own(problem, method=method, rtol=rtol, progress=progress)
     return check_own_batch(problem, method=method, rtol=rtol, progress=progress)
@@ -394,8 +415,10 @@ def _own_of(
 ) -> list[Checked]:
     """``check_own`` of sequence k, from 0."""
     one = batch.sequences[k]
-    if isinstance(batch, BothBatch):  # the batch's arrays are those of each sequence by itself
-        return check_own_both(Both(one), method=method, rtol=rtol, progress=tell)
+    if isinstance(
+        batch, BidirectionalBatch
+    ):  # the batch's arrays are those of each sequence by itself
+        return check_own_bidirectional(Bidirectional(one), method=method, rtol=rtol, progress=tell)
     own, tested = Passes(one), ChainMap(_arrays_of(batch, found, k), Quantities(one))  # type: ignore[arg-type]
     return check_own(
         one, method=method, rtol=rtol, progress=tell, gradients=tested,

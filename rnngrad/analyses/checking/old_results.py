@@ -10,7 +10,7 @@ from rnngrad.analyses.checking.comparing.verdicts import Checked
 from rnngrad.arithmetic.arrays import finite_or_none
 from rnngrad.errors import escaped
 from rnngrad.net.batch import Batch
-from rnngrad.net.both import Both
+from rnngrad.net.bidirectional import Bidirectional
 from rnngrad.net.fingerprint import fingerprint
 from rnngrad.net.problem import Problem
 from rnngrad.version import __version__
@@ -47,7 +47,7 @@ class Changes(NamedTuple):
 
 
 def changes(
-    made: Mapping[str, object], problem: Problem | Batch | Both, checked: Sequence[Checked]
+    made: Mapping[str, object], problem: Problem | Batch | Bidirectional, checked: Sequence[Checked]
 ) -> Changes:
     """What has changed since ``made``: the version, the name, the hash that an old result tells."""
     told, now = made.get("hash"), fingerprint(problem)

@@ -8,9 +8,9 @@ from typing import overload
 
 import numpy as np
 
-from rnngrad.analyses.derivation.both import CHAIN, BothPasses
-from rnngrad.analyses.derivation.both import records as records_of_both
-from rnngrad.analyses.derivation.both import starts as starts_of_both
+from rnngrad.analyses.derivation.bidirectional import CHAIN, BidirectionalPasses
+from rnngrad.analyses.derivation.bidirectional import records as records_of_bidirectional
+from rnngrad.analyses.derivation.bidirectional import starts as starts_of_bidirectional
 from rnngrad.analyses.derivation.chain_rules import derivation, remarks
 from rnngrad.analyses.derivation.formulas import Line
 from rnngrad.analyses.derivation.paths import PathSum, path_sums
@@ -26,10 +26,10 @@ from rnngrad.arithmetic.arrays import Array, norm_of, quietly
 from rnngrad.chains import checkpointing, jacobians
 from rnngrad.chains.checkpointing import Report, Summary
 from rnngrad.errors import QuantityError, did_you_mean
-from rnngrad.net.abreast import Together, passes
 from rnngrad.net.backward import bptt_within
-from rnngrad.net.batch import Batch, BothBatch, Chosen, one_sequence
-from rnngrad.net.both import Both, in_time
+from rnngrad.net.batch import Batch, BidirectionalBatch, Chosen, one_sequence
+from rnngrad.net.batch_passes import Together, passes
+from rnngrad.net.bidirectional import Bidirectional, in_time
 from rnngrad.net.cells import Cell
 from rnngrad.net.dense import pulled_back
 from rnngrad.net.forward import forward_within
@@ -171,14 +171,14 @@ def totals_of(batch: Batch) -> dict[str, Quantity]:
     """The records of what a batch has totals of, but for an embedding's."""
     net = batch.net
     dense = {record.name for record in of_dense(net)}
-    every = records_of_both(net) if isinstance(batch, BothBatch) else records(net)
+    every = records_of_bidirectional(net) if isinstance(batch, BidirectionalBatch) else records(net)
     return {n: r for n, r in every.items() if r.parameter is not None or n in dense}
 
 
 class BatchDerivation(Mapping[str, Array]):
     """What ``rnngrad derive`` shows of a batch: ``loss``, the gradients of L = Σ_k L_k by the
     parameters' names (``result["dL_dW_hh"]``), and ``sequences``, a ``Derivation`` of each; of
-    bidirectional layers a ``BothDerivation``."""
+    bidirectional layers a ``BidirectionalDerivation``."""
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
@@ -190,10 +190,10 @@ class BatchDerivation(Mapping[str, Array]):
         return passes(self.batch)
 
     @cached_property
-    def sequences(self) -> tuple[Derivation, ...] | tuple[BothDerivation, ...]:
+    def sequences(self) -> tuple[Derivation, ...] | tuple[BidirectionalDerivation, ...]:
         """Each by itself."""
-        if isinstance(self.batch, BothBatch):
-            return tuple(map(BothDerivation, self.batch.each))
+        if isinstance(self.batch, BidirectionalBatch):
+            return tuple(map(BidirectionalDerivation, self.batch.each))
         return tuple(map(Derivation, self.batch.sequences))
 
     @property
@@ -254,15 +254,15 @@ class BatchDerivation(Mapping[str, Array]):
         return len(self.records)
 
 
-class BothDerivation(Mapping[str, Array]):
+class BidirectionalDerivation(Mapping[str, Array]):
     """What ``rnngrad derive`` shows of a bidirectional net: ``loss``, every array of the whole by
     name (``result["dL_dW_hh_reverse"]``), and ``halves``, a ``Derivation`` of each by its name
     (``result.halves["reverse"]``), in its own time and with ∂L/∂h_t as it comes from above. Of a
     sequence that is chosen from a batch L and its gradients by parameters are the batch's."""
 
-    def __init__(self, problem: Both) -> None:
+    def __init__(self, problem: Bidirectional) -> None:
         self.both, self.problem = problem, problem.net
-        self.passes = BothPasses(problem.net)
+        self.passes = BidirectionalPasses(problem.net)
         chosen = isinstance(problem.net, Chosen)
         self._batch = BatchDerivation(problem.net.batch) if chosen else None  # type: ignore[attr-defined]
 
@@ -300,7 +300,7 @@ class BothDerivation(Mapping[str, Array]):
     @cached_property
     def records(self) -> Mapping[str, Quantity]:
         """The records of the quantities that exist for this net."""
-        return records_of_both(self.problem)
+        return records_of_bidirectional(self.problem)
 
     @cached_property
     def on_request(self) -> Mapping[str, Quantity]:
@@ -309,7 +309,7 @@ class BothDerivation(Mapping[str, Array]):
             return {}
         from rnngrad.analyses.derivation.on_request import of_tokens
 
-        return starts_of_both(self.problem) | {r.name: r for r in of_tokens(self.problem)}
+        return starts_of_bidirectional(self.problem) | {r.name: r for r in of_tokens(self.problem)}
 
     def record(self, name: str) -> Quantity:
         """The record behind a name; QuantityError where there is none, or only of a half."""
@@ -345,15 +345,17 @@ def derive(problem: Problem) -> Derivation: ...
 @overload
 def derive(problem: Batch) -> BatchDerivation: ...
 @overload
-def derive(problem: Both) -> BothDerivation: ...
-def derive(problem: Problem | Batch | Both) -> Derivation | BatchDerivation | BothDerivation:
+def derive(problem: Bidirectional) -> BidirectionalDerivation: ...
+def derive(
+    problem: Problem | Batch | Bidirectional,
+) -> Derivation | BatchDerivation | BidirectionalDerivation:
     """Every quantity by name; ``rnngrad.derive`` adds what notebooks show."""
-    if isinstance(problem, Both):
-        return BothDerivation(problem)
+    if isinstance(problem, Bidirectional):
+        return BidirectionalDerivation(problem)
     return BatchDerivation(problem) if isinstance(problem, Batch) else Derivation(problem)
 
 
-def gradients(problem: Problem | Batch | Both) -> dict[str, Array | np.float64]:
+def gradients(problem: Problem | Batch | Bidirectional) -> dict[str, Array | np.float64]:
     """Only the forward pass and BPTT, computed at once: no Jacobians, no chain, no paths.
 
     ``loss`` (a float), ``losses`` (T,), ``h`` (T+1, H), ``y`` (T, O), ``dL_dy`` (T, O), ``dLt_dht``
@@ -374,8 +376,8 @@ def gradients(problem: Problem | Batch | Both) -> dict[str, Array | np.float64]:
     (T, 2H), that of [h_t; h_reverse_t]. In a batch ``h_reverse`` ends where its sequence does, with
     zeros after it; the sequences go one by one.
     """
-    if isinstance(problem, Both):
-        return _of_both(problem)
+    if isinstance(problem, Bidirectional):
+        return _of_bidirectional(problem)
     if isinstance(problem, Batch):
         return _of_all(problem)
     own = _of_sequence(problem)
@@ -416,13 +418,13 @@ def _before(dense: Dense | None, dL_dx: Array) -> dict[str, Array]:
     return {f"dL_d{name}": array for name, array in pulled_back(dense, dL_dx)._asdict().items()}
 
 
-def _of_both(problem: Both) -> dict[str, Array | np.float64]:
+def _of_bidirectional(problem: Bidirectional) -> dict[str, Array | np.float64]:
     """``gradients`` of a bidirectional net."""
-    net, found = problem.net, BothPasses(problem.net)
+    net, found = problem.net, BidirectionalPasses(problem.net)
     with quietly():
         arrays: dict[str, Array | np.float64] = {
             name: record.compute(found)
-            for name, record in records_of_both(net).items()
+            for name, record in records_of_bidirectional(net).items()
             if not name.startswith(CHAIN)
         }
         if isinstance(net, Chosen) and net.loss is not None:
@@ -438,7 +440,7 @@ def _of_all(batch: Batch) -> dict[str, Array | np.float64]:
     """``gradients`` of a batch."""
     found = passes(batch)
     states, gradients = _places(batch.net.cell)
-    if isinstance(batch, BothBatch):
+    if isinstance(batch, BidirectionalBatch):
         states, gradients = (
             {name + way: part + way for way in ("", REVERSE) for name, part in names.items()}
             for names in (states, gradients)

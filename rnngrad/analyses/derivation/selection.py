@@ -8,7 +8,7 @@ from typing import NamedTuple
 from rnngrad.algebra.equations import X
 from rnngrad.analyses.derivation.derive import (
     BatchDerivation,
-    BothDerivation,
+    BidirectionalDerivation,
     Derivation,
 )
 from rnngrad.analyses.derivation.quantities import Quantity
@@ -103,8 +103,11 @@ def select_of_batch(
     return Selection(shown, left_out, named=bool(quantities), full=full)
 
 
-def select_of_both(
-    result: BothDerivation, quantities: Sequence[str], full: bool, refused: Mapping[str, object]
+def select_of_bidirectional(
+    result: BidirectionalDerivation,
+    quantities: Sequence[str],
+    full: bool,
+    refused: Mapping[str, object],
 ) -> Selection:
     """The same of a bidirectional net; ``refused`` are options that look at one chain."""
     for option, value in refused.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from rnngrad.analyses.derivation.derive import BatchDerivation, BothDerivation, Derivation
+from rnngrad.analyses.derivation.derive import BatchDerivation, BidirectionalDerivation, Derivation
 from rnngrad.analyses.derivation.selection import quick_paths
 from rnngrad.analyses.flow.flow import AFFORDABLE, SAMPLED, GradientFlow
 from rnngrad.analyses.flow.horizons import Horizon
@@ -40,7 +40,7 @@ def rows_of(result: BatchDerivation, full: bool = False) -> Iterator[SequenceRow
 def rows_by_half(result: BatchDerivation, full: bool = False) -> Iterator[dict[str, SequenceRow]]:
     """The same of bidirectional layers: of each sequence a row a half, by its name."""
     for at, one in enumerate(result.sequences):
-        assert isinstance(one, BothDerivation)
+        assert isinstance(one, BidirectionalDerivation)
         announce(at / result.batch.size, f"sequence {at + 1} of {result.batch.size}")
         count = result.batch.size * len(one.halves)
         yield {name: row_of(at + 1, half, full, count) for name, half in one.halves.items()}

@@ -27,7 +27,7 @@ from rnngrad.chains.jacobians import chain_end
 from rnngrad.chains.matrix_norms import sigma_max, spectral_radius
 from rnngrad.chains.whole_product import ChainEnds, chain_ends
 from rnngrad.errors import UsageError
-from rnngrad.net.both import changed
+from rnngrad.net.bidirectional import changed
 from rnngrad.net.cells import Cell
 from rnngrad.net.problem import Problem
 from rnngrad.net.walks.rnn import sure_slopes

@@ -12,7 +12,7 @@ from rnngrad.algebra.expressions import Name, nodes
 from rnngrad.arithmetic.arrays import frozen
 from rnngrad.cells import CELLS
 from rnngrad.errors import UsageError, did_you_mean
-from rnngrad.net.both import changed
+from rnngrad.net.bidirectional import changed
 from rnngrad.net.cells import Cell
 from rnngrad.net.problem import REVERSE, Problem
 

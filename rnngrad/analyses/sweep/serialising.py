@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from rnngrad.arithmetic.arrays import Array, frozen
 from rnngrad.arithmetic.functions import ACTIVATIONS
-from rnngrad.net.both import half_of
+from rnngrad.net.bidirectional import half_of
 from rnngrad.net.losses import EVERY_LOSS
 from rnngrad.net.outputs import OUTPUTS
 from rnngrad.net.problem import Problem

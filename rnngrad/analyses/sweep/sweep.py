@@ -22,8 +22,8 @@ from rnngrad.analyses.sweep.scaling import what_is_scaled
 from rnngrad.analyses.sweep.tasks import Plan, forget, plan, rows_of, zeros_of
 from rnngrad.analyses.sweep.theory import Measured, Statement, mean_field_exponents, statements
 from rnngrad.errors import UsageError
-from rnngrad.net.batch import Batch, BothBatch
-from rnngrad.net.both import Both, apart
+from rnngrad.net.batch import Batch, BidirectionalBatch
+from rnngrad.net.bidirectional import Bidirectional, apart
 from rnngrad.net.problem import Problem
 
 
@@ -63,7 +63,7 @@ def cut_short(done: SweepResult) -> SweepResult:
 
 
 def swept(
-    problem: Problem | Batch | Both | Sequence[Problem | Batch | Both],
+    problem: Problem | Batch | Bidirectional | Sequence[Problem | Batch | Bidirectional],
     scales: str | float | Iterable[float],
     seeds: int = 1,
     *,
@@ -91,11 +91,11 @@ def swept(
 
 
 def by_name(
-    problem: Problem | Batch | Both | Sequence[Problem | Batch | Both], verb: str
+    problem: Problem | Batch | Bidirectional | Sequence[Problem | Batch | Bidirectional], verb: str
 ) -> dict[str, Problem | Batch]:
     """The problems by name, of a bidirectional net its halves; UsageError, which names the verb,
     where two have one name."""
-    given = [problem] if isinstance(problem, Problem | Batch | Both) else list(problem)
+    given = [problem] if isinstance(problem, Problem | Batch | Bidirectional) else list(problem)
     problems = [part for one in given for part in _parts(one)]
     named = {one.name: one for one in problems}
     if len(named) < len(problems):
@@ -105,8 +105,8 @@ def by_name(
     return named
 
 
-def _parts(one: Problem | Batch | Both) -> Sequence[Problem | Batch]:
-    if isinstance(one, BothBatch):
+def _parts(one: Problem | Batch | Bidirectional) -> Sequence[Problem | Batch]:
+    if isinstance(one, BidirectionalBatch):
         return one.halves
     return [one] if isinstance(one, Batch) else apart(one)
 

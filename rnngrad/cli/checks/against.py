@@ -11,7 +11,7 @@ import numpy as np
 
 from rnngrad.analyses.checking.against import METHOD, names_that_do_not_exist
 from rnngrad.analyses.checking.batches import check_given
-from rnngrad.analyses.checking.both import refused_names
+from rnngrad.analyses.checking.bidirectional import refused_names
 from rnngrad.analyses.checking.comparing.comparing import relative_tolerance
 from rnngrad.analyses.checking.comparing.verdicts import Checked, CutShortError, Verdict, worst
 from rnngrad.analyses.checking.old_results import changes
@@ -25,8 +25,8 @@ from rnngrad.errors import SpecError, UsageError, escaped
 from rnngrad.files.random_problems import variant
 from rnngrad.files.submitted.framework_gradients import gradients_of
 from rnngrad.files.text import listed
-from rnngrad.net.batch import Batch, BothBatch, alone, one_sequence, without_dense
-from rnngrad.net.both import Both, start_of
+from rnngrad.net.batch import Batch, BidirectionalBatch, alone, one_sequence, without_dense
+from rnngrad.net.bidirectional import Bidirectional, start_of
 from rnngrad.net.given_arrays import given
 from rnngrad.net.problem import Problem
 from rnngrad.progress import reporting_to
@@ -37,7 +37,7 @@ AGAIN = "on a second call with the same arrays"
 
 
 def run(
-    problem: Problem | Batch | Both,
+    problem: Problem | Batch | Bidirectional,
     source: str,
     options: CheckOptions,
     student: Student | None = None,
@@ -48,7 +48,9 @@ def run(
     interrupted, old = False, None
     if is_function(source):
         problem = alone(problem) if isinstance(problem, Problem) else problem
-        problem = Both(alone(problem.net)) if isinstance(problem, Both) else problem
+        problem = (
+            Bidirectional(alone(problem.net)) if isinstance(problem, Bidirectional) else problem
+        )
         with student or Student(source, options) as started:
             checked, notes = _of_function(problem, started, options)
     elif options.random:
@@ -68,7 +70,7 @@ def run(
 
 
 def _of_file(
-    problem: Problem | Batch | Both, source: str, options: CheckOptions
+    problem: Problem | Batch | Bidirectional, source: str, options: CheckOptions
 ) -> tuple[list[Checked], list[str], Mapping[str, object] | None]:
     """The verdicts, what of the file was not checked, and what has changed since an old result."""
     net = problem if isinstance(problem, Problem) else problem.net
@@ -108,7 +110,7 @@ def _of_torch(source: str, name: str) -> str:
 
 
 def _of_function(
-    problem: Problem | Batch | Both, student: Student, options: CheckOptions
+    problem: Problem | Batch | Bidirectional, student: Student, options: CheckOptions
 ) -> tuple[list[Checked], list[str]]:
     """The verdicts on the spec, then on the smallest random problem that fails."""
     count = range(1, options.random + 1)
@@ -122,7 +124,7 @@ def _of_function(
         return [_fault(student.name or student.path.name, str(fault))], []
 
 
-def _for_trials(problem: Problem | Batch | Both) -> Problem:
+def _for_trials(problem: Problem | Batch | Bidirectional) -> Problem:
     return without_dense(one_sequence(problem, "--trials"), "--trials")
 
 
@@ -208,7 +210,7 @@ def _checked(student: Student, problem: Problem, options: CheckOptions) -> list[
 
 
 def _checked_twice(
-    student: Student, problem: Problem | Batch | Both, options: CheckOptions
+    student: Student, problem: Problem | Batch | Bidirectional, options: CheckOptions
 ) -> list[Checked]:
     """The verdicts on the spec, and on whether the same arrays give the same a second time."""
     try:
@@ -230,7 +232,10 @@ def _checked_twice(
 
 
 def _judged(
-    student: Student, problem: Problem | Batch | Both, returned: Returned, options: CheckOptions
+    student: Student,
+    problem: Problem | Batch | Bidirectional,
+    returned: Returned,
+    options: CheckOptions,
 ) -> list[Checked]:
     arrays, changed = returned
     if changed and not options.quiet:
@@ -272,7 +277,7 @@ def _error(one: Numbers, other: Numbers) -> float:
 
 
 def _only_rounding(
-    problem: Problem | Batch | Both,
+    problem: Problem | Batch | Bidirectional,
     checked: Sequence[Checked],
     first: Returned,
     second: Returned,
@@ -285,18 +290,18 @@ def _only_rounding(
     return worst(entry.verdict for entry in (*checked, *again)) is not Verdict.FAIL
 
 
-def _unknown(problem: Problem | Batch | Both, names: Iterable[str]) -> dict[str, str]:
+def _unknown(problem: Problem | Batch | Bidirectional, names: Iterable[str]) -> dict[str, str]:
     """name -> why there is nothing of that name to check."""
-    if isinstance(problem, BothBatch):
+    if isinstance(problem, BidirectionalBatch):
         return refused_names(problem.each[0], names)
-    if isinstance(problem, Both):
+    if isinstance(problem, Bidirectional):
         return refused_names(problem, names)
     net = problem if isinstance(problem, Problem) else problem.net
     return names_that_do_not_exist(net, names)
 
 
 def _refuse_names(
-    student: Student, problem: Problem | Batch | Both, arrays: Mapping[str, Any]
+    student: Student, problem: Problem | Batch | Bidirectional, arrays: Mapping[str, Any]
 ) -> None:
     source = f"{student.path}:{student.name}"
     unknown = _unknown(problem, arrays)

@@ -21,7 +21,7 @@ from rnngrad.errors import UsageError, printable
 if TYPE_CHECKING:
     from rnngrad.cli.checks.messages import Message
     from rnngrad.net.batch import Batch
-    from rnngrad.net.both import Both
+    from rnngrad.net.bidirectional import Bidirectional
     from rnngrad.net.problem import Problem
 
 STARTING = 60.0
@@ -102,7 +102,7 @@ class Student:
                 raise self._no_answer("it lacks something")
         self._process.subject = "the function"
 
-    def ask(self, problems: Sequence[Problem | Batch | Both]) -> None:
+    def ask(self, problems: Sequence[Problem | Batch | Bidirectional]) -> None:
         """Send these problems, to be answered one after another."""
         from rnngrad.cli.checks.messages import packed
         from rnngrad.cli.checks.student_child import WEIGHT
@@ -180,15 +180,17 @@ def _parts(returns: str | None) -> list[str]:
     return names
 
 
-def _arrays(problem: Problem | Batch | Both, before_weights: str) -> Iterator[tuple[str, Any]]:
+def _arrays(
+    problem: Problem | Batch | Bidirectional, before_weights: str
+) -> Iterator[tuple[str, Any]]:
     """What a function is called with; ``c_0`` and its like where the state has more parts. Of a
     batch inputs and targets have its axis, filled up with 0, starts are (B, H), and ``lengths``
     (B,) are for a function that names them."""
     from rnngrad.cli.checks.student_child import FIRST
-    from rnngrad.net.both import Both, start_of
+    from rnngrad.net.bidirectional import Bidirectional, start_of
     from rnngrad.net.problem import REVERSE, Problem
 
-    if isinstance(problem, Both):
+    if isinstance(problem, Bidirectional):
         yield from _arrays(problem.net, before_weights)
         for part in problem.net.cell.parts:
             start = problem.net.starts[part + REVERSE]
@@ -215,9 +217,9 @@ def _of_batch(batch: Batch, before_weights: str) -> Iterator[tuple[str, Any]]:
     import numpy as np
 
     from rnngrad.cli.checks.student_child import LENGTHS
-    from rnngrad.net.batch import BothBatch
+    from rnngrad.net.batch import BidirectionalBatch
 
-    sequences = batch.each if isinstance(batch, BothBatch) else batch.sequences
+    sequences = batch.each if isinstance(batch, BidirectionalBatch) else batch.sequences
     each = [dict(_arrays(one, before_weights)) for one in sequences]
     for name, first in each[0].items():
         if name.startswith(before_weights):

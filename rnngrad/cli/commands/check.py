@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict
     from rnngrad.cli.checks.student import Student
     from rnngrad.net.batch import Batch
-    from rnngrad.net.both import Both
+    from rnngrad.net.bidirectional import Bidirectional
     from rnngrad.net.problem import Problem
     from rnngrad.views.pictures.picture import Picture
     from rnngrad.views.report import Report
@@ -204,7 +204,7 @@ def _refuse(chosen: CheckOptions, against: str | None, answers: str | None) -> N
 
 
 def _run(
-    problem: Problem | Batch | Both,
+    problem: Problem | Batch | Bidirectional,
     against: str | None,
     answers: str | None,
     chosen: CheckOptions,
@@ -233,15 +233,15 @@ def _errors(problem: Problem, checked: Sequence[Checked], hide_expected: bool) -
 
 
 def _own(
-    problem: Problem | Batch | Both, chosen: CheckOptions
+    problem: Problem | Batch | Bidirectional, chosen: CheckOptions
 ) -> tuple[Report, Verdict | None, Sequence[Checked]]:
     from rnngrad.analyses.checking.batches import own_checked
     from rnngrad.analyses.checking.comparing.verdicts import CutShortError, worst
     from rnngrad.analyses.checking.references.plan import plan
     from rnngrad.cli.progress import progress_bar
     from rnngrad.errors import escaped
-    from rnngrad.net.batch import BothBatch, Chosen
-    from rnngrad.net.both import Both, apart
+    from rnngrad.net.batch import BidirectionalBatch, Chosen
+    from rnngrad.net.bidirectional import Bidirectional, apart
     from rnngrad.net.problem import Problem
     from rnngrad.views.check import report
 
@@ -252,17 +252,17 @@ def _own(
             checked = own_checked(problem, **options)
     except CutShortError as cut:
         checked, interrupted = cut.checked, True
-    if isinstance(problem, Both):
+    if isinstance(problem, Bidirectional):
         longest = apart(problem)[-1]
-    elif isinstance(problem, BothBatch):
-        longest = apart(Both(max(problem.sequences, key=_steps)))[-1]
+    elif isinstance(problem, BidirectionalBatch):
+        longest = apart(Bidirectional(max(problem.sequences, key=_steps)))[-1]
     else:
         longest = problem if isinstance(problem, Problem) else max(problem.sequences, key=_steps)
     planned = plan(longest, chosen.method)
     if planned.left_out and not chosen.quiet:
         say(f"note: not checked, because too large: {', '.join(planned.left_out)}")
     heading = (f"{escaped(problem.name)}: rnngrad's own gradients", *planned.words)
-    if isinstance(problem, Both):
+    if isinstance(problem, Bidirectional):
         heading += ("each half with ∂L/∂h_t as it comes from above, then the whole",)
     elif not isinstance(problem, Problem):
         heading += (_of_batch(problem),)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rnngrad.arithmetic.arrays import Array
     from rnngrad.cli.plots import Plots
     from rnngrad.net.batch import Batch
-    from rnngrad.net.both import Both
+    from rnngrad.net.bidirectional import Bidirectional
     from rnngrad.net.problem import Problem
 
 
@@ -179,7 +179,7 @@ def derive(
         computed,
         select,
         select_of_batch,
-        select_of_both,
+        select_of_bidirectional,
     )
     from rnngrad.analyses.flow.cliff import check_exists
     from rnngrad.analyses.memory import ask_for_derive
@@ -188,12 +188,12 @@ def derive(
     from rnngrad.cli.plots import planned, told_apart
     from rnngrad.errors import UsageError
     from rnngrad.files import load
-    from rnngrad.net.batch import Batch, BothBatch, one_sequence, without_dense
-    from rnngrad.net.both import Both
+    from rnngrad.net.batch import Batch, BidirectionalBatch, one_sequence, without_dense
+    from rnngrad.net.bidirectional import Bidirectional
     from rnngrad.net.problem import Problem
     from rnngrad.progress import reporting_to
     from rnngrad.views.derivation.batch import report as batch_report
-    from rnngrad.views.derivation.both import report as both_report
+    from rnngrad.views.derivation.bidirectional import report as bidirectional_report
     from rnngrad.views.derivation.report import report
     from rnngrad.views.derivation.view import flow_of
     from rnngrad.views.formats.names import asked_for, for_people, format_named
@@ -230,18 +230,18 @@ def derive(
         for one in drawn:
             check_exists(one.problem, over or ())
     every = save is not None or not (for_people(render) or form.asked)
-    if isinstance(problem, Both):
-        of_both = derive_problem(problem)
+    if isinstance(problem, Bidirectional):
+        of_bidirectional = derive_problem(problem)
         alone = {"--step": step, "--section": section, "--exponents": exponents}
-        selection = select_of_both(of_both, quantity or (), full, alone)
-        arrays = {name: of_both[name] for name in selection.names}
-        made = both_report(of_both, selection, arrays)
-        first = of_both.first_nonfinite_step
+        selection = select_of_bidirectional(of_bidirectional, quantity or (), full, alone)
+        arrays = {name: of_bidirectional[name] for name in selection.names}
+        made = bidirectional_report(of_bidirectional, selection, arrays)
+        first = of_bidirectional.first_nonfinite_step
     elif isinstance(problem, Batch):
         of_all = derive_problem(problem)
         alone = {"--step": step, "--section": section, "--exponents": exponents}
         selection = select_of_batch(of_all, quantity or (), full, alone)
-        if not isinstance(problem, BothBatch):
+        if not isinstance(problem, BidirectionalBatch):
             ask_for_derive(problem, selection, name, every=True)
         arrays = {name: of_all[name] for name in selection.names}
         made = batch_report(of_all, selection, arrays)
@@ -330,7 +330,10 @@ def _check_save(save: Path | None, force: bool, spec: str, output: Path | None) 
 
 
 def _stage(
-    path: Path, names: Iterable[str], arrays: dict[str, Array], problem: Problem | Batch | Both
+    path: Path,
+    names: Iterable[str],
+    arrays: dict[str, Array],
+    problem: Problem | Batch | Bidirectional,
 ) -> Callable[[], None]:
     """Write the arrays beside their place, and in the file's comment what they are of; the call
     that this returns moves them there."""
@@ -340,7 +343,7 @@ def _stage(
     return staged(path, lambda file: write(file, {name: arrays[name] for name in names}, problem))
 
 
-def _warn(problem: Problem | Batch | Both, step: int | None) -> None:
+def _warn(problem: Problem | Batch | Bidirectional, step: int | None) -> None:
     """What the user should know besides the result, on standard error; ``step``: the first that is
     not finite."""
     from rnngrad.net.problem import Problem
@@ -353,17 +356,17 @@ def _warn(problem: Problem | Batch | Both, step: int | None) -> None:
         )
 
 
-def _say_left_out(selection: Selection, problem: Problem | Batch | Both) -> None:
-    from rnngrad.analyses.derivation import both
+def _say_left_out(selection: Selection, problem: Problem | Batch | Bidirectional) -> None:
+    from rnngrad.analyses.derivation import bidirectional
     from rnngrad.analyses.derivation.quantities import records
-    from rnngrad.net.batch import BothBatch
-    from rnngrad.net.both import Both
+    from rnngrad.net.batch import BidirectionalBatch
+    from rnngrad.net.bidirectional import Bidirectional
     from rnngrad.net.problem import Problem
     from rnngrad.views.numbers import grouped, times
 
     one = problem if isinstance(problem, Problem) else problem.net
-    halves = isinstance(problem, Both | BothBatch)
-    known = both.records(one) if halves else records(one)
+    halves = isinstance(problem, Bidirectional | BidirectionalBatch)
+    known = bidirectional.records(one) if halves else records(one)
     for name in selection.left_out:
         record = known[name]
         shape, count = record.shape(one), record.size(one)

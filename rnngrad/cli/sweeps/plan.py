@@ -19,8 +19,8 @@ from rnngrad.cli.boundary import say
 from rnngrad.errors import SpecError, UsageError
 from rnngrad.files import load
 from rnngrad.files.specification.checkpoints import in_order
-from rnngrad.net.batch import Batch, BothBatch, one_sequence
-from rnngrad.net.both import Both, apart
+from rnngrad.net.batch import Batch, BidirectionalBatch, one_sequence
+from rnngrad.net.bidirectional import Bidirectional, apart
 from rnngrad.net.problem import Problem
 
 MANY = 100_000
@@ -91,10 +91,10 @@ def loaded(specs: Sequence[str], overrides: Sequence[str]) -> dict[str, Problem 
     found: dict[str, Problem | Batch] = {}
     for spec, problem in zip(specs, problems, strict=True):
         name = problem.name if names[problem.name] == 1 else spec
-        if isinstance(problem, Both):
+        if isinstance(problem, Bidirectional):
             halves = zip(problem.halves, apart(problem), strict=True)
             found |= {f"{name}, {half.name}": one for half, one in halves}
-        elif isinstance(problem, BothBatch):
+        elif isinstance(problem, BidirectionalBatch):
             by_half = zip(problem.each[0].halves, problem.halves, strict=True)
             found |= {f"{name}, {half.name}": one for half, one in by_half}
         else:
@@ -131,7 +131,7 @@ def _checkpoints(wanted: Wanted, pattern: str) -> dict[str, Problem | Batch]:
             first = first or error
             say(f"rnngrad: {path} is left out: {error.mistakes[0].splitlines()[0]}")
             continue
-        loaded = loaded.each[0] if isinstance(loaded, BothBatch) else loaded
+        loaded = loaded.each[0] if isinstance(loaded, BidirectionalBatch) else loaded
         net = loaded if isinstance(loaded, Batch) else one_sequence(loaded, "--checkpoints")
         _check_seeds(wanted, net)
         name = Path(path).name if names[Path(path).name] == 1 else Path(path).as_posix()

@@ -27,7 +27,11 @@ from rnngrad.files.specification.batch_key import (
     turned,
     without_padding,
 )
-from rnngrad.files.specification.both_key import chosen_half, is_both, refuse_both
+from rnngrad.files.specification.bidirectional_key import (
+    chosen_half,
+    is_bidirectional,
+    refuse_bidirectional,
+)
 from rnngrad.files.specification.cell_key import cell_in
 from rnngrad.files.specification.head import check_upstream, labels_in, with_targets
 from rnngrad.files.specification.schema import SPEC, spec_with
@@ -45,8 +49,8 @@ from rnngrad.files.specification.weights_key import Names, Parameters
 from rnngrad.files.specification.weights_key import check as check_parameters
 from rnngrad.files.text import counted, cut, cut_path, listed, shown
 from rnngrad.files.yaml_text import Steps
-from rnngrad.net.batch import Batch, BothBatch, chosen
-from rnngrad.net.both import Both
+from rnngrad.net.batch import Batch, BidirectionalBatch, chosen
+from rnngrad.net.bidirectional import Bidirectional
 from rnngrad.net.cells import INPUT, Cell, letter_in, multiple
 from rnngrad.net.dense import behind
 from rnngrad.net.losses import LOSSES, UPSTREAM
@@ -115,7 +119,7 @@ def assemble_batch(blueprint: Blueprint, seed: int) -> Batch:
     """All sequences under ``seed``."""
     arrays, batch = _arrays(blueprint, seed), blueprint.batch
     assert batch is not None
-    kind = BothBatch if blueprint.both else Batch
+    kind = BidirectionalBatch if blueprint.both else Batch
     return kind(
         tuple(_problem(blueprint, arrays, seed, k) for k in range(1, batch.size + 1)),
         axis=batch.axis,
@@ -215,7 +219,7 @@ def _of_length(blueprint: Blueprint, steps: int) -> Blueprint:
 
 def build(
     data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes
-) -> Problem | Batch | Both | None:
+) -> Problem | Batch | Bidirectional | None:
     """The problem that ``data`` describes, a batch of which no sequence is chosen, or a
     bidirectional net of which no half is; None where ``mistakes`` holds any in the end.
 
@@ -235,10 +239,10 @@ def build(
         cell = told_cell(data, cell, net, mistakes)
         spec["activation"] = activation_of(data, net, mistakes) or spec["activation"]
         origin = origin_of(data, net)
-    both = is_both(spec, data, net, mistakes)
+    both = is_bidirectional(spec, data, net, mistakes)
     _check_cell(cell, spec, data, mistakes)
     parameters = check_parameters(Names(cell, both), weights, net, mistakes)
-    refuse_both(cell, spec, parameters, mistakes)
+    refuse_bidirectional(cell, spec, parameters, mistakes)
     if "input_activation" in data and "W_in" not in parameters.letters:
         words = "input_activation is of a dense layer before the recurrent one; give weights.W_in"
         mistakes.add(("input_activation",), words, at_key=True)

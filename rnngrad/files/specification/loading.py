@@ -17,7 +17,7 @@ from rnngrad.files.specification.overriding import override
 from rnngrad.files.text import cut, shown
 from rnngrad.files.yaml_text import DEEPEST, Document, read
 from rnngrad.net.batch import Batch
-from rnngrad.net.both import Both
+from rnngrad.net.bidirectional import Bidirectional
 from rnngrad.net.problem import Problem
 
 Stage = tuple[Override, dict[str, Any]]
@@ -30,7 +30,7 @@ def load(
     overrides: Sequence[str] = (),
     stdin: BinaryIO | None = None,
     checkpoint: str | None = None,
-) -> Problem | Batch | Both:
+) -> Problem | Batch | Bidirectional:
     """The problem that a spec describes; a batch where it has ``batch`` and no ``sequence``, a
     bidirectional net where it has ``direction: both`` and no ``half``.
 
@@ -45,7 +45,7 @@ def load(
     stages, refused = _overridden(data, overrides)
     set_by = tuple(one for one, _ in stages)
 
-    def built(spec: dict[str, Any]) -> tuple[Problem | Batch | Both | None, Mistakes]:
+    def built(spec: dict[str, Any]) -> tuple[Problem | Batch | Bidirectional | None, Mistakes]:
         mistakes = Mistakes()
         whole = spec if checkpoint is None else with_file(spec, checkpoint, folder)
         return build(whole, folder, name, mistakes), mistakes

@@ -227,14 +227,14 @@ class Backward:
     ) -> Back | None:
         """From row ``last`` on; ``direct`` (T, n) is what enters at the first part besides,
         ``after`` what comes to each part at ``last`` from steps beyond. None where some e⁻ᵃ is no
-        float. Rows are steps; of sequences abreast those of a step follow one another, all of which
+        float. Rows are steps; of a batch those of a step follow one another, all of which
         ``last`` takes in."""
         if not trace.wide and not self.terms.safe(trace, last):
             return None
-        sizes, T, abreast = self.measured(layer), len(direct), trace.abreast
-        kept = {b: np.empty((T + abreast, count, sizes[b[2:]])) for b, count in self.rows}
+        sizes, T, sequences = self.measured(layer), len(direct), trace.sequences
+        kept = {b: np.empty((T + sequences, count, sizes[b[2:]])) for b, count in self.rows}
         states = {
-            part: np.empty((T + abreast, sizes[self.of[part]]))
+            part: np.empty((T + sequences, sizes[self.of[part]]))
             if slot is None
             else kept[slot[0]][:, slot[1]]
             for part, slot in self.homes.items()
@@ -243,11 +243,11 @@ class Backward:
             rows[last:] = 0.0
         for name, row in after.items():
             states[name][last] = row
-        p, memory = self.early.arguments(layer.own), room_of(self.layout, sizes, abreast)
-        together = rows_together(self.layout, "D", sizes, abreast)
-        parts = blocks(last, together, abreast)
+        p, memory = self.early.arguments(layer.own), room_of(self.layout, sizes, sequences)
+        together = rows_together(self.layout, "D", sizes, sequences)
+        parts = blocks(last, together, sequences)
         if after:  # by itself: chunks of time go on from products of the step before
-            parts = [*blocks(last - 1, together, abreast), slice(last - 1, last)]
+            parts = [*blocks(last - 1, together, sequences), slice(last - 1, last)]
         for part in reversed(parts):
             B: dict[str, Any] = dict(memory)
             given = self.terms.run(layer, trace, sizes, part)
@@ -255,12 +255,12 @@ class Backward:
             given[f"E_{self.of[self.cell.parts[0]]}"] = direct[part, np.newaxis]
             for i, (name, _) in enumerate(self.states):
                 given[f"S{i}"] = states[name][part, np.newaxis]
-                later = states[name][part.stop : part.stop + abreast]
-                B[f"B{i}"] = by_step(later, abreast)[0]
-            B |= {buffer: by_step(rows, abreast)[::-1] for buffer, rows in given.items()}
-            products = products_of(self.begin(p, sizes, B), abreast)
+                later = states[name][part.stop : part.stop + sequences]
+                B[f"B{i}"] = by_step(later, sequences)[0]
+            B |= {buffer: by_step(rows, sequences)[::-1] for buffer, rows in given.items()}
+            products = products_of(self.begin(p, sizes, B), sequences)
             n, done = part.stop - part.start, 0
-            if abreast == 1 and n >= FEWEST and self.in_chunks is not None:
+            if sequences == 1 and n >= FEWEST and self.in_chunks is not None:
                 done = self._chunked(B, products, kept, states, part.stop, sizes)
                 B = {name: rows[done:] if name[0] in "ADES" else rows for name, rows in B.items()}
                 B |= {
@@ -268,7 +268,7 @@ class Backward:
                     for i, (name, _) in enumerate(self.states)
                 }
             if done < n:
-                (self.code.walk if abreast == 1 else self.code.walk_abreast)(B, products)
+                (self.code.walk if sequences == 1 else self.code.walk_batch)(B, products)
         for name in set(states) - set(dict(self.states)):
             states[name][...] = 0.0
         at = {key: kept[buffer][:T, place] for key, (buffer, place) in self.columns}

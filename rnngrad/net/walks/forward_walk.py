@@ -46,8 +46,8 @@ BLOCK = 2**22
 """Numbers of sources or diagonals that are laid out together, 32 MiB: memory has no further term
 in T, and the longer a block, the more chunks of time it has."""
 
-ABREAST = 2**9
-"""Rows likewise of sequences abreast, where a step is long enough to lay out few at a time."""
+BATCHED = 2**9
+"""Rows likewise of a batch, where a step is long enough to lay out few at a time."""
 
 
 class Forward:
@@ -189,37 +189,37 @@ class Forward:
     # ------------------------------------------------------------------ the walk
 
     def run(
-        self, layer: Layer, starts: Mapping[str, Array], x: Array, abreast: int = 1
+        self, layer: Layer, starts: Mapping[str, Array], x: Array, sequences: int = 1
     ) -> LayerTrace | None:
-        """The trace of a layer; None where some e⁻ᵃ or value is no float. Of so many sequences
-        ``abreast`` the rows of a step follow one another, and ``starts`` are (B, n)."""
+        """The trace of a layer; None where some e⁻ᵃ or value is no float. Of so many
+        ``sequences`` the rows of a step follow one another, and ``starts`` are (B, n)."""
         sizes, T = self.measured(layer), len(x)
         p = self.early.arguments(layer.own)
         kept = {b: np.empty((T, len(of), sizes[b[2:]])) for b, of in self.wide.items()}
         alone = {name: np.empty((T, sizes[self.of[key]])) for key, name in self.alone.items()}
         states = {}
         for part, start in starts.items():
-            states[part] = np.empty((T + abreast, start.shape[-1]))
-            states[part][:abreast] = start
-        memory = room_of(self.layout, sizes, abreast)
-        for block in blocks(T, rows_together(self.layout, "G", sizes, abreast), abreast):
+            states[part] = np.empty((T + sequences, start.shape[-1]))
+            states[part][:sequences] = start
+        memory = room_of(self.layout, sizes, sequences)
+        for block in blocks(T, rows_together(self.layout, "G", sizes, sequences), sequences):
             B: dict[str, Any] = dict(memory)
             B |= {name: rows[block] for name, rows in alone.items()}
-            products = products_of(self.begin(x[block], p, sizes, B), abreast)
-            B |= {name: by_step(rows, abreast) for name, rows in B.items() if name[0] == "G"}
-            B |= {name: by_step(rows[block], abreast) for name, rows in kept.items()}
+            products = products_of(self.begin(x[block], p, sizes, B), sequences)
+            B |= {name: by_step(rows, sequences) for name, rows in B.items() if name[0] == "G"}
+            B |= {name: by_step(rows[block], sequences) for name, rows in kept.items()}
             for i, state in enumerate(states.values()):
-                after = state[block.start + abreast : block.stop + abreast, np.newaxis]
-                B[f"S{i}"] = by_step(after, abreast)
-                B[f"B{i}"] = by_step(state[block.start : block.start + abreast], abreast)[0]
+                after = state[block.start + sequences : block.stop + sequences, np.newaxis]
+                B[f"S{i}"] = by_step(after, sequences)
+                B[f"B{i}"] = by_step(state[block.start : block.start + sequences], sequences)[0]
             done = 0
-            long = abreast == 1 and block.stop - block.start >= FEWEST
+            long = sequences == 1 and block.stop - block.start >= FEWEST
             if long and self.in_chunks is not None:
                 done = self._chunked(B, products, sizes)
                 B = {name: rows[done:] if name[0] in "AGS" else rows for name, rows in B.items()}
                 B |= {f"B{i}": rows[block.start + done] for i, rows in enumerate(states.values())}
             if done < block.stop - block.start:
-                (self.code.walk if abreast == 1 else self.code.walk_abreast)(B, products)
+                (self.code.walk if sequences == 1 else self.code.walk_batch)(B, products)
         values, wide = {key: alone[name] for key, name in self.alone.items()}, {}
         for buffer, rows in kept.items():
             if not _safe(rows, self.sigmoids[buffer]):
@@ -228,7 +228,7 @@ class Forward:
             for place, key in enumerate(self.names[buffer]):
                 values[key] = rows[:, place]
         named = {key: values[name] for key, name in self.stored}
-        return LayerTrace(x, states, named, wide, abreast)
+        return LayerTrace(x, states, named, wide, sequences)
 
     def _chunked(self, B: dict[str, Any], products: Sequence[Any], sizes: Mapping[str, int]) -> int:
         """How many steps of a block chunks of time have filled; the others are as they were."""
@@ -244,10 +244,10 @@ class Forward:
         return advance(chunks.recurrence(M_T, B, start, parts, products, sizes, calls))
 
 
-def rows_together(layout: Layout, kind: str, sizes: Mapping[str, int], abreast: int) -> int:
+def rows_together(layout: Layout, kind: str, sizes: Mapping[str, int], sequences: int) -> int:
     """Of a walk's sources, ``kind`` G, or its diagonals, D."""
-    if abreast > 1:
-        return ABREAST
+    if sequences > 1:
+        return BATCHED
     counts = ((count, sizes[b[2:]]) for b, count in layout.counts.items() if b[0] == kind)
     return max(FEWEST, BLOCK // max(1, sum(count * size for count, size in counts)))
 

@@ -209,9 +209,9 @@ class Loop:
         return function_of("walk(B, products)", self.lines(), self.functions)
 
     @cached_property
-    def walk_abreast(self) -> Callable[..., None]:
-        """The same for sequences abreast."""
-        return function_of("walk(B, products)", self.lines(abreast=True), self.functions)
+    def walk_batch(self) -> Callable[..., None]:
+        """The same for all sequences of a batch."""
+        return function_of("walk(B, products)", self.lines(batch=True), self.functions)
 
     def _call(self, member: int, count: int, columns: Sequence[Column]) -> None:
         flat = count == 1 or all(d == 1 or b == "number" for b, _, d in columns)
@@ -270,9 +270,9 @@ class Loop:
             return self.memory.setdefault(reach, f"m{len(self.memory)}")
         return self.rows.setdefault(reach, f"r{len(self.rows)}")
 
-    def lines(self, *, abreast: bool = False) -> list[str]:
+    def lines(self, *, batch: bool = False) -> list[str]:
         """Those of walk(B, products): B has the buffers, (…, slots, n); those given have T rows
-        before that. Sequences ``abreast`` are one more axis before the slots."""
+        before that. The sequences of a ``batch`` are one more axis before the slots."""
         lines = ["axis = -1", *self.head()]
         lines += [f"{name} = {_view(r)}" for r, name in self.memory.items()]
         lines += [f"d{i} = products[{i}]" for i in range(len(self.products))]
@@ -283,7 +283,7 @@ class Loop:
         lines.append(f"for {', '.join(self.rows.values())}, in zip({', '.join(rows)}):")
         after = [f"b{i} = {row}" for i, row in self.after.items()]
         body = [
-            re.sub(r"\bb\d+\b", r"\g<0>[:, None]", line) if abreast and n in self.by_slot else line
+            re.sub(r"\bb\d+\b", r"\g<0>[:, None]", line) if batch and n in self.by_slot else line
             for n, line in enumerate(self.body)
         ]
         return lines + [f"    {line}" for line in [*body, *after]]
@@ -349,22 +349,22 @@ def _ahead(plain: Lines, leaves: Sequence[int], n: str) -> list[str]:
     return lines + others
 
 
-def by_step(rows: Array, abreast: int) -> Array:
-    """(T, …) of one sequence; (T, B, …) of B that are abreast."""
-    return rows if abreast == 1 else rows.reshape(-1, abreast, *rows.shape[1:])
+def by_step(rows: Array, sequences: int) -> Array:
+    """(T, …) of one sequence; (T, B, …) of a batch."""
+    return rows if sequences == 1 else rows.reshape(-1, sequences, *rows.shape[1:])
 
 
-def room_of(layout: Layout, sizes: Mapping[str, int], abreast: int) -> dict[str, Array]:
-    """Room for what is not kept, (slots, n), or (B, slots, n) of B sequences abreast."""
+def room_of(layout: Layout, sizes: Mapping[str, int], sequences: int) -> dict[str, Array]:
+    """Room for what is not kept, (slots, n), or (B, slots, n) of a batch."""
     room = buffers_of(layout, sizes)
-    if abreast == 1:
+    if sequences == 1:
         return room
-    return {buffer: np.empty((abreast, *rows.shape)) for buffer, rows in room.items()}
+    return {buffer: np.empty((sequences, *rows.shape)) for buffer, rows in room.items()}
 
 
-def products_of(products: Sequence[Any], abreast: int) -> Sequence[Any]:
+def products_of(products: Sequence[Any], sequences: int) -> Sequence[Any]:
     """v -> M v as the code has them, or of B rows: V -> V Mᵀ."""
-    return products if abreast == 1 else [_of_rows(product.__self__.T) for product in products]
+    return products if sequences == 1 else [_of_rows(product.__self__.T) for product in products]
 
 
 def _of_rows(M_T: Array) -> Callable[[Array, Array], object]:

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from rnngrad.analyses.derivation.derive import BatchDerivation, BothDerivation, Derivation
+from rnngrad.analyses.derivation.derive import BatchDerivation, BidirectionalDerivation, Derivation
 from rnngrad.analyses.derivation.selection import Selection
 from rnngrad.analyses.flow.horizons import UNITS, Horizon
 from rnngrad.analyses.flow.sequences import SequenceRow, rows_by_half, rows_of
 from rnngrad.arithmetic.arrays import Array, finite_or_none, frobenius
 from rnngrad.errors import escaped
-from rnngrad.net.batch import Batch, BothBatch
+from rnngrad.net.batch import Batch, BidirectionalBatch
 from rnngrad.net.fingerprint import fingerprint
 from rnngrad.version import __version__
 from rnngrad.views.arrays import array_table
@@ -20,8 +20,8 @@ from rnngrad.views.blocks import Block, Column, Lines, Table
 from rnngrad.views.derivation.data import COLUMNS, spec_data, value
 from rnngrad.views.derivation.flow import horizon_data
 from rnngrad.views.derivation.tables import gradients_table
-from rnngrad.views.made import made
 from rnngrad.views.numbers import grouped, kept, number, settled
+from rnngrad.views.provenance import provenance
 from rnngrad.views.report import Cell, Report
 
 EDGE = 12
@@ -35,7 +35,7 @@ def report(result: BatchDerivation, selection: Selection, arrays: dict[str, Arra
         document=lambda: _document(result, selection, arrays),
         columns=COLUMNS,
         rows=lambda: _rows(selection, arrays),
-        made=lambda: (made(result.batch),),
+        provenance=lambda: (provenance(result.batch),),
     )
 
 
@@ -62,7 +62,7 @@ def _document(
         "first_nonfinite_step": result.first_nonfinite_step,
         "quantities": {name: value(arrays[name], selection.full) for name in selection.names},
     }
-    if isinstance(batch, BothBatch) and not selection.named:
+    if isinstance(batch, BidirectionalBatch) and not selection.named:
         by_half = rows_by_half(result, selection.full)
         shown["sequences"] = [
             _of_halves(result.sequences[at], rows) for at, rows in enumerate(by_half)
@@ -73,19 +73,19 @@ def _document(
 
 
 def _of_directions(batch: Batch) -> dict[str, object]:
-    if not isinstance(batch, BothBatch):
+    if not isinstance(batch, BidirectionalBatch):
         return {}
     return {"outputs": _outputs(batch), "direction": "both"}
 
 
 def _outputs(batch: Batch) -> int:
     """O; without a read-out y_t is [h_t; h_reverse_t]."""
-    twice = isinstance(batch, BothBatch) and not batch.net.has_readout
+    twice = isinstance(batch, BidirectionalBatch) and not batch.net.has_readout
     return 2 * batch.net.layers[-1].hidden if twice else batch.net.outputs
 
 
 def _of_halves(
-    whole: Derivation | BothDerivation, rows: Mapping[str, SequenceRow]
+    whole: Derivation | BidirectionalDerivation, rows: Mapping[str, SequenceRow]
 ) -> dict[str, object]:
     """A sequence of bidirectional layers: what each half has of its own."""
     every = {name: _sequence(row) for name, row in rows.items()}
@@ -130,7 +130,7 @@ def _blocks(
             yield array_table(result.record(name), arrays[name], selection)
         return
     yield Lines((_title(result.batch),), titled=True)
-    if isinstance(result.batch, BothBatch):
+    if isinstance(result.batch, BidirectionalBatch):
         by_half = tuple(rows_by_half(result, selection.full))
         yield _summary(result, [row for one in by_half for row in one.values()])
         yield _sequences_by_half(result, by_half, selection.full)
@@ -146,7 +146,7 @@ def _blocks(
 def _title(batch: Batch) -> str:
     net, steps = batch.net, sorted(set(batch.lengths))
     T = f"T = {grouped(steps[0])}" + (f" to {grouped(steps[-1])}" if len(steps) > 1 else "")
-    both = isinstance(batch, BothBatch)
+    both = isinstance(batch, BidirectionalBatch)
     hidden = " + ".join("2·" * both + str(layer.hidden) for layer in net.layers)
     return (
         f"{escaped(batch.name)}: {'bidirectional ' * both}{net.cell.name}, "

@@ -8,9 +8,9 @@ from rnngrad.analyses.flow.flow import GradientFlow
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.views.derivation import data, tables
 from rnngrad.views.derivation.view import flow_of
-from rnngrad.views.made import made
 from rnngrad.views.pictures.kinds import of_verb
 from rnngrad.views.pictures.nets import of_a_net
+from rnngrad.views.provenance import provenance
 from rnngrad.views.report import Report
 
 KINDS = of_verb("derive")
@@ -34,5 +34,5 @@ def report(
         columns=data.COLUMNS,
         rows=lambda: data.rows(result, selection, arrays),
         pictures=lambda: () if chosen else of_a_net(flow, selection, KINDS),
-        made=lambda: (made(result.problem),),
+        provenance=lambda: (provenance(result.problem),),
     )

@@ -30,4 +30,4 @@ def render(report: Report, screen: Screen) -> Iterator[str]:
         yield from figures(drawn, "picture", 2) if drawn else ()
         yield from map(html, blocks)
 
-    yield from page(title, body(), script=bool(drawn), made=report.made())
+    yield from page(title, body(), script=bool(drawn), provenance=report.provenance())

@@ -15,16 +15,16 @@ from pathlib import Path
 
 from rnngrad.errors import escaped
 from rnngrad.version import __version__
-from rnngrad.views.made import Made
+from rnngrad.views.provenance import Provenance
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def page(
-    title: str, body: Iterable[str], *, script: bool = False, made: Iterable[Made] = ()
+    title: str, body: Iterable[str], *, script: bool = False, provenance: Iterable[Provenance] = ()
 ) -> Iterator[str]:
-    """The page piece by piece; ``script``: what lets it be asked, by pointer and by keys; ``made``:
-    of which specs."""
+    """The page piece by piece; ``script``: what lets it be asked, by pointer and by keys;
+    ``provenance``: of which specs."""
     style, code = _file("style.css"), _file("script.js") if script else ""
     runs = f"; script-src {_hashed(code)}" if script else ""
     policy = (
@@ -36,7 +36,7 @@ def page(
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta name="generator" content="rnngrad {__version__}">\n'
-        f"{''.join(map(_spec, made))}"
+        f"{''.join(map(_spec, provenance))}"
         '<link rel="icon" href="data:,">\n'
         f"<title>{text(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n"
     )
@@ -44,7 +44,7 @@ def page(
     yield "</main>\n" + (f"<script>{code}</script>\n" if script else "") + "</body>\n</html>\n"
 
 
-def _spec(one: Made) -> str:
+def _spec(one: Provenance) -> str:
     words = text(f"{one.name}, seed {one.seed}, hash {one.hash}")
     return f'<meta name="spec" content="{words}">\n'
 

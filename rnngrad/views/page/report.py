@@ -20,7 +20,6 @@ from rnngrad.views.blocks import Block, Column, Table
 from rnngrad.views.check import report as check_report
 from rnngrad.views.derivation.sections import SECTIONS
 from rnngrad.views.derivation.view import View, blocks_of, view_of
-from rnngrad.views.made import made
 from rnngrad.views.numbers import from_log10, grouped, number, settled
 from rnngrad.views.page.blocks import html
 from rnngrad.views.page.page import page, text
@@ -33,6 +32,7 @@ from rnngrad.views.pictures.svg.figure import figure, figures
 from rnngrad.views.pictures.svg.marks import Choice
 from rnngrad.views.pictures.svg.words import said
 from rnngrad.views.pictures.words import called, growth
+from rnngrad.views.provenance import provenance
 
 OPEN = ("derivation", "parameters", "flow")
 """Sections of derive that are read; the others are folded, and the map is a picture."""
@@ -59,8 +59,8 @@ def report(found: Overview) -> Iterator[str]:
         Shown(net, view_of(net.result, select(net.result, (), None, False)), f"n{i}", 2 + several)
         for i, net in enumerate(found.nets, start=1)
     ]
-    of = [made(net.result.problem) for net in found.nets]
-    yield from page(_title(shown), _body(found, shown), script=True, made=of)
+    of = [provenance(net.result.problem) for net in found.nets]
+    yield from page(_title(shown), _body(found, shown), script=True, provenance=of)
 
 
 def _title(shown: Sequence[Shown]) -> str:

@@ -10,9 +10,9 @@ from rnngrad.net.batch import Batch
 from rnngrad.net.fingerprint import fingerprint
 from rnngrad.net.problem import Problem
 from rnngrad.version import __version__
-from rnngrad.views.made import Made
 from rnngrad.views.pictures.kinds import pictures
 from rnngrad.views.pictures.rate_map import Swept
+from rnngrad.views.provenance import Provenance
 from rnngrad.views.report import Cell, Report
 from rnngrad.views.sweeps import tables
 
@@ -27,11 +27,11 @@ def report(done: SweepResult, full: bool) -> Report:
         columns=COLUMNS,
         rows=lambda: rows(done),
         pictures=lambda: pictures("rate", Swept(done)),
-        made=lambda: _made(done),
+        provenance=lambda: _made(done),
     )
 
 
-def _made(done: SweepResult) -> Iterator[Made]:
+def _made(done: SweepResult) -> Iterator[Provenance]:
     """Of a batch, its sequences together; none where the nets are not known, in a file of rows."""
     found: dict[str, dict[int | None, Problem]] = {}
     for (spec, _, sequence), problem in done.plan.bases.items():
@@ -39,7 +39,7 @@ def _made(done: SweepResult) -> Iterator[Made]:
     for spec, each in found.items():
         one = next(iter(each.values()))
         whole = one if None in each else Batch(tuple(each.values()))
-        yield Made(spec, one.seed, fingerprint(whole))
+        yield Provenance(spec, one.seed, fingerprint(whole))
 
 
 def _document(done: SweepResult) -> dict[str, object]:

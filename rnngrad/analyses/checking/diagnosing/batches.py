@@ -22,7 +22,7 @@ from rnngrad.analyses.checking.diagnosing.variations import Reading
 from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.analyses.mistakes.passes import Apart
 from rnngrad.arithmetic.arrays import Array, quietly
-from rnngrad.net.batch import Batch, BothBatch
+from rnngrad.net.batch import Batch, BidirectionalBatch
 
 MEAN_OF_STEPS = "mean_of_steps"
 """As the spec's ``batch_reduction`` calls it."""
@@ -55,7 +55,7 @@ def diagnose(
     with quietly():
         shares = {case.name: _under_the_sum(batch, of_one(case)) for case in cases}
         found = _other_way(cases, batch, shares)
-        alike = not isinstance(batch, BothBatch)
+        alike = not isinstance(batch, BidirectionalBatch)
         if not found and none_right and alike:
             found = answered(cases, batch)
         if not found and alike and batch.size * batch.steps <= MOST_WORK:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from rnngrad.analyses.derivation.both import CHAIN
-from rnngrad.analyses.derivation.derive import BothDerivation
+from rnngrad.analyses.derivation.bidirectional import CHAIN
+from rnngrad.analyses.derivation.derive import BidirectionalDerivation
 from rnngrad.analyses.derivation.quantities import dL_dx_of
 from rnngrad.analyses.derivation.selection import Selection
 from rnngrad.analyses.flow.flow import GradientFlow
@@ -16,7 +16,7 @@ from rnngrad.analyses.flow.sequences import SequenceRow, row_of
 from rnngrad.arithmetic.arrays import Array, finite_or_none, frobenius
 from rnngrad.errors import escaped
 from rnngrad.net.batch import Chosen
-from rnngrad.net.both import in_time
+from rnngrad.net.bidirectional import in_time
 from rnngrad.version import __version__
 from rnngrad.views.arrays import array_table
 from rnngrad.views.blocks import Block, Column, Lines, Table
@@ -31,7 +31,9 @@ from rnngrad.views.report import Report
 Row = tuple[str, SequenceRow]
 
 
-def report(result: BothDerivation, selection: Selection, arrays: dict[str, Array]) -> Report:
+def report(
+    result: BidirectionalDerivation, selection: Selection, arrays: dict[str, Array]
+) -> Report:
     """What the formats need of the derivation of a bidirectional net."""
     return Report(
         blocks=lambda: _blocks(result, selection, arrays),
@@ -41,7 +43,7 @@ def report(result: BothDerivation, selection: Selection, arrays: dict[str, Array
     )
 
 
-def _rows(result: BothDerivation, full: bool) -> tuple[Row, ...]:
+def _rows(result: BidirectionalDerivation, full: bool) -> tuple[Row, ...]:
     """Each half by its name."""
     count = len(result.halves)
     return tuple(
@@ -51,7 +53,7 @@ def _rows(result: BothDerivation, full: bool) -> tuple[Row, ...]:
 
 
 def _document(
-    result: BothDerivation, selection: Selection, arrays: dict[str, Array]
+    result: BidirectionalDerivation, selection: Selection, arrays: dict[str, Array]
 ) -> dict[str, object]:
     """The document of the contract, with a row a half instead of a derivation."""
     shown: dict[str, object] = {
@@ -81,7 +83,7 @@ def _document(
 
 
 def _blocks(
-    result: BothDerivation, selection: Selection, arrays: dict[str, Array]
+    result: BidirectionalDerivation, selection: Selection, arrays: dict[str, Array]
 ) -> Iterator[Block]:
     if selection.named:
         for name in selection.names:
@@ -103,7 +105,7 @@ def _blocks(
         yield _chains(result, selection.full)
 
 
-def _title(result: BothDerivation) -> str:
+def _title(result: BidirectionalDerivation) -> str:
     net = result.problem
     hidden = " + ".join(f"2·{layer.hidden}" for layer in net.layers)
     of = "sequence {} of {}, ".format(*net.of_batch) if net.of_batch is not None else ""
@@ -113,7 +115,7 @@ def _title(result: BothDerivation) -> str:
     )
 
 
-def _summary(result: BothDerivation) -> Table:
+def _summary(result: BidirectionalDerivation) -> Table:
     net, loss = result.problem, result.loss
     said, of_all = "none: there are no targets", ""
     if isinstance(net, Chosen):
@@ -159,7 +161,7 @@ def _halves(rows: Sequence[Row]) -> Table:
     return Table("Halves", columns, lines, tuple(notes))
 
 
-def _by_step(result: BothDerivation, full: bool) -> Table:
+def _by_step(result: BidirectionalDerivation, full: bool) -> Table:
     """The gradients of outputs, states and inputs, a row a step of the sequence."""
     steps, back = result.problem.steps, result.passes.backward
     shown = {"∂L/∂y_t": back.dL_dy}
@@ -179,7 +181,7 @@ def _by_step(result: BothDerivation, full: bool) -> Table:
     return Table("Gradients step by step", columns, tuple(lines), (note,))
 
 
-def _chains(result: BothDerivation, full: bool) -> Table:
+def _chains(result: BidirectionalDerivation, full: bool) -> Table:
     """The chain of each half, a row a step of the sequence, from its start h_0 or h_{T+1} on."""
     steps, columns, chains = result.problem.steps, [Column("t")], []
     for half, one in zip(result.both.halves, result.passes.halves, strict=True):

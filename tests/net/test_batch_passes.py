@@ -14,9 +14,9 @@ from rnngrad.algebra.step_graph import before
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.cells import CELLS, NAMES
-from rnngrad.net import abreast
-from rnngrad.net.abreast import Together, one_by_one, passes
+from rnngrad.net import batch_passes
 from rnngrad.net.batch import Batch
+from rnngrad.net.batch_passes import Together, one_by_one, passes
 from rnngrad.net.cells import Cell
 from rnngrad.net.forward import forward
 from rnngrad.net.problem import Problem
@@ -36,7 +36,7 @@ def arrays(found: Together) -> dict[str, Array]:
 
 def at_once(batch: Batch) -> Together:
     with quietly():
-        found = abreast._at_once(batch)
+        found = batch_passes._at_once(batch)
     assert found is not None, "it went sequence by sequence"
     return found
 

@@ -14,7 +14,7 @@ from cli.running import run
 from oracles.compare import wrong_rows
 from rnngrad.analyses.checking.batches import check_own_batch
 from rnngrad.analyses.checking.comparing.verdicts import Verdict
-from rnngrad.net.abreast import passes
+from rnngrad.net.batch_passes import passes
 
 B, T, INPUTS, H, OUT = 3, 5, 2, 3, 2
 LENGTHS = [3, 5, 4]

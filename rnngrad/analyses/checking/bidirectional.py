@@ -1,8 +1,8 @@
 """Gradients of a bidirectional net: rnngrad's own proved, somebody else's judged.
 
-Proof. Each half is a net of its own with ∂L/∂h_t given (``net.both``), and is proved as such, entry
-by entry. That what it is given is right is seen from the whole: ∂L/∂ of every parameter, start and
-input along directions, from the losses of the whole net alone, moved forward.
+Proof. Each half is a net of its own with ∂L/∂h_t given (``net.bidirectional``), and is proved
+as such, entry by entry. That what it is given is right is seen from the whole: ∂L/∂ of every
+parameter, start and input along directions, from the losses of the whole net alone, moved forward.
 
 Somebody's arrays are compared with those of the whole, with the noise of all its halves rounded
 anew; for what is wrong within one half a mistake is looked for in that half.
@@ -56,15 +56,15 @@ from rnngrad.analyses.checking.references import loss_values
 from rnngrad.analyses.checking.references.methods import AUTO, Method, method_named
 from rnngrad.analyses.checking.references.perturbed_forward import Setting
 from rnngrad.analyses.checking.spelling import note
-from rnngrad.analyses.derivation.both import BothPasses, records, starts
-from rnngrad.analyses.derivation.derive import BothDerivation
+from rnngrad.analyses.derivation.bidirectional import BidirectionalPasses, records, starts
+from rnngrad.analyses.derivation.derive import BidirectionalDerivation
 from rnngrad.analyses.derivation.on_request import of_tokens
 from rnngrad.analyses.derivation.quantities import Passes, Quantities, Quantity
 from rnngrad.arithmetic.arrays import Array, Numbers, quietly
 from rnngrad.errors import QuantityError, UsageError
-from rnngrad.net import both as net_both
+from rnngrad.net import bidirectional as net_bidirectional
 from rnngrad.net.backward import at_the_output
-from rnngrad.net.both import Both, losses_of
+from rnngrad.net.bidirectional import Bidirectional, losses_of
 from rnngrad.net.given_arrays import GivenArray, given, reshaped, some
 from rnngrad.net.problem import REVERSE, Half, Problem
 from rnngrad.net.traces import BackwardTrace, ForwardTrace
@@ -72,10 +72,10 @@ from rnngrad.net.traces import BackwardTrace, ForwardTrace
 # ---------------------------------------------------------------------------- rounding
 
 
-class BothConditioning(Conditioning):
+class BidirectionalConditioning(Conditioning):
     """The whole rounded anew, half by half."""
 
-    def __init__(self, passes: BothPasses) -> None:
+    def __init__(self, passes: BidirectionalPasses) -> None:
         super().__init__(passes)
         self.of = passes
 
@@ -88,7 +88,7 @@ class BothConditioning(Conditioning):
     def plain(self) -> Passes:
         return self._again(lambda problem: problem.functions)
 
-    def anew(self, draw: int) -> BothPasses:
+    def anew(self, draw: int) -> BidirectionalPasses:
         """Rounded once more."""
         noise = Noise(draw)
         net = noise.problem(self.of.problem)
@@ -114,9 +114,9 @@ class BothConditioning(Conditioning):
         def read(problem: Problem, h: Numbers) -> ForwardTrace:
             return rounding.head(problem, h, noise)
 
-        return BothPasses(net, net_both.passes(net, forth, back, at_output, read))
+        return BidirectionalPasses(net, net_bidirectional.passes(net, forth, back, at_output, read))
 
-    def _again(self, functions: Callable[[Problem], Any]) -> BothPasses:
+    def _again(self, functions: Callable[[Problem], Any]) -> BidirectionalPasses:
         """The way back link by link, with other functions in the halves."""
 
         def back(half: Half, problem: Problem, trace: ForwardTrace) -> BackwardTrace:
@@ -125,7 +125,7 @@ class BothConditioning(Conditioning):
 
         net = self.of.problem
         with quietly():
-            return BothPasses(net, net_both.passes(net, back=back))
+            return BidirectionalPasses(net, net_bidirectional.passes(net, back=back))
 
     @cached_property
     def _alone(self) -> tuple[Conditioning, ...]:
@@ -164,25 +164,25 @@ def there(net: Problem) -> dict[str, Quantity]:
     return {**loss, **records(net), **starts(net), **tokens}
 
 
-def refused_names(problem: Both, names: Any) -> dict[str, str]:
+def refused_names(problem: Bidirectional, names: Any) -> dict[str, str]:
     """name -> why there is no such quantity of a bidirectional net, or it is given twice."""
     _, refused = readings(problem.net, names, there(problem.net), lambda name: why(problem, name))
     return refused
 
 
-def why(problem: Both, name: str) -> str:
+def why(problem: Bidirectional, name: str) -> str:
     """Why there is no such quantity."""
     if name == LOSS.name:
         return f"'loss' does not exist here: '{problem.name}' has no targets"
     try:
-        BothDerivation(problem).record(name)
+        BidirectionalDerivation(problem).record(name)
     except QuantityError as error:
         return str(error)
     raise AssertionError(f"{name} exists")
 
 
-def check_both(
-    problem: Both,
+def check_bidirectional(
+    problem: Bidirectional,
     arrays: Mapping[str, GivenArray | Any],
     twice: Twice = MappingProxyType({}),
     *,
@@ -198,7 +198,7 @@ def check_both(
     written: dict[str, list[str]] = {}
     for key, one in read.items():
         written.setdefault(one.name, []).append(key)
-    conditioning = BothConditioning(BothPasses(net))
+    conditioning = BidirectionalConditioning(BidirectionalPasses(net))
     first = {name: arrays[keys[0]] for name, keys in written.items()}
     found = {
         name: judge(known[name], array, conditioning, rtol).checked for name, array in first.items()
@@ -219,10 +219,13 @@ def check_both(
 
 
 def _diagnosed(
-    passes: BothPasses, arrays: Mapping[str, Any], found: dict[str, Checked], rtol: float | None
+    passes: BidirectionalPasses,
+    arrays: Mapping[str, Any],
+    found: dict[str, Checked],
+    rtol: float | None,
 ) -> dict[str, Checked]:
     """With the mistake that explains what is wrong in a half."""
-    for half, one in zip(net_both.halves_of(passes.problem), passes.halves, strict=True):
+    for half, one in zip(net_bidirectional.halves_of(passes.problem), passes.halves, strict=True):
         mine = {
             whole: own
             for own, whole in _names(one.problem, half).items()
@@ -266,7 +269,7 @@ def _own(half: Half, name: str, array: Any) -> GivenArray:
     return some(got, (slice(None, None, -1 if half.reverse else 1), columns))
 
 
-def _other_half(passes: BothPasses, name: str, array: Any) -> str:
+def _other_half(passes: BidirectionalPasses, name: str, array: Any) -> str:
     """What is said of the numbers of the other direction."""
     base, dot, layer = name.partition(".")
     other = base.removesuffix(REVERSE) if base.endswith(REVERSE) else base + REVERSE
@@ -274,7 +277,7 @@ def _other_half(passes: BothPasses, name: str, array: Any) -> str:
     if record is None:
         return ""
     got, right = (
-        _own(next(net_both.halves_of(passes.problem)), "dL_dW", array),
+        _own(next(net_bidirectional.halves_of(passes.problem)), "dL_dW", array),
         record.compute(passes),
     )
     if got.values.shape != right.shape:
@@ -289,7 +292,9 @@ def placed(net: Problem, entry: Checked, record: Quantity) -> Checked:
     if not at:
         return entry
     words, name = [], record.parameter or ""
-    half = next((h for h in net_both.halves_of(net) if name.endswith(h.suffix) and h.suffix), None)
+    half = next(
+        (h for h in net_bidirectional.halves_of(net) if name.endswith(h.suffix) and h.suffix), None
+    )
     base, _, layer = name.partition(".")
     if base in net.cell.parameters or base.removesuffix(REVERSE) in net.cell.parameters:
         plain = base.removesuffix(REVERSE)
@@ -305,8 +310,8 @@ def placed(net: Problem, entry: Checked, record: Quantity) -> Checked:
 # ---------------------------------------------------------------------------- rnngrad's own
 
 
-def check_own_both(
-    problem: Both,
+def check_own_bidirectional(
+    problem: Bidirectional,
     *,
     method: str = AUTO,
     rtol: float | None = None,
@@ -315,7 +320,7 @@ def check_own_both(
 ) -> list[Checked]:
     """``check_own`` of every half by the names of the whole, and the whole from its losses alone.
     ``gradients`` are the arrays under test, rnngrad's own by default."""
-    result = BothDerivation(problem)
+    result = BidirectionalDerivation(problem)
     tested = result if gradients is None else ChainMap(dict(gradients), result)  # type: ignore[arg-type]
     entries: dict[str, list[Checked]] = {}
     passes = result.passes
@@ -371,7 +376,7 @@ def _worst_of(entries: list[Checked]) -> Checked:
 
 
 def _of_the_whole(
-    result: BothDerivation, tested: Mapping[str, Array], method: Method, rtol: float | None
+    result: BidirectionalDerivation, tested: Mapping[str, Array], method: Method, rtol: float | None
 ) -> Iterator[Checked]:
     net, trace = result.problem, result.passes.forward
     seen = np.concatenate([result.passes.halves[-2].forward.h[1:],
@@ -390,7 +395,7 @@ def _of_the_whole(
         yield _rows("losses", PLAINLY, tested["losses"], values, 0.0, limit)
     found = one_step.dL_dy(Setting(net, trace, gap, seen, ()), method)
     yield _rows("dL_dy", method.title, tested["dL_dy"], found.value, found.error, limit)
-    conditioning = BothConditioning(result.passes)
+    conditioning = BidirectionalConditioning(result.passes)
     near = [reason(one.problem, kinks(one.problem, one.forward), "dL_dW_hh")
             for one in result.passes.halves]  # fmt: skip
     why = next((words for words in near if words), None)
@@ -420,7 +425,7 @@ def _rows(
 
 def _moved(
     net: Problem, of: str, tested: Mapping[str, Array], record: Quantity, method: Method,
-    conditioning: BothConditioning, limit: float,
+    conditioning: BidirectionalConditioning, limit: float,
 ) -> Checked:  # fmt: skip
     """∂L/∂ of one array along directions, from the losses of the whole net alone."""
     return by_direction(

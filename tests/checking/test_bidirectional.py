@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from net.test_bidirectional import spec, without_starts
 
 import rnngrad
 from cli.running import run
-from net.test_both import spec, without_starts
-from rnngrad.analyses.checking.both import check_own_both
-from rnngrad.net import both
+from rnngrad.analyses.checking.bidirectional import check_own_bidirectional
+from rnngrad.net import bidirectional
 
 
 def failing(report: Any) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def failing(report: Any) -> dict[str, Any]:
 )  # fmt: skip
 def test_own_gradients_pass_by_every_method(cell: str, method: str) -> None:
     """Finite steps have a noise floor, and say where they end."""
-    checked = check_own_both(
+    checked = check_own_bidirectional(
         rnngrad.load(spec(cell, 2 if method == "complex-step" else 1)), method=method
     )
     may_be = {"pass", "inconclusive"} if method in ("differences", "taylor") else {"pass"}
@@ -43,7 +43,7 @@ def test_every_array_with_one_wrong_entry_fails(depth: int) -> None:
     wrong = {name: right[name].copy() for name in names}
     for array in wrong.values():
         array.flat[np.argmax(np.abs(array))] *= 1 + 1e-6
-    checked = {one.name: one for one in check_own_both(problem, gradients=wrong)}
+    checked = {one.name: one for one in check_own_bidirectional(problem, gradients=wrong)}
     assert {name for name in names if checked[name].verdict.value != "fail"} == set()
 
 
@@ -51,7 +51,7 @@ def _without_the_reverse(problem: Any, upstream: Any) -> Any:
     return GIVEN(problem, upstream * (not problem.half.reverse or problem.half.layer == 1))
 
 
-GIVEN = both._with_upstream
+GIVEN = bidirectional._with_upstream
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_wrong_link_between_the_halves_is_seen(
     """Each half by itself is right then: only the losses of the whole tell."""
     problem = rnngrad.load(spec("rnn", 2))
     assert not failing(rnngrad.check(problem))
-    monkeypatch.setattr(both, name, wrong)
+    monkeypatch.setattr(bidirectional, name, wrong)
     found = failing(rnngrad.check(problem))
     assert {"dL_dW_hh_reverse.0", "dL_dx"} <= found.keys()
     assert not {"dL_dW_hh.1", "dL_dW_hh_reverse.1", "dL_dW_hh.0", "dL_dW_hy"} & found.keys()

@@ -43,7 +43,7 @@ from rnngrad.net.traces import BackwardTrace, ForwardTrace
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Both:
+class Bidirectional:
     """A net of bidirectional layers and one sequence.
 
     ``net`` has all that there is of it: x, targets, loss, the weights by the names of both
@@ -73,9 +73,9 @@ class Both:
         """That of ``Problem``, of the whole."""
         return self.net.lengthen
 
-    def redraw(self, seed: int) -> Both:
+    def redraw(self, seed: int) -> Bidirectional:
         """The same spec with its random numbers drawn from another seed."""
-        return Both(self.net.redraw(seed))
+        return Bidirectional(self.net.redraw(seed))
 
 
 def halves_of(net: Problem) -> Iterator[Half]:
@@ -239,7 +239,7 @@ def half_of(whole: Problem, layer: int, reverse: bool) -> Problem:
     return passes(whole).halves[2 * layer + reverse].problem
 
 
-def apart(problem: Problem | Both) -> tuple[Problem, ...]:
+def apart(problem: Problem | Bidirectional) -> tuple[Problem, ...]:
     """The halves of a bidirectional net, each by its own name, in one run; else the problem."""
     if isinstance(problem, Problem):
         return (problem,)

@@ -21,8 +21,8 @@ from rnngrad.analyses.derivation.quantities import (
     of_parameter,
 )
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.net import both
-from rnngrad.net.both import in_time
+from rnngrad.net import bidirectional
+from rnngrad.net.bidirectional import in_time
 from rnngrad.net.cells import READOUT
 from rnngrad.net.problem import REVERSE, Half, Problem
 from rnngrad.net.traces import BackwardTrace, ForwardTrace
@@ -30,17 +30,17 @@ from rnngrad.net.traces import BackwardTrace, ForwardTrace
 CHAIN = "log10_chain"
 
 
-class BothPasses(Passes):
-    """The passes of the whole and of every half, in the order of ``net.both.halves_of``."""
+class BidirectionalPasses(Passes):
+    """The passes of the whole and of every half, in the order of ``halves_of``."""
 
-    def __init__(self, net: Problem, run: both.Passes | None = None) -> None:
+    def __init__(self, net: Problem, run: bidirectional.Passes | None = None) -> None:
         super().__init__(net)
         self._run = run
 
     @cached_property
-    def run(self) -> both.Passes:
+    def run(self) -> bidirectional.Passes:
         """All of them."""
-        return both.passes(self.problem) if self._run is None else self._run
+        return bidirectional.passes(self.problem) if self._run is None else self._run
 
     @cached_property
     def forward(self) -> ForwardTrace:
@@ -58,7 +58,7 @@ class BothPasses(Passes):
         return tuple(map(_passes, self.run.halves))
 
 
-def _passes(run: both.Passed) -> Passes:
+def _passes(run: bidirectional.Passed) -> Passes:
     found = Passes(run.problem)
     found.forward = run.forward
     if run.backward is not None:
@@ -88,7 +88,7 @@ def records(net: Problem) -> dict[str, Quantity]:
             *of_dense(net),
             _fixed("dL_dx", "∂L/∂x_t", dL_dx_of, (T, inputs), "I"),
         ]  # fmt: skip
-    found += [_chain(at, half) for at, half in enumerate(both.halves_of(net))]
+    found += [_chain(at, half) for at, half in enumerate(bidirectional.halves_of(net))]
     return {record.name: record for record in found}
 
 
@@ -137,8 +137,8 @@ def _states(net: Problem, part: str, way: str, gradient: bool) -> Quantity:
     size = net.layers[-1].parts[net.cell.parts.index(part)].stop
 
     def compute(passes: Passes) -> Array:
-        assert isinstance(passes, BothPasses)
-        return both.states_of(passes.run.halves, part, way, gradient)
+        assert isinstance(passes, BidirectionalPasses)
+        return bidirectional.states_of(passes.run.halves, part, way, gradient)
 
     name, symbol = (f"dL_d{part}", f"∂L/∂{part}") if gradient else (part, part)
     return Quantity(
@@ -152,7 +152,7 @@ def _chain(at: int, half: Half) -> Quantity:
     last = 1 if half.reverse else half.whole.steps
 
     def compute(passes: Passes) -> Array:
-        assert isinstance(passes, BothPasses)
+        assert isinstance(passes, BidirectionalPasses)
         return in_time(half, passes.halves[at].chain).copy()
 
     first = "h" if len(half.whole.cell.parts) == 1 else "s"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from rnngrad.net.batch import Batch
-from rnngrad.net.both import Both
+from rnngrad.net.bidirectional import Bidirectional
 from rnngrad.net.fingerprint import fingerprint
 from rnngrad.net.problem import Problem
 
 
-class Made(NamedTuple):
+class Provenance(NamedTuple):
     """A spec by its name, its seed, and the hash of its content."""
 
     name: str
@@ -18,7 +18,7 @@ class Made(NamedTuple):
     hash: str
 
 
-def made(problem: Problem | Batch | Both) -> Made:
+def provenance(problem: Problem | Batch | Bidirectional) -> Provenance:
     """What a result of this problem carries."""
     one = problem if isinstance(problem, Problem) else problem.net
-    return Made(one.name, one.seed, fingerprint(problem))
+    return Provenance(one.name, one.seed, fingerprint(problem))

@@ -11,14 +11,14 @@ from rnngrad.files.specification.trained_weights import Trained
 from rnngrad.files.specification.weights_key import Parameters
 from rnngrad.files.text import cut, listed, shown
 from rnngrad.net.batch import Batch, Chosen, chosen, half_of_batch
-from rnngrad.net.both import Both, half_of
+from rnngrad.net.bidirectional import Bidirectional, half_of
 from rnngrad.net.cells import Cell
 from rnngrad.net.problem import REVERSE, Problem
 
 BOTH = "both"
 
 
-def is_both(
+def is_bidirectional(
     spec: Mapping[str, Any], data: Mapping[str, Any], net: Trained | None, mistakes: Mistakes
 ) -> bool:
     """Whether the layers are bidirectional; of a model's file its own direction says so."""
@@ -39,7 +39,7 @@ def is_both(
     return both
 
 
-def refuse_both(
+def refuse_bidirectional(
     cell: Cell, spec: Mapping[str, Any], parameters: Parameters, mistakes: Mistakes
 ) -> None:
     """Note what bidirectional layers cannot be."""
@@ -58,11 +58,11 @@ def refuse_both(
 
 def chosen_half(
     net: Problem | Batch, spec: Mapping[str, Any], mistakes: Mistakes
-) -> Problem | Batch | Both | None:
+) -> Problem | Batch | Bidirectional | None:
     """The net, or the half that ``half`` names, of a batch that of every sequence."""
     if "half" not in spec:
-        return net if isinstance(net, Batch) else Both(net)
-    both = Both(net.net if isinstance(net, Batch) else net)
+        return net if isinstance(net, Batch) else Bidirectional(net)
+    both = Bidirectional(net.net if isinstance(net, Batch) else net)
     names = {half.name: half for half in both.halves}
     half = names.get(str(spec["half"]))
     if half is None:

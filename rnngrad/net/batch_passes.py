@@ -20,9 +20,9 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array, quietly
-from rnngrad.net import both
+from rnngrad.net import bidirectional
 from rnngrad.net.backward import bptt_within
-from rnngrad.net.batch import Batch, BothBatch
+from rnngrad.net.batch import Batch, BidirectionalBatch
 from rnngrad.net.forward import forward_within, read_out
 from rnngrad.net.problem import REVERSE, Problem
 from rnngrad.net.traces import BackwardTrace, ForwardTrace, LayerTrace
@@ -52,8 +52,8 @@ class Together(NamedTuple):
 
 def passes(batch: Batch) -> Together:
     """Forward and back-propagation through time for every sequence."""
-    if isinstance(batch, BothBatch):
-        return _of_both(batch)
+    if isinstance(batch, BidirectionalBatch):
+        return _of_bidirectional(batch)
     np.empty(ROOM)  # given back at once, untouched; what comes after it is kept by malloc
     with quietly():
         return _at_once(batch) or one_by_one(batch)
@@ -75,13 +75,13 @@ def one_by_one(batch: Batch) -> Together:
     )
 
 
-def _of_both(batch: BothBatch) -> Together:
+def _of_bidirectional(batch: BidirectionalBatch) -> Together:
     """The same of bidirectional layers; the states of a reverse half by the names ``h_reverse``."""
-    found = [both.passes(one) for one in batch.sequences]
+    found = [bidirectional.passes(one) for one in batch.sequences]
 
     def states(gradient: bool) -> dict[str, list[Array]]:
         return {
-            part + way: [both.states_of(one.halves, part, way, gradient) for one in found]
+            part + way: [bidirectional.states_of(one.halves, part, way, gradient) for one in found]
             for way in ("", REVERSE)
             for part in batch.net.cell.parts
         }
