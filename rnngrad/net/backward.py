@@ -42,7 +42,7 @@ def bptt_within(
     weights = problem.weights
     last = problem.last_step_with_loss if enters is None else problem.steps
     dL_dy, dL_da_y = at_the_output(problem, trace)
-    if not problem.single_rnn or trace.layers[0].wide:
+    if not problem.single_rnn or trace.layers[0].walked:
         direct = dL_da_y @ weights["W_hy"] if problem.has_readout else dL_da_y
         return through_layers(problem, trace, dL_dy, dL_da_y, direct, enters)
     share, key = trace.layers[0], problem.cell.stored[0]

@@ -101,7 +101,7 @@ def _walk(
     it; with as few calls as ``net.walks`` needs, or step by step. ``after``: what comes to each
     part of the state at ``last`` from beyond."""
     last = -(-last // share.sequences) * share.sequences
-    found = walks_of(problem).back.run(layer, share, direct, last, after)
+    found = walks_of(problem, share.sequences).back.run(layer, share, direct, last, after)
     if found is None:
         return step_by_step(problem, layer, share, direct, last, after)
     return found._replace(at=_At(problem, layer, share, found, direct, last))
@@ -207,12 +207,16 @@ def layer_gradients(
 
     for group in cell.groups:
         source = source_values(problem, layer, share, group.source)[:last]
-        order, rows = walk.joined(group.targets)
-        product, blocks, start = rows[:last].T @ source, dict[str, Array](), 0
-        for target in order:
-            stop = start + layer.sizes[cell.step.sizes[target]]
-            blocks[target] = product[start:stop]
-            start = stop
+        blocks, start = dict[str, Array](), 0
+        if group.targets in walk.wide:
+            order, rows = walk.wide[group.targets]
+            product = rows[:last].T @ source
+            for target in order:
+                stop = start + layer.sizes[cell.step.sizes[target]]
+                blocks[target] = product[start:stop]
+                start = stop
+        else:
+            blocks = {target: walk.at[target][:last].T @ source for target in group.targets}
         for matrix in group.matrices:
             block = blocks[matrix.target]
             block = block.T if matrix.transposed else block

@@ -130,8 +130,8 @@ def _at_once(batch: Batch) -> Together | None:
     trace = _forward(rows, batch)
     if trace is None:
         return None
-    walk, last = walks_of(rows).back, rows.last_step_with_loss
-    if not all(share.wide or walk.terms.safe(share, last) for share in trace.layers):
+    walk, last = walks_of(rows, batch.size).back, rows.last_step_with_loss
+    if not all(share.walked or walk.terms.safe(share, last) for share in trace.layers):
         return None
     back = bptt_within(rows, trace)
     every = (trace.losses, back.dL_dx, *back.dL_ds.values(), *back.weights.values())
@@ -139,7 +139,7 @@ def _at_once(batch: Batch) -> Together | None:
 
 
 def _forward(rows: Problem, batch: Batch) -> ForwardTrace | None:
-    walk, shares = walks_of(rows).forward, list[LayerTrace]()
+    walk, shares = walks_of(rows, batch.size).forward, list[LayerTrace]()
     for layer in rows.layers:
         starts = {
             part: np.stack([one.start(i)[layer.parts[i]] for one in batch.sequences])

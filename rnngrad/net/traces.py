@@ -21,19 +21,14 @@ from rnngrad.arithmetic.arrays import Array, Numbers, side_by_side
 class LayerTrace(NamedTuple):
     """One layer over T steps: ``x`` (T, I) what enters it, ``states`` (T+1, n) each part of the
     state, ``values`` (T, n) what was computed with matrices: pre-activations such as ``a.i``;
-    ``wide`` holds some of these side by side where they were computed so. ``sequences``: B,
-    1 where it is no batch."""
+    ``walked``: whether a walk of ``net.walks`` computed these, and found them in its range; that of
+    a batch leaves more beside them. ``sequences``: B, 1 where it is no batch."""
 
     x: Numbers
     states: Mapping[str, Numbers]
     values: Mapping[str, Numbers]
-    wide: Mapping[tuple[str, ...], Numbers] = MappingProxyType({})
+    walked: bool = False
     sequences: int = 1
-
-    def joined(self, keys: Sequence[str]) -> Numbers:
-        """Those of several keys side by side."""
-        found = self.wide.get(tuple(keys))
-        return side_by_side([self.values[key] for key in keys]) if found is None else found
 
     @property
     def h(self) -> Numbers:

@@ -21,6 +21,7 @@ from rnngrad.net.cells import Cell
 from rnngrad.net.forward import forward
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import LayerTrace
+from rnngrad.net.walks import walks_of
 
 CLOSE = 1e-12
 SIZES = Sizes(7, 4, 3)
@@ -113,6 +114,24 @@ def test_more_steps_than_a_block() -> None:
     problem = drawn(CELLS["gru"], Sizes(2500, 3, 2), scale=0.3)
     batch = batch_of(problem, (2500, 2500, 2311, 2500))
     assert_same(at_once(batch), one_by_one(batch), 1e-10)
+
+
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
+def test_saturated_gates_to_every_entry(name: str) -> None:
+    """1 − tanh² and 1 − σ are right to relative rounding, also from what the way forward kept."""
+    batch = batch_of(drawn(CELLS[name], Sizes(2, 4, 3), scale=30.0), (2, 2, 2))
+    got, right = at_once(batch).weights, one_by_one(batch).weights
+    assert min(np.abs(gradient).min() for gradient in right.values()) < 1e-10
+    for key, gradient in right.items():
+        np.testing.assert_allclose(got[key], gradient, rtol=1e-9)
+
+
+def test_the_way_back_takes_what_the_way_forward_kept() -> None:
+    """Of gru no gate's power of e and no tanh is computed again, but for tanh'."""
+    walks = walks_of(drawn(CELLS["gru"], SIZES), 2)
+    assert sorted(walks.forward.dear.values()) == ["exp(-)(a.r)", "exp(-)(a.z)", "tanh(a.n)"]
+    lines = "\n".join(walks.back.terms.plain.lines)
+    assert (lines.count("exp("), lines.count("tanh(")) == (1, 0)
 
 
 def test_losses_of_some_steps() -> None:

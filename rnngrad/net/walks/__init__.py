@@ -16,15 +16,15 @@ from rnngrad.net.walks.forward_walk import Forward
 
 
 class Walks:
-    """Both walks of a cell."""
+    """Both walks of a cell, of one sequence or of a ``batch``."""
 
-    def __init__(self, cell: Cell, sigma: str) -> None:
-        self.cell, self.sigma = cell, sigma
+    def __init__(self, cell: Cell, sigma: str, batch: bool = False) -> None:
+        self.cell, self.sigma, self.batch = cell, sigma, batch
 
     @cached_property
     def forward(self) -> Forward:
         """From step 1 to T."""
-        return Forward(self.cell, self.sigma)
+        return Forward(self.cell, self.sigma, self.batch)
 
     @cached_property
     def back(self) -> Backward:
@@ -32,14 +32,15 @@ class Walks:
         return Backward(self.forward, self.sigma)
 
 
-_MADE: WeakKeyDictionary[Cell, dict[str, Walks]] = WeakKeyDictionary()
+_MADE: WeakKeyDictionary[Cell, dict[tuple[str, bool], Walks]] = WeakKeyDictionary()
 
 
-def walks_of(problem: Problem) -> Walks:
-    """Those of a problem's cell."""
+def walks_of(problem: Problem, sequences: int = 1) -> Walks:
+    """Those of a problem's cell, for so many sequences at once."""
     cell = problem.cell
     sigma = problem.activation.name if cell.activation is None else "sigmoid"
     made = _MADE.setdefault(cell, {})
-    if sigma not in made:
-        made[sigma] = Walks(cell, sigma)
-    return made[sigma]
+    key = sigma, sequences > 1
+    if key not in made:
+        made[key] = Walks(cell, *key)
+    return made[key]

@@ -34,11 +34,13 @@ from rnngrad.net.walks.loop import (
     Slot,
     by_step,
     early_lines,
+    first_of,
     products_of,
     room_of,
+    rows_of,
     scheduled,
 )
-from rnngrad.net.walks.operations import Lowering, Program
+from rnngrad.net.walks.operations import DEAR, Lowering, Program
 
 IN_CACHE = 2**13
 """Numbers of h taken together where several functions follow one another."""
@@ -57,7 +59,7 @@ class Backward:
         self.cell, self.step, self.sigma = forward.cell, forward.cell.step, sigma
         self.of, self.letters, self.measured = forward.of, forward.letters, forward.measured
         self.edges = _rerouted(self.cell)
-        self.program = Program()
+        self.program, self.dear = Program(forward.program.batch), forward.dear.values()
         self.direct = self.program.given("E", "direct", self.of[self.cell.parts[0]])
         self.at: dict[str, int] = {}
         self.besides: list[int] = []
@@ -229,10 +231,10 @@ class Backward:
         ``after`` what comes to each part at ``last`` from steps beyond. None where some e⁻ᵃ is no
         float. Rows are steps; of a batch those of a step follow one another, all of which
         ``last`` takes in."""
-        if not trace.wide and not self.terms.safe(trace, last):
+        if not trace.walked and not self.terms.safe(trace, last):
             return None
         sizes, T, sequences = self.measured(layer), len(direct), trace.sequences
-        kept = {b: np.empty((T + sequences, count, sizes[b[2:]])) for b, count in self.rows}
+        kept = {b: rows_of(count, T + sequences, sizes[b[2:]], sequences) for b, count in self.rows}
         states = {
             part: np.empty((T + sequences, sizes[self.of[part]]))
             if slot is None
@@ -256,9 +258,9 @@ class Backward:
             for i, (name, _) in enumerate(self.states):
                 given[f"S{i}"] = states[name][part, np.newaxis]
                 later = states[name][part.stop : part.stop + sequences]
-                B[f"B{i}"] = by_step(later, sequences)[0]
+                B[f"B{i}"] = first_of(later, sequences)
             B |= {buffer: by_step(rows, sequences)[::-1] for buffer, rows in given.items()}
-            products = products_of(self.begin(p, sizes, B), sequences)
+            products = products_of(self.code, self.begin(p, sizes, B), sequences)
             n, done = part.stop - part.start, 0
             if sequences == 1 and n >= FEWEST and self.in_chunks is not None:
                 done = self._chunked(B, products, kept, states, part.stop, sizes)
@@ -268,12 +270,12 @@ class Backward:
                     for i, (name, _) in enumerate(self.states)
                 }
             if done < n:
-                (self.code.walk if sequences == 1 else self.code.walk_batch)(B, products)
+                self.code.walk(B, products)
         for name in set(states) - set(dict(self.states)):
             states[name][...] = 0.0
         at = {key: kept[buffer][:T, place] for key, (buffer, place) in self.columns}
         wide = {}
-        for keys, names, buffer, first in self.wide:
+        for keys, names, buffer, first in self.wide if sequences == 1 else ():
             rows = kept[buffer]
             n = rows.shape[2]
             columns = slice(first * n, (first + len(names)) * n)
@@ -400,7 +402,7 @@ class Diagonals:
     """The factors of the edges along a trace, as the loop takes them."""
 
     def __init__(self, walk: Backward) -> None:
-        self.walk, self.cell, self.program = walk, walk.cell, Program()
+        self.walk, self.cell, self.program = walk, walk.cell, Program(walk.program.batch)
         slots = walk.layout.slots
         leaves = [leaf for leaf in walk.diagonals if leaf in slots]
         nodes = [walk.edges[walk.diagonals[leaf]] for leaf in leaves]
@@ -420,7 +422,12 @@ class Diagonals:
         if key in self.cell.equations.parameters:
             return self.walk.parameter(self.program, key)
         if key not in self.keys:
-            self.keys[key] = self.program.given("K", key, self.walk.of[key])
+            size = self.walk.of[key]
+            self.keys[key] = row = self.program.given("K", key, size)
+            for name, make in DEAR.items():
+                if (kept := f"{name}({key})") in self.walk.dear:
+                    self.keys[kept] = self.program.given("K", kept, size)
+                    self.program.replace(make(self.program, row), self.keys[kept])
         return self.keys[key]
 
     def safe(self, trace: LayerTrace, last: int) -> bool:
@@ -436,7 +443,7 @@ class Diagonals:
         """(n, slots, H) of each size."""
         steps = part.stop - part.start
         counts = [(b, count) for b, count in self.walk.layout.counts.items() if b[0] == "D"]
-        found = {b: np.empty((steps, count, sizes[b[2:]])) for b, count in counts}
+        found = {b: rows_of(count, steps, sizes[b[2:]], trace.sequences) for b, count in counts}
         largest = max([rows.shape[2] for rows in found.values()], default=0)
         given = [trace.given(key)[part] for key in self.keys]
         p = self.plain.arguments(layer.own)

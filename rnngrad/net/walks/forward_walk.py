@@ -8,7 +8,7 @@ float, which is looked at in the end; long walks that forget their start go in c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from math import isfinite
 from typing import Any
@@ -30,11 +30,13 @@ from rnngrad.net.walks.loop import (
     Loop,
     by_step,
     early_lines,
+    first_of,
     products_of,
     room_of,
+    rows_of,
     scheduled,
 )
-from rnngrad.net.walks.operations import Lowering, Program
+from rnngrad.net.walks.operations import DEAR, Lowering, Program
 
 LARGEST = 700.0
 """e to it is a float, and so is a sum of two."""
@@ -46,14 +48,14 @@ BLOCK = 2**22
 """Numbers of sources or diagonals that are laid out together, 32 MiB: memory has no further term
 in T, and the longer a block, the more chunks of time it has."""
 
-BATCHED = 2**9
-"""Rows likewise of a batch, where a step is long enough to lay out few at a time."""
+BATCHED = 2**11
+"""Rows likewise of a batch, where a step is long enough to lay out few at a time: in the cache."""
 
 
 class Forward:
-    """The walk of a cell, whatever its sizes."""
+    """The walk of a cell, whatever its sizes; that of a ``batch`` keeps ``DEAR``, too."""
 
-    def __init__(self, cell: Cell, sigma: str) -> None:
+    def __init__(self, cell: Cell, sigma: str, batch: bool = False) -> None:
         self.cell, self.step, self.sigma = cell, cell.step, sigma
         shapes = cell.equations.parameters.values()
         listed = [*cell.step.sizes.values(), *(letter for shape in shapes for letter in shape)]
@@ -61,7 +63,7 @@ class Forward:
         self.of = {key: self.letters[letter] for key, letter in cell.step.sizes.items()}
         sources = {m.source for m in self.step.matrices}
         self.definitions = {d.key: d for d in self.step.definitions}
-        self.program = Program()
+        self.program = Program(batch)
         self.values: dict[str, int] = {}
         for d in self.step.definitions:
             if d.matrices or d.key in cell.parts or d.key in sources:
@@ -129,6 +131,7 @@ class Forward:
             own = program.copy(value, i) if taken or program.is_leaf(value) else value
             self.states.append((part, own))
         groups = scheduled(program, [*stored, *(v for _, v in self.states)])
+        self.dear = self._dear({i for group in groups for i in group})
         when = {m: at for at, group in enumerate(groups) for m in group}
         in_product = {
             v: min(
@@ -140,16 +143,30 @@ class Forward:
         order = sorted(stored, key=lambda v: (in_product[v], v not in program.sigmoids))
         order += sorted(i for i in program.sigmoids if i in when and i not in stored)
         self.keys: dict[int, str] = stored | {v: f"σ.{v}" for v in order if v not in stored}
+        order += sorted(self.dear)
+        self.keys |= self.dear
         self.layout = Layout(program, groups, order, self.states)
         self.code = Loop(self.layout)
         self.wide: dict[str, list[int]] = {}
         for value in order:
             self.wide.setdefault(self.layout.slots[value][0], []).append(value)
         self.names = {b: tuple(self.keys[v] for v in of) for b, of in self.wide.items()}
+        self.own = {b: sum(v not in self.dear for v in of) for b, of in self.wide.items()}
         self.sigmoids = {
             b: [place for place, v in enumerate(of) if v in program.sigmoids]
             for b, of in self.wide.items()
         }
+
+    def _dear(self, computed: Collection[int]) -> dict[int, str]:
+        """What the loop of a batch computes of that from what the trace has, by name."""
+        keys = [*self.step.stored, *self.cell.parts] if self.program.batch else []
+        found = {
+            make(self.program, self.values[key]): f"{name}({key})"
+            for key in keys
+            for name, make in DEAR.items()
+        }
+        states = {value for _, value in self.states}
+        return {v: name for v, name in found.items() if v in computed and v not in states}
 
     def _prepare(self) -> None:
         """What the loop needs of parameters and x."""
@@ -164,6 +181,7 @@ class Forward:
         fill += early_lines(early, self.code)
         self.begin = function_of("begin(x, p, n, B)", [*early.lines, *fill], early.functions)
         self.stored = [(key, self.keys.get(self.values[key], key)) for key in self.step.stored]
+        self.stored += [(name, name) for name in self.dear.values()]
 
     # ------------------------------------------------------------------ chunks of time
 
@@ -195,7 +213,7 @@ class Forward:
         ``sequences`` the rows of a step follow one another, and ``starts`` are (B, n)."""
         sizes, T = self.measured(layer), len(x)
         p = self.early.arguments(layer.own)
-        kept = {b: np.empty((T, len(of), sizes[b[2:]])) for b, of in self.wide.items()}
+        kept = {b: rows_of(len(of), T, sizes[b[2:]], sequences) for b, of in self.wide.items()}
         alone = {name: np.empty((T, sizes[self.of[key]])) for key, name in self.alone.items()}
         states = {}
         for part, start in starts.items():
@@ -205,13 +223,13 @@ class Forward:
         for block in blocks(T, rows_together(self.layout, "G", sizes, sequences), sequences):
             B: dict[str, Any] = dict(memory)
             B |= {name: rows[block] for name, rows in alone.items()}
-            products = products_of(self.begin(x[block], p, sizes, B), sequences)
+            products = products_of(self.code, self.begin(x[block], p, sizes, B), sequences)
             B |= {name: by_step(rows, sequences) for name, rows in B.items() if name[0] == "G"}
             B |= {name: by_step(rows[block], sequences) for name, rows in kept.items()}
             for i, state in enumerate(states.values()):
                 after = state[block.start + sequences : block.stop + sequences, np.newaxis]
                 B[f"S{i}"] = by_step(after, sequences)
-                B[f"B{i}"] = by_step(state[block.start : block.start + sequences], sequences)[0]
+                B[f"B{i}"] = first_of(state[block.start : block.start + sequences], sequences)
             done = 0
             long = sequences == 1 and block.stop - block.start >= FEWEST
             if long and self.in_chunks is not None:
@@ -219,16 +237,15 @@ class Forward:
                 B = {name: rows[done:] if name[0] in "AGS" else rows for name, rows in B.items()}
                 B |= {f"B{i}": rows[block.start + done] for i, rows in enumerate(states.values())}
             if done < block.stop - block.start:
-                (self.code.walk if sequences == 1 else self.code.walk_batch)(B, products)
-        values, wide = {key: alone[name] for key, name in self.alone.items()}, {}
+                self.code.walk(B, products)
+        values = {key: alone[name] for key, name in self.alone.items()}
         for buffer, rows in kept.items():
-            if not _safe(rows, self.sigmoids[buffer]):
+            if not _safe(rows[:, : self.own[buffer]], self.sigmoids[buffer]):
                 return None
-            wide[self.names[buffer]] = rows.reshape(T, -1)
             for place, key in enumerate(self.names[buffer]):
                 values[key] = rows[:, place]
         named = {key: values[name] for key, name in self.stored}
-        return LayerTrace(x, states, named, wide, sequences)
+        return LayerTrace(x, states, named, bool(kept), sequences)
 
     def _chunked(self, B: dict[str, Any], products: Sequence[Any], sizes: Mapping[str, int]) -> int:
         """How many steps of a block chunks of time have filled; the others are as they were."""

@@ -7,11 +7,13 @@ equations are called.
 
     A  kept, a row a step    W  not kept          C  parameters    G  rows known ahead
     S0, S1 … the state       B0, B1 … before      P  products      all others: given rows
+
+Of a batch a slot has one row a sequence, (B, slots, n), and lies by itself, so that a call runs
+over its B·n numbers at once.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -169,10 +171,10 @@ class SlotRange(NamedTuple):
         return f"{self.first}:{self.stop}" + (f":{self.distance}" if self.distance > 1 else "")
 
 
-def _view(r: SlotRange) -> str:
+def _view(r: SlotRange, batch: bool) -> str:
     """The slots of a buffer, the last two axes of which are (slots, n)."""
     buffer = f"B[{r.buffer!r}]"
-    flat = f".reshape(*{buffer}.shape[:-2], -1)" if r.flat else ""
+    flat = f".reshape(*{buffer}.shape[:-2], -1)" if r.flat and not batch else ""
     return f"{buffer}[..., {r.slots}, :]{flat}"
 
 
@@ -186,7 +188,6 @@ class Loop:
         self.memory: dict[SlotRange, str] = {}
         self.rows: dict[SlotRange, str] = {}
         self.body: list[str] = []
-        self.by_slot: set[int] = set()
         self.functions: list[str] = []
         self.scalars: list[int] = []
         self.products: dict[tuple[str, str | None], list[int]] = {}
@@ -208,15 +209,8 @@ class Loop:
         """walk(B, products)"""
         return function_of("walk(B, products)", self.lines(), self.functions)
 
-    @cached_property
-    def walk_batch(self) -> Callable[..., None]:
-        """The same for all sequences of a batch."""
-        return function_of("walk(B, products)", self.lines(batch=True), self.functions)
-
     def _call(self, member: int, count: int, columns: Sequence[Column]) -> None:
         flat = count == 1 or all(d == 1 or b == "number" for b, _, d in columns)
-        if not flat:
-            self.by_slot.add(len(self.body))
         out, *operands = [self._ref(column, count, flat) for column in columns]
         op, args, _ = self.program.values[member]
         if op in ("maximum", "power"):
@@ -270,23 +264,20 @@ class Loop:
             return self.memory.setdefault(reach, f"m{len(self.memory)}")
         return self.rows.setdefault(reach, f"r{len(self.rows)}")
 
-    def lines(self, *, batch: bool = False) -> list[str]:
+    def lines(self) -> list[str]:
         """Those of walk(B, products): B has the buffers, (…, slots, n); those given have T rows
-        before that. The sequences of a ``batch`` are one more axis before the slots."""
-        lines = ["axis = -1", *self.head()]
-        lines += [f"{name} = {_view(r)}" for r, name in self.memory.items()]
+        before that. The sequences of a batch are one more axis before the slots."""
+        batch = self.program.batch
+        lines = [f"axis = {-2 if batch else -1}", *self.head()]
+        lines += [f"{name} = {_view(r, batch)}" for r, name in self.memory.items()]
         lines += [f"d{i} = products[{i}]" for i in range(len(self.products))]
         lines += [f"b{i} = B['B{i}']" for i in self.after]
-        rows = list(map(_view, self.rows))
+        rows = [_view(r, batch) for r in self.rows]
         if not rows:  # nothing changes from step to step
             return [*lines, "return"]
         lines.append(f"for {', '.join(self.rows.values())}, in zip({', '.join(rows)}):")
         after = [f"b{i} = {row}" for i, row in self.after.items()]
-        body = [
-            re.sub(r"\bb\d+\b", r"\g<0>[:, None]", line) if batch and n in self.by_slot else line
-            for n, line in enumerate(self.body)
-        ]
-        return lines + [f"    {line}" for line in [*body, *after]]
+        return lines + [f"    {line}" for line in [*self.body, *after]]
 
     def head(self) -> list[str]:
         """What is set up once."""
@@ -304,7 +295,7 @@ def early_lines(plain: Lines, loop: Loop) -> list[str]:
     for buffer, of in found.items():
         n = f"n[{buffer[2:]!r}]"
         if buffer[0] == "G":
-            lines += [f"B[{buffer!r}] = rows = empty((len(x), {len(of)}, {n}))"]
+            lines += [f"B[{buffer!r}] = rows = {_room(plain.program, len(of), n)}"]
             lines += _ahead(plain, of, n)
         else:
             lines += [f"B[{buffer!r}] = rows = empty(({len(of)}, {n}))"]
@@ -320,7 +311,7 @@ def early_lines(plain: Lines, loop: Loop) -> list[str]:
 
 def _ahead(plain: Lines, leaves: Sequence[int], n: str) -> list[str]:
     """Lines that fill rows (T, slots, n), slot by slot; where all are sums with a product of x,
-    it is one product."""
+    it is one product, but for a batch."""
     program, count = plain.program, len(leaves)
     matrices: dict[int, list[Block]] = {}
     constants, others = dict[int, list[str]](), list[str]()
@@ -336,6 +327,15 @@ def _ahead(plain: Lines, leaves: Sequence[int], n: str) -> list[str]:
                     constants.setdefault(at, [f"zeros({n})"])
                 text = f"-{plain.value(i)}" if minus else plain.value(i)
                 constants.setdefault(at, []).append(text)
+    if program.batch:
+        lines = [
+            f"dot(x, {plain.stack([matrices[at]])}.T, rows[:, {at}])"
+            if at in matrices
+            else f"rows[:, {at}] = 0.0"
+            for at in range(count)
+        ]
+        lines += [f"rows[:, {at}] += {' + '.join(of)}" for at, of in constants.items()]
+        return lines + others
     lines = ["flat = rows.reshape(len(rows), -1)"]
     if len(matrices) == count:
         lines.append(f"dot(x, {plain.stack(list(matrices.values()))}.T, flat)")
@@ -349,26 +349,55 @@ def _ahead(plain: Lines, leaves: Sequence[int], n: str) -> list[str]:
     return lines + others
 
 
+def _room(program: Program, slots: int, n: str) -> str:
+    """As ``rows_of`` has it."""
+    if program.batch:
+        return f"empty(({slots}, len(x), {n})).swapaxes(0, 1)"
+    return f"empty((len(x), {slots}, {n}))"
+
+
 def by_step(rows: Array, sequences: int) -> Array:
     """(T, …) of one sequence; (T, B, …) of a batch."""
     return rows if sequences == 1 else rows.reshape(-1, sequences, *rows.shape[1:])
 
 
+def first_of(rows: Array, sequences: int) -> Array:
+    """A part of the state before the first step, as the loop takes it."""
+    return rows[0] if sequences == 1 else rows[:, np.newaxis]
+
+
 def room_of(layout: Layout, sizes: Mapping[str, int], sequences: int) -> dict[str, Array]:
     """Room for what is not kept, (slots, n), or (B, slots, n) of a batch."""
-    room = buffers_of(layout, sizes)
     if sequences == 1:
-        return room
-    return {buffer: np.empty((sequences, *rows.shape)) for buffer, rows in room.items()}
+        return buffers_of(layout, sizes)
+    room = buffers_of(layout, sizes, sequences)
+    return {buffer: rows.swapaxes(0, 1) for buffer, rows in room.items()}
 
 
-def products_of(products: Sequence[Any], sequences: int) -> Sequence[Any]:
-    """v -> M v as the code has them, or of B rows: V -> V Mᵀ."""
-    return products if sequences == 1 else [_of_rows(product.__self__.T) for product in products]
+def rows_of(count: int, steps: int, n: int, sequences: int) -> Array:
+    """Room for so many slots of every step, (T, slots, n); of a batch each slot by itself."""
+    if sequences == 1:
+        return np.empty((steps, count, n))
+    return np.empty((count, steps, n)).swapaxes(0, 1)
 
 
-def _of_rows(M_T: Array) -> Callable[[Array, Array], object]:
-    return lambda rows, out: np.matmul(rows, M_T, out)  # dot asks for room that is contiguous
+def products_of(code: Loop, products: Sequence[Any], sequences: int) -> Sequence[Any]:
+    """v -> M v as the code has them; of a batch V (B, ·, n) -> V Mᵀ, slot by slot."""
+    if sequences == 1:
+        return products
+    slots = map(len, code.products.values())
+    return [_of_rows(one.__self__, count) for one, count in zip(products, slots, strict=True)]
+
+
+def _of_rows(M: Array, slots: int) -> Callable[[Array, Array], object]:
+    if slots == 1:
+        return lambda rows, out: rows.reshape(len(rows), -1).dot(M.T, out[:, 0])
+    blocks = M.reshape(slots, -1, M.shape[1]).swapaxes(1, 2)
+
+    def product(rows: Array, out: Array) -> object:
+        return np.matmul(rows.reshape(len(rows), -1), blocks, out.swapaxes(0, 1))
+
+    return product
 
 
 def buffers_of(layout: Layout, sizes: Mapping[str, int], *rows: int) -> dict[str, Array]:

@@ -11,7 +11,8 @@ terms share a factor is written with it outside: (1 − z) n + z h = z (e n + h)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from rnngrad.algebra.tape import Tape
@@ -35,9 +36,11 @@ class Value(NamedTuple):
 
 
 class Program:
-    """Values, each once. ``level``: 0 hangs on parameters alone, 1 on x too, 2 is the loop's."""
+    """Values, each once. ``level``: 0 hangs on parameters alone, 1 on x too, 2 is the loop's.
+    ``batch``: whether it is one for batches."""
 
-    def __init__(self) -> None:
+    def __init__(self, batch: bool = False) -> None:
+        self.batch = batch
         self.values: list[Value] = []
         self.taken: list[tuple[int, ...]] = []
         self.level: list[int] = []
@@ -67,6 +70,10 @@ class Program:
         """Whether the loop takes it as it is."""
         return self.level[value] < 2 or self.values[value].op in LEAVES
 
+    def replace(self, value: int, other: int) -> None:
+        """From now on ``other`` stands for a value."""
+        self.places[self.values[value]] = other
+
     def given(self, op: str, key: Any, size: str | None) -> int:
         """A row that the loop is given, or a part of the state before."""
         return self.put(op, key, size=size, level=2)
@@ -81,6 +88,13 @@ class Program:
     def copy(self, value: int, number: int = 0) -> int:
         """The same in a slot of its own."""
         return self.put("copy", value, number, size=self.values[value].size, level=2)
+
+    def power(self, u: int) -> int:
+        """e⁻ᵘ"""
+        return self.op("exp", self.op("negative", u))
+
+    def tanh(self, u: int) -> int:
+        return self.op("tanh", u)
 
     def product_of(self, factors: Sequence[int]) -> int:
         """Early ones first, as one."""
@@ -120,6 +134,13 @@ class Program:
         for minus, one in others:
             total = self.op("subtract" if minus else "add", total, one)
         return total
+
+
+DEAR: Mapping[str, Callable[[Program, int], int]] = MappingProxyType({
+    "exp(-)": Program.power,
+    "tanh": Program.tanh,
+})  # fmt: skip
+"""name -> what takes as long as twenty sums, and is wanted on both ways: a batch keeps it."""
 
 
 class Lowering:
@@ -221,5 +242,5 @@ class Lowering:
         """e⁻ᵘ and σ(u)"""
         p, u = self.program, self.value(place)
         p.sigmoids.add(u)
-        e = p.op("exp", p.op("negative", u))
+        e = p.power(u)
         return e, p.op("reciprocal", p.op("add", e, p.number(1.0)))
