@@ -8,7 +8,7 @@ import numpy as np
 
 import rnngrad
 from rnngrad.net.problem import Problem
-from speed_of.cases import Case
+from speed_of.cases import BatchCase, Case
 
 Result = dict[str, np.ndarray]
 
@@ -218,3 +218,27 @@ def sweep(cases: list[Case], scales: np.ndarray) -> Callable[[], np.ndarray]:
         return float(log + np.log10(np.linalg.svd(P, compute_uv=False)[0]))
 
     return lambda: np.array([[point(case, s) for s in scales] for case in cases])
+
+
+def batch_products(case: BatchCase) -> Callable[[], dict[str, Any]]:
+    """The products of matrices that both passes of a batch cannot do without, on any numbers: two a
+    step, those with x and the read-out, and the parameters' gradients over all rows."""
+    (size, steps, inputs), outputs = case.x.shape, case.targets.shape[-1]
+    W_xh, W_hh, W_hy = (case.weights[name] for name in ("W_xh", "W_hh", "W_hy"))
+    draw = np.random.default_rng(0).normal
+    x, dL_dy = draw(size=(steps * size, inputs)), draw(size=(steps * size, outputs))
+    h, dL_da = (draw(size=(steps, size, n)) for n in W_hh.shape[::-1])
+    a, dL_dh = np.empty((size, len(W_hh))), np.empty((size, len(W_hh.T)))
+    rows, at_a = h.reshape(len(x), -1), dL_da.reshape(len(x), -1)
+
+    def work() -> dict[str, Any]:
+        np.matmul(x, W_xh.T), np.matmul(rows, W_hy.T), np.matmul(dL_dy, W_hy)
+        for t in range(steps):
+            np.matmul(h[t], W_hh.T, a)
+        for t in range(steps):
+            np.matmul(dL_da[t], W_hh, dL_dh)
+        np.matmul(at_a, W_xh), np.matmul(at_a.T, x), np.matmul(at_a.T, rows)
+        np.matmul(dL_dy.T, rows)
+        return {}
+
+    return work

@@ -54,6 +54,7 @@ from rnngrad.analyses.derivation.bidirectional import BidirectionalPasses
 from rnngrad.analyses.derivation.derive import totals_of
 from rnngrad.analyses.derivation.on_request import of_tokens
 from rnngrad.analyses.derivation.quantities import Passes, Quantities, Quantity, of_start, records
+from rnngrad.analyses.memory import ask_for_against
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.chains.jacobians import pulled_back
 from rnngrad.errors import QuantityError, UsageError
@@ -182,6 +183,7 @@ def check_given(
 ) -> list[Checked]:
     """A verdict for every array given; see ``against.check_arrays``, and for a batch above. Of a
     sequence that is chosen what has a step axis is its own, L and its gradients are the batch's."""
+    ask_for_against(problem, arrays)
     if isinstance(problem, Chosen):
         return _of_batch(problem.batch, arrays, twice, rtol, problem.alone)
     if isinstance(problem, Problem):

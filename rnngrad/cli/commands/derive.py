@@ -188,7 +188,7 @@ def derive(
     from rnngrad.cli.plots import planned, told_apart
     from rnngrad.errors import UsageError
     from rnngrad.files import load
-    from rnngrad.net.batch import Batch, BidirectionalBatch, one_sequence, without_dense
+    from rnngrad.net.batch import Batch, one_sequence, without_dense
     from rnngrad.net.bidirectional import Bidirectional
     from rnngrad.net.problem import Problem
     from rnngrad.progress import reporting_to
@@ -234,6 +234,7 @@ def derive(
         of_bidirectional = derive_problem(problem)
         alone = {"--step": step, "--section": section, "--exponents": exponents}
         selection = select_of_bidirectional(of_bidirectional, quantity or (), full, alone)
+        ask_for_derive(problem, selection, name, every=True)
         arrays = {name: of_bidirectional[name] for name in selection.names}
         made = bidirectional_report(of_bidirectional, selection, arrays)
         first = of_bidirectional.first_nonfinite_step
@@ -241,8 +242,7 @@ def derive(
         of_all = derive_problem(problem)
         alone = {"--step": step, "--section": section, "--exponents": exponents}
         selection = select_of_batch(of_all, quantity or (), full, alone)
-        if not isinstance(problem, BidirectionalBatch):
-            ask_for_derive(problem, selection, name, every=True)
+        ask_for_derive(problem, selection, name, every=True)
         arrays = {name: of_all[name] for name in selection.names}
         made = batch_report(of_all, selection, arrays)
         first = of_all.first_nonfinite_step
