@@ -51,7 +51,38 @@ class Document(Shown, dict[str, object]):
         return plotted(self.report().pictures, file, force)
 
 
-class Derivation(Shown, _Derivation):
+class _Result(Shown):
+    """A mapping from the names of quantities to arrays that can be looked at."""
+
+    def report(self) -> Report:
+        return self._shown(())
+
+    def _shown(self, names: Sequence[str]) -> Report:
+        """Of these quantities, or of all."""
+        raise NotImplementedError
+
+    @spoken
+    def to_pandas(self, *names: str) -> Any:
+        """These quantities, or all that the tables show, a row a number."""
+        return Document({}, lambda: self._shown(names)).to_pandas()
+
+    @spoken
+    def to_xarray(self: Any, name: str) -> Any:
+        """One quantity as a DataArray, its axes named: t from its first step, k a step, i and j
+        from 0."""
+        xarray, record = library("xarray", "to_xarray"), self.record(name)
+        array, first = self[name], record.first_step
+        axes = [*([] if first is None else [record.axis or "t"]), "i", "j"][: array.ndim]
+        if record.dims == ("T", "T+1"):
+            axes = ["t", "k"]
+        begins = [first or 0] + [0] * (array.ndim - 1)
+        steps = {axis: range(start, start + size)
+                 for axis, start, size in zip(axes, begins, array.shape, strict=True)}  # fmt: skip
+        attributes = {"symbol": record.symbol}
+        return xarray.DataArray(array, coords=steps, dims=axes, name=name, attrs=attributes)
+
+
+class Derivation(_Result, _Derivation):
     """Everything that ``rnngrad derive`` shows of one problem.
 
     A mapping from the names of the quantities to arrays, each computed when it is asked for
@@ -111,25 +142,15 @@ class Derivation(Shown, _Derivation):
         report = explained(self, name)
         return Document(report.document(), lambda: report)
 
-    @spoken
-    def to_pandas(self, *names: str) -> Any:
-        """These quantities, or all that the tables show, a row a number."""
+    def _shown(self, names: Sequence[str]) -> Report:
         from rnngrad.analyses.derivation.selection import computed, select
         from rnngrad.views.derivation.report import report as shown
 
         selection = select(self, names, None, False)
-        arrays = computed(self, selection, every=True)
-        whole = shown(self, selection, arrays)
-        return Document({}, lambda: whole).to_pandas()
-
-    @spoken
-    def to_xarray(self, name: str) -> Any:
-        """One quantity as a DataArray, its axes named: t from its first step, k a step, i and j
-        from 0."""
-        return _to_xarray(self, name)
+        return shown(self, selection, computed(self, selection, every=True))
 
 
-class BatchDerivation(Shown, _BatchDerivation):
+class BatchDerivation(_Result, _BatchDerivation):
     """Everything that ``rnngrad derive`` shows of a batch.
 
     A mapping from the names of the parameters' gradients to arrays, those of L
@@ -153,19 +174,6 @@ class BatchDerivation(Shown, _BatchDerivation):
             return tuple(map(BidirectionalDerivation, self.batch.each))
         return tuple(map(Derivation, self.batch.sequences))
 
-    def report(self) -> Report:
-        return self._shown(())
-
-    @spoken
-    def to_pandas(self, *names: str) -> Any:
-        """These gradients, or all, a row a number."""
-        return Document({}, lambda: self._shown(names)).to_pandas()
-
-    @spoken
-    def to_xarray(self, name: str) -> Any:
-        """One gradient as a DataArray, its axes i and j."""
-        return _to_xarray(self, name)
-
     def _shown(self, names: Sequence[str]) -> Report:
         from rnngrad.analyses.derivation.selection import select_of_batch
         from rnngrad.views.derivation.batch import report as shown
@@ -174,7 +182,7 @@ class BatchDerivation(Shown, _BatchDerivation):
         return shown(self, selection, {name: self[name] for name in selection.names})
 
 
-class BidirectionalDerivation(Shown, _BidirectionalDerivation):
+class BidirectionalDerivation(_Result, _BidirectionalDerivation):
     """Everything that ``rnngrad derive`` shows of a bidirectional net.
 
     A mapping from names to arrays (``result["dL_dW_hh_reverse"]``, ``result["log10_chain"]``);
@@ -195,19 +203,6 @@ class BidirectionalDerivation(Shown, _BidirectionalDerivation):
             derivation.passes = one
         return found
 
-    def report(self) -> Report:
-        return self._shown(())
-
-    @spoken
-    def to_pandas(self, *names: str) -> Any:
-        """These arrays, or all, a row a number."""
-        return Document({}, lambda: self._shown(names)).to_pandas()
-
-    @spoken
-    def to_xarray(self, name: str) -> Any:
-        """One array as a DataArray, its axes named."""
-        return _to_xarray(self, name)
-
     def _shown(self, names: Sequence[str]) -> Report:
         from rnngrad.analyses.derivation.selection import select_of_bidirectional
         from rnngrad.views.derivation.bidirectional import report as shown
@@ -225,19 +220,6 @@ def _named(net: Problem, what: str = "", steps: int | None = None) -> str:
 
 def _loss(loss: float | None) -> str:
     return "no loss" if loss is None else f"loss {loss:.6g}"
-
-
-def _to_xarray(result: Derivation | BatchDerivation | BidirectionalDerivation, name: str) -> Any:
-    xarray, record = library("xarray", "to_xarray"), result.record(name)
-    array, first = result[name], record.first_step
-    axes = [*([] if first is None else [record.axis or "t"]), "i", "j"][: array.ndim]
-    if record.dims == ("T", "T+1"):
-        axes = ["t", "k"]
-    begins = [first or 0] + [0] * (array.ndim - 1)
-    steps = {axis: range(start, start + size)
-             for axis, start, size in zip(axes, begins, array.shape, strict=True)}  # fmt: skip
-    attributes = {"symbol": record.symbol}
-    return xarray.DataArray(array, coords=steps, dims=axes, name=name, attrs=attributes)
 
 
 @overload
