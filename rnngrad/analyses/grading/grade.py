@@ -15,6 +15,7 @@ from rnngrad.algebra.typst import as_latex
 from rnngrad.algebra.writing import written
 from rnngrad.analyses.checking.comparing.tolerance import RTOL
 from rnngrad.analyses.checking.comparing.verdicts import Verdict
+from rnngrad.analyses.derivation.chain_rules import asked_before, derivation
 from rnngrad.analyses.grading import numbers
 from rnngrad.analyses.grading.evaluation import MOST_WORK, OrderError, UnreadError, Work
 from rnngrad.analyses.grading.explaining import Explainer
@@ -57,13 +58,14 @@ class Grader:
         self._subtasks: dict[str, _Subtask] = {}
 
     def grade(self, answers: Mapping[str, Answer]) -> tuple[Grade, ...]:
-        """A grade for every subtask of the net, 0 for those without an answer. Of two steps a5 and
-        a6 ask the same, and questions leave a6 out: one answer is that of both."""
-        given: dict[str, Answer] = {}
-        for name, task in self.tasks.items():
-            twin = next(n for n, one in self.tasks.items() if one.asked == task.asked)
-            given[name] = answers.get(name) or answers.get(twin) or ""
-        return tuple(self.one(name, answer) for name, answer in given.items())
+        """A grade for every subtask of the net, 0 for those without an answer; where two ask for
+        the same, one answer is that of both."""
+        twin = asked_before(self.problem, derivation(self.problem))
+        twin |= {earlier: later for later, earlier in twin.items()}
+        return tuple(
+            self.one(name, answers.get(name) or answers.get(twin.get(name, name)))
+            for name in self.tasks
+        )
 
     def one(self, name: str, answer: Answer | None) -> Grade:
         """The grade of one subtask; a formula that cannot be read is a grade too."""

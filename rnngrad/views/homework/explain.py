@@ -23,7 +23,7 @@ from rnngrad.errors import UsageError, did_you_mean, escaped
 from rnngrad.views.blocks import Block, Formula, Formulas, Lines
 from rnngrad.views.derivation.heading import title
 from rnngrad.views.homework.put_in import typed
-from rnngrad.views.homework.sheet import Sheet, added, apart, at_step, heading, in_sheet
+from rnngrad.views.homework.sheet import Sheet, added, apart, at_step, heading
 from rnngrad.views.report import Cell, Report
 from rnngrad.views.typesetting.layout import Matrix, Number, Row
 from rnngrad.views.typesetting.reading import read
@@ -71,7 +71,7 @@ def _some(lines: dict[str, Line]) -> str:
 
 def explained(result: Derivation, name: str, *, matrix: bool = False) -> Report:
     """The steps of one derivative, as equations, as a document and as rows."""
-    line = in_sheet(line_named(result, name, matrix=matrix), result.problem)
+    line = line_named(result, name, matrix=matrix)
     explanation = _Explanation(Sheet(result, matrix=matrix), line)
     return Report(
         blocks=explanation.blocks,
@@ -93,7 +93,8 @@ class _Explanation:
 
     def blocks(self) -> Iterator[Block]:
         yield title(self.sheet.result)
-        yield Lines((f"{heading(self.line)}: {self.line.symbol}, step by step.",))
+        asked = f"{heading(self.line)}: {self.line.symbol}, step by step."
+        yield Lines((asked, *self.sheet.again(self.line)))
         parts: dict[str, list[Step]] = {}
         for step in self.steps():
             parts.setdefault(step.part, []).append(step)

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from math import prod
 
 import numpy as np
 
-from rnngrad.analyses.derivation.chain_rules import derivation, first_use, loss_steps
+from rnngrad.analyses.derivation.chain_rules import (
+    ERRATA,
+    again_words,
+    asked_before,
+    conventions,
+    derivation,
+    first_use,
+    loss_steps,
+    of_the_sheet,
+)
 from rnngrad.analyses.derivation.derive import Derivation
 from rnngrad.analyses.derivation.formulas import Line
 from rnngrad.analyses.derivation.notation import Notation
 from rnngrad.analyses.derivation.selection import HUGE
 from rnngrad.analyses.derivation.worked import Numbers
 from rnngrad.arithmetic.arrays import Array, frobenius
-from rnngrad.net.problem import Problem
 from rnngrad.views.blocks import Block, Formula, Formulas, Lines
 from rnngrad.views.derivation.heading import equations_of, title
+from rnngrad.views.homework.given import MOST_STEPS, given
 from rnngrad.views.homework.put_in import (
     LARGEST,
     NoNumberError,
@@ -31,13 +41,8 @@ from rnngrad.views.numbers import grouped, number
 from rnngrad.views.typesetting.layout import Number, Piece, Row, Sign, Word, width
 from rnngrad.views.typesetting.reading import read
 
-MOST_STEPS = 8
-"""Steps that are all written out where a derivative holds for every t."""
-
 WIDEST_VALUE = 54.0
 """Digits of a value beside one another."""
-
-IMMEDIATE = "∂⁺ is the immediate partial: h_{t−1} is held fixed."
 
 MOST_TERMS = 12
 """Terms of a sum that numbers are put in for."""
@@ -51,24 +56,31 @@ class Sheet:
         self.notation = Notation(result.problem, matrix)
         self.numbers = Numbers(result)
 
-    @property
+    @cached_property
     def lines(self) -> tuple[Line, ...]:
-        """The subtasks, and of another cell what is inside a step; none that asks what one before
-        did, as a6 does of two steps. The sheet's numbers of equations are those of its net alone.
-        """
-        asked: dict[str, Line] = {}
-        for line in derivation(self.problem, matrix=self.notation.matrix):
-            asked.setdefault(line.symbol, in_sheet(line, self.problem))
-        return tuple(asked.values())
+        """The subtasks, and of another cell what is inside a step."""
+        return derivation(self.problem, matrix=self.notation.matrix)
+
+    def opening(self) -> Iterator[Block]:
+        """The net, its numbers, and what the symbols mean: of answers and of questions."""
+        yield title(self.result)
+        yield self.net()
+        yield given(self.problem)
+        if said := conventions(self.problem, self.lines):
+            yield Formulas("Notation", (), said)
+
+    def again(self, line: Line) -> tuple[str, ...]:
+        """That an earlier subtask asks for the same, if one does."""
+        earlier = asked_before(self.problem, self.lines).get(line.id)
+        return () if earlier is None else (again_words(self.problem, line.id, earlier),)
 
     def blocks(self) -> Iterator[Block]:
         """The net, then every subtask."""
-        yield title(self.result)
-        yield self.net()
+        yield from self.opening()
         for line in self.lines:
             yield self.subtask(line)
-        if self.result.remarks:
-            yield Lines(self.result.remarks if of_the_sheet(self.problem) else (IMMEDIATE,))
+        if of_the_sheet(self.problem):
+            yield Lines(ERRATA)
 
     def net(self) -> Formulas:
         """The equations of the net."""
@@ -87,7 +99,7 @@ class Sheet:
             return Formulas(heading(line), tuple(self._at_every_step(line)))
         formula, why = apart(line.formula)
         sides = [self.chain(formula), *self.worked_out(line, formula)]
-        notes = (why,) if why else ()
+        notes = (*((why,) if why else ()), *self.again(line))
         rows = (Formula(read(line.symbol), tuple(sides)),)
         return Formulas(heading(line), rows, notes)
 
@@ -208,19 +220,6 @@ class Sheet:
         """All steps, or the ends of a long sequence."""
         steps = self.problem.steps
         return [*range(1, steps + 1)] if steps <= MOST_STEPS else [1, 2, steps]
-
-
-def of_the_sheet(problem: Problem) -> bool:
-    """Whether it is the exercise sheet's net, whatever its numbers: scalar, T = 3, h_0 = 0."""
-    sizes = {problem.inputs, problem.hidden, problem.outputs}
-    loss = "" if problem.loss is None else problem.loss.name
-    scalar = problem.single_rnn and sizes == {1}
-    return scalar and problem.steps == 3 and loss == "squared_error" and not problem.h_0.any()
-
-
-def in_sheet(line: Line, problem: Problem) -> Line:
-    """The line, with the sheet's numbers of its equations if it is the sheet's net."""
-    return line if of_the_sheet(problem) else line._replace(equations="")
 
 
 def apart(formula: str) -> tuple[str, str]:
