@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -33,6 +34,10 @@ from rnngrad.analyses.grading.wording import hint
 from rnngrad.analyses.grading.worked import agrees, is_worked
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.net.problem import Problem
+
+
+_ROWS = re.compile(r"\\begin\{[pb]matrix|\bmat\(|\[[-−\d. \[]+[,\]]|\bdiag\([-−\d. ]+,")
+_NO_ROWS = "rows of numbers are not read in a formula: give the formula alone; a list has no quotes"
 
 
 class Grade(NamedTuple):
@@ -82,14 +87,19 @@ class Grader:
             points, said = self._judge(name, sides, subtask)
         except FormulaError as error:
             at = error.at if text == str(answer) else None
-            return Grade(name, 0.0, OF, Verdict.FAIL, error.message, at, unread=True)
+            rows = _ROWS.search(text)
+            return Grade(name, 0.0, OF, Verdict.FAIL, _NO_ROWS if rows else error.message,
+                         rows.start() if rows and at is not None else at, unread=True)  # fmt: skip
         verdict = Verdict.PASS if points == OF else Verdict.FAIL
         return Grade(name, points, OF, verdict, _noted(answer, points, said))
 
     def _judge(self, name: str, sides: tuple[Node, ...], subtask: _Subtask) -> Judged:
         """The worst of the formulas and of the sides that are numbers, which the net's own value
         is held against: −2·(t_3 − y_3) = −2·(0.6 − 0.577) = −0.0455."""
-        value = None if self.tasks[name].every_step else self.numbers.one(name)
+        every = self.tasks[name].every_step
+        if every and len(sides) > 1 and is_worked(sides[-1]):
+            return Judged(0.0, "asked is every t: give the formula alone, no numbers of one step")
+        value = None if every else self.numbers.one(name)
         formulas = len(sides)
         while value is not None and formulas > 1 and is_worked(sides[formulas - 1]):
             formulas -= 1

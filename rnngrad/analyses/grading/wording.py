@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from rnngrad.algebra.writing import written
 from rnngrad.analyses.grading.explaining import Explanation, Mistake
+from rnngrad.analyses.grading.hints import THROUGH
 from rnngrad.analyses.grading.points import constant_factor
 from rnngrad.analyses.grading.reference import Task, Way
 from rnngrad.net.problem import Problem
+
+NOT_EQUAL = "not equal to the derivative asked"
+"""Where nothing is known of a mistake."""
 
 SHOWN = 3
 """Mistakes named in one hint."""
@@ -20,10 +24,12 @@ def hint(problem: Problem, task: Task, explanation: Explanation, *, hide: bool) 
     """The first few mistakes; a plain sentence where nothing is known."""
     c = explanation.coefficients
     if not explanation.found:
-        return "not equal to the derivative asked"
+        return NOT_EQUAL
     factor = constant_factor(c) if not (explanation.mistakes or explanation.unknown) else None
     if factor is not None:
         return _factor_words(task, factor, hide)
+    if len(task.ways) == 1 and (there := _beside(explanation)) is not None:
+        return there
     words = list(dict.fromkeys(_mistake(task, found, hide) for found in explanation.mistakes))
     tried = {found.way for found in explanation.mistakes}
     words += _coefficients(problem, task, explanation, tried, hide)
@@ -31,6 +37,17 @@ def hint(problem: Problem, task: Task, explanation: Explanation, *, hide: bool) 
         words.append(_counted(explanation.unknown, "summand is", "summands are") + " no path")
     more = len(words) - SHOWN
     return "; ".join(words[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _beside(explanation: Explanation) -> str | None:
+    """What is said of several summands where the answer is one product; None of a single one, or of
+    a path that does not belong here."""
+    c, unknown, mistakes = explanation.coefficients, explanation.unknown, explanation.mistakes
+    if len(mistakes) + unknown + bool(c.any()) < 2:
+        return None
+    if c.any() and not unknown and all(one.known.bug == THROUGH for one in mistakes):
+        return None
+    return "there is a summand too many" if c.any() else NOT_EQUAL
 
 
 def _factor_words(task: Task, factor: float, hide: bool) -> str:

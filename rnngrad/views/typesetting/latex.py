@@ -154,6 +154,7 @@ class Latex(Plain):
     def matrix(self, matrix: Matrix) -> str:
         kind = "bmatrix" if matrix.blocks else "pmatrix"
         rows = r" \\ ".join(" & ".join(map(self.row, cells)) for cells in matrix.rows)
+        rows = rows.replace(r"\frac", r"\dfrac")  # small else
         return rf"\begin{{{kind}}} {rows} \end{{{kind}}}"
 
 

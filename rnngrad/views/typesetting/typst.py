@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -112,6 +113,7 @@ class Typst(Plain):
     def matrix(self, matrix: Matrix) -> str:
         delim = '"["' if matrix.blocks else '"("'
         rows = "; ".join(", ".join(map(self.row, cells)) for cells in matrix.rows)
+        rows = re.sub(r"frac\([^()]*\)", r"display(\g<0>)", rows)  # small else
         return f"mat(delim: {delim}, {rows})"
 
 
