@@ -186,8 +186,9 @@ def remarks(problem: Problem, lines: Sequence[Line]) -> tuple[str, ...]:
     if of_the_sheet(problem):
         immediate = "∂⁺ (25–28) is the immediate partial, h_{t−1} fixed; (29–35) sum the paths."
         return (immediate, *ERRATA)
-    again = asked_before(problem, lines).items()
-    return (*conventions(problem, lines), *(again_words(problem, *pair) for pair in again))
+    again = (f"{later} asks for the same as {earlier}, because T = {problem.steps}."
+             for later, earlier in asked_before(problem, lines).items())  # fmt: skip
+    return (*conventions(problem, lines), *again)
 
 
 ERRATA = (
@@ -195,11 +196,6 @@ ERRATA = (
     "(32) is misprinted: its last factor must be ∂h_1/∂W_xh, not ∂h_2/∂W_xh.",
 )
 """Of the exercise sheet."""
-
-
-def again_words(problem: Problem, later: str, earlier: str) -> str:
-    """(a6) asks for the same as (a5), because T = 2."""
-    return f"({later}) asks for the same as ({earlier}), because T = {problem.steps}."
 
 
 def conventions(problem: Problem, lines: Sequence[Line]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rnngrad.analyses.derivation.derive import Derivation
 from rnngrad.views.blocks import Block, Formula, Formulas, Lines
-from rnngrad.views.homework.sheet import Sheet, heading
+from rnngrad.views.homework.sheet import Sheet
 from rnngrad.views.report import Report
 from rnngrad.views.typesetting.layout import Row
 from rnngrad.views.typesetting.reading import read
@@ -39,9 +39,8 @@ def _blocks(sheet: Sheet) -> Iterator[Block]:
     yield Lines((_what_to_do(sheet),))
     for line in sheet.lines:
         every = ", for every t" if sheet.every_step(line) else ""
-        again = sheet.again(line)
-        rows = (Formula(read(line.symbol), () if again else (Row(()),)),)
-        yield Formulas(heading(line) + every, rows, again)
+        answer = () if line.id in sheet.again else (Row(()),)
+        yield Formulas(sheet.heading(line) + every, (Formula(read(line.symbol), answer),))
 
 
 def _what_to_do(sheet: Sheet) -> str:

@@ -11,7 +11,6 @@ import numpy as np
 
 from rnngrad.analyses.derivation.chain_rules import (
     ERRATA,
-    again_words,
     asked_before,
     conventions,
     derivation,
@@ -69,10 +68,18 @@ class Sheet:
         if said := conventions(self.problem, self.lines):
             yield Formulas("Notation", (), said)
 
-    def again(self, line: Line) -> tuple[str, ...]:
-        """That an earlier subtask asks for the same, if one does."""
-        earlier = asked_before(self.problem, self.lines).get(line.id)
-        return () if earlier is None else (again_words(self.problem, line.id, earlier),)
+    def heading(self, line: Line) -> str:
+        """(b4), with the sheet's numbers of its equations; and that an earlier subtask asks for the
+        same, if one does."""
+        numbers = f" equations {line.equations}" if line.equations else ""
+        earlier = self.again.get(line.id)
+        same = f", the same as ({earlier}) because T = {self.problem.steps}" if earlier else ""
+        return f"({line.id}){numbers}{same}"
+
+    @cached_property
+    def again(self) -> dict[str, str]:
+        """Which subtask asks for the same as which before."""
+        return asked_before(self.problem, self.lines)
 
     def blocks(self) -> Iterator[Block]:
         """The net, then every subtask."""
@@ -96,12 +103,12 @@ class Sheet:
     def subtask(self, line: Line) -> Formulas:
         """One derivative."""
         if self.every_step(line):
-            return Formulas(heading(line), tuple(self._at_every_step(line)))
+            return Formulas(self.heading(line), tuple(self._at_every_step(line)))
         formula, why = apart(line.formula)
         sides = [self.chain(formula), *self.worked_out(line, formula)]
-        notes = (*((why,) if why else ()), *self.again(line))
+        notes = (why,) if why else ()
         rows = (Formula(read(line.symbol), tuple(sides)),)
-        return Formulas(heading(line), rows, notes)
+        return Formulas(self.heading(line), rows, notes)
 
     @staticmethod
     def every_step(line: Line) -> bool:
@@ -229,11 +236,6 @@ def apart(formula: str) -> tuple[str, str]:
         return formula, ""
     words = formula[found.start() + 2 :]
     return formula[: found.start()], f"{words[0].upper()}{words[1:]}."
-
-
-def heading(line: Line) -> str:
-    """(b4), with the sheet's numbers of its equations."""
-    return f"({line.id})" + (f" equations {line.equations}" if line.equations else "")
 
 
 def at_step(text: str, t: int) -> str:
