@@ -45,6 +45,8 @@ class Document(Shown, dict[str, object]):
                  if isinstance(value := self.get(key), list)]  # fmt: skip
         return f"<rnngrad.Document {self.get('command')}: {', '.join(told)}>"
 
+    _repr_pretty_ = Shown._repr_pretty_  # before __repr__, as IPython looks for both
+
     def report(self) -> Report:
         return self._report()
 

@@ -171,7 +171,7 @@ def without_dense(problem: Problem, what: str) -> Problem:
         return problem
     raise UsageError(
         f"'{problem.name}' has a dense layer W_in before the recurrent one, and {what} takes nets "
-        "without; give what it makes of the inputs as inputs"
+        "without; leave W_in, b_in and input_activation out, and give its outputs as inputs"
     )
 
 

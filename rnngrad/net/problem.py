@@ -150,7 +150,7 @@ class Problem:
     def words(self, what: str = "", steps: int | None = None) -> str:
         """``'name': lstm, T=60, H=16``, on a line; ``what`` it is besides stands before T."""
         hidden = "+".join(str(layer.hidden) for layer in self.layers)
-        if self.of_batch is not None:
+        if self.of_batch is not None and steps is None:
             what += "sequence {} of {}, ".format(*self.of_batch)
         long = self.steps if steps is None else steps
         return f"'{escaped(self.name)}': {self.cell.name}, {what}T={long}, H={hidden}"

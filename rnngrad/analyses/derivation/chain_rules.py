@@ -199,8 +199,7 @@ ERRATA = (
 
 
 def conventions(problem: Problem, lines: Sequence[Line]) -> tuple[str, ...]:
-    """What is held fixed in ∂⁺ and where the state has several parts, and what is taken entry by
-    entry; each only where it occurs."""
+    """What is held fixed, in ∂⁺ and where the state has several parts; only where it occurs."""
     s, parts, found = Notation(problem).state, problem.cell.parts, list[str]()
     by_weight = {f"∂{name}" for name in problem.weights}
     immediate = [one.symbol for one in lines if one.symbol.startswith("∂⁺")]
@@ -216,7 +215,4 @@ def conventions(problem: Problem, lines: Sequence[Line]) -> tuple[str, ...]:
         if len(parts) == 2 and problem.depth == 1 and problem.loss is not None:
             example = f"∂L/∂{parts[1]}_t holds {parts[0]}_t fixed"
         found.append(f"The parts of {s}_t are independent variables: {example}.")
-    if problem.outputs > 1 and any(line.id == "a1" and "/" in line.formula.rpartition(" = ")[2]
-                                   and "y_" in line.formula.rpartition("/")[2] for line in lines):
-        found.append("A quotient of vectors is taken entry by entry.")
     return tuple(found)

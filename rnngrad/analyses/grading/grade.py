@@ -35,7 +35,6 @@ from rnngrad.analyses.grading.worked import agrees, is_worked
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.net.problem import Problem
 
-
 _ROWS = re.compile(r"\\begin\{[pb]matrix|\bmat\(|\[[-−\d. \[]+[,\]]|\bdiag\([-−\d. ]+,")
 _NO_ROWS = "rows of numbers are not read in a formula: give the formula alone; a list has no quotes"
 

@@ -65,8 +65,22 @@ class Sheet:
         yield title(self.result)
         yield self.net()
         yield given(self.problem)
-        if said := conventions(self.problem, self.lines):
-            yield Formulas("Notation", (), said)
+        said = (*conventions(self.problem, self.lines), *self._of_vectors())
+        yield from [Formulas("Notation", (), said)] if said else []
+
+    def _of_vectors(self) -> Iterator[str]:
+        """Which way round the derivatives of vectors stand."""
+        if self.notation.all_one:
+            return
+        s, lines = self.notation.state, self.lines
+        jacobian = f"∂{s}_t/∂{s}_{{t−1}}"
+        one = f"∂L/∂{s}_t is one row; " if self.problem.loss is not None else ""
+        yield f"{one}{jacobian} has as many rows as {s}_t has entries."
+        if any("⊗" in line.formula for line in lines):
+            yield ("Row i, column k of ∂⁺h_t/∂W is the derivative of the unit of row i by W[i, k]; "
+                   "all else is 0.")  # fmt: skip
+        if any(line.id == "a1" and "/y_" in line.formula.rpartition(" = ")[2] for line in lines):
+            yield "A quotient of vectors is taken entry by entry."
 
     def heading(self, line: Line) -> str:
         """(b4), with the sheet's numbers of its equations; and that an earlier subtask asks for the

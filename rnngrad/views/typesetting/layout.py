@@ -236,11 +236,12 @@ def _listed(matrix: Matrix) -> Iterator[Piece]:
 
 
 def _groups(pieces: list[Piece], signs: str = "+−·⊗∘=,") -> list[list[Piece]]:
-    """Pieces that stay together: a sign begins a group, and takes the piece behind it along."""
+    """Pieces that stay together: a sign begins a group, and takes the piece behind it along; a
+    comma ends one."""
     groups = list[list[Piece]]()
     for piece in pieces:
-        breaks = isinstance(piece, Sign) and piece.text in signs
-        if breaks or not groups:
+        breaks = isinstance(piece, Sign) and piece.text in signs and piece.text != ","
+        if breaks or not groups or ("," in signs and groups[-1][-1] == Sign(",")):
             groups.append([piece])
         else:
             groups[-1].append(piece)

@@ -131,8 +131,9 @@ _INLINE = Inline()
 
 def prose(text: str) -> str:
     """A sentence of rnngrad's own: the names and partials in it are set as formulas."""
-    return "".join(f"${_INLINE.row(part)}$" if isinstance(part, Row) else (escaped(part) if part else "")
-                   for part in in_prose(text))  # fmt: skip
+    parts = filter(None, in_prose(text))
+    return "".join(f"${_INLINE.row(one)}$" if isinstance(one, Row) else escaped(one)
+                   for one in parts) or escaped("")  # fmt: skip
 
 
 def quoted(text: str) -> str:
