@@ -16,7 +16,7 @@ from rnngrad.algebra.typst import as_latex
 from rnngrad.algebra.writing import written
 from rnngrad.analyses.checking.comparing.tolerance import RTOL
 from rnngrad.analyses.checking.comparing.verdicts import Verdict
-from rnngrad.analyses.derivation.chain_rules import asked_before, derivation
+from rnngrad.analyses.derivation.chain_rules import asked_before, derivation, of_the_sheet
 from rnngrad.analyses.grading import numbers
 from rnngrad.analyses.grading.evaluation import MOST_WORK, OrderError, UnreadError, Work
 from rnngrad.analyses.grading.explaining import Explainer
@@ -175,7 +175,8 @@ class _Subtask:
         if isinstance(side, Div) and isinstance(side.top, Name) and isinstance(side.bottom, Name):
             printed = written(Derivative(side.top, side.bottom, False))
             if printed == asked.replace("⁺", ""):
-                return [Judged(OF, "the ∂ is missing on the left, as in the sheet's (27)")]
+                sheet = ", as in the sheet's (27)" if of_the_sheet(self.problem) else ""
+                return [Judged(OF, f"the ∂ is missing on the left{sheet}")]
         if not isinstance(side, Derivative):
             return []
         if self._equal(self._values(side)):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from rnngrad.analyses.derivation.chain_rules import of_the_sheet
 from rnngrad.analyses.grading.reference import Task, Way
 from rnngrad.net.problem import Problem
 
@@ -49,7 +50,7 @@ def catalogue(problem: Problem, task: Task, way: Way) -> Iterator[Known]:
     if way.t is not None and task.id not in ("a1", "a2"):
         yield from _output(problem, way.t)
     if task.weight is not None and way.k is not None:
-        yield from _partials(task.weight, way, steps)
+        yield from _partials(task.weight, way, steps, of_the_sheet(problem))
         yield from _tail(problem, task, way.k, steps)
     if way.t is not None:
         yield from _losses(way.t, steps)
@@ -177,11 +178,11 @@ def _recurrence(links: int) -> Iterator[Known]:
                 "a weight stands there once too often")  # fmt: skip
 
 
-def _partials(weight: str, way: Way, steps: range) -> Iterator[Known]:
+def _partials(weight: str, way: Way, steps: range, of_sheet: bool) -> Iterator[Known]:
     """∂h_j/∂W for ∂h_k/∂W, as printed in (32)."""
     k = way.k
     for j in steps:
-        printed = weight == "W_xh" and (way.t, k, j) == (3, 1, 2)
+        printed = of_sheet and weight == "W_xh" and (way.t, k, j) == (3, 1, 2)
         sheet = ", as misprinted in (32)" if printed else ""
         if j != k:
             yield Known("sheet-eq-32" if printed else "partial-of-another-step",

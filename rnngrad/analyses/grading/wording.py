@@ -7,6 +7,7 @@ the factor or the limit from which the right answer could be had.
 from __future__ import annotations
 
 from rnngrad.algebra.writing import written
+from rnngrad.analyses.derivation.chain_rules import of_the_sheet
 from rnngrad.analyses.grading.explaining import Explanation, Mistake
 from rnngrad.analyses.grading.hints import THROUGH
 from rnngrad.analyses.grading.points import constant_factor
@@ -102,10 +103,11 @@ def _reason(problem: Problem, task: Task, missing: list[int], hide: bool) -> str
     ways, gone = task.ways, {task.ways[i] for i in missing}
     if task.weight is not None and gone == {w for w in ways if _earlier(w)}:
         state = "every path through earlier states is missing"
-        return state if hide else f"{state}: ∂h_t/∂{task.weight} holds h_{{t−1}} fixed (25–28)"
+        numbers = " (25–28)" if of_the_sheet(problem) else ""
+        return state if hide else f"{state}: ∂h_t/∂{task.weight} holds h_{{t−1}} fixed{numbers}"
     first_steps = {w for w in ways if w.k == 1}
     if task.weight == "W_hh" and problem.h_0.any() and gone == first_steps:
-        return "the paths that end in ∂h_1/∂W_hh are missing: h_0 is not 0 here, as (33–35) assume"
+        return "the paths that end in ∂h_1/∂W_hh are missing: h_0 is not 0 here"
     return ""
 
 
