@@ -135,6 +135,7 @@ NETS = {
     "one step": lambda: net(steps=1),
     "softmax": lambda: net(output_activation="softmax", loss="cross_entropy",
                            targets=[[1, 0], [0, 1], [1, 0]]),
+    "a mean over outputs": lambda: net(loss="mean_squared_error"),
     "tanh outputs, a mean": lambda: net(output_activation="tanh", loss_reduction="mean"),
     "eight steps": lambda: net(hidden=2, steps=8),
     "one loss": lambda: net(loss_steps="last"),
@@ -322,6 +323,10 @@ def test_a_quotient_of_vectors_is_a_row_of_quotients() -> None:
     assert r"\frac{\begin" not in result.as_latex()
     np.testing.assert_allclose(computed(numbers), result["dL_dy"][-1:], rtol=1e-3)
     assert "entry by entry" in text_of(questions(result))
+    mean = net(loss="mean_squared_error")
+    row = Sheet(mean).subtask(mean.lines[0]).rows[0]
+    assert len(row.sides) == 3  # O has its number
+    np.testing.assert_allclose(computed(row.sides[1]), mean["dL_dy"][-1:], rtol=1e-3)
     assert "entry by entry" not in text_of(questions(net()))
 
 
@@ -329,6 +334,10 @@ def test_a_sequence_is_broken_behind_a_comma() -> None:
     lines = [*formula_lines(given(drawn(4).problem).rows, 80)]
     assert not any(line.lstrip().startswith(",") for line in lines)
     assert any(line.endswith(",") for line in lines)
+    lstm = net("lstm")
+    b1 = next(line for line in lstm.lines if line.id == "b1")
+    gates = [*formula_lines(Sheet(lstm).subtask(b1).rows[:1], 80)]
+    assert [line.rstrip()[-1] for line in gates] == [",", ",", ",", "t"]  # a gate a line
 
 
 def test_the_questions_give_every_number_of_a_small_net() -> None:

@@ -191,14 +191,16 @@ def width(piece: Piece) -> float:
 
 def lines(side: Row, widest: float, measure: Callable[[Row], float] = width) -> list[Row]:
     """A side of an equation in lines no wider than that: broken before a plus or minus, where a
-    summand is too wide before another sign, and in brackets where these are."""
+    summand is too wide behind a comma, before another sign, and in brackets where these are."""
     if measure(side) <= widest:
         return [side]
     found, line = list[Row](), list[Piece]()
     for summand in _groups(list(side.pieces), "+−=,"):
         inner = [summand]
         if measure(Row(tuple(summand))) > widest:
-            inner = _groups(_opened(Row(tuple(summand)), widest, measure))
+            inner = []
+            for part in _groups(_opened(Row(tuple(summand)), widest, measure), ","):
+                inner += [part] if measure(Row(tuple(part))) <= widest else _groups(part)
             found += [Row(tuple(line))] if line else []
             line = []
         for group in inner:
