@@ -256,6 +256,8 @@ def test_one_answer_counts_for_both_of_two_that_ask_the_same() -> None:
         for name in (first, "a6"):
             points = {one.id: one.points for one in Grader(problem).grade({name: answer})}
             assert {n for n, p in points.items() if p} == {first, "a6"}, points
+        hints = {one.id: one.hint for one in Grader(problem).grade({first: f"-({answer})"})}
+        assert hints["a6"] == f"as {first}: {hints[first]}" != f"as {first}: "
 
 
 def test_the_numbers_of_equations_are_the_sheets_alone() -> None:

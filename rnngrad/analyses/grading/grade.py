@@ -66,10 +66,14 @@ class Grader:
         the same, one answer is that of both."""
         twin = asked_before(self.problem, derivation(self.problem))
         twin |= {earlier: later for later, earlier in twin.items()}
-        return tuple(
-            self.one(name, answers.get(name) or answers.get(twin.get(name, name)))
-            for name in self.tasks
-        )
+        return tuple(self._of_either(name, twin.get(name, name), answers) for name in self.tasks)
+
+    def _of_either(self, name: str, twin: str, answers: Mapping[str, Answer]) -> Grade:
+        """The grade of its own answer, or of its twin's."""
+        if answers.get(name) or not answers.get(twin):
+            return self.one(name, answers.get(name))
+        found = self.one(name, answers[twin])._replace(at=None, unread=False)  # said of the twin
+        return found._replace(hint=f"as {twin}: {found.hint}") if found.hint else found
 
     def one(self, name: str, answer: Answer | None) -> Grade:
         """The grade of one subtask; a formula that cannot be read is a grade too."""
