@@ -39,6 +39,14 @@ class Document(Shown, dict[str, object]):
         super().__init__(document)
         self._report = report
 
+    def __repr__(self) -> str:
+        told = [f"{key} {self[key]}" for key in ("verdict", "points") if key in self]
+        told += [f"{len(value)} {key}" for key in ("quantities", "rows", "steps")
+                 if isinstance(value := self.get(key), list)]  # fmt: skip
+        return f"<rnngrad.Document {self.get('command')}: {', '.join(told)}>"
+
+    _repr_pretty_ = Shown._repr_pretty_  # before __repr__, as IPython looks for both
+
     def report(self) -> Report:
         return self._report()
 
@@ -98,9 +106,7 @@ class Derivation(_Result, _Derivation):
     """
 
     def __repr__(self) -> str:
-        sequence, size = self.problem.of_batch or (0, 0)
-        of = f"sequence {sequence} of {size}, " if size else ""
-        return f"<rnngrad.Derivation {_named(self.problem, of)}, {_loss(self.loss)}>"
+        return f"<rnngrad.Derivation {self.problem.words()}, {_loss(self.loss)}>"
 
     def report(self) -> Report:
         from rnngrad.analyses.derivation.selection import select
@@ -162,10 +168,7 @@ class BatchDerivation(_Result, _BatchDerivation):
     """
 
     def __repr__(self) -> str:
-        batch = self.batch
-        both = "bidirectional, " if isinstance(batch, BidirectionalBatch) else ""
-        named = _named(batch.net, f"{both}a batch of {batch.size}, ", batch.steps)
-        return f"<rnngrad.BatchDerivation {named}, {_loss(self.loss)}>"
+        return f"<rnngrad.BatchDerivation {self.batch.words()}, {_loss(self.loss)}>"
 
     @cached_property
     def sequences(self) -> tuple[Derivation, ...] | tuple[BidirectionalDerivation, ...]:
@@ -192,7 +195,7 @@ class BidirectionalDerivation(_Result, _BidirectionalDerivation):
     """
 
     def __repr__(self) -> str:
-        named = _named(self.problem, "bidirectional, ", self.problem.steps)
+        named = self.problem.words("bidirectional, ")
         return f"<rnngrad.BidirectionalDerivation {named}, {_loss(self.loss)}>"
 
     @cached_property
@@ -209,13 +212,6 @@ class BidirectionalDerivation(_Result, _BidirectionalDerivation):
 
         selection = select_of_bidirectional(self, names, False, {})
         return shown(self, selection, {name: self[name] for name in selection.names})
-
-
-def _named(net: Problem, what: str = "", steps: int | None = None) -> str:
-    """``'name': lstm, T=60, H=16``"""
-    hidden = "+".join(str(layer.hidden) for layer in net.layers)
-    long = net.steps if steps is None else steps
-    return f"'{escaped(net.name)}': {net.cell.name}, {what}T={long}, H={hidden}"
 
 
 def _loss(loss: float | None) -> str:

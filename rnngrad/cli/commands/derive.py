@@ -176,7 +176,8 @@ def derive(
         plots = plots._replace(kinds=(*plots.kinds, "cliff"))
     problem = load(spec, overrides=overrides or ())
     if form.asked or pdf is not None:
-        problem = without_dense(one_sequence(problem, "homework"), "homework")
+        option = "--blank" if blank else "--pdf" if explain is None else "--explain"
+        problem = without_dense(one_sequence(problem, option), option)
     elif form.sheet and isinstance(problem, Problem):
         without_dense(problem, f"--format {name}")
     drawn: list[Derivation] = []
