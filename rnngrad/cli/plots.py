@@ -42,8 +42,8 @@ class Plots(NamedTuple):
                     kinds.remove(name)
         return self._replace(kinds=tuple(kinds))
 
-    def staged(self, result: object) -> Callable[[], None]:
-        """Draw the pictures of a result, beside their place; the call that this returns moves them
+    def staged(self, result: object) -> list[Callable[[], None]]:
+        """Draw the pictures of a result, beside their places; the calls that this returns move them
         there."""
         from rnngrad.cli import output
         from rnngrad.views.pictures.kinds import pictures
@@ -56,12 +56,7 @@ class Plots(NamedTuple):
         if self.data is not None:
             text = _numbers(found)
             moves.append(output.staged(self.data, lambda file: file.write(text)))
-
-        def move() -> None:
-            for one in moves:
-                one()
-
-        return move
+        return moves
 
 
 def planned(

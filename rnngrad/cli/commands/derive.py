@@ -264,23 +264,22 @@ def derive(
     cut = Event()
     text = watched(render(made, shown), quiet)
     text = _kept(text, cut) if for_people(render) else text
-    keep = None if save is None else _stage(save, selection.names, arrays, problem)
-    write_text(text, output)
-    if keep is not None:
-        keep()
-    if cut.is_set():
-        say("rnngrad: interrupted; what comes after the last table shown was not computed")
-        return INTERRUPTED
+    moves = [] if save is None else [_stage(save, selection.names, arrays, problem)]
     if pdf is not None:
-        sheets.write_pdf(sheets.whole(form, result, usual), pdf)
+        moves.append(sheets.staged_pdf(sheets.whole(form, result, usual), pdf))
     if plots is not None:
         flows = tuple(
             flow if flow is not None and one is flow.result else flow_of(one, selection)
             for one in drawn
         )
         with progress_bar(quiet) as bar, reporting_to(bar):
-            move = plots.staged(Nets(flows, step, over))
+            moves += plots.staged(Nets(flows, step, over))
+    write_text(text, output)
+    for move in moves:
         move()
+    if cut.is_set():
+        say("rnngrad: interrupted; what comes after the last table shown was not computed")
+        return INTERRUPTED
     return 0
 
 
