@@ -8,6 +8,8 @@ from functools import cached_property
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, overload
 
+import numpy as np
+
 from rnngrad import files
 from rnngrad.analyses.derivation import derive as deriving
 from rnngrad.analyses.derivation.derive import BatchDerivation as _BatchDerivation
@@ -15,6 +17,7 @@ from rnngrad.analyses.derivation.derive import BidirectionalDerivation as _Bidir
 from rnngrad.analyses.derivation.derive import Derivation as _Derivation
 from rnngrad.analyses.flow import stability
 from rnngrad.arguments import checked, spoken
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.errors import escaped
 from rnngrad.net.batch import Batch, BidirectionalBatch
 from rnngrad.net.bidirectional import Bidirectional
@@ -110,6 +113,20 @@ class Derivation(Shown, _Derivation):
 
         report = explained(self, name)
         return Document(report.document(), lambda: report)
+
+    @spoken
+    def truncation(self, *steps: int) -> Array:
+        """What it costs ∂L/∂W_hh if each loss keeps its last k steps, for these k (1, 2, 4 … by
+        default) and T: rows of k, relative error and cosine, (n, 3)."""
+        from rnngrad.analyses.derivation.selection import kept_of
+        from rnngrad.chains.lags import lags
+
+        if not steps:
+            return self["truncation"]
+        kept = kept_of(steps, self.problem)
+        found = lags(self.problem, self.passes.forward, self.passes.backward, kept=kept)
+        assert found is not None
+        return np.column_stack(found.truncation)
 
     @spoken
     def to_pandas(self, *names: str) -> Any:

@@ -64,6 +64,7 @@ TAKEN: Mapping[str, Test] = MappingProxyType(
         "workers": (_whole, "a whole number"),
         "warmup": (_whole, "a whole number"),
         "steps": (_all(_whole), "a list of whole numbers, such as [50, 100]"),
+        "truncation.steps": (_all(_whole), "whole numbers"),
         "activations": (_all(_text), "a list of names, such as ['tanh']"),
         "relative_to": (_text, "a text"),
         "gate": (_either(_text, _none), "a name"),
@@ -93,6 +94,7 @@ OPTIONS: Mapping[str, str] = MappingProxyType(
         "set": "overrides",
         "checkpoints": "checkpoint",
         "map": "over",
+        "truncation": "steps",
         "max-memory": "rnngrad.memory.allow",
     }
 )

@@ -71,6 +71,14 @@ def derive(
             autocompletion=completion.one_of("all"),
         ),
     ] = None,
+    truncation: Annotated[
+        str | None,
+        typer.Option(
+            "--truncation",
+            metavar="K,...",
+            help="Steps that each loss keeps; 1, 2, 4, 8, … by default.",
+        ),
+    ] = None,
     explain: Annotated[
         str | None,
         typer.Option(
@@ -232,14 +240,24 @@ def derive(
     every = save is not None or not (for_people(render) or form.asked)
     if isinstance(problem, Bidirectional):
         of_bidirectional = derive_problem(problem)
-        alone = {"--step": step, "--section": section, "--exponents": exponents}
+        alone = {
+            "--step": step,
+            "--section": section,
+            "--exponents": exponents,
+            "--truncation": truncation,
+        }
         selection = select_of_bidirectional(of_bidirectional, quantity or (), full, alone)
         arrays = {name: of_bidirectional[name] for name in selection.names}
         made = bidirectional_report(of_bidirectional, selection, arrays)
         first = of_bidirectional.first_nonfinite_step
     elif isinstance(problem, Batch):
         of_all = derive_problem(problem)
-        alone = {"--step": step, "--section": section, "--exponents": exponents}
+        alone = {
+            "--step": step,
+            "--section": section,
+            "--exponents": exponents,
+            "--truncation": truncation,
+        }
         selection = select_of_batch(of_all, quantity or (), full, alone)
         if not isinstance(problem, BidirectionalBatch):
             ask_for_derive(problem, selection, name, every=True)
@@ -248,7 +266,7 @@ def derive(
         first = of_all.first_nonfinite_step
     else:
         result = drawn[0] if drawn else derive_problem(problem)
-        selection = select(result, quantity or (), step, full, exponents, section or ())
+        selection = select(result, quantity or (), step, full, exponents, section or (), truncation)
         sheets.check_selection(form, selection)
         ask_for_derive(problem, selection, name, every=every)
         with progress_bar(quiet) as bar, reporting_to(bar):
