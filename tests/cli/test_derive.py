@@ -92,7 +92,7 @@ def test_truncation_at_any_k() -> None:
     assert found[:, 0].tolist() == [10, 12, 200]
     np.testing.assert_array_equal(result.truncation(), result["truncation"])
     assert result["truncation"][3, 1] > found[0, 1] > found[1, 1] > result["truncation"][4, 1]
-    with pytest.raises(rnngrad.UsageError, match="^steps=201: the steps are 1 to 200"):
+    with pytest.raises(rnngrad.UsageError, match=r"^steps=201: the steps are 1 to 200"):
         result.truncation(201)
     for args, said in (
         ([lstm, "--truncation", "0"], "--truncation 0: the steps are 1 to 200"),
