@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+HATCH = "/////"
+"""Across what vanishes, which is told from what explodes in grey too."""
+
 LABELS = 33
 """Points below the axes that ticks and label take."""
 
@@ -211,7 +214,8 @@ class Panel:
         for region in regions:
             bottom, top = max(region.low, low), min(region.high, high)
             colour = TONES[region.tone]
-            self.axes.axhspan(bottom, top, color=colour, alpha=0.1, linewidth=0, zorder=0)
+            self.axes.axhspan(bottom, top, color=colour, alpha=0.1, linewidth=0, zorder=0,
+                              hatch=HATCH if region.tone == "gone" else "")  # fmt: skip
             self.sides.append(_Side(region.name, (bottom + top) / 2, colour))
 
     def _heat(self, mark: Heat) -> None:
@@ -254,7 +258,7 @@ class Panel:
         rows = np.arange(len(mark.bars), dtype=float)
         for i, bar in enumerate(mark.bars):
             self.axes.barh(i, bar.end - bar.start, left=bar.start, height=0.62,
-                           color=TONES[bar.tone], hatch="" if bar.tone != "gone" else "/////",
+                           color=TONES[bar.tone], hatch=HATCH if bar.tone == "gone" else "",
                            edgecolor="white", linewidth=0)  # fmt: skip
             if i:
                 self.axes.plot(
