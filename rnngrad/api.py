@@ -347,6 +347,7 @@ def sweep(
     steady: float | None = None,
     critical_rtol: float | None = None,
     gate: str | None = None,
+    over: str | None = None,
     executor: Executor | None = None,
     workers: int = 1,
     bracket: float | None = None,
@@ -359,7 +360,8 @@ def sweep(
     scaled. ``scales``: numbers, or a text such as ``"0.1:4:40"``. ``relative_to``: ``"weights"``,
     ``"spectral-radius"`` or ``"sigma-max"``. ``steady``: |rate| up to which the regime is steady,
     by default 0.01. ``critical_rtol``: width of a critical scale's bracket, relative to it, by
-    default 1e-5 (``bracket`` is its old name). ``executor``: any ``concurrent.futures.Executor``,
+    default 1e-5 (``bracket`` is its old name). ``over``: two swept axes such as ``"scale,seed"``,
+    of which ``plot()`` then draws a map besides. ``executor``: any ``concurrent.futures.Executor``,
     with so many ``workers``. Raises UsageError for what cannot be swept.
 
     >>> import rnngrad
@@ -369,16 +371,20 @@ def sweep(
     ['vanishing', 'steady', 'exploding']
     """
     from rnngrad.analyses.sweep.sweep import swept
+    from rnngrad.views.pictures import rate_map
     from rnngrad.views.sweeps.report import report as shown
 
     width = critical_rtol if bracket is None else bracket
     own = {"steady": steady, "critical_rtol": width}
+    axes = None if over is None else rate_map.axes(over)
     done = swept(
         problem, scales, seeds, steps=steps, activations=activations, relative_to=relative_to,
         gate=gate, executor=executor, workers=workers,
         **{name: value for name, value in own.items() if value is not None},
     )  # fmt: skip
-    whole = shown(done, full=False)
+    if axes is not None:
+        rate_map.check_swept(axes, done.plan)
+    whole = shown(done, False, axes)
     return Document(whole.document(), lambda: whole)
 
 

@@ -75,6 +75,7 @@ TAKEN: Mapping[str, Test] = MappingProxyType(
         "what": (_either(_text, _all(_text)), "names of pictures, such as ['reach']"),
         "step": (_either(_whole, _none), "a whole number"),
         "cliff": (_either(_text, _none), "a text, such as 'W_hh[0,0],b_h[0]'"),
+        "sweep.over": (_either(_text, _none), "a text, such as 'scale,seed'"),
         "over": (_text, "a text, such as 'W_hh[0,0],b_h[0]'"),
         "ax": (lambda value: value is None or hasattr(value, "figure"), "axes of Matplotlib's"),
         "others": (_all(lambda value: hasattr(value, "problem")), _DERIVED),

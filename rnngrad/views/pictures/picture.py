@@ -10,7 +10,7 @@ Values that are not finite are holes: they are left out of a line, and of a map.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -92,6 +92,19 @@ class Heat(NamedTuple):
         """The least and the greatest value that the colours stand for; None where none is known."""
         seen = self.z[np.isfinite(self.z)]
         return self.ends or ((float(seen.min()), float(seen.max())) if seen.size else None)
+
+    def partings(self, x: Array, y: Array) -> Iterator[tuple[float, float, float, float]]:
+        """The lines (x1, y1, x2, y2) along which cells below 0 lie beside others. ``x``, ``y``: the
+        borders of the columns and of the rows."""
+        below, known = self.z < 0, ~np.isnan(self.z)
+        for turned, along, beside in ((False, y, x), (True, x, y)):
+            low, there = (below.T, known.T) if turned else (below, known)
+            parted = (low[:, 1:] != low[:, :-1]) & there[:, 1:] & there[:, :-1]
+            for i, column in enumerate(parted.T, start=1):
+                ends = np.flatnonzero(np.diff(np.pad(column.astype(np.int8), 1)))
+                for first, last in ends.reshape(-1, 2):
+                    at, start, end = float(beside[i]), float(along[first]), float(along[last])
+                    yield (start, at, end, at) if turned else (at, start, at, end)
 
 
 class Bar(NamedTuple):
