@@ -174,6 +174,14 @@ class Picture(NamedTuple):
     square: bool = False
 
 
+def notes_of(picture: Picture) -> tuple[str, ...]:
+    """Its notes, and what has to be known of its colours."""
+    spans = [one.span for one in picture.marks if isinstance(one, Heat) and one.diverging]
+    parted = any(span is not None and span[0] < 0 < span[1] for span in spans)
+    own = ("Colours below 0 and above it have a scale each: see the bar.",)
+    return picture.notes + own * parted
+
+
 def on_one_scale(pictures: Iterable[Picture]) -> list[Picture]:
     """The same, those of one kind with one scale of colours, so that their maps can be compared."""
     found = list(pictures)

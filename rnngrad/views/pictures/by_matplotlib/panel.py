@@ -12,6 +12,7 @@ from rnngrad.views.pictures.by_matplotlib.sizes import HEIGHT, body
 from rnngrad.views.pictures.by_matplotlib.style import (
     DASHES,
     DIVERGING,
+    HATCH,
     LINES,
     MARKERS,
     TONES,
@@ -23,9 +24,6 @@ from rnngrad.views.pictures.picture import Band, Bars, Graph, Heat, Level, Line,
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-HATCH = "/////"
-"""Across what vanishes, which is told from what explodes in grey too."""
 
 LABELS = 33
 """Points below the axes that ticks and label take."""
