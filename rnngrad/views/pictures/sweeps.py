@@ -127,7 +127,8 @@ def _finding(parts: Sequence[Part]) -> str:
     """Where it vanishes and explodes; of several parts, the critical scale of each."""
     found = parts[0].critical
     if len(parts) == 1 and found is not None and len(found.crossings) == found.seeds == found.of:
-        return f"The gradient vanishes below {found.value:.4g}{whose(parts[0])}, explodes above."
+        below = f"{found.value:.4g}{whose(parts[0])}"
+        return f"The gradient vanishes below {below}, and explodes above."
     if len(parts) == 1:
         return next(words(parts[0]))
     said = []
