@@ -280,6 +280,26 @@ def test_gates_are_their_means(cell: str) -> None:
     np.testing.assert_allclose(one.y, by_hand.mean(axis=1), rtol=1e-13)
 
 
+def test_a_gate_is_what_multiplies_and_lies_between_0_and_1() -> None:
+    cell = {
+        "state": ["h"],
+        "equations": [
+            "f_t = hard_sigmoid(W_xf x_t + W_hf h_{t-1})",
+            "u_t = 1 - f_t",  # a gate that is no function of a sum
+            "p_t = f_t * u_t",  # between 0 and 1, and multiplies nothing
+            "q_t = 3 + u_t",  # multiplies, and is above 1
+            "g_t = tanh(W_xg x_t)",
+            "h_t = f_t * h_{t-1} + u_t * g_t + 0.1 * q_t * g_t + W_p p_t",
+        ],
+    }
+    names = ("W_xf", "W_hf", "W_xg", "W_p")
+    spec = net() | {"cell": cell, "weights": {name: {"init": "normal"} for name in names}}
+    spec |= {"sizes": {"inputs": 3, "hidden": 4}, "targets": {"zeros": 12}}
+    *gates, _ = marks(only("gates", spec), Line)
+    assert [gate.name for gate in gates] == ["f", "u"]
+    np.testing.assert_allclose(gates[0].y + gates[1].y, 1.0, rtol=1e-13)
+
+
 def test_each_layer_of_a_stack_has_its_gates() -> None:
     found = shown("gates", stack())
     assert [p.title for p in found] == [
