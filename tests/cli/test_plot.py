@@ -114,12 +114,15 @@ def test_numbers_need_no_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_other_nets_stand_beside_it(tmp_path: Path, spec: str) -> None:
     path = tmp_path / "numbers.csv"
     done = run("derive", SHEET, "--beside", spec, "--plot-data", str(path))
-    assert (done.returncode, done.stderr) == (0, "")
+    gateless = "not in the picture gates: 'exercise_sheet_7' is a net of rnn, which has no gates"
+    assert (done.returncode, done.stderr) == (0, f"note: {gateless}\n")
     found = table(path)
     lines = {row["series"] for row in found if row["picture"] == "reach" and row["x"]}
     assert lines == {"exercise_sheet_7", "an lstm"}
     assert {row["net"] for row in found if row["picture"] == "credit-map"} == lines
-    assert "gates" not in {row["picture"] for row in found}  # the sheet's net has none
+    assert {row["net"] for row in found if row["picture"] == "gates"} == {"an lstm"}
+    plot = rnngrad.derive(rnngrad.load(SHEET)).plot.beside(rnngrad.derive(rnngrad.load(spec)))
+    assert len(plot.gates().axes) == 2  # the means, and the gradient on the right
 
 
 def test_nets_of_one_name_are_told_apart(tmp_path: Path) -> None:

@@ -235,6 +235,8 @@ def derive(
         nets = [one_sequence(one, "--plot") for one in loaded]
         drawn = [*map(derive_problem, told_apart(nets, [spec, *(beside or ())]))]
         plots = plots.fitting(one.problem for one in drawn)
+        for note in () if quiet else plots.left_out([one.problem for one in drawn]):
+            say(note)
         for one in drawn:
             check_exists(one.problem, over or ())
     every = save is not None or not (for_people(render) or form.asked)
