@@ -8,6 +8,8 @@ from functools import cached_property
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, overload
 
+import numpy as np
+
 from rnngrad import files
 from rnngrad.analyses.derivation import derive as deriving
 from rnngrad.analyses.derivation.derive import BatchDerivation as _BatchDerivation
@@ -15,6 +17,7 @@ from rnngrad.analyses.derivation.derive import BidirectionalDerivation as _Bidir
 from rnngrad.analyses.derivation.derive import Derivation as _Derivation
 from rnngrad.analyses.flow import stability
 from rnngrad.arguments import checked, spoken
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.errors import escaped
 from rnngrad.net.batch import Batch, BidirectionalBatch
 from rnngrad.net.bidirectional import Bidirectional
@@ -147,6 +150,20 @@ class Derivation(_Result, _Derivation):
 
         report = explained(self, name)
         return Document(report.document(), lambda: report)
+
+    @spoken
+    def truncation(self, *steps: int) -> Array:
+        """What it costs ∂L/∂W_hh if each loss keeps its last k steps, for these k (1, 2, 4 … by
+        default) and T: rows of k, relative error and cosine, (n, 3)."""
+        from rnngrad.analyses.derivation.selection import kept_of
+        from rnngrad.chains.lags import lags
+
+        if not steps:
+            return self["truncation"]
+        kept = kept_of(steps, self.problem)
+        found = lags(self.problem, self.passes.forward, self.passes.backward, kept=kept)
+        assert found is not None
+        return np.column_stack(found.truncation)
 
     def _shown(self, names: Sequence[str]) -> Report:
         from rnngrad.analyses.derivation.selection import computed, select
@@ -308,6 +325,7 @@ def sweep(
     steady: float | None = None,
     critical_rtol: float | None = None,
     gate: str | None = None,
+    over: str | None = None,
     executor: Executor | None = None,
     workers: int = 1,
     bracket: float | None = None,
@@ -320,7 +338,8 @@ def sweep(
     scaled. ``scales``: numbers, or a text such as ``"0.1:4:40"``. ``relative_to``: ``"weights"``,
     ``"spectral-radius"`` or ``"sigma-max"``. ``steady``: |rate| up to which the regime is steady,
     by default 0.01. ``critical_rtol``: width of a critical scale's bracket, relative to it, by
-    default 1e-5 (``bracket`` is its old name). ``executor``: any ``concurrent.futures.Executor``,
+    default 1e-5 (``bracket`` is its old name). ``over``: two swept axes such as ``"scale,seed"``,
+    of which ``plot()`` then draws a map besides. ``executor``: any ``concurrent.futures.Executor``,
     with so many ``workers``. Raises UsageError for what cannot be swept.
 
     >>> import rnngrad
@@ -330,16 +349,20 @@ def sweep(
     ['vanishing', 'steady', 'exploding']
     """
     from rnngrad.analyses.sweep.sweep import swept
+    from rnngrad.views.pictures import rate_map
     from rnngrad.views.sweeps.report import report as shown
 
     width = critical_rtol if bracket is None else bracket
     own = {"steady": steady, "critical_rtol": width}
+    axes = None if over is None else rate_map.axes(over)
     done = swept(
         problem, scales, seeds, steps=steps, activations=activations, relative_to=relative_to,
         gate=gate, executor=executor, workers=workers,
         **{name: value for name, value in own.items() if value is not None},
     )  # fmt: skip
-    whole = shown(done, full=False)
+    if axes is not None:
+        rate_map.check_swept(axes, done.plan)
+    whole = shown(done, False, axes)
     return Document(whole.document(), lambda: whole)
 
 
