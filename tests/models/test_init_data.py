@@ -22,18 +22,19 @@ T = 6
 
 
 class Net(torch.nn.Module):  # type: ignore[misc]
-    """Embedding or none, a recurrent layer, a read-out."""
+    """Embedding or none, a dense layer or none, a recurrent layer, a read-out."""
 
-    def __init__(self, outputs: int, words: int = 0) -> None:
+    def __init__(self, outputs: int, words: int = 0, wide: int = 0) -> None:
         super().__init__()
         torch.manual_seed(4)
-        self.emb = torch.nn.Embedding(words, 3) if words else None
+        self.emb = torch.nn.Embedding(words, wide or 3) if words else None
+        self.first = torch.nn.Linear(wide, 3) if wide else torch.nn.Identity()
         self.rnn = torch.nn.LSTM(3, 4, batch_first=True)
         self.fc = torch.nn.Linear(4, outputs)
         self.double()
 
     def forward(self, x: Any) -> Any:
-        return self.fc(self.rnn(self.emb(x) if self.emb else x)[0])
+        return self.fc(self.rnn(self.first(self.emb(x) if self.emb else x))[0])
 
 
 def _saved(folder: Path, net: Net, x: np.ndarray, y: np.ndarray, loss: Any, last: bool) -> None:
@@ -64,6 +65,8 @@ def _cases() -> dict[str, tuple[Net, np.ndarray, np.ndarray, Any, bool]]:
     return {
         "a batch of token ids and labels": (Net(5, 7), many_ids, many_labels, cross, False),
         "a batch of token ids, padded": (Net(5, 7), many_ids, padded, cross, False),
+        "rows, a dense layer": (Net(5, 0, 4), stream.normal(size=(T, 4)), labels, cross, False),
+        "token ids, a dense layer": (Net(5, 7, 2), many_ids, many_labels, cross, False),
         "a batch of rows": (Net(2), many, many_rows, nn.MSELoss(), False),
         "a batch, a label of the last step": (Net(5), many, many_labels[:, 0], cross, True),
         "a batch, a row of the last step": (Net(2), many, many_rows[:, 0], nn.MSELoss(), True),
@@ -86,7 +89,8 @@ def test_three_commands_from_a_state_dict_to_its_own_gradients(case: str, tmp_pa
     assert ("loss_steps: last" in (tmp_path / "net.yaml").read_text()) is ("last" in case)
     done = run("check", "net.yaml", "--against", "g.safetensors", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    names = ["dL_dW_hh", "dL_dW_hy", *(["dL_dembedding"] if "token" in case else [])]
+    names = ["dL_dW_hh", "dL_dW_hy", *(["dL_dembedding"] if "token" in case else []),
+             *(["dL_dW_in", "dL_db_in"] if "dense" in case else [])]  # fmt: skip
     assert all(name in done.stdout for name in names)
     assert run("derive", "net.yaml", cwd=tmp_path).returncode == 0
 

@@ -34,6 +34,8 @@ from rnngrad.files.models.records import (
     ModelFileError,
     Refused,
     Store,
+    ends,
+    told_order,
 )
 from rnngrad.files.text import several, sides
 
@@ -176,7 +178,7 @@ def read_named(layout: str, store: Store) -> Contents:
                 refused.append(Refused(names[prefix + recipe.names[0]], str(error)))
     nets = tuple(sorted(found.values(), key=lambda net: net.key))
     dense = tuple(_dense(layout, store, nets))
-    return Contents(store.name, layout, nets, dense, keys, tuple(refused))
+    return Contents(store.name, layout, nets, dense, keys, tuple(refused), order=told_order(keys))
 
 
 def _plain(key: str) -> str:
@@ -248,10 +250,10 @@ _DENSE: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 
 def _dense(layout: str, store: Store, nets: tuple[Found, ...]) -> Iterator[Dense]:
-    """Dense layers as wide as some cell's h, not within one: with a bias, which embeddings do not
-    have."""
+    """Dense layers that fit behind some cell, or before it, not within one: with a bias, which
+    embeddings do not have."""
     weight, bias = _DENSE[layout]
-    widths = {net.hidden for net in nets}
+    met = ends(nets)
     within = tuple(f"{_plain(net.key)}." for net in nets if net.key)
     for key, stored in store.arrays.items():
         if _plain(key).startswith(within):
@@ -261,7 +263,7 @@ def _dense(layout: str, store: Store, nets: tuple[Found, ...]) -> Iterator[Dense
         if last != weight or len(stored.shape) != 2 or beside not in store.arrays:
             continue
         outputs, width = stored.shape if layout == "mlx" else stored.shape[::-1]
-        if width not in widths or store.arrays[beside].shape != (outputs,):
+        if not met.meets(outputs, width) or store.arrays[beside].shape != (outputs,):
             continue
         turned = layout != "mlx"
         try:
