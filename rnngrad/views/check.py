@@ -136,11 +136,17 @@ def _together(wrong: Sequence[Checked]) -> list[list[Checked]]:
         diagnosis = entry.diagnosis
         named = diagnosis is not None and (diagnosis.bug or diagnosis.candidates)
         asked = entry.reason == EMPTY or (diagnosis and diagnosis.explanation in (BATCH, SINGLE))
-        open_ones = diagnosis and (diagnosis.steps, diagnosis.limit, diagnosis.factor)
+        open_ones = diagnosis and (diagnosis.steps, diagnosis.limit, _rounded(diagnosis.factor))
         words = (named, open_ones, diagnosis and diagnosis.explanation, entry.reason)
-        key = words if named or asked else index
-        groups.setdefault(key, []).append(entry)
+        step = diagnosis and diagnosis.first_wrong_step
+        alone = index if diagnosis is None else step
+        groups.setdefault(words if named or asked else (words, alone), []).append(entry)
     return list(groups.values())
+
+
+def _rounded(factor: float | None) -> str:
+    """A factor as several arrays share it, each to its own rounding."""
+    return "" if factor is None else f"{factor:.6g}"
 
 
 def _in_words(entries: Sequence[Checked]) -> Iterator[str]:

@@ -35,7 +35,6 @@ from rnngrad.files.models.records import (
     Refused,
     Store,
     ends,
-    told_order,
 )
 from rnngrad.files.text import several, sides
 
@@ -178,7 +177,7 @@ def read_named(layout: str, store: Store) -> Contents:
                 refused.append(Refused(names[prefix + recipe.names[0]], str(error)))
     nets = tuple(sorted(found.values(), key=lambda net: net.key))
     dense = tuple(_dense(layout, store, nets))
-    return Contents(store.name, layout, nets, dense, keys, tuple(refused), order=told_order(keys))
+    return Contents(store.name, layout, nets, dense, keys, tuple(refused))
 
 
 def _plain(key: str) -> str:

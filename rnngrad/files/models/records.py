@@ -232,8 +232,3 @@ class Contents(NamedTuple):
     refused: tuple[Refused, ...] = ()
     layers: tuple[Found, ...] = ()
     order: tuple[str, ...] = ()
-
-
-def told_order(keys: tuple[str, ...]) -> tuple[str, ...]:
-    """The keys, where they stand as the model has them: not where the file has sorted them."""
-    return () if sorted(keys) == list(keys) else keys

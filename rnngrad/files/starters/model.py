@@ -66,8 +66,12 @@ def read_out(contents: Contents, net: Found) -> Dense | None:
 
 def fits(contents: Contents, net: Found) -> list[Dense]:
     """The dense layers that could follow a net."""
-    behind = (dense for dense in contents.dense if dense.W.shape[1] == net.seen)
-    return [dense for dense in behind if not _precedes(contents, net, dense)]
+    behind = [dense for dense in contents.dense if dense.W.shape[1] == net.seen]
+    return [
+        dense
+        for dense in behind
+        if dense.W.shape[0] != net.inputs or not _precedes(contents, net, dense)
+    ]
 
 
 _IN_FRONT = re.compile(r"(?:^|[._/])(?:\w*_)?(?:in|inputs?|pre|front|embed[a-z]*)(?:$|[._/])")

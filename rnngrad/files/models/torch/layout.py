@@ -47,7 +47,6 @@ from rnngrad.files.models.records import (
     Refused,
     Store,
     ends,
-    told_order,
 )
 from rnngrad.files.models.torch.keys import Part, grouped, part_of, with_computed
 from rnngrad.files.text import listed, several, sides
@@ -79,8 +78,13 @@ def read_torch(store: Store) -> Contents:
             refused.append(Refused(prefix, str(error)))
     dense = tuple(dense_layers(store, ends(found)))
     return Contents(
-        store.name, "torch", tuple(found), dense, keys, tuple(refused), order=told_order(keys)
+        store.name, "torch", tuple(found), dense, keys, tuple(refused), order=_order(keys)
     )
+
+
+def _order(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """The keys, where they stand as the module has them: not where a writer has sorted them."""
+    return () if sorted(keys) == list(keys) else keys
 
 
 def _under(store: Store) -> Under:
