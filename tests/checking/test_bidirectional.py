@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from net.test_bidirectional import spec, without_starts
 
 import rnngrad
 from cli.running import run
+from net.test_bidirectional import spec, without_starts
 from rnngrad.analyses.checking.bidirectional import check_own_bidirectional
 from rnngrad.net import bidirectional
 

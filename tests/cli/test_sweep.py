@@ -58,6 +58,8 @@ def test_json_is_what_python_returns(spec: str) -> None:
         "scale", "seed", "spectral_radius", "sigma_max", "log10_chain_norm", "rate",
         "lyapunov_max", "log10_bound", "loss", "regime",
     ]  # fmt: skip
+    made = (rnngrad.__version__, report["specs"][0]["hash"])
+    assert {(row["version"], row["hash"]) for row in report["rows"] if row["seed"] == 5} == {made}
     assert set(report["critical_scale"]) >= {"value", "low", "high", "crossings"}
 
 

@@ -29,8 +29,10 @@ from rnngrad.chains.whole_product import ChainEnds, chain_ends
 from rnngrad.errors import UsageError
 from rnngrad.net.bidirectional import changed
 from rnngrad.net.cells import Cell
+from rnngrad.net.fingerprint import fingerprint
 from rnngrad.net.problem import Problem
 from rnngrad.net.walks.rnn import sure_slopes
+from rnngrad.version import __version__
 
 
 def mean_slope(net: Passes) -> float:
@@ -99,7 +101,8 @@ class Row(NamedTuple):
     is what the spec's W_hh was multiplied by, or the rows of its ``gate``; ``checkpoint`` the
     trained file that the net is of, one of several; ``mean_slope`` the mean of σ'(a_t) over units,
     gates and steps, σ being each gate's own; ``norm_…`` Frobenius norms,
-    over all layers and biases together; ``sequence`` which one of a batch, from 1.
+    over all layers and biases together; ``sequence`` which one of a batch, from 1; ``version`` of
+    rnngrad; ``hash`` of the setting's net, before its W_hh is scaled.
     """
 
     scale: float
@@ -125,6 +128,8 @@ class Row(NamedTuple):
     gate: str | None
     checkpoint: str | None = None
     sequence: int | None = None
+    version: str | None = None
+    hash: str | None = None
 
     @property
     def setting(self) -> Setting:
@@ -189,7 +194,7 @@ class Net:
         gate: str | None = None,
     ) -> None:
         self.problem, self.setting = set_up(problem, setting), setting
-        self.gate, self.unit = gate, 1.0
+        self.gate, self.unit, self.hash = gate, 1.0, fingerprint(self.problem)
         self.radius: float | None = None
         self.sigma: float | None = None
         if self.problem.single_rnn:
@@ -269,6 +274,8 @@ class Net:
             gate=self.gate,
             checkpoint=problem.checkpoint,
             sequence=self.setting.sequence,
+            version=__version__,
+            hash=self.hash,
         )
 
     def _bound(self, factor: float) -> float | None:
