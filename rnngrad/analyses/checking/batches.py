@@ -49,7 +49,7 @@ from rnngrad.analyses.checking.comparing.rounding_noise import (
 )
 from rnngrad.analyses.checking.comparing.verdicts import Checked, Diagnosis, Verdict, worst
 from rnngrad.analyses.checking.diagnosing.batches import MOST_WORK, diagnose, known
-from rnngrad.analyses.checking.diagnosing.questions import of_turned, of_zeros
+from rnngrad.analyses.checking.diagnosing.questions import EMBEDDING, of_turned, of_zeros
 from rnngrad.analyses.checking.own.checker import Progress
 from rnngrad.analyses.checking.own.self_check import check_own
 from rnngrad.analyses.checking.references.methods import AUTO
@@ -296,6 +296,8 @@ class _Judging:
         }  # fmt: skip
         for name, case in open_.items():
             why[name] = other_half(of, whole, name, case.got)
+            if name == EMBEDDING:
+                why[name] = of_zeros(case, batch.net)
         for half, alike in zip(batch.each[0].halves, batch.halves, strict=True):
             known_there = records(alike.net)
             mine = {

@@ -313,7 +313,7 @@ def _short(value: float | None) -> str:
 
 def _theory(part: Part, names: Sequence[str], count: int) -> Lines:
     """A line a statement: what it says, where that is, whether it is so, and why; those with one
-    reason in common on one line. ``names`` of those of ``count`` curves of which it says the very same."""
+    reason in common on one line. ``names`` of those of ``count`` curves that share it."""
     lines = []
     for (verdict, why), said in groupby(part.theory, key=lambda said: (said.verdict, said.why)):
         claims = " ".join(f"{_claim(statement)}." for statement in said)

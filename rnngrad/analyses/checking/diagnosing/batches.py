@@ -66,7 +66,7 @@ def diagnose(
         of_the_loss = not loss_is_right(right)
         found = _other_way(cases, batch, summed, of_the_loss)
         alike = not isinstance(batch, BidirectionalBatch)
-        if not found and not right and alike:
+        if not found and not right:
             found = answered(cases, batch)
         if not found and alike and batch.size * batch.steps <= MOST_WORK:
             found = known(cases, batch.net, sequences, shares, of_the_loss)

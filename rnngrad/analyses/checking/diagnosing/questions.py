@@ -16,6 +16,7 @@ from rnngrad.net.given_arrays import GivenArray, Mask
 from rnngrad.net.problem import Problem
 
 UNKNOWN = "no known mistake gives these numbers"
+EMBEDDING = "dL_dembedding"
 LONELY = "a single number is wrong, and that alone does not tell one mistake from another"
 BATCH = (
     f"{UNKNOWN}, and nothing is right: is it the gradient of another loss, such as a mean over "
@@ -129,6 +130,10 @@ def of_zeros(case: Case, problem: Problem) -> str:
         first = case.record.first_step
         steps = [int(t) + first for t in _rows_of_zeros(zero, wrong)]
         return _all_zero("step", _ranges(steps), one=got[0].size == 1) if steps else ""
+    if case.name == EMBEDDING:
+        rows = _rows_of_zeros(zero, wrong)
+        padding = f"{ZERO}: does the embedding have padding_idx={rows[0]}?" if rows else ""
+        return f"row {rows[0]}: {padding}" if len(rows) == wrong.any(axis=1).sum() == 1 else ""
     parameter = case.record.parameter
     return "" if parameter is None else _in_a_parameter(zero, wrong, parameter, problem)
 
