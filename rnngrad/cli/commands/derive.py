@@ -64,10 +64,8 @@ def derive(
     ] = None,
     truncation: Annotated[
         str | None,
-        typer.Option(
-            "--truncation",
-            metavar="K,...",
-            help="Steps that each loss keeps; 1, 2, 4, 8, … by default.",
+        options.option(
+            "--truncation K,...", "Steps that each loss keeps; 1, 2, 4, 8, … by default."
         ),
     ] = None,
     explain: Annotated[
