@@ -132,7 +132,7 @@ _INLINE = Inline()
 def prose(text: str) -> str:
     """A sentence of rnngrad's own: the names and partials in it are set as formulas."""
     parts = filter(None, in_prose(text))
-    return "".join(f"${_INLINE.row(one)}$" if isinstance(one, Row) else escaped(one)
+    return "".join(escaped(one) if isinstance(one, str) else f"${_INLINE.row(one)}$"
                    for one in parts) or escaped("")  # fmt: skip
 
 
