@@ -131,9 +131,8 @@ _INLINE = Inline()
 
 def prose(text: str) -> str:
     """A sentence of rnngrad's own: the names and partials in it are set as formulas."""
-    parts = filter(None, in_prose(text))
-    return "".join(f"${_INLINE.row(one)}$" if isinstance(one, Row) else escaped(one)
-                   for one in parts) or escaped("")  # fmt: skip
+    return "".join(f"${_INLINE.row(one)}$" if isinstance(one, Row) else one and escaped(one)
+                   for one in in_prose(text))  # fmt: skip
 
 
 def quoted(text: str) -> str:
