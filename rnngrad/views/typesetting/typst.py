@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -112,9 +111,13 @@ class Typst(Plain):
 
     def matrix(self, matrix: Matrix) -> str:
         delim = '"["' if matrix.blocks else '"("'
-        rows = "; ".join(", ".join(map(self.row, cells)) for cells in matrix.rows)
-        rows = re.sub(r"frac\([^()]*\)", r"display(\g<0>)", rows)  # small else
+        rows = "; ".join(", ".join(map(self._cell, cells)) for cells in matrix.rows)
         return f"mat(delim: {delim}, {rows})"
+
+    def _cell(self, cell: Row) -> str:
+        """A fraction would be small."""
+        text = self.row(cell)
+        return f"display({text})" if "frac(" in text else text
 
 
 class Inline(Typst):
