@@ -195,8 +195,8 @@ class Forward:
         self, layer: Layer, starts: Mapping[str, Array], x: Array, sequences: int = 1
     ) -> LayerTrace | None:
         """The trace of a layer; None where some e⁻ᵃ or value is no float, unless the code is
-        ``plain``, sums and functions as the equations have them, so that inf and nan are where these
-        have them. Of so many ``sequences`` the rows of a step follow one another, and ``starts``
+        ``plain``, sums and functions as the equations have them, so that inf and nan are where
+        these have them. Of so many ``sequences`` the rows of a step follow one another, and ``starts``
         are (B, n)."""
         sizes, T = self.measured(layer), len(x)
         p = self.early.arguments(layer.own)
