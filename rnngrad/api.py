@@ -130,10 +130,17 @@ class Derivation(Shown, _Derivation):
 
     @spoken
     def to_pandas(self, *names: str) -> Any:
-        """These quantities, or all that the tables show, a row a number."""
+        """These quantities, or all that the tables show, a row a number; one whose columns have
+        names alone, as ``"truncation"`` and ``"horizon"``, with those."""
         from rnngrad.analyses.derivation.selection import computed, select
         from rnngrad.views.derivation.report import report as shown
 
+        record = self.record(names[0]) if len(names) == 1 else None
+        if record is not None and record.columns:
+            table = library("pandas", "to_pandas").DataFrame(self[names[0]], columns=record.columns)
+            if record.first_step is not None:
+                table.index = table.index.set_names("t") + record.first_step
+            return table.astype({"steps": int}) if "steps" in table else table
         selection = select(self, names, None, False)
         arrays = computed(self, selection, every=True)
         whole = shown(self, selection, arrays)
@@ -142,7 +149,7 @@ class Derivation(Shown, _Derivation):
     @spoken
     def to_xarray(self, name: str) -> Any:
         """One quantity as a DataArray, its axes named: t from its first step, k a step, i and j
-        from 0."""
+        from 0; columns that have names have them."""
         return _to_xarray(self, name)
 
 
@@ -251,8 +258,13 @@ def _to_xarray(result: Derivation | BatchDerivation | BidirectionalDerivation, n
     if record.dims == ("T", "T+1"):
         axes = ["t", "k"]
     begins = [first or 0] + [0] * (array.ndim - 1)
-    steps = {axis: range(start, start + size)
-             for axis, start, size in zip(axes, begins, array.shape, strict=True)}  # fmt: skip
+    steps: dict[str, Sequence[object]] = {
+        axis: range(start, start + size)
+        for axis, start, size in zip(axes, begins, array.shape, strict=True)
+    }
+    if record.columns:
+        steps.pop(axes.pop())
+        axes, steps = [*axes, "column"], steps | {"column": list(record.columns)}
     attributes = {"symbol": record.symbol}
     return xarray.DataArray(array, coords=steps, dims=axes, name=name, attrs=attributes)
 
