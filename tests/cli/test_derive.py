@@ -487,7 +487,7 @@ def test_json_of_a_stack(cell: str, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     document = json.loads(done.stdout, parse_constant=pytest.fail)
     assert (document["spec"]["layers"], document["spec"]["hidden"]) == ([3, 3], 6)
-    assert document["remarks"] == []
+    assert "s_{t−1} is held fixed" in document["remarks"][0]
     assert {"dL_dW_xh.0", "dL_dW_hh.1", "dL_dW_hy"} <= set(document["quantities"])
     assert "dht_dW_xh" not in document["quantities"]
     assert ("dL_dc" in document["quantities"]) == (cell == "lstm")

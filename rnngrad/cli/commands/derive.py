@@ -8,8 +8,6 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from rnngrad.cli import completion, options
 from rnngrad.cli.boundary import bounded, say, say_assumed
 from rnngrad.cli.exit_codes import INTERRUPTED
@@ -40,126 +38,85 @@ def derive(
     overrides: options.Set = None,
     quantity: Annotated[
         list[str] | None,
-        typer.Option(
-            "--quantity",
-            metavar="NAME",
-            help="Only this quantity: dL_dW_hh, dL_da, shares; repeatable.",
-            autocompletion=completion.quantities,
+        options.option(
+            "--quantity NAME",
+            "Only this quantity: dL_dW_hh, dL_da, shares; repeatable.",
+            complete=completion.quantities,
         ),
     ] = None,
-    step: Annotated[
-        int | None, typer.Option("--step", metavar="t", help="Only step t, in full detail.")
-    ] = None,
+    step: Annotated[int | None, options.option("--step t", "Only step t, in full detail.")] = None,
     section: Annotated[
         list[str] | None,
-        typer.Option(
-            "--section",
-            metavar="NAME",
-            autocompletion=completions,
-            help=f"The summary and only this table; repeatable: {', '.join(SECTIONS)}.",
+        options.option(
+            "--section NAME",
+            f"The summary and only this table; repeatable: {', '.join(SECTIONS)}.",
+            complete=completions,
         ),
     ] = None,
-    full: Annotated[
-        bool, typer.Option("--full", metavar="", help="Show every table and every row.")
-    ] = False,
+    full: Annotated[bool, options.option("--full", "Show every table and every row.")] = False,
     exponents: Annotated[
         str | None,
-        typer.Option(
-            "--exponents",
-            metavar="K|all",
-            help="How many Lyapunov exponents; 8 by default.",
-            autocompletion=completion.one_of("all"),
+        options.option(
+            "--exponents K|all",
+            "How many Lyapunov exponents; 8 by default.",
+            complete=completion.one_of("all"),
         ),
     ] = None,
     truncation: Annotated[
         str | None,
-        typer.Option(
-            "--truncation",
-            metavar="K,...",
-            help="Steps that each loss keeps; 1, 2, 4, 8, … by default.",
+        options.option(
+            "--truncation K,...", "Steps that each loss keeps; 1, 2, 4, 8, … by default."
         ),
     ] = None,
     explain: Annotated[
         str | None,
-        typer.Option(
-            "--explain",
-            metavar="ID",
-            help="Write out one derivative, step by step with numbers: a6, b4.",
-            rich_help_panel=HOMEWORK,
+        options.option(
+            "--explain ID", "Write out one derivative, step by step with numbers: a6, b4.", HOMEWORK
         ),
     ] = None,
     blank: Annotated[
-        bool,
-        typer.Option(
-            "--blank",
-            metavar="",
-            help="Only the questions, with the net's numbers.",
-            rich_help_panel=HOMEWORK,
-        ),
+        bool, options.option("--blank", "Only the questions, with the net's numbers.", HOMEWORK)
     ] = False,
     notation: Annotated[
         str | None,
-        typer.Option(
-            "--notation",
-            metavar="FORM",
-            help=f"{completion.listed(completion.NOTATIONS)}; by default what fits the net.",
-            autocompletion=completion.one_of(*completion.NOTATIONS),
-            rich_help_panel=HOMEWORK,
+        options.option(
+            "--notation FORM",
+            f"{completion.listed(completion.NOTATIONS)}; by default what fits the net.",
+            HOMEWORK,
+            complete=completion.one_of(*completion.NOTATIONS),
         ),
     ] = None,
     math: Annotated[
         str | None,
-        typer.Option(
-            "--math",
-            metavar="FORM",
-            help=f"Formulas in Markdown: {completion.listed(completion.MATHS)}.",
-            autocompletion=completion.one_of(*completion.MATHS),
-            rich_help_panel=HOMEWORK,
+        options.option(
+            "--math FORM",
+            f"Formulas in Markdown: {completion.listed(completion.MATHS)}.",
+            HOMEWORK,
+            complete=completion.one_of(*completion.MATHS),
         ),
     ] = None,
     standalone: Annotated[
-        bool,
-        typer.Option(
-            "--standalone",
-            metavar="",
-            help="LaTeX with its preamble, for pdflatex.",
-            rich_help_panel=HOMEWORK,
-        ),
+        bool, options.option("--standalone", "LaTeX with its preamble, for pdflatex.", HOMEWORK)
     ] = False,
     pdf: Annotated[
         Path | None,
-        typer.Option(
-            "--pdf",
-            metavar="FILE.pdf",
-            help="Also write the sheet as PDF (extra pdf).",
-            rich_help_panel=HOMEWORK,
-        ),
+        options.option("--pdf FILE.pdf", "Also write the sheet as PDF (extra pdf).", HOMEWORK),
     ] = None,
     save: Annotated[
-        Path | None,
-        typer.Option(
-            "--save",
-            metavar="FILE.npz",
-            help="Also save the arrays.",
-            rich_help_panel=options.OUTPUT,
-        ),
+        Path | None, options.option("--save FILE.npz", "Also save the arrays.", options.OUTPUT)
     ] = None,
     beside: Annotated[
         list[str] | None,
-        typer.Option(
-            "--beside",
-            metavar="SPEC",
-            help="Another net in the same pictures; repeatable.",
-            rich_help_panel=options.OUTPUT,
+        options.option(
+            "--beside SPEC", "Another net in the same pictures; repeatable.", options.OUTPUT
         ),
     ] = None,
     cliff: Annotated[
         str | None,
-        typer.Option(
-            "--cliff",
-            metavar="A,B",
-            help="Draw the loss over two parameters: W_hh[0,0],b_h[0]=-5:-1.",
-            rich_help_panel=options.OUTPUT,
+        options.option(
+            "--cliff A,B",
+            "Draw the loss over two parameters: W_hh[0,0],b_h[0]=-5:-1.",
+            options.OUTPUT,
         ),
     ] = None,
     plot: options.Plot = None,
@@ -225,7 +182,8 @@ def derive(
         plots = plots._replace(kinds=(*plots.kinds, "cliff"))
     problem = load(spec, overrides=overrides or ())
     if form.asked or pdf is not None:
-        problem = without_dense(one_sequence(problem, "homework"), "homework")
+        option = "--blank" if blank else "--pdf" if explain is None else "--explain"
+        problem = without_dense(one_sequence(problem, option), option)
     elif form.sheet and isinstance(problem, Problem):
         without_dense(problem, f"--format {name}")
     drawn: list[Derivation] = []
