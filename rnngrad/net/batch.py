@@ -181,5 +181,6 @@ def one_sequence(problem: Problem | Batch | Bidirectional, what: str) -> Problem
         half = f"; and half: NAME one direction, such as {problem.each[0].halves[-2].name}"
     raise UsageError(
         f"'{problem.name}' is a batch of {problem.size}, and {what} takes one sequence: "
-        f"sequence: k in the spec, or --set sequence=k, chooses it, k from 1 to {problem.size}{half}"
+        "sequence: k in the spec, or --set sequence=k, chooses it, k from 1 to "
+        f"{problem.size}{half}"
     )
