@@ -189,7 +189,7 @@ def test_sweep_takes_sequences_as_seeds(spec: Path, tmp_path: Path) -> None:
     text = run("sweep", str(spec), *even).stdout
     assert "; 4 sequences" in text
     assert "median over sequences" in text
-    assert "the median of 4 sequences (of 4)" in text
+    assert "the median of 4 sequences" in text
     assert "L of a sequence" in text
     assert "L of the batch is the sum over its sequences" in " ".join(text.split())
     whole = json.loads(run("derive", str(spec), *even[:4], "--json").stdout)

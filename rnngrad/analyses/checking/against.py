@@ -92,37 +92,57 @@ def check_arrays(
     nothing to check.
     """
     there = _records(problem)
-    found, refused = readings(problem, arrays, there)
-    if refused:
-        raise QuantityError(next(iter(refused.values())))
-    if not found:
-        raise UsageError("there is nothing to check: no array was given")
-    written: dict[str, list[str]] = {}
-    for key, one in found.items():
-        written.setdefault(one.name, []).append(key)
-    first = {name: arrays[keys[0]] for name, keys in written.items()}
-    again = {name: (keys[1], arrays[keys[1]]) for name, keys in written.items() if keys[1:]}
-    framework |= problem.trained is not None or any(one.of_torch for one in found.values())
+    asked = named(arrays, twice, readings(problem, arrays, there))
+    framework |= problem.trained is not None or asked.of_torch
     checked: dict[str, Checked] = {}
     interrupted = False
     try:
-        for entry in _check(problem, first, rtol, there, framework):
+        for entry in _check(problem, asked.first, rtol, there, framework):
             checked[entry.name] = entry
-        for name, (key, other) in {**again, **twice}.items():
+        for name, key, other in asked.again:
             second = _check(problem, {name: other}, rtol, there)[0]
             checked[name] = worse(checked[name], key, second)
     except CutShortError as cut:
         interrupted = True
         left = {entry.name: entry for entry in cut.checked if entry.name not in checked}
-        checked |= left or {name: not_checked(name) for name in {**again, **twice}}
-    noted = [
-        entry._replace(note=", ".join(filter(None, (note(written[name], name), entry.note))))
-        for name, entry in checked.items()
-    ]
-    placed = with_places(problem, noted, there)
+        checked |= left or {name: not_checked(name) for name, *_ in asked.again}
+    placed = with_places(problem, [*map(asked.noted, checked.values())], there)
     if interrupted:
         raise CutShortError(placed)
     return placed
+
+
+class Named(NamedTuple):
+    """The arrays given, by the contract's names; ``again``: the name, key and array of those that
+    are given a second time; ``keys``: how a name was written."""
+
+    first: dict[str, Any]
+    again: list[tuple[str, str, Any]]
+    keys: dict[str, list[str]]
+    of_torch: bool
+
+    def noted(self, entry: Checked) -> Checked:
+        """With what is said of how its name was written."""
+        how = note(self.keys.get(entry.name, [entry.name]), entry.name)
+        return entry._replace(note=", ".join(filter(None, (how, entry.note))))
+
+
+def named(
+    arrays: Mapping[str, Any], twice: Twice, found: tuple[dict[str, Read], dict[str, str]]
+) -> Named:
+    """What is given, of what ``readings`` found; raises QuantityError, UsageError for nothing."""
+    known, refused = found
+    if refused:
+        raise QuantityError(next(iter(refused.values())))
+    if not known:
+        raise UsageError("there is nothing to check: no array was given")
+    keys: dict[str, list[str]] = {}
+    for key, one in known.items():
+        keys.setdefault(one.name, []).append(key)
+    first = {name: arrays[of[0]] for name, of in keys.items()}
+    again = [(name, of[1], arrays[of[1]]) for name, of in keys.items() if of[1:]]
+    again += [(name, key, array) for name, (key, array) in twice.items()]
+    return Named(first, again, keys, any(one.of_torch for one in known.values()))
 
 
 def worse(first: Checked, key: str, again: Checked) -> Checked:

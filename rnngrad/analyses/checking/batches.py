@@ -24,6 +24,7 @@ from rnngrad.analyses.checking.against import (
     check_arrays,
     is_wrong,
     judge,
+    named,
     of_verdict,
     readings,
     with_diagnosis,
@@ -54,14 +55,12 @@ from rnngrad.analyses.checking.own.checker import Progress
 from rnngrad.analyses.checking.own.self_check import check_own
 from rnngrad.analyses.checking.references.methods import AUTO
 from rnngrad.analyses.checking.references.plan import units
-from rnngrad.analyses.checking.spelling import note
 from rnngrad.analyses.derivation.bidirectional import BidirectionalPasses
 from rnngrad.analyses.derivation.derive import totals_of
 from rnngrad.analyses.derivation.on_request import of_tokens
 from rnngrad.analyses.derivation.quantities import Passes, Quantities, Quantity, of_start, records
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.chains.jacobians import pulled_back
-from rnngrad.errors import QuantityError, UsageError
 from rnngrad.net.batch import Batch, BidirectionalBatch, Chosen
 from rnngrad.net.batch_passes import Together, passes
 from rnngrad.net.bidirectional import Bidirectional, apart
@@ -212,27 +211,12 @@ def _of_batch(
         if isinstance(batch, BidirectionalBatch)
         else None
     )
-    read, refused = readings(batch.net, arrays, there, why)
-    if refused:
-        raise QuantityError(next(iter(refused.values())))
-    if not read:
-        raise UsageError("there is nothing to check: no array was given")
-    written: dict[str, list[str]] = {}
-    for key, one in read.items():
-        written.setdefault(one.name, []).append(key)
+    asked = named(arrays, twice, readings(batch.net, arrays, there, why))
     judged = _Judging(batch, rtol, only)
-    found = judged.of({name: arrays[keys[0]] for name, keys in written.items()})
-    again = [(name, keys[1], arrays[keys[1]]) for name, keys in written.items() if keys[1:]]
-    again += [(name, key, array) for name, (key, array) in twice.items()]
-    for name, key, array in again:
+    found = judged.of(asked.first)
+    for name, key, array in asked.again:
         found[name] = worse(found[name], key, judged.of({name: array})[name])
-    return [
-        found[name]._replace(
-            note=", ".join(filter(None, (note(written.get(name, [name]), name), found[name].note)))
-        )
-        for name in there
-        if name in found
-    ]
+    return [asked.noted(found[name]) for name in there if name in found]
 
 
 @dataclass

@@ -26,6 +26,7 @@ from rnngrad.analyses.checking.against import (
     check_arrays,
     is_wrong,
     judge,
+    named,
     of_verdict,
     readings,
     worse,
@@ -61,13 +62,12 @@ from rnngrad.analyses.checking.own.self_check import PLAINLY, check_own
 from rnngrad.analyses.checking.references import loss_values
 from rnngrad.analyses.checking.references.methods import AUTO, Method, method_named
 from rnngrad.analyses.checking.references.perturbed_forward import Setting
-from rnngrad.analyses.checking.spelling import note
 from rnngrad.analyses.derivation.bidirectional import BidirectionalPasses, records, starts
 from rnngrad.analyses.derivation.derive import BidirectionalDerivation
 from rnngrad.analyses.derivation.on_request import of_tokens
 from rnngrad.analyses.derivation.quantities import Passes, Quantities, Quantity
 from rnngrad.arithmetic.arrays import Array, Numbers, quietly
-from rnngrad.errors import QuantityError, UsageError
+from rnngrad.errors import QuantityError
 from rnngrad.net import bidirectional as net_bidirectional
 from rnngrad.net.backward import at_the_output
 from rnngrad.net.bidirectional import Bidirectional, losses_of
@@ -196,30 +196,16 @@ def check_bidirectional(
 ) -> list[Checked]:
     """A verdict for every array given; see ``against.check_arrays``."""
     net, known = problem.net, there(problem.net)
-    read, refused = readings(net, arrays, known, lambda name: why(problem, name))
-    if refused:
-        raise QuantityError(next(iter(refused.values())))
-    if not read:
-        raise UsageError("there is nothing to check: no array was given")
-    written: dict[str, list[str]] = {}
-    for key, one in read.items():
-        written.setdefault(one.name, []).append(key)
+    asked = named(arrays, twice, readings(net, arrays, known, lambda name: why(problem, name)))
     conditioning = BidirectionalConditioning(BidirectionalPasses(net))
-    first = {name: arrays[keys[0]] for name, keys in written.items()}
-    judgements = [judge(known[name], array, conditioning, rtol) for name, array in first.items()]
-    found = _diagnosed(conditioning.of, first, judgements, rtol)
-    again = [(name, keys[1], arrays[keys[1]]) for name, keys in written.items() if keys[1:]]
-    again += [(name, key, array) for name, (key, array) in twice.items()]
-    for name, key, array in again:
+    judgements = [
+        judge(known[name], array, conditioning, rtol) for name, array in asked.first.items()
+    ]
+    found = _diagnosed(conditioning.of, asked.first, judgements, rtol)
+    for name, key, array in asked.again:
         second = judge(known[name], array, conditioning, rtol).checked
         found[name] = worse(found[name], key, second)
-    return [
-        placed(net, found[name], known[name])._replace(
-            note=", ".join(filter(None, (note(written.get(name, [name]), name), found[name].note)))
-        )
-        for name in known
-        if name in found
-    ]
+    return [asked.noted(placed(net, found[name], known[name])) for name in known if name in found]
 
 
 def _diagnosed(

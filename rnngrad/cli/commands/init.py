@@ -36,111 +36,73 @@ def init(
     ] = None,
     prefix: Annotated[
         list[str] | None,
-        typer.Option(
-            "--prefix",
-            metavar="KEY",
-            help="Which recurrent net of the file. Several times: a stack, lowest first.",
-            autocompletion=completion.prefixes,
-            rich_help_panel=MODEL,
+        options.option(
+            "--prefix KEY",
+            "Which recurrent net of the file. Several times: a stack, lowest first.",
+            MODEL,
+            complete=completion.prefixes,
         ),
     ] = None,
     direction: Annotated[
         str | None,
-        typer.Option(
-            "--direction",
-            metavar="WAY",
-            help=f"{completion.listed(completion.DIRECTIONS)}, of a bidirectional net.",
-            autocompletion=completion.one_of(*completion.DIRECTIONS),
-            rich_help_panel=MODEL,
+        options.option(
+            "--direction WAY",
+            f"{completion.listed(completion.DIRECTIONS)}, of a bidirectional net.",
+            MODEL,
+            complete=completion.one_of(*completion.DIRECTIONS),
         ),
     ] = None,
     layout: Annotated[
         str | None,
-        typer.Option(
-            "--layout",
-            metavar="LAYOUT",
-            help=f"{completion.listed(completion.LAYOUTS)}, if it is not recognised.",
-            autocompletion=completion.one_of(*completion.LAYOUTS),
-            rich_help_panel=MODEL,
+        options.option(
+            "--layout LAYOUT",
+            f"{completion.listed(completion.LAYOUTS)}, if it is not recognised.",
+            MODEL,
+            complete=completion.one_of(*completion.LAYOUTS),
         ),
     ] = None,
     inputs: Annotated[
-        Path | None,
-        typer.Option(
-            "--inputs",
-            metavar="FILE",
-            help="Your inputs: .npy, .npz or .csv.",
-            rich_help_panel=MODEL,
-        ),
+        Path | None, options.option("--inputs FILE", "Your inputs: .npy, .npz or .csv.", MODEL)
     ] = None,
     targets: Annotated[
         Path | None,
-        typer.Option(
-            "--targets",
-            metavar="FILE",
-            help="Your targets: rows or labels, for each step or the last.",
-            rich_help_panel=MODEL,
+        options.option(
+            "--targets FILE", "Your targets: rows or labels, for each step or the last.", MODEL
         ),
     ] = None,
     upstream: Annotated[
         Path | None,
-        typer.Option(
-            "--upstream",
-            metavar="FILE",
-            help="In place of targets: ∂L/∂h_t of a head that is not here.",
-            rich_help_panel=MODEL,
+        options.option(
+            "--upstream FILE", "In place of targets: ∂L/∂h_t of a head that is not here.", MODEL
         ),
     ] = None,
     cell: Annotated[
         str | None,
-        typer.Option(
-            "--cell",
-            metavar="NAME",
-            help="A spec of that cell; see rnngrad cells.",
-            autocompletion=completion.cells,
+        options.option(
+            "--cell NAME", "A spec of that cell; see rnngrad cells.", complete=completion.cells
         ),
     ] = None,
     function: Annotated[
         str | None,
-        typer.Option(
-            "--function", metavar="SPEC", help="Write student.py instead: a function to fill in."
-        ),
+        options.option("--function SPEC", "Write student.py instead: a function to fill in."),
     ] = None,
     exercise: Annotated[
         bool,
-        typer.Option(
-            "--exercise",
-            metavar="",
-            help="A fresh exercise with random numbers, of any cell.",
-            rich_help_panel=EXERCISE,
+        options.option(
+            "--exercise", "A fresh exercise with random numbers, of any cell.", EXERCISE
         ),
     ] = False,
     seed: Annotated[
-        int | None,
-        typer.Option(
-            "--seed",
-            metavar="N",
-            help="Number of the exercise; 0 by default.",
-            rich_help_panel=EXERCISE,
-        ),
+        int | None, options.option("--seed N", "Number of the exercise; 0 by default.", EXERCISE)
     ] = None,
-    steps: Annotated[
-        int | None,
-        typer.Option("--steps", metavar="T", help="Number of steps.", rich_help_panel=EXERCISE),
-    ] = None,
+    steps: Annotated[int | None, options.option("--steps T", "Number of steps.", EXERCISE)] = None,
     hidden: Annotated[
-        int | None,
-        typer.Option(
-            "--hidden", metavar="H", help="Number of hidden units.", rich_help_panel=EXERCISE
-        ),
+        int | None, options.option("--hidden H", "Number of hidden units.", EXERCISE)
     ] = None,
     scalar: Annotated[
         bool,
-        typer.Option(
-            "--scalar",
-            metavar="",
-            help="One input, one hidden unit, one output, as on the sheet.",
-            rich_help_panel=EXERCISE,
+        options.option(
+            "--scalar", "One input, one hidden unit, one output, as on the sheet.", EXERCISE
         ),
     ] = False,
     output: options.Output = None,
