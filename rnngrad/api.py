@@ -8,6 +8,8 @@ from functools import cached_property
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, overload
 
+import numpy as np
+
 from rnngrad import files
 from rnngrad.analyses.derivation import derive as deriving
 from rnngrad.analyses.derivation.derive import BatchDerivation as _BatchDerivation
@@ -15,6 +17,7 @@ from rnngrad.analyses.derivation.derive import BidirectionalDerivation as _Bidir
 from rnngrad.analyses.derivation.derive import Derivation as _Derivation
 from rnngrad.analyses.flow import stability
 from rnngrad.arguments import checked, spoken
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.errors import escaped
 from rnngrad.net.batch import Batch, BidirectionalBatch
 from rnngrad.net.bidirectional import Bidirectional
@@ -38,6 +41,14 @@ class Document(Shown, dict[str, object]):
     def __init__(self, document: Mapping[str, object], report: Callable[[], Report]) -> None:
         super().__init__(document)
         self._report = report
+
+    def __repr__(self) -> str:
+        told = [f"{key} {self[key]}" for key in ("verdict", "points") if key in self]
+        told += [f"{len(value)} {key}" for key in ("quantities", "rows", "steps")
+                 if isinstance(value := self.get(key), list)]  # fmt: skip
+        return f"<rnngrad.Document {self.get('command')}: {', '.join(told)}>"
+
+    _repr_pretty_ = Shown._repr_pretty_  # before __repr__, as IPython looks for both
 
     def report(self) -> Report:
         return self._report()
@@ -98,9 +109,7 @@ class Derivation(_Result, _Derivation):
     """
 
     def __repr__(self) -> str:
-        sequence, size = self.problem.of_batch or (0, 0)
-        of = f"sequence {sequence} of {size}, " if size else ""
-        return f"<rnngrad.Derivation {_named(self.problem, of)}, {_loss(self.loss)}>"
+        return f"<rnngrad.Derivation {self.problem.words()}, {_loss(self.loss)}>"
 
     def report(self) -> Report:
         from rnngrad.analyses.derivation.selection import select
@@ -142,6 +151,20 @@ class Derivation(_Result, _Derivation):
         report = explained(self, name)
         return Document(report.document(), lambda: report)
 
+    @spoken
+    def truncation(self, *steps: int) -> Array:
+        """What it costs ∂L/∂W_hh if each loss keeps its last k steps, for these k (1, 2, 4 … by
+        default) and T: rows of k, relative error and cosine, (n, 3)."""
+        from rnngrad.analyses.derivation.selection import kept_of
+        from rnngrad.chains.lags import lags
+
+        if not steps:
+            return self["truncation"]
+        kept = kept_of(steps, self.problem)
+        found = lags(self.problem, self.passes.forward, self.passes.backward, kept=kept)
+        assert found is not None
+        return np.column_stack(found.truncation)
+
     def _shown(self, names: Sequence[str]) -> Report:
         from rnngrad.analyses.derivation.selection import computed, select
         from rnngrad.views.derivation.report import report as shown
@@ -162,10 +185,7 @@ class BatchDerivation(_Result, _BatchDerivation):
     """
 
     def __repr__(self) -> str:
-        batch = self.batch
-        both = "bidirectional, " if isinstance(batch, BidirectionalBatch) else ""
-        named = _named(batch.net, f"{both}a batch of {batch.size}, ", batch.steps)
-        return f"<rnngrad.BatchDerivation {named}, {_loss(self.loss)}>"
+        return f"<rnngrad.BatchDerivation {self.batch.words()}, {_loss(self.loss)}>"
 
     @cached_property
     def sequences(self) -> tuple[Derivation, ...] | tuple[BidirectionalDerivation, ...]:
@@ -192,7 +212,7 @@ class BidirectionalDerivation(_Result, _BidirectionalDerivation):
     """
 
     def __repr__(self) -> str:
-        named = _named(self.problem, "bidirectional, ", self.problem.steps)
+        named = self.problem.words("bidirectional, ")
         return f"<rnngrad.BidirectionalDerivation {named}, {_loss(self.loss)}>"
 
     @cached_property
@@ -209,13 +229,6 @@ class BidirectionalDerivation(_Result, _BidirectionalDerivation):
 
         selection = select_of_bidirectional(self, names, False, {})
         return shown(self, selection, {name: self[name] for name in selection.names})
-
-
-def _named(net: Problem, what: str = "", steps: int | None = None) -> str:
-    """``'name': lstm, T=60, H=16``"""
-    hidden = "+".join(str(layer.hidden) for layer in net.layers)
-    long = net.steps if steps is None else steps
-    return f"'{escaped(net.name)}': {net.cell.name}, {what}T={long}, H={hidden}"
 
 
 def _loss(loss: float | None) -> str:
@@ -312,6 +325,7 @@ def sweep(
     steady: float | None = None,
     critical_rtol: float | None = None,
     gate: str | None = None,
+    over: str | None = None,
     executor: Executor | None = None,
     workers: int = 1,
     bracket: float | None = None,
@@ -324,7 +338,8 @@ def sweep(
     scaled. ``scales``: numbers, or a text such as ``"0.1:4:40"``. ``relative_to``: ``"weights"``,
     ``"spectral-radius"`` or ``"sigma-max"``. ``steady``: |rate| up to which the regime is steady,
     by default 0.01. ``critical_rtol``: width of a critical scale's bracket, relative to it, by
-    default 1e-5 (``bracket`` is its old name). ``executor``: any ``concurrent.futures.Executor``,
+    default 1e-5 (``bracket`` is its old name). ``over``: two swept axes such as ``"scale,seed"``,
+    of which ``plot()`` then draws a map besides. ``executor``: any ``concurrent.futures.Executor``,
     with so many ``workers``. Raises UsageError for what cannot be swept.
 
     >>> import rnngrad
@@ -334,16 +349,20 @@ def sweep(
     ['vanishing', 'steady', 'exploding']
     """
     from rnngrad.analyses.sweep.sweep import swept
+    from rnngrad.views.pictures import rate_map
     from rnngrad.views.sweeps.report import report as shown
 
     width = critical_rtol if bracket is None else bracket
     own = {"steady": steady, "critical_rtol": width}
+    axes = None if over is None else rate_map.axes(over)
     done = swept(
         problem, scales, seeds, steps=steps, activations=activations, relative_to=relative_to,
         gate=gate, executor=executor, workers=workers,
         **{name: value for name, value in own.items() if value is not None},
     )  # fmt: skip
-    whole = shown(done, full=False)
+    if axes is not None:
+        rate_map.check_swept(axes, done.plan)
+    whole = shown(done, False, axes)
     return Document(whole.document(), lambda: whole)
 
 

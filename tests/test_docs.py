@@ -424,6 +424,8 @@ def test_every_cell_stands_in_the_comparison() -> None:
     text = (ROOT / "docs" / "which_cell.md").read_text(encoding="utf-8")
     rows = [line.split("`")[1] for line in text.splitlines() if line.startswith("| `")]
     assert sorted(rows) == sorted(NAMES)
+    rates = [abs(float(line.split("|")[2])) for line in text.splitlines() if "| `" in line]
+    assert rates == sorted(rates)  # first what the page asks for
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/results.md"])

@@ -129,14 +129,14 @@ def test_rows_of_before_that_column_are_still_read(folder: Path) -> None:
     assert _sweep(folder, "-o", "rows.jsonl").returncode == 0
     lines = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
     for line in lines:
-        del line["checkpoint"]
+        del line["checkpoint"], line["hash"]
     (folder / "old.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert run("show", "old.jsonl", cwd=folder).returncode == 0
 
 
 def test_csv_has_the_column_behind_those_of_every_sweep(folder: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(_sweep(folder, "--format", "csv").stdout)))
-    assert list(rows[0])[-2:] == ["checkpoint", "sequence"]
+    assert list(rows[0])[-4:] == ["checkpoint", "sequence", "version", "hash"]
     assert [row["checkpoint"] for row in rows] == ["epoch=1.npz", "epoch=2.npz", "epoch=10.npz"]
 
 

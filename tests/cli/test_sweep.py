@@ -58,6 +58,8 @@ def test_json_is_what_python_returns(spec: str) -> None:
         "scale", "seed", "spectral_radius", "sigma_max", "log10_chain_norm", "rate",
         "lyapunov_max", "log10_bound", "loss", "regime",
     ]  # fmt: skip
+    made = (rnngrad.__version__, report["specs"][0]["hash"])
+    assert {(row["version"], row["hash"]) for row in report["rows"] if row["seed"] == 5} == {made}
     assert set(report["critical_scale"]) >= {"value", "low", "high", "crossings"}
 
 
@@ -516,7 +518,7 @@ def test_show_finds_the_critical_scale_as_closely_as_the_points_are(
     assert low <= exact["critical_scale"]["low"] <= exact["critical_scale"]["high"] <= high
     assert {low, high} <= {row["scale"] for row in exact["rows"]}
     assert (
-        f"The rate first passes 0 between {low:.7g} and {high:.7g}, by 3 seeds (of 3)."
+        f"The rate first passes 0 between {low:.7g} and {high:.7g}, the median of 3 seeds."
         in " ".join(run("show", str(path)).stdout.split())
     )
     assert [part["theory"] for part in kept["parts"]] == [[]]

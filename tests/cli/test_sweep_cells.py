@@ -61,8 +61,8 @@ def test_several_specs_are_what_python_returns(specs: list[str]) -> None:
 def test_the_columns_come_after_those_of_before(specs: list[str]) -> None:
     text = run("sweep", *specs, *SCALES, "-f", "csv").stdout
     rows = list(csv.DictReader(io.StringIO(text)))
-    assert list(rows[0])[-5:-2] == ["first_nonfinite_step", "spec", "gate"]
-    assert list(rows[0])[-2:] == ["checkpoint", "sequence"]
+    assert list(rows[0])[-7:-4] == ["first_nonfinite_step", "spec", "gate"]
+    assert list(rows[0])[-4:] == ["checkpoint", "sequence", "version", "hash"]
     assert [row["spec"] for row in rows] == [cell for cell in CELLS for _ in range(4)]
     assert rows[4]["spectral_radius"] == rows[4]["log10_bound"] == ""
     assert rows[0]["spectral_radius"] != ""

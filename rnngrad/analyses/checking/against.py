@@ -40,6 +40,7 @@ from rnngrad.analyses.checking.diagnosing.questions import (
     IN_FLOAT64,
     of_a_batch,
     of_a_norm,
+    of_turned,
     of_zeros,
 )
 from rnngrad.analyses.checking.spelling import Read, note, read, two_of_one
@@ -169,21 +170,15 @@ def _check(
             one = judge(record, arrays[record.name], conditioning, rtol)
             judged.append(one)
         judged = _without_doubt(judged, conditioning)
-        judged_apart = [one for one in judged if not _of_dense(one, problem)]
-        wrong = of_verdict(judged_apart, Verdict.FAIL)
+        wrong = of_verdict(judged, Verdict.FAIL)
         if wrong:
-            told = diagnose(wrong, of_verdict(judged_apart, Verdict.PASS), conditioning)
+            told = diagnose(wrong, of_verdict(judged, Verdict.PASS), conditioning)
             told = of_a_norm(told, wrong, problem)
     except KeyboardInterrupt:
         raise CutShortError(_so_far(judged, records)) from None
     if framework and all(is_wrong(one.checked) for one in judged) and not all(map(_empty, judged)):
         told = of_a_batch(told)
-    return [_with(told.get(one.checked.name), one, problem) for one in judged]
-
-
-def _of_dense(one: Judged, problem: Problem) -> bool:
-    """Whether it is of a dense layer before the recurrent one: no mistake is looked for there."""
-    return problem.dense is not None and one.checked.name in ("dL_dx", "dL_dW_in", "dL_db_in")
+    return [with_diagnosis(told.get(one.checked.name), one, problem) for one in judged]
 
 
 UNNAMED = "interrupted before the mistake was looked for"
@@ -205,13 +200,15 @@ def is_wrong(checked: Checked) -> bool:
     return checked.verdict is Verdict.FAIL and checked.max_rel_error is not None
 
 
-def _with(diagnosis: Diagnosis | None, one: Judged, problem: Problem) -> Checked:
+def with_diagnosis(diagnosis: Diagnosis | None, one: Judged, problem: Problem) -> Checked:
     """The verdict and its diagnosis; where none names a mistake, zeros are told."""
     checked = one.checked._replace(diagnosis=diagnosis)
     named = diagnosis is not None and (diagnosis.bug or diagnosis.candidates)
     if checked.verdict is not Verdict.FAIL or named or one.case is None:
         return checked
-    return checked._replace(reason=checked.reason or of_zeros(one.case, problem))
+    return checked._replace(
+        reason=checked.reason or of_zeros(one.case, problem) or of_turned(one.case, problem)
+    )
 
 
 class Judged(NamedTuple):

@@ -23,14 +23,15 @@ from rnngrad.analyses.flow.stability import LN_10, growth_rate, largest_exponent
 from rnngrad.analyses.sweep.scaling import scaled_by
 from rnngrad.arithmetic.arrays import Array, finite_or_none, frobenius, frozen, quietly
 from rnngrad.arithmetic.functions import ACTIVATIONS
-from rnngrad.chains.jacobians import chain_end
+from rnngrad.chains.jacobians import chain_end, sure_slopes
 from rnngrad.chains.matrix_norms import sigma_max, spectral_radius
 from rnngrad.chains.whole_product import ChainEnds, chain_ends
 from rnngrad.errors import UsageError
 from rnngrad.net.bidirectional import changed
 from rnngrad.net.cells import Cell
+from rnngrad.net.fingerprint import fingerprint
 from rnngrad.net.problem import Problem
-from rnngrad.net.walks.rnn import sure_slopes
+from rnngrad.version import __version__
 
 
 def mean_slope(net: Passes) -> float:
@@ -99,7 +100,8 @@ class Row(NamedTuple):
     is what the spec's W_hh was multiplied by, or the rows of its ``gate``; ``checkpoint`` the
     trained file that the net is of, one of several; ``mean_slope`` the mean of σ'(a_t) over units,
     gates and steps, σ being each gate's own; ``norm_…`` Frobenius norms,
-    over all layers and biases together; ``sequence`` which one of a batch, from 1.
+    over all layers and biases together; ``sequence`` which one of a batch, from 1; ``version`` of
+    rnngrad; ``hash`` of the setting's net, before its W_hh is scaled.
     """
 
     scale: float
@@ -125,6 +127,8 @@ class Row(NamedTuple):
     gate: str | None
     checkpoint: str | None = None
     sequence: int | None = None
+    version: str | None = None
+    hash: str | None = None
 
     @property
     def setting(self) -> Setting:
@@ -189,7 +193,7 @@ class Net:
         gate: str | None = None,
     ) -> None:
         self.problem, self.setting = set_up(problem, setting), setting
-        self.gate, self.unit = gate, 1.0
+        self.gate, self.unit, self.hash = gate, 1.0, fingerprint(self.problem)
         self.radius: float | None = None
         self.sigma: float | None = None
         if self.problem.single_rnn:
@@ -235,7 +239,7 @@ class Net:
             ends = np.array([chain_end(net.problem, net.forward) for net in nets])
             return nets, ChainEnds(ends[:, 0], ends[:, 1])
         with quietly():
-            slopes = [sure_slopes(net.problem.activation, net.forward.a) for net in nets]
+            slopes = [sure_slopes(net.problem, net.forward) for net in nets]
         return nets, chain_ends(self.problem.weights["W_hh"], slopes, factors)
 
     def _row(self, scale: float, net: Passes, end: _End, steady: float) -> Row:
@@ -269,6 +273,8 @@ class Net:
             gate=self.gate,
             checkpoint=problem.checkpoint,
             sequence=self.setting.sequence,
+            version=__version__,
+            hash=self.hash,
         )
 
     def _bound(self, factor: float) -> float | None:

@@ -87,7 +87,7 @@ def _of_file(
     old = None if given.made is None else changes(given.made, problem, checked)
     if options.hide_expected:  # the size of a difference would give the expected number away
         old = None
-    notes = [] if old is None else list(old.words)
+    notes = []
     if given.unused:
         absent, norms = "the spec names no such parameter", "the file has just their norms"
         why = absent if given.made is None else norms

@@ -132,12 +132,15 @@ def check(
     if checked and isinstance(problem, Problem):
         one = problem
         report = report._replace(pictures=lambda: _errors(one, checked, hide_expected))
-    write_text(render(report, shown), output)
+    moves = []
     if plots is not None and verdict is not None:
         from rnngrad.views.pictures.checks import CheckedNet
 
         one = one_sequence(problem, "--plot")
-        plots.staged(CheckedNet(one, tuple(checked), hide_expected))()
+        moves = plots.staged(CheckedNet(one, tuple(checked), hide_expected))
+    write_text(render(report, shown), output)
+    for move in moves:
+        move()
     if verdict is None:
         say("rnngrad: interrupted; the report says what was not checked")
         return INTERRUPTED

@@ -62,6 +62,12 @@ def derive(
             complete=completion.one_of("all"),
         ),
     ] = None,
+    truncation: Annotated[
+        str | None,
+        options.option(
+            "--truncation K,...", "Steps that each loss keeps; 1, 2, 4, 8, … by default."
+        ),
+    ] = None,
     explain: Annotated[
         str | None,
         options.option(
@@ -176,7 +182,8 @@ def derive(
         plots = plots._replace(kinds=(*plots.kinds, "cliff"))
     problem = load(spec, overrides=overrides or ())
     if form.asked or pdf is not None:
-        problem = without_dense(one_sequence(problem, "homework"), "homework")
+        option = "--blank" if blank else "--pdf" if explain is None else "--explain"
+        problem = without_dense(one_sequence(problem, option), option)
     elif form.sheet and isinstance(problem, Problem):
         without_dense(problem, f"--format {name}")
     drawn: list[Derivation] = []
@@ -186,19 +193,31 @@ def derive(
         nets = [one_sequence(one, "--plot") for one in loaded]
         drawn = [*map(derive_problem, told_apart(nets, [spec, *(beside or ())]))]
         plots = plots.fitting(one.problem for one in drawn)
+        for note in () if quiet else plots.left_out([one.problem for one in drawn]):
+            say(note)
         for one in drawn:
             check_exists(one.problem, over or ())
     every = save is not None or not (for_people(render) or form.asked)
     if isinstance(problem, Bidirectional):
         of_bidirectional = derive_problem(problem)
-        alone = {"--step": step, "--section": section, "--exponents": exponents}
+        alone = {
+            "--step": step,
+            "--section": section,
+            "--exponents": exponents,
+            "--truncation": truncation,
+        }
         selection = select_of_bidirectional(of_bidirectional, quantity or (), full, alone)
         arrays = {name: of_bidirectional[name] for name in selection.names}
         made = bidirectional_report(of_bidirectional, selection, arrays)
         first = of_bidirectional.first_nonfinite_step
     elif isinstance(problem, Batch):
         of_all = derive_problem(problem)
-        alone = {"--step": step, "--section": section, "--exponents": exponents}
+        alone = {
+            "--step": step,
+            "--section": section,
+            "--exponents": exponents,
+            "--truncation": truncation,
+        }
         selection = select_of_batch(of_all, quantity or (), full, alone)
         if not isinstance(problem, BidirectionalBatch):
             ask_for_derive(problem, selection, name, every=True)
@@ -207,7 +226,7 @@ def derive(
         first = of_all.first_nonfinite_step
     else:
         result = drawn[0] if drawn else derive_problem(problem)
-        selection = select(result, quantity or (), step, full, exponents, section or ())
+        selection = select(result, quantity or (), step, full, exponents, section or (), truncation)
         sheets.check_selection(form, selection)
         ask_for_derive(problem, selection, name, every=every)
         with progress_bar(quiet) as bar, reporting_to(bar):
@@ -223,23 +242,22 @@ def derive(
     cut = Event()
     text = watched(render(made, shown), quiet)
     text = _kept(text, cut) if for_people(render) else text
-    keep = None if save is None else _stage(save, selection.names, arrays, problem)
-    write_text(text, output)
-    if keep is not None:
-        keep()
-    if cut.is_set():
-        say("rnngrad: interrupted; what comes after the last table shown was not computed")
-        return INTERRUPTED
+    moves = [] if save is None else [_stage(save, selection.names, arrays, problem)]
     if pdf is not None:
-        sheets.write_pdf(sheets.whole(form, result, usual), pdf)
+        moves.append(sheets.staged_pdf(sheets.whole(form, result, usual), pdf))
     if plots is not None:
         flows = tuple(
             flow if flow is not None and one is flow.result else flow_of(one, selection)
             for one in drawn
         )
         with progress_bar(quiet) as bar, reporting_to(bar):
-            move = plots.staged(Nets(flows, step, over))
+            moves += plots.staged(Nets(flows, step, over))
+    write_text(text, output)
+    for move in moves:
         move()
+    if cut.is_set():
+        say("rnngrad: interrupted; what comes after the last table shown was not computed")
+        return INTERRUPTED
     return 0
 
 

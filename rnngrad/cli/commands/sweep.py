@@ -149,15 +149,15 @@ def sweep(
         if file is not None and not resume:
             file.empty()
         finished = run(whole, file, found, quiet)
+    rows = finished.result.rows
+    moves = plots.staged(Swept(finished.result, over)) if plots is not None and rows else []
     kept = path is not None and path.is_file()
-    if (file is None or (kept and not quiet)) and (
-        finished.result.rows or not finished.interrupted
-    ):
+    if (file is None or (kept and not quiet)) and (rows or not finished.interrupted):
         if kept:
             render = format_named("table", "sweep")
         write_text(render(report(finished.result, full), shown), None if kept else output)
-    if plots is not None and finished.result.rows:
-        plots.staged(Swept(finished.result, over))()
+    for move in moves:
+        move()
     _say_how_it_ended(finished, whole, file, quiet)
     return INTERRUPTED if finished.interrupted else 0
 

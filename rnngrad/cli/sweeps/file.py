@@ -56,7 +56,7 @@ def point_key(setting: Setting, scale: float, relative_to: str, gate: str | None
 BEGINNING = f'{{"{Row._fields[0]}": '.encode()
 """How every row begins: a line that a crash cut short is told from a line of something else."""
 
-WORDS = ("regime", "activation", "spec", "gate", "checkpoint")
+WORDS = ("regime", "activation", "spec", "gate", "checkpoint", "version", "hash")
 """The fields of a row that are no numbers."""
 
 
@@ -170,10 +170,7 @@ class RowsFile:
         return f"{self.keys[setting.spec]}-{point}"
 
     def _text(self, key: str, row: Row) -> str:
-        return (
-            json.dumps({**row._asdict(), "key": key, "version": __version__}, allow_nan=False)
-            + "\n"
-        )
+        return json.dumps({**row._asdict(), "key": key}, allow_nan=False) + "\n"
 
     @contextmanager
     def _said(self) -> Iterator[None]:

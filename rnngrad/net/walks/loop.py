@@ -172,6 +172,8 @@ class SlotRange(NamedTuple):
 def _view(r: SlotRange) -> str:
     """The slots of a buffer, the last two axes of which are (slots, n)."""
     buffer = f"B[{r.buffer!r}]"
+    if r.flat and r.stop == r.first + 1:
+        return f"{buffer}[..., {r.first}, :]"
     flat = f".reshape(*{buffer}.shape[:-2], -1)" if r.flat else ""
     return f"{buffer}[..., {r.slots}, :]{flat}"
 
@@ -345,7 +347,8 @@ def _ahead(plain: Lines, leaves: Sequence[int], n: str) -> list[str]:
             lines.append(f"rows[:, {at}] = {product}")
     if constants:
         rows = [" + ".join(constants.get(at, [f"zeros({n})"])) for at in range(count)]
-        lines.append(f"flat += concatenate(({', '.join(rows)},))")
+        whole = f"concatenate(({', '.join(rows)}))" if count > 1 else rows[0]
+        lines.append(f"flat += {whole}")
     return lines + others
 
 

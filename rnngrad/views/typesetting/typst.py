@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -19,6 +20,7 @@ from rnngrad.views.typesetting.layout import (
     Partial,
     Row,
 )
+from rnngrad.views.typesetting.reading import in_prose
 from rnngrad.views.typesetting.writing import Plain, accented
 
 SIGNS: Mapping[str, str] = MappingProxyType(
@@ -111,7 +113,27 @@ class Typst(Plain):
     def matrix(self, matrix: Matrix) -> str:
         delim = '"["' if matrix.blocks else '"("'
         rows = "; ".join(", ".join(map(self.row, cells)) for cells in matrix.rows)
+        rows = re.sub(r"frac\([^()]*\)", r"display(\g<0>)", rows)  # small else
         return f"mat(delim: {delim}, {rows})"
+
+
+class Inline(Typst):
+    """Within a sentence: no fraction, which would be small."""
+
+    def partial(self, partial: Partial) -> str:
+        plus = "^+" if partial.immediate else ""
+        top, bottom = self.name(partial.top), self.name(partial.bottom)
+        return f"partial{plus} {top} \\/ partial {bottom}"
+
+
+_INLINE = Inline()
+
+
+def prose(text: str) -> str:
+    """A sentence of rnngrad's own: the names and partials in it are set as formulas."""
+    parts = filter(None, in_prose(text))
+    return "".join(escaped(one) if isinstance(one, str) else f"${_INLINE.row(one)}$"
+                   for one in parts) or escaped("")  # fmt: skip
 
 
 def quoted(text: str) -> str:

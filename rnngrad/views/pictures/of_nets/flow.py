@@ -188,11 +188,12 @@ def _costs(flow: GradientFlow, names: str) -> str:
     """From how many steps on the error is small, and how large it is with half of them."""
     assert flow.lags is not None
     steps, error = flow.lags.truncation.steps, flow.lags.truncation.rel_error
-    i = int(np.argmax(error <= ENOUGH))
+    i, first = int(np.argmax(error <= ENOUGH)), int(steps[0])
+    least = "One step has" if first == 1 else f"{grouped(first)} steps have"
     if error[0] < BELOW:
-        return f"One step has all of {names}."
+        return f"{least} all of {names}."
     if i == 0:
-        return f"One step has all but {percent(float(error[0]))} of {names}."
+        return f"{least} all but {percent(float(error[0]))} of {names}."
     before, enough = int(steps[i - 1]), int(steps[i])
     kept = "1 step" if before == 1 else f"{grouped(before)} steps"
     lost = percent(float(error[i - 1]))
