@@ -27,7 +27,6 @@ from rnngrad.chains.chain_norms import Chain
 from rnngrad.net.backward import bptt_within
 from rnngrad.net.forward import forward, forward_within
 from rnngrad.net.problem import Problem
-from rnngrad.net.walks.rnn import sure_slopes
 
 Report = Callable[[float], None]
 
@@ -115,7 +114,7 @@ class _Back:
             return
         trace = forward_within(part)
         if self.chain is not None:
-            norms = self.chain.extend(sure_slopes(part.activation, trace.a))
+            norms = self.chain.extend(jacobians.sure_slopes(part, trace))
             if norms is None:
                 self.chain = None
             else:

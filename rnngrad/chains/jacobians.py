@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array, Integers, quietly
-from rnngrad.arithmetic.evaluation import scaled_slope
+from rnngrad.arithmetic.evaluation import SMALLEST_SURE, scaled_slope
 from rnngrad.arithmetic.number_types import FLOATS, SCALED, Entries
 from rnngrad.arithmetic.scaled import LOG10_2, Scaled, log10_lengths, log10_spectral_norms, scaled
 from rnngrad.chains.chain_norms import log10_norms
@@ -27,7 +27,6 @@ from rnngrad.chains.whole_product import products, sizes_of
 from rnngrad.net.linearised import LinearNet, Rows, linear_net
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import ForwardTrace
-from rnngrad.net.walks.rnn import sure_slopes
 from rnngrad.progress import OF_A_STEP, growing, reported
 
 CHUNK = 2**21
@@ -81,6 +80,13 @@ def scaled_jacobians(
     yield from (net.pull(units, t).rows for t in steps)
 
 
+def sure_slopes(problem: Problem, trace: ForwardTrace) -> Array | Scaled:
+    """The σ'(a_t) of one layer of rnn, (T, H): plain floats if every one is right to rounding, else
+    with exponents."""
+    slopes = problem.activation.slope(trace.a)
+    return slopes if slopes.min() >= SMALLEST_SURE else scaled_slope(problem.activation, trace.a)
+
+
 def scaled_slopes(problem: Problem, trace: ForwardTrace) -> Scaled:
     """σ'(a_t) of rnn, (T, H), right to rounding even where it is no normal float any more."""
     return scaled_slope(problem.activation, trace.a)
@@ -102,7 +108,7 @@ def log10_chain(problem: Problem, trace: ForwardTrace) -> Array:
             if norms_of_few is not None:
                 return norms_of_few
         if problem.single_rnn:
-            return log10_norms(sure_slopes(problem.activation, trace.a), problem.weights["W_hh"])
+            return log10_norms(sure_slopes(problem, trace), problem.weights["W_hh"])
         norms = _Norms(problem.steps + 1, problem.state_size)
         for product in reported(aligned_chain(problem, trace), problem.steps + 1, "log10_chain"):
             norms.add(product)

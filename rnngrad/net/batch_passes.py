@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.arithmetic.arrays import Array, quietly
+from rnngrad.arithmetic.arrays import Array, keep_freed_memory, quietly
 from rnngrad.net import bidirectional
 from rnngrad.net.backward import bptt_within
 from rnngrad.net.batch import Batch, BidirectionalBatch
@@ -27,11 +27,6 @@ from rnngrad.net.forward import forward_within, read_out
 from rnngrad.net.problem import REVERSE, Problem
 from rnngrad.net.traces import BackwardTrace, ForwardTrace, LayerTrace
 from rnngrad.net.walks import walks_of
-
-ROOM = 2**22 - 2**12
-"""Numbers, just below 32 MiB: once so much has been freed, glibc's malloc takes arrays up to that
-size from its heap and gives that back from twice as much on. Without it every pass takes its memory
-anew, page by page, which is a third of its time."""
 
 
 class Together(NamedTuple):
@@ -54,7 +49,7 @@ def passes(batch: Batch) -> Together:
     """Forward and back-propagation through time for every sequence."""
     if isinstance(batch, BidirectionalBatch):
         return _of_bidirectional(batch)
-    np.empty(ROOM)  # given back at once, untouched; what comes after it is kept by malloc
+    keep_freed_memory()
     with quietly():
         return _at_once(batch) or one_by_one(batch)
 

@@ -9,15 +9,11 @@ import numpy as np
 
 from rnngrad.algebra.equations import X
 from rnngrad.algebra.step_graph import Matrix, before
-from rnngrad.arithmetic.arrays import Array, Numbers, quietly, weighted
+from rnngrad.arithmetic.arrays import Array, Numbers, keep_freed_memory, quietly, weighted
 from rnngrad.arithmetic.evaluation import run
 from rnngrad.net.problem import Layer, Problem
 from rnngrad.net.traces import ForwardTrace, LayerTrace
 from rnngrad.net.walks import walks_of
-from rnngrad.net.walks.forward_walk import FEWEST
-from rnngrad.net.walks.rnn import run_forward
-
-ALL_FLOAT64 = [np.dtype(np.float64)] * 5
 
 
 def forward(problem: Problem) -> ForwardTrace:
@@ -33,8 +29,7 @@ def forward(problem: Problem) -> ForwardTrace:
 
 def forward_within(problem: Problem) -> ForwardTrace:
     """The same, to be run within ``quietly()``."""
-    if problem.single_rnn and problem.steps < FEWEST:
-        return read_out(problem, (_rnn(problem),))
+    keep_freed_memory()
     return read_out(problem, _layers(problem))
 
 
@@ -48,30 +43,6 @@ def head(problem: Problem, h: Numbers) -> ForwardTrace:
     a_y = _readout(problem, h)
     y = problem.output.g(a_y)
     return ForwardTrace((), a_y, y, _losses(problem, a_y, y))
-
-
-def _rnn(problem: Problem) -> LayerTrace:
-    """One layer of rnn by the walk that is written for it."""
-    a, h = _states(problem)
-    return LayerTrace(problem.x, {problem.cell.parts[0]: h}, {problem.cell.stored[0]: a})
-
-
-def _states(problem: Problem) -> tuple[Numbers, Numbers]:
-    """a (T, H) and h (T+1, H); what does not depend on h_{t−1} is one product before the loop."""
-    weights = problem.weights
-    W_xh, W_hh, b_h = weights["W_xh"], weights["W_hh"], weights["b_h"]
-    everything = (W_xh, W_hh, b_h, problem.x, problem.h_0)
-    if [part.dtype for part in everything] == ALL_FLOAT64:
-        return run_forward(*everything, problem.activation)
-    f = problem.activation.f
-    a = problem.x @ W_xh.T + b_h
-    kind = np.result_type(a, W_hh, problem.h_0)  # complex where anything is, for the complex step
-    a, h = a.astype(kind, copy=False), np.empty((problem.steps + 1, problem.hidden), dtype=kind)
-    h[0] = problem.h_0
-    for t in range(1, problem.steps + 1):
-        a[t - 1] += W_hh.dot(h[t - 1])
-        h[t] = f(a[t - 1])
-    return a, h
 
 
 def _layers(problem: Problem) -> tuple[LayerTrace, ...]:
@@ -90,7 +61,7 @@ def _layer(problem: Problem, layer: Layer, x: Numbers) -> LayerTrace:
         found = walks_of(problem).forward.run(layer, starts, x)
         if found is not None:
             return found
-    return _rnn(problem) if problem.single_rnn else step_by_step(problem, layer, x)
+    return step_by_step(problem, layer, x)
 
 
 def starts_of(problem: Problem, layer: Layer) -> dict[str, Numbers]:

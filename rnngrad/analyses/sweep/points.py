@@ -23,7 +23,7 @@ from rnngrad.analyses.flow.stability import LN_10, growth_rate, largest_exponent
 from rnngrad.analyses.sweep.scaling import scaled_by
 from rnngrad.arithmetic.arrays import Array, finite_or_none, frobenius, frozen, quietly
 from rnngrad.arithmetic.functions import ACTIVATIONS
-from rnngrad.chains.jacobians import chain_end
+from rnngrad.chains.jacobians import chain_end, sure_slopes
 from rnngrad.chains.matrix_norms import sigma_max, spectral_radius
 from rnngrad.chains.whole_product import ChainEnds, chain_ends
 from rnngrad.errors import UsageError
@@ -31,7 +31,6 @@ from rnngrad.net.bidirectional import changed
 from rnngrad.net.cells import Cell
 from rnngrad.net.fingerprint import fingerprint
 from rnngrad.net.problem import Problem
-from rnngrad.net.walks.rnn import sure_slopes
 from rnngrad.version import __version__
 
 
@@ -240,7 +239,7 @@ class Net:
             ends = np.array([chain_end(net.problem, net.forward) for net in nets])
             return nets, ChainEnds(ends[:, 0], ends[:, 1])
         with quietly():
-            slopes = [sure_slopes(net.problem.activation, net.forward.a) for net in nets]
+            slopes = [sure_slopes(net.problem, net.forward) for net in nets]
         return nets, chain_ends(self.problem.weights["W_hh"], slopes, factors)
 
     def _row(self, scale: float, net: Passes, end: _End, steady: float) -> Row:

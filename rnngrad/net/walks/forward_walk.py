@@ -147,6 +147,9 @@ class Forward:
         self.keys |= self.dear
         self.layout = Layout(program, groups, order, self.states)
         self.code = Loop(self.layout)
+        self.plain = not program.sigmoids and all(
+            values[i].op not in ("multiply", "divide") for group in groups for i in group
+        )
         self.wide: dict[str, list[int]] = {}
         for value in order:
             self.wide.setdefault(self.layout.slots[value][0], []).append(value)
@@ -209,8 +212,10 @@ class Forward:
     def run(
         self, layer: Layer, starts: Mapping[str, Array], x: Array, sequences: int = 1
     ) -> LayerTrace | None:
-        """The trace of a layer; None where some e⁻ᵃ or value is no float. Of so many
-        ``sequences`` the rows of a step follow one another, and ``starts`` are (B, n)."""
+        """The trace of a layer; None where some e⁻ᵃ or value is no float, unless the code is
+        ``plain``, sums and functions as the equations have them, so that inf and nan are where
+        these have them. Of so many ``sequences`` the rows of a step follow one another, and
+        ``starts`` are (B, n)."""
         sizes, T = self.measured(layer), len(x)
         p = self.early.arguments(layer.own)
         kept = {b: rows_of(len(of), T, sizes[b[2:]], sequences) for b, of in self.wide.items()}
@@ -219,7 +224,7 @@ class Forward:
         for part, start in starts.items():
             states[part] = np.empty((T + sequences, start.shape[-1]))
             states[part][:sequences] = start
-        memory = room_of(self.layout, sizes, sequences)
+        memory, sure = room_of(self.layout, sizes, sequences), self.plain
         for block in blocks(T, rows_together(self.layout, "G", sizes, sequences), sequences):
             B: dict[str, Any] = dict(memory)
             B |= {name: rows[block] for name, rows in alone.items()}
@@ -236,11 +241,13 @@ class Forward:
                 done = self._chunked(B, products, sizes)
                 B = {name: rows[done:] if name[0] in "AGS" else rows for name, rows in B.items()}
                 B |= {f"B{i}": rows[block.start + done] for i, rows in enumerate(states.values())}
+                sure &= not done
             if done < block.stop - block.start:
                 self.code.walk(B, products)
         values = {key: alone[name] for key, name in self.alone.items()}
         for buffer, rows in kept.items():
-            if not _safe(rows[:, : self.own[buffer]], self.sigmoids[buffer]):
+            own = rows[:, : self.own[buffer]]
+            if not (sure or _safe(own, self.sigmoids[buffer])):
                 return None
             for place, key in enumerate(self.names[buffer]):
                 values[key] = rows[:, place]
@@ -280,7 +287,8 @@ def blocks(steps: int, rows: int, whole: int = 1) -> list[slice]:
 
 def _safe(rows: Array, sigmoids: Sequence[int]) -> bool:
     """Whether e⁻ᵃ of every sigmoid is a float, and all else finite."""
-    low, high = float(rows.min(initial=0.0)), float(rows.max(initial=0.0))
+    low = np.minimum.reduce(rows, axis=None, initial=0.0)
+    high = np.maximum.reduce(rows, axis=None, initial=0.0)
     if not (isfinite(low) and isfinite(high)):
         return False
     return low > -LARGEST or all(rows[:, at].min() > -LARGEST for at in sigmoids)

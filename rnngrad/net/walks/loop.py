@@ -174,8 +174,11 @@ class SlotRange(NamedTuple):
 def _view(r: SlotRange, batch: bool) -> str:
     """The slots of a buffer, the last two axes of which are (slots, n)."""
     buffer = f"B[{r.buffer!r}]"
-    flat = f".reshape(*{buffer}.shape[:-2], -1)" if r.flat and not batch else ""
-    return f"{buffer}[..., {r.slots}, :]{flat}"
+    if r.flat and not batch:
+        if r.stop == r.first + 1:
+            return f"{buffer}[..., {r.first}, :]"
+        return f"{buffer}[..., {r.slots}, :].reshape(*{buffer}.shape[:-2], -1)"
+    return f"{buffer}[..., {r.slots}, :]"
 
 
 class Loop:
@@ -345,7 +348,8 @@ def _ahead(plain: Lines, leaves: Sequence[int], n: str) -> list[str]:
             lines.append(f"rows[:, {at}] = {product}")
     if constants:
         rows = [" + ".join(constants.get(at, [f"zeros({n})"])) for at in range(count)]
-        lines.append(f"flat += concatenate(({', '.join(rows)},))")
+        whole = f"concatenate(({', '.join(rows)}))" if count > 1 else rows[0]
+        lines.append(f"flat += {whole}")
     return lines + others
 
 
