@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,18 +88,20 @@ SEQUENCES = 32
 
 
 def _batch_rows(quick: bool) -> Iterator[Row]:
-    """A batch at once, beside JAX's vmap and each sequence by itself."""
-    sizes = (20, 8, 4, 4) if quick else (100, 64, 32, 16)
-    for cell in ("rnn", "gru", "lstm"):
+    """A batch at once, beside JAX's vmap, PyTorch and each sequence by itself."""
+    usual, digits = (100, 64, 32, 16), (784, 128, 1, 10)
+    goals = {usual: {"JAX": 1.0, ONE: 4.0}, digits: {"PyTorch": 2.0}}
+    for sizes, cell in product([(20, 8, 4, 4)] if quick else goals, ("rnn", "gru", "lstm")):
         net = batch(sizes, 4 if quick else SEQUENCES, cell)
         work = "batch_gradients" if cell == "rnn" else f"{cell}_batch_gradients"
         yield Row(f"`gradients` of a batch of {net.batch.size}, {cell}, (T, H, I, O) = {sizes}", {
             OURS: lambda net=net: lambda: rnngrad.gradients(net.batch),
             "JAX": lambda net=net, work=work: getattr(_peer("JAX"), work)(net),
+            "PyTorch": lambda net=net, work=work: getattr(_peer("PyTorch"), work)(net),
             ALONE: lambda net=net: lambda: _each_alone(net.batch),
             ONE: lambda net=net: lambda: rnngrad.gradients(net.batch.net) and {},
             PRODUCTS: lambda net=net: naive.batch_products(net),
-        }, _batch_error, {"JAX": 1.0, ONE: 4.0})  # fmt: skip
+        }, _batch_error, goals.get(sizes, {}))  # fmt: skip
 
 
 def _each_alone(net: rnngrad.Batch) -> dict[str, Any]:
