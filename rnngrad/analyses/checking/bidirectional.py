@@ -91,7 +91,7 @@ class BidirectionalConditioning(Conditioning):
             return tuple(self.anew(draw) for draw in range(DRAWS))
 
     @cached_property
-    def plain(self) -> Passes:
+    def by_link(self) -> Passes:
         return self._again(lambda problem: problem.functions)
 
     def anew(self, draw: int) -> BidirectionalPasses:
