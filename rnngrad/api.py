@@ -73,22 +73,32 @@ class _Result(Shown):
         raise NotImplementedError
 
     @spoken
-    def to_pandas(self, *names: str) -> Any:
-        """These quantities, or all that the tables show, a row a number."""
+    def to_pandas(self: Any, *names: str) -> Any:
+        """These quantities, or all that the tables show, a row a number; one alone whose columns
+        have names, such as ``"truncation"`` and ``"horizon"``, as its table."""
+        record = self.record(names[0]) if len(names) == 1 else None
+        if record is not None and record.columns:
+            table = library("pandas", "to_pandas").DataFrame(self[names[0]], columns=record.columns)
+            if record.first_step is not None:
+                table.index = table.index.set_names("t") + record.first_step
+            return table.astype({"steps": int}) if "steps" in table else table
         return Document({}, lambda: self._shown(names)).to_pandas()
 
     @spoken
     def to_xarray(self: Any, name: str) -> Any:
         """One quantity as a DataArray, its axes named: t from its first step, k a step, i and j
-        from 0."""
+        from 0; columns that have names have them."""
         xarray, record = library("xarray", "to_xarray"), self.record(name)
         array, first = self[name], record.first_step
         axes = [*([] if first is None else [record.axis or "t"]), "i", "j"][: array.ndim]
         if record.dims == ("T", "T+1"):
             axes = ["t", "k"]
         begins = [first or 0] + [0] * (array.ndim - 1)
-        steps = {axis: range(start, start + size)
-                 for axis, start, size in zip(axes, begins, array.shape, strict=True)}  # fmt: skip
+        steps: dict[str, Any] = {axis: range(start, start + size) for axis, start, size
+                                 in zip(axes, begins, array.shape, strict=True)}  # fmt: skip
+        if record.columns:
+            del steps[axes.pop()]
+            axes, steps = [*axes, "column"], steps | {"column": list(record.columns)}
         attributes = {"symbol": record.symbol}
         return xarray.DataArray(array, coords=steps, dims=axes, name=name, attrs=attributes)
 

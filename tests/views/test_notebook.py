@@ -138,6 +138,12 @@ def test_arrays_have_their_axes_named(problem: rnngrad.Problem) -> None:
         array = result.to_xarray(name)
         assert array.dims == axes
         np.testing.assert_array_equal(array.values, result[name])
+    found = result.to_pandas("truncation")
+    assert list(found.columns) == ["steps", "rel_error", "cosine"]
+    np.testing.assert_array_equal(found, result["truncation"])
+    cosine = result.to_xarray("truncation").sel(column="cosine")
+    np.testing.assert_array_equal(cosine, result["truncation"][:, 2])
+    assert result.to_pandas("horizon").loc[1, "float64"] == result["horizon"][0, 2]
     assert float(result.to_xarray("dL_dh").sel(t=0, i=0)) == result["dL_dh"][0, 0]
     assert float(result.to_xarray("dL_dy").sel(t=3, i=0)) == result["dL_dy"][2, 0]
     assert float(result.to_xarray("log10_paths").sel(t=3, k=1)) == result["log10_paths"][2, 1]

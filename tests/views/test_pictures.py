@@ -378,6 +378,20 @@ def swept(spec: Spec, scales: str, **more: Any) -> SweepResult:
         forget()
 
 
+def test_labels_have_the_cells_own_names() -> None:
+    """What is scaled, and an activation only where the spec chooses it."""
+    cell = {"state": ["h"], "equations": ["h_t = tanh(U h_{t-1} + V x_t)"]}
+    own = net() | {"cell": cell, "weights": {"U": {"init": "normal"}, "V": {"init": "normal"}}}
+    own |= {"sizes": {"inputs": 2, "hidden": 4}, "targets": {"zeros": 12}}
+    for spec, label in ((own, "U"), (net("lstm"), "W_hh"), (net(), "W_hh")):
+        (picture,) = pictures("rate", Swept(swept(spec, "0.5,1")))
+        assert picture.x.label == f"scale of {label}"
+        table = rnngrad.sweep(rnngrad.load(spec), [0.5, 1]).as_text()
+        assert ("at T = 12, tanh" in table) == (spec["cell"] == "rnn")
+    assert only("truncation", own, own | {"name": "b"}).title == "What truncation costs ∂L/∂U"
+    assert only("truncation", own, net()).title == "What truncation costs the recurrent gradient"
+
+
 def test_the_rate_against_the_scale() -> None:
     done = swept(net(), "0.1:4:9", seeds=3)
     (picture,) = pictures("rate", Swept(done))

@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from rnngrad.analyses.sweep.points import Row
+from rnngrad.analyses.sweep.scaling import what_is_scaled
 from rnngrad.analyses.sweep.sweep import SweepResult
 from rnngrad.analyses.sweep.tasks import Plan
 from rnngrad.errors import UsageError, did_you_mean, escaped
@@ -173,9 +174,14 @@ def _words(value: float | str) -> str:
 
 def scale_label(done: SweepResult) -> str:
     """What a scale is of."""
-    gate = f" (gate {done.plan.gate})" if done.plan.gate else ""
+    gate, cells = done.plan.gate, {one.cell for one in done.plan.specs.values()}
+    names = {what_is_scaled(cell, gate) for cell in cells} or {
+        f"W_hh{f' (gate {gate})' * bool(gate)}"
+    }
+    scaled = names.pop() if len(names) == 1 else ""
+    scaled = scaled if 0 < len(scaled) <= ROOM else "the recurrent parameters"
     sizes = {"spectral-radius": "spectral radius", "sigma-max": "σ_max"}
-    return f"{sizes.get(done.plan.relative_to, 'scale')} of W_hh{gate}"
+    return f"{sizes.get(done.plan.relative_to, 'scale')} of {scaled}"
 
 
 def _label(name: str, done: SweepResult) -> str:

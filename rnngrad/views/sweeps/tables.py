@@ -239,7 +239,8 @@ def _pictured(done: SweepResult, curves: Sequence[Curve]) -> str:
     what = "‖∂h_T/∂h_0‖" if of_h else "‖∂s_T/∂s_0‖"
     lengths, names = {part.steps for part in parts}, {part.activation for part in parts}
     steps = f" at T = {grouped(parts[0].steps)}" if len(lengths) == 1 else ""
-    activation = f", {parts[0].activation}" if len(names) == 1 else ""
+    chosen = len(names) == 1 and all(_chooses(done, part) for part in parts)
+    activation = f", {parts[0].activation}" if chosen else ""
     of = curves[0].scales[0].rows
     several = f", median over {of_what(of)}" if len(of) > 1 else ""
     return f"{what}{steps}{activation}{several}"
@@ -251,6 +252,12 @@ def _is_h(done: SweepResult, part: Part) -> bool:
         return all(row.spectral_radius is not None for row in part.rows)
     spec = done.plan.specs[part.spec]
     return spec.cell.parts == ("h",) and spec.depth == 1
+
+
+def _chooses(done: SweepResult, part: Part) -> bool:
+    """Whether the activation is the spec's choice, as that of rnn is; of a kept sweep that is known
+    of one layer of rnn."""
+    return _is_h(done, part) if part.kept else done.plan.specs[part.spec].cell.activation is None
 
 
 def _drawn(scale: Scale, longest: float, bar: int) -> tuple[str, ...]:

@@ -201,6 +201,8 @@ class Panel:
         """Drawn when the limits are known."""
 
     def _regions(self) -> None:
+        from matplotlib.colors import to_rgb
+
         regions = [mark for mark in self.picture.marks if isinstance(mark, Region)]
         if not regions:
             return
@@ -212,7 +214,8 @@ class Panel:
         for region in regions:
             bottom, top = max(region.low, low), min(region.high, high)
             colour = TONES[region.tone]
-            self.axes.axhspan(bottom, top, color=colour, alpha=0.1, linewidth=0, zorder=0,
+            pale, stripes = (1 - part * (1 - np.array(to_rgb(colour))) for part in (0.1, 0.22))
+            self.axes.axhspan(bottom, top, facecolor=pale, edgecolor=stripes, linewidth=0, zorder=0,
                               hatch=HATCH if region.tone == "gone" else "")  # fmt: skip
             self.sides.append(_Side(region.name, (bottom + top) / 2, colour))
 

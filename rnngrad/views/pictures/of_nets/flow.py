@@ -140,8 +140,10 @@ def _truncations(flows: Sequence[GradientFlow]) -> Picture:
         if line is not None
     ]
     notes = dict.fromkeys(note for _, some in found for note in some)
+    names = {recurrent(flow.problem) for flow in flows}
+    whole = f"∂L/∂{names.pop()}" if len(names) == 1 else "the recurrent gradient"
     return Picture(
-        "truncation", "What truncation costs ∂L/∂W_hh", *_kept_axes(" ".join(said), lines),
+        "truncation", f"What truncation costs {whole}", *_kept_axes(" ".join(said), lines),
         tuple(lines), notes=tuple(notes),
     )  # fmt: skip
 
