@@ -22,6 +22,7 @@ import rnngrad
 from cli.running import ROOT, run
 from rnngrad.analyses.checking.spelling import SPELLINGS
 from rnngrad.analyses.derivation.quantities import QUANTITIES
+from rnngrad.analyses.sweep.points import Row
 from rnngrad.cells import CELLS, NAMES
 from rnngrad.cli import exit_codes
 from rnngrad.cli.app import app
@@ -31,6 +32,7 @@ from rnngrad.net.forward import forward
 from rnngrad.net.losses import LOSSES
 from rnngrad.net.outputs import OUTPUTS
 from rnngrad.views.derivation.sections import LONG, SECTIONS
+from rnngrad.views.formats.names import FORMATS, SUFFIXES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RUN = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
@@ -356,6 +358,19 @@ def test_every_section_of_derive_is_documented() -> None:
     by_step = [section.name for section in SECTIONS.values() if section.by_step]
     assert re.findall(r"`(\w+)`", listed[1]) == by_step
     assert f"For T > {LONG} they" in text
+
+
+def test_every_column_of_a_sweep_is_documented() -> None:
+    table = (ROOT / "docs" / "sweep.md").read_text(encoding="utf-8").split("| column |")[1]
+    first = "\n".join(row.split(" | ")[0] for row in table.split("\n\n")[0].splitlines())
+    assert set(re.findall(r"`(\w+)`", first)) == set(Row._fields)
+
+
+def test_every_format_and_its_ending_are_documented() -> None:
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    names, endings = text.split("## Formats")[1].split("An existing file")[0].split("`-o FILE`")
+    assert set(FORMATS) == set(re.findall(r"`(\w+)`", names))
+    assert {*filter(None, SUFFIXES)} - {".txt"} == set(re.findall(r"`(\.\w+)`", endings))
 
 
 def test_the_stack_on_the_spec_page_runs() -> None:

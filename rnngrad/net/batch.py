@@ -184,12 +184,13 @@ def one_sequence(problem: Problem | Batch | Bidirectional, what: str) -> Problem
         names = " or ".join(half.name for half in problem.halves[-2:])
         raise UsageError(
             f"'{problem.name}' is bidirectional, and {what} takes one direction: "
-            f"--set half=NAME chooses it, such as {names}"
+            f"half: NAME in the spec, or --set half=NAME, chooses it, such as {names}"
         )
     half = ""
     if isinstance(problem, BidirectionalBatch):
-        half = f"; and --set half=NAME one direction, such as {problem.each[0].halves[-2].name}"
+        half = f"; and half: NAME one direction, such as {problem.each[0].halves[-2].name}"
     raise UsageError(
         f"'{problem.name}' is a batch of {problem.size}, and {what} takes one sequence: "
-        f"--set sequence=k chooses it, k from 1 to {problem.size}{half}"
+        "sequence: k in the spec, or --set sequence=k, chooses it, k from 1 to "
+        f"{problem.size}{half}"
     )

@@ -53,8 +53,6 @@ def run(
         )
         with student or Student(source, options) as started:
             checked, notes = _of_function(problem, started, options)
-    elif options.random:
-        raise UsageError("--trials needs --against FILE.py:FUNCTION, to run it on other problems")
     else:
         try:
             checked, notes, old = _of_file(problem, source, options)

@@ -196,8 +196,8 @@ class Forward:
     ) -> LayerTrace | None:
         """The trace of a layer; None where some e⁻ᵃ or value is no float, unless the code is
         ``plain``, sums and functions as the equations have them, so that inf and nan are where
-        these have them. Of so many ``sequences`` the rows of a step follow one another, and ``starts``
-        are (B, n)."""
+        these have them. Of so many ``sequences`` the rows of a step follow one another, and
+        ``starts`` are (B, n)."""
         sizes, T = self.measured(layer), len(x)
         p = self.early.arguments(layer.own)
         kept = {b: np.empty((T, len(of), sizes[b[2:]])) for b, of in self.wide.items()}

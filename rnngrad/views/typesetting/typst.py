@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -112,9 +111,13 @@ class Typst(Plain):
 
     def matrix(self, matrix: Matrix) -> str:
         delim = '"["' if matrix.blocks else '"("'
-        rows = "; ".join(", ".join(map(self.row, cells)) for cells in matrix.rows)
-        rows = re.sub(r"frac\([^()]*\)", r"display(\g<0>)", rows)  # small else
+        rows = "; ".join(", ".join(map(self._cell, cells)) for cells in matrix.rows)
         return f"mat(delim: {delim}, {rows})"
+
+    def _cell(self, cell: Row) -> str:
+        """A fraction would be small."""
+        text = self.row(cell)
+        return f"display({text})" if "frac(" in text else text
 
 
 class Inline(Typst):
@@ -131,9 +134,8 @@ _INLINE = Inline()
 
 def prose(text: str) -> str:
     """A sentence of rnngrad's own: the names and partials in it are set as formulas."""
-    parts = filter(None, in_prose(text))
-    return "".join(escaped(one) if isinstance(one, str) else f"${_INLINE.row(one)}$"
-                   for one in parts) or escaped("")  # fmt: skip
+    return "".join(f"${_INLINE.row(one)}$" if isinstance(one, Row) else one and escaped(one)
+                   for one in in_prose(text))  # fmt: skip
 
 
 def quoted(text: str) -> str:
