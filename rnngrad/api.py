@@ -8,6 +8,8 @@ from functools import cached_property
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, overload
 
+import numpy as np
+
 from rnngrad import files
 from rnngrad.analyses.derivation import derive as deriving
 from rnngrad.analyses.derivation.derive import BatchDerivation as _BatchDerivation
@@ -15,6 +17,7 @@ from rnngrad.analyses.derivation.derive import BidirectionalDerivation as _Bidir
 from rnngrad.analyses.derivation.derive import Derivation as _Derivation
 from rnngrad.analyses.flow import stability
 from rnngrad.arguments import checked, spoken
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.errors import escaped
 from rnngrad.net.batch import Batch, BidirectionalBatch
 from rnngrad.net.bidirectional import Bidirectional
@@ -39,6 +42,14 @@ class Document(Shown, dict[str, object]):
         super().__init__(document)
         self._report = report
 
+    def __repr__(self) -> str:
+        told = [f"{key} {self[key]}" for key in ("verdict", "points") if key in self]
+        told += [f"{len(value)} {key}" for key in ("quantities", "rows", "steps")
+                 if isinstance(value := self.get(key), list)]  # fmt: skip
+        return f"<rnngrad.Document {self.get('command')}: {', '.join(told)}>"
+
+    _repr_pretty_ = Shown._repr_pretty_  # before __repr__, as IPython looks for both
+
     def report(self) -> Report:
         return self._report()
 
@@ -51,7 +62,48 @@ class Document(Shown, dict[str, object]):
         return plotted(self.report().pictures, file, force)
 
 
-class Derivation(Shown, _Derivation):
+class _Result(Shown):
+    """A mapping from the names of quantities to arrays that can be looked at."""
+
+    def report(self) -> Report:
+        return self._shown(())
+
+    def _shown(self, names: Sequence[str]) -> Report:
+        """Of these quantities, or of all."""
+        raise NotImplementedError
+
+    @spoken
+    def to_pandas(self: Any, *names: str) -> Any:
+        """These quantities, or all that the tables show, a row a number; one alone whose columns
+        have names, such as ``"truncation"`` and ``"horizon"``, as its table."""
+        record = self.record(names[0]) if len(names) == 1 else None
+        if record is not None and record.columns:
+            table = library("pandas", "to_pandas").DataFrame(self[names[0]], columns=record.columns)
+            if record.first_step is not None:
+                table.index = table.index.set_names("t") + record.first_step
+            return table.astype({"steps": int}) if "steps" in table else table
+        return Document({}, lambda: self._shown(names)).to_pandas()
+
+    @spoken
+    def to_xarray(self: Any, name: str) -> Any:
+        """One quantity as a DataArray, its axes named: t from its first step, k a step, i and j
+        from 0; columns that have names have them."""
+        xarray, record = library("xarray", "to_xarray"), self.record(name)
+        array, first = self[name], record.first_step
+        axes = [*([] if first is None else [record.axis or "t"]), "i", "j"][: array.ndim]
+        if record.dims == ("T", "T+1"):
+            axes = ["t", "k"]
+        begins = [first or 0] + [0] * (array.ndim - 1)
+        steps: dict[str, Any] = {axis: range(start, start + size) for axis, start, size
+                                 in zip(axes, begins, array.shape, strict=True)}  # fmt: skip
+        if record.columns:
+            del steps[axes.pop()]
+            axes, steps = [*axes, "column"], steps | {"column": list(record.columns)}
+        attributes = {"symbol": record.symbol}
+        return xarray.DataArray(array, coords=steps, dims=axes, name=name, attrs=attributes)
+
+
+class Derivation(_Result, _Derivation):
     """Everything that ``rnngrad derive`` shows of one problem.
 
     A mapping from the names of the quantities to arrays, each computed when it is asked for
@@ -67,9 +119,7 @@ class Derivation(Shown, _Derivation):
     """
 
     def __repr__(self) -> str:
-        sequence, size = self.problem.of_batch or (0, 0)
-        of = f"sequence {sequence} of {size}, " if size else ""
-        return f"<rnngrad.Derivation {_named(self.problem, of)}, {_loss(self.loss)}>"
+        return f"<rnngrad.Derivation {self.problem.words()}, {_loss(self.loss)}>"
 
     def report(self) -> Report:
         from rnngrad.analyses.derivation.selection import select
@@ -112,24 +162,28 @@ class Derivation(Shown, _Derivation):
         return Document(report.document(), lambda: report)
 
     @spoken
-    def to_pandas(self, *names: str) -> Any:
-        """These quantities, or all that the tables show, a row a number."""
+    def truncation(self, *steps: int) -> Array:
+        """What it costs ∂L/∂W_hh if each loss keeps its last k steps, for these k (1, 2, 4 … by
+        default) and T: rows of k, relative error and cosine, (n, 3)."""
+        from rnngrad.analyses.derivation.selection import kept_of
+        from rnngrad.chains.lags import lags
+
+        if not steps:
+            return self["truncation"]
+        kept = kept_of(steps, self.problem)
+        found = lags(self.problem, self.passes.forward, self.passes.backward, kept=kept)
+        assert found is not None
+        return np.column_stack(found.truncation)
+
+    def _shown(self, names: Sequence[str]) -> Report:
         from rnngrad.analyses.derivation.selection import computed, select
         from rnngrad.views.derivation.report import report as shown
 
         selection = select(self, names, None, False)
-        arrays = computed(self, selection, every=True)
-        whole = shown(self, selection, arrays)
-        return Document({}, lambda: whole).to_pandas()
-
-    @spoken
-    def to_xarray(self, name: str) -> Any:
-        """One quantity as a DataArray, its axes named: t from its first step, k a step, i and j
-        from 0."""
-        return _to_xarray(self, name)
+        return shown(self, selection, computed(self, selection, every=True))
 
 
-class BatchDerivation(Shown, _BatchDerivation):
+class BatchDerivation(_Result, _BatchDerivation):
     """Everything that ``rnngrad derive`` shows of a batch.
 
     A mapping from the names of the parameters' gradients to arrays, those of L
@@ -141,10 +195,7 @@ class BatchDerivation(Shown, _BatchDerivation):
     """
 
     def __repr__(self) -> str:
-        batch = self.batch
-        both = "bidirectional, " if isinstance(batch, BidirectionalBatch) else ""
-        named = _named(batch.net, f"{both}a batch of {batch.size}, ", batch.steps)
-        return f"<rnngrad.BatchDerivation {named}, {_loss(self.loss)}>"
+        return f"<rnngrad.BatchDerivation {self.batch.words()}, {_loss(self.loss)}>"
 
     @cached_property
     def sequences(self) -> tuple[Derivation, ...] | tuple[BidirectionalDerivation, ...]:
@@ -152,19 +203,6 @@ class BatchDerivation(Shown, _BatchDerivation):
         if isinstance(self.batch, BidirectionalBatch):
             return tuple(map(BidirectionalDerivation, self.batch.each))
         return tuple(map(Derivation, self.batch.sequences))
-
-    def report(self) -> Report:
-        return self._shown(())
-
-    @spoken
-    def to_pandas(self, *names: str) -> Any:
-        """These gradients, or all, a row a number."""
-        return Document({}, lambda: self._shown(names)).to_pandas()
-
-    @spoken
-    def to_xarray(self, name: str) -> Any:
-        """One gradient as a DataArray, its axes i and j."""
-        return _to_xarray(self, name)
 
     def _shown(self, names: Sequence[str]) -> Report:
         from rnngrad.analyses.derivation.selection import select_of_batch
@@ -174,7 +212,7 @@ class BatchDerivation(Shown, _BatchDerivation):
         return shown(self, selection, {name: self[name] for name in selection.names})
 
 
-class BidirectionalDerivation(Shown, _BidirectionalDerivation):
+class BidirectionalDerivation(_Result, _BidirectionalDerivation):
     """Everything that ``rnngrad derive`` shows of a bidirectional net.
 
     A mapping from names to arrays (``result["dL_dW_hh_reverse"]``, ``result["log10_chain"]``);
@@ -184,7 +222,7 @@ class BidirectionalDerivation(Shown, _BidirectionalDerivation):
     """
 
     def __repr__(self) -> str:
-        named = _named(self.problem, "bidirectional, ", self.problem.steps)
+        named = self.problem.words("bidirectional, ")
         return f"<rnngrad.BidirectionalDerivation {named}, {_loss(self.loss)}>"
 
     @cached_property
@@ -195,19 +233,6 @@ class BidirectionalDerivation(Shown, _BidirectionalDerivation):
             derivation.passes = one
         return found
 
-    def report(self) -> Report:
-        return self._shown(())
-
-    @spoken
-    def to_pandas(self, *names: str) -> Any:
-        """These arrays, or all, a row a number."""
-        return Document({}, lambda: self._shown(names)).to_pandas()
-
-    @spoken
-    def to_xarray(self, name: str) -> Any:
-        """One array as a DataArray, its axes named."""
-        return _to_xarray(self, name)
-
     def _shown(self, names: Sequence[str]) -> Report:
         from rnngrad.analyses.derivation.selection import select_of_bidirectional
         from rnngrad.views.derivation.bidirectional import report as shown
@@ -216,28 +241,8 @@ class BidirectionalDerivation(Shown, _BidirectionalDerivation):
         return shown(self, selection, {name: self[name] for name in selection.names})
 
 
-def _named(net: Problem, what: str = "", steps: int | None = None) -> str:
-    """``'name': lstm, T=60, H=16``"""
-    hidden = "+".join(str(layer.hidden) for layer in net.layers)
-    long = net.steps if steps is None else steps
-    return f"'{escaped(net.name)}': {net.cell.name}, {what}T={long}, H={hidden}"
-
-
 def _loss(loss: float | None) -> str:
     return "no loss" if loss is None else f"loss {loss:.6g}"
-
-
-def _to_xarray(result: Derivation | BatchDerivation | BidirectionalDerivation, name: str) -> Any:
-    xarray, record = library("xarray", "to_xarray"), result.record(name)
-    array, first = result[name], record.first_step
-    axes = [*([] if first is None else [record.axis or "t"]), "i", "j"][: array.ndim]
-    if record.dims == ("T", "T+1"):
-        axes = ["t", "k"]
-    begins = [first or 0] + [0] * (array.ndim - 1)
-    steps = {axis: range(start, start + size)
-             for axis, start, size in zip(axes, begins, array.shape, strict=True)}  # fmt: skip
-    attributes = {"symbol": record.symbol}
-    return xarray.DataArray(array, coords=steps, dims=axes, name=name, attrs=attributes)
 
 
 @overload
@@ -330,6 +335,7 @@ def sweep(
     steady: float | None = None,
     critical_rtol: float | None = None,
     gate: str | None = None,
+    over: str | None = None,
     executor: Executor | None = None,
     workers: int = 1,
     bracket: float | None = None,
@@ -342,7 +348,8 @@ def sweep(
     scaled. ``scales``: numbers, or a text such as ``"0.1:4:40"``. ``relative_to``: ``"weights"``,
     ``"spectral-radius"`` or ``"sigma-max"``. ``steady``: |rate| up to which the regime is steady,
     by default 0.01. ``critical_rtol``: width of a critical scale's bracket, relative to it, by
-    default 1e-5 (``bracket`` is its old name). ``executor``: any ``concurrent.futures.Executor``,
+    default 1e-5 (``bracket`` is its old name). ``over``: two swept axes such as ``"scale,seed"``,
+    of which ``plot()`` then draws a map besides. ``executor``: any ``concurrent.futures.Executor``,
     with so many ``workers``. Raises UsageError for what cannot be swept.
 
     >>> import rnngrad
@@ -352,16 +359,20 @@ def sweep(
     ['vanishing', 'steady', 'exploding']
     """
     from rnngrad.analyses.sweep.sweep import swept
+    from rnngrad.views.pictures import rate_map
     from rnngrad.views.sweeps.report import report as shown
 
     width = critical_rtol if bracket is None else bracket
     own = {"steady": steady, "critical_rtol": width}
+    axes = None if over is None else rate_map.axes(over)
     done = swept(
         problem, scales, seeds, steps=steps, activations=activations, relative_to=relative_to,
         gate=gate, executor=executor, workers=workers,
         **{name: value for name, value in own.items() if value is not None},
     )  # fmt: skip
-    whole = shown(done, full=False)
+    if axes is not None:
+        rate_map.check_swept(axes, done.plan)
+    whole = shown(done, False, axes)
     return Document(whole.document(), lambda: whole)
 
 

@@ -64,6 +64,7 @@ TAKEN: Mapping[str, Test] = MappingProxyType(
         "workers": (_whole, "a whole number"),
         "warmup": (_whole, "a whole number"),
         "steps": (_all(_whole), "a list of whole numbers, such as [50, 100]"),
+        "truncation.steps": (_all(_whole), "whole numbers"),
         "activations": (_all(_text), "a list of names, such as ['tanh']"),
         "relative_to": (_text, "a text"),
         "gate": (_either(_text, _none), "a name"),
@@ -74,6 +75,7 @@ TAKEN: Mapping[str, Test] = MappingProxyType(
         "what": (_either(_text, _all(_text)), "names of pictures, such as ['reach']"),
         "step": (_either(_whole, _none), "a whole number"),
         "cliff": (_either(_text, _none), "a text, such as 'W_hh[0,0],b_h[0]'"),
+        "sweep.over": (_either(_text, _none), "a text, such as 'scale,seed'"),
         "over": (_text, "a text, such as 'W_hh[0,0],b_h[0]'"),
         "ax": (lambda value: value is None or hasattr(value, "figure"), "axes of Matplotlib's"),
         "others": (_all(lambda value: hasattr(value, "problem")), _DERIVED),
@@ -93,6 +95,7 @@ OPTIONS: Mapping[str, str] = MappingProxyType(
         "set": "overrides",
         "checkpoints": "checkpoint",
         "map": "over",
+        "truncation": "steps",
         "max-memory": "rnngrad.memory.allow",
     }
 )

@@ -55,8 +55,13 @@ class MemoryLimitError(RnngradError):
 
 
 def did_you_mean(word: object, choices: Iterable[str]) -> str:
-    """``"; did you mean 'sigmoid'?"`` for a near miss, else the empty string."""
-    close = get_close_matches(str(word), list(choices), n=1, cutoff=0.6)
+    """``"; did you mean 'sigmoid'?"`` for a near miss, else the empty string; another hint for a
+    list of names where one is expected."""
+    choices = list(choices)
+    several = [part.strip() for part in str(word).split(",")]
+    if len(several) > 1 and set(several) <= {*choices}:
+        return f"; these are {len(several)} names: give each on its own, by repeating the option"
+    close = get_close_matches(str(word), choices, n=1, cutoff=0.6)
     return f"; did you mean '{close[0]}'?" if close else ""
 
 

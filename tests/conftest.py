@@ -28,7 +28,7 @@ UNPROVED = {
 """Why a test was skipped -> what that leaves open."""
 
 
-CASES = 24
+CASES = 16
 """So many cases of a test are run, spread evenly over all of them, unless it is marked
 ``cases(N)``, or ``cases(None)``: all."""
 

@@ -22,6 +22,7 @@ import rnngrad
 from cli.running import ROOT, run
 from rnngrad.analyses.checking.spelling import SPELLINGS
 from rnngrad.analyses.derivation.quantities import QUANTITIES
+from rnngrad.analyses.sweep.points import Row
 from rnngrad.cells import CELLS, NAMES
 from rnngrad.cli import exit_codes
 from rnngrad.cli.app import app
@@ -31,6 +32,7 @@ from rnngrad.net.forward import forward
 from rnngrad.net.losses import LOSSES
 from rnngrad.net.outputs import OUTPUTS
 from rnngrad.views.derivation.sections import LONG, SECTIONS
+from rnngrad.views.formats.names import FORMATS, SUFFIXES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RUN = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
@@ -358,6 +360,19 @@ def test_every_section_of_derive_is_documented() -> None:
     assert f"For T > {LONG} they" in text
 
 
+def test_every_column_of_a_sweep_is_documented() -> None:
+    table = (ROOT / "docs" / "sweep.md").read_text(encoding="utf-8").split("| column |")[1]
+    first = "\n".join(row.split(" | ")[0] for row in table.split("\n\n")[0].splitlines())
+    assert set(re.findall(r"`(\w+)`", first)) == set(Row._fields)
+
+
+def test_every_format_and_its_ending_are_documented() -> None:
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    names, endings = text.split("## Formats")[1].split("An existing file")[0].split("`-o FILE`")
+    assert set(FORMATS) == set(re.findall(r"`(\w+)`", names))
+    assert {*filter(None, SUFFIXES)} - {".txt"} == set(re.findall(r"`(\.\w+)`", endings))
+
+
 def test_the_stack_on_the_spec_page_runs() -> None:
     block, *_ = blocks((ROOT / "docs" / "spec.md").read_text(encoding="utf-8"), "yaml")
     problem = rnngrad.load(yaml.safe_load(block) | {"inputs": [[1, 2, 3]], "targets": [[0, 1]]})
@@ -409,6 +424,8 @@ def test_every_cell_stands_in_the_comparison() -> None:
     text = (ROOT / "docs" / "which_cell.md").read_text(encoding="utf-8")
     rows = [line.split("`")[1] for line in text.splitlines() if line.startswith("| `")]
     assert sorted(rows) == sorted(NAMES)
+    rates = [abs(float(line.split("|")[2])) for line in text.splitlines() if "| `" in line]
+    assert rates == sorted(rates)  # first what the page asks for
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/results.md"])

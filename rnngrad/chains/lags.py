@@ -21,7 +21,7 @@ the summands are equations 3–5 of Pascanu, Mikolov, Bengio, ICML (2013).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -49,7 +49,7 @@ NOTHING = 2.0**-960
 
 
 class Truncation(NamedTuple):
-    """What keeping only some steps of each loss costs, (n,) each; ``steps`` are 1, 2, 4 … T. nan
+    """What keeping only some ``steps`` of each loss costs, (n,) each. nan
     where ∂L/∂W_hh is 0 or not finite, the cosine also where all that is kept is 0."""
 
     steps: Integers
@@ -66,16 +66,19 @@ class Lags(NamedTuple):
     by_layer: tuple[Truncation, ...]
 
 
-def kept_steps(steps: int) -> Integers:
-    """1, 2, 4 … and T."""
-    return np.array([*(2**i for i in range((steps - 1).bit_length())), steps], dtype=np.int64)
+def kept_steps(steps: int, asked: Iterable[int] = ()) -> Integers:
+    """Those ``asked`` for, else 1, 2, 4 …, as far as there are so many; and T."""
+    some = {*asked} or {2**i for i in range((steps - 1).bit_length())}
+    return np.array([*sorted(k for k in some if k < steps), steps], dtype=np.int64)
 
 
 def lags(
-    problem: Problem, trace: ForwardTrace, back: BackwardTrace, steps: Integers | None = None
-) -> Lags | None:
+    problem: Problem, trace: ForwardTrace, back: BackwardTrace, steps: Integers | None = None,
+    kept: Iterable[int] = (),
+) -> Lags | None:  # fmt: skip
     """Shares and truncation of ∂L/∂W_hh; of the part of it that the losses of some ``steps``
-    (ascending) have, where these are given. None where nothing is recurrent.
+    (ascending) have, where these are given. ``kept``: the truncations, as of ``kept_steps``. None
+    where nothing is recurrent.
 
     O(n·T·H²) time for n losses, T of them by default. Plain floats, as in BPTT: right to a few
     units of rounding of ‖∂L/∂W_hh‖, and undefined where BPTT is.
@@ -83,23 +86,24 @@ def lags(
     if not problem.cell.scaled:
         return None
     with quietly():
-        found = ByLag(problem, trace, back, steps)
+        found = ByLag(problem, trace, back, steps, kept)
         _walk(problem, trace, found)
         return found.result()
 
 
 def lags_and_paths(
-    problem: Problem, trace: ForwardTrace, back: BackwardTrace, direct: Scaled, steps: Integers
-) -> tuple[Lags | None, Array]:
+    problem: Problem, trace: ForwardTrace, back: BackwardTrace, direct: Scaled, steps: Integers,
+    kept: Iterable[int] = (),
+) -> tuple[Lags | None, Array]:  # fmt: skip
     """The same, and log10 ‖∂L_t/∂s_k‖ of the same losses, (n, T+1), with one walk for both.
     ``direct`` is ∂L_t/∂h_t of the top layer, (T, H) (``chains.path_norms``)."""
     if not problem.cell.scaled:
         return None, log10_paths_from(problem, trace, direct, steps)
     with quietly():
-        found = ByLag(problem, trace, back, steps)
+        found = ByLag(problem, trace, back, steps, kept)
         paths = log10_paths_from(problem, trace, direct, steps, found.take)
         if not found.done:  # for the paths plain floats did not do
-            return lags(problem, trace, back, steps), paths
+            return lags(problem, trace, back, steps, kept), paths
         return found.result(), paths
 
 
@@ -197,8 +201,9 @@ class ByLag:
     """The shares so far, and the sums of the rows at W_hh's targets, while rows go back."""
 
     def __init__(
-        self, problem: Problem, trace: ForwardTrace, back: BackwardTrace, steps: Integers | None
-    ) -> None:
+        self, problem: Problem, trace: ForwardTrace, back: BackwardTrace, steps: Integers | None,
+        kept: Iterable[int],
+    ) -> None:  # fmt: skip
         if steps is None:
             steps = np.flatnonzero(_weights(problem)) + 1
         else:
@@ -210,7 +215,7 @@ class ByLag:
             _Place(problem, layer, share, back)
             for layer, share in zip(problem.layers, trace.layers, strict=True)
         ]
-        self.kept = kept_steps(problem.steps)
+        self.kept = kept_steps(problem.steps, kept)
         self.first = np.array([0, *self.kept[:-1]])
         self.sums = _Sums(self.places, len(self.first), problem.steps)
         whole = [place.G[name] for place in self.places for name in place.names]

@@ -99,14 +99,9 @@ for _name, _command in COMMANDS.items():
 def _root(
     context: typer.Context,
     version: Annotated[
-        bool,
-        typer.Option(
-            "--version", metavar="", help="The versions of rnngrad, Python, NumPy and its BLAS."
-        ),
+        bool, options.option("--version", "The versions of rnngrad, Python, NumPy and its BLAS.")
     ] = False,
-    json: Annotated[
-        bool, typer.Option("--json", metavar="", help="With --version: as JSON.")
-    ] = False,
+    json: Annotated[bool, options.option("--json", "With --version: as JSON.")] = False,
     debug: options.Debug = False,
 ) -> None:
     if version:

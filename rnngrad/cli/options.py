@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -14,6 +15,29 @@ from rnngrad.views.pictures import kinds
 OUTPUT = "Output"
 RUNNING = "How it is computed"
 
+
+def option(
+    declared: str,
+    words: str,
+    panel: str | None = None,
+    complete: Callable[..., Any] | None = None,
+    callback: Callable[..., Any] | None = None,
+) -> Any:
+    """``option("--output -o FILE", …)``: an option's names and what it takes, a flag takes nothing;
+    its help, the panel of the help that it stands in, and what completes it."""
+    *names, last = declared.split(" ")
+    flag = last.startswith("-")
+    return typer.Option(
+        *names,
+        *([last] if flag else []),
+        metavar="" if flag else last,
+        help=words,
+        rich_help_panel=panel,
+        autocompletion=complete,
+        callback=callback,
+    )
+
+
 Spec: TypeAlias = Annotated[
     str, typer.Argument(metavar="SPEC", help="The net, its weights and a sequence (YAML), or -.")
 ]
@@ -21,31 +45,24 @@ Specs: TypeAlias = Annotated[
     list[str], typer.Argument(metavar="SPEC", help="One spec or several, or -.")
 ]
 Set: TypeAlias = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the spec; repeatable."),
+    list[str] | None, option("--set KEY=VALUE", "Override a key of the spec; repeatable.")
 ]
 Rtol: TypeAlias = Annotated[
-    float | None,
-    typer.Option("--rtol", metavar="R", help="Relative to a row's largest entry; 1e-9 by default."),
+    float | None, option("--rtol R", "Relative to a row's largest entry; 1e-9 by default.")
 ]
 HideExpected: TypeAlias = Annotated[
-    bool, typer.Option("--hide-expected", metavar="", help="Hints without the right values.")
+    bool, option("--hide-expected", "Hints without the right values.")
 ]
 Format: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        "--format",
-        "-f",
-        metavar="FORMAT",
-        help=f"{completion.listed(completion.FORMATS)}; by default by FILE's ending, else table.",
-        autocompletion=completion.one_of(*completion.FORMATS),
-        rich_help_panel=OUTPUT,
+    option(
+        "--format -f FORMAT",
+        f"{completion.listed(completion.FORMATS)}; by default by FILE's ending, else table.",
+        OUTPUT,
+        complete=completion.one_of(*completion.FORMATS),
     ),
 ]
-Json: TypeAlias = Annotated[
-    bool,
-    typer.Option("--json", metavar="", help="Short for --format json.", rich_help_panel=OUTPUT),
-]
+Json: TypeAlias = Annotated[bool, option("--json", "Short for --format json.", OUTPUT)]
 
 
 def _allow(size: str | None) -> None:
@@ -59,41 +76,22 @@ def _allow(size: str | None) -> None:
 
 MaxMemory: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        "--max-memory",
-        metavar="SIZE",
+    option(
+        "--max-memory SIZE",
+        "Refuse what takes more memory, as 2G; by default three quarters of what is free.",
+        RUNNING,
         callback=_allow,
-        help="Refuse what takes more memory, as 2G; by default three quarters of what is free.",
-        rich_help_panel=RUNNING,
     ),
 ]
-Full: TypeAlias = Annotated[
-    bool,
-    typer.Option("--full", metavar="", help="Show every row.", rich_help_panel=OUTPUT),
-]
+Full: TypeAlias = Annotated[bool, option("--full", "Show every row.", OUTPUT)]
 Output: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        "--output", "-o", metavar="FILE", help="Write to FILE instead.", rich_help_panel=OUTPUT
-    ),
+    Path | None, option("--output -o FILE", "Write to FILE instead.", OUTPUT)
 ]
 Plot: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        "--plot",
-        metavar="FILE",
-        help="Draw pictures: .png, .svg or .pdf (extra plot).",
-        rich_help_panel=OUTPUT,
-    ),
+    Path | None, option("--plot FILE", "Draw pictures: .png, .svg or .pdf (extra plot).", OUTPUT)
 ]
 PlotData: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        "--plot-data",
-        metavar="FILE.csv",
-        help="Write the numbers of the pictures.",
-        rich_help_panel=OUTPUT,
-    ),
+    Path | None, option("--plot-data FILE.csv", "Write the numbers of the pictures.", OUTPUT)
 ]
 
 
@@ -104,44 +102,26 @@ def plot_what(verb: str) -> Any:
     def completions(incomplete: str) -> list[tuple[str, str]]:
         return kinds.completions(verb, incomplete)
 
-    return typer.Option(
-        "--plot-what",
-        metavar="NAME",
-        help=f"Only this picture; repeatable: {names}.",
-        autocompletion=completions,
-        rich_help_panel=OUTPUT,
+    return option(
+        "--plot-what NAME", f"Only this picture; repeatable: {names}.", OUTPUT, complete=completions
     )
 
 
-Force: TypeAlias = Annotated[
-    bool,
-    typer.Option("--force", metavar="", help="Overwrite files that exist.", rich_help_panel=OUTPUT),
-]
+Force: TypeAlias = Annotated[bool, option("--force", "Overwrite files that exist.", OUTPUT)]
 Quiet: TypeAlias = Annotated[
-    bool,
-    typer.Option(
-        "--quiet",
-        "-q",
-        metavar="",
-        help="No warnings or remarks on standard error.",
-        rich_help_panel=OUTPUT,
-    ),
+    bool, option("--quiet -q", "No warnings or remarks on standard error.", OUTPUT)
 ]
 Color: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        "--color",
-        metavar="WHEN",
-        help=f"{completion.listed(completion.COLORS)}: colours and bold type; auto on a terminal "
+    option(
+        "--color WHEN",
+        f"{completion.listed(completion.COLORS)}: colours and bold type; auto on a terminal "
         "without NO_COLOR.",
-        autocompletion=completion.one_of(*completion.COLORS),
-        rich_help_panel=OUTPUT,
+        OUTPUT,
+        complete=completion.one_of(*completion.COLORS),
     ),
 ]
-NoColor: TypeAlias = Annotated[
-    bool,
-    typer.Option("--no-color", metavar="", help="Short for --color never.", rich_help_panel=OUTPUT),
-]
+NoColor: TypeAlias = Annotated[bool, option("--no-color", "Short for --color never.", OUTPUT)]
 
 
 def _show_tracebacks(wanted: bool) -> None:
@@ -151,10 +131,9 @@ def _show_tracebacks(wanted: bool) -> None:
 
 Debug: TypeAlias = Annotated[
     bool,
-    typer.Option(
+    option(
         "--debug",
-        metavar="",
+        "Show the traceback of an error; so does RNNGRAD_DEBUG=1.",
         callback=_show_tracebacks,
-        help="Show the traceback of an error; so does RNNGRAD_DEBUG=1.",
     ),
 ]

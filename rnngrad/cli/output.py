@@ -108,9 +108,12 @@ def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 def staged(path: Path, write: Callable[[BinaryIO], object]) -> Callable[[], None]:
     """Write the file beside its place, and return what moves it there; until then nothing is
-    changed, and what is not moved is gone when the process ends."""
+    changed, and what is not moved is gone when the process ends. A device or a pipe is written to
+    at once. What a command writes besides its text is staged before the text is shown, so that
+    nothing is shown where a file cannot be written."""
     if path.exists() and not path.is_file():
-        return lambda: _write_through(path, write)
+        _write_through(path, write)
+        return lambda: None
     import tempfile
 
     target = path.resolve()

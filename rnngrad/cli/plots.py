@@ -6,7 +6,7 @@ Whatever can be refused is refused before anything is computed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -31,19 +31,24 @@ class Plots(NamedTuple):
     data: Path | None
 
     def fitting(self, problems: Iterable[Problem]) -> Plots:
-        """Those that there are of these nets; UsageError for one that was named."""
-        kinds = list(self.kinds)
-        for problem in problems:
-            for name in tuple(kinds):
-                why = PICTURES[name].why_not(problem)
-                if why and self.asked:
-                    raise UsageError(f"--plot-what {name}: there is no such picture: {why}")
-                if why:
-                    kinds.remove(name)
+        """Those that there are of any of these nets; UsageError for one that was named."""
+        nets, kinds = list(problems), []
+        for name in self.kinds:
+            lacking = [why for one in nets if (why := PICTURES[name].why_not(one))]
+            if len(lacking) < len(nets):
+                kinds.append(name)
+            elif self.asked:
+                raise UsageError(f"--plot-what {name}: there is no such picture: {lacking[0]}")
         return self._replace(kinds=tuple(kinds))
 
-    def staged(self, result: object) -> Callable[[], None]:
-        """Draw the pictures of a result, beside their place; the call that this returns moves them
+    def left_out(self, problems: Sequence[Problem]) -> Iterator[str]:
+        """Which of several nets are not in which pictures, and why."""
+        for name in self.kinds if len(problems) > 1 else ():
+            for why in filter(None, map(PICTURES[name].why_not, problems)):
+                yield f"note: not in the picture {name}: {why}"
+
+    def staged(self, result: object) -> list[Callable[[], None]]:
+        """Draw the pictures of a result, beside their places; the calls that this returns move them
         there."""
         from rnngrad.cli import output
         from rnngrad.views.pictures.kinds import pictures
@@ -56,12 +61,7 @@ class Plots(NamedTuple):
         if self.data is not None:
             text = _numbers(found)
             moves.append(output.staged(self.data, lambda file: file.write(text)))
-
-        def move() -> None:
-            for one in moves:
-                one()
-
-        return move
+        return moves
 
 
 def planned(

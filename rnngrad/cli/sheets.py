@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -108,12 +108,13 @@ def check_pdf(pdf: Path | None, force: bool, spec: str, others: Iterable[Path | 
         raise UsageError(f"--pdf needs typst, which is not installed: {INSTALL}") from None
 
 
-def write_pdf(report: Report, path: Path) -> None:
-    """The report as PDF: the same bytes for the same report."""
-    from rnngrad.cli.output import write_file
+def staged_pdf(report: Report, path: Path) -> Callable[[], None]:
+    """The report as PDF beside its place, the same bytes for the same report; the call that this
+    returns moves it there."""
+    from rnngrad.cli.output import staged
     from rnngrad.views.formats.to_typst import render
     from rnngrad.views.report import Screen
 
     text = "".join(render(report, Screen()))
     data: bytes = import_module("typst").compile(text.encode())
-    write_file(path, lambda file: file.write(data))
+    return staged(path, lambda file: file.write(data))

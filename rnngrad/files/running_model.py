@@ -70,6 +70,7 @@ def from_torch(
     upstream: Any = None,
     h_0: Any = None,
     c_0: Any = None,
+    lengths: Any = None,
     name: str = "",
     direction: str | None = None,
 ) -> Problem | Batch | Bidirectional:
@@ -80,19 +81,31 @@ def from_torch(
     where there is an embedding. ``loss``: one of PyTorch's (``nn.CrossEntropyLoss()``,
     ``nn.MSELoss``, its name, a function), or one of rnngrad's by name, whose output activation is
     then the one that it needs. One row or label as ``targets`` of many steps: the loss of the last
-    step. ``upstream`` (T, H) is ∂L/∂h_t in their place. Of a bidirectional net both directions are
-    taken, or the half that ``direction`` names; the sequence is turned round for the reverse one.
+    step. ``upstream`` (T, H) is ∂L/∂h_t in their place. With the ``lengths`` of a padded batch each
+    sequence ends at its own end, as in a PackedSequence, and the module is not run. Of a
+    bidirectional net both directions are taken, or the half that ``direction`` names; the sequence
+    is turned round for the reverse one.
     Tensors and arrays are both accepted. Raises UsageError for a module whose parts do not say what
     it computes, SpecError for arrays that do not fit.
 
         problem = rnngrad.from_torch(model, x, y, loss=nn.CrossEntropyLoss())
         rnngrad.check(problem, {n: p.grad for n, p in model.named_parameters()})
     """
-    parts, x = _parts(module), _array(inputs)
+    parts = _parts(module)
+    if hasattr(inputs, "batch_sizes"):
+        first = bool(getattr(parts.recurrent[1], "batch_first", False))
+        raise UsageError(
+            "from_torch: inputs is a PackedSequence; give the padded inputs and lengths of "
+            "inputs, lengths = torch.nn.utils.rnn.pad_packed_sequence(packed, "
+            f"batch_first={first}): from_torch(module, inputs, …, lengths=lengths)"
+        )
+    x = _array(inputs)
     turned, recurrent = direction == "reverse", parts.recurrent[1]
     rank = 1 if parts.embedding else 2
     spec = _net(parts, direction, read_out=upstream is None)
     spec |= _batch(x, rank, recurrent)
+    if lengths is not None:
+        spec["lengths"] = _array(lengths).tolist()
     axis = 1 if spec.get("batch") == "first" else 0
     spec["inputs"] = _inputs(parts, _turned(x, axis, turned))
     for key, start in (("h_0", h_0), ("c_0", c_0)):
@@ -108,7 +121,7 @@ def from_torch(
     elif loss is not None:
         raise UsageError("from_torch: a loss needs targets")
     net = load({"name": name or type(module).__name__, **spec})
-    given = any(one is not None for one in (upstream, h_0, c_0, direction))
+    given = any(one is not None for one in (upstream, h_0, c_0, lengths, direction))
     if parts.before is not None and (given or not hasattr(inputs, "detach")):
         words = (
             "stands before the recurrent net, which only a run of the module on its inputs shows"

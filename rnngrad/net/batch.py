@@ -34,6 +34,13 @@ class Batch:
     lengthen: Callable[[int], Batch] | None = field(default=None, repr=False)
     _rows: list[Problem] = field(default_factory=list, init=False, repr=False)
 
+    def __repr__(self) -> str:
+        return f"<rnngrad.Batch {self.words()}>"
+
+    def words(self, what: str = "") -> str:
+        """On a line: name, cell, sizes."""
+        return self.net.words(f"{what}a batch of {self.size}, ", self.steps)
+
     @property
     def net(self) -> Problem:
         """The first sequence, for what is the same in all."""
@@ -92,7 +99,7 @@ class Batch:
         return self.draw(seed)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Chosen(Problem):
     """Sequence k of ``batch``, which is looked at: whatever has a step axis is its own, L and
     ∂L/∂W are the batch's. ``alone`` is the sequence by itself, with its share of L."""
@@ -123,6 +130,9 @@ class BidirectionalBatch(Batch):
     """B sequences through one net of bidirectional layers. A sequence is the ``net`` of a ``Both``
     then, which is not to be run: that is for its halves, each of which begins at the sequence's own
     end."""
+
+    def words(self, what: str = "bidirectional, ") -> str:
+        return super().words(what)
 
     @property
     def each(self) -> tuple[Bidirectional, ...]:
@@ -161,7 +171,7 @@ def without_dense(problem: Problem, what: str) -> Problem:
         return problem
     raise UsageError(
         f"'{problem.name}' has a dense layer W_in before the recurrent one, and {what} takes nets "
-        "without; give what it makes of the inputs as inputs"
+        "without; leave W_in, b_in and input_activation out, and give its outputs as inputs"
     )
 
 
@@ -174,12 +184,13 @@ def one_sequence(problem: Problem | Batch | Bidirectional, what: str) -> Problem
         names = " or ".join(half.name for half in problem.halves[-2:])
         raise UsageError(
             f"'{problem.name}' is bidirectional, and {what} takes one direction: "
-            f"--set half=NAME chooses it, such as {names}"
+            f"half: NAME in the spec, or --set half=NAME, chooses it, such as {names}"
         )
     half = ""
     if isinstance(problem, BidirectionalBatch):
-        half = f"; and --set half=NAME one direction, such as {problem.each[0].halves[-2].name}"
+        half = f"; and half: NAME one direction, such as {problem.each[0].halves[-2].name}"
     raise UsageError(
         f"'{problem.name}' is a batch of {problem.size}, and {what} takes one sequence: "
-        f"--set sequence=k chooses it, k from 1 to {problem.size}{half}"
+        "sequence: k in the spec, or --set sequence=k, chooses it, k from 1 to "
+        f"{problem.size}{half}"
     )

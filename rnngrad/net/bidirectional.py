@@ -53,6 +53,9 @@ class Bidirectional:
 
     net: Problem
 
+    def __repr__(self) -> str:
+        return f"<rnngrad.Bidirectional {self.net.words('bidirectional, ')}>"
+
     @property
     def name(self) -> str:
         """That of the spec."""

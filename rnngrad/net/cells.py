@@ -115,6 +115,10 @@ class Cell:
         ]
         return MappingProxyType({name: shapes[name] for name in listed})
 
+    def whole(self, name: str) -> str | None:
+        """The parameter that one of the equations is some rows of: W_hh for W_hn of gru."""
+        return next((whole for whole, names in self.blocks.items() if name in names), None)
+
     @property
     def weights(self) -> Mapping[str, Shape]:
         """What must be given."""

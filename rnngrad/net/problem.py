@@ -11,7 +11,7 @@ import numpy as np
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.evaluation import Functions
 from rnngrad.arithmetic.functions import Activation
-from rnngrad.errors import UsageError
+from rnngrad.errors import UsageError, escaped
 from rnngrad.net.cells import Cell, sizes_in
 from rnngrad.net.losses import Loss
 from rnngrad.net.outputs import Output
@@ -143,6 +143,17 @@ class Problem:
     half: Half | None = None
     dense: Dense | None = None
     _layers: list[Layer] = field(default_factory=list, init=False, repr=False)
+
+    def __repr__(self) -> str:
+        return f"<rnngrad.Problem {self.words()}>"
+
+    def words(self, what: str = "", steps: int | None = None) -> str:
+        """``'name': lstm, T=60, H=16``, on a line; ``what`` it is besides stands before T."""
+        hidden = "+".join(str(layer.hidden) for layer in self.layers)
+        if self.of_batch is not None and steps is None:
+            what += "sequence {} of {}, ".format(*self.of_batch)
+        long = self.steps if steps is None else steps
+        return f"'{escaped(self.name)}': {self.cell.name}, {what}T={long}, H={hidden}"
 
     @property
     def steps(self) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from rnngrad.analyses.checking.comparing.verdicts import Checked, Diagnosis, Verdict, worst
 from rnngrad.analyses.checking.diagnosing.questions import BATCH, EMPTY, SINGLE
 from rnngrad.analyses.checking.document import COLUMNS, document, rows, shown
+from rnngrad.analyses.checking.old_results import Changes
 from rnngrad.net.batch import Batch
 from rnngrad.net.bidirectional import Bidirectional
 from rnngrad.net.problem import Problem
@@ -33,7 +34,7 @@ def report(
     reference numbers out of them.
     """
     return Report(
-        blocks=lambda: _blocks(shown(checked, hide_expected), heading),
+        blocks=lambda: _blocks(shown(checked, hide_expected), heading, old),
         document=lambda: _document(checked, hide_expected, of, old),
         columns=COLUMNS,
         rows=lambda: _rows(checked, hide_expected),
@@ -62,13 +63,19 @@ def _cell(value: object) -> Cell:
     return value if isinstance(value, str | int | float) else None
 
 
-def _blocks(checked: tuple[Checked, ...], heading: Sequence[str]) -> Iterator[Block]:
+def _blocks(
+    checked: tuple[Checked, ...],
+    heading: Sequence[str],
+    old: Mapping[str, object] | None = None,
+) -> Iterator[Block]:
+    """Of an ``old`` result of rnngrad's nobody is to be told a mistake: what changed since is."""
     yield Lines(tuple(heading), titled=True)
     yield _overview(checked)
     noted = dict.fromkeys(f"{entry.name}: {entry.note}" for entry in checked if entry.note)
     if noted:
         yield Lines(("; ".join(noted),))
-    wrong = [entry for entry in checked if entry.verdict is Verdict.FAIL]
+    fails = [entry for entry in checked if entry.verdict is Verdict.FAIL]
+    wrong = fails if old is None else []
     for group in _together(wrong):
         yield Lines(tuple(_in_words(group)), titled=True)
     looks = dict.fromkeys(e.diagnosis.look for e in wrong if e.diagnosis and e.diagnosis.look)
@@ -78,6 +85,8 @@ def _blocks(checked: tuple[Checked, ...], heading: Sequence[str]) -> Iterator[Bl
     remarks = tuple(dict.fromkeys(_remark(entry) for entry in checked if _has_remark(entry)))
     if remarks:
         yield Lines(remarks)
+    if old is not None:
+        yield Lines(("What has changed", *(f"* {words}" for words in Changes(old).words)))
     yield Lines((_summary(checked),), coloured="verdict")
 
 
@@ -136,11 +145,17 @@ def _together(wrong: Sequence[Checked]) -> list[list[Checked]]:
         diagnosis = entry.diagnosis
         named = diagnosis is not None and (diagnosis.bug or diagnosis.candidates)
         asked = entry.reason == EMPTY or (diagnosis and diagnosis.explanation in (BATCH, SINGLE))
-        open_ones = diagnosis and (diagnosis.steps, diagnosis.limit, diagnosis.factor)
+        open_ones = diagnosis and (diagnosis.steps, diagnosis.limit, _rounded(diagnosis.factor))
         words = (named, open_ones, diagnosis and diagnosis.explanation, entry.reason)
-        key = words if named or asked else index
-        groups.setdefault(key, []).append(entry)
+        step = diagnosis and diagnosis.first_wrong_step
+        alone = index if diagnosis is None else step
+        groups.setdefault(words if named or asked else (words, alone), []).append(entry)
     return list(groups.values())
+
+
+def _rounded(factor: float | None) -> str:
+    """A factor as several arrays share it, each to its own rounding."""
+    return "" if factor is None else f"{factor:.6g}"
 
 
 def _in_words(entries: Sequence[Checked]) -> Iterator[str]:

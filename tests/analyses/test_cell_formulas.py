@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import rnngrad
 from oracles import formula_text, plain
 from oracles.any_cell import ONE_OR_TWO
-from oracles.examples import third_of
+from oracles.examples import quarter_of
 from oracles.one_step import OneStep, rows_of_gate
 from oracles.uneven_nets import any_net
 from rnngrad.algebra import derivatives
@@ -278,7 +278,7 @@ def wrong_lines(problem: rnngrad.Problem, first: int = 1) -> list[str]:
 
 
 @given(nets())
-@settings(max_examples=third_of(60))
+@settings(max_examples=quarter_of(60))
 def test_every_formula_is_its_value(problem: rnngrad.Problem) -> None:
     assert wrong_lines(problem) == []
 

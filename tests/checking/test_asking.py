@@ -80,6 +80,17 @@ def test_a_factor_that_is_a_count_is_asked_about(factor: float, asks: str) -> No
     assert explained(NET, single) == {f"{SCALED}; {asks}"}
 
 
+@pytest.mark.parametrize("factor", [0.5, 7.0])
+def test_a_factor_beside_right_gradients_is_not_asked_about(factor: float) -> None:
+    """One array's factor is no missing 2 of the loss, no mean, and no batch."""
+    one, *_ = RIGHT
+    report: Any = document(check_arrays(NET, RIGHT | {one: factor * RIGHT[one]}))
+    (wrong,) = [entry for entry in report["quantities"] if entry["verdict"] == "fail"]
+    assert wrong["diagnosis"]["bug"] == "scaled"
+    words = "; other gradients are right, so the factor is not the loss's"
+    assert wrong["diagnosis"]["explanation"] == SCALED + words
+
+
 def test_only_the_steps_that_count() -> None:
     problem = net(loss_steps=[4, 5])
     (told,) = explained(problem, {n: a / 6 for n, a in totals(problem).items()})

@@ -363,6 +363,17 @@ def test_one_right_total_asks_nothing() -> None:
     assert wrong["diagnosis"]["explanation"] == "no known mistake gives these numbers"
 
 
+def test_the_factor_of_one_array_is_not_the_losss() -> None:
+    """Half of W_hh alone is no mean over two outputs, and no missing 2."""
+    of = batch("rnn")
+    found = totals(of)
+    report = rnngrad.check(of, found | {"dL_dW_hh": 0.5 * found["dL_dW_hh"]})
+    (wrong,) = [entry for entry in report["quantities"] if entry["verdict"] == "fail"]
+    assert wrong["diagnosis"]["bug"] == "scaled"
+    assert wrong["diagnosis"]["factor"] == pytest.approx(0.5)
+    assert "other gradients are right" in wrong["diagnosis"]["explanation"]
+
+
 def test_nothing_known_fits() -> None:
     rng = np.random.default_rng(3)
     of = batch()

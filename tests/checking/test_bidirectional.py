@@ -80,6 +80,54 @@ def test_mistakes_are_looked_for_in_their_half() -> None:
     assert found["dL_db_h"]["diagnosis"]["bug"] in ("missing-factor-2", "scaled")
 
 
+def test_one_factor_of_all_arrays_is_told_once_for_both_halves_and_the_read_out() -> None:
+    problem = rnngrad.load(spec("rnn", 1))
+    right = {n: np.asarray(a) for n, a in rnngrad.gradients(problem).items() if "dL_d" in n}
+    right = {n: right[n] for n in ("dL_dW_hh", "dL_dW_hh_reverse", "dL_dW_hy", "dL_db_y")}
+    told = [one["diagnosis"] for one in failing(
+        rnngrad.check(problem, {n: 7 * a for n, a in right.items()})).values()]  # fmt: skip
+    assert len({one["explanation"] for one in told}) == 1 < len(told)
+    assert {one["bug"] for one in told} == {"scaled"}
+    assert "the factor is T = 7: the sum over steps" in told[0]["explanation"]
+    some = right | {n: 7 * right[n] for n in ("dL_dW_hh", "dL_dW_hy")}
+    told = [one["diagnosis"] for one in failing(rnngrad.check(problem, some)).values()]
+    assert len({one["explanation"] for one in told}) == 1 < len(told)
+    assert "other gradients are right" in told[0]["explanation"]
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_gate_of_one_half_is_told(many: bool) -> None:
+    """As of a plain net: a block of zeros, or one that is transposed."""
+    data = without_starts("lstm", 1)
+    if many:
+        data |= {n: np.stack([data[n], 2 * data[n][::-1]]) for n in ("inputs", "targets")}
+        data["batch"] = "first"
+    problem, name = rnngrad.load(data), "dL_dW_hh_reverse"
+    given = {n: np.asarray(a) for n, a in rnngrad.gradients(problem).items() if "dL_dW" in n}
+    right = given[name]
+    n = right.shape[1]
+    for words, block in (("gate f: every number is 0", 0 * right[n : 2 * n]),
+                         ("gate f: transposed", right[n : 2 * n].T)):  # fmt: skip
+        wrong = np.concatenate([right[:n], block, right[2 * n :]])
+        found = failing(rnngrad.check(problem, given | {name: wrong}))
+        assert words in found[name]["reason"]
+
+
+def test_mistakes_in_a_batch_are_looked_for_in_their_half() -> None:
+    data = without_starts("lstm", 1)
+    data |= {n: np.stack([data[n], 2 * data[n][::-1]]) for n in ("inputs", "targets")}
+    problem = rnngrad.load({**data, "batch": "first"})
+    right = {n: np.asarray(a) for n, a in rnngrad.gradients(problem).items() if "W_hh" in n}
+    one, other = "dL_dW_hh", "dL_dW_hh_reverse"
+    found = failing(rnngrad.check(problem, {one: right[other], other: right[one]}))
+    assert found[one]["reason"] == f"these are the numbers of {other}"
+    gates = np.split(right[other], 4)
+    given = {one: right[one], other: np.concatenate([gates[k] for k in (0, 2, 1, 3)])}
+    (entry,) = failing(rnngrad.check(problem, given)).values()
+    assert entry["diagnosis"]["bug"] == "gate-order"
+    assert entry["reason"] == "the mistake is told of the reverse half, in its own time"
+
+
 def test_swapped_directions_are_told() -> None:
     problem = rnngrad.load(spec("lstm", 2))
     given = dict(rnngrad.gradients(problem))

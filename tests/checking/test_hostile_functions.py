@@ -134,6 +134,11 @@ def becomes_sleep(*given):
 def forks(*given):
     while True:
         os.fork()
+        time.sleep(0.05)
+
+def forks_at_once(*given):
+    while True:
+        os.fork()
 
 def forks_into_sessions(*given):
     for _ in range(10):
@@ -353,6 +358,11 @@ def check(function: str, **options: object) -> tuple[str, list[dict[str, object]
         ("becomes_true", "the function ended the process, with status 0"),
         ("becomes_sleep", "the function closed the way back"),
         ("forks", "the function started more than 256 processes"),
+        pytest.param(
+            "forks_at_once",
+            "the function started more than 256 processes",
+            marks=pytest.mark.slow,  # some two thousand of them: a minute and a half of CPU time
+        ),
         ("forks_into_sessions", "the function started more than 256 processes"),
         ("stops_itself", "the function took more than 1 s"),
         ("names_too_many", "returned 1,001 arrays, may return 1,000"),

@@ -284,7 +284,13 @@ def test_progress_goes_from_0_to_1() -> None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "method"), [(3, "auto"), (60, "auto"), (3, "taylor"), (300, "taylor")]
+    ("steps", "method"),
+    [
+        (3, "auto"),
+        (60, "auto"),
+        (60, "taylor"),
+        pytest.param(300, "taylor", marks=pytest.mark.slow),  # one step in 2
+    ],
 )
 def test_every_part_of_a_check_has_its_share_of_the_time(
     steps: int, method: str, monkeypatch: pytest.MonkeyPatch

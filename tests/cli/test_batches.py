@@ -63,10 +63,22 @@ def test_derive_gives_totals_and_a_row_a_sequence(spec: Path) -> None:
     assert sum(row["loss"] for row in document["sequences"]) == pytest.approx(document["loss"])
 
 
+def test_a_sweep_of_both_directions_says_theory_once() -> None:
+    """And no O: a half has no read-out of its own."""
+    path = Path(__file__).parents[2] / "sample_configs" / "bidirectional.yaml"
+    text = run("sweep", str(path), "--whh-scale", "1").stdout
+    first, second, *_ = text.splitlines()
+    assert ("forward" in first, "reverse" in second, "O =" in first) == (True, True, False)
+    assert text.count("What theory says of each (") == text.count("What theory says") == 1
+
+
 def test_derive_tables(spec: Path) -> None:
     text = run("derive", str(spec)).stdout
     assert text.startswith("b: gru, a batch of 4, T = 4 to 12, I = 2, H = 5, O = 1\n")
     assert "the mean over 4 sequences" in text
+    steps = ("--set", "batch_reduction=mean_of_steps")
+    told = " ".join(run("derive", str(spec), *steps).stdout.split())
+    assert "the mean over the 37 losses that count, of all sequences" in told
     assert "\nSequences\n" in text
     assert "Gradients of the parameters, of all sequences" in text
     one = run("derive", str(spec), "--set", "sequence=3").stdout
@@ -177,7 +189,7 @@ def test_sweep_takes_sequences_as_seeds(spec: Path, tmp_path: Path) -> None:
     text = run("sweep", str(spec), *even).stdout
     assert "; 4 sequences" in text
     assert "median over sequences" in text
-    assert "the median of 4 sequences (of 4)" in text
+    assert "the median of 4 sequences" in text
     assert "L of a sequence" in text
     assert "L of the batch is the sum over its sequences" in " ".join(text.split())
     whole = json.loads(run("derive", str(spec), *even[:4], "--json").stdout)

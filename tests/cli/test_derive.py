@@ -82,6 +82,30 @@ def test_truncation_and_shares_of_the_sheet() -> None:
     assert flow["credit_map"]["k"] == [[k, k] for k in range(4)]
 
 
+def test_truncation_at_any_k() -> None:
+    lstm = str(ROOT / "sample_configs" / "copy_lstm.yaml")
+    result = rnngrad.derive(rnngrad.load(lstm))
+    shown = run("derive", lstm, "--json", "--truncation", "12, 10")
+    rows = json.loads(shown.stdout)["truncation"]
+    found = np.array([[row["steps"], row["rel_error"], row["cosine"]] for row in rows])
+    np.testing.assert_array_equal(found, result.truncation(10, 12))
+    assert found[:, 0].tolist() == [10, 12, 200]
+    np.testing.assert_array_equal(result.truncation(), result["truncation"])
+    assert result["truncation"][3, 1] > found[0, 1] > found[1, 1] > result["truncation"][4, 1]
+    with pytest.raises(rnngrad.UsageError, match=r"^steps=201: the steps are 1 to 200"):
+        result.truncation(201)
+    for args, said in (
+        ([lstm, "--truncation", "0"], "--truncation 0: the steps are 1 to 200"),
+        ([lstm, "--truncation", "4,"], "--truncation '': the steps are 1 to 200"),
+        ([lstm, "--truncation", "4", "--quantity", "truncation"], "cannot stand together"),
+        (["-", "--truncation", "2"], "no targets, so there is no loss"),
+    ):
+        bare = Path(SHEET).read_text(encoding="utf-8").partition("targets")[0]
+        done = run("derive", *args, stdin=bare)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert said in done.stderr
+
+
 def test_truncation_of_a_stack_has_its_layers() -> None:
     one = "{W_xh: {init: gaussian}, W_hh: {init: gaussian}}"
     options = sets(f"weights={{layers: [{one}, {one}]}}", "sizes={inputs: 2, hidden: 3}",
@@ -463,7 +487,7 @@ def test_json_of_a_stack(cell: str, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     document = json.loads(done.stdout, parse_constant=pytest.fail)
     assert (document["spec"]["layers"], document["spec"]["hidden"]) == ([3, 3], 6)
-    assert document["remarks"] == []
+    assert "s_{t−1} is held fixed" in document["remarks"][0]
     assert {"dL_dW_xh.0", "dL_dW_hh.1", "dL_dW_hy"} <= set(document["quantities"])
     assert "dht_dW_xh" not in document["quantities"]
     assert ("dL_dc" in document["quantities"]) == (cell == "lstm")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import importlib.util
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -112,12 +114,15 @@ def test_numbers_need_no_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_other_nets_stand_beside_it(tmp_path: Path, spec: str) -> None:
     path = tmp_path / "numbers.csv"
     done = run("derive", SHEET, "--beside", spec, "--plot-data", str(path))
-    assert (done.returncode, done.stderr) == (0, "")
+    gateless = "not in the picture gates: 'exercise_sheet_7' is a net of rnn, which has no gates"
+    assert (done.returncode, done.stderr) == (0, f"note: {gateless}\n")
     found = table(path)
     lines = {row["series"] for row in found if row["picture"] == "reach" and row["x"]}
     assert lines == {"exercise_sheet_7", "an lstm"}
     assert {row["net"] for row in found if row["picture"] == "credit-map"} == lines
-    assert "gates" not in {row["picture"] for row in found}  # the sheet's net has none
+    assert {row["net"] for row in found if row["picture"] == "gates"} == {"an lstm"}
+    plot = rnngrad.derive(rnngrad.load(SHEET)).plot.beside(rnngrad.derive(rnngrad.load(spec)))
+    assert len(plot.gates().axes) == 2  # the means, and the gradient on the right
 
 
 def test_nets_of_one_name_are_told_apart(tmp_path: Path) -> None:
@@ -230,6 +235,10 @@ def test_a_missing_matplotlib_is_one_line_away(
         ("derive", ["--plot", "p.png", "--plot-data", "old.csv"], "old.csv: exists already"),
         ("derive", ["--plot", "p.png", "--plot-data", "a.csv", "-o", "a.csv"],
          "--plot-data a.csv: -o writes to the same file"),
+        ("derive", ["--plot", "p.png", "--plot-what", "reach,paths"],
+         "'reach,paths'; these are 2 names: give each on its own, by repeating the option"),
+        ("derive", ["--section", "flow,map"], "these are 2 names"),
+        ("derive", ["--quantity", "dL_dh,dL_dW_hh"], "these are 2 names"),
         ("check", ["--plot", "p.png", "--plot-what", "reach"], "derive draws it; check draws"),
         ("check", ["--plot", "p.png", "--answers", "x.yaml"], "--answers are formulas"),
         ("sweep", ["--plot", "p.png", "--plot-what", "paths"], "derive draws it; sweep draws rate"),
@@ -248,6 +257,35 @@ def test_mistakes(tmp_path: Path, verb: str, args: list[str], said: str) -> None
     assert said in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["old.csv", "old.png"]
     assert (tmp_path / "old.png").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("verb", "option", "name"),
+    [
+        ("derive", "--plot", "p.png"),
+        ("derive", "--pdf", "p.pdf"), ("derive", "--save", "p.npz"),
+        ("check", "--plot-data", "p.csv"), ("sweep", "--plot-data", "p.csv"),
+    ],
+)  # fmt: skip
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_nothing_is_shown_where_a_file_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, option: str, name: str
+) -> None:
+    more = ["--whh-scale", "1"] if verb == "sweep" else []
+    more += ["--plot-what", "reach"] if option == "--plot" else []
+    (tmp_path / name).symlink_to("/dev/full")
+    runs = [run(verb, SHEET, *more, option, name, "--force", cwd=tmp_path)]
+    (tmp_path / name).unlink()
+
+    def full(**_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "mkstemp", full)
+    runs += [run(verb, SHEET, *more, option, name, cwd=tmp_path)]
+    for done in runs:
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == f"{name}: cannot be written: No space left on device\n"
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_spec_is_never_overwritten(tmp_path: Path) -> None:

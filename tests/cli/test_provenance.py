@@ -84,7 +84,8 @@ def test_an_old_result_is_told_what_has_changed(end: str, spec: str, tmp_path: P
     done = run("check", spec, "--against", old, "--set", "loss_steps=last")
     assert done.returncode == 1
     assert "the spec is another: its equations or its numbers have changed" in done.stdout
-    assert re.search(r"the first quantity that differs: losses\n", done.stdout)
+    assert re.search(r"the first quantity that differs: losses\n\nverdict: fail", done.stdout)
+    assert not re.search("no known mistake|diagnosis|where to look", done.stdout)
     assert rnngrad.check(rnngrad.load(spec), old)["old"] == same["old"]
 
 

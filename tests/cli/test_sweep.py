@@ -518,7 +518,7 @@ def test_show_finds_the_critical_scale_as_closely_as_the_points_are(
     assert low <= exact["critical_scale"]["low"] <= exact["critical_scale"]["high"] <= high
     assert {low, high} <= {row["scale"] for row in exact["rows"]}
     assert (
-        f"The rate first passes 0 between {low:.7g} and {high:.7g}, by 3 seeds (of 3)."
+        f"The rate first passes 0 between {low:.7g} and {high:.7g}, the median of 3 seeds."
         in " ".join(run("show", str(path)).stdout.split())
     )
     assert [part["theory"] for part in kept["parts"]] == [[]]

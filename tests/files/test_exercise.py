@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 import rnngrad
+from cli.running import run as cli
 from rnngrad.cells import NAMES
 from rnngrad.errors import UsageError
 from rnngrad.files.starters.exercise import LEAST, MOST, Sizes, exercise
@@ -25,6 +26,16 @@ def test_a_seed_is_an_exercise() -> None:
     assert texts == [exercise(seed) for seed in range(30)]
     assert len(set(texts)) == 30
     assert exercise(-5) != exercise(5)
+
+
+def test_its_first_line_is_the_command_that_draws_it_again() -> None:
+    options = ["--seed", "3", "--steps", "2", "--hidden", "2", "--cell", "gru"]
+    for asked in (options, ["--seed", "3", "--scalar"], ["--seed", "4"]):
+        text = cli("init", "--exercise", *asked).stdout
+        command = next(line for line in text.splitlines() if "drawn from" in line)
+        again = command.partition(": rnngrad ")[2].split()
+        assert again[2:] == asked
+        assert cli(*again).stdout == text
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oracles.examples import third_of
+from oracles.examples import quarter_of
 from rnngrad.errors import SpecError
 from rnngrad.files import load
 
@@ -117,7 +117,7 @@ OWN_CELLS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=third_of(200))
+@settings(max_examples=quarter_of(200))
 @given(OWN_CELLS)
 def test_own_cells(net: dict[str, Any]) -> None:
     _answers(net)
@@ -132,13 +132,13 @@ def _answers(source: Any, *overrides: str, stdin: io.BytesIO | None = None) -> N
     assert all(line.isprintable() for words in mistakes for line in words.split("\n"))
 
 
-@settings(max_examples=third_of(300))
+@settings(max_examples=quarter_of(300))
 @given(NETS)
 def test_mappings(net: dict[str, Any]) -> None:
     _answers(net)
 
 
-@settings(max_examples=third_of(300))
+@settings(max_examples=quarter_of(300))
 @given(CELL_NETS)
 def test_cells_and_layers(net: dict[str, Any]) -> None:
     _answers(net)
@@ -175,7 +175,7 @@ PIECES = [
 ]
 
 
-@settings(max_examples=third_of(300))
+@settings(max_examples=quarter_of(300))
 @given(st.lists(st.tuples(st.integers(0, len(TEXT)), st.sampled_from(PIECES), st.booleans())))
 def test_texts(changes: list[tuple[int, str, bool]]) -> None:
     text = TEXT

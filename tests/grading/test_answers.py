@@ -72,6 +72,20 @@ def test_a_malformed_formula_has_a_caret_and_the_others_are_graded(
     assert verdict == "fail"
 
 
+def test_a_malformed_answer_that_counts_for_two_is_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of two steps a6 is graded by a5's answer: it ended with a KeyError of a6's place."""
+    net = {"weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1, 1], "targets": [0, 0]}
+    file = tmp_path / "a.yaml"
+    file.write_text('a5: "2*(t_1"\n')
+    report, _ = run(rnngrad.load(net), [str(file)], CheckOptions())
+    hints = {row[0]: row[4] for row in report.rows()}
+    assert hints["a5"] == "character 3: this '(' is not closed by a ')'"
+    assert hints["a6"] == "as a5: this '(' is not closed by a ')'"
+    assert capsys.readouterr().err.count("is not closed") == 1
+
+
 def test_quiet_says_nothing(
     problem: Problem, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -158,3 +158,55 @@ def test_hidden_numbers_are_not_given_away(sheet: Grader) -> None:
     hint = Grader(sheet.problem, hide=True).one("a1", "-2(t_3 - y_3) = 0.0454").hint
     assert hint
     assert "0.0454632" not in hint
+
+
+HINTS = {
+    "another function's derivative": ("a4", "(1 - h_t^2) W_hh", "1 − h_t² is the derivative of"),
+    "the state for the weight": ("a4", "sigma'(a_t) h_{t-1}", "h_{t−1} stands where W_hh belongs"),
+    "a weight's gradient besides": ("a4", "sigma'(a_t) W_hh + W_xh", "there is a summand too many"),
+    "no slope": ("a4", "W_hh", "σ' is missing in ∂h_t/∂h_{t−1}"),
+    "the slope a step late": ("a4", "sigma'(a_{t-1}) W_hh", "σ' is taken at another step"),
+    "a sign": ("a4", "-sigma'(a_t) W_hh", "the sign is wrong"),
+    "a factor 2": ("b1", "2 sigma'(a_t) x_t", "too large by the factor 2"),
+    "x a step late": ("b1", "sigma'(a_t) x_{t-1}", "x_{t−1} stands where x_t belongs"),
+    "h for x": ("b1", "sigma'(a_t) h_t", "h_t stands where x_t belongs"),
+    "the whole derivative, not the immediate": (
+        "b1", "sigma'(a_t) (x_t + W_hh dh_{t-1}/dW_xh)",
+        "the path through h_{t−1} does not belong here",
+    ),
+    "another factor besides": ("b1", "sigma'(a_t)(x_t + h_{t-1})", "there is a summand too many"),
+    "h a step late": ("b2", "sigma'(a_t) h_{t-2}", "h_{t−2} stands where h_{t−1} belongs"),
+    "the path through h": (
+        "b2", "sigma'(a_t) h_{t-1} + dh_t/dh_{t-1} dh_{t-1}/dW_hh",
+        "the path through h_{t−1} does not belong here",
+    ),
+    "what nothing is known of": ("b2", "sigma'(a_{t-1}) h_{t-2}", "not equal to the derivative"),
+    "a sum of which nothing is right": ("a4", "W_hh - h_t x_t", "not equal to the derivative"),
+    "a formula, and numbers of each step": (
+        "a4", "dh_t/dh_{t-1} = sigma'(a_t) W_hh dh_1/dh_0 = sigma'(0.6)*0.8 = 0.183",
+        "give the formula alone, no numbers of one step",
+    ),
+    "a list in quotes": ("a4", "[0.1, 0.2, 0.3]", "a list has no quotes"),
+    "a matrix": ("a5", r"\begin{pmatrix} 1 & 2 \end{pmatrix}", "rows of numbers are not read"),
+}  # fmt: skip
+
+
+@pytest.mark.cases(None)
+@pytest.mark.parametrize(("name", "text", "said"), HINTS.values(), ids=HINTS)
+def test_hints_of_what_holds_for_every_t(sheet: Grader, name: str, text: str, said: str) -> None:
+    grade = sheet.one(name, text)
+    assert said in grade.hint
+    assert grade.points < grade.of
+    hidden = Grader(sheet.problem, hide=True).one(name, text).hint
+    assert hidden
+    assert not re.search(r"[hx]_(t|\{t−1\}) belongs|h_\{t−1\} fixed", hidden)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_whole_block_is_told_to_leave_its_numbers_out(sheet: Grader, form: str) -> None:
+    """a4 as its sheet has it, with the lines of single steps below: no word of a wrong formula."""
+    own = Sheet(rnngrad.derive(sheet.problem))
+    for line in own.lines:
+        if own.every_step(line):
+            hint = sheet.one(line.id, rendered(own.subtask(line), form)).hint
+            assert hint.startswith("asked is every t: give the formula alone")

@@ -259,6 +259,25 @@ def test_starts_of_a_batch(first: bool) -> None:
     assert not wrong_rows(got, {"dL_dW_hh.1": model.rnn.weight_hh_l1.grad.numpy()})
 
 
+def test_a_packed_batch() -> None:
+    """Refused in words; its padded inputs and lengths are the same net, in both directions."""
+    torch.manual_seed(3)
+    net = nn.GRU(INPUTS, HIDDEN, batch_first=True, bidirectional=True).double()
+    packed = nn.utils.rnn.pack_padded_sequence(
+        torch.randn(3, 7, INPUTS).double(), torch.tensor([7, 2, 4]), True, False
+    )
+    h, _ = nn.utils.rnn.pad_packed_sequence(net(packed)[0], batch_first=True)
+    h.retain_grad()
+    (h**3).sum().backward()
+    with pytest.raises(rnngrad.UsageError, match=r"PackedSequence; give the padded inputs and le"):
+        rnngrad.from_torch(net, packed, upstream=h.grad)
+    inputs, lengths = nn.utils.rnn.pad_packed_sequence(packed, batch_first=True)
+    problem = rnngrad.from_torch(net, inputs, upstream=h.grad, lengths=lengths)
+    report: Any = rnngrad.check(problem, {n: p.grad for n, p in net.named_parameters()})
+    assert report["verdict"] == "pass"
+    assert len(report["quantities"]) == 8
+
+
 def test_a_batch_that_is_wired_otherwise_is_refused() -> None:
     class Doubled(OfBatch):
         def forward(self, x: Any) -> Any:

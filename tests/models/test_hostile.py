@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oracles.examples import third_of
+from oracles.examples import quarter_of
 from rnngrad.files.models import ModelFileError, choose, load_model_array, read_model
 from rnngrad.files.models.keras import hdf5_file
 
@@ -121,7 +121,7 @@ def answers(data: bytes, suffix: str = ".safetensors") -> None:
 BYTES = st.binary(max_size=12)
 
 
-@settings(max_examples=third_of(400))
+@settings(max_examples=quarter_of(400))
 @given(st.lists(st.tuples(st.integers(0, len(GOOD)), BYTES, st.integers(0, 12)), max_size=4))
 def test_mutated_bytes(changes: list[tuple[int, bytes, int]]) -> None:
     data = GOOD
@@ -148,7 +148,7 @@ KEYS = st.sampled_from(
 PARTS = st.sampled_from(["dtype", "shape", "data_offsets", "more"])
 
 
-@settings(max_examples=third_of(150))
+@settings(max_examples=quarter_of(150))
 @given(st.lists(st.tuples(KEYS, PARTS, VALUES, st.booleans()), max_size=4))
 def test_mutated_headers(changes: list[tuple[str, str, Any, bool]]) -> None:
     found = header()

@@ -22,18 +22,19 @@ T = 6
 
 
 class Net(torch.nn.Module):  # type: ignore[misc]
-    """Embedding or none, a recurrent layer, a read-out."""
+    """Embedding or none, a dense layer or none, a recurrent layer, a read-out."""
 
-    def __init__(self, outputs: int, words: int = 0) -> None:
+    def __init__(self, outputs: int, words: int = 0, wide: int = 0) -> None:
         super().__init__()
         torch.manual_seed(4)
-        self.emb = torch.nn.Embedding(words, 3) if words else None
+        self.emb = torch.nn.Embedding(words, wide or 3) if words else None
+        self.first = torch.nn.Linear(wide, 3) if wide else torch.nn.Identity()
         self.rnn = torch.nn.LSTM(3, 4, batch_first=True)
         self.fc = torch.nn.Linear(4, outputs)
         self.double()
 
     def forward(self, x: Any) -> Any:
-        return self.fc(self.rnn(self.emb(x) if self.emb else x)[0])
+        return self.fc(self.rnn(self.first(self.emb(x) if self.emb else x))[0])
 
 
 def _saved(folder: Path, net: Net, x: np.ndarray, y: np.ndarray, loss: Any, last: bool) -> None:
@@ -64,6 +65,8 @@ def _cases() -> dict[str, tuple[Net, np.ndarray, np.ndarray, Any, bool]]:
     return {
         "a batch of token ids and labels": (Net(5, 7), many_ids, many_labels, cross, False),
         "a batch of token ids, padded": (Net(5, 7), many_ids, padded, cross, False),
+        "rows, a dense layer": (Net(5, 0, 4), stream.normal(size=(T, 4)), labels, cross, False),
+        "token ids, a dense layer": (Net(5, 7, 2), many_ids, many_labels, cross, False),
         "a batch of rows": (Net(2), many, many_rows, nn.MSELoss(), False),
         "a batch, a label of the last step": (Net(5), many, many_labels[:, 0], cross, True),
         "a batch, a row of the last step": (Net(2), many, many_rows[:, 0], nn.MSELoss(), True),
@@ -86,9 +89,55 @@ def test_three_commands_from_a_state_dict_to_its_own_gradients(case: str, tmp_pa
     assert ("loss_steps: last" in (tmp_path / "net.yaml").read_text()) is ("last" in case)
     done = run("check", "net.yaml", "--against", "g.safetensors", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    names = ["dL_dW_hh", "dL_dW_hy", *(["dL_dembedding"] if "token" in case else [])]
+    names = ["dL_dW_hh", "dL_dW_hy", *(["dL_dembedding"] if "token" in case else []),
+             *(["dL_dW_in", "dL_db_in"] if "dense" in case else [])]  # fmt: skip
     assert all(name in done.stdout for name in names)
     assert run("derive", "net.yaml", cwd=tmp_path).returncode == 0
+
+
+def test_a_padded_batch_through_both_directions(tmp_path: Path) -> None:
+    """Packed: ``lengths`` are proposed, and asked about where they are missing. Not packed: the
+    padding is read, and its row of the embedding is not trained."""
+    torch.manual_seed(2)
+    emb, out = torch.nn.Embedding(9, 3, padding_idx=0), torch.nn.Linear(8, 4)
+    net = torch.nn.ModuleDict({"emb": emb, "out": out})
+    net["lstm"] = torch.nn.LSTM(3, 4, 2, batch_first=True, bidirectional=True)
+    net.double()
+    lengths, rnn = torch.tensor([6, 2, 5]), torch.nn.utils.rnn
+    ids, labels = torch.randint(1, 9, (3, T)), torch.randint(0, 4, (3, T))
+    for k, n in enumerate(lengths):
+        ids[k, n:], labels[k, n:] = 0, -100
+
+    def gradients(h: Any) -> dict[str, Any]:
+        net.zero_grad()
+        torch.nn.CrossEntropyLoss()(out(h).transpose(1, 2), labels).backward()
+        return {name: p.grad.clone() for name, p in net.named_parameters()}
+
+    packed = rnn.pack_padded_sequence(emb(ids), lengths, True, False)
+    theirs = gradients(rnn.pad_packed_sequence(net["lstm"](packed)[0], True)[0])
+    save_file(net.state_dict(), tmp_path / "m.safetensors")
+    np.save(tmp_path / "x.npy", ids.numpy())
+    np.save(tmp_path / "y.npy", labels.numpy())
+    done = run("init", "m.safetensors", "--inputs", "x.npy", "--targets", "y.npy", "-o", "net.yaml",
+               cwd=tmp_path)  # fmt: skip
+    assert "assumed: lengths from x.npy and y.npy" in done.stderr
+    assert "\nlengths: [6, 2, 5]\n" in (tmp_path / "net.yaml").read_text()
+    assert rnngrad.check(rnngrad.load(tmp_path / "net.yaml"), theirs)["verdict"] == "pass"
+    without = rnngrad.load(tmp_path / "net.yaml", overrides=["lengths=[6, 6, 6]"])
+    told = {one["diagnosis"]["explanation"] for one in rnngrad.check(without, theirs)["quantities"]}
+    assert {"lengths are 6, 2, 5?" in one for one in told} == {True}
+    report: Any = rnngrad.check(without, gradients(net["lstm"](emb(ids))[0]))
+    (wrong,) = (one for one in report["quantities"] if one["verdict"] == "fail")
+    assert wrong["name"] == "dL_dembedding"
+    assert wrong["reason"] == "row 0: every number is 0: does the embedding have padding_idx=0?"
+
+
+def test_lengths_are_not_taken_from_ends_that_differ() -> None:
+    ids, labels = np.array([[3, 1, 2, 2], [2, 0, 0, 0]]), np.array([[1] * 4, [1, 1, -100, -100]])
+    found = filled(Given(ids, "x", "x"), Given(labels, "y", "y"), IDS)
+    assert not any("lengths" in line for line in (*found.lines, *found.assumed))
+    labels[1, 1] = -100
+    assert "lengths: [4, 1]" in filled(Given(ids, "x", "x"), Given(labels, "y", "y"), IDS).lines
 
 
 def _given(shape: tuple[int, ...], whole: bool = False) -> Given:

@@ -330,6 +330,19 @@ def test_a_dense_layer_for_each_step_is_the_read_out(tmp_path: Path, suffix: str
     np.testing.assert_allclose(got, outputs(model, x), atol=1e-5)
 
 
+def test_a_dense_layer_before_the_net_is_taken(tmp_path: Path) -> None:
+    """The configuration has the order, and the activation that follows it."""
+    front = layers.TimeDistributed(layers.Dense(5, activation="relu"))
+    model = built(front, layers.LSTM(HIDDEN, return_sequences=True), layers.Dense(5))
+    path = saved(model, tmp_path, ".keras")
+    done = running.run("init", path.name, "-o", "s.yaml", cwd=tmp_path)
+    assert " stands before the net, as W_in: the file has it before the net" in done.stderr
+    x = inputs()
+    problem = rnngrad.load(tmp_path / "s.yaml", overrides=[f"inputs={x.tolist()}"])
+    got = np.asarray(rnngrad.gradients(problem)["y"])
+    np.testing.assert_allclose(got, outputs(model, x), atol=1e-5)
+
+
 def test_what_may_normalise_h_is_said(tmp_path: Path) -> None:
     norm = [layers.LayerNormalization(), layers.Dropout(0.5)]
     model = built(layers.LSTM(HIDDEN, return_sequences=True), *norm, layers.Dense(2))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from models.test_torch import contents, fixture, saved, state
 from rnngrad.arithmetic.arrays import frozen
 from rnngrad.files.models import Contents, Dense, choose, load_model_array, read_model
-from rnngrad.files.starters.model import candidates, fits, read_out, starter, table
+from rnngrad.files.starters.model import before, candidates, fits, read_out, starter, table
 from rnngrad.files.yaml_text import parse
 
 
@@ -81,6 +81,54 @@ def test_several_read_outs_are_left_to_the_reader(tmp_path: Path) -> None:
     text = written(found, "net.npz")
     assert "W_hy" not in parse(text, "spec.yaml").data["weights"]
     assert "Those that fit: out and value." in text
+
+
+FRONT = {
+    "its name": ({"net.fc_in": (3, 9)}, False, "net.fc_in"),
+    "its name, in words run together": ({"inputProj": (3, 9)}, False, "inputProj"),
+    "the file's order": ({"one": (3, 9)}, True, "one"),
+    "a name that says nothing, in sorted keys": ({"one": (3, 9)}, False, None),
+    "behind, in the file's order": ({"z": (3, 9)}, True, None),
+    "another width": ({"fc_in": (5, 9)}, False, None),
+    "two of them": ({"fc_in": (3, 9), "proj_in": (3, 8)}, False, None),
+    "behind the read-out": ({"head.0": (5, 4), "head.2": (3, 5)}, False, None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FRONT)
+def test_a_dense_layer_before_the_net(case: str, tmp_path: Path) -> None:
+    """W_in where the name or the order tells, else a comment; never as the read-out as well."""
+    layers, ordered, wanted = FRONT[case]
+    dense = {f"{k}.{part}": np.ones(shape[: 2 if part == "weight" else 1])
+             for k, shape in layers.items() for part in ("weight", "bias")}  # fmt: skip
+    behind = {"fc.weight": np.ones((2, 4))}
+    arrays = state() | dense | behind if case.startswith("behind, in") else dense | state() | behind
+    arrays = arrays if ordered else dict(sorted(arrays.items()))
+    found = read_model(saved(tmp_path, arrays))
+    net = choose(found, None)
+    front = before(found, net, ())
+    text = starter(found, net, read_out(found, net), "net.npz", front=front)
+    weights = parse(text, "spec.yaml").data["weights"]
+    key = {"file": "net.npz", "key": f"{wanted}.weight"}
+    assert weights.get("W_in") == (key if wanted else None)
+    assert ("b_in" in weights) is ("input_activation: identity  # assumed" in text) is bool(wanted)
+    shown = case in (
+        "a name that says nothing, in sorted keys",
+        "two of them",
+        "behind the read-out",
+    )
+    assert ("# W_in:" in text) is shown
+
+
+def test_inputs_tell_a_dense_layer_before_the_net_from_a_read_out(tmp_path: Path) -> None:
+    """(3, 4) could be either: O = I, and as wide as h_t."""
+    arrays = state() | {"fc.weight": np.ones((3, 4))}
+    found = read_model(saved(tmp_path, dict(sorted(arrays.items()))))
+    net = choose(found, None)
+    assert read_out(found, net)
+    assert not before(found, net, ()).fitting
+    assert not before(found, net, {3}).fitting
+    assert before(found, net, {4}).dense
 
 
 def test_a_stack_by_several_prefixes(tmp_path: Path) -> None:

@@ -259,7 +259,7 @@ def test_derive_has_totals_and_a_row_a_sequence(tmp_path: Path) -> None:
     assert np.isclose(float(said), norm, rtol=1e-5)
     done = run("derive", "net.yaml", "--explain", "a6", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "--set half=NAME" in done.stderr.replace("\n", " ")
+    assert "half: NAME" in done.stderr.replace("\n", " ")
     (tmp_path / "own.py").write_text(OWN)
     for more in ([], ["--set", "sequence=2"]):
         done = run("check", "net.yaml", *more, "--against", "own.py:of_b_y", cwd=tmp_path)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oracles import any_cell
-from oracles.examples import third_of
+from oracles.examples import quarter_of
 from rnngrad.algebra import derivatives, step_graph
 from rnngrad.algebra.derivatives import ONE
 from rnngrad.algebra.equations import CellMistakesError, read_cell
@@ -147,7 +147,7 @@ def cells(draw: st.DrawFn) -> list[str]:
             f"c_t = tanh(w_c + {c})"]  # fmt: skip
 
 
-@settings(max_examples=third_of(150), deadline=None)
+@settings(max_examples=quarter_of(150), deadline=None)
 @given(cells(), st.integers(0, 2**20))
 def test_cells_drawn_from_the_grammar(equations: list[str], seed: int) -> None:
     shapes = {"alpha": []} if any("α" in text for text in equations) else {}

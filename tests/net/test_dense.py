@@ -86,6 +86,48 @@ def test_own_gradients_that_are_wrong_fail(monkeypatch: pytest.MonkeyPatch) -> N
     assert wrong == {"dL_dW_in", "dL_db_in", "dL_dx"}
 
 
+@pytest.mark.parametrize("many", [False, True])
+def test_mistakes_in_the_dense_layer_have_names(many: bool) -> None:
+    """φ' left out, or taken of x'; and W_hhᵀ on the way back, whose
+    consequence in W_in is told together with it."""
+    data = spec(input_activation="tanh")
+    if many:
+        data |= {n: np.stack([data[n], data[n][::-1]]) for n in ("inputs", "targets")}
+        data["batch"] = "first"
+    problem: Any = rnngrad.load(data)
+    right = {n: np.asarray(a) for n, a in rnngrad.gradients(problem).items()
+             if n[:6] in ("dL_dW_", "dL_db_")}  # fmt: skip
+    W, wrong = data["weights"], {}
+    for kind in ("no slope", "slope of x'", "turned"):
+        made = {n: np.zeros_like(a) for n, a in right.items()}
+        for one in problem.sequences if many else (problem,):
+            x, a = one.dense.x, one.dense.x @ W["W_in"].T + W["b_in"]
+            g, back = rnngrad.gradients(one), np.zeros(H)
+            h, dL_dy = np.asarray(g["h"]), np.asarray(g["dL_dy"])
+            for t in range(one.steps, 0, -1):
+                at_a = (1 - h[t] ** 2) * (dL_dy[t - 1] @ W["W_hy"] + back)
+                back = at_a @ (W["W_hh"].T if kind == "turned" else W["W_hh"])
+                of = {"no slope": 1.0, "slope of x'": 1 - np.tanh(np.tanh(a[t - 1])) ** 2}
+                front = of.get(kind, 1 - np.tanh(a[t - 1]) ** 2) * (at_a @ W["W_xh"])
+                for name, rows in (("W_in", x[t - 1]), ("b_in", None), ("W_hh", h[t - 1]),
+                                   ("W_xh", np.tanh(a[t - 1])), ("b_h", None)):  # fmt: skip
+                    left = front if name.endswith("in") else at_a
+                    made[f"dL_d{name}"] += left if rows is None else np.outer(left, rows)
+        wrong[kind] = made | {n: right[n] for n in ("dL_dW_hy", "dL_db_y")}
+    bugs = {"no slope": "missing-activation-derivative", "turned": "transposed-W_hh",
+            "slope of x'": "activation-derivative-of-output"}  # fmt: skip
+    for kind, bug in bugs.items():
+        report: Any = rnngrad.check(problem, wrong[kind])
+        found = {o["name"]: o["diagnosis"] for o in report["quantities"] if o["verdict"] == "fail"}
+        assert {one["bug"] for one in found.values()} == {bug}, kind
+        assert {"dL_dW_in", "dL_db_in"} <= found.keys()
+        assert ("dL_dW_hh" in found) is (kind == "turned")
+        assert ("dense layer" in found["dL_dW_in"]["explanation"]) is (kind == "no slope")
+    report = rnngrad.check(problem, right | {"dL_dW_in": 1 + right["dL_dW_in"]})
+    (told,) = (o["diagnosis"] for o in report["quantities"] if o["verdict"] == "fail")
+    assert told["explanation"].startswith("no known mistake gives these numbers")
+
+
 def test_a_batch_and_token_ids() -> None:
     data, table = spec("gru"), np.random.default_rng(2).normal(size=(7, INPUTS))
     ids = np.array([[0, 1, 2, 6, 6, 3], [4, 4, 0, 0, 0, 5]])

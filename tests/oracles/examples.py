@@ -1,4 +1,4 @@
-"""How many examples of Hypothesis a test draws: a third by default, all with ``--every-case``."""
+"""How many examples of Hypothesis a test draws: a quarter by default, all with ``--every-case``."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ EVERY = "RNNGRAD_EVERY_CASE"
 """Set by ``conftest.py``, in every worker before it imports a test."""
 
 
-def third_of(examples: int) -> int:
-    return examples if os.environ.get(EVERY) else max(1, examples // 3)
+def quarter_of(examples: int) -> int:
+    return examples if os.environ.get(EVERY) else max(1, examples // 4)

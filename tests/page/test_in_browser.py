@@ -86,6 +86,28 @@ def test_a_telephone_cuts_no_column_and_formulas_have_air(
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize("width", [1280, 800, 420])
+def test_a_long_formula_pushes_no_value_out_of_view(
+    browser: Browser, folder: Path, width: int
+) -> None:
+    """The immediate partials of a peephole LSTM: the value stands beside them or below."""
+    page = folder / "long.html"
+    if not page.exists():
+        spec = folder / "peephole.yaml"
+        assert run("init", "--cell", "lstm_peephole", "-o", str(spec)).returncode == 0
+        assert run("derive", str(spec), "-o", str(page)).returncode == 0
+    browser.look(width, 900)
+    browser.open(page)
+    rights = browser.run("[...document.querySelectorAll('.rules .number')]"
+                         ".map(one => one.getBoundingClientRect().right)")  # fmt: skip
+    assert len(rights) > 20
+    assert max(rights) <= width
+    longest = browser.run("Math.max(...[...document.querySelectorAll('.long math')]"
+                          ".map(one => one.getBoundingClientRect().right))")  # fmt: skip
+    assert longest <= width or width == 420  # there the box scrolls
+
+
+@pytest.mark.browser
 def test_the_policy_holds_whatever_gets_in(browser: Browser, folder: Path) -> None:
     """A script, a style and an image from elsewhere, planted in the page: none comes through."""
     bad = (
@@ -130,6 +152,11 @@ def test_the_slider_moves_the_curve(browser: Browser, folder: Path) -> None:
     assert browser.complaints == []
 
 
+def told(t: int, k: int, shown: str) -> str:
+    small = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+    return f"‖∂L{t}/∂h{k}‖".translate(small) + f" = {shown}".replace("-", "−")
+
+
 @pytest.mark.browser
 def test_keys_and_pointer_read_the_map(browser: Browser, folder: Path) -> None:
     """The value read out is the one that derive has, at the place that the cell has."""
@@ -141,11 +168,12 @@ def test_keys_and_pointer_read_the_map(browser: Browser, folder: Path) -> None:
     assert browser.run("document.querySelector('svg.map + output').ariaLive") == "polite"
     browser.run("document.querySelector('svg.map').focus()")
     before = str(browser.run(read))
-    t, k = map(int, re.findall(r"_(\d+)", before))
+    t, k = (int("".join(str(ord(sign) - 8320) for sign in one))
+            for one in re.findall("[₀-₉]+", before))  # fmt: skip
     for key, dt, dk in (("ArrowLeft", 0, -1), ("ArrowLeft", 0, -1), ("ArrowDown", 1, 0)):
         browser.press(key)
         t, k = t + dt, k + dk
-        assert browser.run(read) == f"‖∂L_{t}/∂h_{k}‖ = 10^{paths[t - 1, k]:.2f}".replace("-", "−")
+        assert browser.run(read) == told(t, k, f"10^{paths[t - 1, k]:.2f}")
     browser.run("document.querySelector('image[data-z]').scrollIntoView()")
     box = browser.run(
         "(({x, y, width, height}) => [x, y, width, height])"
@@ -155,7 +183,7 @@ def test_keys_and_pointer_read_the_map(browser: Browser, folder: Path) -> None:
     for t, k in ((14, 0), (9, 5), (1, 1), (2, 9)):  # the last is above the diagonal
         browser.point(x + width * (k + 0.5) / 15, y + height * (t - 0.5) / 14)
         shown = f"10^{paths[t - 1, k]:.2f}" if k <= t else "no value"
-        assert browser.run(read) == f"‖∂L_{t}/∂h_{k}‖ = {shown}".replace("-", "−")
+        assert browser.run(read) == told(t, k, shown)
     assert browser.complaints == []
 
 
@@ -205,8 +233,13 @@ def test_without_script_everything_is_there(browser: Browser, folder: Path) -> N
 
 @pytest.mark.browser
 def test_it_prints_on_a4(browser: Browser, folder: Path) -> None:
-    browser.look(1280, 900)
+    browser.look(1280, 900, dark=True)
     browser.open(folder / "sheet.html")
+    browser.ask("Emulation.setEmulatedMedia", media="print",
+                features=[{"name": "prefers-color-scheme", "value": "dark"}])  # fmt: skip
+    paper = "getComputedStyle(document.documentElement).getPropertyValue('--paper')"
+    assert browser.run(paper) == "#fff"  # also of whose screen is dark
+    browser.ask("Emulation.setEmulatedMedia", media="")
     pdf = browser.printed()
     sizes = {
         tuple(map(float, found))

@@ -324,6 +324,7 @@ def test_indices_are_set_below_and_names_stay_as_they_are() -> None:
     [
         ("log10 ‖∂L_t/∂h_k‖", "log₁₀ ‖∂Lₜ/∂hₖ‖"),
         ("∂h_t/∂h_{t−1}, L_60, W_xh[0,1]", "∂hₜ/∂hₜ₋₁, L₆₀, Wₓₕ[0,1]"),
+        ("1/(γ·σ_max) = 2", "1/(γ·σₘₐₓ) = 2"),
         ("‖∂s_T/∂s_k‖", "‖∂s_T/∂s_k‖"),  # there is no small T, so the k stays beside it
         ("∂L/∂W_hy of my_net_2", "∂L/∂W_hy of my_net_2"),
         ("my_net_t at h_3", "my_net_t at h₃"),

@@ -3,6 +3,7 @@ away; one derivative is written out whole."""
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -12,17 +13,22 @@ import yaml
 
 import rnngrad
 from rnngrad.analyses.derivation.derive import Derivation
-from rnngrad.errors import UsageError
+from rnngrad.analyses.grading.grade import Grader
+from rnngrad.errors import QuantityError, UsageError
 from rnngrad.files.starters.exercise import Sizes, exercise
 from rnngrad.views.blocks import Formula, Formulas
+from rnngrad.views.formats import to_latex, to_markdown, to_typst
+from rnngrad.views.formats.to_rich import formula_lines
 from rnngrad.views.homework.explain import explained, line_named
+from rnngrad.views.homework.given import given
 from rnngrad.views.homework.questions import questions
 from rnngrad.views.homework.report import homework
 from rnngrad.views.homework.sheet import Sheet
-from rnngrad.views.report import Report
+from rnngrad.views.report import Report, Screen
 from rnngrad.views.typesetting.layout import (
     Call,
     Fence,
+    Fraction,
     Matrix,
     Number,
     Piece,
@@ -66,6 +72,8 @@ def computed(piece: Piece) -> np.ndarray:
     stand."""
     if isinstance(piece, Number):
         return np.asarray(float(piece.text))
+    if isinstance(piece, Fraction):
+        return computed(piece.top) / computed(piece.bottom)
     if isinstance(piece, Matrix):
         return np.array([[float(computed(cell)) for cell in row] for row in piece.rows])
     if isinstance(piece, Fence):
@@ -127,6 +135,7 @@ NETS = {
     "one step": lambda: net(steps=1),
     "softmax": lambda: net(output_activation="softmax", loss="cross_entropy",
                            targets=[[1, 0], [0, 1], [1, 0]]),
+    "a mean over outputs": lambda: net(loss="mean_squared_error"),
     "tanh outputs, a mean": lambda: net(output_activation="tanh", loss_reduction="mean"),
     "eight steps": lambda: net(hidden=2, steps=8),
     "one loss": lambda: net(loss_steps="last"),
@@ -194,7 +203,7 @@ def test_questions_hold_no_answer(make: Any) -> None:
     text = text_of(report)
     for line in result.lines:
         assert f"({line.id})" in text
-        assert f"{line.symbol} =" in text
+        assert f"{line.symbol} =" in text or f"({line.id}), the same as (a" in text
         assert "∂" not in line.formula or line.formula not in text
     problem = result.problem
     given = [*problem.weights.values(), problem.x, problem.h_0]
@@ -204,6 +213,133 @@ def test_questions_hold_no_answer(make: Any) -> None:
         for value in np.ravel(result[name]) if name in result else ():
             shown = f"{abs(value):.4g}"
             assert len(shown) < 5 or shown in small or shown not in text
+
+
+SMALL = {
+    ("rnn", 1): {"a6": "a3"},
+    ("rnn", 2): {"a6": "a5"},
+    ("rnn", 3): {},
+    ("gru", 1): {"a6": "a3"},
+    ("lstm", 1): {"a6": "a3"},
+    ("lstm", 2): {"a6": "a5", "c6": "c5"},
+}
+"""Which subtask asks for what an earlier one does, by cell and T."""
+
+
+@pytest.mark.cases(None)
+@pytest.mark.parametrize(("cell", "steps"), SMALL)
+def test_all_agree_on_what_is_asked_of_few_steps(cell: str, steps: int) -> None:
+    """derive, sheet, questions, explanation, grade: the same subtasks, and the same twins."""
+    result = drawn(3, Sizes(steps, 1, 2, 1), cell)
+    asked, twins = [line.id for line in result.lines], SMALL[cell, steps]
+    assert "a6" in asked
+    assert [line.id for line in Sheet(result).lines] == asked
+    assert [row[0] for row in questions(result).rows()] == asked
+    if cell == "rnn":
+        assert [*Grader(result.problem).tasks] == asked
+    text, remarks = text_of(questions(result)), "\n".join(result.remarks)
+    for line in result.lines:
+        twin = twins.get(line.id)
+        said = f"the same as ({twin}) because T = {steps}"
+        for shown in (text, text_of(explained(result, line.id)), Sheet(result).heading(line)):
+            assert (f"({line.id}), {said}" in shown) == (twin is not None)
+        assert (f"{line.id} asks for the same as {twin}," in remarks) == (twin is not None)
+        if twin is not None:
+            other = next(one for one in result.lines if one.id == twin)
+            np.testing.assert_array_equal(result.value(line), result.value(other))
+
+
+def test_one_answer_counts_for_both_of_two_that_ask_the_same() -> None:
+    for steps, first in ((1, "a3"), (2, "a5")):
+        problem = drawn(3, Sizes(steps, 1, 1, 1)).problem
+        answer = next(line for line in rnngrad.derive(problem).lines if line.id == "a6").formula
+        for name in (first, "a6"):
+            points = {one.id: one.points for one in Grader(problem).grade({name: answer})}
+            assert {n for n, p in points.items() if p} == {first, "a6"}, points
+        hints = {one.id: one.hint for one in Grader(problem).grade({first: f"-({answer})"})}
+        assert hints["a6"] == f"as {first}: {hints[first]}" != f"as {first}: "
+
+
+def test_the_numbers_of_equations_are_the_sheets_alone() -> None:
+    """Neither the table, nor JSON, nor LaTeX of another net has them."""
+    sheet = net(hidden=1, sizes={"inputs": 1, "hidden": 1, "outputs": 1}, h_0=0)
+    assert [line.equations for line in sheet.lines[:2]] == ["7–9", "10–12"]
+    assert "equations 7–9" in text_of(questions(sheet))
+    assert "(7–9)" in sheet.as_text()
+    others = (drawn(0, Sizes(3, 1, 1, 1)), net(), net(steps=4), net("gru"))
+    for result in others:
+        assert not any(line.equations for line in result.lines)
+        for text in (result.as_text(), result.as_html(), result.as_latex()):
+            assert not re.search(r"\(\d+–\d+\)|equations \d|its equations", text)
+        assert not re.search(r"\(\d\d\D", "".join(result.remarks))
+
+
+FORMATS = {"latex": (to_latex, "unicode"), "typst": (to_typst, "unicode"),
+           "markdown": (to_markdown, "unicode"), "dollars": (to_markdown, "dollars")}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_sheets_and_questions_begin_alike_and_say_what_is_held_fixed(form: str) -> None:
+    """The net, what is given, the notation: one block for both, in every format."""
+    render, math = FORMATS[form]
+    for result in (drawn(0, Sizes(3, 1, 1, 1)), net(), drawn(3, Sizes(3, 2, 2, 1), "lstm")):
+        usual = Report(list, dict, (), lambda: iter(()))
+        answers = homework(result, usual, notation=None, explain=None, blank=False)
+        asked = homework(result, usual, notation=None, explain=None, blank=True)
+        texts = ["".join(render.render(one, Screen(math=math))) for one in (answers, asked)]
+        begins = [re.split(r"\(a1\)|Write each", text)[0].rpartition("\n\n")[0] for text in texts]
+        assert begins[0] == begins[1]
+        assert "Given" in begins[1]
+        assert "is the immediate partial: " in begins[1]
+        assert ("independent variables" in begins[1]) == ("c" in result.problem.cell.parts)
+        if form == "typst":  # names in sentences are formulas, or Unicode
+            assert "{t−1}" not in texts[0] + texts[1]
+
+
+def test_where_rows_of_gates_are_is_said() -> None:
+    text = text_of(questions(drawn(3, Sizes(3, 1, 1, 1), "gru")))
+    assert "The rows of W_xh, W_hh, b_xh, b_hh are those of r, z, n, in this order." in text
+
+
+def test_the_sum_of_binary_cross_entropy_has_brackets() -> None:
+    entropy = {"output_activation": "sigmoid", "loss": "binary_cross_entropy",
+               "targets": [[1, 0], [0, 1], [1, 1]]}  # fmt: skip
+    result = net(**entropy)
+    written = "L_t = Σ_o (−t_t·ln y_t − (1 − t_t)·ln(1 − y_t))"
+    assert written in " ".join(result.as_text().split())
+    last = Sheet(result).net().rows[-1].sides[0]
+    assert isinstance(last.pieces[1], Fence)  # read back: one bracket behind the sum
+    assert len(last.pieces) == 2
+    assert "Σ_o (t_t − y_t)²" in " ".join(net().as_text().split())
+
+
+def test_a_quotient_of_vectors_is_a_row_of_quotients() -> None:
+    """−t_3/y_3 = −(0/0.2, 1/0.8): never a fraction of rows."""
+    entropy = {"output_activation": "softmax", "loss": "cross_entropy",
+               "targets": [[1, 0], [0, 1], [1, 0]]}  # fmt: skip
+    result = net(**entropy)
+    numbers = Sheet(result).subtask(result.lines[0]).rows[0].sides[1]
+    assert isinstance(numbers.pieces[-1], Matrix)
+    entries = [cell.pieces[0] for cell in numbers.pieces[-1].rows[0]]
+    assert [type(entry) for entry in entries] == [Fraction, Fraction]
+    assert r"\frac{\begin" not in result.as_latex()
+    np.testing.assert_allclose(computed(numbers), result["dL_dy"][-1:], rtol=1e-3)
+    assert "entry by entry" in text_of(questions(result))
+    mean = net(loss="mean_squared_error")
+    row = Sheet(mean).subtask(mean.lines[0]).rows[0]
+    assert len(row.sides) == 3  # O has its number
+    np.testing.assert_allclose(computed(row.sides[1]), mean["dL_dy"][-1:], rtol=1e-3)
+    assert "entry by entry" not in text_of(questions(net()))
+
+
+def test_a_sequence_is_broken_behind_a_comma() -> None:
+    lines = [*formula_lines(given(drawn(4).problem).rows, 80)]
+    assert not any(line.lstrip().startswith(",") for line in lines)
+    assert any(line.endswith(",") for line in lines)
+    lstm = net("lstm")
+    b1 = next(line for line in lstm.lines if line.id == "b1")
+    gates = [*formula_lines(Sheet(lstm).subtask(b1).rows[:1], 80)]
+    assert [line.rstrip()[-1] for line in gates] == [",", ",", ",", "t"]  # a gate a line
 
 
 def test_the_questions_give_every_number_of_a_small_net() -> None:
@@ -254,6 +390,14 @@ def test_summands_of_a_vector_net_add_up() -> None:
 
 
 def test_an_unknown_subtask_has_a_hint() -> None:
+    with pytest.raises(UsageError, match=r"W_hn is rows of W_hh; dL_dW_hh is b4$"):
+        line_named(net("gru"), "dL_dW_hn")
+    with pytest.raises(UsageError, match=r"dL_dh is a5 and a6$"):
+        line_named(net(), "dL_dh")
+    with pytest.raises(UsageError, match="did you mean 'a6'"):
+        line_named(net(), "A6")
+    with pytest.raises(QuantityError, match=r"W_hn is rows of W_hh: 'dL_dW_hh'$"):
+        net("gru")["dL_dW_hn"]
     with pytest.raises(UsageError, match=r"--explain a66: .* did you mean 'a6'"):
         line_named(net(), "a66")
     with pytest.raises(UsageError, match="b3"):

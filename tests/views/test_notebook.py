@@ -138,6 +138,12 @@ def test_arrays_have_their_axes_named(problem: rnngrad.Problem) -> None:
         array = result.to_xarray(name)
         assert array.dims == axes
         np.testing.assert_array_equal(array.values, result[name])
+    found = result.to_pandas("truncation")
+    assert list(found.columns) == ["steps", "rel_error", "cosine"]
+    np.testing.assert_array_equal(found, result["truncation"])
+    cosine = result.to_xarray("truncation").sel(column="cosine")
+    np.testing.assert_array_equal(cosine, result["truncation"][:, 2])
+    assert result.to_pandas("horizon").loc[1, "float64"] == result["horizon"][0, 2]
     assert float(result.to_xarray("dL_dh").sel(t=0, i=0)) == result["dL_dh"][0, 0]
     assert float(result.to_xarray("dL_dy").sel(t=3, i=0)) == result["dL_dy"][2, 0]
     assert float(result.to_xarray("log10_paths").sel(t=3, k=1)) == result["log10_paths"][2, 1]
@@ -204,6 +210,25 @@ def test_a_result_is_one_line_that_says_what_it_is(
     loss = f"loss {float(batch.loss or 0):.6g}>"
     assert repr(batch) == f"<rnngrad.BatchDerivation 'a <b>': lstm, a batch of 3, T=5, H=4, {loss}"
     assert ": lstm, sequence 2 of 3, T=5, H=4, loss " in repr(batch.sequences[1])
+    assert repr(problem) == "<rnngrad.Problem 'exercise_sheet_7': rnn, T=3, H=1>"
+    assert repr(batch.batch) == "<rnngrad.Batch 'a <b>': lstm, a batch of 3, T=5, H=4>"
+    chosen = "<rnngrad.Problem 'a <b>': lstm, sequence 2 of 3, T=5, H=4>"
+    assert repr(batch.batch.sequences[1]) == chosen
+    net = {
+        "direction": "both",
+        "sizes": {"inputs": 1, "hidden": 2},
+        "name": "b",
+        "inputs": [1, 2],
+        "weights": {
+            name + way: {"init": "normal"} for name in ("W_xh", "W_hh") for way in ("", "_reverse")
+        },
+    }
+    said = "<rnngrad.Bidirectional 'b': rnn, bidirectional, T=2, H=2>"
+    assert repr(rnngrad.load(net)) == said
+    checked = rnngrad.check(problem)
+    count = len(checked["quantities"])  # type: ignore[arg-type]
+    assert repr(checked) == f"<rnngrad.Document check: verdict pass, {count} quantities>"
+    assert repr(rnngrad.sweep(problem, [1, 2])) == "<rnngrad.Document sweep: 2 rows>"
     bare = rnngrad.load({"weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1], "name": "\x1b[31m"})
     assert repr(rnngrad.derive(bare)).endswith("'\\x1b[31m': rnn, T=1, H=1, no loss>")
 

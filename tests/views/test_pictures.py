@@ -35,8 +35,9 @@ from rnngrad.views.pictures.picture import (
     Mark,
     Picture,
     Region,
+    notes_of,
 )
-from rnngrad.views.pictures.rate_map import Swept, axes, check_swept
+from rnngrad.views.pictures.rate_map import Swept, _below, axes, check_swept
 from rnngrad.views.pictures.svg.frame import frame_of
 from rnngrad.views.pictures.svg.heat import colour_key
 from rnngrad.views.pictures.to_rows import COLUMNS, rows
@@ -279,6 +280,26 @@ def test_gates_are_their_means(cell: str) -> None:
     np.testing.assert_allclose(one.y, by_hand.mean(axis=1), rtol=1e-13)
 
 
+def test_a_gate_is_what_multiplies_and_lies_between_0_and_1() -> None:
+    cell = {
+        "state": ["h"],
+        "equations": [
+            "f_t = hard_sigmoid(W_xf x_t + W_hf h_{t-1})",
+            "u_t = 1 - f_t",  # a gate that is no function of a sum
+            "p_t = f_t * u_t",  # between 0 and 1, and multiplies nothing
+            "q_t = 3 + u_t",  # multiplies, and is above 1
+            "g_t = tanh(W_xg x_t)",
+            "h_t = f_t * h_{t-1} + u_t * g_t + 0.1 * q_t * g_t + W_p p_t",
+        ],
+    }
+    names = ("W_xf", "W_hf", "W_xg", "W_p")
+    spec = net() | {"cell": cell, "weights": {name: {"init": "normal"} for name in names}}
+    spec |= {"sizes": {"inputs": 3, "hidden": 4}, "targets": {"zeros": 12}}
+    *gates, _ = marks(only("gates", spec), Line)
+    assert [gate.name for gate in gates] == ["f", "u"]
+    np.testing.assert_allclose(gates[0].y + gates[1].y, 1.0, rtol=1e-13)
+
+
 def test_each_layer_of_a_stack_has_its_gates() -> None:
     found = shown("gates", stack())
     assert [p.title for p in found] == [
@@ -357,6 +378,20 @@ def swept(spec: Spec, scales: str, **more: Any) -> SweepResult:
         forget()
 
 
+def test_labels_have_the_cells_own_names() -> None:
+    """What is scaled, and an activation only where the spec chooses it."""
+    cell = {"state": ["h"], "equations": ["h_t = tanh(U h_{t-1} + V x_t)"]}
+    own = net() | {"cell": cell, "weights": {"U": {"init": "normal"}, "V": {"init": "normal"}}}
+    own |= {"sizes": {"inputs": 2, "hidden": 4}, "targets": {"zeros": 12}}
+    for spec, label in ((own, "U"), (net("lstm"), "W_hh"), (net(), "W_hh")):
+        (picture,) = pictures("rate", Swept(swept(spec, "0.5,1")))
+        assert picture.x.label == f"scale of {label}"
+        table = rnngrad.sweep(rnngrad.load(spec), [0.5, 1]).as_text()
+        assert ("at T = 12, tanh" in table) == (spec["cell"] == "rnn")
+    assert only("truncation", own, own | {"name": "b"}).title == "What truncation costs ∂L/∂U"
+    assert only("truncation", own, net()).title == "What truncation costs the recurrent gradient"
+
+
 def test_the_rate_against_the_scale() -> None:
     done = swept(net(), "0.1:4:9", seeds=3)
     (picture,) = pictures("rate", Swept(done))
@@ -389,23 +424,95 @@ def test_two_swept_axes_are_a_map() -> None:
     "over", [("scale", "seed"), ("seed", "steps"), ("activation", "scale"), ("steps", "activation")]
 )
 def test_any_two_swept_axes_are_a_map(over: tuple[str, str]) -> None:
-    """A cell is the median over all else that is swept; in CSV it stands at its values."""
+    """A cell is the median over the seeds alone, and what else is swept has maps of its own; in CSV
+    it stands at its values."""
     done = swept(net(), "0.5,1,2", seeds=3, steps=[4, 8], activations=["tanh", "sigmoid"])
-    (picture,) = pictures("map", Swept(done, over))
-    (heat,) = marks(picture, Heat)
     sizes = {"scale": 3, "seed": 3, "steps": 2, "activation": 2}
-    assert heat.z.shape == (sizes[over[1]], sizes[over[0]])
-    table = {(x, y): value for _, _, _, _, x, y, value, *_ in rows([picture])}
-    assert len(table) == heat.z.size
-    for (x, y), value in table.items():
-        of_cell = [
-            r.rate for r in done.rows if (getattr(r, over[0]), getattr(r, over[1])) == (x, y)
-        ]
-        assert len(of_cell) == 36 // heat.z.size
-        assert value == np.median(of_cell)
-    gone = int((heat.z < -0.01).sum())
-    assert picture.finding.startswith(f"The gradient vanishes in {gone} of {heat.z.size} cells")
-    assert "median over" in picture.notes[0]
+    apart = [name for name in ("scale", "steps", "activation") if name not in over]
+    found = list(pictures("map", Swept(done, over)))
+    assert len(found) == len({picture.of for picture in found})
+    assert len(found) == np.prod([sizes[name] for name in apart])
+    kinds = list(dict.fromkeys(tuple(getattr(r, name) for name in apart) for r in done.rows))
+    for kind, picture in zip(kinds, found, strict=True):
+        (heat,) = marks(picture, Heat)
+        assert heat.z.shape == (sizes[over[1]], sizes[over[0]])
+        table = {(x, y): value for _, _, _, _, x, y, value, *_ in rows([picture])}
+        assert len(table) == heat.z.size
+        ours = [r for r in done.rows if tuple(getattr(r, name) for name in apart) == kind]
+        for (x, y), value in table.items():
+            of_cell = [r.rate for r in ours if (getattr(r, over[0]), getattr(r, over[1])) == (x, y)]
+            assert len(of_cell) == (1 if "seed" in over else 3)
+            assert value == np.median(of_cell)
+        gone = int((heat.z < -0.01).sum())
+        assert picture.finding.startswith(f"The gradient vanishes in {gone} of {heat.z.size} cells")
+        assert ("median over 3 seeds" in " ".join(picture.notes)) == ("seed" not in over)
+
+
+def test_too_many_maps_are_refused() -> None:
+    problem = rnngrad.load(net())
+    whole = plan({problem.name: problem}, scales_of("0.1:2:13"), 2, steps=[4, 8])
+    with pytest.raises(UsageError, match="a map for each of 13 scales, 13 in all; at most 12"):
+        check_swept(("seed", "steps"), whole)
+    forget()
+
+
+def test_python_draws_a_map_too() -> None:
+    problem = rnngrad.load(net())
+    done = rnngrad.sweep(problem, [0.5, 1, 2], seeds=2, over="scale,seed")
+    names = [picture.name for picture in done.report().pictures()]
+    assert names == ["rate", "map"]
+    with pytest.raises(UsageError, match="only one seed is swept"):
+        rnngrad.sweep(problem, [0.5, 1, 2], over="scale,seed")
+
+
+def test_names_that_have_no_room_are_numbered() -> None:
+    names = ("a_long_name_of_a_net", "another_long_name", "c")
+    ticks, notes = _below(names)
+    assert ticks == ((0.0, "1"), (1.0, "2"), (2.0, "3"))
+    assert notes == ("Across: 1 a_long_name_of_a_net; 2 another_long_name; 3 c.",)
+    assert _below(("rnn", "lstm")) == (((0.0, "rnn"), (1.0, "lstm")), ())
+    ticks, _ = _below(tuple(np.geomspace(1.0, 1e5, 41)))
+    assert sum(len(words) + 2 for _, words in ticks) <= 42
+
+
+def test_a_line_parts_cells_below_0_from_others() -> None:
+    """Every border between two cells of which one alone is below 0, and no other."""
+    z = np.random.default_rng(1).normal(size=(5, 7))
+    z[0, 3], z[2, 2] = np.nan, -np.inf
+    heat = Heat("z", np.arange(7.0), np.arange(5.0), z)
+    units = set()
+    for x1, y1, x2, y2 in heat.partings(np.arange(8.0), np.arange(6.0)):
+        assert (x1 == x2) != (y1 == y2)
+        for a in np.arange(min(x1, x2), max(x1, x2)) if y1 == y2 else [x1]:
+            for b in np.arange(min(y1, y2), max(y1, y2)) if x1 == x2 else [y1]:
+                units.add(("-" if y1 == y2 else "|", int(a), int(b)))
+    known = ~np.isnan(z)
+    expected = {
+        ("|", i + 1, j) for j in range(5) for i in range(6)
+        if known[j, i] and known[j, i + 1] and (z[j, i] < 0) != (z[j, i + 1] < 0)
+    } | {
+        ("-", i, j + 1) for j in range(4) for i in range(7)
+        if known[j, i] and known[j + 1, i] and (z[j, i] < 0) != (z[j + 1, i] < 0)
+    }  # fmt: skip
+    assert units == expected
+
+
+def test_grey_tells_what_shrinks_from_what_grows() -> None:
+    """Hatched arrows and regions; a map says that its two halves have scales of their own."""
+    spec = {"weights": {"W_xh": 0.4, "W_hh": 1.25}, "inputs": [0.1, 0.9, 0.1], "targets": [1, 1, 1]}
+    picture = only("unrolled", spec)
+    (graph,) = marks(picture, Graph)
+    assert any(a.log10 < 0 for a in graph.arrows)
+    assert any(a.log10 > 0 for a in graph.arrows)
+    arrows = page([picture]).axes[0].patches
+    assert [bool(one.get_hatch()) for one in arrows] == [a.log10 < 0 for a in graph.arrows]
+    (rate,) = pictures("rate", Swept(swept(net(), "0.1:4:9")))
+    hatched = [bool(one.get_hatch()) for one in page([rate]).axes[0].patches]
+    assert sorted(hatched) == [False, True]
+    both = only("credit-map", spec)
+    assert notes_of(both) == (*both.notes, "Colours below 0 and above it have a scale each: see "
+                              "the bar.")  # fmt: skip
+    assert notes_of(rate) == rate.notes
 
 
 @pytest.mark.parametrize(

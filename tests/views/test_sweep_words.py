@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import rnngrad
+from rnngrad.analyses.sweep.critical_scales import Critical
 from rnngrad.analyses.sweep.points import Row
 from rnngrad.analyses.sweep.sweep import Part
 from rnngrad.views.sweeps.words import words
@@ -30,6 +31,33 @@ def test_seeds_that_disagree_are_given_no_common_regime() -> None:
         "The gradient differs from seed to seed at 1.4."
     )
     assert next(words(both)) == "The gradient vanishes at 0.5; explodes at 2."
+
+
+def test_in_how_many_seeds_it_is_so() -> None:
+    """What the words say of a scale is what its row of the table says."""
+    gone, blown = part([0.5, 2.0]).rows
+    rows = [gone._replace(scale=1.0, seed=seed) for seed in range(3)]
+    rows += [one._replace(scale=2.0, seed=i) for i, one in enumerate((gone, blown, gone))]
+    rows += [blown._replace(scale=3.0, seed=seed) for seed in range(3)]
+    rows += [one._replace(scale=4.0, seed=i) for i, one in enumerate((blown, blown, gone))]
+    seeds = part([1.0])._replace(rows=tuple(rows))
+    assert next(words(seeds)) == (
+        "The gradient vanishes at 1 to 2 (in at least 2 of 3 seeds); explodes at 3 to 4 (in at "
+        "least 2 of 3 seeds)."
+    )
+    assert next(words(seeds._replace(rows=tuple(rows[-3:])))) == (
+        "The gradient explodes at 4 (in 2 of 3 seeds)."
+    )
+    found = Critical(3, "identity", 1.5, 1.5, 1.5, (1.5,), 1, 3)
+    for critical, said in (
+        (found, "Critical scale: 1.5, in 1 of 3 seeds; the others have none."),
+        (found._replace(seeds=2, low=1.0),
+         "Critical scale: 1.5, the median of 2 of 3 seeds, between 1 and 1.5; the others have "
+         "none."),
+        (found._replace(seeds=3, crossings=(1.0, 1.5, 1.5)),
+         "Critical scale: 1.5, the median of 3 seeds, between 1.5 and 1.5."),
+    ):  # fmt: skip
+        assert list(words(seeds._replace(critical=critical)))[1] == said
 
 
 TANH = {**NET, "activation": "tanh", "weights": {"W_xh": 1, "W_hh": 1}, "inputs": [1, 1, 1]}

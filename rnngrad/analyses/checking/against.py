@@ -40,6 +40,7 @@ from rnngrad.analyses.checking.diagnosing.questions import (
     IN_FLOAT64,
     of_a_batch,
     of_a_norm,
+    of_turned,
     of_zeros,
 )
 from rnngrad.analyses.checking.spelling import Read, note, read, two_of_one
@@ -91,37 +92,57 @@ def check_arrays(
     nothing to check.
     """
     there = _records(problem)
-    found, refused = readings(problem, arrays, there)
-    if refused:
-        raise QuantityError(next(iter(refused.values())))
-    if not found:
-        raise UsageError("there is nothing to check: no array was given")
-    written: dict[str, list[str]] = {}
-    for key, one in found.items():
-        written.setdefault(one.name, []).append(key)
-    first = {name: arrays[keys[0]] for name, keys in written.items()}
-    again = {name: (keys[1], arrays[keys[1]]) for name, keys in written.items() if keys[1:]}
-    framework |= problem.trained is not None or any(one.of_torch for one in found.values())
+    asked = named(arrays, twice, readings(problem, arrays, there))
+    framework |= problem.trained is not None or asked.of_torch
     checked: dict[str, Checked] = {}
     interrupted = False
     try:
-        for entry in _check(problem, first, rtol, there, framework):
+        for entry in _check(problem, asked.first, rtol, there, framework):
             checked[entry.name] = entry
-        for name, (key, other) in {**again, **twice}.items():
+        for name, key, other in asked.again:
             second = _check(problem, {name: other}, rtol, there)[0]
             checked[name] = worse(checked[name], key, second)
     except CutShortError as cut:
         interrupted = True
         left = {entry.name: entry for entry in cut.checked if entry.name not in checked}
-        checked |= left or {name: not_checked(name) for name in {**again, **twice}}
-    noted = [
-        entry._replace(note=", ".join(filter(None, (note(written[name], name), entry.note))))
-        for name, entry in checked.items()
-    ]
-    placed = with_places(problem, noted, there)
+        checked |= left or {name: not_checked(name) for name, *_ in asked.again}
+    placed = with_places(problem, [*map(asked.noted, checked.values())], there)
     if interrupted:
         raise CutShortError(placed)
     return placed
+
+
+class Named(NamedTuple):
+    """The arrays given, by the contract's names; ``again``: the name, key and array of those that
+    are given a second time; ``keys``: how a name was written."""
+
+    first: dict[str, Any]
+    again: list[tuple[str, str, Any]]
+    keys: dict[str, list[str]]
+    of_torch: bool
+
+    def noted(self, entry: Checked) -> Checked:
+        """With what is said of how its name was written."""
+        how = note(self.keys.get(entry.name, [entry.name]), entry.name)
+        return entry._replace(note=", ".join(filter(None, (how, entry.note))))
+
+
+def named(
+    arrays: Mapping[str, Any], twice: Twice, found: tuple[dict[str, Read], dict[str, str]]
+) -> Named:
+    """What is given, of what ``readings`` found; raises QuantityError, UsageError for nothing."""
+    known, refused = found
+    if refused:
+        raise QuantityError(next(iter(refused.values())))
+    if not known:
+        raise UsageError("there is nothing to check: no array was given")
+    keys: dict[str, list[str]] = {}
+    for key, one in known.items():
+        keys.setdefault(one.name, []).append(key)
+    first = {name: arrays[of[0]] for name, of in keys.items()}
+    again = [(name, of[1], arrays[of[1]]) for name, of in keys.items() if of[1:]]
+    again += [(name, key, array) for name, (key, array) in twice.items()]
+    return Named(first, again, keys, any(one.of_torch for one in known.values()))
 
 
 def worse(first: Checked, key: str, again: Checked) -> Checked:
@@ -149,21 +170,15 @@ def _check(
             one = judge(record, arrays[record.name], conditioning, rtol)
             judged.append(one)
         judged = _without_doubt(judged, conditioning)
-        judged_apart = [one for one in judged if not _of_dense(one, problem)]
-        wrong = of_verdict(judged_apart, Verdict.FAIL)
+        wrong = of_verdict(judged, Verdict.FAIL)
         if wrong:
-            told = diagnose(wrong, of_verdict(judged_apart, Verdict.PASS), conditioning)
+            told = diagnose(wrong, of_verdict(judged, Verdict.PASS), conditioning)
             told = of_a_norm(told, wrong, problem)
     except KeyboardInterrupt:
         raise CutShortError(_so_far(judged, records)) from None
     if framework and all(is_wrong(one.checked) for one in judged) and not all(map(_empty, judged)):
         told = of_a_batch(told)
-    return [_with(told.get(one.checked.name), one, problem) for one in judged]
-
-
-def _of_dense(one: Judged, problem: Problem) -> bool:
-    """Whether it is of a dense layer before the recurrent one: no mistake is looked for there."""
-    return problem.dense is not None and one.checked.name in ("dL_dx", "dL_dW_in", "dL_db_in")
+    return [with_diagnosis(told.get(one.checked.name), one, problem) for one in judged]
 
 
 UNNAMED = "interrupted before the mistake was looked for"
@@ -185,13 +200,15 @@ def is_wrong(checked: Checked) -> bool:
     return checked.verdict is Verdict.FAIL and checked.max_rel_error is not None
 
 
-def _with(diagnosis: Diagnosis | None, one: Judged, problem: Problem) -> Checked:
+def with_diagnosis(diagnosis: Diagnosis | None, one: Judged, problem: Problem) -> Checked:
     """The verdict and its diagnosis; where none names a mistake, zeros are told."""
     checked = one.checked._replace(diagnosis=diagnosis)
     named = diagnosis is not None and (diagnosis.bug or diagnosis.candidates)
     if checked.verdict is not Verdict.FAIL or named or one.case is None:
         return checked
-    return checked._replace(reason=checked.reason or of_zeros(one.case, problem))
+    return checked._replace(
+        reason=checked.reason or of_zeros(one.case, problem) or of_turned(one.case, problem)
+    )
 
 
 class Judged(NamedTuple):

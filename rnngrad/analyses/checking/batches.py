@@ -24,15 +24,20 @@ from rnngrad.analyses.checking.against import (
     check_arrays,
     is_wrong,
     judge,
+    named,
     of_verdict,
     readings,
+    with_diagnosis,
     worse,
 )
 from rnngrad.analyses.checking.bidirectional import (
     BidirectionalConditioning,
     check_bidirectional,
     check_own_bidirectional,
+    names_in_half,
+    other_half,
     placed,
+    told_of,
 )
 from rnngrad.analyses.checking.bidirectional import there as there_of_bidirectional
 from rnngrad.analyses.checking.bidirectional import why as why_of_bidirectional
@@ -43,20 +48,19 @@ from rnngrad.analyses.checking.comparing.rounding_noise import (
     passes_by_link,
     rounded_anew,
 )
-from rnngrad.analyses.checking.comparing.verdicts import Checked, Verdict, worst
-from rnngrad.analyses.checking.diagnosing.batches import diagnose
+from rnngrad.analyses.checking.comparing.verdicts import Checked, Diagnosis, Verdict, worst
+from rnngrad.analyses.checking.diagnosing.batches import MOST_WORK, diagnose, known
+from rnngrad.analyses.checking.diagnosing.questions import EMBEDDING, of_turned, of_zeros
 from rnngrad.analyses.checking.own.checker import Progress
 from rnngrad.analyses.checking.own.self_check import check_own
 from rnngrad.analyses.checking.references.methods import AUTO
 from rnngrad.analyses.checking.references.plan import units
-from rnngrad.analyses.checking.spelling import note
 from rnngrad.analyses.derivation.bidirectional import BidirectionalPasses
 from rnngrad.analyses.derivation.derive import totals_of
 from rnngrad.analyses.derivation.on_request import of_tokens
 from rnngrad.analyses.derivation.quantities import Passes, Quantities, Quantity, of_start, records
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.chains.jacobians import pulled_back
-from rnngrad.errors import QuantityError, UsageError
 from rnngrad.net.batch import Batch, BidirectionalBatch, Chosen
 from rnngrad.net.batch_passes import Together, passes
 from rnngrad.net.bidirectional import Bidirectional, apart
@@ -207,27 +211,12 @@ def _of_batch(
         if isinstance(batch, BidirectionalBatch)
         else None
     )
-    read, refused = readings(batch.net, arrays, there, why)
-    if refused:
-        raise QuantityError(next(iter(refused.values())))
-    if not read:
-        raise UsageError("there is nothing to check: no array was given")
-    written: dict[str, list[str]] = {}
-    for key, one in read.items():
-        written.setdefault(one.name, []).append(key)
+    asked = named(arrays, twice, readings(batch.net, arrays, there, why))
     judged = _Judging(batch, rtol, only)
-    found = judged.of({name: arrays[keys[0]] for name, keys in written.items()})
-    again = [(name, keys[1], arrays[keys[1]]) for name, keys in written.items() if keys[1:]]
-    again += [(name, key, array) for name, (key, array) in twice.items()]
-    for name, key, array in again:
+    found = judged.of(asked.first)
+    for name, key, array in asked.again:
         found[name] = worse(found[name], key, judged.of({name: array})[name])
-    return [
-        found[name]._replace(
-            note=", ".join(filter(None, (note(written.get(name, [name]), name), found[name].note)))
-        )
-        for name in there
-        if name in found
-    ]
+    return [asked.noted(found[name]) for name in there if name in found]
 
 
 @dataclass
@@ -270,12 +259,55 @@ class _Judging:
         told = diagnose(
             wrong, self.batch, of.sequences,
             lambda case: [_of_one(case.name, one) for one in of.sequences],
-            none_right=all(is_wrong(one.checked) for one in judged),
+            of_verdict(judged, Verdict.PASS),
         )  # fmt: skip
+        if isinstance(self.batch, BidirectionalBatch):
+            return self._of_halves(self.batch, judged, told)
         return [
-            one._replace(checked=one.checked._replace(diagnosis=told.get(one.checked.name)))
+            one._replace(checked=with_diagnosis(told.get(one.checked.name), one, self.batch.net))
             for one in judged
         ]
+
+    def _of_halves(
+        self, batch: BidirectionalBatch, judged: list[Judged], told: dict[str, Diagnosis | None]
+    ) -> list[Judged]:
+        """With the numbers of the other direction told, and mistakes within one half."""
+        of, whole = self.conditioning.of, totals(batch)
+        why: dict[str, str] = {}
+        open_ = {
+            one.checked.name: one.case for one in judged
+            if one.case and is_wrong(one.checked) and not _named(told.get(one.checked.name))
+        }  # fmt: skip
+        for name, case in open_.items():
+            why[name] = other_half(of, whole, name, case.got)
+            if name == EMBEDDING:
+                why[name] = of_zeros(case, batch.net)
+        for half, alike in zip(batch.each[0].halves, batch.halves, strict=True):
+            known_there = records(alike.net)
+            mine = {
+                own: open_[name]._replace(record=known_there[own])
+                for own, name in names_in_half(alike.net, half).items()
+                if name in open_ and not why[name]
+            }
+            if not mine or alike.size * alike.steps > MOST_WORK:
+                continue
+            with quietly():
+                passes = list(map(Passes, alike.sequences))
+                shares = {own: [_of_one(own, one) for one in passes] for own in mine}
+                found = known(list(mine.values()), alike.net, passes, shares, False)
+            for own, case in mine.items():
+                name = names_in_half(alike.net, half)[own]
+                told[name] = found.get(own, told.get(name))
+                zeros = of_zeros(case, alike.net) or of_turned(case, alike.net)
+                why[name] = told_of(half) if own in found else zeros
+        return [
+            one._replace(checked=one.checked._replace(
+                diagnosis=None if "numbers of" in why.get(one.checked.name, "")
+                else told.get(one.checked.name),
+                reason=one.checked.reason or why.get(one.checked.name, ""),
+            ))
+            for one in judged
+        ]  # fmt: skip
 
     def _placed(self, entry: Checked) -> Checked:
         if entry.worst_entry or entry.worst_index is None:
@@ -318,6 +350,10 @@ class _Judging:
         if isinstance(self.batch, BidirectionalBatch):  # whose records are of one length
             return there_of_bidirectional(one)[name].shape(one)
         return by_sequence(self.batch)[name].shape(one)
+
+
+def _named(diagnosis: Diagnosis | None) -> bool:
+    return diagnosis is not None and bool(diagnosis.bug or diagnosis.rel_error_if_so is not None)
 
 
 def _of_one(name: str, one: Passes) -> Array:

@@ -21,10 +21,13 @@ import numpy as np
 
 from rnngrad.analyses.checking.against import (
     LOSS,
+    Judged,
     Twice,
     check_arrays,
     is_wrong,
     judge,
+    named,
+    of_verdict,
     readings,
     worse,
 )
@@ -45,9 +48,13 @@ from rnngrad.analyses.checking.comparing.tolerance import RTOL, Compared, judged
 from rnngrad.analyses.checking.comparing.verdicts import (
     Checked,
     CutShortError,
+    Diagnosis,
     Verdict,
     worst,
 )
+from rnngrad.analyses.checking.diagnosing.batches import one_factor
+from rnngrad.analyses.checking.diagnosing.diagnosing import loss_is_right
+from rnngrad.analyses.checking.diagnosing.questions import UNKNOWN, of_a_factor
 from rnngrad.analyses.checking.own import one_step
 from rnngrad.analyses.checking.own.by_direction import OF_DENSE, by_direction, with_dense_moved
 from rnngrad.analyses.checking.own.checker import Progress
@@ -55,13 +62,12 @@ from rnngrad.analyses.checking.own.self_check import PLAINLY, check_own
 from rnngrad.analyses.checking.references import loss_values
 from rnngrad.analyses.checking.references.methods import AUTO, Method, method_named
 from rnngrad.analyses.checking.references.perturbed_forward import Setting
-from rnngrad.analyses.checking.spelling import note
 from rnngrad.analyses.derivation.bidirectional import BidirectionalPasses, records, starts
 from rnngrad.analyses.derivation.derive import BidirectionalDerivation
 from rnngrad.analyses.derivation.on_request import of_tokens
 from rnngrad.analyses.derivation.quantities import Passes, Quantities, Quantity
 from rnngrad.arithmetic.arrays import Array, Numbers, quietly
-from rnngrad.errors import QuantityError, UsageError
+from rnngrad.errors import QuantityError
 from rnngrad.net import bidirectional as net_bidirectional
 from rnngrad.net.backward import at_the_output
 from rnngrad.net.bidirectional import Bidirectional, losses_of
@@ -190,50 +196,44 @@ def check_bidirectional(
 ) -> list[Checked]:
     """A verdict for every array given; see ``against.check_arrays``."""
     net, known = problem.net, there(problem.net)
-    read, refused = readings(net, arrays, known, lambda name: why(problem, name))
-    if refused:
-        raise QuantityError(next(iter(refused.values())))
-    if not read:
-        raise UsageError("there is nothing to check: no array was given")
-    written: dict[str, list[str]] = {}
-    for key, one in read.items():
-        written.setdefault(one.name, []).append(key)
+    asked = named(arrays, twice, readings(net, arrays, known, lambda name: why(problem, name)))
     conditioning = BidirectionalConditioning(BidirectionalPasses(net))
-    first = {name: arrays[keys[0]] for name, keys in written.items()}
-    found = {
-        name: judge(known[name], array, conditioning, rtol).checked for name, array in first.items()
-    }
-    found = _diagnosed(conditioning.of, first, found, rtol)
-    again = [(name, keys[1], arrays[keys[1]]) for name, keys in written.items() if keys[1:]]
-    again += [(name, key, array) for name, (key, array) in twice.items()]
-    for name, key, array in again:
+    judgements = [
+        judge(known[name], array, conditioning, rtol) for name, array in asked.first.items()
+    ]
+    found = _diagnosed(conditioning.of, asked.first, judgements, rtol)
+    for name, key, array in asked.again:
         second = judge(known[name], array, conditioning, rtol).checked
         found[name] = worse(found[name], key, second)
-    return [
-        placed(net, found[name], known[name])._replace(
-            note=", ".join(filter(None, (note(written.get(name, [name]), name), found[name].note)))
-        )
-        for name in known
-        if name in found
-    ]
+    return [asked.noted(placed(net, found[name], known[name])) for name in known if name in found]
 
 
 def _diagnosed(
     passes: BidirectionalPasses,
     arrays: Mapping[str, Any],
-    found: dict[str, Checked],
+    judgements: list[Judged],
     rtol: float | None,
 ) -> dict[str, Checked]:
-    """With the mistake that explains what is wrong in a half."""
+    """With the factor that all have, or the mistake that explains what is wrong in a half."""
+    found = {one.checked.name: one.checked for one in judgements}
+    cases = [one.case for one in judgements if one.case is not None and is_wrong(one.checked)]
+    of_the_loss = not loss_is_right(of_verdict(judgements, Verdict.PASS))
+    of_all = (
+        one_factor(cases, of_the_loss, lambda factor: of_a_factor(factor, passes.problem, 1e-9))
+        if len(cases) > 1
+        else {}
+    )
+    for name, diagnosis in of_all.items():
+        found[name] = found[name]._replace(diagnosis=diagnosis)
     for half, one in zip(net_bidirectional.halves_of(passes.problem), passes.halves, strict=True):
         mine = {
             whole: own
-            for own, whole in _names(one.problem, half).items()
+            for own, whole in names_in_half(one.problem, half).items()
             if whole in found and found[whole].max_rel_error is not None
         }
         wrong = []
-        for name in filter(lambda name: is_wrong(found[name]), mine):
-            swapped = _other_half(passes, name, arrays[name])
+        for name in filter(lambda name: is_wrong(found[name]) and name not in of_all, mine):
+            swapped = other_half(passes, records(passes.problem), name, arrays[name])
             found[name] = found[name]._replace(reason=swapped or found[name].reason)
             wrong += [] if swapped else [name]
         if not wrong:
@@ -243,12 +243,22 @@ def _diagnosed(
         for name in wrong:
             entry = told[mine[name]]
             if entry.diagnosis is not None and found[name].diagnosis is None:
-                where = f"the mistake is told of the {half.name} half, in its own time"
+                where = "; ".join(filter(None, (entry.reason, told_of(half))))
                 found[name] = found[name]._replace(diagnosis=entry.diagnosis, reason=where)
-    return found
+    unknown = Diagnosis(None, UNKNOWN, None, None)  # of the read-out, and what stands before
+    return {
+        name: entry._replace(diagnosis=unknown)
+        if is_wrong(entry) and not entry.diagnosis and not entry.reason else entry
+        for name, entry in found.items()
+    }  # fmt: skip
 
 
-def _names(problem: Problem, half: Half) -> dict[str, str]:
+def told_of(half: Half) -> str:
+    """Whose steps a mistake speaks of."""
+    return f"the mistake is told of the {half.name} half, in its own time"
+
+
+def names_in_half(problem: Problem, half: Half) -> dict[str, str]:
     """A half's own name -> that of the whole, of what has the same numbers there."""
     found = {f"dL_d{name}": f"dL_d{name}{half.suffix}" for name in problem.weights}
     for part in problem.cell.parts:
@@ -269,11 +279,11 @@ def _own(half: Half, name: str, array: Any) -> GivenArray:
     return some(got, (slice(None, None, -1 if half.reverse else 1), columns))
 
 
-def _other_half(passes: BidirectionalPasses, name: str, array: Any) -> str:
+def other_half(passes: Passes, known: Mapping[str, Quantity], name: str, array: Any) -> str:
     """What is said of the numbers of the other direction."""
     base, dot, layer = name.partition(".")
     other = base.removesuffix(REVERSE) if base.endswith(REVERSE) else base + REVERSE
-    record = records(passes.problem).get(other + dot + layer)
+    record = known.get(other + dot + layer)
     if record is None:
         return ""
     got, right = (
@@ -326,7 +336,7 @@ def check_own_bidirectional(
     passes = result.passes
     for at, (half, one) in enumerate(zip(problem.halves, passes.halves, strict=True)):
         own = {name: _cut(half, name, tested[whole])
-               for name, whole in _names(one.problem, half).items()}  # fmt: skip
+               for name, whole in names_in_half(one.problem, half).items()}  # fmt: skip
         arrays: Any = ChainMap(own, Quantities(one.problem))  # type: ignore[arg-type]
         tell = None if progress is None else _share(progress, at, len(problem.halves) + 1, half)
         try:
@@ -361,7 +371,7 @@ def _cut(half: Half, name: str, array: Array) -> Array:
 
 def _renamed(entry: Checked, problem: Problem, half: Half) -> Checked:
     """The verdict by the name of the whole; its place is told in the half's own time."""
-    name = _names(problem, half).get(entry.name, entry.name + half.suffix)
+    name = names_in_half(problem, half).get(entry.name, entry.name + half.suffix)
     words = ", ".join(filter(None, (half.name, entry.worst_entry)))
     return entry._replace(name=name, worst_index=None, worst_entry=words)
 

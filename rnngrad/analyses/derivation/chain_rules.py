@@ -9,7 +9,7 @@ latter are a line a layer: b3.0, b3.1, …
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -36,9 +36,28 @@ def derivation(problem: Problem, *, matrix: bool = False) -> tuple[Line, ...]:
     lines = [*_one_step(notation), *_immediate(notation)]
     if problem.loss is not None:
         lines += [*_outputs(notation), *_states(problem), *_weights(problem)]
-    if not problem.single_rnn:
+    if not of_the_sheet(problem):
         lines = [line._replace(equations="") for line in lines]
     return (*sorted(lines, key=_place), *cell_lines(notation))
+
+
+def of_the_sheet(problem: Problem) -> bool:
+    """Whether it is the exercise sheet's net, whatever its numbers: scalar, T = 3, h_0 = 0. It
+    alone has the sheet's numbers of equations."""
+    sizes = {problem.inputs, problem.hidden, problem.outputs}
+    loss = "" if problem.loss is None else problem.loss.name
+    scalar = problem.single_rnn and sizes == {1}
+    return scalar and problem.steps == 3 and loss == "squared_error" and not problem.h_0.any()
+
+
+def asked_before(problem: Problem, lines: Sequence[Line]) -> dict[str, str]:
+    """Which line asks for what an earlier one does: a6 for a5 of two steps, and for a3 of one."""
+    first, found = dict[str, str](), dict[str, str]()
+    for line in (one for one in lines if one.row is not None):
+        asked = line.symbol.replace("∂L_1/", "∂L/") if problem.steps == 1 else line.symbol
+        if (earlier := first.setdefault(asked, line.id)) != line.id:
+            found[line.id] = earlier
+    return found
 
 
 def _place(line: Line) -> tuple[str, int, int]:
@@ -161,16 +180,39 @@ def _weights(problem: Problem) -> Iterator[Line]:
                        None, equations)  # fmt: skip
 
 
-def remarks(problem: Problem) -> tuple[str, ...]:
-    """What the sheet leaves out, one line each; its misprint only of a net of three steps."""
-    if not problem.single_rnn:
-        return ()
-    immediate = "∂⁺ (25–28) is the immediate partial, h_{t−1} fixed; (29–35) sum the paths."
-    if problem.loss is None or problem.steps != 3:
-        return (immediate,)
-    here = "; b4 has them" if problem.h_0.any() else ", as here"
-    return (
-        immediate,
-        f"(33–35) leave out L_1 and ∂⁺h_1/∂W_hh: right only for h_0 = 0{here}.",
-        "(32) is misprinted: its last factor must be ∂h_1/∂W_xh, not ∂h_2/∂W_xh.",
-    )
+def remarks(problem: Problem, lines: Sequence[Line]) -> tuple[str, ...]:
+    """What the symbols mean, and which line asks for what another does; of the sheet's net what the
+    sheet leaves out and its misprint. One line each."""
+    if of_the_sheet(problem):
+        immediate = "∂⁺ (25–28) is the immediate partial, h_{t−1} fixed; (29–35) sum the paths."
+        return (immediate, *ERRATA)
+    again = (f"{later} asks for the same as {earlier}, because T = {problem.steps}."
+             for later, earlier in asked_before(problem, lines).items())  # fmt: skip
+    return (*conventions(problem, lines), *again)
+
+
+ERRATA = (
+    "(33–35) leave out L_1 and ∂⁺h_1/∂W_hh: right only for h_0 = 0, as here.",
+    "(32) is misprinted: its last factor must be ∂h_1/∂W_xh, not ∂h_2/∂W_xh.",
+)
+"""Of the exercise sheet."""
+
+
+def conventions(problem: Problem, lines: Sequence[Line]) -> tuple[str, ...]:
+    """What is held fixed, in ∂⁺ and where the state has several parts; only where it occurs."""
+    s, parts, found = Notation(problem).state, problem.cell.parts, list[str]()
+    by_weight = {f"∂{name}" for name in problem.weights}
+    immediate = [one.symbol for one in lines if one.symbol.startswith("∂⁺")]
+    if immediate or any("∂⁺" in line.formula for line in lines):
+        found.append(f"∂⁺ is the immediate partial: {s}_{{t−1}} is held fixed.")
+    for symbol in immediate:
+        if not symbol.endswith(tuple(by_weight)):
+            words = "is of that equation alone: the other names in it are held fixed."
+            found.append(f"{symbol} {words}")
+            break
+    if s != parts[0]:
+        example = "a derivative by one of them holds the others fixed"
+        if len(parts) == 2 and problem.depth == 1 and problem.loss is not None:
+            example = f"∂L/∂{parts[1]}_t holds {parts[0]}_t fixed"
+        found.append(f"The parts of {s}_t are independent variables: {example}.")
+    return tuple(found)

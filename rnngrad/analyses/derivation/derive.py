@@ -130,8 +130,8 @@ class Derivation(Quantities):
 
     @cached_property
     def remarks(self) -> tuple[str, ...]:
-        """What the exercise sheet leaves out, one line each."""
-        return (*self._whose, *remarks(self.problem))
+        """What the symbols mean, and what the exercise sheet leaves out, one line each."""
+        return (*self._whose, *remarks(self.problem, self.lines))
 
     @property
     def _whose(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnngrad.algebra.expressions import Call, Name, Node
+from rnngrad.algebra.expressions import Call, Mul, Name, Node, nodes
 from rnngrad.algebra.step_graph import NOW
 from rnngrad.analyses.derivation.step_partials import inside
 from rnngrad.arithmetic.arrays import Array, quietly
@@ -41,6 +41,21 @@ def _of(cell: Cell) -> list[tuple[str, Call | None, str | None]]:
         found.append((one.key, call, of))
     gates = [one for one in found if not inside(one[0]) and one[0] not in cell.parts]
     return gates or [one for one in found if one[1] is not None]
+
+
+SQUASHED = ("σ", "hard_sigmoid")
+"""The functions between 0 and 1."""
+
+
+def opens(cell: Cell, gate: Gate) -> bool:
+    """Whether it lets more or less through: such a function of a sum, or another term, such as
+    1 − z_t, that multiplies something and lies between 0 and 1 at all steps."""
+    if gate.function is not None:
+        return gate.function in SQUASHED
+    rights = (one.right for one in cell.equations.equations)
+    products = (node for right in rights for node in nodes(right) if isinstance(node, Mul))
+    factors = {one.head for product in products for one in product.factors if isinstance(one, Name)}
+    return gate.name in factors and bool(((gate.value >= 0) & (gate.value <= 1)).all())
 
 
 def pre_activations(cell: Cell) -> list[str]:

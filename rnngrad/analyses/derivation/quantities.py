@@ -379,8 +379,11 @@ class Quantities(Mapping[str, Array]):
                 return other[name]
             raise QuantityError(f"'{name}' does not exist here: {why}")
         more = f"; on request {', '.join(self.on_request)}" if self.on_request else ""
+        weight = name.removeprefix("dL_d")
+        rows = self.problem.cell.whole(weight)
         hint = (
-            did_you_mean(name, {**other, **self.records})
+            (f"; {weight} is rows of {rows}: 'dL_d{rows}'" if rows else "")
+            or did_you_mean(name, {**other, **self.records})
             or f"; they are {', '.join(self.records)}{more}"
         )
         raise QuantityError(f"no quantity is called '{name}'{hint}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from rnngrad.algebra.equations import X
@@ -14,7 +14,7 @@ from rnngrad.analyses.derivation.derive import (
 from rnngrad.analyses.derivation.quantities import Quantity
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.chains.checkpointing import Report
-from rnngrad.errors import UsageError
+from rnngrad.errors import UsageError, escaped
 from rnngrad.net.batch import one_sequence
 from rnngrad.net.problem import Problem
 
@@ -40,7 +40,8 @@ class Selection(NamedTuple):
 
     ``named``: the user chose them. ``step``: only what belongs to that step. ``full``: nothing is
     shortened. ``paths``: the path sums are affordable. ``exponents``: so many Lyapunov exponents
-    were asked for. ``sections``: just these parts of the tables.
+    were asked for. ``sections``: just these parts of the tables. ``kept``: the steps that the
+    truncations keep.
     """
 
     names: tuple[str, ...]
@@ -51,6 +52,7 @@ class Selection(NamedTuple):
     paths: bool = True
     exponents: int | None = None
     sections: tuple[str, ...] = ()
+    kept: tuple[int, ...] = ()
 
 
 def select(
@@ -60,6 +62,7 @@ def select(
     full: bool,
     exponents: str | None = None,
     sections: Sequence[str] = (),
+    truncation: str | None = None,
 ) -> Selection:
     """The selection that the options ask for; QuantityError or UsageError where they cannot."""
     steps = result.problem.steps
@@ -80,7 +83,27 @@ def select(
         shown = tuple(name for name in shown if result.record(name).first_step is not None)
     paths = full or "paths" in sections or affordable_sums(result.problem)
     count = None if exponents is None else _count(exponents, result.problem.state_size)
-    return Selection(shown, left_out, bool(quantities), step, full, paths, count, tuple(sections))
+    kept = () if truncation is None else kept_of(truncation.split(","), result.problem)
+    if kept and (quantities or step is not None):
+        other = "--quantity" if quantities else "--step"
+        raise UsageError(f"--truncation and {other} cannot stand together: there is no such table")
+    return Selection(
+        shown, left_out, bool(quantities), step, full, paths, count, tuple(sections), kept
+    )
+
+
+def kept_of(asked: Iterable[str | int], problem: Problem) -> tuple[int, ...]:
+    """The steps that each loss keeps, by ``--truncation``. Raises UsageError."""
+    texts = [str(one).strip() for one in asked]
+    for text in texts:
+        if not (text.isdecimal() and 1 <= int(text) <= problem.steps):
+            shown = escaped(text) or "''"
+            raise UsageError(f"--truncation {shown}: the steps are 1 to {problem.steps}")
+    if problem.loss is None:
+        raise UsageError(f"--truncation: '{problem.name}' has no targets, so there is no loss")
+    if not problem.cell.scaled:
+        raise UsageError(f"--truncation: no parameter of {problem.cell.name} is recurrent")
+    return tuple(map(int, texts))
 
 
 def select_of_batch(

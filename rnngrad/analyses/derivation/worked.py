@@ -43,14 +43,14 @@ class Numbers:
         self.notation = Notation(result.problem)
 
     def name(self, text: str) -> Array | None:
-        """h_3, x_1, t_2, a_3, W_hh, a gate; a vector as (n,)."""
+        """h_3, x_1, t_2, a_3, W_hh, a gate; a vector as (n,). O is the number of outputs."""
         own, (head, t) = self.problem.layers[0].own, (Symbol(text).head, Symbol(text).step)
         if self.problem.depth == 1 and text in own:
             return np.asarray(own[text])
         if text in self.problem.weights:
             return np.asarray(self.problem.weights[text])
         if t is None:
-            return None
+            return np.array([self.problem.outputs]) if text == "O" else None
         if head in self.problem.cell.parts and self.problem.depth == 1:
             return np.asarray(self.forward.part(head)[t])
         if t < 1:

@@ -38,12 +38,14 @@ class GradientFlow:
     """Growth, exponents, the shape of the chain, horizons, lags and Ω of one derivation; what would
     take more than a few seconds, and is not wanted in ``full``, from a sample. ``exponents``: so
     many of them, whatever they take; all that are affordable by default. ``chain``: the norms of
-    the whole chain are wanted besides."""
+    the whole chain are wanted besides. ``kept``: the steps that truncations keep, 1, 2, 4 … by
+    default."""
 
     def __init__(
         self, result: Derivation, full: bool = False, exponents: int | None = None,
-        chain: bool = False,
+        chain: bool = False, kept: tuple[int, ...] = (),
     ) -> None:  # fmt: skip
+        self.kept = kept
         self.result, self.problem, self.full = result, result.problem, full
         self.whole_chain = chain or full or self.problem.loss is None
         self.asked = self.problem.state_size if full else exponents
@@ -185,12 +187,13 @@ class GradientFlow:
         if self.sampled_paths:
             return self._of_some_losses[0]
         passes, some = self.result.passes, self.sampled_steps if self.sampled_lags else None
-        return lags(self.problem, passes.forward, passes.backward, some)
+        return lags(self.problem, passes.forward, passes.backward, some, self.kept)
 
     @cached_property
     def _of_some_losses(self) -> tuple[Lags | None, Array]:
         passes, steps = self.result.passes, self.sampled_steps
-        return lags_and_paths(self.problem, passes.forward, passes.backward, passes.direct, steps)
+        forward, back, direct = passes.forward, passes.backward, passes.direct
+        return lags_and_paths(self.problem, forward, back, direct, steps, self.kept)
 
     @cached_property
     def lag_profile(self) -> Array:

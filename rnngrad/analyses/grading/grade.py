@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from rnngrad.algebra.typst import as_latex
 from rnngrad.algebra.writing import written
 from rnngrad.analyses.checking.comparing.tolerance import RTOL
 from rnngrad.analyses.checking.comparing.verdicts import Verdict
+from rnngrad.analyses.derivation.chain_rules import asked_before, derivation, of_the_sheet
 from rnngrad.analyses.grading import numbers
 from rnngrad.analyses.grading.evaluation import MOST_WORK, OrderError, UnreadError, Work
 from rnngrad.analyses.grading.explaining import Explainer
@@ -32,6 +34,9 @@ from rnngrad.analyses.grading.wording import hint
 from rnngrad.analyses.grading.worked import agrees, is_worked
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.net.problem import Problem
+
+_ROWS = re.compile(r"\\begin\{[pb]matrix|\bmat\(|\[[-−\d. \[]+[,\]]|\bdiag\([-−\d. ]+,")
+_NO_ROWS = "rows of numbers are not read in a formula: give the formula alone; a list has no quotes"
 
 
 class Grade(NamedTuple):
@@ -57,13 +62,18 @@ class Grader:
         self._subtasks: dict[str, _Subtask] = {}
 
     def grade(self, answers: Mapping[str, Answer]) -> tuple[Grade, ...]:
-        """A grade for every subtask of the net, 0 for those without an answer. Of two steps a5 and
-        a6 ask the same, and questions leave a6 out: one answer is that of both."""
-        given: dict[str, Answer] = {}
-        for name, task in self.tasks.items():
-            twin = next(n for n, one in self.tasks.items() if one.asked == task.asked)
-            given[name] = answers.get(name) or answers.get(twin) or ""
-        return tuple(self.one(name, answer) for name, answer in given.items())
+        """A grade for every subtask of the net, 0 for those without an answer; where two ask for
+        the same, one answer is that of both."""
+        twin = asked_before(self.problem, derivation(self.problem))
+        twin |= {earlier: later for later, earlier in twin.items()}
+        return tuple(self._of_either(name, twin.get(name, name), answers) for name in self.tasks)
+
+    def _of_either(self, name: str, twin: str, answers: Mapping[str, Answer]) -> Grade:
+        """The grade of its own answer, or of its twin's."""
+        if answers.get(name) or not answers.get(twin):
+            return self.one(name, answers.get(name))
+        found = self.one(name, answers[twin])._replace(at=None, unread=False)  # said of the twin
+        return found._replace(hint=f"as {twin}: {found.hint}") if found.hint else found
 
     def one(self, name: str, answer: Answer | None) -> Grade:
         """The grade of one subtask; a formula that cannot be read is a grade too."""
@@ -80,14 +90,19 @@ class Grader:
             points, said = self._judge(name, sides, subtask)
         except FormulaError as error:
             at = error.at if text == str(answer) else None
-            return Grade(name, 0.0, OF, Verdict.FAIL, error.message, at, unread=True)
+            rows = _ROWS.search(text)
+            return Grade(name, 0.0, OF, Verdict.FAIL, _NO_ROWS if rows else error.message,
+                         rows.start() if rows and at is not None else at, unread=True)  # fmt: skip
         verdict = Verdict.PASS if points == OF else Verdict.FAIL
         return Grade(name, points, OF, verdict, _noted(answer, points, said))
 
     def _judge(self, name: str, sides: tuple[Node, ...], subtask: _Subtask) -> Judged:
         """The worst of the formulas and of the sides that are numbers, which the net's own value
         is held against: −2·(t_3 − y_3) = −2·(0.6 − 0.577) = −0.0455."""
-        value = None if self.tasks[name].every_step else self.numbers.one(name)
+        every = self.tasks[name].every_step
+        if every and len(sides) > 1 and is_worked(sides[-1]):
+            return Judged(0.0, "asked is every t: give the formula alone, no numbers of one step")
+        value = None if every else self.numbers.one(name)
         formulas = len(sides)
         while value is not None and formulas > 1 and is_worked(sides[formulas - 1]):
             formulas -= 1
@@ -164,7 +179,8 @@ class _Subtask:
         if isinstance(side, Div) and isinstance(side.top, Name) and isinstance(side.bottom, Name):
             printed = written(Derivative(side.top, side.bottom, False))
             if printed == asked.replace("⁺", ""):
-                return [Judged(OF, "the ∂ is missing on the left, as in the sheet's (27)")]
+                sheet = ", as in the sheet's (27)" if of_the_sheet(self.problem) else ""
+                return [Judged(OF, f"the ∂ is missing on the left{sheet}")]
         if not isinstance(side, Derivative):
             return []
         if self._equal(self._values(side)):

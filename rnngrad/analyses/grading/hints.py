@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from rnngrad.analyses.derivation.chain_rules import of_the_sheet
 from rnngrad.analyses.grading.reference import Task, Way
 from rnngrad.net.problem import Problem
 
@@ -26,6 +27,9 @@ class Known(NamedTuple):
 
 Steps = list[int | str]
 
+THROUGH = "total-for-immediate"
+"""A summand that is there besides the right one."""
+
 FEW = 8
 """Steps of another place that a mistake is looked for at."""
 
@@ -33,19 +37,20 @@ FEW = 8
 def catalogue(problem: Problem, task: Task, way: Way) -> Iterator[Known]:
     """The mistakes that can be made on one path, the likelier first."""
     if task.every_step:
-        yield from _slopes(["t"], task)
+        yield from _slopes(problem, ["t"], task)
         yield from _tail(problem, task, "t", range(0))
+        yield from _other_derivative(task)
         yield from _recurrence(1 if task.id == "a4" else 0)
         return
     steps = _steps_near(problem, way)
     slopes: Steps = []
     if way.t is not None and way.k is not None:
         slopes = list(range(way.t, way.k - (task.weight is not None), -1))
-    yield from _slopes(slopes, task)
+    yield from _slopes(problem, slopes, task)
     if way.t is not None and task.id not in ("a1", "a2"):
         yield from _output(problem, way.t)
     if task.weight is not None and way.k is not None:
-        yield from _partials(task.weight, way, steps)
+        yield from _partials(task.weight, way, steps, of_the_sheet(problem))
         yield from _tail(problem, task, way.k, steps)
     if way.t is not None:
         yield from _losses(way.t, steps)
@@ -77,8 +82,10 @@ def _link(step: int | str, task: Task) -> str:
     return f"∂h_{step}/∂h_{_before(step)}"
 
 
-def _slopes(steps: Steps, task: Task) -> Iterator[Known]:
-    """σ' left out, taken at h_s instead of h̃_s, or at another step; once, or everywhere."""
+def _slopes(problem: Problem, steps: Steps, task: Task) -> Iterator[Known]:
+    """σ' left out, taken at h_s instead of h̃_s, or at another step; once, or everywhere; or that
+    of another function."""
+    named = problem.activation.name
     for s in steps:
         where = f"in {_link(s, task)}"
         yield Known("missing-activation-derivative", f"1/σ'(a_{s})",
@@ -88,6 +95,11 @@ def _slopes(steps: Steps, task: Task) -> Iterator[Known]:
                     "σ' is taken at the wrong place")  # fmt: skip
         yield Known("missing-activation-derivative", f"σ(a_{s})/σ'(a_{s})",
                     f"σ stands where σ' belongs {where}", "σ stands where σ' belongs")  # fmt: skip
+        for name, slope in (("tanh", f"1 − h_{s}²"), ("sigmoid", f"h_{s}·(1 − h_{s})")):
+            if name != named:
+                yield Known("derivative-of-another-function", f"({slope})/σ'(a_{s})",
+                            f"{slope} is the derivative of {name}; σ is {named} here",
+                            f"the derivative is that of {name}; σ is {named} here")  # fmt: skip
         for other in (_before(s), _after(s)):
             yield Known("activation-derivative-wrong-step", f"σ'(a_{other})/σ'(a_{s})",
                         f"σ' is taken at another step {where}; it belongs at h̃_{s}",
@@ -139,6 +151,20 @@ def _output(problem: Problem, t: int) -> Iterator[Known]:
                     "a weight stands where another belongs")  # fmt: skip
 
 
+def _other_derivative(task: Task) -> Iterator[Known]:
+    """∂h_t/∂W_hh for ∂h_t/∂h_{t−1}, and the path through h_{t−1}, which ∂⁺h_t/∂W leaves out."""
+    if task.weight is None:
+        yield Known("weight-for-input", "h_{t−1}/W_hh",
+                    "h_{t−1} stands where W_hh belongs: it is differentiated by",
+                    "what is differentiated by stands where a weight belongs")  # fmt: skip
+        return
+    through = f"∂h_t/∂h_{{t−1}} · ∂⁺h_{{t−1}}/∂{task.weight}"
+    yield Known(THROUGH, f"({through}) / (∂⁺h_t/∂{task.weight})",
+                f"the path through h_{{t−1}} does not belong here: ∂h_t/∂{task.weight} holds "
+                "h_{t−1} fixed",
+                "a path through an earlier state does not belong here")  # fmt: skip
+
+
 def _recurrence(links: int) -> Iterator[Known]:
     """W_hh left out, once or throughout, or too many."""
     for n in range(1, min(links, 8) + 1):
@@ -152,11 +178,11 @@ def _recurrence(links: int) -> Iterator[Known]:
                 "a weight stands there once too often")  # fmt: skip
 
 
-def _partials(weight: str, way: Way, steps: range) -> Iterator[Known]:
+def _partials(weight: str, way: Way, steps: range, of_sheet: bool) -> Iterator[Known]:
     """∂h_j/∂W for ∂h_k/∂W, as printed in (32)."""
     k = way.k
     for j in steps:
-        printed = weight == "W_xh" and (way.t, k, j) == (3, 1, 2)
+        printed = of_sheet and weight == "W_xh" and (way.t, k, j) == (3, 1, 2)
         sheet = ", as misprinted in (32)" if printed else ""
         if j != k:
             yield Known("sheet-eq-32" if printed else "partial-of-another-step",
@@ -171,10 +197,13 @@ def _partials(weight: str, way: Way, steps: range) -> Iterator[Known]:
 def _tail(problem: Problem, task: Task, k: int | str, steps: range) -> Iterator[Known]:
     """x_j for x_k, h_k for h_{k−1}; or neither."""
     if task.weight == "W_xh":
-        right, others = f"x_{k}", [f"x_{j}" for j in steps if j != k] or [f"h_{_before(k)}"]
+        right, others = f"x_{k}", [f"x_{j}" for j in steps if j != k]
+        if isinstance(k, str):
+            others = [f"h_{_before(k)}", f"h_{k}", f"x_{_before(k)}", f"x_{_after(k)}"]
     elif task.weight == "W_hh":
         right = f"h_{_before(k)}"
         others = [f"h_{k}", f"x_{k}", *(f"h_{j}" for j in steps if j != k)]
+        others += [f"h_{{{k}−2}}"] if isinstance(k, str) else []
     else:
         return
     for other in others:

@@ -7,10 +7,15 @@ the factor or the limit from which the right answer could be had.
 from __future__ import annotations
 
 from rnngrad.algebra.writing import written
+from rnngrad.analyses.derivation.chain_rules import of_the_sheet
 from rnngrad.analyses.grading.explaining import Explanation, Mistake
+from rnngrad.analyses.grading.hints import THROUGH
 from rnngrad.analyses.grading.points import constant_factor
 from rnngrad.analyses.grading.reference import Task, Way
 from rnngrad.net.problem import Problem
+
+NOT_EQUAL = "not equal to the derivative asked"
+"""Where nothing is known of a mistake."""
 
 SHOWN = 3
 """Mistakes named in one hint."""
@@ -20,10 +25,12 @@ def hint(problem: Problem, task: Task, explanation: Explanation, *, hide: bool) 
     """The first few mistakes; a plain sentence where nothing is known."""
     c = explanation.coefficients
     if not explanation.found:
-        return "not equal to the derivative asked"
+        return NOT_EQUAL
     factor = constant_factor(c) if not (explanation.mistakes or explanation.unknown) else None
     if factor is not None:
         return _factor_words(task, factor, hide)
+    if len(task.ways) == 1 and (there := _beside(explanation)) is not None:
+        return there
     words = list(dict.fromkeys(_mistake(task, found, hide) for found in explanation.mistakes))
     tried = {found.way for found in explanation.mistakes}
     words += _coefficients(problem, task, explanation, tried, hide)
@@ -31,6 +38,17 @@ def hint(problem: Problem, task: Task, explanation: Explanation, *, hide: bool) 
         words.append(_counted(explanation.unknown, "summand is", "summands are") + " no path")
     more = len(words) - SHOWN
     return "; ".join(words[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _beside(explanation: Explanation) -> str | None:
+    """What is said of several summands where the answer is one product; None of a single one, or of
+    a path that does not belong here."""
+    c, unknown, mistakes = explanation.coefficients, explanation.unknown, explanation.mistakes
+    if len(mistakes) + unknown + bool(c.any()) < 2:
+        return None
+    if c.any() and not unknown and all(one.known.bug == THROUGH for one in mistakes):
+        return None
+    return "there is a summand too many" if c.any() else NOT_EQUAL
 
 
 def _factor_words(task: Task, factor: float, hide: bool) -> str:
@@ -85,10 +103,11 @@ def _reason(problem: Problem, task: Task, missing: list[int], hide: bool) -> str
     ways, gone = task.ways, {task.ways[i] for i in missing}
     if task.weight is not None and gone == {w for w in ways if _earlier(w)}:
         state = "every path through earlier states is missing"
-        return state if hide else f"{state}: ∂h_t/∂{task.weight} holds h_{{t−1}} fixed (25–28)"
+        numbers = " (25–28)" if of_the_sheet(problem) else ""
+        return state if hide else f"{state}: ∂h_t/∂{task.weight} holds h_{{t−1}} fixed{numbers}"
     first_steps = {w for w in ways if w.k == 1}
     if task.weight == "W_hh" and problem.h_0.any() and gone == first_steps:
-        return "the paths that end in ∂h_1/∂W_hh are missing: h_0 is not 0 here, as (33–35) assume"
+        return "the paths that end in ∂h_1/∂W_hh are missing: h_0 is not 0 here"
     return ""
 
 

@@ -25,7 +25,8 @@ from rnngrad.analyses.mistakes.local_partials import BACK, HERE, Carry, LayerApa
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.number_types import SCALED
 from rnngrad.arithmetic.scaled import Scaled, log10_lengths, log10_spectral_norms, scaled
-from rnngrad.net.cells import READOUT
+from rnngrad.net.cells import INPUT, READOUT
+from rnngrad.net.dense import pulled_back
 
 AT_ONCE = 2**22
 """Numbers in the rows of one key of all passes side by side."""
@@ -191,6 +192,9 @@ class Apart:
             return np.asarray(np.einsum("tko,th->koh", made.dL_da_y, self.h))
         if name == "dL_db_y":
             return np.asarray(made.dL_da_y.sum(axis=0))
+        if problem.dense is not None and of in INPUT:
+            rows = made.at[0][X].swapaxes(0, 1)
+            return np.stack([getattr(pulled_back(problem.dense, row), of) for row in rows])
         if of == X:
             return made.at[0][X].swapaxes(0, 1)
         start = of.removesuffix("_0")

@@ -53,8 +53,6 @@ def run(
         )
         with student or Student(source, options) as started:
             checked, notes = _of_function(problem, started, options)
-    elif options.random:
-        raise UsageError("--trials needs --against FILE.py:FUNCTION, to run it on other problems")
     else:
         try:
             checked, notes, old = _of_file(problem, source, options)
@@ -89,7 +87,7 @@ def _of_file(
     old = None if given.made is None else changes(given.made, problem, checked)
     if options.hide_expected:  # the size of a difference would give the expected number away
         old = None
-    notes = [] if old is None else list(old.words)
+    notes = []
     if given.unused:
         absent, norms = "the spec names no such parameter", "the file has just their norms"
         why = absent if given.made is None else norms

@@ -51,7 +51,8 @@ def _refuse(problem: Problem) -> None:
         cell, depth = problem.cell.name, problem.depth
         found = cell if depth == 1 else f"{depth} layers of {cell}"
         raise UsageError(
-            f"only the sheet's subtasks are graded; they are for one layer of rnn, not for {found}"
+            "only the sheet's subtasks are graded; they are for one layer of rnn, not for "
+            f"{found}; rnngrad check SPEC --against FILE compares gradients of any net"
         )
     if problem.steps > MOST_STEPS:
         steps = problem.steps

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from rnngrad.cli import completion, options
 from rnngrad.cli.boundary import bounded, say
 from rnngrad.cli.checks.options import MEMORY, TIMEOUT, CheckOptions, is_function
@@ -32,78 +30,60 @@ def check(
     overrides: options.Set = None,
     against: Annotated[
         str | None,
-        typer.Option(
-            "--against",
-            metavar="FILE",
-            help="Your gradients: .npz, .json, .yaml, .safetensors, or "
+        options.option(
+            "--against FILE",
+            "Your gradients: .npz, .json, .yaml, .safetensors, or "
             "FILE.py:FUNCTION, which is run with your rights.",
-            rich_help_panel=THEIRS,
+            THEIRS,
         ),
     ] = None,
     layout: Annotated[
         str | None,
-        typer.Option(
-            "--layout",
-            metavar="LAYOUT",
-            help="torch: the file has PyTorch's names (weight_hh_l0).",
-            autocompletion=completion.one_of("torch"),
-            rich_help_panel=THEIRS,
+        options.option(
+            "--layout LAYOUT",
+            "torch: the file has PyTorch's names (weight_hh_l0).",
+            THEIRS,
+            complete=completion.one_of("torch"),
         ),
     ] = None,
     trials: Annotated[
-        int,
-        typer.Option(
-            "--trials",
-            metavar="N",
-            help="Also check N random problems.",
-            rich_help_panel=FUNCTION,
-        ),
+        int, options.option("--trials N", "Also check N random problems.", FUNCTION)
     ] = 0,
     answers: Annotated[
         str | None,
-        typer.Option(
-            "--answers",
-            metavar="PATTERN",
-            help="Formulas to grade: a .yaml, or 'folder/*.yaml'.",
-            rich_help_panel=THEIRS,
+        options.option(
+            "--answers PATTERN", "Formulas to grade: a .yaml, or 'folder/*.yaml'.", THEIRS
         ),
     ] = None,
     timeout: Annotated[
         float | None,
-        typer.Option(
-            "--timeout",
-            metavar="SECONDS",
-            help="Time limit of the function for one problem; 60 by default.",
-            rich_help_panel=FUNCTION,
+        options.option(
+            "--timeout SECONDS",
+            "Time limit of the function for one problem; 60 by default.",
+            FUNCTION,
         ),
     ] = None,
     memory: Annotated[
         float | None,
-        typer.Option(
-            "--memory",
-            metavar="GIB",
-            help="Memory limit of the function; 4 by default, inf for none.",
-            rich_help_panel=FUNCTION,
+        options.option(
+            "--memory GIB", "Memory limit of the function; 4 by default, inf for none.", FUNCTION
         ),
     ] = None,
     returns: Annotated[
         str | None,
-        typer.Option(
-            "--returns",
-            metavar="NAME,...",
-            help="Names of what the function returns, in order; - skips a part.",
-            rich_help_panel=FUNCTION,
+        options.option(
+            "--returns NAME,...",
+            "Names of what the function returns, in order; - skips a part.",
+            FUNCTION,
         ),
     ] = None,
     hide_expected: options.HideExpected = False,
     method: Annotated[
         str,
-        typer.Option(
-            "--method",
-            metavar="METHOD",
-            help="How rnngrad's own gradients are checked: "
-            f"{completion.listed(completion.METHODS)}.",
-            autocompletion=completion.one_of(*completion.METHODS),
+        options.option(
+            "--method METHOD",
+            f"How rnngrad's own gradients are checked: {completion.listed(completion.METHODS)}.",
+            complete=completion.one_of(*completion.METHODS),
         ),
     ] = "auto",
     rtol: options.Rtol = None,
@@ -152,12 +132,15 @@ def check(
     if checked and isinstance(problem, Problem):
         one = problem
         report = report._replace(pictures=lambda: _errors(one, checked, hide_expected))
-    write_text(render(report, shown), output)
+    moves = []
     if plots is not None and verdict is not None:
         from rnngrad.views.pictures.checks import CheckedNet
 
         one = one_sequence(problem, "--plot")
-        plots.staged(CheckedNet(one, tuple(checked), hide_expected))()
+        moves = plots.staged(CheckedNet(one, tuple(checked), hide_expected))
+    write_text(render(report, shown), output)
+    for move in moves:
+        move()
     if verdict is None:
         say("rnngrad: interrupted; the report says what was not checked")
         return INTERRUPTED

@@ -8,8 +8,6 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from rnngrad.cli import completion, options
 from rnngrad.cli.boundary import bounded, say, say_assumed
 from rnngrad.cli.exit_codes import INTERRUPTED
@@ -40,118 +38,85 @@ def derive(
     overrides: options.Set = None,
     quantity: Annotated[
         list[str] | None,
-        typer.Option(
-            "--quantity",
-            metavar="NAME",
-            help="Only this quantity: dL_dW_hh, dL_da, shares; repeatable.",
-            autocompletion=completion.quantities,
+        options.option(
+            "--quantity NAME",
+            "Only this quantity: dL_dW_hh, dL_da, shares; repeatable.",
+            complete=completion.quantities,
         ),
     ] = None,
-    step: Annotated[
-        int | None, typer.Option("--step", metavar="t", help="Only step t, in full detail.")
-    ] = None,
+    step: Annotated[int | None, options.option("--step t", "Only step t, in full detail.")] = None,
     section: Annotated[
         list[str] | None,
-        typer.Option(
-            "--section",
-            metavar="NAME",
-            autocompletion=completions,
-            help=f"The summary and only this table; repeatable: {', '.join(SECTIONS)}.",
+        options.option(
+            "--section NAME",
+            f"The summary and only this table; repeatable: {', '.join(SECTIONS)}.",
+            complete=completions,
         ),
     ] = None,
-    full: Annotated[
-        bool, typer.Option("--full", metavar="", help="Show every table and every row.")
-    ] = False,
+    full: Annotated[bool, options.option("--full", "Show every table and every row.")] = False,
     exponents: Annotated[
         str | None,
-        typer.Option(
-            "--exponents",
-            metavar="K|all",
-            help="How many Lyapunov exponents; 8 by default.",
-            autocompletion=completion.one_of("all"),
+        options.option(
+            "--exponents K|all",
+            "How many Lyapunov exponents; 8 by default.",
+            complete=completion.one_of("all"),
+        ),
+    ] = None,
+    truncation: Annotated[
+        str | None,
+        options.option(
+            "--truncation K,...", "Steps that each loss keeps; 1, 2, 4, 8, … by default."
         ),
     ] = None,
     explain: Annotated[
         str | None,
-        typer.Option(
-            "--explain",
-            metavar="ID",
-            help="Write out one derivative, step by step with numbers: a6, b4.",
-            rich_help_panel=HOMEWORK,
+        options.option(
+            "--explain ID", "Write out one derivative, step by step with numbers: a6, b4.", HOMEWORK
         ),
     ] = None,
     blank: Annotated[
-        bool,
-        typer.Option(
-            "--blank",
-            metavar="",
-            help="Only the questions, with the net's numbers.",
-            rich_help_panel=HOMEWORK,
-        ),
+        bool, options.option("--blank", "Only the questions, with the net's numbers.", HOMEWORK)
     ] = False,
     notation: Annotated[
         str | None,
-        typer.Option(
-            "--notation",
-            metavar="FORM",
-            help=f"{completion.listed(completion.NOTATIONS)}; by default what fits the net.",
-            autocompletion=completion.one_of(*completion.NOTATIONS),
-            rich_help_panel=HOMEWORK,
+        options.option(
+            "--notation FORM",
+            f"{completion.listed(completion.NOTATIONS)}; by default what fits the net.",
+            HOMEWORK,
+            complete=completion.one_of(*completion.NOTATIONS),
         ),
     ] = None,
     math: Annotated[
         str | None,
-        typer.Option(
-            "--math",
-            metavar="FORM",
-            help=f"Formulas in Markdown: {completion.listed(completion.MATHS)}.",
-            autocompletion=completion.one_of(*completion.MATHS),
-            rich_help_panel=HOMEWORK,
+        options.option(
+            "--math FORM",
+            f"Formulas in Markdown: {completion.listed(completion.MATHS)}.",
+            HOMEWORK,
+            complete=completion.one_of(*completion.MATHS),
         ),
     ] = None,
     standalone: Annotated[
-        bool,
-        typer.Option(
-            "--standalone",
-            metavar="",
-            help="LaTeX with its preamble, for pdflatex.",
-            rich_help_panel=HOMEWORK,
-        ),
+        bool, options.option("--standalone", "LaTeX with its preamble, for pdflatex.", HOMEWORK)
     ] = False,
     pdf: Annotated[
         Path | None,
-        typer.Option(
-            "--pdf",
-            metavar="FILE.pdf",
-            help="Also write the sheet as PDF (extra pdf).",
-            rich_help_panel=HOMEWORK,
-        ),
+        options.option("--pdf FILE.pdf", "Also write the sheet as PDF (extra pdf).", HOMEWORK),
     ] = None,
     save: Annotated[
-        Path | None,
-        typer.Option(
-            "--save",
-            metavar="FILE.npz",
-            help="Also save the arrays.",
-            rich_help_panel=options.OUTPUT,
-        ),
+        Path | None, options.option("--save FILE.npz", "Also save the arrays.", options.OUTPUT)
     ] = None,
     beside: Annotated[
         list[str] | None,
-        typer.Option(
-            "--beside",
-            metavar="SPEC",
-            help="Another net in the same pictures; repeatable.",
-            rich_help_panel=options.OUTPUT,
+        options.option(
+            "--beside SPEC", "Another net in the same pictures; repeatable.", options.OUTPUT
         ),
     ] = None,
     cliff: Annotated[
         str | None,
-        typer.Option(
-            "--cliff",
-            metavar="A,B",
-            help="Draw the loss over two parameters: W_hh[0,0],b_h[0]=-5:-1.",
-            rich_help_panel=options.OUTPUT,
+        options.option(
+            "--cliff A,B",
+            "Draw the loss over two parameters: W_hh[0,0],b_h[0]=-5:-1.",
+            options.OUTPUT,
         ),
     ] = None,
     plot: options.Plot = None,
@@ -217,7 +182,8 @@ def derive(
         plots = plots._replace(kinds=(*plots.kinds, "cliff"))
     problem = load(spec, overrides=overrides or ())
     if form.asked or pdf is not None:
-        problem = without_dense(one_sequence(problem, "homework"), "homework")
+        option = "--blank" if blank else "--pdf" if explain is None else "--explain"
+        problem = without_dense(one_sequence(problem, option), option)
     elif form.sheet and isinstance(problem, Problem):
         without_dense(problem, f"--format {name}")
     drawn: list[Derivation] = []
@@ -227,19 +193,31 @@ def derive(
         nets = [one_sequence(one, "--plot") for one in loaded]
         drawn = [*map(derive_problem, told_apart(nets, [spec, *(beside or ())]))]
         plots = plots.fitting(one.problem for one in drawn)
+        for note in () if quiet else plots.left_out([one.problem for one in drawn]):
+            say(note)
         for one in drawn:
             check_exists(one.problem, over or ())
     every = save is not None or not (for_people(render) or form.asked)
     if isinstance(problem, Bidirectional):
         of_bidirectional = derive_problem(problem)
-        alone = {"--step": step, "--section": section, "--exponents": exponents}
+        alone = {
+            "--step": step,
+            "--section": section,
+            "--exponents": exponents,
+            "--truncation": truncation,
+        }
         selection = select_of_bidirectional(of_bidirectional, quantity or (), full, alone)
         arrays = {name: of_bidirectional[name] for name in selection.names}
         made = bidirectional_report(of_bidirectional, selection, arrays)
         first = of_bidirectional.first_nonfinite_step
     elif isinstance(problem, Batch):
         of_all = derive_problem(problem)
-        alone = {"--step": step, "--section": section, "--exponents": exponents}
+        alone = {
+            "--step": step,
+            "--section": section,
+            "--exponents": exponents,
+            "--truncation": truncation,
+        }
         selection = select_of_batch(of_all, quantity or (), full, alone)
         if not isinstance(problem, BidirectionalBatch):
             ask_for_derive(problem, selection, name, every=True)
@@ -248,7 +226,7 @@ def derive(
         first = of_all.first_nonfinite_step
     else:
         result = drawn[0] if drawn else derive_problem(problem)
-        selection = select(result, quantity or (), step, full, exponents, section or ())
+        selection = select(result, quantity or (), step, full, exponents, section or (), truncation)
         sheets.check_selection(form, selection)
         ask_for_derive(problem, selection, name, every=every)
         with progress_bar(quiet) as bar, reporting_to(bar):
@@ -264,23 +242,22 @@ def derive(
     cut = Event()
     text = watched(render(made, shown), quiet)
     text = _kept(text, cut) if for_people(render) else text
-    keep = None if save is None else _stage(save, selection.names, arrays, problem)
-    write_text(text, output)
-    if keep is not None:
-        keep()
-    if cut.is_set():
-        say("rnngrad: interrupted; what comes after the last table shown was not computed")
-        return INTERRUPTED
+    moves = [] if save is None else [_stage(save, selection.names, arrays, problem)]
     if pdf is not None:
-        sheets.write_pdf(sheets.whole(form, result, usual), pdf)
+        moves.append(sheets.staged_pdf(sheets.whole(form, result, usual), pdf))
     if plots is not None:
         flows = tuple(
             flow if flow is not None and one is flow.result else flow_of(one, selection)
             for one in drawn
         )
         with progress_bar(quiet) as bar, reporting_to(bar):
-            move = plots.staged(Nets(flows, step, over))
+            moves += plots.staged(Nets(flows, step, over))
+    write_text(text, output)
+    for move in moves:
         move()
+    if cut.is_set():
+        say("rnngrad: interrupted; what comes after the last table shown was not computed")
+        return INTERRUPTED
     return 0
 
 

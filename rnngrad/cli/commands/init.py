@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +13,10 @@ from rnngrad.cli import completion, options
 from rnngrad.cli.boundary import bounded, say
 
 if TYPE_CHECKING:
-    from rnngrad.files.models import Contents, Dense, Found
-    from rnngrad.files.starters.data import Filled
+    from rnngrad.files.models import Contents, Found
+    from rnngrad.files.models.records import Store
+    from rnngrad.files.starters.data import Given, Table
+    from rnngrad.files.starters.model import Before
 
 STARTER = "starter.yaml"
 SCHEMA_LINES = """\
@@ -34,111 +36,73 @@ def init(
     ] = None,
     prefix: Annotated[
         list[str] | None,
-        typer.Option(
-            "--prefix",
-            metavar="KEY",
-            help="Which recurrent net of the file. Several times: a stack, lowest first.",
-            autocompletion=completion.prefixes,
-            rich_help_panel=MODEL,
+        options.option(
+            "--prefix KEY",
+            "Which recurrent net of the file. Several times: a stack, lowest first.",
+            MODEL,
+            complete=completion.prefixes,
         ),
     ] = None,
     direction: Annotated[
         str | None,
-        typer.Option(
-            "--direction",
-            metavar="WAY",
-            help=f"{completion.listed(completion.DIRECTIONS)}, of a bidirectional net.",
-            autocompletion=completion.one_of(*completion.DIRECTIONS),
-            rich_help_panel=MODEL,
+        options.option(
+            "--direction WAY",
+            f"{completion.listed(completion.DIRECTIONS)}, of a bidirectional net.",
+            MODEL,
+            complete=completion.one_of(*completion.DIRECTIONS),
         ),
     ] = None,
     layout: Annotated[
         str | None,
-        typer.Option(
-            "--layout",
-            metavar="LAYOUT",
-            help=f"{completion.listed(completion.LAYOUTS)}, if it is not recognised.",
-            autocompletion=completion.one_of(*completion.LAYOUTS),
-            rich_help_panel=MODEL,
+        options.option(
+            "--layout LAYOUT",
+            f"{completion.listed(completion.LAYOUTS)}, if it is not recognised.",
+            MODEL,
+            complete=completion.one_of(*completion.LAYOUTS),
         ),
     ] = None,
     inputs: Annotated[
-        Path | None,
-        typer.Option(
-            "--inputs",
-            metavar="FILE",
-            help="Your inputs: .npy, .npz or .csv.",
-            rich_help_panel=MODEL,
-        ),
+        Path | None, options.option("--inputs FILE", "Your inputs: .npy, .npz or .csv.", MODEL)
     ] = None,
     targets: Annotated[
         Path | None,
-        typer.Option(
-            "--targets",
-            metavar="FILE",
-            help="Your targets: rows or labels, for each step or the last.",
-            rich_help_panel=MODEL,
+        options.option(
+            "--targets FILE", "Your targets: rows or labels, for each step or the last.", MODEL
         ),
     ] = None,
     upstream: Annotated[
         Path | None,
-        typer.Option(
-            "--upstream",
-            metavar="FILE",
-            help="In place of targets: ∂L/∂h_t of a head that is not here.",
-            rich_help_panel=MODEL,
+        options.option(
+            "--upstream FILE", "In place of targets: ∂L/∂h_t of a head that is not here.", MODEL
         ),
     ] = None,
     cell: Annotated[
         str | None,
-        typer.Option(
-            "--cell",
-            metavar="NAME",
-            help="A spec of that cell; see rnngrad cells.",
-            autocompletion=completion.cells,
+        options.option(
+            "--cell NAME", "A spec of that cell; see rnngrad cells.", complete=completion.cells
         ),
     ] = None,
     function: Annotated[
         str | None,
-        typer.Option(
-            "--function", metavar="SPEC", help="Write student.py instead: a function to fill in."
-        ),
+        options.option("--function SPEC", "Write student.py instead: a function to fill in."),
     ] = None,
     exercise: Annotated[
         bool,
-        typer.Option(
-            "--exercise",
-            metavar="",
-            help="A fresh exercise with random numbers, of any cell.",
-            rich_help_panel=EXERCISE,
+        options.option(
+            "--exercise", "A fresh exercise with random numbers, of any cell.", EXERCISE
         ),
     ] = False,
     seed: Annotated[
-        int | None,
-        typer.Option(
-            "--seed",
-            metavar="N",
-            help="Number of the exercise; 0 by default.",
-            rich_help_panel=EXERCISE,
-        ),
+        int | None, options.option("--seed N", "Number of the exercise; 0 by default.", EXERCISE)
     ] = None,
-    steps: Annotated[
-        int | None,
-        typer.Option("--steps", metavar="T", help="Number of steps.", rich_help_panel=EXERCISE),
-    ] = None,
+    steps: Annotated[int | None, options.option("--steps T", "Number of steps.", EXERCISE)] = None,
     hidden: Annotated[
-        int | None,
-        typer.Option(
-            "--hidden", metavar="H", help="Number of hidden units.", rich_help_panel=EXERCISE
-        ),
+        int | None, options.option("--hidden H", "Number of hidden units.", EXERCISE)
     ] = None,
     scalar: Annotated[
         bool,
-        typer.Option(
-            "--scalar",
-            metavar="",
-            help="One input, one hidden unit, one output, as on the sheet.",
-            rich_help_panel=EXERCISE,
+        options.option(
+            "--scalar", "One input, one hidden unit, one output, as on the sheet.", EXERCISE
         ),
     ] = False,
     output: options.Output = None,
@@ -247,6 +211,8 @@ def _of_model(
     from rnngrad.errors import SpecError
     from rnngrad.files.models import ModelFileError, read_model
     from rnngrad.files.models.layouts import open_store
+    from rnngrad.files.starters.data import Sizes, given
+    from rnngrad.files.starters.data import filled as fill
     from rnngrad.files.starters.model import (
         between,
         candidates,
@@ -255,6 +221,7 @@ def _of_model(
         starter,
         table,
     )
+    from rnngrad.files.starters.model import scalar as yaml_scalar
 
     try:
         contents = read_model(model, layout, str(model))
@@ -267,38 +234,41 @@ def _of_model(
     if data[1] is not None:
         refuse_for_a_half(contents, net, str(data[1]))
     seen = _seen_from_spec(model, output)
-    dense = None if data[2] is not None else read_out(contents, net)
-    filled = None if data[0] is None else _filled(model, layout, net, dense, data, output)
-    for words in filled.assumed if filled is not None and not quiet else ():
-        say(f"assumed: {words}")
-    doubt = None if dense is None else between(open_store(model, layout, str(model)), net, dense)
-    if doubt is not None and not quiet:
-        say(f"not certain: {doubt}")
-    return starter(contents._replace(name=seen), net, dense, seen, filled, doubt)
-
-
-def _filled(
-    model: Path,
-    layout: str | None,
-    net: Found,
-    dense: Dense | None,
-    data: tuple[Path | None, Path | None, Path | None],
-    output: Path | None,
-) -> Filled:
-    """What the user's arrays fill in."""
-    from rnngrad.files.models.layouts import open_store
-    from rnngrad.files.starters.data import Sizes, filled, given
-    from rnngrad.files.starters.model import embeddings, scalar
-
     store = open_store(model, layout, str(model))
-    tables = embeddings(store, net, _seen_from_spec(model, output))
-    sizes = Sizes(net.inputs, net.seen if dense is None else dense.W.shape[0], tables)
     inputs, targets, upstream = (
-        None if path is None else given(path, scalar(_seen_from_spec(path, output)))
+        None if path is None else given(path, yaml_scalar(_seen_from_spec(path, output)))
         for path in data
     )
-    assert inputs is not None
-    return filled(inputs, targets, sizes, upstream)
+    front, tables = _in_front(store, contents, net, inputs, seen)
+    contents = contents._replace(
+        name=seen, dense=tuple(one for one in contents.dense if one is not front.dense)
+    )
+    dense = None if upstream is not None else read_out(contents, net)
+    width = net.inputs if front.dense is None else front.dense.W.shape[1]
+    outputs = net.seen if dense is None else dense.W.shape[0]
+    sizes = Sizes(width, outputs, tuple(one for one in tables if one.shape[1] == width))
+    filled = None if inputs is None else fill(inputs, targets, sizes, upstream)
+    assumed = [] if front.dense is None else [front.assumed]
+    for words in (*assumed, *(filled.assumed if filled is not None else ())) if not quiet else ():
+        say(f"assumed: {words}")
+    doubt = None if dense is None else between(store, net, dense)
+    if doubt is not None and not quiet:
+        say(f"not certain: {doubt}")
+    return starter(contents, net, dense, seen, filled, doubt, front)
+
+
+def _in_front(
+    store: Store, contents: Contents, net: Found, inputs: Given | None, seen: str
+) -> tuple[Before, tuple[Table, ...]]:
+    """What stands before the net, and the embeddings that may."""
+    from rnngrad.files.starters.model import before, embeddings
+
+    fitting = before(contents, net, ()).fitting
+    tables = embeddings(store, {net.inputs, *(each.W.shape[1] for each in fitting)}, seen)
+    widths: Collection[int] = {table.shape[1] for table in tables}
+    if inputs is not None and inputs.array.ndim > 1 and not (inputs.whole and tables):
+        widths = inputs.shape[-1:]
+    return before(contents, net, widths), tables
 
 
 def _seen_from_spec(model: Path, output: Path | None) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from rnngrad.cli import options
 from rnngrad.cli.boundary import bounded, say, say_assumed
 from rnngrad.cli.exit_codes import INTERRUPTED
@@ -24,10 +22,9 @@ def report(
     overrides: options.Set = None,
     whh_scale: Annotated[
         str | None,
-        typer.Option(
-            "--whh-scale",
-            metavar="SCALES",
-            help="Scales of the slider: 0.5,1,2, or 0.1:4:40; 0.25:4:33:log by default.",
+        options.option(
+            "--whh-scale SCALES",
+            "Scales of the slider: 0.5,1,2, or 0.1:4:40; 0.25:4:33:log by default.",
         ),
     ] = None,
     max_memory: options.MaxMemory = None,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from rnngrad.cli import completion, options
 from rnngrad.cli.boundary import bounded, say, say_assumed
 from rnngrad.cli.exit_codes import INTERRUPTED
@@ -19,110 +17,69 @@ if TYPE_CHECKING:
 def sweep(
     specs: options.Specs,
     whh_scale: Annotated[
-        str | None,
-        typer.Option(
-            "--whh-scale", metavar="SCALES", help="0.5,1,2, or 0.1:4:40, or 0.01:10:41:log."
-        ),
+        str | None, options.option("--whh-scale SCALES", "0.5,1,2, or 0.1:4:40, or 0.01:10:41:log.")
     ] = None,
     checkpoints: Annotated[
         str | None,
-        typer.Option(
-            "--checkpoints",
-            metavar="'FILES'",
-            help="Trained files of the net, in order: 'run/*.safetensors'.",
+        options.option(
+            "--checkpoints 'FILES'", "Trained files of the net, in order: 'run/*.safetensors'."
         ),
     ] = None,
     overrides: options.Set = None,
     relative_to: Annotated[
         str,
-        typer.Option(
-            "--relative-to",
-            metavar="SIZE",
-            help="spectral-radius or sigma-max: the scale is its new value.",
-            autocompletion=completion.one_of(*completion.RELATIVE),
+        options.option(
+            "--relative-to SIZE",
+            "spectral-radius or sigma-max: the scale is its new value.",
+            complete=completion.one_of(*completion.RELATIVE),
         ),
     ] = "weights",
     gate: Annotated[
         str | None,
-        typer.Option(
-            "--gate",
-            metavar="NAME",
-            help="Scale one gate: r z n, i f g o, an equation.",
-            autocompletion=completion.gates,
+        options.option(
+            "--gate NAME", "Scale one gate: r z n, i f g o, an equation.", complete=completion.gates
         ),
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option("--seeds", metavar="N", help="Draw the random numbers N times.")
+        int | None, options.option("--seeds N", "Draw the random numbers N times.")
     ] = None,
     steps: Annotated[
-        str | None, typer.Option("--steps", metavar="T,...", help="Lengths of the sequence.")
+        str | None, options.option("--steps T,...", "Lengths of the sequence.")
     ] = None,
     activation: Annotated[
         str | None,
-        typer.Option(
-            "--activation",
-            metavar="NAME,...",
-            help="Activations, such as tanh.",
-            autocompletion=completion.activations,
+        options.option(
+            "--activation NAME,...", "Activations, such as tanh.", complete=completion.activations
         ),
     ] = None,
     steady: Annotated[
-        float,
-        typer.Option("--steady", metavar="R", help="A rate of at most this size is steady."),
+        float, options.option("--steady R", "A rate of at most this size is steady.")
     ] = 0.01,
     critical_rtol: Annotated[
         float,
-        typer.Option(
-            "--critical-rtol", metavar="R", help="Relative width of the critical scale's bracket."
-        ),
+        options.option("--critical-rtol R", "Relative width of the critical scale's bracket."),
     ] = 1e-5,
-    jobs: Annotated[
-        int,
-        typer.Option(
-            "--jobs",
-            "-j",
-            metavar="N",
-            help="Run in N processes.",
-            rich_help_panel=options.RUNNING,
-        ),
-    ] = 1,
+    jobs: Annotated[int, options.option("--jobs -j N", "Run in N processes.", options.RUNNING)] = 1,
     scheduler: Annotated[
         str | None,
-        typer.Option(
-            "--scheduler",
-            metavar="tcp://HOST:PORT",
-            help="Run on a Dask cluster.",
-            rich_help_panel=options.RUNNING,
-        ),
+        options.option("--scheduler tcp://HOST:PORT", "Run on a Dask cluster.", options.RUNNING),
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option(
-            "--resume",
-            metavar="",
-            help="With -o FILE.jsonl: compute only the missing points.",
-            rich_help_panel=options.RUNNING,
+        options.option(
+            "--resume", "With -o FILE.jsonl: compute only the missing points.", options.RUNNING
         ),
     ] = False,
     yes: Annotated[
-        bool,
-        typer.Option(
-            "--yes",
-            metavar="",
-            help="Start even a very long sweep.",
-            rich_help_panel=options.RUNNING,
-        ),
+        bool, options.option("--yes", "Start even a very long sweep.", options.RUNNING)
     ] = False,
     full: options.Full = False,
     plot: options.Plot = None,
     plot_what: Annotated[list[str] | None, options.plot_what("sweep")] = None,
     map_over: Annotated[
         str | None,
-        typer.Option(
-            "--map",
-            metavar="A,B",
-            help="Draw the rate over two swept axes: scale,seed.",
-            rich_help_panel=options.OUTPUT,
+        options.option(
+            "--map A,B", "Draw the rate over two swept axes: scale,seed.", options.OUTPUT
         ),
     ] = None,
     plot_data: options.PlotData = None,
@@ -192,15 +149,15 @@ def sweep(
         if file is not None and not resume:
             file.empty()
         finished = run(whole, file, found, quiet)
+    rows = finished.result.rows
+    moves = plots.staged(Swept(finished.result, over)) if plots is not None and rows else []
     kept = path is not None and path.is_file()
-    if (file is None or (kept and not quiet)) and (
-        finished.result.rows or not finished.interrupted
-    ):
+    if (file is None or (kept and not quiet)) and (rows or not finished.interrupted):
         if kept:
             render = format_named("table", "sweep")
         write_text(render(report(finished.result, full), shown), None if kept else output)
-    if plots is not None and finished.result.rows:
-        plots.staged(Swept(finished.result, over))()
+    for move in moves:
+        move()
     _say_how_it_ended(finished, whole, file, quiet)
     return INTERRUPTED if finished.interrupted else 0
 

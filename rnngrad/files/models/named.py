@@ -34,6 +34,7 @@ from rnngrad.files.models.records import (
     ModelFileError,
     Refused,
     Store,
+    ends,
 )
 from rnngrad.files.text import several, sides
 
@@ -248,10 +249,10 @@ _DENSE: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 
 def _dense(layout: str, store: Store, nets: tuple[Found, ...]) -> Iterator[Dense]:
-    """Dense layers as wide as some cell's h, not within one: with a bias, which embeddings do not
-    have."""
+    """Dense layers that fit behind some cell, or before it, not within one: with a bias, which
+    embeddings do not have."""
     weight, bias = _DENSE[layout]
-    widths = {net.hidden for net in nets}
+    met = ends(nets)
     within = tuple(f"{_plain(net.key)}." for net in nets if net.key)
     for key, stored in store.arrays.items():
         if _plain(key).startswith(within):
@@ -261,7 +262,7 @@ def _dense(layout: str, store: Store, nets: tuple[Found, ...]) -> Iterator[Dense
         if last != weight or len(stored.shape) != 2 or beside not in store.arrays:
             continue
         outputs, width = stored.shape if layout == "mlx" else stored.shape[::-1]
-        if width not in widths or store.arrays[beside].shape != (outputs,):
+        if not met.meets(outputs, width) or store.arrays[beside].shape != (outputs,):
             continue
         turned = layout != "mlx"
         try:

@@ -5,7 +5,7 @@ A reader goes two steps: file -> ``Store`` (arrays by key, unread) -> ``Contents
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -175,6 +175,24 @@ class Found(NamedTuple):
         return {self.hidden, 2 * self.hidden} if self.paired else {self.hidden}
 
 
+class Ends(NamedTuple):
+    """What dense layers beside some nets meet: the widths of what read-outs see, and of x_t."""
+
+    seen: frozenset[int]
+    inputs: frozenset[int] = frozenset()
+
+    def meets(self, outputs: int, width: int) -> bool:
+        """Whether a matrix (outputs, width) fits behind one of the nets, or before it."""
+        return width in self.seen or outputs in self.inputs
+
+
+def ends(nets: Iterable[Found]) -> Ends:
+    """Those of some nets."""
+    nets = tuple(nets)
+    seen = frozenset(width for net in nets for width in net.widths)
+    return Ends(seen, frozenset(net.inputs for net in nets))
+
+
 class Dense(NamedTuple):
     """A dense layer y = g(W h + b): W (O, H), b (O,) or None, g as the file says, else None.
 
@@ -199,9 +217,11 @@ class Refused(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """Everything recurrent in a file, the dense layers that fit behind it, and all its keys.
+    """Everything recurrent in a file, the dense layers that fit behind it or before it, and all
+    its keys.
 
-    ``layers`` holds one by one the layers of those nets that a file keeps in pieces.
+    ``layers`` holds one by one the layers of those nets that a file keeps in pieces. ``order``:
+    what the nets and dense layers are called, as the model runs them, where the file tells.
     """
 
     name: str
@@ -211,3 +231,4 @@ class Contents(NamedTuple):
     keys: tuple[str, ...]
     refused: tuple[Refused, ...] = ()
     layers: tuple[Found, ...] = ()
+    order: tuple[str, ...] = ()

@@ -111,6 +111,8 @@ def filled(
         _batch_words(inputs, axes, steps, targets, assumed)
     lines = [_inputs(inputs, sizes, ids, assumed)]
     lines += [f"batch: {axes.batch}"] if axes.batch else []
+    if many and axes.labels and not axes.last and targets is not None:
+        lines += _lengths(inputs, targets, axes, assumed)
     if upstream is not None:
         wanted = (*steps, sizes.outputs)
         if upstream.shape != wanted:
@@ -212,6 +214,26 @@ def _batch_words(
         assumed.append(f"batch: {axes.batch}, {words}, since there is one target for each of them")
     else:
         assumed.append(f"batch: first, {words}; if the axes are the other way, write batch: second")
+
+
+def _lengths(inputs: Given, targets: Given, axes: Axes, assumed: list[str]) -> list[str]:
+    """``lengths``, where each sequence's inputs are 0 from just the step on from which its labels
+    do not count."""
+    there = inputs.array != 0
+    there = there.any(axis=2) if there.ndim == 3 else there
+    counts = targets.array.reshape(there.shape) != IGNORED
+    if axes.batch == "second":
+        there, counts = there.T, counts.T
+    steps = np.arange(1, there.shape[1] + 1)
+    ends = [np.max(steps * one, axis=1) for one in (there, counts)]
+    if not np.array_equal(*ends) or ends[0].min() == 0 or ends[0].min() == len(steps):
+        return []
+    shown = ", ".join(map(str, ends[0]))
+    assumed.append(
+        f"lengths from {inputs.shown} and {targets.shown}: inputs are 0 and labels {IGNORED} from "
+        "one step on; delete lengths if a bidirectional net reads this padding"
+    )
+    return [f"lengths: [{shown}]"]
 
 
 def _loss(

@@ -64,7 +64,7 @@ def exercise(seed: int, sizes: Sizes = Sizes(), cell: str = "rnn") -> str:  # no
     for _ in range(DRAWS):
         spec = _drawn(stream, sizes, shipped(cell), cell)
         if _asks_something(spec):
-            return "\n".join(_text(spec, seed, cell)) + "\n"
+            return "\n".join(_text(spec, seed, _command(seed, sizes, cell))) + "\n"
     raise UsageError(
         f"--seed {seed}: no draw of {DRAWS} has derivatives that can be written; try fewer steps"
     )
@@ -138,8 +138,22 @@ def _asks_something(spec: Mapping[str, Any]) -> bool:
     return all(LEAST <= norm <= MOST for norm in norms)
 
 
-def _text(spec: Mapping[str, Any], seed: int, cell: str) -> Iterator[str]:
-    yield f"# An exercise, drawn from seed {seed}: rnngrad init --exercise --seed {seed}"
+def _command(seed: int, asked: Sizes, cell: str) -> str:
+    """What draws it again."""
+    scalar = asked[1:] == (1, 1, 1)
+    hidden = None if scalar else asked.hidden
+    return "".join((
+        f"rnngrad init --exercise --seed {seed}",
+        "" if asked.steps is None else f" --steps {asked.steps}",
+        "" if hidden is None else f" --hidden {hidden}",
+        " --scalar" if scalar else "",
+        "" if cell == "rnn" else f" --cell {cell}",
+    ))  # fmt: skip
+
+
+def _text(spec: Mapping[str, Any], seed: int, command: str) -> Iterator[str]:
+    cell = spec["cell"]
+    yield f"# An exercise, drawn from seed {seed}: {command}"
     yield "#   rnngrad derive THIS_FILE --blank -f latex --standalone -o questions.tex"
     yield "#   rnngrad derive THIS_FILE -f latex --standalone -o answers.tex"
     if cell == "rnn":

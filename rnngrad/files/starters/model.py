@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
+from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.cells import shipped
 from rnngrad.errors import UsageError, escaped
 from rnngrad.files.models.records import BOTH, Contents, Dense, Found, Store
 from rnngrad.files.starters.cell import mapping_lines
 from rnngrad.files.starters.data import Filled, Table
 from rnngrad.files.text import counted, cut, listed
+from rnngrad.net.cells import INPUT, READOUT
 
 STEPS = 200
 """Steps of random inputs: long enough to see whether gradients vanish."""
@@ -64,7 +66,75 @@ def read_out(contents: Contents, net: Found) -> Dense | None:
 
 def fits(contents: Contents, net: Found) -> list[Dense]:
     """The dense layers that could follow a net."""
-    return [dense for dense in contents.dense if dense.W.shape[1] == net.seen]
+    behind = [dense for dense in contents.dense if dense.W.shape[1] == net.seen]
+    return [
+        dense
+        for dense in behind
+        if dense.W.shape[0] != net.inputs or not _precedes(contents, net, dense)
+    ]
+
+
+_IN_FRONT = re.compile(r"(?:^|[._/])(?:\w*_)?(?:in|inputs?|pre|front|embed[a-z]*)(?:$|[._/])")
+"""What people call a dense layer that stands before the recurrent one: fc_in, input_proj."""
+
+
+class Before(NamedTuple):
+    """Dense layers of which one may stand before a net, and why it surely does, in words; empty
+    where that is not known."""
+
+    fitting: tuple[Dense, ...]
+    why: str = ""
+
+    @property
+    def dense(self) -> Dense | None:
+        """The one, where it surely does."""
+        return self.fitting[0] if self.why else None
+
+    @property
+    def assumed(self) -> str:
+        """What is assumed of it, in words."""
+        dense = self.fitting[0]
+        words = f"{dense.key} stands before the net, as W_in: {self.why}"
+        return words if dense.activation else f"{words}; no activation between the two"
+
+
+def before(contents: Contents, net: Found, widths: Collection[int]) -> Before:
+    """The dense layers whose outputs are as many as the net's inputs. ``widths``: how many numbers
+    a step the user's inputs, or the embeddings of the file, may have; empty where that is not
+    known."""
+    reader = read_out(contents, net)
+    fitting = [
+        dense
+        for dense in contents.dense
+        if dense.W.shape[0] == net.inputs
+        and dense.activation in (None, *ACTIVATIONS)
+        and _precedes(contents, net, dense) is not False
+    ]
+    given = [dense for dense in fitting if dense.W.shape[1] in widths]
+    if widths and net.inputs not in widths and len(given) == 1:
+        words = f"what comes in has {given[0].W.shape[1]} numbers a step, as it takes"
+        return Before((given[0],), f"{words}, and the net takes {net.inputs}")
+    told = [dense for dense in given or fitting if _precedes(contents, net, dense)]
+    if len(told) == 1 and (given or not widths):
+        why = "the file has it before the net" if contents.order else "its name says so"
+        return Before((told[0],), why)
+    open_ = [dense for dense in fitting if dense is not reader]
+    return Before(tuple(open_ if not widths else (dense for dense in open_ if dense in given)))
+
+
+def _precedes(contents: Contents, net: Found, dense: Dense) -> bool | None:
+    """Whether a dense layer stands before a net: as the file's order says, or its name; None where
+    neither does."""
+    order = contents.order
+    at = [
+        next((i for i, one in enumerate(order) if one in names or one.startswith(start)), None)
+        for names, start in (((net.key, *net.parts, *net.also), net.key or "weight_"),
+                             ((dense.key, dense.W_key.removesuffix(".T")), dense.W_key))
+    ]  # fmt: skip
+    if at[0] is not None and at[1] is not None:
+        return at[1] < at[0]
+    named = _IN_FRONT.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", dense.key).lower())
+    return True if named else None
 
 
 def refuse_for_a_half(contents: Contents, net: Found, targets: str) -> None:
@@ -101,13 +171,13 @@ def between(store: Store, net: Found, dense: Dense) -> str | None:
     )
 
 
-def embeddings(store: Store, net: Found, path: str) -> tuple[Table, ...]:
-    """The matrices called embedding whose rows are as long as the net's inputs."""
+def embeddings(store: Store, inputs: Collection[int], path: str) -> tuple[Table, ...]:
+    """The matrices called embedding whose rows are as long as what comes in may be."""
     shapes = {key: stored.shape for key, stored in store.arrays.items()}
     return tuple(
         Table(scalar(path), scalar(key), (shape[0], shape[1]))
         for key, shape in shapes.items()
-        if len(shape) == 2 and shape[1] == net.inputs and "emb" in key.lower()
+        if len(shape) == 2 and shape[1] in inputs and "emb" in key.lower()
     )
 
 
@@ -118,9 +188,12 @@ def starter(
     path_relative: str,
     data: Filled | None = None,
     doubt: str | None = None,
+    front: Before | None = None,
 ) -> str:
     """A spec, in YAML, of the chosen net; ``path_relative`` is the file as seen from the spec,
-    ``data`` what the user's own arrays fill in, ``doubt`` what is not certain of the read-out."""
+    ``data`` what the user's own arrays fill in, ``doubt`` what is not certain of the read-out,
+    ``front`` what may stand before the net."""
+    first = None if front is None else front.dense
     lines = [
         f"# {_comment(contents.name)}: {_described(found)}",
         *(f"# Assumed: {_comment(words)}." for words in found.assumed),
@@ -129,15 +202,17 @@ def starter(
         "",
         *_cell(found),
         *_activation(found),
+        *_input_activation(first),
         "",
         "weights:",
         f"  file: {scalar(path_relative)}",
         f"  layout: {contents.layout}",
         *_prefix(found),
+        *_before(front, path_relative),
         *(() if data and data.upstream else _read_out(contents, found, dense, path_relative)),
         "",
         *_output(dense, data.output if data else None),
-        *(data.lines if data else _sequence(found, dense)),
+        *(data.lines if data else _sequence(found, dense, first)),
     ]
     return "\n".join(lines) + "\n"
 
@@ -186,6 +261,38 @@ def _prefix(net: Found) -> list[str]:
     return lines
 
 
+def _before(front: Before | None, path: str) -> list[str]:
+    """The dense layer before the net; as comments where it is not certain."""
+    if front is None or not front.fitting:
+        return []
+    if front.dense is None:
+        names = _comment(listed([each.key for each in front.fitting]))
+        words = f"if one of these stands before the net: {names}. Its outputs fit the net's inputs"
+        key = scalar(front.fitting[0].W_key) if len(front.fitting) == 1 else "..."
+        return [f"  # W_in: {{file: {scalar(path)}, key: {key}}}  # {words}"]
+    lines = [f"  # {_comment(front.dense.key)} stands before the net: {_comment(front.why)}"]
+    return lines + _two(front.dense, INPUT, scalar(path))
+
+
+def _two(dense: Dense, names: Iterable[str], file: str) -> list[str]:
+    """The lines of a dense layer's matrix and bias."""
+    keys = zip(names, (dense.W_key, dense.b_key), strict=True)
+    return [
+        f"  {name}: {{file: {file}, key: {scalar(key)}}}" for name, key in keys if key is not None
+    ]
+
+
+def _input_activation(first: Dense | None) -> list[str]:
+    if first is None:
+        return []
+    why = (
+        "as the file says"
+        if first.activation
+        else f"assumed: the file does not say what follows {_comment(first.key)}"
+    )
+    return [f"input_activation: {first.activation or 'identity'}  # {why}"]
+
+
 def _read_out(contents: Contents, net: Found, dense: Dense | None, path: str) -> list[str]:
     if dense is None:
         names = [each.key for each in fits(contents, net)]
@@ -196,10 +303,7 @@ def _read_out(contents: Contents, net: Found, dense: Dense | None, path: str) ->
     file = scalar(path)
     seen = "[h_t; h_reverse_t]" if net.direction == BOTH else "h_t"
     words = f"# {_comment(dense.key)} is as wide as {seen}; delete it if it reads something else"
-    lines = [f"  {words}", f"  W_hy: {{file: {file}, key: {scalar(dense.W_key)}}}"]
-    if dense.b_key is not None:
-        lines.append(f"  b_y: {{file: {file}, key: {scalar(dense.b_key)}}}")
-    return lines
+    return [f"  {words}", *_two(dense, READOUT, file)]
 
 
 def _output(dense: Dense | None, needed: str | None) -> list[str]:
@@ -213,12 +317,13 @@ def _output(dense: Dense | None, needed: str | None) -> list[str]:
     return [f"output_activation: {function}  # {why}", ""]
 
 
-def _sequence(net: Found, dense: Dense | None) -> list[str]:
+def _sequence(net: Found, dense: Dense | None, first: Dense | None) -> list[str]:
+    inputs = net.inputs if first is None else first.W.shape[1]
     outputs = net.seen if dense is None else dense.W.shape[0]
     loss = LOSSES.get((dense and dense.activation) or "", "squared_error")
     return [
         f"inputs: {{random: normal, steps: {STEPS}}}"
-        f"  # replace by your own: {{file: inputs.npy}}, T rows of {counted(net.inputs, 'number')}",
+        f"  # replace by your own: {{file: inputs.npy}}, T rows of {counted(inputs, 'number')}",
         "seed: 0",
         "",
         "# Without targets there is no loss, and only the recurrence is analysed. For gradients:",

@@ -195,9 +195,9 @@ class Forward:
         self, layer: Layer, starts: Mapping[str, Array], x: Array, sequences: int = 1
     ) -> LayerTrace | None:
         """The trace of a layer; None where some e⁻ᵃ or value is no float, unless the code is
-        ``plain``: sums and functions as the equations have them, with inf and nan in the same
-        places. Of so many ``sequences`` the rows of a step follow one another, and ``starts`` are
-        (B, n)."""
+        ``plain``, sums and functions as the equations have them, so that inf and nan are where
+        these have them. Of so many ``sequences`` the rows of a step follow one another, and
+        ``starts`` are (B, n)."""
         sizes, T = self.measured(layer), len(x)
         p = self.early.arguments(layer.own)
         kept = {b: np.empty((T, len(of), sizes[b[2:]])) for b, of in self.wide.items()}

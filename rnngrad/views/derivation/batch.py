@@ -156,12 +156,12 @@ def _title(batch: Batch) -> str:
 
 
 def _summary(result: BatchDerivation, rows: Sequence[SequenceRow]) -> Table:
-    loss, of = result.loss, "mean" if result.batch.reduction == "mean" else "sum"
+    loss = result.loss
     said = "none: there are no targets"
     if result.batch.net.upstream:
         said = "not known: ∂L/∂h_t is given (upstream)"
     elif loss is not None:
-        said = f"{number(loss)}, the {of} over {grouped(result.batch.size)} sequences"
+        said = f"{number(loss)}, {_reduced(result.batch)}"
     lines = [("loss", said)]
     if result.batch.net.loss is not None:
         norms = {name: frobenius(one) for name, one in result.passes.weights.items()}
@@ -172,6 +172,16 @@ def _summary(result: BatchDerivation, rows: Sequence[SequenceRow]) -> Table:
     lines.append(("one of them", "--set sequence=k shows it in full"))
     columns = (Column("", right=False), Column("", words=True))
     return Table("Summary", columns, tuple(lines))
+
+
+def _reduced(batch: Batch) -> str:
+    """How L is made of the sequences' losses."""
+    if batch.reduction == "mean_of_steps":
+        weights = (one.loss_weights for one in batch.sequences)
+        count = sum(int(np.count_nonzero(w)) for w in weights if w is not None)
+        return f"the mean over the {grouped(count)} losses that count, of all sequences"
+    of = "mean" if batch.reduction == "mean" else "sum"
+    return f"the {of} over {grouped(batch.size)} sequences"
 
 
 def _spread(values: Sequence[float]) -> str:

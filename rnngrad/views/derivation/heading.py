@@ -141,5 +141,6 @@ def _counting(problem: Problem) -> str:
 def _L_t(problem: Problem) -> str:
     assert problem.loss is not None
     formula = problem.loss.formula.replace("target_t", "t_t")
-    summed = "" if problem.outputs == 1 or formula.startswith("−Σ") else "Σ_o "
-    return f"L_t = {Notation(problem).weighted(summed + formula)}"
+    if problem.outputs > 1 and not formula.startswith("−Σ"):
+        formula = f"Σ_o ({formula})" if " − (" in formula else f"Σ_o {formula}"
+    return f"L_t = {Notation(problem).weighted(formula)}"

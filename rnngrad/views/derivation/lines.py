@@ -7,6 +7,7 @@ from math import prod
 
 import numpy as np
 
+from rnngrad.analyses.derivation.chain_rules import of_the_sheet
 from rnngrad.analyses.derivation.derive import Derivation
 from rnngrad.analyses.derivation.formulas import Line
 from rnngrad.analyses.derivation.selection import HUGE
@@ -52,16 +53,16 @@ def _table(title: str, view: View, lines: Sequence[Line]) -> Table:
 
 
 def _title(problem: Problem) -> str:
+    asked = "" if problem.steps == 3 else f", with T = {grouped(problem.steps)} for its 3"
     if not problem.single_rnn:
-        asked = "" if problem.steps == 3 else f", with T = {grouped(problem.steps)} for its 3"
         return f"The derivation, after the exercise sheet{asked}"
     if problem.loss is None:
-        return "The subtasks of the exercise sheet that need no loss (its equations in brackets)"
+        return "The subtasks of the exercise sheet that need no loss"
     if problem.upstream:
-        return "The subtasks of the sheet that need no read-out (its equations in brackets)"
-    if problem.steps == 3:
+        return "The subtasks of the sheet that need no read-out"
+    if of_the_sheet(problem):
         return "The ten subtasks of the exercise sheet (its equations in brackets)"
-    return f"The ten subtasks of the exercise sheet, with T = {grouped(problem.steps)} for its 3"
+    return f"The {'' if problem.steps == 1 else 'ten '}subtasks of the exercise sheet{asked}"
 
 
 def _inside_title(problem: Problem, at: int) -> str:

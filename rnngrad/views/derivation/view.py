@@ -34,7 +34,7 @@ def flow_of(result: Derivation, selection: Selection) -> GradientFlow:
     """The flow as far as the sections of the selection want it."""
     shown, _ = split(result.problem, selection.sections, selection.full)
     chain = any(section.name == "chain" for section in shown)
-    return GradientFlow(result, selection.full, selection.exponents, chain)
+    return GradientFlow(result, selection.full, selection.exponents, chain, selection.kept)
 
 
 def view_of(

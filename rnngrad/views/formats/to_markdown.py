@@ -38,16 +38,19 @@ def _lines(block: Lines) -> str:
 def formulas(block: Formulas, screen: Screen) -> str:
     """Equations in the way that ``screen.math`` says."""
     title = f"## {_safe(block.title)}\n\n" if block.title else ""
-    notes = "".join(f"\n{_safe(note)}\n" for note in block.notes)
+    notes = "\n".join(f"{_safe(note)}\n" for note in block.notes)
+    if not block.rows:
+        return title + notes
+    notes = f"\n{notes}" if notes else ""
     if screen.math == "unicode":
         code = "".join(f"{line}\n" for line in formula_lines(block.rows, screen.width))
-        return f"{title}```text\n{code}```\n{notes}" if code else title + notes
+        return f"{title}```text\n{code}```\n{notes}"
     from rnngrad.views.formats.to_latex import aligned  # only now: it is rarely asked for
 
     body = " \\\\\n".join(line for row in block.rows for line in aligned(row))
     maths = f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}"
     opening, closing = ("$$", "$$") if screen.math == "dollars" else ("```math", "```")
-    return f"{title}{opening}\n{maths}\n{closing}\n{notes}" if body else title + notes
+    return f"{title}{opening}\n{maths}\n{closing}\n{notes}"
 
 
 def _table(block: Table) -> str:

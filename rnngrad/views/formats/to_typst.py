@@ -8,7 +8,7 @@ from rnngrad.views.blocks import Fitted, Formula, Formulas, Lines, Table
 from rnngrad.views.formats.to_latex import WIDEST, to_fill_in
 from rnngrad.views.report import Report, Screen
 from rnngrad.views.typesetting.layout import lines, width
-from rnngrad.views.typesetting.typst import Typst, escaped, quoted
+from rnngrad.views.typesetting.typst import Typst, escaped, prose, quoted
 
 PREAMBLE = """\
 #set document(date: none)
@@ -36,8 +36,8 @@ def render(report: Report, screen: Screen) -> Iterator[str]:
 
 def _lines(block: Lines) -> str:
     first, rest = block.lines[0], block.lines[1:]
-    head = f"= {escaped(first)}" if block.titled else escaped(first)
-    return "\n\n".join([head, *map(escaped, rest)]) + "\n"
+    head = f"= {escaped(first)}" if block.titled else prose(first)
+    return "\n\n".join([head, *map(prose, rest)]) + "\n"
 
 
 def _formulas(block: Formulas) -> str:
@@ -45,7 +45,7 @@ def _formulas(block: Formulas) -> str:
     body = " \\\n".join(line for row in block.rows for line in _aligned(row))
     body = f"$\n{body}\n$\n" if body else ""
     room = "#v(5em)\n" if to_fill_in(block) else ""
-    notes = "".join(f"\n{escaped(note)}\n" for note in block.notes)
+    notes = "".join(f"\n{prose(note)}\n" for note in block.notes)
     return title + body + room + notes
 
 
@@ -66,7 +66,7 @@ def _table(block: Table) -> str:
     columns = ", ".join("1fr" if column.words else "auto" for column in block.columns)
     head = ", ".join(f"strong({quoted(column.header)})" for column in block.columns)
     rows = "".join(f"  {', '.join(map(_cell, cells))},\n" for cells in block.rows)
-    notes = "".join(f"\n{escaped(note)}\n" for note in block.notes)
+    notes = "".join(f"\n{prose(note)}\n" for note in block.notes)
     return (
         f"== {escaped(block.title)}\n#text(size: 8pt, table(columns: ({columns},), stroke: none, "
         f"align: ({', '.join(aligns)},),\n  table.header({head}), table.hline(),\n{rows}))\n{notes}"

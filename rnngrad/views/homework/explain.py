@@ -20,10 +20,11 @@ from rnngrad.analyses.derivation.formulas import (
 )
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.errors import UsageError, did_you_mean, escaped
+from rnngrad.net.problem import Problem
 from rnngrad.views.blocks import Block, Formula, Formulas, Lines
 from rnngrad.views.derivation.heading import title
 from rnngrad.views.homework.put_in import typed
-from rnngrad.views.homework.sheet import Sheet, added, apart, at_step, heading, in_sheet
+from rnngrad.views.homework.sheet import Sheet, added, apart, at_step
 from rnngrad.views.report import Cell, Report
 from rnngrad.views.typesetting.layout import Matrix, Number, Row
 from rnngrad.views.typesetting.reading import read
@@ -59,9 +60,19 @@ def line_named(result: Derivation, name: str, *, matrix: bool = False) -> Line:
     lines = {line.id: line for line in derivation(result.problem, matrix=matrix)}
     if name in lines:
         return lines[name]
-    hint = did_you_mean(name, lines)
+    hint = _asked_by(name, result.problem, lines) or did_you_mean(name.lower(), lines)
     shown = escaped(name[:40])
     raise UsageError(f"--explain {shown}: no subtask is called so; there are {_some(lines)}{hint}")
+
+
+def _asked_by(name: str, problem: Problem, lines: dict[str, Line]) -> str:
+    """The subtasks that ask for a quantity, where that is what was named: dL_dW_hh, W_hh."""
+    weight = name.removeprefix("dL_d")
+    rows = problem.cell.whole(weight)
+    quantity = f"dL_d{rows or weight}"
+    found = [line.id for line in lines.values() if line.quantity in (name, quantity)]
+    of = f"{weight} is rows of {rows}; " if rows else ""
+    return f"; {of}{quantity} is {' and '.join(found)}" if found else ""
 
 
 def _some(lines: dict[str, Line]) -> str:
@@ -71,7 +82,7 @@ def _some(lines: dict[str, Line]) -> str:
 
 def explained(result: Derivation, name: str, *, matrix: bool = False) -> Report:
     """The steps of one derivative, as equations, as a document and as rows."""
-    line = in_sheet(line_named(result, name, matrix=matrix), result.problem)
+    line = line_named(result, name, matrix=matrix)
     explanation = _Explanation(Sheet(result, matrix=matrix), line)
     return Report(
         blocks=explanation.blocks,
@@ -93,7 +104,8 @@ class _Explanation:
 
     def blocks(self) -> Iterator[Block]:
         yield title(self.sheet.result)
-        yield Lines((f"{heading(self.line)}: {self.line.symbol}, step by step.",))
+        name = self.sheet.heading(self.line)
+        yield Lines((f"{name}: {self.line.symbol}, step by step.",))
         parts: dict[str, list[Step]] = {}
         for step in self.steps():
             parts.setdefault(step.part, []).append(step)

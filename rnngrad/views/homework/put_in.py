@@ -113,11 +113,21 @@ class PutIn:
         if isinstance(piece, Fence):
             return piece._replace(inner=self.row(piece.inner))
         if isinstance(piece, Fraction):
-            return Fraction(self.row(piece.top), self.row(piece.bottom))
+            return self._fraction(Fraction(self.row(piece.top), self.row(piece.bottom)))
         if isinstance(piece, Word) and piece.text == "ln":
             return piece
         assert isinstance(piece, Word | Big | Matrix | Row)
         raise NoNumberError
+
+    def _fraction(self, piece: Fraction) -> Piece:
+        """A quotient of rows is the row of the quotients."""
+        pieces = (*piece.top.pieces, *piece.bottom.pieces)
+        rows = [len(one.rows[0]) for one in pieces if isinstance(one, Matrix)]
+        if not rows:
+            return piece
+        quotients = (Fraction(_entry(piece.top, at), _entry(piece.bottom, at))
+                     for at in range(rows[0]))  # fmt: skip
+        return Matrix((tuple(Row((one,)) for one in quotients),))
 
     def _small(self, array: Array | None, *, column: bool | None = None) -> Piece:
         if array is None or max(array.shape, default=1) > LARGEST:
@@ -170,6 +180,14 @@ class PutIn:
         if not steps:
             raise NoNumberError
         return self.numbers.slope("σ" if hidden else "g", steps[0])
+
+
+def _entry(row: Row, at: int) -> Row:
+    """1 − (a, b) at an entry: 1 − b."""
+    pieces = list[Piece]()
+    for piece in row.pieces:
+        pieces += piece.rows[0][at].pieces if isinstance(piece, Matrix) else (piece,)
+    return Row(tuple(_signed(pieces)))
 
 
 def _signed(pieces: list[Piece]) -> list[Piece]:

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from rnngrad.analyses.derivation.derive import Derivation
-from rnngrad.arithmetic.arrays import Array
 from rnngrad.views.blocks import Block, Formula, Formulas, Lines
-from rnngrad.views.derivation.heading import title
-from rnngrad.views.homework.put_in import COLUMNS as COLUMNS_SHOWN
-from rnngrad.views.homework.put_in import fits, shown, typed
-from rnngrad.views.homework.sheet import MOST_STEPS, Sheet, heading
-from rnngrad.views.numbers import grouped, times
+from rnngrad.views.homework.sheet import Sheet
 from rnngrad.views.report import Report
-from rnngrad.views.typesetting.layout import Number, Piece, Row, Sign, Word
+from rnngrad.views.typesetting.layout import Row
 from rnngrad.views.typesetting.reading import read
 
 COLUMNS = ("id", "symbol", "equations")
@@ -42,67 +35,14 @@ def _rows(sheet: Sheet) -> Iterator[tuple[str, ...]]:
 
 
 def _blocks(sheet: Sheet) -> Iterator[Block]:
-    yield title(sheet.result)
-    yield sheet.net()
-    yield given(sheet)
+    yield from sheet.opening()
     yield Lines((_what_to_do(sheet),))
     for line in sheet.lines:
         every = ", for every t" if sheet.every_step(line) else ""
-        yield Formulas(heading(line) + every, (Formula(read(line.symbol), (Row(()),)),))
+        answer = () if line.id in sheet.again else (Row(()),)
+        yield Formulas(sheet.heading(line) + every, (Formula(read(line.symbol), answer),))
 
 
 def _what_to_do(sheet: Sheet) -> str:
     digits = "Write each derivative by the chain rule, put the numbers in, and give its value"
     return f"{digits} to three significant digits or more."
-
-
-def given(sheet: Sheet) -> Formulas:
-    """Weights, start, inputs and targets; what is large is in the spec."""
-    problem, rows = sheet.problem, list[Formula]()
-    exact = True
-    for name, array in problem.weights.items():
-        rows.append(Formula(read(name), (Row((_array(array),)),)))
-        exact &= _exact(array)
-    for index, part in enumerate(problem.cell.parts):
-        start = problem.start(index)
-        rows.append(Formula(read(f"{part}_0"), (Row((_array(start),)),)))
-        exact &= _exact(start)
-    sequences = [("x", problem.x)]
-    if problem.targets is not None:
-        sequences.append(("u" if problem.upstream else "t", problem.targets))
-    for name, array in sequences:
-        rows += _sequence(name, array)
-        exact &= _exact(array)
-    notes = [] if exact else ["Numbers are rounded to six digits, in matrices to four."]
-    if any(row.sides[0].pieces[:1] and isinstance(row.sides[0].pieces[0], Word) for row in rows):
-        notes.append("What is not written out is in the spec.")
-    return Formulas("Given", tuple(rows), tuple(notes))
-
-
-def _sequence(name: str, rows: Array) -> Iterator[Formula]:
-    """x_1, x_2, x_3 = 1, −0.5, 0.25"""
-    if len(rows) > MOST_STEPS or rows.shape[1] > COLUMNS_SHOWN:
-        words = f"{times(rows.shape)} numbers, a row a step"
-        yield Formula(read(f"{name}_1, {name}_2, ⋯"), (Row((Word(words),)),))
-        return
-    names, values = list[Piece](), list[Piece]()
-    for t, row in enumerate(rows, start=1):
-        comma: list[Piece] = [Sign(",")] if names else []
-        names += [*comma, *read(f"{name}_{t}").pieces]
-        values += [*comma, _array(row)]
-    yield Formula(Row(tuple(names)), (Row(tuple(values)),))
-
-
-def _array(array: Array) -> Piece:
-    if array.size == 1:
-        return typed(float(array.ravel()[0]))
-    if fits(array):
-        return shown(array)
-    if not np.any(array != array.ravel()[0]):
-        return Row((Number(f"{array.ravel()[0]:g}"), Word("everywhere")))
-    return Word(f"{' × '.join(map(grouped, array.shape))} numbers")
-
-
-def _exact(array: Array) -> bool:
-    digits = ".6g" if array.size == 1 else ".4g"
-    return all(float(f"{value:{digits}}") == value for value in array.ravel()[:1000])

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from math import prod
 
 import numpy as np
 
-from rnngrad.analyses.derivation.chain_rules import derivation, first_use, loss_steps
+from rnngrad.analyses.derivation.chain_rules import (
+    ERRATA,
+    asked_before,
+    conventions,
+    derivation,
+    first_use,
+    loss_steps,
+    of_the_sheet,
+)
 from rnngrad.analyses.derivation.derive import Derivation
 from rnngrad.analyses.derivation.formulas import Line
 from rnngrad.analyses.derivation.notation import Notation
 from rnngrad.analyses.derivation.selection import HUGE
 from rnngrad.analyses.derivation.worked import Numbers
 from rnngrad.arithmetic.arrays import Array, frobenius
-from rnngrad.net.problem import Problem
 from rnngrad.views.blocks import Block, Formula, Formulas, Lines
 from rnngrad.views.derivation.heading import equations_of, title
+from rnngrad.views.homework.given import MOST_STEPS, given
 from rnngrad.views.homework.put_in import (
     LARGEST,
     NoNumberError,
@@ -31,13 +40,8 @@ from rnngrad.views.numbers import grouped, number
 from rnngrad.views.typesetting.layout import Number, Piece, Row, Sign, Word, width
 from rnngrad.views.typesetting.reading import read
 
-MOST_STEPS = 8
-"""Steps that are all written out where a derivative holds for every t."""
-
 WIDEST_VALUE = 54.0
 """Digits of a value beside one another."""
-
-IMMEDIATE = "∂⁺ is the immediate partial: h_{t−1} is held fixed."
 
 MOST_TERMS = 12
 """Terms of a sum that numbers are put in for."""
@@ -51,24 +55,53 @@ class Sheet:
         self.notation = Notation(result.problem, matrix)
         self.numbers = Numbers(result)
 
-    @property
+    @cached_property
     def lines(self) -> tuple[Line, ...]:
-        """The subtasks, and of another cell what is inside a step; none that asks what one before
-        did, as a6 does of two steps. The sheet's numbers of equations are those of its net alone.
-        """
-        asked: dict[str, Line] = {}
-        for line in derivation(self.problem, matrix=self.notation.matrix):
-            asked.setdefault(line.symbol, in_sheet(line, self.problem))
-        return tuple(asked.values())
+        """The subtasks, and of another cell what is inside a step."""
+        return derivation(self.problem, matrix=self.notation.matrix)
+
+    def opening(self) -> Iterator[Block]:
+        """The net, its numbers, and what the symbols mean: of answers and of questions."""
+        yield title(self.result)
+        yield self.net()
+        yield given(self.problem)
+        said = (*conventions(self.problem, self.lines), *self._of_vectors())
+        yield from [Formulas("Notation", (), said)] if said else []
+
+    def _of_vectors(self) -> Iterator[str]:
+        """Which way round the derivatives of vectors stand."""
+        if self.notation.all_one:
+            return
+        s, lines = self.notation.state, self.lines
+        jacobian = f"∂{s}_t/∂{s}_{{t−1}}"
+        one = f"∂L/∂{s}_t is one row; " if self.problem.loss is not None else ""
+        yield f"{one}{jacobian} has as many rows as {s}_t has entries."
+        if any("⊗" in line.formula for line in lines):
+            yield ("Row i, column k of ∂⁺h_t/∂W is the derivative of the unit of row i by W[i, k]; "
+                   "all else is 0.")  # fmt: skip
+        if any(line.id == "a1" and "/y_" in line.formula.rpartition(" = ")[2] for line in lines):
+            yield "A quotient of vectors is taken entry by entry."
+
+    def heading(self, line: Line) -> str:
+        """(b4), with the sheet's numbers of its equations; and that an earlier subtask asks for the
+        same, if one does."""
+        numbers = f" equations {line.equations}" if line.equations else ""
+        earlier = self.again.get(line.id)
+        same = f", the same as ({earlier}) because T = {self.problem.steps}" if earlier else ""
+        return f"({line.id}){numbers}{same}"
+
+    @cached_property
+    def again(self) -> dict[str, str]:
+        """Which subtask asks for the same as which before."""
+        return asked_before(self.problem, self.lines)
 
     def blocks(self) -> Iterator[Block]:
         """The net, then every subtask."""
-        yield title(self.result)
-        yield self.net()
+        yield from self.opening()
         for line in self.lines:
             yield self.subtask(line)
-        if self.result.remarks:
-            yield Lines(self.result.remarks if of_the_sheet(self.problem) else (IMMEDIATE,))
+        if of_the_sheet(self.problem):
+            yield Lines(ERRATA)
 
     def net(self) -> Formulas:
         """The equations of the net."""
@@ -84,12 +117,12 @@ class Sheet:
     def subtask(self, line: Line) -> Formulas:
         """One derivative."""
         if self.every_step(line):
-            return Formulas(heading(line), tuple(self._at_every_step(line)))
+            return Formulas(self.heading(line), tuple(self._at_every_step(line)))
         formula, why = apart(line.formula)
         sides = [self.chain(formula), *self.worked_out(line, formula)]
         notes = (why,) if why else ()
         rows = (Formula(read(line.symbol), tuple(sides)),)
-        return Formulas(heading(line), rows, notes)
+        return Formulas(self.heading(line), rows, notes)
 
     @staticmethod
     def every_step(line: Line) -> bool:
@@ -210,19 +243,6 @@ class Sheet:
         return [*range(1, steps + 1)] if steps <= MOST_STEPS else [1, 2, steps]
 
 
-def of_the_sheet(problem: Problem) -> bool:
-    """Whether it is the exercise sheet's net, whatever its numbers: scalar, T = 3, h_0 = 0."""
-    sizes = {problem.inputs, problem.hidden, problem.outputs}
-    loss = "" if problem.loss is None else problem.loss.name
-    scalar = problem.single_rnn and sizes == {1}
-    return scalar and problem.steps == 3 and loss == "squared_error" and not problem.h_0.any()
-
-
-def in_sheet(line: Line, problem: Problem) -> Line:
-    """The line, with the sheet's numbers of its equations if it is the sheet's net."""
-    return line if of_the_sheet(problem) else line._replace(equations="")
-
-
 def apart(formula: str) -> tuple[str, str]:
     """A formula without the words behind it, and these as a sentence."""
     found = re.search(r", (because|given) ", formula)
@@ -230,11 +250,6 @@ def apart(formula: str) -> tuple[str, str]:
         return formula, ""
     words = formula[found.start() + 2 :]
     return formula[: found.start()], f"{words[0].upper()}{words[1:]}."
-
-
-def heading(line: Line) -> str:
-    """(b4), with the sheet's numbers of its equations."""
-    return f"({line.id})" + (f" equations {line.equations}" if line.equations else "")
 
 
 def at_step(text: str, t: int) -> str:

@@ -36,6 +36,10 @@ PHONE, LETTER, GAP = 380.0, 9.0, 14.0
 """Pixels: what a telephone has across, a letter of a table, from one column to the next."""
 
 
+LONG = 68
+"""Signs of a formula from which on its value stands below it where there is no room beside it."""
+
+
 def html(block: Block, level: int = 2) -> str:
     """One block; ``level``: of its heading."""
     block = block.made(Screen().width) if isinstance(block, Fitted) else block
@@ -76,8 +80,11 @@ def _table(block: Table, level: int) -> str:
     head = "".join(f'<th scope="col"{_side(c)}>{_header(c.header)}</th>' for c in block.columns)
     named = any(column.header for column in block.columns)
     rows = "".join(f"<tr>{''.join(map(_cell, row, block.columns))}</tr>\n" for row in block.rows)
-    kind = "rules" if any(column.formula for column in block.columns) else "stack"
-    rules = f' class="{kind}"' if kind == "rules" or _least(block) > PHONE else ""
+    formulas = [at for at, column in enumerate(block.columns) if column.formula]
+    signs = max((len(s) for row in block.rows for at in formulas for s in row[at].split("\n")),
+                default=0)  # fmt: skip
+    kind = ("rules long" if signs > LONG else "rules") if formulas else "stack"
+    rules = f' class="{kind}"' if formulas or _least(block) > PHONE else ""
     notes = "".join(f'<p class="note">{said(note)}</p>\n' for note in block.notes)
     return (
         f"<h{level}>{said(block.title)}</h{level}>\n"

@@ -6,6 +6,7 @@ ours is seen, whatever stands in a name. Without script everything is there to b
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -61,4 +62,5 @@ def _hashed(content: str) -> str:
 
 @cache
 def _file(name: str) -> str:
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+    """Without what only whoever writes it needs."""
+    return re.sub(r"\n +", "\n", Path(__file__).with_name(name).read_text(encoding="utf-8"))

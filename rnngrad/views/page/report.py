@@ -23,6 +23,7 @@ from rnngrad.views.derivation.view import View, blocks_of, view_of
 from rnngrad.views.numbers import from_log10, grouped, number, settled
 from rnngrad.views.page.blocks import html
 from rnngrad.views.page.page import page, text
+from rnngrad.views.pictures.by_matplotlib.words import lowered
 from rnngrad.views.pictures.checks import CheckedNet
 from rnngrad.views.pictures.kinds import pictures
 from rnngrad.views.pictures.nets import Nets, of_a_net
@@ -242,9 +243,9 @@ def _scales(one: Shown, found: Overview | None) -> Iterator[str]:
 
 
 def _in_words(one: Shown, chain: ScaledChain) -> str:
-    """``0.84: vanishing, a factor 0.69 a step, ‖∂h_60/∂h_0‖ = 2.1e-10``"""
+    """``0.84: vanishing, a factor 0.69 a step, ‖∂h₆₀/∂h₀‖ = 2.1e-10``"""
     s, steps = Notation(one.net.result.problem).state, one.net.result.problem.steps
-    end = f"‖∂{s}_{steps}/∂{s}_0‖"
+    end = lowered(f"‖∂{s}_{steps}/∂{s}_0‖")
     if chain.regime is None:
         return f"{chain.scale:.3g}: {end} is not a number"
     norm = from_log10(settled(float(chain.log10_chain[0])))

@@ -60,7 +60,9 @@
       const value = (whole * unit).toFixed(2).replace("-", "−");
       const what = placed(placed(name, across, xs[i]), down, ys[j]), log = /^log10 /.test(what);
       const shown = whole === -32768 ? "no value" : whole === -32767 ? "0" : log ? `10^${value}` : value;
-      const says = `${what.replace(/^log10 /, "")} = ${shown}`;
+      const small = (number) => [...number].map((one) => String.fromCharCode(8320 + Number(one)));
+      const says = `${what.replace(/^log10 /, "")} = ${shown}`
+        .replace(/_(\d+)/g, (_, number) => small(number).join(""));
       output.value = what === name ? `${down} ${ys[j]}, ${across} ${xs[i]}: ${says}` : says;
       for (const side of sides) {
         side.setAttribute("x", box.x + i * width);

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from rnngrad.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from rnngrad.net.problem import Problem
+    from rnngrad.views.pictures.nets import Nets
     from rnngrad.views.pictures.picture import Picture
 
 
@@ -102,8 +103,14 @@ def chosen(names: Iterable[str], verb: str) -> tuple[str, ...]:
 
 
 def pictures(name: str, result: object) -> Iterator[Picture]:
-    """The pictures of one kind; nothing else is computed."""
-    module, _, function = PICTURES[name].built_by.partition(":")
+    """The pictures of one kind, of several nets those of the nets that have it; nothing else is
+    computed."""
+    kind = PICTURES[name]
+    if kind.verb == "derive":
+        nets = cast("Nets", result)
+        fit = (flow for flow in nets.flows if not kind.why_not(flow.problem))
+        result = nets._replace(flows=tuple(fit))
+    module, _, function = kind.built_by.partition(":")
     build = getattr(import_module(f"rnngrad.views.pictures.{module}"), function)
     yield from build(result)
 

@@ -10,7 +10,7 @@ Values that are not finite are holes: they are left out of a line, and of a map.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -93,6 +93,19 @@ class Heat(NamedTuple):
         seen = self.z[np.isfinite(self.z)]
         return self.ends or ((float(seen.min()), float(seen.max())) if seen.size else None)
 
+    def partings(self, x: Array, y: Array) -> Iterator[tuple[float, float, float, float]]:
+        """The lines (x1, y1, x2, y2) along which cells below 0 lie beside others. ``x``, ``y``: the
+        borders of the columns and of the rows."""
+        below, known = self.z < 0, ~np.isnan(self.z)
+        for turned, along, beside in ((False, y, x), (True, x, y)):
+            low, there = (below.T, known.T) if turned else (below, known)
+            parted = (low[:, 1:] != low[:, :-1]) & there[:, 1:] & there[:, :-1]
+            for i, column in enumerate(parted.T, start=1):
+                ends = np.flatnonzero(np.diff(np.pad(column.astype(np.int8), 1)))
+                for first, last in ends.reshape(-1, 2):
+                    at, start, end = float(beside[i]), float(along[first]), float(along[last])
+                    yield (start, at, end, at) if turned else (at, start, at, end)
+
 
 class Bar(NamedTuple):
     """A bar that lies from ``start`` to ``end``, with its name before it and words behind it."""
@@ -159,6 +172,14 @@ class Picture(NamedTuple):
     notes: tuple[str, ...] = ()
     of: str = ""
     square: bool = False
+
+
+def notes_of(picture: Picture) -> tuple[str, ...]:
+    """Its notes, and what has to be known of its colours."""
+    spans = [one.span for one in picture.marks if isinstance(one, Heat) and one.diverging]
+    parted = any(span is not None and span[0] < 0 < span[1] for span in spans)
+    own = ("Colours below 0 and above it have a scale each: see the bar.",)
+    return picture.notes + own * parted
 
 
 def on_one_scale(pictures: Iterable[Picture]) -> list[Picture]:

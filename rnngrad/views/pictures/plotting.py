@@ -60,7 +60,7 @@ class Plot:
         names = named or [
             name
             for name in of_verb("derive")
-            if not any(PICTURES[name].why_not(flow.problem) for flow in self._flows)
+            if not all(PICTURES[name].why_not(flow.problem) for flow in self._flows)
             and (cliff is not None or not PICTURES[name].asked)
         ]
         found = [one for name in names for one in self._pictures(name, step, cliff)]
@@ -119,10 +119,9 @@ class Plot:
         return figure
 
     def _pictures(self, name: str, step: int | None, cliff: str | None) -> list[Picture]:
-        for flow in self._flows:
-            why = PICTURES[name].why_not(flow.problem)
-            if why:
-                raise UsageError(f"there is no picture '{name}': {why}")
+        lacking = [PICTURES[name].why_not(flow.problem) for flow in self._flows]
+        if all(lacking):
+            raise UsageError(f"there is no picture '{name}': {lacking[0]}")
         if PICTURES[name].asked and cliff is None:
             raise UsageError(f"the picture '{name}' needs two parameters: cliff='W_hh[0,0],b_h[0]'")
         steps = min(flow.problem.steps for flow in self._flows)

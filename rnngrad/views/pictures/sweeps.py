@@ -23,7 +23,7 @@ from rnngrad.views.pictures.picture import (
     on_one_scale,
 )
 from rnngrad.views.pictures.rate_map import RATE, Swept, mapped, scale_label
-from rnngrad.views.sweeps.words import VERBS, words
+from rnngrad.views.sweeps.words import VERBS, of_what, whose, words
 
 
 def rate(swept: Swept) -> Iterator[Picture]:
@@ -113,8 +113,10 @@ def _places(part: Part) -> Iterator[Level]:
     names = {"bound": "1/(γ·σ_max)", "eigenvalues": "1/ρ"}
     if part.critical is not None:
         found = part.critical
-        ends = f" ({found.low:.4g} to {found.high:.4g})" if found.of > 1 else ""
-        yield Level(f"critical scale = {found.value:.4g}{ends}", x=found.value)
+        ends = f", {found.low:.4g} to {found.high:.4g}" if found.seeds > 1 else ""
+        seeds = f" ({found.seeds} of {found.of} {of_what(part.rows)}{ends})"
+        seeds = seeds if found.of > 1 else ""
+        yield Level(f"critical scale = {found.value:.4g}{seeds}", x=found.value)
     for statement in part.theory:
         applies = statement.verdict != "does not apply" and statement.id in names
         if statement.scale is not None and applies:
@@ -125,13 +127,16 @@ def _finding(parts: Sequence[Part]) -> str:
     """Where it vanishes and explodes; of several parts, the critical scale of each."""
     found = parts[0].critical
     if len(parts) == 1 and found is not None and len(found.crossings) == found.seeds == found.of:
-        seeds = f", the median of {found.of} seeds" if found.of > 1 else ""
-        return f"The gradient vanishes below {found.value:.4g}{seeds}, and explodes above."
+        below = f"{found.value:.4g}{whose(parts[0])}"
+        return f"The gradient vanishes below {below}, and explodes above."
     if len(parts) == 1:
         return next(words(parts[0]))
     said = []
     for part in parts:
-        at = "none" if part.critical is None else f"{part.critical.value:.4g}"
+        found = part.critical
+        at = "none" if found is None else f"{found.value:.4g}"
+        some = found is not None and found.seeds < found.of
+        at += f" ({found.seeds} of {found.of} {of_what(part.rows)})" if found and some else ""
         said.append(f"{_name(part, parts)} {at}")
     return f"Critical scale: {'; '.join(said)}."
 
@@ -210,7 +215,9 @@ def _by_length(parts: Sequence[Part], done: SweepResult) -> Picture:
         low, high = f"{min(found):.4g}", f"{max(found):.4g}"
         between = low if low == high else f"between {low} and {high}"
         every = "" if len(found) == len(parts) else f" for {len(found)} of {len(parts)} lengths"
-        said = f"The critical scale lies {'at ' if low == high else ''}{between}{every}."
+        some = any(part.critical and part.critical.seeds < part.critical.of for part in parts)
+        lost = "; not every seed has one" if some else ""
+        said = f"The critical scale lies {'at ' if low == high else ''}{between}{every}{lost}."
     kinds = {(part.spec, part.activation) for part in done.parts}
     names = [parts[0].spec] if len({spec for spec, _ in kinds}) > 1 or len(kinds) == 1 else []
     names += [parts[0].activation] if len({name for _, name in kinds}) > 1 else []

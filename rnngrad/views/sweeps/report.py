@@ -11,7 +11,7 @@ from rnngrad.net.fingerprint import fingerprint
 from rnngrad.net.problem import Problem
 from rnngrad.version import __version__
 from rnngrad.views.pictures.kinds import pictures
-from rnngrad.views.pictures.rate_map import Swept
+from rnngrad.views.pictures.rate_map import Over, Swept
 from rnngrad.views.provenance import Provenance
 from rnngrad.views.report import Cell, Report
 from rnngrad.views.sweeps import tables
@@ -19,14 +19,15 @@ from rnngrad.views.sweeps import tables
 COLUMNS = Row._fields
 
 
-def report(done: SweepResult, full: bool) -> Report:
-    """What the formats need of a sweep."""
+def report(done: SweepResult, full: bool, over: Over | None = None) -> Report:
+    """What the formats need of a sweep; ``over``: the axes of a map besides."""
+    kinds = ("rate",) if over is None else ("rate", "map")
     return Report(
         blocks=lambda: tables.blocks(done, full),
         document=lambda: _document(done),
         columns=COLUMNS,
         rows=lambda: rows(done),
-        pictures=lambda: pictures("rate", Swept(done)),
+        pictures=lambda: (one for kind in kinds for one in pictures(kind, Swept(done, over))),
         provenance=lambda: _made(done),
     )
 

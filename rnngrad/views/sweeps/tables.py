@@ -91,8 +91,9 @@ def blocks(done: SweepResult, full: bool) -> Iterator[Block]:
             yield _picture(done, [curve], full)
             yield _numbers([curve], full)
         yield Lines(tuple(f"* {line}" for line in words(curve.part)), coloured="flow")
-        if not curve.part.kept:
-            yield _theory(curve.part)
+        alike = [other for other in curves if other.part.theory == curve.part.theory]
+        if not curve.part.kept and curve is alike[-1]:
+            yield _theory(curve.part, [other.name for other in alike], len(curves))
     if not done.plan.bases:
         yield Lines((KEPT,))
 
@@ -143,7 +144,9 @@ def _heading(done: SweepResult) -> Lines:
 
 
 def _title(name: str, problem: Problem) -> str:
-    sizes = f"I = {problem.given_inputs}, H = {problem.hidden}, O = {problem.outputs}"
+    sizes = f"I = {problem.given_inputs}, H = {problem.hidden}"
+    if not problem.upstream:  # then there is a read-out: half a bidirectional net has none
+        sizes += f", O = {problem.outputs}"
     return f"{escaped(name)}: sweep of {kind_of(problem)}, {sizes}"
 
 
@@ -236,7 +239,8 @@ def _pictured(done: SweepResult, curves: Sequence[Curve]) -> str:
     what = "‖∂h_T/∂h_0‖" if of_h else "‖∂s_T/∂s_0‖"
     lengths, names = {part.steps for part in parts}, {part.activation for part in parts}
     steps = f" at T = {grouped(parts[0].steps)}" if len(lengths) == 1 else ""
-    activation = f", {parts[0].activation}" if len(names) == 1 else ""
+    chosen = len(names) == 1 and all(_chooses(done, part) for part in parts)
+    activation = f", {parts[0].activation}" if chosen else ""
     of = curves[0].scales[0].rows
     several = f", median over {of_what(of)}" if len(of) > 1 else ""
     return f"{what}{steps}{activation}{several}"
@@ -248,6 +252,12 @@ def _is_h(done: SweepResult, part: Part) -> bool:
         return all(row.spectral_radius is not None for row in part.rows)
     spec = done.plan.specs[part.spec]
     return spec.cell.parts == ("h",) and spec.depth == 1
+
+
+def _chooses(done: SweepResult, part: Part) -> bool:
+    """Whether the activation is the spec's choice, as that of rnn is; of a kept sweep that is known
+    of one layer of rnn."""
+    return _is_h(done, part) if part.kept else done.plan.specs[part.spec].cell.activation is None
 
 
 def _drawn(scale: Scale, longest: float, bar: int) -> tuple[str, ...]:
@@ -296,7 +306,9 @@ def _numbers(curves: Sequence[Curve], full: bool) -> Table:
         for curve in curves
     ]
     bound = "The bound is T·log10(γ σ_max), γ = sup σ'; " if "log10_bound" in present else ""
-    adds = " L of the batch is the sum over its sequences." if of_batch else ""
+    adds = (
+        " L of the batch is the sum over its sequences." if "loss" in present and of_batch else ""
+    )
     notes = (f"{bound}mean σ' is small where units saturate.{adds}",)
     columns = (Column("scale"), *map(Column, present.values()))
     return _table("The same scales in numbers", columns, notes, bodies, full)
@@ -306,14 +318,15 @@ def _short(value: float | None) -> str:
     return "" if value is None or not isfinite(value) else f"{value + 0.0:.4g}"
 
 
-def _theory(part: Part) -> Lines:
+def _theory(part: Part, names: Sequence[str], count: int) -> Lines:
     """A line a statement: what it says, where that is, whether it is so, and why; those with one
-    reason in common on one line."""
+    reason in common on one line. ``names`` of those of ``count`` curves that share it."""
     lines = []
     for (verdict, why), said in groupby(part.theory, key=lambda said: (said.verdict, said.why)):
         claims = " ".join(f"{_claim(statement)}." for statement in said)
         lines.append(f"* {claims} {verdict.upper()}: {why}.")
-    return Lines(("What theory says (docs/theory.md)", *lines))
+    of = f" of {', '.join(names)}" if 1 < len(names) < count else " of each" * (len(names) > 1)
+    return Lines((f"What theory says{of} (docs/theory.md)", *lines))
 
 
 def _claim(said: Statement) -> str:

@@ -44,19 +44,23 @@ def of_what(rows: Sequence[Row]) -> str:
 
 
 def _where(rows: Sequence[Row]) -> str:
-    """Runs of scales whose seeds mostly are in one regime."""
+    """Runs of scales whose seeds mostly are in one regime, and in how many of them it is so."""
     by_scale: dict[float, list[str]] = {}
     for row in rows:
         by_scale.setdefault(row.scale, []).append(row.regime or "undefined")
-    most = [(scale, _majority(names)) for scale, names in sorted(by_scale.items())]
+    most = [(scale, _majority(names), names) for scale, names in sorted(by_scale.items())]
     one = "sequence" if of_what(rows) == "sequences" else "seed"
     verbs = {**VERBS, "mixed": f"differs from {one} to {one}"}
     runs = []
-    for name, run in groupby(most, key=lambda pair: pair[1]):
-        scales = [scale for scale, _ in run]
-        ends = number(scales[0])
-        ends += f" to {number(scales[-1])}" if len(scales) > 1 else ""
-        runs.append(f"{verbs.get(name, 'is undefined')} at {ends}")
+    for name, group in groupby(most, key=lambda one: one[1]):
+        run = list(group)
+        ends = number(run[0][0])
+        ends += f" to {number(run[-1][0])}" if len(run) > 1 else ""
+        counts = {(names.count(name), len(names)) for _, _, names in run}
+        least, of = min(counts, key=lambda count: count[0] / count[1])
+        some = f"{'at least ' * (len(counts) > 1)}{least} of {of} {of_what(rows)}"
+        where = f" (in {some})" if name != "mixed" and least < of else ""
+        runs.append(f"{verbs.get(name, 'is undefined')} at {ends}{where}")
     return f"The gradient {'; '.join(runs)}."
 
 
@@ -75,19 +79,16 @@ def _critical(part: Part) -> Iterator[str]:
         yield "Its rate does not pass 0 upward in this range: no critical scale."
         return
     ends = f"between {found.low:.7g} and {found.high:.7g}"
+    others = "; the others have none" if found.seeds < found.of else ""
     if part.kept:
-        seeds = f", by {found.seeds} {of_what(part.rows)} (of {found.of})" if found.of > 1 else ""
-        yield f"The rate first passes 0 {ends}{seeds}."
+        yield f"The rate first passes 0 {ends}{whose(part)}{others}."
         return
     if found.of == 1:
         yield f"Critical scale: {found.value:.6g}, {ends}, where the rate passes 0."
     else:
-        yield (
-            f"Critical scale: {found.value:.6g}, the median of {found.seeds} {of_what(part.rows)} "
-            f"(of {found.of}), {ends}."
-        )
-    others = len(found.crossings) - found.seeds
-    if others > 0:
+        ends = f", {ends}" if found.seeds > 1 else ""
+        yield f"Critical scale: {found.value:.6g}{whose(part)}{ends}{others}."
+    if len(found.crossings) > found.seeds:
         shown = ", ".join(f"{zero:.5g}" for zero in found.crossings[:8])
         more = f" and {len(found.crossings) - 8} more" if len(found.crossings) > 8 else ""
         yield f"The rate passes 0 {grouped(len(found.crossings))} times: at {shown}{more}."
@@ -95,6 +96,16 @@ def _critical(part: Part) -> Iterator[str]:
         f"This is at T = {grouped(part.steps)}: a chain of finite length need not turn where an "
         "endless one does, since a product of matrices that are not normal grows before it decays."
     )
+
+
+def whose(part: Part) -> str:
+    """Whose the critical scale is, where there are several seeds: not all need have one."""
+    found = part.critical
+    if found is None or found.of == 1:
+        return ""
+    some = "" if found.seeds == found.of else f"{grouped(found.seeds)} of "
+    of = f"{some}{grouped(found.of)} {of_what(part.rows)}"
+    return f", {'in' if found.seeds == 1 else 'the median of'} {of}"
 
 
 def _saturated(part: Part) -> Iterator[str]:

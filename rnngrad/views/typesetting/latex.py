@@ -26,7 +26,7 @@ from rnngrad.views.typesetting.layout import (
     Word,
     tall,
 )
-from rnngrad.views.typesetting.reading import TOKEN, read
+from rnngrad.views.typesetting.reading import in_prose
 from rnngrad.views.typesetting.writing import Plain, accented
 
 SIGNS: Mapping[str, str] = MappingProxyType(
@@ -154,6 +154,7 @@ class Latex(Plain):
     def matrix(self, matrix: Matrix) -> str:
         kind = "bmatrix" if matrix.blocks else "pmatrix"
         rows = r" \\ ".join(" & ".join(map(self.row, cells)) for cells in matrix.rows)
+        rows = rows.replace(r"\frac", r"\dfrac")  # small else
         return rf"\begin{{{kind}}} {rows} \end{{{kind}}}"
 
 
@@ -171,11 +172,8 @@ _INLINE = Inline()
 
 def prose(text: str) -> str:
     """A sentence of rnngrad's own: the names and partials in it are set as formulas."""
-    found, at = "", 0
-    for match in TOKEN.finditer(text):
-        found += f"{escaped(text[at : match.start()])}${_INLINE.row(read(match[0]))}$"
-        at = match.end()
-    return found + escaped(text[at:])
+    return "".join(f"${_INLINE.row(part)}$" if isinstance(part, Row) else escaped(part)
+                   for part in in_prose(text))  # fmt: skip
 
 
 def escaped(text: str) -> str:

@@ -191,14 +191,16 @@ def width(piece: Piece) -> float:
 
 def lines(side: Row, widest: float, measure: Callable[[Row], float] = width) -> list[Row]:
     """A side of an equation in lines no wider than that: broken before a plus or minus, where a
-    summand is too wide before another sign, and in brackets where these are."""
+    summand is too wide behind a comma, before another sign, and in brackets where these are."""
     if measure(side) <= widest:
         return [side]
     found, line = list[Row](), list[Piece]()
     for summand in _groups(list(side.pieces), "+−=,"):
         inner = [summand]
         if measure(Row(tuple(summand))) > widest:
-            inner = _groups(_opened(Row(tuple(summand)), widest, measure))
+            inner = []
+            for part in _groups(_opened(Row(tuple(summand)), widest, measure), ","):
+                inner += [part] if measure(Row(tuple(part))) <= widest else _groups(part)
             found += [Row(tuple(line))] if line else []
             line = []
         for group in inner:
@@ -236,11 +238,12 @@ def _listed(matrix: Matrix) -> Iterator[Piece]:
 
 
 def _groups(pieces: list[Piece], signs: str = "+−·⊗∘=,") -> list[list[Piece]]:
-    """Pieces that stay together: a sign begins a group, and takes the piece behind it along."""
+    """Pieces that stay together: a sign begins a group, and takes the piece behind it along; a
+    comma ends one."""
     groups = list[list[Piece]]()
     for piece in pieces:
-        breaks = isinstance(piece, Sign) and piece.text in signs
-        if breaks or not groups:
+        breaks = isinstance(piece, Sign) and piece.text in signs and piece.text != ","
+        if breaks or not groups or ("," in signs and groups[-1][-1] == Sign(",")):
             groups.append([piece])
         else:
             groups[-1].append(piece)

@@ -51,6 +51,16 @@ TOKEN = re.compile(
 """A name with an index or a partial within a sentence."""
 
 
+def in_prose(text: str) -> Iterator[str | Row]:
+    """A sentence of rnngrad's own, apart: text, and the layout of each name and partial in it."""
+    at = 0
+    for match in TOKEN.finditer(text):
+        yield text[at : match.start()]
+        yield read(match[0])
+        at = match.end()
+    yield text[at:]
+
+
 def read(text: str) -> Row:
     """The layout of one side of an equation, or of one with its ``=``."""
     return _Reader(text).row("")

@@ -19,6 +19,7 @@ from rnngrad.views.typesetting.layout import (
     Partial,
     Row,
 )
+from rnngrad.views.typesetting.reading import in_prose
 from rnngrad.views.typesetting.writing import Plain, accented
 
 SIGNS: Mapping[str, str] = MappingProxyType(
@@ -110,8 +111,31 @@ class Typst(Plain):
 
     def matrix(self, matrix: Matrix) -> str:
         delim = '"["' if matrix.blocks else '"("'
-        rows = "; ".join(", ".join(map(self.row, cells)) for cells in matrix.rows)
+        rows = "; ".join(", ".join(map(self._cell, cells)) for cells in matrix.rows)
         return f"mat(delim: {delim}, {rows})"
+
+    def _cell(self, cell: Row) -> str:
+        """A fraction would be small."""
+        text = self.row(cell)
+        return f"display({text})" if "frac(" in text else text
+
+
+class Inline(Typst):
+    """Within a sentence: no fraction, which would be small."""
+
+    def partial(self, partial: Partial) -> str:
+        plus = "^+" if partial.immediate else ""
+        top, bottom = self.name(partial.top), self.name(partial.bottom)
+        return f"partial{plus} {top} \\/ partial {bottom}"
+
+
+_INLINE = Inline()
+
+
+def prose(text: str) -> str:
+    """A sentence of rnngrad's own: the names and partials in it are set as formulas."""
+    return "".join(f"${_INLINE.row(one)}$" if isinstance(one, Row) else one and escaped(one)
+                   for one in in_prose(text))  # fmt: skip
 
 
 def quoted(text: str) -> str:

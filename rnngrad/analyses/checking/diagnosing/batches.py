@@ -14,7 +14,12 @@ import numpy as np
 from rnngrad.analyses.checking.comparing.comparing import compare
 from rnngrad.analyses.checking.comparing.verdicts import Diagnosis
 from rnngrad.analyses.checking.diagnosing.catalogue import CATALOGUE, Mistake
-from rnngrad.analyses.checking.diagnosing.diagnosing import in_words
+from rnngrad.analyses.checking.diagnosing.diagnosing import (
+    OF_THE_LOSS,
+    OWN_FACTOR,
+    in_words,
+    loss_is_right,
+)
 from rnngrad.analyses.checking.diagnosing.fitting import Case, Fit, fit_of
 from rnngrad.analyses.checking.diagnosing.other_readings import answered, asked
 from rnngrad.analyses.checking.diagnosing.questions import EMPTY, UNKNOWN
@@ -23,6 +28,7 @@ from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.analyses.mistakes.passes import Apart
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.net.batch import Batch, BidirectionalBatch
+from rnngrad.net.problem import Problem
 
 MEAN_OF_STEPS = "mean_of_steps"
 """As the spec's ``batch_reduction`` calls it."""
@@ -32,11 +38,13 @@ MOST_WORK = 2 * 10**6
 
 
 class Way(NamedTuple):
-    """Another L: the weight of each sequence, in words, and the keys that say so in a spec."""
+    """Another L: the weight of each sequence, in words, and the keys that say so in a spec. Not
+    ``of_the_loss``: one array alone may have it."""
 
     weights: Array
     words: str
     keys: str = ""
+    of_the_loss: bool = True
 
 
 def diagnose(
@@ -44,24 +52,28 @@ def diagnose(
     batch: Batch,
     sequences: Sequence[Passes],
     of_one: Callable[[Case], list[Array]],
-    none_right: bool = False,
+    right: Sequence[Case] = (),
 ) -> dict[str, Diagnosis | None]:
     """name -> what explains that wrong total; ``of_one`` gives the shares of the sequences in it.
-    What explains all goes before what explains one. ``none_right``: then other readings of
-    the arrays are tried, or asked about."""
+    What explains all goes before what explains one. Where none is ``right``, other readings
+    of the arrays are tried, or asked about; where one is, the loss is not another one."""
     cases = [case for case in wrong if case.got.values.shape == case.right.shape]
     if not cases:
         return {}
     with quietly():
-        shares = {case.name: _under_the_sum(batch, of_one(case)) for case in cases}
-        found = _other_way(cases, batch, shares)
+        shares = {case.name: of_one(case) for case in cases}
+        summed = {name: _under_the_sum(batch, some) for name, some in shares.items()}
+        of_the_loss = not loss_is_right(right)
+        found = _other_way(cases, batch, summed, of_the_loss)
         alike = not isinstance(batch, BidirectionalBatch)
-        if not found and none_right and alike:
+        if not found and not right:
             found = answered(cases, batch)
         if not found and alike and batch.size * batch.steps <= MOST_WORK:
-            found = _known(cases, batch, sequences, shares) or {}
-        found = found or _one_factor(cases)
-        if not found and none_right:
+            found = known(cases, batch.net, sequences, shares, of_the_loss)
+        found = found or one_factor(cases, of_the_loss)
+        for case in cases if not found else ():
+            found |= one_factor([case], of_the_loss) if case.right.size > 1 else {}
+        if not found and not right:
             found = asked(cases)
     unknown = Diagnosis(None, UNKNOWN, None, None)
     return {case.name: found.get(case.name, unknown) for case in cases}
@@ -117,7 +129,7 @@ def ways(batch: Batch) -> Iterator[Way]:
     for k in range(B):
         last = "the last, " if k == B - 1 else ""
         words = f"{last}sequence {k + 1} of {B} alone: are the others not added up?"
-        yield Way(_factors(batch) * (np.arange(B) == k), words)
+        yield Way(_factors(batch) * (np.arange(B) == k), words, of_the_loss=False)
     for times in range(2, 6):
         words = f"{times} backward passes added up: were the gradients not set to zero in between?"
         yield Way(_factors(batch) * times, words)
@@ -128,10 +140,12 @@ def _of(over: str) -> str:
 
 
 def _other_way(
-    cases: Sequence[Case], batch: Batch, shares: Mapping[str, list[Array]]
+    cases: Sequence[Case], batch: Batch, shares: Mapping[str, list[Array]], of_the_loss: bool
 ) -> dict[str, Diagnosis]:
     now = _factors(batch)
     for way in ways(batch):
+        if way.of_the_loss and not of_the_loss:
+            continue
         if np.allclose(way.weights, now, rtol=1e-12):
             continue
         errors = [_error(case, _summed(way.weights, shares[case.name])) for case in cases]
@@ -142,8 +156,11 @@ def _other_way(
     return {}
 
 
-def _one_factor(cases: Sequence[Case]) -> dict[str, Diagnosis]:
-    """Every total times one factor, such as that of a clipped norm; 0 is an array not filled in."""
+def one_factor(
+    cases: Sequence[Case], of_the_loss: bool, asks: Callable[[float], str] = lambda factor: ""
+) -> dict[str, Diagnosis]:
+    """Every array times one factor, such as that of a clipped norm; 0 is an array not filled in.
+    ``asks`` has a question about a factor of the loss."""
     got, right = (
         np.concatenate([np.ravel(a) for a in arrays])
         for arrays in ([case.got.values for case in cases], [case.right for case in cases])
@@ -155,7 +172,9 @@ def _one_factor(cases: Sequence[Case]) -> dict[str, Diagnosis]:
         return {}
     if factor == 0:
         return {case.name: Diagnosis(None, EMPTY, None, None, hint=EMPTY) for case in cases}
-    words = f"every number is {factor:.6g} times the right one: a norm that was clipped, a weight?"
+    words = f"every number is {factor:.6g} times the right one"
+    question = asks(factor) or ": a norm that was clipped, a weight?"
+    words += question if of_the_loss else OWN_FACTOR
     told = Diagnosis(
         "scaled", words, max(found), None, factor=factor, hint=CATALOGUE["scaled"].hint
     )
@@ -198,29 +217,33 @@ def _error(case: Case, made: Array) -> float | None:
 # ---------------------------------------------------------------------------- known mistakes
 
 
-def _known(
-    cases: Sequence[Case], batch: Batch, sequences: Sequence[Passes],
+def known(
+    cases: Sequence[Case],
+    net: Problem,
+    sequences: Sequence[Passes],
     shares: Mapping[str, list[Array]],
-) -> dict[str, Diagnosis] | None:  # fmt: skip
+    of_the_loss: bool,
+) -> dict[str, Diagnosis]:
     """The first of the listed mistakes, the specific before the general, that made in every
-    sequence gives all the numbers."""
-    aparts, net, factors = [Apart(one) for one in sequences], batch.net, _factors(batch)
-    mistakes = (m for m in CATALOGUE.values() if m.applies(net) and not m.reads_off)
+    sequence gives all the numbers; nothing where none does."""
+    aparts = [Apart(one) for one in sequences]
+    mistakes = [
+        m
+        for m in CATALOGUE.values()
+        if m.applies(net) and not m.reads_off and (of_the_loss or m.bug not in OF_THE_LOSS)
+    ]
     for mistake in sorted(mistakes, key=lambda m: m.rank):
-        found = _made(mistake, aparts, cases, shares, factors)
+        found = _made(mistake, aparts, cases, shares)
         if found is not None:
-            return {
-                case.name: diagnosis
-                for case in cases
-                if (diagnosis := in_words(case, [found[case.name]], net, list(cases), None))
-                is not None
-            }
-    return None
+            told = {n: in_words(case, [found[n]], net, list(cases), None) for case in cases
+                    for n in (case.name,)}  # fmt: skip
+            return {name: one for name, one in told.items() if one is not None}
+    return {}
 
 
 def _made(
     mistake: Mistake, aparts: Sequence[Apart], cases: Sequence[Case],
-    shares: Mapping[str, list[Array]], factors: Array,
+    shares: Mapping[str, list[Array]],
 ) -> dict[str, Fit] | None:  # fmt: skip
     for index, variations in enumerate(zip(*map(mistake.vary, aparts), strict=False)):
         readings = [Reading(one, apart) for one, apart in zip(variations, aparts, strict=True)]
@@ -229,8 +252,8 @@ def _made(
         fits: dict[str, Fit] = {}
         for case in cases:
             parts = [
-                reading.of(case.name, share * factor)
-                for reading, share, factor in zip(readings, shares[case.name], factors, strict=True)
+                reading.of(case.name, share)
+                for reading, share in zip(readings, shares[case.name], strict=True)
             ]
             total = np.sum(parts, axis=0)
             if total.shape != case.right.shape or np.isnan(total).any():

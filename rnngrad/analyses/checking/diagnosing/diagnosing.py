@@ -45,6 +45,7 @@ from rnngrad.analyses.mistakes.localising import located
 from rnngrad.analyses.mistakes.passes import Apart
 from rnngrad.analyses.mistakes.searching import Search
 from rnngrad.arithmetic.arrays import quietly
+from rnngrad.net.cells import INPUT
 from rnngrad.net.problem import Problem
 
 ENOUGH = 4.5
@@ -85,12 +86,16 @@ def diagnose(
                 problem,
                 cases if together else [case],
                 max(map(_error, together), default=None),
+                loss_is_right(right),
             )
             for case in wrong
         }
         if together or (all(map(_is_specific, listed.values())) and len(listed) == len(wrong)):
             return told
-        return told | found_in_the_graph(wrong, right, conditioning.passes, listed, told)
+        told |= found_in_the_graph(wrong, right, conditioning.passes, listed, told)
+        unknown = Diagnosis(None, UNKNOWN, None, None)  # what no graph of the cell has
+        of_dense = [f"dL_d{name}" for name in INPUT]
+        return {n: unknown if d is None and n in of_dense else d for n, d in told.items()}
 
 
 def found_in_the_graph(
@@ -205,7 +210,8 @@ class _Search:
         found = [self.found[mistake.bug][case.name] for case in self.cases]
         if not all(found):
             return []
-        if self._is_refuted(mistake) and mistake.bug in AT_THE_READ_OUT:
+        of_the_sums_too = mistake.bug in ("sign-flipped", "averaged-over-steps")
+        if self._is_refuted(mistake) and not of_the_sums_too:
             return []
         common = set.intersection(*({fit.steps for fit in fits} for fits in found))
         ways = []
@@ -254,7 +260,7 @@ class _Search:
         of_the_sums = all(case.name in ("dL_dW_hy", "dL_db_y") for case in self.cases)
         if mistake.bug not in OF_THE_LOSS and not (mistake.bug in AT_THE_READ_OUT and of_the_sums):
             return False
-        return any(case.right.any() and case.name.startswith("dL_d") for case in self.right)
+        return loss_is_right(self.right)
 
     def best(self, ways: list[Fits]) -> list[Fits]:
         """The most specific; among several of those, the ones that make the right arrays right."""
@@ -275,6 +281,11 @@ class _Search:
             ):
                 return True
         return False
+
+
+def loss_is_right(right: Iterable[Case]) -> bool:
+    """Whether a gradient among the right ones shows that the loss is not another one."""
+    return any(case.right.any() and case.name.startswith("dL_d") for case in right)
 
 
 def _reproduced(reading: Reading, case: Case) -> bool:
@@ -307,11 +318,19 @@ def _evidence(fit: Fit, cases: list[Case], error: float) -> float:
     return float(each.sum() - (each.max(initial=0.0) if read_off else 0.0))
 
 
+OWN_FACTOR = "; other gradients are right, so the factor is not the loss's"
+
+
 def in_words(
-    case: Case, fits: list[Fit], problem: Problem, cases: list[Case], error: float | None
+    case: Case,
+    fits: list[Fit],
+    problem: Problem,
+    cases: list[Case],
+    error: float | None,
+    others_right: bool = False,
 ) -> Diagnosis | None:
     """What is said of mistakes that fit an array. ``cases``: all that this mistake explains, with
-    what ``error`` where these are several."""
+    what ``error`` where these are several; ``others_right``: no mean or sum of the loss is."""
     step = first_wrong_step(case)
     if (
         len(fits) == 1
@@ -325,7 +344,8 @@ def in_words(
         fit, mistake = fits[0], CATALOGUE[fits[0].bug]
         words = mistake.explain(_location(case, fit, step, problem)) + _cited(mistake, problem)
         if fit.factor is not None and fit.factor > 0:
-            words += of_a_factor(fit.factor, problem, 4.0 * case.tolerance)
+            asks = of_a_factor(fit.factor, problem, 4.0 * case.tolerance)
+            words += OWN_FACTOR if others_right else asks
         number = (fit.steps, fit.limit, fit.factor)
         return Diagnosis(fit.bug, words, fit.error, step, (), *number, agreed=fit.agreed)
     if fits:

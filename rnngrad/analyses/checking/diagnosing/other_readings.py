@@ -111,7 +111,7 @@ def _problem(
 
 
 def _of(batch: Batch, sequences: list[Problem]) -> Batch:
-    return Batch(tuple(sequences), axis=batch.axis)
+    return type(batch)(tuple(sequences), axis=batch.axis)
 
 
 def _stacked(batch: Batch) -> tuple[Array, Array, Integers | None]:
@@ -186,7 +186,8 @@ def _without_zeros_at_the_end(batch: Batch) -> Iterator[Read]:
     """Sequences that end where nothing but zeros, or the token 0, follow."""
     kind = _kind(batch)
     lengths = [_length(one) for one in batch.sequences]
-    if kind == "some" or lengths == list(batch.lengths):
+    beyond = (_weights(one)[n:].any() for n, one in zip(lengths, batch.sequences, strict=True))
+    if lengths == list(batch.lengths) or (kind == "some" and any(beyond)):
         return
     sequences = []
     for n, one in zip(lengths, batch.sequences, strict=True):
@@ -195,6 +196,8 @@ def _without_zeros_at_the_end(batch: Batch) -> Iterator[Read]:
         if kind == "last":
             targets[-1] = one.targets[-1]
         counts = np.ones(n) if kind == "all" else (np.arange(n) == n - 1).astype(float)
+        if kind == "some":
+            counts = (_weights(one)[:n] != 0).astype(float)
         ids = None if one.tokens is None else one.tokens.ids[:n]
         sequences.append(_problem(one, one.x[:n], targets, counts, ids))
     yield Read(

@@ -16,6 +16,7 @@ from rnngrad.net.given_arrays import GivenArray, Mask
 from rnngrad.net.problem import Problem
 
 UNKNOWN = "no known mistake gives these numbers"
+EMBEDDING = "dL_dembedding"
 LONELY = "a single number is wrong, and that alone does not tell one mistake from another"
 BATCH = (
     f"{UNKNOWN}, and nothing is right: is it the gradient of another loss, such as a mean over "
@@ -47,10 +48,15 @@ def of_a_factor(factor: float, problem: Problem, tolerance: float) -> str:
     sign, over = _counts(problem).get(count, ("", ""))
     named = f"1/{f'({sign})' if '·' in sign else sign}" if mean else sign
     number = f"1/{count}" if mean else f"{count}"
-    return (
-        f"; the factor is {f'{named} = ' if sign else ''}{number}: the {'mean' if mean else 'sum'} "
-        f"over {f'{over}, or over ' if over else ''}a batch of {count}?"
-    )
+    of = [
+        over,
+        *([f"over a batch of {count}" if over else f"a batch of {count}"] if count > 2 else []),
+    ]
+    what = ", or ".join(filter(None, of))
+    if not what:  # a 2 has other reasons than a batch of two sequences
+        return ""
+    shown = f"{named} = {number}" if sign else number
+    return f"; the factor is {shown}: the {'mean' if mean else 'sum'} over {what}?"
 
 
 def _counts(problem: Problem) -> dict[int, tuple[str, str]]:
@@ -124,8 +130,28 @@ def of_zeros(case: Case, problem: Problem) -> str:
         first = case.record.first_step
         steps = [int(t) + first for t in _rows_of_zeros(zero, wrong)]
         return _all_zero("step", _ranges(steps), one=got[0].size == 1) if steps else ""
+    if case.name == EMBEDDING:
+        rows = _rows_of_zeros(zero, wrong)
+        padding = f"{ZERO}: does the embedding have padding_idx={rows[0]}?" if rows else ""
+        return f"row {rows[0]}: {padding}" if len(rows) == wrong.any(axis=1).sum() == 1 else ""
     parameter = case.record.parameter
     return "" if parameter is None else _in_a_parameter(zero, wrong, parameter, problem)
+
+
+def of_turned(case: Case, problem: Problem) -> str:
+    """``gate f: transposed`` where the block of a gate is right but for that."""
+    got, parameter = case.got.values, case.record.parameter
+    gates = gates_of(problem, parameter) if parameter and case.compared else ()
+    if not gates or got.shape != (len(gates) * got.shape[-1], got.shape[-1]):
+        return ""
+    near = case.tolerance * np.abs(case.right).max(initial=0.0)
+    blocks = (np.split(array, len(gates)) for array in (got, case.right))
+    turned = [
+        gate
+        for gate, a, b in zip(gates, *blocks, strict=True)
+        if np.abs(a - b.T).max() <= near < np.abs(a - b).max()
+    ]
+    return f"gate{'s' * (len(turned) > 1)} {', '.join(turned)}: transposed" if turned else ""
 
 
 def _in_a_parameter(zero: Mask, wrong: Mask, parameter: str, problem: Problem) -> str:

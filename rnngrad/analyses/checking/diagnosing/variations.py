@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnngrad.algebra.equations import X
 from rnngrad.algebra.expressions import Call, Name, Node, rebuilt
 from rnngrad.algebra.step_graph import BEFORE, NOW, Matrix
 from rnngrad.analyses.derivation.step_text import rebuilt_names
@@ -30,8 +31,10 @@ from rnngrad.analyses.mistakes.local_partials import (
     rows_moved,
 )
 from rnngrad.analyses.mistakes.passes import Apart, Made, jacobians, log10_chain, log10_paths
-from rnngrad.arithmetic.arrays import Array
-from rnngrad.net.problem import Problem
+from rnngrad.arithmetic.arrays import Array, Numbers
+from rnngrad.net.cells import INPUT
+from rnngrad.net.dense import pre_activations, pulled_back
+from rnngrad.net.problem import Dense, Problem
 
 STATE, PARAMETER = "dL_d<part>", "dL_d<parameter>"
 """What stands for the gradients of every part of the state, and of every parameter of the cell."""
@@ -105,6 +108,9 @@ class Reading:
             return self._immediate(name.removeprefix("dht_d"))
         found = self.apart.read(name, self.made)
         assert found is not None
+        dense = self.apart.problem.dense
+        if name == "dL_dx" and dense is not None:  # what the graph has is that of x'
+            return pulled_back(dense, found[0]).x
         return np.asarray(found[0])
 
     def _immediate(self, parameter: str) -> Array:
@@ -127,6 +133,8 @@ class Reading:
             return (base, "h") if base in cell.parts else (base,)
         if of in cell.parameters:
             return (base, PARAMETER)
+        if of in INPUT:  # they follow from ∂L/∂x'_t
+            return (base, "dL_dx")
         of_state = of == "h" or of.removesuffix("_0") in cell.parts
         return (base, STATE) if of_state else (base,)
 
@@ -202,13 +210,32 @@ def _meets(layer: LayerApart, part: str, number: int, other: Other) -> bool:
 
 
 def missing_activation_derivative(apart: Apart) -> Iterator[Variation]:
-    return _other_slopes(apart, lambda layer, call: slopes(layer, call)["left out"])
+    yield from _other_slopes(apart, lambda layer, call: slopes(layer, call)["left out"])
+    yield from _of_dense(apart, lambda dense: np.ones_like(dense.W[:, 0]))
 
 
 def activation_derivative_of_output(apart: Apart) -> Iterator[Variation]:
-    return _other_slopes(
+    yield from _other_slopes(
         apart, lambda layer, call: call._replace(argument=call._replace(prime=False))
     )
+    yield from _of_dense(
+        apart, lambda dense: dense.activation.slope(dense.activation.f(pre_activations(dense)))
+    )
+
+
+def _of_dense(apart: Apart, slopes_of: Callable[[Dense], Numbers]) -> Iterator[Variation]:
+    """Other slopes in the dense layer before the net."""
+    dense = apart.problem.dense
+    if dense is None:
+        return
+    dL_da = slopes_of(dense) * apart.right.at[0][X][:, 0]
+    made = {"dL_dW_in": dL_da.T @ dense.x, "dL_db_in": dL_da.sum(axis=0), "dL_dx": dL_da @ dense.W}
+    changes = {name: partial(_instead, array) for name, array in made.items()}
+    yield Variation(RIGHT, frozenset(made), changes=changes, where="dense")
+
+
+def _instead(made: Array, right: Array) -> Array:
+    return made
 
 
 def activation_derivative_wrong_step(apart: Apart) -> Iterator[Variation]:

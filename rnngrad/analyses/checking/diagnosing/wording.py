@@ -52,7 +52,12 @@ _ON_THE_WAY = {
 _ANY_WAY = "the sum over all paths through the equations, each with the slopes and matrices on it"
 
 
+_DENSE = "∂L/∂a_t = φ'(a_t) ∘ ∂L/∂x'_t, with x'_t = φ(a_t) and a_t = W_in x_t + b_in"
+
+
 def missing_activation_derivative(b: Location) -> str:
+    if b.where == "dense":
+        return f"you applied no φ' in the dense layer before the net: {_DENSE}"
     if b.cell:
         place = f"where step {b.s} meets its weights" if b.where == "weights" else f"at step {b.s}"
         if not b.known:
@@ -76,6 +81,8 @@ def missing_activation_derivative(b: Location) -> str:
 
 
 def activation_derivative_of_output(b: Location) -> str:
+    if b.where == "dense":
+        return f"you took φ' at x'_t, which has been through φ already: {_DENSE}"
     if b.cell and not b.known:
         return (
             f"you took the derivatives at the functions' values of step {b.s}; they belong at what "

@@ -61,11 +61,13 @@ from rnngrad.files.models.records import (
     BACKWARD,
     Contents,
     Dense,
+    Ends,
     Found,
     Layer,
     ModelFileError,
     Refused,
     Store,
+    ends,
 )
 from rnngrad.files.text import cut, several, shown, sides
 
@@ -95,13 +97,13 @@ def read_keras(store: Store) -> Contents:
             found += _nets(store, key, aliases, members, _said_of(config, store, path))
         except ModelFileError as error:
             refused.append(Refused(key, str(error), aliases))
-    widths = {width for net in found for width in net.widths}
+    met = ends(found)
     dense = [
-        each
-        for group, parts in others.items()
-        for each in _dense(store, group, parts, widths, config)
+        each for group, parts in others.items() for each in _dense(store, group, parts, met, config)
     ]
-    return Contents(store.name, "keras", tuple(found), tuple(dense), keys, tuple(refused))
+    return Contents(
+        store.name, "keras", tuple(found), tuple(dense), keys, tuple(refused), order=_order(config)
+    )
 
 
 def _refuse_more(
@@ -112,12 +114,10 @@ def _refuse_more(
     others: Mapping[str, Mapping[str, str]],
 ) -> None:
     """A layer that holds more than its cells' weights, or a cell within another cell."""
-    widths = {store.arrays[unit.parts["recurrent_kernel"]].shape[0] for unit in members}
+    widths = (store.arrays[unit.parts["recurrent_kernel"]].shape[0] for unit in members)
+    met = Ends(frozenset(widths))
     around = {
-        each
-        for parts in others.values()
-        if _is_dense(store, parts, widths)
-        for each in parts.values()
+        each for parts in others.values() if _is_dense(store, parts, met) for each in parts.values()
     }
     more = {each: None for unit in members for each in strangers(store, unit, units, around)}
     if more:
@@ -252,12 +252,12 @@ def _before(store: Store, unit: Unit, told: Said | None) -> bool:
 # ---------------------------------------------------------------------------- read-outs
 
 
-def _is_dense(store: Store, parts: Mapping[str, str], widths: set[int]) -> bool:
-    """Whether a group is a dense layer behind a net: a kernel (H, O), and a bias (O,) or none."""
+def _is_dense(store: Store, parts: Mapping[str, str], met: Ends) -> bool:
+    """Whether a group is a dense layer that meets a net: a kernel (H, O), a bias (O,) or none."""
     if not {"kernel"} <= set(parts) <= {"kernel", "bias"}:
         return False
     shape = store.arrays[parts["kernel"]].shape
-    if len(shape) != 2 or shape[0] not in widths or not shape[1]:
+    if len(shape) != 2 or 0 in shape or not met.meets(*shape[::-1]):
         return False
     return "bias" not in parts or store.arrays[parts["bias"]].shape == shape[1:]
 
@@ -266,11 +266,11 @@ def _dense(
     store: Store,
     group: str,
     parts: Mapping[str, str],
-    widths: set[int],
+    met: Ends,
     config: Mapping[tuple[str, ...], Said],
 ) -> list[Dense]:
-    """A dense layer that fits behind a net, its numbers finite."""
-    if not _is_dense(store, parts, widths) or "embedding" in group:
+    """A dense layer that fits behind a net, or before it, its numbers finite."""
+    if not _is_dense(store, parts, met) or "embedding" in group:
         return []
     key, bias = parts["kernel"], parts.get("bias")
     names = names_of(store, group)
@@ -281,6 +281,11 @@ def _dense(
     except ModelFileError:
         return []
     return [Dense(names[0] if names else group, W, b, function, f"{key}.T", bias)]
+
+
+def _order(config: Mapping[tuple[str, ...], Said]) -> tuple[str, ...]:
+    """The layers' names as the model has them: the configuration is read from its end."""
+    return tuple(chain[-1] for chain in reversed(tuple(config)) if len(chain) == 1)
 
 
 ORDERS: Mapping[str, str] = {"rnn": "h", "gru": "zrn", "lstm": "ifgo"}

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from rnngrad.files.models.onnx.graph import Graph, Node
-from rnngrad.files.models.records import Dense, ModelFileError, Store
+from rnngrad.files.models.records import Dense, Ends, ModelFileError, Store
 
 ACTIVATIONS: Mapping[str, str] = {
     "Tanh": "tanh",
@@ -33,8 +33,8 @@ class _Product(NamedTuple):
     output: str
 
 
-def dense_layers(graph: Graph, widths: set[int]) -> list[Dense]:
-    """The dense layers whose input is as wide as some net's state."""
+def dense_layers(graph: Graph, met: Ends) -> list[Dense]:
+    """The dense layers that fit behind some net, or before it."""
     takers: dict[str, list[Node]] = {}
     for node in graph.nodes:
         for name in node.proto.input:
@@ -43,7 +43,7 @@ def dense_layers(graph: Graph, widths: set[int]) -> list[Dense]:
     for node in graph.nodes:
         product = _product(graph.store, node, takers)
         if product is not None:
-            found += _dense(graph.store, node, product, widths, takers)
+            found += _dense(graph.store, node, product, met, takers)
     return found
 
 
@@ -77,14 +77,14 @@ def _dense(
     store: Store,
     node: Node,
     product: _Product,
-    widths: set[int],
+    met: Ends,
     takers: Mapping[str, list[Node]],
 ) -> list[Dense]:
     """The layer, or nothing where its shapes are others, or its numbers not finite."""
     shape = store.arrays[product.W].shape
     shape = shape[::-1] if product.transposed else shape
     biases = None if product.b is None else store.arrays[product.b].shape
-    if len(shape) != 2 or shape[1] not in widths or not shape[0] or biases not in (None, shape[:1]):
+    if len(shape) != 2 or 0 in shape or not met.meets(*shape) or biases not in (None, shape[:1]):
         return []
     try:
         W = store.real(product.W)

@@ -50,6 +50,7 @@ from rnngrad.files.models.records import (
     ModelFileError,
     Refused,
     Store,
+    ends,
     finite,
 )
 from rnngrad.files.text import cut, listed, sides
@@ -104,7 +105,7 @@ def read_onnx(path: Path, name: str) -> Contents:
     """The nets of an ONNX model."""
     graph = open_onnx(path, name)
     nodes = [
-        (node, node.proto.name or next(filter(None, node.proto.output), f"node {number}"))
+        (node, name_of(node, number))
         for number, node in enumerate(graph.nodes)
         if node.proto.op_type in OPERATORS and node.proto.domain in ("", "ai.onnx")
     ]
@@ -121,9 +122,15 @@ def read_onnx(path: Path, name: str) -> Contents:
     if matrix is not None:
         refused.append(Refused("", f"{name} {UNROLLED.format(cut(matrix, 60))}"))
     stacks, layers = _stacks(name, found, pairs(graph, [node for node, _ in nodes]))
-    dense = dense_layers(graph, {width for net in (*stacks, *layers) for width in net.widths})
+    dense = dense_layers(graph, ends((*stacks, *layers)))
     keys = tuple(graph.store.arrays)
-    return Contents(name, "onnx", stacks, tuple(dense), keys, tuple(refused), layers)
+    order = tuple(name_of(node, number) for number, node in enumerate(graph.nodes))
+    return Contents(name, "onnx", stacks, tuple(dense), keys, tuple(refused), layers, order)
+
+
+def name_of(node: Node, number: int) -> str:
+    """What a node is called: by its name, or by what comes out of it."""
+    return node.proto.name or next(filter(None, node.proto.output), f"node {number}")
 
 
 def _stacks(

@@ -40,11 +40,13 @@ from rnngrad.files.models.records import (
     BACKWARD,
     Contents,
     Dense,
+    Ends,
     Found,
     Layer,
     ModelFileError,
     Refused,
     Store,
+    ends,
 )
 from rnngrad.files.models.torch.keys import Part, grouped, part_of, with_computed
 from rnngrad.files.text import listed, several, sides
@@ -74,8 +76,15 @@ def read_torch(store: Store) -> Contents:
             found += _nets(store, prefix, {**parts, **_equinox(store, prefix)}, under)
         except ModelFileError as error:
             refused.append(Refused(prefix, str(error)))
-    dense = dense_layers(store, {width for net in found for width in net.widths})
-    return Contents(store.name, "torch", tuple(found), tuple(dense), keys, tuple(refused))
+    dense = tuple(dense_layers(store, ends(found)))
+    return Contents(
+        store.name, "torch", tuple(found), dense, keys, tuple(refused), order=_order(keys)
+    )
+
+
+def _order(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """The keys, where they stand as the module has them: not where a writer has sorted them."""
+    return () if sorted(keys) == list(keys) else keys
 
 
 def _under(store: Store) -> Under:
@@ -158,15 +167,16 @@ def _copied(store: Store, key: str, parts: Mapping[str, Part]) -> bool:
 def _around(store: Store, keys: list[str], members: Members) -> list[str]:
     """The keys of dense layers as wide as a net, and of embeddings as wide as its inputs."""
     shapes = {key: store.arrays[key].shape for key in keys}
-    matrices = (
-        store.arrays[key].shape
+    matrices = [
+        (part, store.arrays[key].shape)
         for layer in members.values()
         for part, key in layer.items()
-        if part in ("weight_ih", "weight_hh")
-    )
-    widths = {shape[1] for shape in matrices if len(shape) == 2}
+        if part in ("weight_ih", "weight_hh") and len(store.arrays[key].shape) == 2
+    ]
+    widths = frozenset(shape[1] for _, shape in matrices)
+    met = Ends(widths, frozenset(shape[1] for part, shape in matrices if part == "weight_ih"))
     around = [
-        key for key, bias in _linear(store, keys, widths) for key in (key, bias) if key in shapes
+        key for key, bias in _linear(store, keys, met) for key in (key, bias) if key in shapes
     ]
     return around + [
         key
@@ -271,26 +281,26 @@ def _biases(store: Store, cell: str, keys: Keys) -> tuple[Array, Array] | None:
 # ---------------------------------------------------------------------------- read-outs
 
 
-def dense_layers(store: Store, widths: set[int]) -> list[Dense]:
-    """The dense layers whose input is as wide as some net's state, those with a bias first.
+def dense_layers(store: Store, met: Ends) -> list[Dense]:
+    """The dense layers that fit behind some net, or before it, those with a bias first.
 
     A matrix without a bias may be an embedding, (words, width); what is called so is left out.
     """
     found = [
         (key, bias if bias in store.arrays else None, match["base"])
-        for key, bias in _linear(store, store.arrays, widths)
+        for key, bias in _linear(store, store.arrays, met)
         if (match := _DENSE.fullmatch(key)) is not None
     ]
     found.sort(key=lambda keys: keys[1] is None)
     return [layer for names in found for layer in _dense(store, *names)]
 
 
-def _linear(store: Store, keys: Iterable[str], widths: set[int]) -> list[tuple[str, str]]:
-    """The keys of matrices (O, H) with H one of ``widths``, and of their biases, there or not."""
+def _linear(store: Store, keys: Iterable[str], met: Ends) -> list[tuple[str, str]]:
+    """The keys of matrices (O, H) that meet a net, and of their biases, there or not."""
     found = []
     for key in keys:
         stored, match = store.arrays[key], _DENSE.fullmatch(key)
-        if match is None or len(stored.shape) != 2 or stored.shape[1] not in widths:
+        if match is None or len(stored.shape) != 2 or not met.meets(*stored.shape):
             continue
         bias = match["base"] + match["part"].replace("weight", "bias").replace("_w", "_b")
         has_bias = bias in store.arrays and store.arrays[bias].shape == (stored.shape[0],)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rnngrad.arithmetic.arrays import Array
-from rnngrad.views.pictures.by_matplotlib.style import DIVERGING
+from rnngrad.views.pictures.by_matplotlib.style import DIVERGING, HATCH
 from rnngrad.views.pictures.picture import Graph, Node
 
 if TYPE_CHECKING:
@@ -43,20 +43,22 @@ def draw_graph(axes: Axes, graph: Graph) -> None:
 
 
 def _arrow(axes: Axes, start: Node, end: Node, log10: float, sizes: Array) -> None:
-    """Width and colour by the logarithm, from a thousandth or less to the largest."""
+    """Width and colour by the logarithm, from a thousandth or less to the largest; what shrinks is
+    hatched, and never as pale as what keeps its size."""
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.patches import FancyArrowPatch
 
     known = log10 if np.isfinite(log10) else -300.0
     part = float(np.clip(1.0 + (known - max(sizes.max(initial=0.0), 0.0)) / 3.0, 0.0, 1.0))
     colours = LinearSegmentedColormap.from_list("flow", DIVERGING)
+    strength = 0.5 * np.sign(known) * (0.3 + 0.7 * min(abs(known) / 2.0, 1.0))
     width = 0.6 + 5.0 * part
     axes.add_patch(
         FancyArrowPatch(
             (start.x, start.y), (end.x, end.y), shrinkA=9, shrinkB=9, zorder=2,
             arrowstyle=f"simple,tail_width={width},head_width={width + 3.5},head_length=5",
-            facecolor=colours(0.5 + 0.5 * float(np.clip(known / 2.0, -1, 1))),
-            edgecolor="#4d4d4d", linewidth=0.5,
+            facecolor=colours(0.5 + float(strength)), edgecolor="#4d4d4d", linewidth=0.5,
+            hatch=HATCH if known < 0 else "",
             linestyle="-" if np.isfinite(log10) else ":",
         )
     )  # fmt: skip

@@ -12,6 +12,7 @@ from rnngrad.views.pictures.by_matplotlib.sizes import HEIGHT, body
 from rnngrad.views.pictures.by_matplotlib.style import (
     DASHES,
     DIVERGING,
+    HATCH,
     LINES,
     MARKERS,
     TONES,
@@ -200,6 +201,8 @@ class Panel:
         """Drawn when the limits are known."""
 
     def _regions(self) -> None:
+        from matplotlib.colors import to_rgb
+
         regions = [mark for mark in self.picture.marks if isinstance(mark, Region)]
         if not regions:
             return
@@ -211,10 +214,13 @@ class Panel:
         for region in regions:
             bottom, top = max(region.low, low), min(region.high, high)
             colour = TONES[region.tone]
-            self.axes.axhspan(bottom, top, color=colour, alpha=0.1, linewidth=0, zorder=0)
+            pale, stripes = (1 - part * (1 - np.array(to_rgb(colour))) for part in (0.1, 0.22))
+            self.axes.axhspan(bottom, top, facecolor=pale, edgecolor=stripes, linewidth=0, zorder=0,
+                              hatch=HATCH if region.tone == "gone" else "")  # fmt: skip
             self.sides.append(_Side(region.name, (bottom + top) / 2, colour))
 
     def _heat(self, mark: Heat) -> None:
+        from matplotlib.collections import LineCollection
         from matplotlib.colors import LinearSegmentedColormap, Normalize, TwoSlopeNorm
 
         z = np.ma.masked_invalid(np.where(np.isneginf(mark.z), -1e300, mark.z))
@@ -227,17 +233,17 @@ class Panel:
             low, high = min(low, 0.0), max(high, 0.0)
         else:
             norm, colours = Normalize(low, high if high > low else low + 1.0), "cividis"
+        x, y = edges(mark.x, self.picture.x), edges(mark.y, self.picture.y)
         shown = self.axes.pcolormesh(
-            edges(mark.x, self.picture.x), edges(mark.y, self.picture.y), z, cmap=colours,
-            norm=norm, rasterized=mark.z.size > 1000, linewidth=0,
-        )  # fmt: skip
+            x, y, z, cmap=colours, norm=norm, rasterized=mark.z.size > 1000, linewidth=0
+        )
         zeros = bool(np.isneginf(mark.z).any())
-        seen = mark.z[np.isfinite(mark.z)]
-        between = not any(isinstance(one, str) for one in (*mark.across, *mark.down))
-        both = (seen < 0).any() and (seen > 0).any()
-        if mark.diverging and between and both and min(z.shape) > 1:
-            parted = np.ma.maximum(z, low)  # the two sides, also in grey
-            self.axes.contour(mark.x, mark.y, parted, [0.0], colors="#1a1a1a", linewidths=0.4)
+        if mark.diverging:  # the two sides, also in grey
+            lines = [[one[:2], one[2:]] for one in mark.partings(x, y)]
+            self.axes.add_collection(
+                LineCollection(lines, colors="#1a1a1a", linewidths=0.5, capstyle="projecting"),
+                autolim=False,
+            )
         beside = self.axes.inset_axes((1.03, 0.0, 0.045, 1.0))
         bar = self.figure.colorbar(shown, cax=beside, extend="min" if zeros else "neither")
         bar.outline.set_linewidth(0.5)
@@ -254,7 +260,7 @@ class Panel:
         rows = np.arange(len(mark.bars), dtype=float)
         for i, bar in enumerate(mark.bars):
             self.axes.barh(i, bar.end - bar.start, left=bar.start, height=0.62,
-                           color=TONES[bar.tone], hatch="" if bar.tone != "gone" else "/////",
+                           color=TONES[bar.tone], hatch=HATCH if bar.tone == "gone" else "",
                            edgecolor="white", linewidth=0)  # fmt: skip
             if i:
                 self.axes.plot(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textwrap import wrap
 
-from rnngrad.views.pictures.picture import Band, Bars, Graph, Level, Line, Picture
+from rnngrad.views.pictures.picture import Band, Bars, Graph, Level, Line, Picture, notes_of
 
 COLUMN, HEIGHT = 3.5, 2.5
 """Inches: a column of a journal, and what a picture takes of it besides its words."""
@@ -42,4 +42,4 @@ def finding(picture: Picture) -> list[str]:
 
 
 def notes(picture: Picture) -> list[str]:
-    return [line for note in picture.notes for line in wrap(note, 68 * width(picture))]
+    return [line for note in notes_of(picture) for line in wrap(note, 68 * width(picture))]

@@ -15,6 +15,9 @@ LINES = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000
 DASHES: tuple[Any, ...] = ("-", "--", "-.", (0, (4, 1, 1, 1, 1, 1)), ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DIVERGING = ("#2166ac", "#f7f7f7", "#b35806")
+HATCH = "/////"
+"""Across what vanishes, which is told from what explodes in grey too."""
+
 ZERO = "#053061"
 """An exact zero on a map of logarithms."""
 

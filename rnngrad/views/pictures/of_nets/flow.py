@@ -140,8 +140,10 @@ def _truncations(flows: Sequence[GradientFlow]) -> Picture:
         if line is not None
     ]
     notes = dict.fromkeys(note for _, some in found for note in some)
+    names = {recurrent(flow.problem) for flow in flows}
+    whole = f"∂L/∂{names.pop()}" if len(names) == 1 else "the recurrent gradient"
     return Picture(
-        "truncation", "What truncation costs ∂L/∂W_hh", *_kept_axes(" ".join(said), lines),
+        "truncation", f"What truncation costs {whole}", *_kept_axes(" ".join(said), lines),
         tuple(lines), notes=tuple(notes),
     )  # fmt: skip
 
@@ -188,11 +190,12 @@ def _costs(flow: GradientFlow, names: str) -> str:
     """From how many steps on the error is small, and how large it is with half of them."""
     assert flow.lags is not None
     steps, error = flow.lags.truncation.steps, flow.lags.truncation.rel_error
-    i = int(np.argmax(error <= ENOUGH))
+    i, first = int(np.argmax(error <= ENOUGH)), int(steps[0])
+    least = "One step has" if first == 1 else f"{grouped(first)} steps have"
     if error[0] < BELOW:
-        return f"One step has all of {names}."
+        return f"{least} all of {names}."
     if i == 0:
-        return f"One step has all but {percent(float(error[0]))} of {names}."
+        return f"{least} all but {percent(float(error[0]))} of {names}."
     before, enough = int(steps[i - 1]), int(steps[i])
     kept = "1 step" if before == 1 else f"{grouped(before)} steps"
     lost = percent(float(error[i - 1]))

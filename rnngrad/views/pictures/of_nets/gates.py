@@ -6,15 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rnngrad.analyses.derivation.gates import Gate, gates
+from rnngrad.analyses.derivation.gates import Gate, gates, opens
 from rnngrad.analyses.derivation.notation import Notation, raised
 from rnngrad.analyses.flow.flow import GradientFlow
 from rnngrad.views.pictures.nets import Nets
 from rnngrad.views.pictures.picture import Axis, Line, Picture
 from rnngrad.views.pictures.words import called
-
-SQUASHED = ("σ",)
-"""The functions of what opens and closes."""
 
 
 def gates_over_time(nets: Nets) -> Iterator[Picture]:
@@ -27,7 +24,7 @@ def gates_over_time(nets: Nets) -> Iterator[Picture]:
 
 
 def _gates(flow: GradientFlow, found: list[Gate], number: int) -> Picture:
-    shown = [gate for gate in found if gate.function in SQUASHED] or found
+    shown = [gate for gate in found if opens(flow.problem.cell, gate)] or found
     layer, up = (f" of layer {number}", raised(number)) if number else ("", "")
     h = Notation(flow.problem).state
     title, of = f"Gates{layer} and the gradient they pass", called(flow.problem)

@@ -49,6 +49,8 @@ def _unrolled(flow: GradientFlow, seen: Window) -> Picture:
     )
     if problem.state_size == 1:
         notes[-1] = notes[-1].replace("‖", "")
+    if any(arrow.log10 < 0 for arrow in arrows):
+        notes[-1] += " A striped arrow lets less than 1 through."
     return Picture(
         "unrolled", "What each arrow lets through", _finding(h, seen), Axis(""), Axis(""),
         (Graph((*states, *counted), tuple(arrows)),), notes=tuple(notes), of=called(problem),

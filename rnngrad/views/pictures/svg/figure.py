@@ -20,6 +20,7 @@ from rnngrad.views.pictures.picture import (
     Mark,
     Picture,
     Region,
+    notes_of,
 )
 from rnngrad.views.pictures.svg.bars import bars
 from rnngrad.views.pictures.svg.frame import BELOW, Frame, axes, drawing, frame_of, levels
@@ -33,7 +34,7 @@ def figure(picture: Picture, key: str, choice: Choice | None = None, level: int 
     """The figure; ``key`` begins its ids, so that no two on a page are the same. ``choice``: a
     slider chooses among its lines. ``level``: of its heading."""
     broad = ' class="broad"' if any(isinstance(mark, Graph) for mark in picture.marks) else ""
-    notes = "".join(f'<p class="note">{said(note)}</p>\n' for note in picture.notes)
+    notes = "".join(f'<p class="note">{said(note)}</p>\n' for note in notes_of(picture))
     return (
         f"<figure{broad}>\n<h{level}>{said(picture.title)}</h{level}>\n"
         f'<p class="finding">{said(picture.finding)}</p>\n'

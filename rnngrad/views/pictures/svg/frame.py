@@ -83,6 +83,9 @@ def frame_of(picture: Picture, key: str) -> Frame:
     if picture.right is not None:
         right = scale(picture.right, on_the_right, TOP + HEIGHT, TOP, 0.05)
         end -= 4 + _widest(right)
+    else:
+        end -= max((width_of(m.name) for m in picture.marks
+                    if isinstance(m, Level) and m.y is not None), default=0.0)  # fmt: skip
     x = scale(picture.x, xs, left, end, 0.04 if dots and not heat else 0.0)
     height = HEIGHT
     if heat or picture.square:
@@ -188,9 +191,9 @@ def _across(found: Sequence[tuple[float, str]], frame: Frame) -> Iterator[str]:
     for value, name in found:
         if frame.y.holds(value):
             at = frame.y.at(value)
-            last = min(at - 4, last - ROW)
+            last = min(at + 4, last - ROW)
             yield rule(x.start, at, x.stop, at, "level")
-            yield words_at(x.stop - 4, last, name, "end", "quiet")
+            yield words_at(x.stop + 6, last, name, kind="quiet")
 
 
 def _upright(found: Sequence[tuple[float, str]], frame: Frame) -> Iterator[str]:

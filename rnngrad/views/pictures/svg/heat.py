@@ -39,8 +39,20 @@ def heat_map(mark: Heat, picture: Picture, frame: Frame) -> str:
         f'data-name="{text(mark.name)}" data-across="{text(picture.x.label)}" '
         f'data-down="{text(picture.y.label)}" data-x="{_listed(mark.across or mark.x)}" '
         f'data-y="{_listed(y)}" data-unit="{unit:.6g}" data-z="{b64encode(whole).decode()}" '
-        f'href="{_url(png(z, mark.diverging, _ends(mark)))}"/>'
+        f'href="{_url(png(z, mark.diverging, _ends(mark)))}"/>{_parting(mark, frame)}'
     )
+
+
+def _parting(mark: Heat, frame: Frame) -> str:
+    """The lines between what lies below 0 and what does not."""
+    if not mark.diverging:
+        return ""
+    rows, columns = mark.z.shape
+    (left, right), (first, last) = edges(mark.x), edges(mark.y)
+    x = frame.x.places(np.linspace(left, right, columns + 1))
+    y = frame.y.places(np.linspace(first, last, rows + 1))
+    lines = "".join(f"M{a:.1f},{b:.1f}L{c:.1f},{d:.1f}" for a, b, c, d in mark.partings(x, y))
+    return f'<path class="parting" d="{lines}"/>' if lines else ""
 
 
 def _ends(mark: Heat) -> tuple[float, float]:

@@ -12,7 +12,7 @@ LETTER, ROW = 7.2, 14.0
 """The width of a letter and the height of a row of them."""
 
 INDEXED = re.compile(
-    r"(?<![^\W_])([^\W\d_])_(?:\{([^{}]{1,8})\}|([a-z]{1,2}|[A-Z]|\d+))(?![^\W_]|_)"
+    r"(?<![^\W_])([^\W\d_])_(?:\{([^{}]{1,8})\}|(max|[a-z]{1,2}|[A-Z]|\d+))(?![^\W_]|_)"
 )
 """A single letter with an index: h_t, ∂L_60, W_hh, not a name such as my_net."""
 
