@@ -80,7 +80,7 @@ def to_x(problem: Problem, layer: Layer, share: LayerTrace, walk: Back) -> Array
     place = cell.by_source.get(X)
     if place is not None:
         order, rows = walk.joined(cell.groups[place].targets)
-        total = rows.dot(stacked_matrix(layer.own, cell.groups[place], order))
+        total = rows @ stacked_matrix(layer.own, cell.groups[place], order)
     if cell.from_x:
         terms = terms_of(problem, layer, share)
         for target, i in cell.from_x:
@@ -208,7 +208,7 @@ def layer_gradients(
     for group in cell.groups:
         source = source_values(problem, layer, share, group.source)[:last]
         order, rows = walk.joined(group.targets)
-        product, blocks, start = rows[:last].T.dot(source), dict[str, Array](), 0
+        product, blocks, start = rows[:last].T @ source, dict[str, Array](), 0
         for target in order:
             stop = start + layer.sizes[cell.step.sizes[target]]
             blocks[target] = product[start:stop]
