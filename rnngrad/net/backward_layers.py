@@ -80,7 +80,7 @@ def to_x(problem: Problem, layer: Layer, share: LayerTrace, walk: Back) -> Array
     place = cell.by_source.get(X)
     if place is not None:
         order, rows = walk.joined(cell.groups[place].targets)
-        total = rows.dot(stacked_matrix(layer.own, cell.groups[place], order))
+        total = rows @ stacked_matrix(layer.own, cell.groups[place], order)
     if cell.from_x:
         terms = terms_of(problem, layer, share)
         for target, i in cell.from_x:
@@ -210,13 +210,13 @@ def layer_gradients(
         blocks, start = dict[str, Array](), 0
         if group.targets in walk.wide:
             order, rows = walk.wide[group.targets]
-            product = rows[:last].T.dot(source)
+            product = rows[:last].T @ source
             for target in order:
                 stop = start + layer.sizes[cell.step.sizes[target]]
                 blocks[target] = product[start:stop]
                 start = stop
         else:
-            blocks = {target: walk.at[target][:last].T.dot(source) for target in group.targets}
+            blocks = {target: walk.at[target][:last].T @ source for target in group.targets}
         for matrix in group.matrices:
             block = blocks[matrix.target]
             block = block.T if matrix.transposed else block

@@ -9,7 +9,7 @@ import pytest
 
 from oracles import any_cell, nets
 from rnngrad.analyses.checking.references import perturbed_forward, products
-from rnngrad.analyses.checking.references.tangent import plain_step
+from rnngrad.analyses.checking.references.tangent import step_in_floats
 from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.arithmetic.scaled import Scaled, scaled
@@ -114,8 +114,8 @@ def test_jacobians_of_check_in_floats(
     problem = any_cell.problem_of(CELLS[name], seed=2, layers=layers, steps=4, hidden=3)
     with quietly():
         setting = perturbed_forward.setting(problem)
-        plain = [products.plain_jacobian(setting, t) for t in range(1, 5)]
-        monkeypatch.setattr(products, "plain_jacobian", lambda *_: None)
+        plain = [products.jacobian_in_floats(setting, t) for t in range(1, 5)]
+        monkeypatch.setattr(products, "jacobian_in_floats", lambda *_: None)
         exact = [products.jacobian(setting, t).floats() for t in range(1, 5)]
     assert any(one is not None for one in plain)
     for one, other in zip(plain, exact, strict=True):
@@ -129,4 +129,4 @@ def test_a_gate_that_is_shut_is_no_matter_of_floats() -> None:
     )
     with quietly():
         setting = perturbed_forward.setting(nets.problem_of(net))
-        assert plain_step(setting, 1, [[np.eye(2)]]) is None
+        assert step_in_floats(setting, 1, [[np.eye(2)]]) is None

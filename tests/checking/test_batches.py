@@ -316,6 +316,9 @@ OF_CLASSES = {"loss": "cross_entropy", "output_activation": "softmax",
 PADDED = {"inputs": PADDED_X, "targets": PADDED_Y}
 OTHER_READINGS: dict[str, Any] = {
     "axes": (MEAN, {}, None, mean_over_all, False, "7 sequences of 5 steps: the other axis"),
+    "axes, padded": (OF_CLASSES | {"lengths": list(UNEVEN), "inputs": PADDED_X},
+                     {"targets": PADDED_LABELS}, None, cross, False,
+                     "7 sequences of 5 steps: the other axis"),
     "axes, last": (MEAN | {"loss_steps": "last"}, {}, None, last_of_all, False,
                    "7 sequences of 5 steps: the other axis"),
     "padding counted": (MEAN | {"lengths": list(UNEVEN)}, PADDED, None, mean_over_all, True,

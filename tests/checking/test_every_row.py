@@ -84,7 +84,7 @@ def test_one_entry_of_one_row_is_seen(
 ) -> None:
     problem = net(cell, layers)
     if kind == "any exponent":
-        monkeypatch.setattr(every_row, "plain_step", lambda *_: None)
+        monkeypatch.setattr(every_row, "step_in_floats", lambda *_: None)
         monkeypatch.setattr(jacobians, "plain_net", lambda *_: None)
     assert of_paths(problem).verdict is Verdict.PASS
     top = problem.layers[-1].state[0].start  # all that L_4 sees of s_4 is h_4 of the top layer

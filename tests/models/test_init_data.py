@@ -126,10 +126,20 @@ def test_a_padded_batch_through_both_directions(tmp_path: Path) -> None:
     without = rnngrad.load(tmp_path / "net.yaml", overrides=["lengths=[6, 6, 6]"])
     told = {one["diagnosis"]["explanation"] for one in rnngrad.check(without, theirs)["quantities"]}
     assert {"lengths are 6, 2, 5?" in one for one in told} == {True}
-    report: Any = rnngrad.check(without, gradients(net["lstm"](emb(ids))[0]))
+    read = gradients(net["lstm"](emb(ids))[0])
+    packed_too = rnngrad.check(rnngrad.load(tmp_path / "net.yaml"), read)["quantities"]
+    told = {one["diagnosis"]["explanation"] for one in packed_too}
+    assert {one.endswith("is it not packed?") for one in told} == {True}
+    report: Any = rnngrad.check(without, read)
     (wrong,) = (one for one in report["quantities"] if one["verdict"] == "fail")
     assert wrong["name"] == "dL_dembedding"
-    assert wrong["reason"] == "row 0: every number is 0: does the embedding have padding_idx=0?"
+    words = "row 0: every number is 0: does the embedding have padding_idx=0?"
+    assert wrong["reason"] == words
+    alone: Any = rnngrad.derive(without).sequences[1]
+    row = np.array(alone["dL_dembedding"])
+    row[0] = 0
+    (entry,) = rnngrad.check(alone.both, {"dL_dembedding": row})["quantities"]
+    assert entry["reason"] == words
 
 
 def test_lengths_are_not_taken_from_ends_that_differ() -> None:

@@ -1,5 +1,5 @@
-"""The walks of rnn against plain loops: the one written for few steps, and the one made from the
-equations for many, in chunks, and where chunks must give up."""
+"""The walks of rnn against plain loops: few steps and many, in chunks, and where chunks must give
+up."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from oracles import plain_passes
 from rnngrad.arithmetic.arrays import quietly
 from rnngrad.arithmetic.functions import ACTIVATIONS, Activation
 from rnngrad.arithmetic.scaled import Scaled
+from rnngrad.chains.jacobians import sure_slopes
+from rnngrad.net import backward_layers, forward
 from rnngrad.net.backward import bptt_within
 from rnngrad.net.forward import forward_within
 from rnngrad.net.problem import Problem
 from rnngrad.net.traces import ForwardTrace
 from rnngrad.net.walks import back_walk, chunks, forward_walk
 from rnngrad.net.walks.chunks import Recurrence
-from rnngrad.net.walks.rnn import run_backward, run_forward, slopes_of, sure_slopes
 
 Net = dict[str, np.ndarray]
 
@@ -35,12 +36,6 @@ def draw(steps: int, hidden: int = 8, inputs: int = 3, outputs: int = 2, gain: f
         "W_hy": rng.normal(size=(outputs, hidden)),
         "direct": rng.normal(size=(steps, outputs)),
     }
-
-
-def fast_forward(net: Net, activation: Activation) -> tuple[np.ndarray, np.ndarray]:
-    names = ("W_xh", "W_hh", "b_h", "x", "h_0")
-    with quietly():
-        return run_forward(*(net[name] for name in names), activation)
 
 
 def problem_of(net: Net, activation: Activation, last: int | None = None) -> Problem:
@@ -86,50 +81,61 @@ def spied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return filled
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
-@pytest.mark.parametrize("steps", [1, 2, 31, 32, 33, 300, 1999])
-@pytest.mark.parametrize(("inputs", "outputs"), [(3, 2), (400, 400)])
-def test_against_plain_loops(name: str, steps: int, inputs: int, outputs: int) -> None:
-    activation = ACTIVATIONS[name]
-    net = draw(steps, inputs=inputs, outputs=outputs)
-    net["W_xh"] /= np.sqrt(inputs)
-    a, h = fast_forward(net, activation)
-    expected_a, expected_h = plain_passes.forward(net, activation)
-    assert_rows_agree(a, expected_a)
-    assert_rows_agree(h, expected_h)
-    slopes, direct = activation.slope(a), net["direct"] @ net["W_hy"]
-    np.testing.assert_array_equal(slopes_of(activation, a), slopes)
-    for W_hy, given in ((net["W_hy"], net["direct"]), (None, direct)):
-        with quietly():
-            term, dL_dh, dL_da = run_backward(net["W_hh"], slopes, given, W_hy, steps)
-        expected = plain_passes.backward(net["W_hh"], slopes, direct, steps)
-        assert_rows_agree(term, direct, 1e-14)
-        assert_rows_agree(dL_dh, expected[0])
-        assert_rows_agree(dL_da, expected[1])
-
-
-def test_slopes_that_underflow_are_not_taken_as_plain() -> None:
-    a = np.array([[0.5, -2.0], [1.0, 3.0]])
-    assert isinstance(sure_slopes(ACTIVATIONS["tanh"], a), np.ndarray)
-    a[1, 1] = 400.0
-    found = sure_slopes(ACTIVATIONS["tanh"], a)
-    assert isinstance(found, Scaled)
-    assert found.mantissa.all()
-
-
-@pytest.mark.parametrize("name", ACTIVATIONS)
-@pytest.mark.parametrize("last", [5000, 3000])
-def test_a_long_walk_against_plain_loops(name: str, last: int) -> None:
-    net, activation = draw(5000), ACTIVATIONS[name]
+def check_against_plain_loops(net: Net, activation: Activation, last: int) -> ForwardTrace:
     trace, dL_dh, dL_da = run(problem_of(net, activation, last))
-    a, h = plain_passes.forward(net, activation)
+    with quietly():
+        a, h = plain_passes.forward(net, activation)
+        slopes, direct = activation.slope(a), net["direct"] @ net["W_hy"]
     assert_rows_agree(trace.a, a)
     assert_rows_agree(trace.h, h)
-    slopes, direct = activation.slope(a), net["direct"] @ net["W_hy"]
     direct[last:] = 0.0
     expected = plain_passes.backward(net["W_hh"], slopes, direct, last)
     assert_rows_agree(dL_dh, expected[0])
     assert_rows_agree(dL_da, expected[1])
+    return trace
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize(
+    ("steps", "last"), [(1, 1), (2, 1), (300, 300), (5000, 5000), (5000, 3000)]
+)
+def test_against_plain_loops(name: str, steps: int, last: int) -> None:
+    check_against_plain_loops(draw(steps), ACTIVATIONS[name], last)
+
+
+@pytest.mark.parametrize("inputs", [1, 400])
+def test_few_and_many_inputs(inputs: int) -> None:
+    net = draw(40, inputs=inputs)
+    net["W_xh"] /= np.sqrt(inputs)
+    check_against_plain_loops(net, ACTIVATIONS["tanh"], 40)
+
+
+def test_slopes_that_underflow_are_not_taken_as_plain() -> None:
+    net = draw(3)
+    problem = problem_of(net, ACTIVATIONS["tanh"])
+    assert isinstance(sure_slopes(problem, run(problem)[0]), np.ndarray)
+    net["b_h"][1] = 400.0
+    problem = problem_of(net, ACTIVATIONS["tanh"])
+    found = sure_slopes(problem, run(problem)[0])
+    assert isinstance(found, Scaled)
+    assert found.mantissa.all()
+
+
+@pytest.mark.parametrize("name", ["relu", "identity", "softplus"])
+def test_a_walk_that_overflows_goes_no_other_way(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sums and functions alone: inf and nan are where the equations have them."""
+    net, activation = draw(60, gain=1e9), ACTIVATIONS[name]
+    problem = problem_of(net, activation)
+    with quietly():
+        slow = forward.step_by_step(problem, problem.layers[0], problem.x)
+    for module in (forward, backward_layers):
+        monkeypatch.setattr(module, "step_by_step", None)
+    trace, *_ = run(problem)
+    assert not np.isfinite(trace.h).all()
+    np.testing.assert_allclose(trace.h, slow.h, rtol=1e-9)
+    np.testing.assert_allclose(trace.a, slow.values[problem.cell.stored[0]], rtol=1e-9)
 
 
 def test_a_long_contracting_walk_goes_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """The walks of an rnn layer, the chain and the spectrum, as their equations read: one step a line.
 
-What ``net.walks.rnn``, ``chains.chain_norms`` and ``exponents.two_sided`` replace. Longer and
+What ``net.walks``, ``chains.chain_norms`` and ``exponents.two_sided`` replace. Longer and
 larger than mpmath could follow, and without any of their shortcuts.
 """
 

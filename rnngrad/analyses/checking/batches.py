@@ -103,7 +103,7 @@ class BatchConditioning(Conditioning):
             )
 
     @cached_property
-    def plain(self) -> Passes:
+    def by_link(self) -> Passes:
         with quietly():
             return self._each(map(_by_link, self.of.sequences))
 
@@ -136,7 +136,7 @@ def _anew(one: Passes, draw: int) -> Passes:
 
 def _by_link(one: Passes) -> Passes:
     return (
-        BidirectionalConditioning(one).plain
+        BidirectionalConditioning(one).by_link
         if isinstance(one, BidirectionalPasses)
         else passes_by_link(one)
     )

@@ -54,7 +54,12 @@ from rnngrad.analyses.checking.comparing.verdicts import (
 )
 from rnngrad.analyses.checking.diagnosing.batches import one_factor
 from rnngrad.analyses.checking.diagnosing.diagnosing import loss_is_right
-from rnngrad.analyses.checking.diagnosing.questions import UNKNOWN, of_a_factor
+from rnngrad.analyses.checking.diagnosing.questions import (
+    EMBEDDING,
+    UNKNOWN,
+    of_a_factor,
+    of_zeros,
+)
 from rnngrad.analyses.checking.own import one_step
 from rnngrad.analyses.checking.own.by_direction import OF_DENSE, by_direction, with_dense_moved
 from rnngrad.analyses.checking.own.checker import Progress
@@ -91,7 +96,7 @@ class BidirectionalConditioning(Conditioning):
             return tuple(self.anew(draw) for draw in range(DRAWS))
 
     @cached_property
-    def plain(self) -> Passes:
+    def by_link(self) -> Passes:
         return self._again(lambda problem: problem.functions)
 
     def anew(self, draw: int) -> BidirectionalPasses:
@@ -223,6 +228,9 @@ def _diagnosed(
         if len(cases) > 1
         else {}
     )
+    for case in cases:
+        if case.name == EMBEDDING and case.name not in of_all:
+            found[case.name] = found[case.name]._replace(reason=of_zeros(case, passes.problem))
     for name, diagnosis in of_all.items():
         found[name] = found[name]._replace(diagnosis=diagnosis)
     for half, one in zip(net_bidirectional.halves_of(passes.problem), passes.halves, strict=True):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -46,6 +47,7 @@ def mean_slope(net: Passes) -> float:
         return sums / count if count else math.nan
 
 
+@lru_cache(maxsize=64)
 def _gates(cell: Cell) -> list[tuple[str, str]]:
     """Function and key of what it is taken of."""
     stored = cell.step.stored
@@ -64,13 +66,18 @@ def gradient_norms(net: Passes) -> tuple[float | None, ...]:
     biases, each over all layers together, and of h_0."""
     back, cell = net.backward, net.problem.cell
     sizes = {name: frobenius(gradient) for name, gradient in back.weights.items()}
-    from_x = {m.parameter for m in cell.step.matrices if m.source == X}
-    groups = (_whole(cell, from_x), _whole(cell, set(cell.scaled)), set(cell.biases))
     of_weights = (
         math.hypot(*(size for name, size in sizes.items() if name.split(".")[0] in group))
-        for group in groups
+        for group in _groups(cell)
     )
     return tuple(map(finite_or_none, (*of_weights, frobenius(back.dL_dh[0]))))
+
+
+@lru_cache(maxsize=64)
+def _groups(cell: Cell) -> tuple[set[str], set[str], set[str]]:
+    """What multiplies x_t, what is scaled, and the biases, by the names of results."""
+    from_x = {m.parameter for m in cell.step.matrices if m.source == X}
+    return _whole(cell, from_x), _whole(cell, set(cell.scaled)), set(cell.biases)
 
 
 def _whole(cell: Cell, names: set[str]) -> set[str]:

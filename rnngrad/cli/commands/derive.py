@@ -65,7 +65,7 @@ def derive(
     truncation: Annotated[
         str | None,
         options.option(
-            "--truncation K,...", "Steps that each loss keeps; 1, 2, 4, 8, … by default."
+            "--truncation K,...", "Steps that each loss keeps in the table of truncation: 10,20."
         ),
     ] = None,
     explain: Annotated[

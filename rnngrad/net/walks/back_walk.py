@@ -246,7 +246,7 @@ class Backward:
         for name, row in after.items():
             states[name][last] = row
         p, memory = self.early.arguments(layer.own), room_of(self.layout, sizes, sequences)
-        together = rows_together(self.layout, "D", sizes, sequences)
+        together = rows_together(self.layout, "D", sizes, sequences, T)
         parts = blocks(last, together, sequences)
         if after:  # by itself: chunks of time go on from products of the step before
             parts = [*blocks(last - 1, together, sequences), slice(last - 1, last)]

@@ -225,7 +225,7 @@ class Forward:
             states[part] = np.empty((T + sequences, start.shape[-1]))
             states[part][:sequences] = start
         memory, sure = room_of(self.layout, sizes, sequences), self.plain
-        for block in blocks(T, rows_together(self.layout, "G", sizes, sequences), sequences):
+        for block in blocks(T, rows_together(self.layout, "G", sizes, sequences, T), sequences):
             B: dict[str, Any] = dict(memory)
             B |= {name: rows[block] for name, rows in alone.items()}
             products = products_of(self.code, self.begin(x[block], p, sizes, B), sequences)
@@ -268,10 +268,14 @@ class Forward:
         return advance(chunks.recurrence(M_T, B, start, parts, products, sizes, calls))
 
 
-def rows_together(layout: Layout, kind: str, sizes: Mapping[str, int], sequences: int) -> int:
+def rows_together(
+    layout: Layout, kind: str, sizes: Mapping[str, int], sequences: int, steps: int
+) -> int:
     """Of a walk's sources, ``kind`` G, or its diagonals, D."""
     if sequences > 1:
         return BATCHED
+    if steps <= FEWEST:
+        return steps
     counts = ((count, sizes[b[2:]]) for b, count in layout.counts.items() if b[0] == kind)
     return max(FEWEST, BLOCK // max(1, sum(count * size for count, size in counts)))
 

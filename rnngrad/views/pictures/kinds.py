@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rnngrad.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from rnngrad.net.problem import Problem
-    from rnngrad.views.pictures.nets import Nets
     from rnngrad.views.pictures.picture import Picture
 
 
@@ -107,7 +106,7 @@ def pictures(name: str, result: object) -> Iterator[Picture]:
     computed."""
     kind = PICTURES[name]
     if kind.verb == "derive":
-        nets = cast("Nets", result)
+        nets: Any = result
         fit = (flow for flow in nets.flows if not kind.why_not(flow.problem))
         result = nets._replace(flows=tuple(fit))
     module, _, function = kind.built_by.partition(":")

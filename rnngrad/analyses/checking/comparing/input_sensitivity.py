@@ -99,7 +99,7 @@ def _of_states(perturbed: Perturbed, rows: Callable[[Passes], Array]) -> Array:
     if perturbed.passes.problem.cell.activation is None:
         return np.zeros(())
     redone = [rows(one) for one in perturbed.redone]
-    return SLACK / EPS * _largest_change(redone, rows(perturbed.plain))
+    return SLACK / EPS * _largest_change(redone, rows(perturbed.by_link))
 
 
 def _largest_change(redone: list[Array], base: Array) -> Array:

@@ -87,7 +87,7 @@ def reason(problem: Problem, found: Kinks, name: str) -> str | None:
     return None
 
 
-def in_reach(problem: Problem, name: str) -> str | None:
+def finite_steps_may_cross(problem: Problem, name: str) -> str | None:
     """Why finite steps cannot call a quantity wrong: they may have crossed a kink."""
     record = problem.output.elementwise
     harmless = smooth(problem) and (record is None or not record.kinks)

@@ -54,7 +54,7 @@ class Conditioning:
             return tuple(rounded_anew(self.passes, draw) for draw in range(DRAWS))
 
     @cached_property
-    def plain(self) -> Passes:
+    def by_link(self) -> Passes:
         """Not rounded anew."""
         with quietly():
             return passes_by_link(self.passes)
@@ -62,7 +62,7 @@ class Conditioning:
     def noise(self, read: Read, eps: float = EPS) -> Array:
         """The noise of ``read(passes)``, entry by entry, for arithmetic with unit ``eps``."""
         with quietly():
-            base = read(self.plain)
+            base = read(self.by_link)
             spread = np.zeros_like(base)
             for passes in self.redone:
                 moved = read(passes)

@@ -16,10 +16,10 @@ import numpy as np
 from rnngrad.analyses.checking.comparing.comparing import compare
 from rnngrad.analyses.checking.comparing.verdicts import Diagnosis
 from rnngrad.analyses.checking.diagnosing.fitting import Case
-from rnngrad.analyses.checking.diagnosing.questions import UNKNOWN
+from rnngrad.analyses.checking.diagnosing.questions import EMBEDDING, UNKNOWN
 from rnngrad.analyses.derivation.derive import BatchDerivation
 from rnngrad.arithmetic.arrays import Array, Integers, frozen
-from rnngrad.net.batch import Batch
+from rnngrad.net.batch import Batch, BidirectionalBatch
 from rnngrad.net.problem import Problem
 
 QUESTIONS = (
@@ -49,6 +49,9 @@ def answered(cases: Sequence[Case], batch: Batch) -> dict[str, Diagnosis]:
             continue
         if "loss" in {case.name for case in cases}:
             made["loss"] = np.asarray(derived.loss)
+        for case in cases:
+            if case.name == EMBEDDING:  # PyTorch does not train the row of padding
+                made[EMBEDDING] = made[EMBEDDING] * case.got.values.any(axis=1, keepdims=True)
         for factor in _factors(batch, read.batch):
             fits = [
                 compare(case.got, factor * made[case.name], case.record, case.rtol)
@@ -134,12 +137,15 @@ def _other_axis(batch: Batch) -> Iterator[Read]:
     kind, first, T, B = _kind(batch), batch.sequences[0], batch.steps, batch.size
     alike = all(np.array_equal(one.start(i), first.start(i)) for one in batch.sequences
                 for i in range(len(first.cell.parts)))  # fmt: skip
-    if kind == "some" or len(set(batch.lengths)) > 1 or not alike:
+    if kind == "some" or (kind == "last" and len(set(batch.lengths)) > 1) or not alike:
         return
     x, targets, ids = _stacked(batch)
+    if ids is not None:
+        _padded_with_tokens(batch, x, ids)
+    there = (np.arange(T) < np.array(batch.lengths)[:, np.newaxis]).astype(float)
     chosen = range(T) if kind == "all" else [T - 1]
     sequences = [
-        _problem(first, x[:, t], targets[:, t], np.ones(B), None if ids is None else ids[:, t])
+        _problem(first, x[:, t], targets[:, t], there[:, t], None if ids is None else ids[:, t])
         for t in chosen
     ]
     yield Read(
@@ -155,8 +161,8 @@ def _to_the_end_of_padding(batch: Batch) -> Iterator[Read]:
     if kind == "some" or len(set(batch.lengths)) == 1:
         return
     x, targets, ids = _stacked(batch)
-    if ids is not None and not _padded_with_tokens(batch, x, ids):
-        return
+    if ids is not None:
+        _padded_with_tokens(batch, x, ids)
     labels = _labels(batch)
     sequences, counts = [], np.ones(T) if kind == "all" else (np.arange(T) == T - 1).astype(float)
     for k, one in enumerate(batch.sequences):
@@ -168,18 +174,26 @@ def _to_the_end_of_padding(batch: Batch) -> Iterator[Read]:
         sequences.append(_problem(one, x[k], targets[k], counts, own))
     end = "padding of zeros counted" if kind == "all" else "the last step of padding for the last"
     yield Read(_of(batch, sequences), f"these numbers are those of {end}: are lengths left out?")
+    if kind == "all" and isinstance(batch, BidirectionalBatch):
+        there = (np.arange(T) < n for n in batch.lengths)
+        read = [replace(one, loss_weights=frozen(now.astype(float)))
+                for one, now in zip(sequences, there, strict=True)]  # fmt: skip
+        words = (
+            "a net that reads the zeros of padding, whose losses do not count: is it not packed?"
+        )
+        yield Read(_of(batch, read), f"these numbers are those of {words}")
 
 
-def _padded_with_tokens(batch: Batch, x: Array, ids: Integers) -> bool:
-    """Put the row of token 0 after each end; False where no sequence shows that row."""
+def _padded_with_tokens(batch: Batch, x: Array, ids: Integers) -> None:
+    """Put the row of token 0 after each end; zeros stay, as ``padding_idx`` has them, where no
+    sequence shows that row."""
     for k, one in enumerate(batch.sequences):
         zero = np.flatnonzero(ids[k, : one.steps] == 0)
         if zero.size:
             row = one.x[zero[0]]
             for other, length in enumerate(batch.lengths):
                 x[other, length:] = row
-            return True
-    return False
+            return
 
 
 def _without_zeros_at_the_end(batch: Batch) -> Iterator[Read]:

@@ -23,7 +23,7 @@ from rnngrad.analyses.checking.references.perturbations import OF_A_ROW as DIREC
 from rnngrad.analyses.checking.references.perturbed_forward import Setting
 from rnngrad.analyses.checking.references.products import times
 from rnngrad.analyses.checking.references.random_signs import signs
-from rnngrad.analyses.checking.references.tangent import in_parts, plain_step, step
+from rnngrad.analyses.checking.references.tangent import in_parts, step, step_in_floats
 from rnngrad.analyses.derivation.quantities import Passes
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.number_types import SCALED
@@ -135,7 +135,7 @@ class EveryRow:
         rows = wide.reshape(-1, d.shape[1])
         layers = self.setting.layers
         before = [[rows[:, part] for part in one.layer.state] for one in layers]
-        plain = plain_step(self.setting, t, before)
+        plain = step_in_floats(self.setting, t, before)
         if plain is not None:
             return np.concatenate([part for parts in plain for part in parts], axis=1).T
         state = step(self.setting, t, in_parts(self.setting, scaled(rows)))

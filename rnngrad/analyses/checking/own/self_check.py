@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnngrad.analyses.checking.comparing.input_sensitivity import noise_of_states
-from rnngrad.analyses.checking.comparing.kinks import Kinks, kinks, reason
-from rnngrad.analyses.checking.comparing.kinks import in_reach as kinks_in_reach
+from rnngrad.analyses.checking.comparing.kinks import Kinks, finite_steps_may_cross, kinks, reason
 from rnngrad.analyses.checking.comparing.places import with_places
 from rnngrad.analyses.checking.comparing.rounding_noise import Conditioning
 from rnngrad.analyses.checking.comparing.tolerance import RTOL, Compared, judged
@@ -132,7 +131,7 @@ def _asked_for(checker: Checker) -> list[str]:
 
 
 def _in_reach(problem: Problem, entry: Checked) -> Checked:
-    why = kinks_in_reach(problem, entry.name)
+    why = finite_steps_may_cross(problem, entry.name)
     if why is None or entry.verdict is not Verdict.FAIL or entry.max_rel_error is None:
         return entry
     return entry._replace(verdict=Verdict.INCONCLUSIVE, reason=why)

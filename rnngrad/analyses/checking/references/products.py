@@ -14,7 +14,7 @@ import numpy as np
 
 from rnngrad.analyses.checking.references.perturbed_forward import Setting
 from rnngrad.analyses.checking.references.plan import PATHS, Plan
-from rnngrad.analyses.checking.references.tangent import in_parts, plain_step, raised, step
+from rnngrad.analyses.checking.references.tangent import in_parts, raised, step, step_in_floats
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.arithmetic.scaled import LOG10_2, Scaled, scaled, total
 from rnngrad.chains.float_rows import FloatRows
@@ -42,7 +42,7 @@ def through_step(setting: Setting, rows: Scaled, t: int) -> Scaled:
 
 def jacobian(setting: Setting, t: int) -> Scaled:
     """∂s_t/∂s_{t−1}, (S, S), rows the output."""
-    plain = plain_jacobian(setting, t)
+    plain = jacobian_in_floats(setting, t)
     if plain is not None:
         return scaled(plain)
     units = scaled(np.eye(setting.problem.state_size))
@@ -52,10 +52,11 @@ def jacobian(setting: Setting, t: int) -> Scaled:
     return Scaled(mantissa.T, exponent.T)
 
 
-def plain_jacobian(setting: Setting, t: int) -> Array | None:
+def jacobian_in_floats(setting: Setting, t: int) -> Array | None:
     """The same in plain floats; None where these do not do."""
     eye = np.eye(setting.problem.state_size)
-    plain = plain_step(setting, t, [[eye[:, p] for p in one.layer.state] for one in setting.layers])
+    units = [[eye[:, part] for part in one.layer.state] for one in setting.layers]
+    plain = step_in_floats(setting, t, units)
     if plain is None:
         return None
     return np.concatenate([part for parts in plain for part in parts], axis=1).T
@@ -168,7 +169,7 @@ class _Rows:
         """Times ∂s_t/∂s_{t−1}."""
         moved: FloatRows | None = None
         if isinstance(self.rows, FloatRows) and not self.setting.problem.single_rnn:
-            J = plain_jacobian(self.setting, t) if len(self.rows.values) else None
+            J = jacobian_in_floats(self.setting, t) if len(self.rows.values) else None
             moved = None if J is None else self.rows.moved(self.rows.values @ J)
         if moved is not None:
             self.rows = moved

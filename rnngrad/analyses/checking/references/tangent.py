@@ -92,7 +92,7 @@ class _Floats:
         """The first n through step t; False, and they are as they were, where floats do not do."""
         setting, values = self.setting, self.values[:n]
         before = [[values[:, part] for part in one.layer.state] for one in setting.layers]
-        after = plain_step(setting, t, before, self.seeds, self.exponents[:n], self.turned)
+        after = step_in_floats(setting, t, before, self.seeds, self.exponents[:n], self.turned)
         if after is None:
             self.fit = False
             return False
@@ -163,7 +163,7 @@ def step(
     return _stepped(setting, t, before, seeds, weights, _EXACT)
 
 
-def plain_step(
+def step_in_floats(
     setting: Setting, t: int, before: list[list[Array]], seeds: Perturbations | None = None,
     exponents: Integers | int = 0, weights: Sequence[Turned] = (),
 ) -> list[list[Array]] | None:  # fmt: skip
