@@ -379,6 +379,9 @@ READOUT: Mapping[str, Shape] = MappingProxyType({"W_hy": ("O", "H"), "b_y": ("O"
 
 
 INPUT: Mapping[str, Shape] = MappingProxyType({"W_in": ("D", "I"), "b_in": ("D",)})
+EMBEDDING = "embedding"
+OF_THE_INPUTS = (*INPUT, EMBEDDING)
+"""Their gradients follow from ∂L/∂x_t."""
 """The parameters of a dense layer before the recurrent one, which then takes D numbers."""
 
 

@@ -36,6 +36,12 @@ class Tokens(NamedTuple):
     rows: int
     key: str | None
 
+    def added(self, dL_dx: Array) -> Array:
+        """∂L/∂E, (rows, I): ∂L/∂x_t added to the row of x_t."""
+        gradient = np.zeros((self.rows, dL_dx.shape[1]))
+        np.add.at(gradient, self.ids[: len(dL_dx)], dL_dx)
+        return gradient
+
 
 class Dense(NamedTuple):
     """A dense layer before the recurrent one (``net.dense``): ``x`` (T, I) what it reads, ``W``

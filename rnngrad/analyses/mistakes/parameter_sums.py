@@ -17,11 +17,12 @@ from rnngrad.analyses.checking.diagnosing.fitting import Case, digits
 from rnngrad.analyses.mistakes.agreeing import Explained, agrees, array_of_pass, best
 from rnngrad.analyses.mistakes.alternatives import besides
 from rnngrad.analyses.mistakes.local_partials import STARTS, LayerApart
-from rnngrad.analyses.mistakes.passes import Apart, Made
+from rnngrad.analyses.mistakes.passes import AT_ONCE, Apart, Made
 from rnngrad.analyses.mistakes.single_mistakes import at_the_start, read_out_forms
 from rnngrad.analyses.mistakes.sums import clipped_on_the_way, fitted, limits, listed, wrong_sums
 from rnngrad.analyses.mistakes.words import Found, Saying
 from rnngrad.arithmetic.arrays import Array, Integers
+from rnngrad.net.cells import OF_THE_INPUTS
 
 Tried = Iterator[tuple[Found, Array, float]]
 """Mistakes, what they make, and among how many each was tried."""
@@ -54,6 +55,9 @@ class OwnSums:
         name = base.removeprefix("dL_d")
         if base.startswith("dL_d") and name in self.apart.problem.cell.parameters:
             yield from self._parameter(case, made, name, int(number or 0))
+        elif name in OF_THE_INPUTS:
+            if case.right.size * self.apart.steps <= AT_ONCE:
+                yield from self._steps(case, self.apart.of_each_step(name, made))
         elif case.name == "dLt_dht":
             yield from self._kept_states(case, made)
         elif case.record.first_step is not None and name in (X, *self.apart.problem.cell.parts):

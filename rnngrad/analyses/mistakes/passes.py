@@ -25,7 +25,7 @@ from rnngrad.analyses.mistakes.local_partials import BACK, HERE, Carry, LayerApa
 from rnngrad.arithmetic.arrays import Array, Integers
 from rnngrad.arithmetic.number_types import SCALED
 from rnngrad.arithmetic.scaled import Scaled, log10_lengths, log10_spectral_norms, scaled
-from rnngrad.net.cells import INPUT, READOUT
+from rnngrad.net.cells import EMBEDDING, OF_THE_INPUTS, READOUT
 from rnngrad.net.dense import pulled_back
 
 AT_ONCE = 2**22
@@ -192,9 +192,9 @@ class Apart:
             return np.asarray(np.einsum("tko,th->koh", made.dL_da_y, self.h))
         if name == "dL_db_y":
             return np.asarray(made.dL_da_y.sum(axis=0))
-        if problem.dense is not None and of in INPUT:
+        if of in OF_THE_INPUTS:
             rows = made.at[0][X].swapaxes(0, 1)
-            return np.stack([getattr(pulled_back(problem.dense, row), of) for row in rows])
+            return np.stack([self._of_the_inputs(of, row) for row in rows])
         if of == X:
             return made.at[0][X].swapaxes(0, 1)
         start = of.removesuffix("_0")
@@ -204,10 +204,27 @@ class Apart:
             return rows[..., columns] if start != of else rows[..., columns].swapaxes(0, 1)
         return None
 
+    def _of_the_inputs(self, of: str, dL_dx: Array) -> Array:
+        """What follows from ∂L/∂x_t, (T, n): ∂L/∂ of a dense layer, or of an embedding."""
+        dense, tokens = self.problem.dense, self.problem.tokens
+        if of == EMBEDDING:
+            assert tokens is not None
+            return tokens.added(dL_dx if dense is None else pulled_back(dense, dL_dx).x)
+        assert dense is not None
+        return np.asarray(getattr(pulled_back(dense, dL_dx), of))
+
+    def of_each_step(self, of: str, made: Made) -> Array:
+        """The terms of what follows from ∂L/∂x_t, (T, …)."""
+        rows, steps = made.at[0][X][:, 0], np.eye(self.steps)[:, :, np.newaxis]
+        return np.stack([self._of_the_inputs(of, np.where(one, rows, 0.0)) for one in steps])
+
     def some(self, name: str, made: Made, entries: Integers) -> Array:
         """Some entries of ``read``, by their numbers in the flattened array, (K, m)."""
         base, _, number = name.partition(".")
         of, cell = base.removeprefix("dL_d"), self.problem.cell
+        if of in OF_THE_INPUTS:
+            rows = made.at[0][X].swapaxes(0, 1)
+            return np.stack([self._of_the_inputs(of, row).reshape(-1)[entries] for row in rows])
         if base == of or of not in cell.parameters or of in READOUT:
             found = self.read(name, made)
             assert found is not None

@@ -45,7 +45,7 @@ from rnngrad.analyses.mistakes.localising import located
 from rnngrad.analyses.mistakes.passes import Apart
 from rnngrad.analyses.mistakes.searching import Search
 from rnngrad.arithmetic.arrays import quietly
-from rnngrad.net.cells import INPUT
+from rnngrad.net.cells import OF_THE_INPUTS
 from rnngrad.net.problem import Problem
 
 ENOUGH = 4.5
@@ -54,6 +54,10 @@ in 10^digits times, and a false name once in 500 times where just so many agree.
 FEW = "too few digits are wrong to name a mistake; these numbers would be those of"
 LARGEST_PATHS = 10_000
 """Entries of ``log10_paths`` beyond which no mistake is looked for in it."""
+
+LARGEST_EMBEDDING = 100_000
+"""Entries of ``dL_dembedding`` beyond which no mistake is looked for in it."""
+OF_ITS_OWN = Diagnosis(None, f"{UNKNOWN}: this array is not looked at with the others", None, None)
 
 OF_THE_LOSS = ("missing-factor-2", "sign-flipped", "averaged-over-steps")
 """Made before anything else, these are in every gradient or in none."""
@@ -68,7 +72,31 @@ Fits = Mapping[str, Fit]
 def diagnose(
     wrong: list[Case], right: list[Case], conditioning: Conditioning
 ) -> dict[str, Diagnosis | None]:
-    """name -> what explains that wrong array; ``right`` are the others that were given."""
+    """name -> what explains that wrong array; ``right`` are the others that were given. What
+    follows from ∂L/∂x_t alone does not keep the others from being explained, nor do zeros that are
+    right."""
+    right = [case for case in right if case.right.any()]
+    cases = [c for c in wrong if not follows(c) or c.right.size <= LARGEST_EMBEDDING]
+    told = _diagnosed(cases, right, conditioning)
+    others = [case for case in cases if not follows(case)]
+    if others and len(others) < len(wrong) and not all(_is_told(told[c.name]) for c in others):
+        first = [case for case in right if not follows(case)]
+        again = _diagnosed(others, first, conditioning)
+        if any(map(_is_told, again.values())):
+            told |= again
+            for case in filter(follows, cases):
+                told[case.name] = told[case.name] if _is_told(told[case.name]) else OF_ITS_OWN
+    return {case.name: told.get(case.name, OF_ITS_OWN) for case in wrong}
+
+
+def follows(case: Case) -> bool:
+    """Whether it follows from ∂L/∂x_t: that of a dense layer before the net, or an embedding."""
+    return case.name.removeprefix("dL_d") in OF_THE_INPUTS
+
+
+def _diagnosed(
+    wrong: list[Case], right: list[Case], conditioning: Conditioning
+) -> dict[str, Diagnosis | None]:
     cases = [c for c in wrong if c.name != "log10_paths" or c.right.size <= LARGEST_PATHS]
     problem = conditioning.passes.problem
     with quietly():
@@ -94,8 +122,8 @@ def diagnose(
             return told
         told |= found_in_the_graph(wrong, right, conditioning.passes, listed, told)
         unknown = Diagnosis(None, UNKNOWN, None, None)  # what no graph of the cell has
-        of_dense = [f"dL_d{name}" for name in INPUT]
-        return {n: unknown if d is None and n in of_dense else d for n, d in told.items()}
+        alone = [case.name for case in wrong if follows(case)]
+        return {n: unknown if d is None and n in alone else d for n, d in told.items()}
 
 
 def found_in_the_graph(

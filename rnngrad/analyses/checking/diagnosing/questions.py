@@ -12,11 +12,13 @@ from rnngrad.analyses.checking.comparing.places import gates_of, of_a_row
 from rnngrad.analyses.checking.comparing.tolerance import EPS
 from rnngrad.analyses.checking.comparing.verdicts import Diagnosis
 from rnngrad.analyses.checking.diagnosing.fitting import Case
+from rnngrad.net.cells import EMBEDDING as TOKENS
+from rnngrad.net.cells import OF_THE_INPUTS
 from rnngrad.net.given_arrays import GivenArray, Mask
-from rnngrad.net.problem import Problem
+from rnngrad.net.problem import REVERSE, Problem
 
 UNKNOWN = "no known mistake gives these numbers"
-EMBEDDING = "dL_dembedding"
+EMBEDDING = f"dL_d{TOKENS}"
 LONELY = "a single number is wrong, and that alone does not tell one mistake from another"
 BATCH = (
     f"{UNKNOWN}, and nothing is right: is it the gradient of another loss, such as a mean over "
@@ -255,7 +257,8 @@ def _same_factor(one: Diagnosis, other: Diagnosis, case: Case) -> bool:
 
 def _to_a_norm(group: Sequence[Case], factor: float) -> tuple[str, str]:
     """What is said of arrays that one factor gives a round norm, openly and hidden."""
-    of_parameters = [case for case in group if case.record.parameter is not None]
+    of_parameters = [case for case in group if case.record.parameter is not None
+                     or case.name.removeprefix("dL_d") in OF_THE_INPUTS]  # fmt: skip
     among = of_parameters or group
     if len(among) > 1 and not of_parameters:
         return "", ""
@@ -277,7 +280,7 @@ def _norms(cases: Sequence[Case]) -> tuple[float, ...]:
     again = sum(
         square
         for case, square in zip(cases, squares, strict=True)
-        if (case.record.parameter or "").partition(".")[0] == "b_h"
+        if (case.record.parameter or "").partition(".")[0].removesuffix(REVERSE) == "b_h"
     )
     once = sum(squares)
     return tuple(dict.fromkeys((float(once**0.5), float((once + again) ** 0.5))))

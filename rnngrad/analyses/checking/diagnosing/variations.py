@@ -32,7 +32,7 @@ from rnngrad.analyses.mistakes.local_partials import (
 )
 from rnngrad.analyses.mistakes.passes import Apart, Made, jacobians, log10_chain, log10_paths
 from rnngrad.arithmetic.arrays import Array, Numbers
-from rnngrad.net.cells import INPUT
+from rnngrad.net.cells import OF_THE_INPUTS
 from rnngrad.net.dense import pre_activations, pulled_back
 from rnngrad.net.problem import Dense, Problem
 
@@ -133,7 +133,7 @@ class Reading:
             return (base, "h") if base in cell.parts else (base,)
         if of in cell.parameters:
             return (base, PARAMETER)
-        if of in INPUT:  # they follow from ∂L/∂x'_t
+        if of in OF_THE_INPUTS:  # they follow from ∂L/∂x_t
             return (base, "dL_dx")
         of_state = of == "h" or of.removesuffix("_0") in cell.parts
         return (base, STATE) if of_state else (base,)
