@@ -30,11 +30,13 @@ class TrainedIn(NamedTuple):
 
 class Tokens(NamedTuple):
     """That x_t are rows of an embedding: ``ids`` (T,), the row of each step, ``rows`` how many the
-    embedding has, and the ``key`` it stood under in a model's file, if it did."""
+    embedding has, the ``key`` it stood under in a model's file, if it did, and its ``first`` row,
+    which most take for padding."""
 
     ids: Integers
     rows: int
     key: str | None
+    first: Array
 
     def added(self, dL_dx: Array) -> Array:
         """∂L/∂E, (rows, I): ∂L/∂x_t added to the row of x_t."""

@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from rnngrad.net.cells import EMBEDDING
 from rnngrad.net.problem import Problem
 
 
@@ -132,6 +133,7 @@ def _of_parameter(name: str, problem: Problem) -> Read | None:
     what, number = (layer["name"], layer["layer"]) if layer else (what, None)
     own = {folded(one.partition(".")[0]): one.partition(".")[0] for one in problem.weights}
     own |= {folded(one): one for one in _states(problem)}
+    own |= {} if problem.tokens is None else {EMBEDDING: EMBEDDING}
     if folded(what) in own:
         return Read(f"dL_d{_in_layer(own[folded(what)], number)}")
     return _other(folded(what), number, problem)

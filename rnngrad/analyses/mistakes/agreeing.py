@@ -60,6 +60,26 @@ def best(found: Iterable[Explained]) -> list[Explained]:
     return [one for one in kept.values() if one.rank == first]
 
 
+def common(sums: Mapping[str, list[Explained]]) -> dict[str, list[Explained]]:
+    """The mistake of a sum that explains every array, where there is one."""
+    if not sums or not all(sums.values()):
+        return {}
+    keys = [{one.key for one in found} for found in sums.values()]
+    shared = set.intersection(*keys)
+    digits = Counter[object]()
+    for found in sums.values():
+        digits.update({one.key: one.digits for one in found})
+    return (
+        {
+            name: best(one._replace(digits=digits[one.key]) for one in found
+                       if one.key in shared)
+            for name, found in sums.items()
+        }
+        if shared
+        else {}
+    )  # fmt: skip
+
+
 def most_shared(sums: Mapping[str, list[Explained]]) -> dict[str, list[Explained]]:
     """Of equals, what explains the most arrays."""
     count = Counter(one.key for found in sums.values() for one in found)

@@ -47,6 +47,10 @@ class OwnSums:
                 found.append(Explained((one,), error, agreed, trials))
         return best(found)
 
+    def tried(self, case: Case) -> Tried:
+        """What is tried beside the right pass."""
+        return self._sums(case, self.apart.right)
+
     def _sums(self, case: Case, made: Made) -> Tried:
         if case.name in ("dL_dW_hy", "dL_db_y"):
             yield from self._read_out(case, made)

@@ -222,9 +222,9 @@ class Apart:
         """Some entries of ``read``, by their numbers in the flattened array, (K, m)."""
         base, _, number = name.partition(".")
         of, cell = base.removeprefix("dL_d"), self.problem.cell
-        if of in OF_THE_INPUTS:
-            rows = made.at[0][X].swapaxes(0, 1)
-            return np.stack([self._of_the_inputs(of, row).reshape(-1)[entries] for row in rows])
+        if of in OF_THE_INPUTS:  # one array at a time: an embedding is large
+            each = (self._of_the_inputs(of, row) for row in made.at[0][X].swapaxes(0, 1))
+            return np.stack([one.reshape(-1)[entries] for one in each])
         if base == of or of not in cell.parameters or of in READOUT:
             found = self.read(name, made)
             assert found is not None

@@ -12,7 +12,6 @@ meet by chance: the digits that agree must outnumber the trials by ``MARGIN``.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, reduce
 from itertools import combinations, product
@@ -28,6 +27,7 @@ from rnngrad.analyses.mistakes.agreeing import (
     agrees,
     array_of_pass,
     best,
+    common,
     most_shared,
     some_of,
 )
@@ -90,7 +90,7 @@ class Search:
         if not self.wrong or self.is_one_entry:
             return {}
         sums = {case.name: self.own.of(case, self.apart.right) for case in self.wrong}
-        together = self._common(sums)
+        together = common(sums)
         if together:
             return together
         passes = self.passes()
@@ -119,25 +119,6 @@ class Search:
         """Whether one entry alone is wrong: no mistake of a pass or a sum does that."""
         wrong = sum(int(c.compared.wrong.sum()) for c in self.wrong if c.compared is not None)
         return wrong == 1 and sum(case.right.size for case in self.wrong) > FEW_ENTRIES
-
-    def _common(self, sums: Mapping[str, list[Explained]]) -> dict[str, list[Explained]]:
-        """The mistake of a sum that explains every array, where there is one."""
-        if not sums or not all(sums.values()):
-            return {}
-        keys = [{one.key for one in found} for found in sums.values()]
-        shared = set.intersection(*keys)
-        digits = Counter[object]()
-        for found in sums.values():
-            digits.update({one.key: one.digits for one in found})
-        return (
-            {
-                name: best(one._replace(digits=digits[one.key]) for one in found
-                           if one.key in shared)
-                for name, found in sums.items()
-            }
-            if shared
-            else {}
-        )  # fmt: skip
 
     # ------------------------------------------------------------------ passes
 

@@ -254,7 +254,7 @@ def looked_up(
         return piece
     rows = rows.T if batch == "second" else rows
     key = source.table.key if isinstance(source.table, File) else None
-    return piece._replace(value=x, tokens=Tokens(rows, len(table), key))
+    return piece._replace(value=x, tokens=Tokens(rows, len(table), key, table[0]))
 
 
 def _note_id(

@@ -17,14 +17,17 @@ from rnngrad.analyses.checking.diagnosing.catalogue import CATALOGUE, Mistake
 from rnngrad.analyses.checking.diagnosing.diagnosing import (
     OF_THE_LOSS,
     OWN_FACTOR,
+    follows,
     in_words,
     loss_is_right,
 )
 from rnngrad.analyses.checking.diagnosing.fitting import Case, Fit, fit_of
 from rnngrad.analyses.checking.diagnosing.other_readings import answered, asked
-from rnngrad.analyses.checking.diagnosing.questions import EMPTY, UNKNOWN
+from rnngrad.analyses.checking.diagnosing.questions import EMPTY, UNKNOWN, of_a_norm
 from rnngrad.analyses.checking.diagnosing.variations import Reading
 from rnngrad.analyses.derivation.quantities import Passes
+from rnngrad.analyses.mistakes.as_diagnosis import as_diagnosis
+from rnngrad.analyses.mistakes.of_a_batch import search
 from rnngrad.analyses.mistakes.passes import Apart
 from rnngrad.arithmetic.arrays import Array, quietly
 from rnngrad.net.batch import Batch, BidirectionalBatch
@@ -35,6 +38,12 @@ MEAN_OF_STEPS = "mean_of_steps"
 
 MOST_WORK = 2 * 10**6
 """Sequences × steps up to which every known mistake is made in each."""
+
+
+OF_ONE = (
+    "in one sequence more is looked for: give a spec of one, without batch, lengths and "
+    "batch_reduction, and its gradients"
+)
 
 
 class Way(NamedTuple):
@@ -60,6 +69,7 @@ def diagnose(
     cases = [case for case in wrong if case.got.values.shape == case.right.shape]
     if not cases:
         return {}
+    right = [case for case in right if case.right.any()]  # zeros prove nothing
     with quietly():
         shares = {case.name: of_one(case) for case in cases}
         summed = {name: _under_the_sum(batch, some) for name, some in shares.items()}
@@ -68,15 +78,46 @@ def diagnose(
         alike = not isinstance(batch, BidirectionalBatch)
         if not found and not right:
             found = answered(cases, batch)
-        if not found and alike and batch.size * batch.steps <= MOST_WORK:
+        small = alike and batch.size * batch.steps <= MOST_WORK
+        others = [case for case in cases if not follows(case)]
+        if not found and small:
             found = known(cases, batch.net, sequences, shares, of_the_loss)
         found = found or one_factor(cases, of_the_loss)
-        for case in cases if not found else ():
-            found |= one_factor([case], of_the_loss) if case.right.size > 1 else {}
+        if not found and small:
+            found = _in_the_equations(cases, right, sequences)
+        if not found and small and 0 < len(others) < len(cases):
+            found = known(others, batch.net, sequences, shares, of_the_loss)
+            found = found or one_factor(others, of_the_loss)
+            found = found or _in_the_equations(
+                others, [c for c in right if not follows(c)], sequences
+            )
+        found |= _of_single_arrays([c for c in cases if c.name not in found], of_the_loss)
+        of_norm = of_a_norm(found, cases, batch.net)
+        found = {name: one for name, one in of_norm.items() if one is not None}
         if not found and not right:
             found = asked(cases)
-    unknown = Diagnosis(None, UNKNOWN, None, None)
+    unknown = Diagnosis(None, f"{UNKNOWN}; {OF_ONE}", None, None)
     return {case.name: found.get(case.name, unknown) for case in cases}
+
+
+def _of_single_arrays(cases: Sequence[Case], of_the_loss: bool) -> dict[str, Diagnosis]:
+    """A factor array by array; what one alone has, beside others that stay open, tells nothing."""
+    found: dict[str, Diagnosis] = {}
+    for case in cases:
+        found |= one_factor([case], of_the_loss) if case.right.size > 1 else {}
+    scaled = [name for name, one in found.items() if one.factor is not None]
+    if len(scaled) == 1 and len(cases) > 1 and len(found) < len(cases):
+        del found[scaled[0]]
+    return found
+
+
+def _in_the_equations(
+    cases: Sequence[Case], right: Sequence[Case], sequences: Sequence[Passes]
+) -> dict[str, Diagnosis]:
+    """A mistake in the equations of the cell that is made in every sequence."""
+    ways = search(cases, right, sequences)
+    told = {case.name: as_diagnosis(case, ways.get(case.name, []), None) for case in cases}
+    return {name: one for name, one in told.items() if one is not None}
 
 
 # ---------------------------------------------------------------------------- other reductions

@@ -19,13 +19,16 @@ from rnngrad.analyses.checking.diagnosing.fitting import Case
 from rnngrad.analyses.checking.diagnosing.questions import EMBEDDING, UNKNOWN
 from rnngrad.analyses.derivation.derive import BatchDerivation
 from rnngrad.arithmetic.arrays import Array, Integers, frozen
+from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.net.batch import Batch, BidirectionalBatch
+from rnngrad.net.dense import behind
 from rnngrad.net.problem import Problem
 
 QUESTIONS = (
     f"{UNKNOWN}, and nothing is right: are they of another batch, with another order of its axes; "
-    "does padding count (lengths, ignore_index); is the loss another one; were the weights saved "
-    "after the optimizer's step?"
+    "does padding count (ignore_index), does your net read it (no lengths); is the loss another "
+    "one, do its classes have weights, is an activation another one; were the weights saved after "
+    "the optimizer's step?"
 )
 
 
@@ -37,10 +40,7 @@ class Read(NamedTuple):
 
 
 def answered(cases: Sequence[Case], batch: Batch) -> dict[str, Diagnosis]:
-    """name -> the reading that gives every wrong total; nothing where none does, nor of a net with
-    a dense layer before it, whose own inputs are not read otherwise."""
-    if batch.net.dense is not None:
-        return {}
+    """name -> the reading that gives every wrong total; nothing where none does."""
     for read in _readings(batch):
         derived = BatchDerivation(read.batch)
         try:
@@ -88,6 +88,10 @@ def _readings(batch: Batch) -> Iterator[Read]:
     """Every loss counts once in each of them."""
     if batch.net.loss is None or batch.net.upstream:
         return
+    yield from _other_activations(batch)
+    yield from _without_a_loss(batch)
+    if batch.net.dense is not None:  # its own inputs are not read otherwise
+        return
     yield from _other_axis(batch)
     yield from _to_the_end_of_padding(batch)
     yield from _without_zeros_at_the_end(batch)
@@ -118,7 +122,7 @@ def _of(batch: Batch, sequences: list[Problem]) -> Batch:
 
 
 def _stacked(batch: Batch) -> tuple[Array, Array, Integers | None]:
-    """x (B, T, I), targets (B, T, O) and ids (B, T), with zeros after each end."""
+    """x (B, T, I), targets (B, T, O) and ids (B, T), with zeros, or the token 0, after each end."""
     B, T = batch.size, batch.steps
     x, targets = np.zeros((B, T, batch.net.inputs)), np.zeros((B, T, batch.net.outputs))
     ids = None if batch.net.tokens is None else np.zeros((B, T), dtype=np.int64)
@@ -128,6 +132,7 @@ def _stacked(batch: Batch) -> tuple[Array, Array, Integers | None]:
             targets[k, : one.steps] = one.targets
         if ids is not None and one.tokens is not None:
             ids[k, : one.steps] = one.tokens.ids
+            x[k, one.steps :] = one.tokens.first
     return x, targets, ids
 
 
@@ -140,8 +145,6 @@ def _other_axis(batch: Batch) -> Iterator[Read]:
     if kind == "some" or (kind == "last" and len(set(batch.lengths)) > 1) or not alike:
         return
     x, targets, ids = _stacked(batch)
-    if ids is not None:
-        _padded_with_tokens(batch, x, ids)
     there = (np.arange(T) < np.array(batch.lengths)[:, np.newaxis]).astype(float)
     chosen = range(T) if kind == "all" else [T - 1]
     sequences = [
@@ -161,8 +164,6 @@ def _to_the_end_of_padding(batch: Batch) -> Iterator[Read]:
     if kind == "some" or len(set(batch.lengths)) == 1:
         return
     x, targets, ids = _stacked(batch)
-    if ids is not None:
-        _padded_with_tokens(batch, x, ids)
     labels = _labels(batch)
     sequences, counts = [], np.ones(T) if kind == "all" else (np.arange(T) == T - 1).astype(float)
     for k, one in enumerate(batch.sequences):
@@ -179,21 +180,10 @@ def _to_the_end_of_padding(batch: Batch) -> Iterator[Read]:
         read = [replace(one, loss_weights=frozen(now.astype(float)))
                 for one, now in zip(sequences, there, strict=True)]  # fmt: skip
         words = (
-            "a net that reads the zeros of padding, whose losses do not count: is it not packed?"
+            "a net that reads the zeros of padding, whose losses do not count: is it not packed? "
+            "then leave out lengths"
         )
         yield Read(_of(batch, read), f"these numbers are those of {words}")
-
-
-def _padded_with_tokens(batch: Batch, x: Array, ids: Integers) -> None:
-    """Put the row of token 0 after each end; zeros stay, as ``padding_idx`` has them, where no
-    sequence shows that row."""
-    for k, one in enumerate(batch.sequences):
-        zero = np.flatnonzero(ids[k, : one.steps] == 0)
-        if zero.size:
-            row = one.x[zero[0]]
-            for other, length in enumerate(batch.lengths):
-                x[other, length:] = row
-            return
 
 
 def _without_zeros_at_the_end(batch: Batch) -> Iterator[Read]:
@@ -219,6 +209,38 @@ def _without_zeros_at_the_end(batch: Batch) -> Iterator[Read]:
         "these numbers are those without the zeros at the ends of sequences: lengths are "
         f"{', '.join(map(str, lengths[:8]))}{', ..' if len(lengths) > 8 else ''}?",
     )
+
+
+def _other_activations(batch: Batch) -> Iterator[Read]:
+    """What no file of weights says: the σ of rnn, and that of a dense layer before the net."""
+    net = batch.net
+    for other in ACTIVATIONS.values():
+        if net.cell.name == "rnn" and other != net.activation:
+            sequences = [replace(one, activation=other) for one in batch.sequences]
+            yield Read(
+                _of(batch, sequences),
+                f"these numbers are those of another σ: activation: {other.name}?",
+            )
+        if net.dense is not None and other != net.dense.activation:
+            sequences = [
+                behind(one, one.dense._replace(activation=other))
+                for one in batch.sequences
+                if one.dense is not None
+            ]
+            words = f"another σ behind W_in: input_activation: {other.name}?"
+            yield Read(_of(batch, sequences), f"these numbers are those of {words}")
+
+
+def _without_a_loss(batch: Batch) -> Iterator[Read]:
+    """The first loss of every sequence does not count, or the last."""
+    for at, which in ((0, "first"), (-1, "last")) if min(batch.lengths) > 1 else ():
+        sequences = []
+        for one in batch.sequences:
+            counts = (_weights(one) != 0).astype(float)
+            counts[np.flatnonzero(counts)[at : at + 1 or None]] = 0.0
+            sequences.append(replace(one, loss_weights=frozen(counts)))
+        yield Read(_of(batch, sequences), "these numbers are those without the "
+                   f"{which} loss of each sequence: does a slice leave it out?")  # fmt: skip
 
 
 def _length(one: Problem) -> int:
