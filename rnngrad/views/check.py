@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from rnngrad.analyses.checking.comparing.verdicts import Checked, Diagnosis, Verdict, worst
-from rnngrad.analyses.checking.diagnosing.questions import BATCH, EMPTY, SINGLE
+from rnngrad.analyses.checking.diagnosing.questions import BATCH, EMPTY, SINGLE, SWAPPED
 from rnngrad.analyses.checking.document import COLUMNS, document, rows, shown
 from rnngrad.analyses.checking.old_results import Changes
 from rnngrad.net.batch import Batch
@@ -144,7 +144,9 @@ def _together(wrong: Sequence[Checked]) -> list[list[Checked]]:
     for index, entry in enumerate(wrong):
         diagnosis = entry.diagnosis
         named = diagnosis is not None and (diagnosis.bug or diagnosis.candidates)
-        asked = entry.reason == EMPTY or (diagnosis and diagnosis.explanation in (BATCH, SINGLE))
+        asked = entry.reason in (EMPTY, SWAPPED) or (
+            diagnosis and diagnosis.explanation in (BATCH, SINGLE)
+        )
         open_ones = diagnosis and (diagnosis.steps, diagnosis.limit, _rounded(diagnosis.factor))
         words = (named, open_ones, diagnosis and diagnosis.explanation, entry.reason)
         step = diagnosis and diagnosis.first_wrong_step
@@ -158,16 +160,22 @@ def _rounded(factor: float | None) -> str:
     return "" if factor is None else f"{factor:.6g}"
 
 
+MOST_ENTRIES = 3
+"""Of so many arrays with one diagnosis the worst entry is written out."""
+
+
 def _in_words(entries: Sequence[Checked]) -> Iterator[str]:
     """What is wrong: where, which values, and which mistake explains it all."""
     first = entries[0]
     yield f"{', '.join(entry.name for entry in entries)}: {first.verdict}"
-    for entry in entries:
+    for entry in entries[:MOST_ENTRIES]:
         if entry.worst_index is not None:
             words = f" ({entry.worst_entry})" if entry.worst_entry else ""
             yield f"worst entry {entry.name}{_index(entry)}{words}{_values(entry)}"
         elif entry.got is not None:  # a number, such as the loss
             yield f"{entry.name}{_values(entry)}"
+    if len(entries) > MOST_ENTRIES:
+        yield f"worst entries of {len(entries) - MOST_ENTRIES} more: --json"
     if first.reason:
         yield first.reason
     diagnoses = [entry.diagnosis for entry in entries if entry.diagnosis is not None]

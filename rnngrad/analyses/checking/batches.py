@@ -35,6 +35,7 @@ from rnngrad.analyses.checking.bidirectional import (
     check_bidirectional,
     check_own_bidirectional,
     names_in_half,
+    of_a_swap,
     other_half,
     placed,
     told_of,
@@ -302,6 +303,7 @@ class _Judging:
                 told[name] = found.get(own, told.get(name))
                 zeros = of_zeros(case, alike.net) or of_turned(case, alike.net)
                 why[name] = told_of(half) if own in found else zeros
+        why |= of_a_swap(why)
         return [
             one._replace(checked=one.checked._replace(
                 diagnosis=None if "numbers of" in why.get(one.checked.name, "")

@@ -56,6 +56,8 @@ from rnngrad.analyses.checking.diagnosing.batches import one_factor
 from rnngrad.analyses.checking.diagnosing.diagnosing import loss_is_right
 from rnngrad.analyses.checking.diagnosing.questions import (
     EMBEDDING,
+    NUMBERS_OF,
+    SWAPPED,
     UNKNOWN,
     of_a_factor,
     of_zeros,
@@ -253,6 +255,8 @@ def _diagnosed(
             if entry.diagnosis is not None and found[name].diagnosis is None:
                 where = "; ".join(filter(None, (entry.reason, told_of(half))))
                 found[name] = found[name]._replace(diagnosis=entry.diagnosis, reason=where)
+    swaps = of_a_swap({name: entry.reason for name, entry in found.items()})
+    found |= {name: found[name]._replace(reason=why) for name, why in swaps.items()}
     unknown = Diagnosis(None, UNKNOWN, None, None)  # of the read-out, and what stands before
     return {
         name: entry._replace(diagnosis=unknown)
@@ -301,7 +305,14 @@ def other_half(passes: Passes, known: Mapping[str, Quantity], name: str, array: 
     if got.values.shape != right.shape:
         return ""
     near = np.abs(got.values - right) <= max(1e-9, 1e3 * got.eps) * np.abs(right).max(initial=0.0)
-    return f"these are the numbers of {record.name}" if near.all() and right.any() else ""
+    return f"{NUMBERS_OF}{record.name}" if near.all() and right.any() else ""
+
+
+def of_a_swap(reasons: Mapping[str, str]) -> dict[str, str]:
+    """name -> ``SWAPPED`` for two that have the numbers of each other."""
+    of = {name: why.removeprefix(NUMBERS_OF) for name, why in reasons.items()
+          if why.startswith(NUMBERS_OF)}  # fmt: skip
+    return {name: SWAPPED for name, other in of.items() if of.get(other) == name}
 
 
 def placed(net: Problem, entry: Checked, record: Quantity) -> Checked:

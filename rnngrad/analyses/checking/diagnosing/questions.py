@@ -24,6 +24,8 @@ BATCH = (
     f"{UNKNOWN}, and nothing is right: is it the gradient of another loss, such as a mean over "
     "steps or outputs, or of more sequences than this one, a batch?"
 )
+NUMBERS_OF = "these are the numbers of "
+SWAPPED = f"{NUMBERS_OF}the other direction: forward and reverse are swapped"
 IN_FLOAT64 = "compute and save in float64"
 SINGLE = (
     f"these are numbers of float32, and off by no more than its rounding may grow to: {IN_FLOAT64}"
