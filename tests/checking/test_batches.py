@@ -494,7 +494,7 @@ def test_one_wrong_gate_of_a_batch(tokens: bool) -> None:
     more: dict[str, Any] = {"lengths": [7, 3, 1, 7, 5]}
     if tokens:
         ids, table = rng.integers(0, 6, (B, T)), rng.normal(size=(6, 3))
-        more["inputs"] = {"value": ids.tolist(), "embedding": table.tolist()}
+        more["inputs"] = {"ids": ids.tolist(), "embedding": table.tolist()}
     of = batch("lstm", **more)
     W = of.net.weights
     made = {f"dL_d{name}": np.zeros_like(W[name]) for name in ("W_xh", "W_hh", "b_h")}
@@ -502,7 +502,12 @@ def test_one_wrong_gate_of_a_batch(tokens: bool) -> None:
         made["dembedding"] = np.zeros((6, 3))
     for one in of.sequences:
         found = rnngrad.gradients(one)
-        h, c, dL_dy = (np.asarray(found[name]) for name in ("h", "c", "dL_dy"))
+        h, dL_dy = np.asarray(found["h"]), np.asarray(found["dL_dy"])
+        c = np.zeros_like(h)
+        for t in range(1, one.steps + 1):
+            a = W["W_xh"] @ one.x[t - 1] + W["W_hh"] @ h[t - 1] + W["b_h"]
+            i, f, g, _ = np.split(a, 4)
+            c[t] = c[t - 1] / (1 + np.exp(-f)) + np.tanh(g) / (1 + np.exp(-i))
         dh, dc = np.zeros(H), np.zeros(H)
         for t in range(one.steps, 0, -1):
             a = W["W_xh"] @ one.x[t - 1] + W["W_hh"] @ h[t - 1] + W["b_h"]
@@ -510,8 +515,8 @@ def test_one_wrong_gate_of_a_batch(tokens: bool) -> None:
             i, f, o, g = *(1 / (1 + np.exp(-v)) for v in (i, f, o)), np.tanh(g)
             dh = dh + W["W_hy"].T @ dL_dy[t - 1]
             dc = dc + dh * o
-            da = np.concatenate([dc * g * i * (1 - i), dc * c[t - 1] * f * (1 - f),
-                                 dc * i * (1 - g**2), dh * np.tanh(c[t]) * o * (1 - o)])  # fmt: skip
+            of_gates = (dc * g * i * (1 - i), dc * c[t - 1] * f * (1 - f), dc * i * (1 - g**2))
+            da = np.concatenate([*of_gates, dh * np.tanh(c[t]) * o * (1 - o)])
             made["dL_dW_xh"] += np.outer(da, one.x[t - 1])
             made["dL_dW_hh"] += np.outer(da, h[t - 1])
             made["dL_db_h"] += da
@@ -526,11 +531,11 @@ def test_another_activation_and_a_loss_left_out() -> None:
     relu = rnngrad.check(batch("rnn"), totals(batch("rnn", activation="relu")))
     for entry in relu["quantities"]:
         assert "activation: relu?" in entry["diagnosis"]["explanation"]
-    of = batch("rnn")
+    of = batch("rnn", batch_reduction="mean_of_steps")
     without = {name: array * 0 for name, array in totals(of).items()}
     for one in of.sequences:
-        weights = np.arange(T) > 0
-        found = rnngrad.gradients(replace(one, loss_weights=weights.astype(float)))
+        weights = (np.arange(T) > 0) / (B * (T - 1))
+        found = rnngrad.gradients(replace(one, loss_weights=weights))
         without = {name: array + found[name] for name, array in without.items()}
     for entry in rnngrad.check(of, without)["quantities"]:
         assert "without the first loss" in entry["diagnosis"]["explanation"]
