@@ -55,11 +55,11 @@ _KNOWN = (*FUNCTIONS, *STEPPED, *_GLUED, *_SERIES, "W", "b")
 
 SIGNS = {
     "−": "-", "–": "-", "·": "*", "×": "*", "⋅": "*", "∘": "*", "⊙": "*", "∗": "*", "⁄": "/",
-    "÷": "/", "{": "{", "}": "}", "⊗": "*", "(x)": "*",
+    "÷": "/", "{": "{", "}": "}", "⊗": "*", "(x)": "*", "≈": "=",
 }  # fmt: skip
 _NUMBER = re.compile(r"(?:\d+(?:\.(?!\.)\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
 _WORD = re.compile("[σΣ∑∏Πℒ∂]|[hy]\u0303|ỹ|d(?=[σℒỹ]|[hy]\u0303)|[A-Za-z]+")
-_SIGN = re.compile(r"\*\*|\.\.|(?<=\s)\(x\)(?=\s)|[-+*/^=()\[\]{}−–·×⋅∘⊙∗⁄÷²³ᵀ⁺⊗]")
+_SIGN = re.compile(r"\*\*|\.\.|(?<=\s)\(x\)(?=\s)|[-+*/^=()\[\]{}−–·×⋅∘⊙∗⁄÷²³ᵀ⁺⊗≈]")
 _PRIME = re.compile(r"\s*(?:['′’‘]|\^\s*\{?\s*(?:\\prime|'|′)\s*\}?)")
 _PLUS = re.compile(r"\s*(?:⁺|\^\s*(?:\{\s*\+\s*\}|\+)|\+)")
 _SUB = re.compile(r"\s*_\s*(?:\{([^{}]{0,40})\}|\(([^()]{0,40})\)|(\d+|xh|hh|hy|rh|[A-Za-z]))")
@@ -89,7 +89,7 @@ class Scanner:
     answer; ``algebra.equations`` has those of a cell."""
 
     signs: Mapping[str, str] = SIGNS
-    latex_signs: Mapping[str, str] = {**latex.SIGNS, "otimes": "*"}
+    latex_signs: Mapping[str, str] = {**latex.SIGNS, "otimes": "*", "approx": "="}
     longest = LONGEST
     word, sign = _WORD, _SIGN
 

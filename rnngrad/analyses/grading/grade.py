@@ -31,7 +31,7 @@ from rnngrad.analyses.grading.sampling import (
     vector_sample,
 )
 from rnngrad.analyses.grading.wording import hint
-from rnngrad.analyses.grading.worked import agrees, is_worked
+from rnngrad.analyses.grading.worked import agrees, is_worked, judged
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.net.problem import Problem
 
@@ -87,6 +87,9 @@ class Grader:
             text = as_latex(str(answer))
             sides, subtask = parse(text), self._subtask(name)
             self.work.left = MOST_WORK
+            grade = self._all_numbers(name, sides)
+            if grade is not None:
+                return grade._replace(hint=_noted(answer, grade.points, grade.hint))
             points, said = self._judge(name, sides, subtask)
         except FormulaError as error:
             at = error.at if text == str(answer) else None
@@ -95,6 +98,23 @@ class Grader:
                          rows.start() if rows and at is not None else at, unread=True)  # fmt: skip
         verdict = Verdict.PASS if points == OF else Verdict.FAIL
         return Grade(name, points, OF, verdict, _noted(answer, points, said))
+
+    def _all_numbers(self, name: str, sides: tuple[Node, ...]) -> Grade | None:
+        """The grade of numbers without any name: 8.02·10⁻¹, or −2·(0.2 − 0.600786); else None."""
+        if not all(map(is_worked, sides)):
+            return None
+        value, grades = self.numbers.one(name), list[Grade]()
+        for side in sides:
+            text = numbers.typed_number(side)
+            if text is not None:
+                points, verdict, said = self.numbers.judge(name, text, hide=self.hide)
+            elif value is None:
+                return None
+            else:
+                verdict = judged(side, value, self.problem, float(self.numbers.rtol))
+                points, _, said = numbers.together([verdict], np.array([value]), hide=self.hide)
+            grades.append(Grade(name, points, OF, verdict, said))
+        return min(grades, key=lambda grade: grade.points)
 
     def _judge(self, name: str, sides: tuple[Node, ...], subtask: _Subtask) -> Judged:
         """The worst of the formulas and of the sides that are numbers, which the net's own value
