@@ -157,12 +157,19 @@ def vectors() -> Grader:
         ("b2", f"σ'({A_T}) h_{{t-1}}", 5),
         ("b3", "dL/dh_1 σ'(a_1) x_1 + dL/dh_2 σ'(a_2) x_2 + dL/dh_3 dh_3/dW_xh", 5),
         ("b4", "sum_{k=2..3} dL/dh_k dh_k/dW_hh", 5),
+        ("b4", "sum_{k=1..3} diag(σ'(a_k)) (dL/dh_k)^T h_{k-1}^T", 5),
+        ("b4", "sum_{k=1..3} (diag(σ'(a_k)) (dL/dh_k)^T) h_{k-1}^T", 5),
+        ("b4", "sum_{k=1..3} diag(σ'(a_k)) ((dL/dh_k)^T h_{k-1}^T)", 5),
+        ("b4", "sum_{k=1..3} (σ'(a_k) ∘ (dL/dh_k)^T) h_{k-1}^T", 5),
+        ("b4", "sum_{k=1..3} (dL/dh_k diag(σ'(a_k)))^T h_{k-1}^T", 5),
+        ("b4", "sum_{k=1..3} h_{k-1}^T diag(σ'(a_k)) (dL/dh_k)^T", 2.5),
     ],
 )
 def test_vectors(vectors: Grader, name: str, text: str, points: float) -> None:
     grade = vectors.one(name, text)
     assert grade.points == points, grade
     assert points == 5 or "with vectors" in grade.hint
+    assert not re.search(r"\(\d", grade.hint), "the sizes of a net that nobody has seen"
 
 
 def test_subtasks_of_a_short_net(net: Callable[..., Problem]) -> None:
@@ -263,3 +270,22 @@ def test_a_list_of_one_is_a_number_and_a_row_a_list(net: Callable[..., Problem])
         assert two.one("a6", typed).points == 5, typed
     assert "without lists in it" in two.one("a6", [[row[0]], row[1]]).hint
     assert two.one("a6", [row[0], "9.99"]).hint == "1 of 2 numbers is wrong"
+
+
+@pytest.mark.cases(None)
+@pytest.mark.parametrize(
+    ("name", "rest"), [("a4", "W_hh"), ("b1", "x_{step}"), ("b2", "h_{before}")]
+)
+def test_one_step_where_every_t_is_asked(net: Callable[..., Problem], name: str, rest: str) -> None:
+    """Right at one step alone gets half, whichever it is; of a net of one step that is all."""
+
+    def points(steps: int, step: str) -> float:
+        before = f"{{{step}-1}}" if step.isalpha() else str(int(step) - 1)
+        text = f"sigma'(a_{step}) {rest.format(step=step, before=before)}"
+        return Grader(net(steps)).one(name, text).points
+
+    assert [points(3, step) for step in ("1", "2", "3", "t")] == [2.5, 2.5, 2.5, 5]
+    assert [points(1, step) for step in ("1", "T", "t", "2")] == [5, 5, 5, 0]
+    assert (
+        Grader(net(1)).one(name, f"sigma'(a_1) {rest.format(step='1', before='0')} + 1").points == 0
+    )

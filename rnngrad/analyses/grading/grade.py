@@ -10,7 +10,15 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.algebra.equation_numbers import without_number
-from rnngrad.algebra.expressions import Derivative, Div, FormulaError, Name, Node, nodes
+from rnngrad.algebra.expressions import (
+    Derivative,
+    Div,
+    FormulaError,
+    Name,
+    Node,
+    free_variables,
+    nodes,
+)
 from rnngrad.algebra.grammar import parse
 from rnngrad.algebra.typst import as_latex
 from rnngrad.algebra.writing import written
@@ -230,7 +238,7 @@ class _Subtask:
         return self._between_vectors(side)
 
     def _wrong(self, side: Node, values: Array) -> Judged:
-        if self.task.every_step and self._right_at_the_last(values):
+        if self.task.every_step and (self._right_at_one(values) or self._right_at_first(side)):
             return Judged(HALF, "right at one step alone; asked is every t")
         explanation = self.explainer.explain(side)
         wrong = len(explanation.mistakes) + explanation.unknown
@@ -239,8 +247,20 @@ class _Subtask:
             min(points, OF - 0.5), hint(self.problem, self.task, explanation, hide=self.hide)
         )
 
-    def _right_at_the_last(self, values: Array) -> bool:
-        """Whether a formula with a number for t holds at that one step: the last, as on a sheet."""
+    def _right_at_first(self, side: Node) -> bool:
+        """Whether a formula without t holds at step 1, where one with t may have no value."""
+        if "t" in free_variables(side):
+            return False
+        at_1 = tuple((nets, {**binding, "t": 1}) for nets, binding in self.sample.places)
+        first = self.sample._replace(places=at_1)
+        try:
+            values, right = first.values(side), first.values(self.task.asked)
+        except (FormulaError, OrderError, UnreadError):
+            return False
+        return bool(np.allclose(values, right, rtol=OF_SUMS, atol=0.0))
+
+    def _right_at_one(self, values: Array) -> bool:
+        """Whether a formula with a number for t holds at that one step."""
         per_step = np.abs(values - self.right) <= OF_SUMS * self.scale
         count = len(bindings(self.task, self.sample.places[0][0].nets.steps))
         return bool(per_step.reshape(count, -1).all(axis=1).any())
