@@ -73,7 +73,11 @@ def similar_file(path: str, suffixes: tuple[str, ...]) -> str:
     """``; did you mean 'net.yaml'?`` where the folder holds a file with a like name."""
     wanted = Path(path)
     try:
-        present = sorted(p.name for p in wanted.parent.iterdir() if p.suffix in suffixes)
+        present = sorted(
+            p.name
+            for p in wanted.parent.iterdir()
+            if p.suffix in suffixes and p.name != wanted.name
+        )
     except (OSError, ValueError):
         return f" (nor a folder '{cut(str(wanted.parent))}')"
     exact = [name for name in present if Path(name).stem == wanted.name]
