@@ -84,9 +84,9 @@ MINUS = str.maketrans("−–", "--")
 _AMBIGUOUS = re.compile(r"[-−+]\d")
 
 
-def tokens(text: str) -> list[Token]:
-    """The tokens of an answer, an ``end`` last. Raises FormulaError."""
-    return Scanner(_TAU.sub("τ   ", text)).run()  # as long, so that no place is moved
+def tokens(text: str, step: str = "3") -> list[Token]:
+    """The tokens of an answer, an ``end`` last; messages show ``step``. Raises FormulaError."""
+    return Scanner(_TAU.sub("τ   ", text), step).run()  # as long, so that no place is moved
 
 
 class Scanner:
@@ -98,10 +98,11 @@ class Scanner:
     longest = LONGEST
     word, sign = _WORD, _SIGN
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, step: str = "3") -> None:
         if len(text) > self.longest:
             words = f"longer than {self.longest:,} characters; a formula here is much shorter"
             raise FormulaError(words)
+        self.step = step
         self.text, self.at, self.found = latex.undressed(text), 0, list[Token]()
 
     def run(self) -> list[Token]:
@@ -270,8 +271,9 @@ class Scanner:
 
     def _stepless(self, word: str, start: int) -> NoReturn:
         if word == "t":
-            raise FormulaError("t alone is an index; the target of step 3 is t_3", start)
-        raise FormulaError(f"{word} needs its step below it: {word}_3", start)
+            said = f"the target of step {self.step} is t_{self.step}"
+            raise FormulaError(f"t alone is an index; {said}", start)
+        raise FormulaError(f"{word} needs its step below it: {word}_{self.step}", start)
 
     def _subscript(self) -> tuple[str | None, bool]:
         """What stands below the name, and whether without braces."""

@@ -65,7 +65,8 @@ def unreadable(error: Exception, path: str, suffixes: tuple[str, ...] = ()) -> s
     if isinstance(error, NoFileError):
         return str(error)
     if isinstance(error, FileNotFoundError):
-        return f"no such file{similar_file(path, suffixes)}"
+        nowhere = Path(path).is_symlink()
+        return "is a link to no file" if nowhere else f"no such file{similar_file(path, suffixes)}"
     return f"cannot be read: {escaped(getattr(error, 'strerror', None) or str(error))}"
 
 
@@ -73,11 +74,7 @@ def similar_file(path: str, suffixes: tuple[str, ...]) -> str:
     """``; did you mean 'net.yaml'?`` where the folder holds a file with a like name."""
     wanted = Path(path)
     try:
-        present = sorted(
-            p.name
-            for p in wanted.parent.iterdir()
-            if p.suffix in suffixes and p.name != wanted.name
-        )
+        present = sorted(p.name for p in wanted.parent.iterdir() if p.suffix in suffixes)
     except (OSError, ValueError):
         return f" (nor a folder '{cut(str(wanted.parent))}')"
     exact = [name for name in present if Path(name).stem == wanted.name]

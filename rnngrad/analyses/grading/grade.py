@@ -93,7 +93,7 @@ class Grader:
             return Grade(name, points, OF, verdict, _noted(answer, points, said))
         try:
             text = as_latex(str(answer))
-            sides, subtask = parse(text), self._subtask(name)
+            sides, subtask = parse(text, _example(self.tasks[name])), self._subtask(name)
             self.work.left = MOST_WORK
             grade = self._all_numbers(name, sides)
             if grade is not None:
@@ -241,8 +241,7 @@ class _Subtask:
         if self.task.every_step and (self._right_at_one(values) or self._right_at_first(side)):
             return Judged(HALF, "right at one step alone; asked is every t")
         explanation = self.explainer.explain(side)
-        wrong = len(explanation.mistakes) + explanation.unknown
-        points = for_paths(explanation.coefficients, wrong)
+        points = for_paths(explanation.coefficients, explanation.wrong)
         return Judged(
             min(points, OF - 0.5), hint(self.problem, self.task, explanation, hide=self.hide)
         )
@@ -315,6 +314,11 @@ def _noted(answer: Answer, points: float, said: str) -> str:
     else:
         return said
     return f"{said}; {note}" if said else note
+
+
+def _example(task: Task) -> str:
+    """A step that the task's names have, for a message."""
+    return "t" if task.every_step else str(task.step or 1)
 
 
 def _which(equal_signs: int) -> str:
