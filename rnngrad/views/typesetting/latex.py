@@ -111,7 +111,7 @@ class Latex(Plain):
 
     def half(self, half: Half) -> str:
         side, text = "l" if half.text in "([" else "r", SIGNS.get(half.text, half.text)
-        return rf"\bigg{side}{text}" if half.high else text
+        return self.head(half.call) + (rf"\bigg{side}{text}" if half.high else text)
 
     def raised(self, base: str, power: str) -> str:
         base = f"({base})" if "^" in base else base
@@ -119,13 +119,18 @@ class Latex(Plain):
         return f"{base}^{{{power}}}"
 
     def call(self, call: Call) -> str:
+        return f"{self.head(call)}{self.enclosed('(', ')', call.argument)}"
+
+    def head(self, call: Call | None) -> str:
+        if call is None:
+            return ""
         name = call.function
         sign = SIGNS.get(name) or (f"\\{name}" if name in KNOWN else "")
         if not sign:
             plain = escaped(name) if len(name) > 1 else name
             sign = rf"\operatorname{{{plain}}}" if len(name) > 1 else name
         power = f"^{call.power}" if call.power else ""
-        return f"{sign}{chr(39) * call.prime}{power}{self.enclosed('(', ')', call.argument)}"
+        return f"{sign}{chr(39) * call.prime}{power}"
 
     def enclosed(self, opening: str, closing: str, inner: Row) -> str:
         if tall(inner):
