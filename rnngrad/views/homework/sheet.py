@@ -164,7 +164,7 @@ class Sheet:
             return result_of(float(array.ravel()[0]))
         if fits(array) and width(found := shown(array, column=not row)) <= WIDEST_VALUE:
             return found
-        words = f"{' × '.join(map(grouped, array.shape))} numbers, norm"
+        words = f"{' × '.join(map(grouped, array.shape))} numbers, Frobenius norm"
         return Row((Word(words), Number(number(frobenius(array)))))
 
     # ------------------------------------------------------------------ sums over time
