@@ -153,7 +153,9 @@ class Latex(Plain):
 
     def matrix(self, matrix: Matrix) -> str:
         kind = "bmatrix" if matrix.blocks else "pmatrix"
-        rows = r" \\ ".join(" & ".join(map(self.row, cells)) for cells in matrix.rows)
+        lines = [" & ".join(map(self.row, cells)) for cells in matrix.rows]
+        high = any("\\frac" in line for line in lines)
+        rows = (r" \\[1ex] " if high else r" \\ ").join(lines)
         rows = rows.replace(r"\frac", r"\dfrac")  # small else
         return rf"\begin{{{kind}}} {rows} \end{{{kind}}}"
 
