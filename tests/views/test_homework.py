@@ -400,7 +400,7 @@ def test_summands_of_a_vector_net_add_up(cell: str, weight: str) -> None:
 
 def any_net(cell: str, hidden: int = 3) -> Derivation:
     weights = {name: {"init": "normal"} for name in (*CELLS[cell].weights, "W_hy")}
-    return net(cell, hidden, weights=weights, h_0=None)
+    return net(cell, hidden, weights=weights)
 
 
 def line_of(result: Derivation, symbol: str) -> Line:
@@ -408,7 +408,7 @@ def line_of(result: Derivation, symbol: str) -> Line:
 
 
 def test_a_step_of_a_gru_is_written_out() -> None:
-    result = drawn(7, Sizes(1, 1, 1, 2), "gru")
+    result = drawn(7, Sizes(2, 1, 1, 1), "gru")
     (formula,) = (str(s[2]) for s in explained(result, "a5").rows() if s[1] == "∂h_2/∂h_1")
     assert formula.startswith("z_2 + ∂h_2/∂z_2 · ∂z_2/∂h_1 + ")
     assert formula.endswith("(1 − z_2)·(1 − n_2²)·r_2·W_hn")
@@ -424,7 +424,7 @@ def test_an_explanation_fits_80_columns_and_has_one_minus(cell: str) -> None:
 
 
 def test_a_value_is_not_said_twice_and_one_sign_multiplies_in_a_scalar_net() -> None:
-    result = drawn(7, Sizes(1, 1, 1, 3), "lstm")
+    result = drawn(7, Sizes(3, 1, 1, 1), "lstm")
     for line in result.lines:
         for row in Sheet(result).subtask(line).rows:
             sides = [side for side in Plain().row(row.sides[-1]).split(" = ")]
