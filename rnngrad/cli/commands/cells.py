@@ -16,7 +16,7 @@ def cells(
         str | None,
         typer.Argument(
             metavar="NAME",
-            help="One cell: its equations as YAML, or as formulas with --format latex and the like.",
+            help="One cell: its equations as YAML, or, with --format latex, as formulas.",
             autocompletion=completion.cells,
         ),
     ] = None,

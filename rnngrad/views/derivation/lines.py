@@ -8,7 +8,6 @@ from math import prod
 import numpy as np
 
 from rnngrad.analyses.derivation.chain_rules import of_the_sheet
-from rnngrad.analyses.derivation.derive import Derivation
 from rnngrad.analyses.derivation.formulas import Line
 from rnngrad.analyses.derivation.selection import HUGE
 from rnngrad.arithmetic.arrays import Array

@@ -123,7 +123,9 @@ def formula_lines(rows: Iterable[Formula], width: int) -> Iterator[str]:
         long = cell_len(left) > width // 2
         indent = " " * (4 if long else cell_len(left))
         if not formula.sides or long:
-            yield left
+            first, *rest = map(_PLAIN.row, broken(formula.left, width - 4, measured))
+            yield first
+            yield from (f"{indent}{line}" for line in rest)
         for index, side in enumerate(formula.sides):
             begins = left if index == 0 and not long else indent
             for at, line in enumerate(broken(side, width - cell_len(begins) - 5, measured)):

@@ -26,7 +26,7 @@ from rnngrad.views.derivation.heading import title
 from rnngrad.views.homework.put_in import typed
 from rnngrad.views.homework.sheet import Sheet, added, apart, at_step
 from rnngrad.views.report import Cell, Report
-from rnngrad.views.typesetting.layout import Matrix, Number, Row
+from rnngrad.views.typesetting.layout import Row
 from rnngrad.views.typesetting.reading import read
 from rnngrad.views.typesetting.writing import Plain
 

@@ -54,8 +54,9 @@ _IN_MATHS: Mapping[str, str] = MappingProxyType(
         "∘": r"\odot", "−": "-", "‖": r"\|", "×": r"\times", "⊗": r"\otimes", "²": "^2",
         "∈": r"\in", "≤": r"\le", "≥": r"\ge", "≠": r"\ne", "→": r"\to", "⋮": r"\vdots",
         "γ": r"\gamma", "λ": r"\lambda", "φ": r"\varphi", "ρ": r"\rho", "√": r"\surd",
-        "∞": r"\infty", "½": r"\tfrac12", "Ω": r"\Omega", "Δ": r"\Delta", "±": r"\pm", "⋯": r"\cdots", "ℓ": r"\ell",
-        "⟨": r"\langle", "⟩": r"\rangle", "ᵀ": r"^{\top}", "⁺": "^+", "⁻": "^-",
+        "∞": r"\infty", "½": r"\tfrac12", "Ω": r"\Omega", "Δ": r"\Delta", "±": r"\pm",
+        "⋯": r"\cdots", "ℓ": r"\ell", "⟨": r"\langle", "⟩": r"\rangle",
+        "ᵀ": r"^{\top}", "⁺": "^+", "⁻": "^-",
         **dict(zip("⁰¹³⁴⁵⁶⁷⁸⁹ˡᵐ", (f"^{{{x}}}" for x in "013456789lm"), strict=True)),
     }
 )  # fmt: skip
