@@ -221,7 +221,7 @@ def test_the_numbers_of_the_summary(cell: str) -> None:
     assert regime == ("vanishing" if size < 1 else "exploding")
     assert float(norm) == pytest.approx(size, rel=1e-5)
     assert float(factor) == pytest.approx(size ** (1 / 8), rel=1e-5)
-    assert shown["horizon"] == f"beyond {s}_0 in every format"
+    assert shown["horizon"] == f"beyond {s}_0 in every format (median of 8 losses)"
 
 
 def test_the_largest_path_of_all() -> None:

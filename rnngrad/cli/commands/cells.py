@@ -16,7 +16,7 @@ def cells(
         str | None,
         typer.Argument(
             metavar="NAME",
-            help="One cell: its equations as YAML, or, with --format latex, as formulas.",
+            help="One cell: its equations as YAML, in LaTeX and the like as formulas.",
             autocompletion=completion.cells,
         ),
     ] = None,
