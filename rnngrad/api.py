@@ -101,14 +101,15 @@ class _Result(Shown):
 
     @spoken
     def to_xarray(self: Any, name: str) -> Any:
-        """One quantity as a DataArray, its axes named: t from its first step, k a step, i and j
-        from 0; columns that have names have them."""
+        """One quantity as a DataArray, its axes named: t from its first step, k a step, lag, row, i
+        and j from 0; columns that have names have them."""
         xarray, record = library("xarray", "to_xarray"), self.record(name)
         array, first = self[name], record.first_step
-        axes = [*([] if first is None else [record.axis or "t"]), "i", "j"][: array.ndim]
+        lead = record.axis or ("t" if first is not None else "row" if record.columns else "")
+        axes = [*([lead] if lead else []), "i", "j"][: array.ndim]
         if record.dims == ("T", "T+1"):
             axes = ["t", "k"]
-        begins = [first or 0] + [0] * (array.ndim - 1)
+        begins = [first or 0, 0, 0][: array.ndim]
         steps: dict[str, Any] = {axis: range(start, start + size) for axis, start, size
                                  in zip(axes, begins, array.shape, strict=True)}  # fmt: skip
         if record.columns:
@@ -129,7 +130,7 @@ class Derivation(_Result, _Derivation):
     In a notebook it shows its tables. ``as_text()``, ``as_markdown()`` and ``as_html()`` are those,
     ``as_latex()`` is the sheet to hand in, ``explain("a6")`` one derivative written out;
     ``to_pandas("dL_dh")`` has one row for each number (``quantity``, ``t``, ``i``, ``j``,
-    ``value``), and ``to_xarray("dL_dh")`` the array with its axes named (t, k, i, j).
+    ``value``), and ``to_xarray("dL_dh")`` the array with its axes named (t, k, i, j; lag, row).
     ``plot.credit_map()`` and similar methods return the pictures, each Matplotlib's Figure.
     """
 
