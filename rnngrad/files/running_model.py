@@ -116,7 +116,7 @@ def from_torch(
         spec["upstream"] = _turned(_array(upstream), axis, turned)
     if targets is not None:
         y = _array(targets)
-        more, of = _loss(loss, y, x.shape[: x.ndim - rank + 1], axis)
+        more, of = _loss(loss, y, x.shape[: x.ndim - rank + 1], axis, _outputs(parts))
         spec |= {**more, "targets": y if "loss_steps" in more else _turned(y, axis, turned)}
     elif loss is not None:
         raise UsageError("from_torch: a loss needs targets")
@@ -334,14 +334,19 @@ def _known(problem: Problem, parts: Parts, direction: str | None) -> Problem:
 
 
 def _loss(
-    loss: Any, y: Array, steps: tuple[int, ...], axis: int
+    loss: Any, y: Array, steps: tuple[int, ...], axis: int, outputs: int
 ) -> tuple[dict[str, Any], str | None]:
     """The keys of the spec that say the loss, and what the module gives to it; ``steps``: (T,), or
-    of a batch its first two axes, of which ``axis`` counts the steps."""
+    of a batch its first two axes, of which ``axis`` counts the steps. Of as many steps as
+    ``outputs`` numbers that are no integers are rows of the last step."""
     batch = len(steps) > 1
     if loss is None:
         raise UsageError("from_torch: targets need a loss, such as loss=nn.CrossEntropyLoss()")
-    one = len(y) == steps[1 - axis] and y.shape[:2] != steps if batch and y.ndim else _one(y)
+    if batch and y.ndim:
+        rows = y.ndim == 2 and y.shape[1] == outputs > 1 and y.dtype.kind == "f"
+        one = len(y) == steps[1 - axis] and (rows or y.shape[:2] != steps)
+    else:
+        one = _one(y)
     last = {"loss_steps": "last"} if steps[axis] > 1 and y.size and one else {}
     if isinstance(loss, str) and loss in LOSSES:
         return {"loss": loss, "output_activation": LOSSES[loss].needs or "identity", **last}, None
@@ -365,6 +370,15 @@ def _loss(
     if batch and reduction == "mean":
         whole |= {"loss_reduction": "sum", "batch_reduction": "mean_of_steps"}
     return {**whole, **more, **last}, like.of
+
+
+def _outputs(parts: Parts) -> int:
+    """O: the rows of the read-out, or else the numbers of h_t."""
+    if parts.dense is not None:
+        return int(parts.dense[1].out_features)
+    net = parts.recurrent[1]
+    hidden = getattr(net, "proj_size", 0) or net.hidden_size
+    return int(hidden * (2 if getattr(net, "bidirectional", False) else 1))
 
 
 def _one(y: Array) -> bool:

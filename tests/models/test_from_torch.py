@@ -332,14 +332,16 @@ def test_rnngrad_does_not_import_pytorch() -> None:
 
 
 @pytest.mark.parametrize("first", [True, False])
-@pytest.mark.parametrize("case", ["labels", "ignored", "rows", "a label each", "a row each"])
+@pytest.mark.parametrize("case", ["labels", "ignored", "rows", "a label each", "a row each",
+                                  "a row each, as many outputs as steps"])  # fmt: skip
 def test_a_batch(first: bool, case: str) -> None:
     """(B, T, ·) or (T, B, ·) as ``batch_first`` says: loss and every gradient of it."""
-    model = _model(nn.LSTM(INPUTS, HIDDEN, batch_first=first), words=WORDS)
+    outputs = T if "as many" in case else OUTPUTS
+    model = _model(nn.LSTM(INPUTS, HIDDEN, batch_first=first), outputs=outputs, words=WORDS)
     stream, B = np.random.default_rng(5), 4
     ids = torch.tensor(stream.integers(0, WORDS, (B, T)))
     labels = torch.tensor(stream.integers(0, OUTPUTS, (B, T)))
-    rows = torch.tensor(stream.normal(size=(B, T, OUTPUTS)))
+    rows = torch.tensor(stream.normal(size=(B, T, outputs)))
     x = ids if first else ids.T
     out = model(x) if first else model(x).transpose(0, 1)
     loss: Any = nn.MSELoss() if "row" in case else nn.CrossEntropyLoss(WEIGHTS, ignore_index=2)

@@ -69,6 +69,10 @@ def _cases() -> dict[str, tuple[Net, np.ndarray, np.ndarray, Any, bool]]:
         "token ids, a dense layer": (Net(5, 7, 2), many_ids, many_labels, cross, False),
         "a batch of rows": (Net(2), many, many_rows, nn.MSELoss(), False),
         "a batch, a label of the last step": (Net(5), many, many_labels[:, 0], cross, True),
+        "a batch of token ids, as many steps as outputs and numbers of a row":
+            (Net(3, 7), many_ids[:, :3], many_labels[:, :3] % 3, cross, False),
+        "a batch, a row of the last step, as many outputs as steps":
+            (Net(T), many, stream.normal(size=(4, T)), nn.MSELoss(), True),
         "a batch, a row of the last step": (Net(2), many, many_rows[:, 0], nn.MSELoss(), True),
         "token ids and labels": (Net(5, 7), ids, labels, cross, False),
         "rows and labels": (Net(5), x, labels, cross, False),
@@ -187,6 +191,10 @@ def test_a_batch_of_ids_is_looked_up() -> None:
     found = filled(_given((8, 5), True), _given((8, 5), True), IDS)
     assert "embedding: {file: m, key: emb}" in found.lines[0]
     assert "loss: cross_entropy" in found.lines
+    rows = Given(_given((8, 3), True).array + 7.0, "x", "x")  # as wide as rows: the type decides
+    assert "embedding" not in filled(rows, None, IDS).lines[0]
+    beyond = Given(rows.array.astype(int), "x", "x")
+    assert "embedding" not in filled(beyond, None, IDS).lines[0]
 
 
 WRONG = {
