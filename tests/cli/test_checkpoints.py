@@ -44,6 +44,24 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_another_file_of_the_weights_is_that_of_the_read_out_too(folder: Path) -> None:
+    """The read-out has the new file; but where it is set first, its own."""
+    (folder / "model.npz").write_bytes((folder / "run" / "epoch=1.npz").read_bytes())
+    new, old = "weights.file=run/epoch=10.npz", "weights.W_hy.file=model.npz"
+    text = SPEC.replace("model.npz", "run/epoch=10.npz")
+    (folder / "ten.yaml").write_text(text)
+    right = rnngrad.load(folder / "ten.yaml")
+    got = rnngrad.load(folder / "net.yaml", overrides=[new])
+    np.testing.assert_array_equal(got.weights["W_hy"], right.weights["W_hy"])
+    for order in ([new, old], [old, new]):
+        mixed = rnngrad.load(folder / "net.yaml", overrides=order)
+        np.testing.assert_array_equal(mixed.weights["W_hh"], right.weights["W_hh"])
+        assert (mixed.weights["W_hy"] != right.weights["W_hy"]).any()
+    for command in ("derive", "check"):
+        said = run(command, "net.yaml", "--set", new, cwd=folder).stderr
+        assert "note: assumed: of the new weights.file too: weights.W_hy" in said
+
+
 def _sweep(folder: Path, *more: str) -> Any:
     return run("sweep", "net.yaml", "--checkpoints", "run/*.npz", *more, cwd=folder)
 

@@ -218,12 +218,13 @@ def _of_length(blueprint: Blueprint, steps: int) -> Blueprint:
 
 
 def build(
-    data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes
+    data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes, assumed: Sequence[str] = ()
 ) -> Problem | Batch | Bidirectional | None:
     """The problem that ``data`` describes, a batch of which no sequence is chosen, or a
     bidirectional net of which no half is; None where ``mistakes`` holds any in the end.
 
-    File references are relative to ``folder``; ``name`` is the default of ``name``.
+    File references are relative to ``folder``; ``name`` is the default of ``name``; ``assumed`` is
+    said of trained weights too.
     """
     cell = cell_in(data, name, mistakes)
     starts = [key[:-2] for key in data if key.endswith("_0")] if cell is None else cell.parts
@@ -239,6 +240,7 @@ def build(
         cell = told_cell(data, cell, net, mistakes)
         spec["activation"] = activation_of(data, net, mistakes) or spec["activation"]
         origin = origin_of(data, net)
+        origin = origin._replace(assumed=(*origin.assumed, *assumed))
     both = is_bidirectional(spec, data, net, mistakes)
     _check_cell(cell, spec, data, mistakes)
     parameters = check_parameters(Names(cell, both), weights, net, mistakes)
