@@ -45,7 +45,9 @@ def test_a_fresh_exercise_bears_no_number_of_the_sheet_and_asks_nothing_twice(
     run("init", "--exercise", "--seed", "7", "--scalar", "--steps", str(steps), "-o", spec)
     asked = json.loads(run("derive", spec, "--blank", "--json").stdout)["questions"]
     symbols = [one["symbol"] for one in asked]
-    assert len(set(symbols)) == len(symbols) == 7 + steps
+    assert (len(symbols), len(set(symbols))) == (10, 7 + steps)
+    again = "(a6), the same as (a5) because T = 2"
+    assert (again in run("derive", spec, "--blank").stdout) == (steps == 2)
     assert {one["equations"] for one in asked} == {""}
     for option in (["--blank"], ["-f", "latex"], ["-f", "typst"], ["--explain", "a5"]):
         shown = run("derive", spec, *option).stdout
@@ -102,7 +104,7 @@ def test_markdown_with_formulas(math: str) -> None:
     shown = run("derive", SHEET, "-f", "markdown", "--math", math).stdout
     opening, closing = ("$$", "$$") if math == "dollars" else ("```math", "```")
     blocks = re.findall(rf"^{re.escape(opening)}\n(.*?)\n{re.escape(closing)}$", shown, re.M | re.S)
-    assert len(blocks) == 11
+    assert len(blocks) == 12  # the net, what is given, ten subtasks
     assert all(block.startswith("\\begin{aligned}") for block in blocks)
     outside = re.sub(rf"^{re.escape(opening)}\n.*?\n{re.escape(closing)}$", "", shown,
                      flags=re.M | re.S)  # fmt: skip
@@ -117,7 +119,7 @@ def test_unicode_markdown_is_the_usual_one() -> None:
 def test_standalone_is_a_document_and_latex_alone_is_none() -> None:
     shown = run("derive", SHEET, "-f", "latex").stdout
     assert "\\documentclass" not in shown
-    assert shown.count("\\begin{align*}") == 11
+    assert shown.count("\\begin{align*}") == 12
     whole = run("derive", SHEET, "-f", "latex", "--standalone").stdout
     assert whole.startswith("\\documentclass")
     assert whole.endswith("\\end{document}\n")
