@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -126,6 +128,34 @@ def test_standalone_is_a_document_and_latex_alone_is_none() -> None:
     assert shown in whole
 
 
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["derive", "-", "-f", "latex"],
+        ["cells", "gru", "-f", "latex"],
+        ["grade", SHEET, "empty*.yaml", "-f", "latex"],
+    ],
+)
+def test_latex_compiles_with_amsmath_alone(command: list[str], tmp_path: Path) -> None:
+    """Of an lstm of five steps no page is longer than its paper."""
+    (tmp_path / "empty.yaml").write_text("", encoding="utf-8")
+    net = (
+        "{cell: lstm, sizes: {inputs: 1, hidden: 1, outputs: 1}, weights: {W_xh: {init: normal}, "
+        "W_hh: {init: normal}, W_hy: 1}, inputs: {random: normal, steps: 5}, "
+        "targets: {random: normal}}"
+    )
+    done = run(*command, cwd=tmp_path, stdin=net)
+    head = "\\documentclass{article}\\usepackage{amsmath}\\begin{document}\n"
+    (tmp_path / "t.tex").write_text(head + done.stdout + "\\end{document}\n", encoding="utf-8")
+    made = subprocess.run(["pdflatex", "-interaction=nonstopmode", "t.tex"], cwd=tmp_path,
+                          capture_output=True, check=False)  # fmt: skip
+    log = made.stdout.decode("latin-1")
+    assert made.returncode == 0, log
+    assert "Overfull \\vbox" not in log
+    assert "\n!" not in log
+
+
 def test_quantities_and_steps_are_tables_in_latex_too() -> None:
     for options in (["--quantity", "dL_dh"], ["--step", "2"]):
         done = run("derive", SHEET, "-f", "latex", *options)
@@ -146,6 +176,7 @@ def test_a_pdf_beside_the_tables(tmp_path: Path) -> None:
 MISTAKES = {
     "unknown format": (["-f", "latx"], "no format is called 'latx'", "did you mean 'latex'?"),
     "an escape": (["-f", "latex", "--notation", "\x1b[31m"], "--notation \\x1b[31m", "scalar"),
+    "text": (["-f", "text"], "no format is called 'text'", "did you mean 'table'?"),
     "unknown notation": (["--notation", "scaler", "-f", "latex"], "--notation scaler",
                          "expected scalar or matrix; did you mean 'scalar'?"),
     "unknown math": (["-f", "markdown", "--math", "dollar"], "--math dollar",

@@ -63,4 +63,5 @@ def _hashed(content: str) -> str:
 @cache
 def _file(name: str) -> str:
     """Without what only whoever writes it needs."""
-    return re.sub(r"\n +", "\n", Path(__file__).with_name(name).read_text(encoding="utf-8"))
+    content = Path(__file__).with_name(name).read_text(encoding="utf-8")
+    return re.sub(r"(?<=\n) +| +/\*.*?\*/", "", content)

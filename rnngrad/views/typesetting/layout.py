@@ -68,10 +68,12 @@ class Fence(NamedTuple):
 
 
 class Half(NamedTuple):
-    """One bracket of a pair that a line is broken within; ``high``: around what is tall."""
+    """One bracket of a pair that a line is broken within; ``high``: around what is tall; ``call``:
+    what it opens the argument of."""
 
     text: str
     high: bool = False
+    call: Call | None = None
 
 
 class Fraction(NamedTuple):
@@ -164,7 +166,7 @@ def width(piece: Piece) -> float:
     if isinstance(piece, Word):
         return 1.0 * len(piece.text) + 0.7
     if isinstance(piece, Half):
-        return 1.0
+        return 1.0 if piece.call is None else width(piece.call) - 1
     if isinstance(piece, Sign):
         return SPACES.get(piece.text, 2.7)
     if isinstance(piece, Raised):
@@ -195,20 +197,29 @@ def lines(side: Row, widest: float, measure: Callable[[Row], float] = width) -> 
     if measure(side) <= widest:
         return [side]
     found, line = list[Row](), list[Piece]()
-    for summand in _groups(list(side.pieces), "+−=,"):
-        inner = [summand]
-        if measure(Row(tuple(summand))) > widest:
-            inner = []
-            for part in _groups(_opened(Row(tuple(summand)), widest, measure), ","):
-                inner += [part] if measure(Row(tuple(part))) <= widest else _groups(part)
-            found += [Row(tuple(line))] if line else []
+    for part in parts(side, widest, measure):
+        if len(part) > 1 and line:
+            found.append(Row(tuple(line)))
             line = []
-        for group in inner:
+        for group in part:
             if line and measure(Row((*line, *group))) > widest:
                 found.append(Row(tuple(line)))
                 line = []
             line += group
     return [*found, Row(tuple(line))]
+
+
+def parts(
+    side: Row, widest: float, measure: Callable[[Row], float] = width
+) -> Iterator[list[list[Piece]]]:
+    """Between which a line is broken first: the summands, also those in brackets that are too
+    wide; each is one group, or those that it is broken between as it is too wide itself."""
+    for summand in _groups(list(side.pieces), "+−=,"):
+        if measure(Row(tuple(summand))) <= widest:
+            yield [summand]
+            continue
+        for part in _groups(_opened(Row(tuple(summand)), widest, measure), "+−=,"):
+            yield [part] if measure(Row(tuple(part))) <= widest else _groups(part)
 
 
 def _opened(side: Row, widest: float, measure: Callable[[Row], float]) -> list[Piece]:
@@ -219,6 +230,11 @@ def _opened(side: Row, widest: float, measure: Callable[[Row], float]) -> list[P
             high = tall(piece)
             inner = _opened(piece.inner, widest, measure)
             found += [Half(piece.opening, high), *inner, Half(CLOSING[piece.opening], high)]
+        elif isinstance(piece, Call) and measure(Row((piece,))) > 0.6 * widest:
+            high = tall(piece)
+            inner = _opened(piece.argument, widest, measure)
+            opening = Half("(", high, piece._replace(argument=Row(())))
+            found += [opening, *inner, Half(")", high)]
         elif isinstance(piece, Matrix) and piece.blocks and measure(Row((piece,))) > widest:
             found += [Half("["), *_listed(piece), Half("]")]
         else:
@@ -227,24 +243,31 @@ def _opened(side: Row, widest: float, measure: Callable[[Row], float]) -> list[P
 
 
 def _listed(matrix: Matrix) -> Iterator[Piece]:
-    """[a, b], [c, d]"""
+    """[a, b], [c, d]; a, b of a single column"""
     for index, cells in enumerate(matrix.rows):
         yield from [Sign(",")] if index else []
-        yield Half("[")
+        yield from [Half("[")] if len(cells) > 1 else []
         for at, cell in enumerate(cells):
             yield from [Sign(",")] if at else []
             yield from cell.pieces
-        yield Half("]")
+        yield from [Half("]")] if len(cells) > 1 else []
 
 
 def _groups(pieces: list[Piece], signs: str = "+−·⊗∘=,") -> list[list[Piece]]:
-    """Pieces that stay together: a sign begins a group, and takes the piece behind it along; a
-    comma ends one."""
+    """Pieces that stay together: a sign between two begins a group, and takes the piece behind it
+    along; a comma ends one."""
     groups = list[list[Piece]]()
     for piece in pieces:
         breaks = isinstance(piece, Sign) and piece.text in signs and piece.text != ","
-        if breaks or not groups or ("," in signs and groups[-1][-1] == Sign(",")):
+        if not groups or ("," in signs and groups[-1][-1] == Sign(",")):
+            groups.append([piece])
+        elif breaks and not begins(groups[-1][-1]):
             groups.append([piece])
         else:
             groups[-1].append(piece)
     return groups
+
+
+def begins(piece: Piece) -> bool:
+    """Whether what stands behind it begins a term: a sign, or a bracket that opens."""
+    return isinstance(piece, Sign) or (isinstance(piece, Half) and piece.text in "([{")

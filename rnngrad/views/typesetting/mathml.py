@@ -1,13 +1,13 @@
 """A layout as MathML. Source: W3C, *MathML Core* (2024).
 
 MathML Core breaks no line. So a formula is a row of ``<math>``, one a summand, between which a
-browser breaks it.
+browser breaks it; a summand that is too wide is a row of its own, broken where it has no room.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from html import escape
 from types import MappingProxyType
 
@@ -23,13 +23,19 @@ from rnngrad.views.typesetting.layout import (
     Matrix,
     Name,
     Partial,
+    Piece,
     Row,
     Sign,
+    begins,
+    parts,
 )
 from rnngrad.views.typesetting.reading import read_lines
 from rnngrad.views.typesetting.writing import Plain, accented
 
 ACCENTS: Mapping[str, str] = MappingProxyType({"tilde": "~", "hat": "^", "bar": "¯"})
+FITS = 44.0
+"""Digits that stay on a line everywhere: a telephone has room for them."""
+
 _APPLIED = "<mo>\u2061</mo>"
 """Between a function and its argument."""
 
@@ -45,31 +51,33 @@ def sentence(text: str) -> str:
 
 
 def displayed(row: Row) -> str:
-    """A layout as HTML: a ``<math>`` a summand."""
-    summands = [""]
-    for piece, breaks in _MATHML.pieces(row):
-        if breaks:
-            summands.append("")
-        summands[-1] += piece
-    return "<wbr/>".join(f'<math displaystyle="true">{one}</math>' for one in summands)
+    """A layout as HTML: a ``<math>`` a summand, and a group of its factors if it is too wide."""
+    found, leading = list[str](), True
+    for part in parts(row, FITS):
+        maths = list[str]()
+        for group in part:
+            inside = _MATHML.side_by_side(group, leading=leading)
+            maths.append(f'<math displaystyle="true">{inside}</math>')
+            leading = begins(group[-1])
+        joined = "<wbr/>".join(maths)
+        found.append(joined if len(part) == 1 else f'<span class="part">{joined}</span>')
+    return "<wbr/>".join(found) or '<math displaystyle="true"></math>'
 
 
 class MathML(Plain):
     """<mfrac><mrow><mo>∂</mo><mi>L</mi></mrow>…</mfrac>"""
 
     def row(self, row: Row) -> str:
-        return "".join(piece for piece, _ in self.pieces(row))
+        return self.side_by_side(row.pieces, leading=True)
 
-    def pieces(self, row: Row) -> Iterator[tuple[str, bool]]:
-        """Each piece, and whether a line may be broken before it."""
-        leading = True
-        for piece in row.pieces:
-            if isinstance(piece, Sign):
-                sign = self.sign(piece.text, leading=leading)
-                yield sign, not leading and piece.text in "+−="
-            else:
-                yield self.of(piece), False
-            leading = isinstance(piece, Sign)
+    def side_by_side(self, pieces: Iterable[Piece], *, leading: bool) -> str:
+        """``leading``: whether they begin a term."""
+        found = ""
+        for piece in pieces:
+            sign = isinstance(piece, Sign)
+            found += self.sign(piece.text, leading=leading) if sign else self.of(piece)
+            leading = begins(piece)
+        return found
 
     def name(self, name: Name) -> str:
         below, head = _signs(",".join(name.below) + name.suffix), self.letters(name.head)
@@ -104,17 +112,23 @@ class MathML(Plain):
         return f'<mo form="{form}">{text}</mo>' if form else f"<mo>{escape(text)}</mo>"
 
     def half(self, half: Half) -> str:
-        return f'<mo stretchy="false">{half.text}</mo>'
+        size = 'minsize="2.4em"' if half.high else 'stretchy="false"'
+        return f"{self.head(half.call)}<mo {size}>{half.text}</mo>"
 
     def raised(self, base: str, power: str) -> str:
         above = "<mo>⊤</mo>" if power == "T" else _signs(power)
         return f"<msup><mrow>{base}</mrow><mrow>{above}</mrow></msup>"
 
     def call(self, call: Call) -> str:
+        return self.head(call) + self.fence(Fence("(", call.argument))
+
+    def head(self, call: Call | None) -> str:
+        if call is None:
+            return ""
         above = "<mo>′</mo>" * call.prime + _signs(call.power)
         head = self.letters(call.function)
         head = f"<msup>{head}<mrow>{above}</mrow></msup>" if above else head
-        return head + _APPLIED + self.fence(Fence("(", call.argument))
+        return head + _APPLIED
 
     def fence(self, fence: Fence) -> str:
         """In brackets that grow with it."""

@@ -138,8 +138,9 @@ class _Reader:
         rows = [p for p in inner.pieces if isinstance(p, Fence) and p.opening == "["]
         if opening == "[" and rows and len(rows) * 2 - 1 == len(inner.pieces):
             return Matrix(tuple(tuple(_cells(row.inner)) for row in rows), blocks=True)
-        if opening == "[" and "\n" in self.text[start : self.at]:
-            return Matrix(tuple((cell,) for cell in _cells(inner)), blocks=True)
+        cells = [*_cells(inner)]
+        if opening == "[" and len(cells) > 1 and "\n" in self.text[start : self.at]:
+            return Matrix(tuple((cell,) for cell in cells), blocks=True)
         return Fence(opening, inner)
 
     def _scripted(self, piece: Piece) -> Piece:

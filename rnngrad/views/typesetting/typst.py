@@ -23,7 +23,7 @@ from rnngrad.views.typesetting.reading import in_prose
 from rnngrad.views.typesetting.writing import Plain, accented
 
 SIGNS: Mapping[str, str] = MappingProxyType(
-    {"−": "-", "·": "dot.op", "⋯": "dots.c", "|": "bar.v", ",": ","}
+    {"−": "-", "·": "dot.op", "∘": "⊙", "⋯": "dots.c", "|": "bar.v", ",": ","}
 )
 """A sign of the notation -> typst's word for it; others are as they are."""
 
@@ -76,7 +76,7 @@ class Typst(Plain):
     def half(self, half: Half) -> str:
         """A bracket on its own: typst takes a pair only within a line."""
         size = "#1.8em" if half.high else "#1em"
-        return f"lr(\\{half.text}, size: {size})"
+        return f"{self.head(half.call)}lr(\\{half.text}, size: {size})"
 
     def raised(self, base: str, power: str) -> str:
         base = f"({base})" if "^" in base else base
@@ -84,10 +84,14 @@ class Typst(Plain):
         return f"{base}^top" if power == "T" else f"{base}^{power}"
 
     def call(self, call: Call) -> str:
+        return f"{self.head(call)}{self.enclosed('(', ')', call.argument)}"
+
+    def head(self, call: Call | None) -> str:
+        if call is None:
+            return ""
         name = call.function
         known = name if len(name) == 1 or name in KNOWN else f"op({quoted(name)})"
-        power = f"^{call.power}" if call.power else ""
-        return f"{known}{chr(39) * call.prime}{power}{self.enclosed('(', ')', call.argument)}"
+        return f"{known}{chr(39) * call.prime}{f'^{call.power}' if call.power else ''}"
 
     def enclosed(self, opening: str, closing: str, inner: Row) -> str:
         text = self.row(inner)

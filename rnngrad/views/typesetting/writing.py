@@ -95,7 +95,7 @@ class Plain:
         return f"{name.head}{name.up.translate(_RAISED)}{below}{name.suffix}"
 
     def number(self, text: str) -> str:
-        return text.replace("-", "−") if text[:1] == "-" else text
+        return text.replace("-", "−")
 
     def word(self, text: str) -> str:
         return text
@@ -112,14 +112,19 @@ class Plain:
         return "+ " if text == "+" else text
 
     def half(self, half: Half) -> str:
-        return half.text
+        return self.head(half.call) + half.text
 
     def raised(self, base: str, power: str) -> str:
         return f"{base}{'ᵀ' if power == 'T' else power.translate(_RAISED)}"
 
     def call(self, call: Call) -> str:
-        power = call.power.translate(_RAISED)
-        return f"{call.function}{chr(39) * call.prime}{power}({self.row(call.argument)})"
+        return f"{self.head(call)}({self.row(call.argument)})"
+
+    def head(self, call: Call | None) -> str:
+        """The function; nothing if there is none."""
+        if call is None:
+            return ""
+        return f"{call.function}{chr(39) * call.prime}{call.power.translate(_RAISED)}"
 
     def fence(self, fence: Fence) -> str:
         return f"{fence.opening}{self.row(fence.inner)}{CLOSING[fence.opening]}"
