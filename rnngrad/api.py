@@ -28,6 +28,7 @@ from rnngrad.views.report import Report
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from rnngrad.views.pictures.picture import Picture
     from rnngrad.views.pictures.plotting import Plot
 
 
@@ -35,12 +36,15 @@ class Document(Shown, dict[str, object]):
     """The document that ``--json`` prints, as a dict, and in a notebook the command's tables.
 
     ``as_text()``, ``as_latex()``, ``as_markdown()`` and ``as_html()`` are the tables;
-    ``to_pandas()`` has the rows of CSV, ``plot("page.pdf")`` its pictures (the extra ``plot``).
+    ``to_pandas()`` has the rows of CSV, ``plot("page.pdf", what=())`` its pictures (the extra
+    ``plot``).
     """
 
-    def __init__(self, document: Mapping[str, object], report: Callable[[], Report]) -> None:
+    def __init__(
+        self, document: Mapping[str, object], report: Callable[[], Report], drawn: object = None
+    ) -> None:
         super().__init__(document)
-        self._report = report
+        self._report, self._drawn = report, drawn
 
     def __repr__(self) -> str:
         told = [f"{key} {self[key]}" for key in ("verdict", "points") if key in self]
@@ -54,12 +58,23 @@ class Document(Shown, dict[str, object]):
         return self._report()
 
     @spoken
-    def plot(self, file: str | PathLike[str] | None = None, *, force: bool = False) -> Any:
+    def plot(
+        self,
+        file: str | PathLike[str] | None = None,
+        *,
+        what: Iterable[str] = (),
+        force: bool = False,
+    ) -> Any:
         """Its pictures on one page, Matplotlib's Figure; also as a file that ends in .png, .svg or
-        .pdf, which is overwritten with ``force`` alone."""
-        from rnngrad.views.pictures.plotting import plotted
+        .pdf, which is overwritten with ``force`` alone. ``what``: just these, by the names of
+        ``--plot-what``."""
+        from rnngrad.views.pictures.plotting import named, plotted
 
-        return plotted(self.report().pictures, file, force)
+        def found() -> Iterable[Picture]:
+            every = self.report().pictures()
+            return named(what, str(self.get("command")), self._drawn, every)
+
+        return plotted(found if what else self.report().pictures, file, force)
 
 
 class _Result(Shown):
@@ -86,14 +101,15 @@ class _Result(Shown):
 
     @spoken
     def to_xarray(self: Any, name: str) -> Any:
-        """One quantity as a DataArray, its axes named: t from its first step, k a step, i and j
-        from 0; columns that have names have them."""
+        """One quantity as a DataArray, its axes named: t from its first step, k a step, lag, row, i
+        and j from 0; columns that have names have them."""
         xarray, record = library("xarray", "to_xarray"), self.record(name)
         array, first = self[name], record.first_step
-        axes = [*([] if first is None else [record.axis or "t"]), "i", "j"][: array.ndim]
+        lead = record.axis or ("t" if first is not None else "row" if record.columns else "")
+        axes = [*([lead] if lead else []), "i", "j"][: array.ndim]
         if record.dims == ("T", "T+1"):
             axes = ["t", "k"]
-        begins = [first or 0] + [0] * (array.ndim - 1)
+        begins = [first or 0, 0, 0][: array.ndim]
         steps: dict[str, Any] = {axis: range(start, start + size) for axis, start, size
                                  in zip(axes, begins, array.shape, strict=True)}  # fmt: skip
         if record.columns:
@@ -114,7 +130,7 @@ class Derivation(_Result, _Derivation):
     In a notebook it shows its tables. ``as_text()``, ``as_markdown()`` and ``as_html()`` are those,
     ``as_latex()`` is the sheet to hand in, ``explain("a6")`` one derivative written out;
     ``to_pandas("dL_dh")`` has one row for each number (``quantity``, ``t``, ``i``, ``j``,
-    ``value``), and ``to_xarray("dL_dh")`` the array with its axes named (t, k, i, j).
+    ``value``), and ``to_xarray("dL_dh")`` the array with its axes named (t, k, i, j; lag, row).
     ``plot.credit_map()`` and similar methods return the pictures, each Matplotlib's Figure.
     """
 
@@ -320,7 +336,7 @@ def check(
     net = CheckedNet(problem if isinstance(problem, Problem) else problem.net, tuple(checked))
     whole = shown(checked, heading=heading, hide_expected=False, of=problem, old=old)
     whole = whole._replace(pictures=lambda: pictures("errors", net))
-    return Document(whole.document(), lambda: whole)
+    return Document(whole.document(), lambda: whole, net if isinstance(problem, Problem) else None)
 
 
 @checked
@@ -349,8 +365,9 @@ def sweep(
     ``"spectral-radius"`` or ``"sigma-max"``. ``steady``: |rate| up to which the regime is steady,
     by default 0.01. ``critical_rtol``: width of a critical scale's bracket, relative to it, by
     default 1e-5 (``bracket`` is its old name). ``over``: two swept axes such as ``"scale,seed"``,
-    of which ``plot()`` then draws a map besides. ``executor``: any ``concurrent.futures.Executor``,
-    with so many ``workers``. Raises UsageError for what cannot be swept.
+    of which ``plot()`` then draws a map besides, and ``plot(what=["map"])`` the map alone.
+    ``executor``: any ``concurrent.futures.Executor``, with so many ``workers``. Raises
+    UsageError for what cannot be swept.
 
     >>> import rnngrad
     >>> net = {"activation": "identity", "weights": {"W_xh": 1, "W_hh": 0.5}, "inputs": [1, 0, 0]}
@@ -373,7 +390,7 @@ def sweep(
     if axes is not None:
         rate_map.check_swept(axes, done.plan)
     whole = shown(done, False, axes)
-    return Document(whole.document(), lambda: whole)
+    return Document(whole.document(), lambda: whole, rate_map.Swept(done, axes))
 
 
 @checked

@@ -89,7 +89,6 @@ TAKEN: Mapping[str, Test] = MappingProxyType(
 OPTIONS: Mapping[str, str] = MappingProxyType(
     {
         "plot-what": "what",
-        "explain": "name",
         "whh-scale": "scales",
         "activation": "activations",
         "set": "overrides",
@@ -101,6 +100,7 @@ OPTIONS: Mapping[str, str] = MappingProxyType(
 )
 """An option of the command line whose argument has another name, or that is a function."""
 
+_EXPLAIN = re.compile(r"--explain (\S+):")
 _SET = re.compile(r"--set (\S+=\S+)")
 _OPTION = re.compile(r"(rnngrad \w+ )?(?<![\w-])--([a-z]+(?:-[a-z]+)*)(?: (?=[^\s:;,]+:))?")
 
@@ -146,6 +146,7 @@ def in_python(words: str) -> str:
         return found[0] if found[1] else shown
 
     calls = words.replace("--max-memory SIZE", "rnngrad.memory.allow('SIZE')")
+    calls = _EXPLAIN.sub(r"explain('\1'):", calls)
     return _OPTION.sub(argument, _SET.sub(r"overrides=['\1']", calls))
 
 

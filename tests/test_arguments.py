@@ -63,7 +63,7 @@ def test_what_is_of_a_wrong_kind_is_a_type_error(call: Call, said: str) -> None:
         (lambda: rnngrad.sweep(PROBLEM, [1], relative_to="x"), "relative_to: 'x' is none of them"),
         (lambda: rnngrad.sweep(PROBLEM, [1], steady=-1), "steady and critical_rtol: must be 0 or"),
         (lambda: rnngrad.load(NET, overrides=["W_hh"]), "overrides:1:1: must be key=value"),
-        (lambda: RESULT.explain("zz"), "name=zz: no subtask is called so"),
+        (lambda: RESULT.explain("zz"), "explain('zz'): no subtask is called so"),
         (lambda: RESULT.plot(what="reech"), "what=reech: no picture is called 'reech'; did you"),
         (lambda: RESULT.plot.cliff("W"), "cliff=W: cliff takes two parameters"),
     ],

@@ -48,9 +48,10 @@ _OF_TEN = re.compile(r"\d{1,3}")
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
-def parse(text: str) -> tuple[Node, ...]:
-    """The sides of a formula, one for each piece between "=" signs. Raises FormulaError."""
-    return Parser(tokens(without_number(text[: LONGEST + 1]).text)).chain()
+def parse(text: str, step: str = "3") -> tuple[Node, ...]:
+    """The sides of a formula, one for each piece between "=" signs; ``step`` is shown in messages.
+    Raises FormulaError."""
+    return Parser(tokens(without_number(text[: LONGEST + 1]).text, step)).chain()
 
 
 def parse_one(text: str) -> Node:

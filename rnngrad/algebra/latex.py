@@ -38,6 +38,9 @@ SILENT = frozenset(
 """Commands that only look."""
 
 ACCENTS = frozenset({"tilde", "widetilde"})
+HATS = frozenset({"hat", "widehat", "bar", "overline", "dot", "check", "underline"})
+"""Accents that no name of an answer has."""
+
 FONTS = frozenset(
     {
         "mathcal", "mathrm", "mathbf", "mathit", "mathsf", "mathscr", "mathbb", "boldsymbol",

@@ -55,33 +55,38 @@ _KNOWN = (*FUNCTIONS, *STEPPED, *_GLUED, *_SERIES, "W", "b")
 
 SIGNS = {
     "−": "-", "–": "-", "·": "*", "×": "*", "⋅": "*", "∘": "*", "⊙": "*", "∗": "*", "⁄": "/",
-    "÷": "/", "{": "{", "}": "}", "⊗": "*", "(x)": "*",
+    "÷": "/", "{": "{", "}": "}", "⊗": "*", "(x)": "*", "≈": "=",
 }  # fmt: skip
 _NUMBER = re.compile(r"(?:\d+(?:\.(?!\.)\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
-_WORD = re.compile("[σΣ∑∏Πℒ∂]|[hy]\u0303|ỹ|d(?=[σℒỹ]|[hy]\u0303)|[A-Za-z]+")
-_SIGN = re.compile(r"\*\*|\.\.|(?<=\s)\(x\)(?=\s)|[-+*/^=()\[\]{}−–·×⋅∘⊙∗⁄÷²³ᵀ⁺⊗]")
+_WORD = re.compile("[σΣ∑∏Πℒ∂τ]|[hy]\u0303|ỹ|d(?=[σℒỹ]|[hy]\u0303)|[A-Za-z]+")
+_SIGN = re.compile(r"\*\*|\.\.|(?<=\s)\(x\)(?=\s)|[-+*/^=()\[\]{}−–·×⋅∘⊙∗⁄÷²³ᵀ⁺⊗≈]")
 _PRIME = re.compile(r"\s*(?:['′’‘]|\^\s*\{?\s*(?:\\prime|'|′)\s*\}?)")
 _PLUS = re.compile(r"\s*(?:⁺|\^\s*(?:\{\s*\+\s*\}|\+)|\+)")
-_SUB = re.compile(r"\s*_\s*(?:\{([^{}]{0,40})\}|\(([^()]{0,40})\)|(\d+|xh|hh|hy|rh|[A-Za-z]))")
+_SUB = re.compile(r"\s*_\s*(?:\{([^{}]{0,40})\}|\(([^()]{0,40})\)|(\d+|xh|hh|hy|rh|[A-Za-zτ]))")
 LOW_DIGITS = str.maketrans("₀₁₂₃₄₅₆₇₈₉ₜ₋₊ₕₓ", "0123456789t-+hx")
 _GLUED_STEP = re.compile(r"\d{1,6}(?!\.?\d)")
 LOW = re.compile("[₀₁₂₃₄₅₆₇₈₉ₜ₋₊ₕₓ]{1,9}")
-_INDEX = re.compile(r"(?:([tTksij])(?:([-+])(\d{1,6}))?|(\d{1,6}))")
+INDICES = "cefijklmnpqrstuvwτ"
+"""Letters that may count the steps of a Σ or ∏: those that are no name of the net."""
+
+_INDEX = re.compile(rf"(?:([T{INDICES}])(?:([-+])(\d{{1,6}}))?|(\d{{1,6}}))")
 _TRANSPOSED = re.compile(
     r"\^\s*(?:\{\s*(?:T|\\top|\\intercal)\s*\}|T(?![A-Za-z_])|\\top|\\intercal)"
 )
-_END = r"[tTksij\d\s+−-]{1,20}"
+_END = rf"[T{INDICES}\d\s+−-]{{1,20}}"
 _BOUNDS = re.compile(
-    rf"\s*_\s*\{{\s*([tksij])\s*=\s*({_END})"
-    rf"(?:(?:\.\.|\\l?dots|\\to)\s*({_END})\}}|\}}\s*\^\s*(?:\{{({_END})\}}|([\dtT])))"
+    rf"\s*_\s*\{{\s*([{INDICES}])\s*=\s*({_END})"
+    rf"(?:(?:\.\.|\\l?dots|\\to)\s*({_END})\}}|\}}\s*\^\s*(?:\{{({_END})\}}|([\dT{INDICES}])))"
 )
+_COUNTED = re.compile(r"\s*_\s*\{\s*([^\s={}]{1,20})\s*=")
+_TAU = re.compile(r"\\tau(?![A-Za-z])")
 MINUS = str.maketrans("−–", "--")
 _AMBIGUOUS = re.compile(r"[-−+]\d")
 
 
-def tokens(text: str) -> list[Token]:
-    """The tokens of an answer, an ``end`` last. Raises FormulaError."""
-    return Scanner(text).run()
+def tokens(text: str, step: str = "3") -> list[Token]:
+    """The tokens of an answer, an ``end`` last; messages show ``step``. Raises FormulaError."""
+    return Scanner(_TAU.sub("τ   ", text), step).run()  # as long, so that no place is moved
 
 
 class Scanner:
@@ -89,14 +94,15 @@ class Scanner:
     answer; ``algebra.equations`` has those of a cell."""
 
     signs: Mapping[str, str] = SIGNS
-    latex_signs: Mapping[str, str] = {**latex.SIGNS, "otimes": "*"}
+    latex_signs: Mapping[str, str] = {**latex.SIGNS, "otimes": "*", "approx": "="}
     longest = LONGEST
     word, sign = _WORD, _SIGN
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, step: str = "3") -> None:
         if len(text) > self.longest:
             words = f"longer than {self.longest:,} characters; a formula here is much shorter"
             raise FormulaError(words)
+        self.step = step
         self.text, self.at, self.found = latex.undressed(text), 0, list[Token]()
 
     def run(self) -> list[Token]:
@@ -163,6 +169,9 @@ class Scanner:
             self._add("sign", self.latex_signs[command], start)
         elif command in latex.ACCENTS or command in latex.FONTS:
             self._dressed(command, start)
+        elif command in latex.HATS:
+            message = f"\\{command} is not known: names are written without, y_2, \\tilde{{h}}_2"
+            raise FormulaError(message, start)
         elif command not in latex.SILENT:
             hint = did_you_mean(command, latex.COMMANDS).replace("'", "'\\", 1)
             raise FormulaError(f"the LaTeX command \\{command[:20]} is not known{hint}", start)
@@ -197,7 +206,7 @@ class Scanner:
         return word in _KNOWN and word not in _SERIES
 
     def _no_word(self, word: str, start: int) -> NoReturn:
-        if word in ("T", "k", "s", "i", "j"):
+        if word in ("T", "k", "s", "i", "j", "τ"):
             raise FormulaError(f"{word} is an index; it stands below a name: h_{word}", start)
         if word == "ᵀ" or word == "'":
             raise FormulaError(f"{word} cannot stand here", start)
@@ -222,6 +231,12 @@ class Scanner:
             ]
             if ends[0] and ends[1]:
                 bounds = match[1], _step(ends[0]), _step(ends[1])
+        counted = _COUNTED.match(self.text, self.at)
+        if bounds is None and counted and counted[1] not in tuple(INDICES):
+            letters = f"one letter of {' '.join(INDICES)}"
+            raise FormulaError(
+                f"{counted[1]} cannot count the steps of a {name}; {letters} can", start
+            )
         if bounds is None:
             raise FormulaError(f"the bounds are written {name}_{{k=1..t}}", start)
         self.found.append(Token("series", name, start, bounds=bounds))
@@ -256,8 +271,9 @@ class Scanner:
 
     def _stepless(self, word: str, start: int) -> NoReturn:
         if word == "t":
-            raise FormulaError("t alone is an index; the target of step 3 is t_3", start)
-        raise FormulaError(f"{word} needs its step below it: {word}_3", start)
+            said = f"the target of step {self.step} is t_{self.step}"
+            raise FormulaError(f"t alone is an index; {said}", start)
+        raise FormulaError(f"{word} needs its step below it: {word}_{self.step}", start)
 
     def _subscript(self) -> tuple[str | None, bool]:
         """What stands below the name, and whether without braces."""

@@ -107,6 +107,10 @@ def plot_what(verb: str) -> Any:
     )
 
 
+Map: TypeAlias = Annotated[
+    str | None,
+    option("--map A,B", "Draw the rate over two swept axes: scale,seed.", OUTPUT),
+]
 Force: TypeAlias = Annotated[bool, option("--force", "Overwrite files that exist.", OUTPUT)]
 Quiet: TypeAlias = Annotated[
     bool, option("--quiet -q", "No warnings or remarks on standard error.", OUTPUT)

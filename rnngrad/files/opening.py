@@ -65,7 +65,8 @@ def unreadable(error: Exception, path: str, suffixes: tuple[str, ...] = ()) -> s
     if isinstance(error, NoFileError):
         return str(error)
     if isinstance(error, FileNotFoundError):
-        return f"no such file{similar_file(path, suffixes)}"
+        nowhere = Path(path).is_symlink()
+        return "is a link to no file" if nowhere else f"no such file{similar_file(path, suffixes)}"
     return f"cannot be read: {escaped(getattr(error, 'strerror', None) or str(error))}"
 
 

@@ -147,6 +147,10 @@ class Problem:
     def __repr__(self) -> str:
         return f"<rnngrad.Problem {self.words()}>"
 
+    def __deepcopy__(self, memo: dict[int, object]) -> Problem:
+        """Itself: nothing of it changes."""
+        return self
+
     def words(self, what: str = "", steps: int | None = None) -> str:
         """``'name': lstm, T=60, H=16``, on a line; ``what`` it is besides stands before T."""
         hidden = "+".join(str(layer.hidden) for layer in self.layers)

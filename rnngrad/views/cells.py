@@ -6,16 +6,17 @@ from collections.abc import Iterator, Sequence
 
 from rnngrad.cells import shipped
 from rnngrad.version import __version__
-from rnngrad.views.blocks import Block, Column, Table
+from rnngrad.views.blocks import Block, Column, Formula, Formulas, Lines, Table
 from rnngrad.views.report import Cell, Report
+from rnngrad.views.typesetting.reading import read
 
 COLUMNS = ("name", "title", "source")
 
 
 def report(names: Sequence[str]) -> Report:
-    """All cells, or one."""
+    """All cells, or one: to read its equations."""
     return Report(
-        blocks=lambda: _blocks(names),
+        blocks=lambda: _blocks(names) if len(names) > 1 else _equations(names[0]),
         document=lambda: {
             "command": "cells",
             "version": __version__,
@@ -41,6 +42,15 @@ def _blocks(names: Sequence[str]) -> Iterator[Block]:
     rows = tuple((str(name), str(title), str(source)) for name, title, source in _rows(names))
     notes = ("rnngrad cells NAME prints the equations, rnngrad init --cell NAME a spec that runs",)
     yield Table("cells", columns, rows, notes)
+
+
+def _equations(name: str) -> Iterator[Block]:
+    found = shipped(name)
+    yield Lines((name, found.title), titled=True)
+    texts = (str(one).partition(" = ") for one in found.cell.equations.equations)
+    yield Formulas("", tuple(Formula(read(left), (read(right),)) for left, _, right in texts))
+    note = found.note.strip().replace("{t-1}", "{t−1}")
+    yield Lines((f"Source: {found.source}", *([note] if note else [])))
 
 
 def _entry(name: str) -> dict[str, object]:

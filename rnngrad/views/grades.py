@@ -59,7 +59,7 @@ def report_of_many(files: Sequence[Graded]) -> Report:
     return Report(
         blocks=lambda: _summary(files),
         document=lambda: {**_head(verdict), "files": [_file(graded) for graded in files]},
-        columns=("file", *COLUMNS),
+        columns=("file", *COLUMNS, "name"),
         rows=lambda: _rows(files),
     )
 
@@ -90,9 +90,9 @@ def _row(grade: Grade) -> tuple[Cell, ...]:
 def _rows(files: Sequence[Graded]) -> Iterator[tuple[Cell, ...]]:
     for graded in files:
         if graded.broken:
-            yield graded.file, None, 0.0, graded.of, str(Verdict.FAIL), graded.broken
+            yield graded.file, None, 0.0, graded.of, str(Verdict.FAIL), graded.broken, None
         for grade in graded.grades:
-            yield (graded.file, *_row(grade))
+            yield (graded.file, *_row(grade), graded.student or None)
 
 
 # ---------------------------------------------------------------------------- tables
@@ -117,17 +117,26 @@ def _summary(files: Sequence[Graded]) -> Iterator[Block]:
     ids = next(
         (tuple(g.id for g in graded.grades if g.of) for graded in files if not graded.broken), ()
     )
-    columns = (Column("file", right=False), *map(Column, ids), Column("points"))
+    names = any(graded.student for graded in files)
+    who = (Column("file", right=False), *(Column("name", right=False, words=True),) * names)
+    columns = (*who, *map(Column, ids), Column("points"))
     folder = os.path.commonpath([str(Path(graded.file).parent) for graded in files])
     count = f"{len(files)} file{'s' if len(files) != 1 else ''}"
     where = f" in {folder}" if folder else ""
     title = f"{count}{where}{f', {len(ids)} subtasks each' if ids else ''}"
-    rows = tuple(_line(graded, folder, ids) for graded in files)
+    rows = tuple(_line(graded, folder, ids, names) for graded in files)
     yield Table(title, columns, rows, _average(files))
-    broken = [graded for graded in files if graded.broken]
+    broken = [f"{_within(graded, folder)}: {graded.broken}" for graded in files if graded.broken]
     if broken:
-        said = (f"{_within(graded, folder)}: {graded.broken}" for graded in broken)
-        yield Lines(("Could not be read", *said), titled=True)
+        yield Lines(("Could not be read", *broken), titled=True)
+    others = [
+        f"{_within(graded, folder)}: {grade.hint}"
+        for graded in files
+        for grade in graded.grades
+        if not grade.of
+    ]
+    if others:
+        yield Lines(("Not graded", *others), titled=True)
 
 
 def _within(graded: Graded, folder: str) -> str:
@@ -135,10 +144,11 @@ def _within(graded: Graded, folder: str) -> str:
     return os.path.relpath(graded.file, folder or os.curdir)
 
 
-def _line(graded: Graded, folder: str, ids: tuple[str, ...]) -> tuple[str, ...]:
+def _line(graded: Graded, folder: str, ids: tuple[str, ...], names: bool) -> tuple[str, ...]:
     by_id = {grade.id: f"{grade.points:g}" for grade in graded.grades}
     points = (by_id.get(name, "-") for name in ids)
-    return _within(graded, folder), *points, f"{graded.points:g}"
+    who = (_within(graded, folder), *(graded.student,) * names)
+    return *who, *points, f"{graded.points:g}"
 
 
 def _average(files: Sequence[Graded]) -> tuple[str, ...]:

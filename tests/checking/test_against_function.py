@@ -194,12 +194,6 @@ def test_a_file_with_a_syntax_error_fails_with_its_line(tmp_path: Path) -> None:
     assert "broken.py:2: SyntaxError" in str(quantities[0]["reason"])
 
 
-def test_random_needs_a_function(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text("h: 1")
-    with pytest.raises(UsageError, match="--trials needs"):
-        run(str(tmp_path / "a.yaml"), random=3)
-
-
 def test_variants_are_of_the_same_kind_and_repeat() -> None:
     drawn = [variant(PROBLEM, seed) for seed in range(1, 30)]
     assert len({(p.steps, p.inputs, p.hidden, p.outputs) for p in drawn}) > 10

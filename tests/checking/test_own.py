@@ -18,8 +18,10 @@ from rnngrad.analyses.checking.references.methods import METHODS
 from rnngrad.analyses.checking.references.plan import plan
 from rnngrad.analyses.derivation.quantities import Quantities
 from rnngrad.arithmetic.arrays import frozen
+from rnngrad.arithmetic.functions import FUNCTIONS
 from rnngrad.errors import UsageError
 from rnngrad.net.losses import Loss
+from rnngrad.net.walks import by_line
 
 SMALL = planted.problem()
 RIGHT = planted.right(SMALL)
@@ -170,8 +172,11 @@ def test_differences_below_the_noise_floor_are_undecided(method: str) -> None:
         assert "its noise floor" in entry.reason
 
 
-def test_a_wrong_entry_in_the_table_of_activations_is_caught() -> None:
+def test_a_wrong_entry_in_the_table_of_activations_is_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     problem = planted.with_slope(SMALL, lambda a: 1 - np.tanh(a))
+    monkeypatch.setattr(by_line, "FUNCTIONS", {**FUNCTIONS, planted.NAME: problem.activation})
     found = verdicts(check_own(problem))
     wrong = {name for name, verdict in found.items() if verdict == "fail"}
     assert wrong >= {"dht_dhprev", "dht_db_h", "dL_dh", "dL_dW_hh", "dL_dx", "log10_chain"}

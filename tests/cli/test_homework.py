@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -45,7 +47,9 @@ def test_a_fresh_exercise_bears_no_number_of_the_sheet_and_asks_nothing_twice(
     run("init", "--exercise", "--seed", "7", "--scalar", "--steps", str(steps), "-o", spec)
     asked = json.loads(run("derive", spec, "--blank", "--json").stdout)["questions"]
     symbols = [one["symbol"] for one in asked]
-    assert len(set(symbols)) == len(symbols) == 7 + steps
+    assert (len(symbols), len(set(symbols))) == (10, 7 + steps)
+    again = "(a6), the same as (a5) because T = 2"
+    assert (again in run("derive", spec, "--blank").stdout) == (steps == 2)
     assert {one["equations"] for one in asked} == {""}
     for option in (["--blank"], ["-f", "latex"], ["-f", "typst"], ["--explain", "a5"]):
         shown = run("derive", spec, *option).stdout
@@ -102,7 +106,7 @@ def test_markdown_with_formulas(math: str) -> None:
     shown = run("derive", SHEET, "-f", "markdown", "--math", math).stdout
     opening, closing = ("$$", "$$") if math == "dollars" else ("```math", "```")
     blocks = re.findall(rf"^{re.escape(opening)}\n(.*?)\n{re.escape(closing)}$", shown, re.M | re.S)
-    assert len(blocks) == 11
+    assert len(blocks) == 12  # the net, what is given, ten subtasks
     assert all(block.startswith("\\begin{aligned}") for block in blocks)
     outside = re.sub(rf"^{re.escape(opening)}\n.*?\n{re.escape(closing)}$", "", shown,
                      flags=re.M | re.S)  # fmt: skip
@@ -117,11 +121,39 @@ def test_unicode_markdown_is_the_usual_one() -> None:
 def test_standalone_is_a_document_and_latex_alone_is_none() -> None:
     shown = run("derive", SHEET, "-f", "latex").stdout
     assert "\\documentclass" not in shown
-    assert shown.count("\\begin{align*}") == 11
+    assert shown.count("\\begin{align*}") == 12
     whole = run("derive", SHEET, "-f", "latex", "--standalone").stdout
     assert whole.startswith("\\documentclass")
     assert whole.endswith("\\end{document}\n")
     assert shown in whole
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["derive", "-", "-f", "latex"],
+        ["cells", "gru", "-f", "latex"],
+        ["grade", SHEET, "empty*.yaml", "-f", "latex"],
+    ],
+)
+def test_latex_compiles_with_amsmath_alone(command: list[str], tmp_path: Path) -> None:
+    """Of an lstm of five steps no page is longer than its paper."""
+    (tmp_path / "empty.yaml").write_text("", encoding="utf-8")
+    net = (
+        "{cell: lstm, sizes: {inputs: 1, hidden: 1, outputs: 1}, weights: {W_xh: {init: normal}, "
+        "W_hh: {init: normal}, W_hy: 1}, inputs: {random: normal, steps: 5}, "
+        "targets: {random: normal}}"
+    )
+    done = run(*command, cwd=tmp_path, stdin=net)
+    head = "\\documentclass{article}\\usepackage{amsmath}\\begin{document}\n"
+    (tmp_path / "t.tex").write_text(head + done.stdout + "\\end{document}\n", encoding="utf-8")
+    made = subprocess.run(["pdflatex", "-interaction=nonstopmode", "t.tex"], cwd=tmp_path,
+                          capture_output=True, check=False)  # fmt: skip
+    log = made.stdout.decode("latin-1")
+    assert made.returncode == 0, log
+    assert "Overfull \\vbox" not in log
+    assert "\n!" not in log
 
 
 def test_quantities_and_steps_are_tables_in_latex_too() -> None:
@@ -144,6 +176,7 @@ def test_a_pdf_beside_the_tables(tmp_path: Path) -> None:
 MISTAKES = {
     "unknown format": (["-f", "latx"], "no format is called 'latx'", "did you mean 'latex'?"),
     "an escape": (["-f", "latex", "--notation", "\x1b[31m"], "--notation \\x1b[31m", "scalar"),
+    "text": (["-f", "text"], "no format is called 'text'", "did you mean 'table'?"),
     "unknown notation": (["--notation", "scaler", "-f", "latex"], "--notation scaler",
                          "expected scalar or matrix; did you mean 'scalar'?"),
     "unknown math": (["-f", "markdown", "--math", "dollar"], "--math dollar",

@@ -30,6 +30,15 @@ inputs: {{random: normal, steps: 9}}
 targets: {{random: normal}}
 """
 
+OWN = """
+name: own
+cell: {state: [h], equations: ["h_t = tanh(U h_{t-1} + V x_t)"]}
+output_activation: identity
+weights: {U: 0.5, V: 1, W_hy: 1}
+inputs: [1, 0, 1]
+targets: [0, 1, 0]
+"""
+
 MAGIC = {"png": b"\x89PNG\r\n", "pdf": b"%PDF-", "svg": b"<?xml"}
 
 
@@ -146,8 +155,10 @@ def test_nets_of_one_name_are_told_apart(tmp_path: Path) -> None:
 
 def test_a_cliff_is_drawn_where_it_is_asked_for(tmp_path: Path, spec: str) -> None:
     path = tmp_path / "numbers.csv"
-    done = run("derive", spec, "--cliff", "W_hh[0,0]=1:7,b_h[0]", "--plot-data", str(path))
-    assert done.returncode == 0, done.stderr
+    beside = ("--beside", SHEET, "--plot-what", "reach", "--plot-data", str(path))
+    done = run("derive", spec, "--cliff", "W_hh[0,0]=1:7,b_h[1]", *beside)
+    note = "note: not in the picture cliff: 'exercise_sheet_7' has no b_h[1]\n"
+    assert (done.returncode, done.stderr) == (0, note)
     cells = [row for row in table(path) if row["picture"] == "cliff"]
     assert {float(row["x"]) for row in cells} >= {1.0, 7.0}
 
@@ -172,6 +183,34 @@ def test_sweep_draws_the_rate(tmp_path: Path, spec: str) -> None:
     lines = {row["series"] for row in table(path) if row["x"] and row["y"]}
     assert lines == {"an lstm", "exercise_sheet_7"}
     assert rows.read_text().count("\n") == 6
+    again = ("show", str(rows), "--plot-data", str(path), "--force", "--map", "spec,scale")
+    done = run(*again, "--plot-what", "rate")
+    assert done.returncode == 0, done.stderr
+    shown = table(path)
+    assert {row["picture"] for row in shown} == {"rate", "map"}
+    assert {row["series"] for row in shown if row["picture"] == "rate" and row["x"]} == lines
+    assert run(*again[:-1], "seed,scale").returncode == 2
+
+
+def test_quantities_choose_whose_paths_are_drawn(tmp_path: Path, spec: str) -> None:
+    path = tmp_path / "numbers.csv"
+    args = ("--plot-what", "paths", "--plot-data", str(path), "--force", "-o", str(tmp_path / "o"))
+    for names, drawn in {("dL_dW_xh",): {"W_xh"}, ("dL_dh",): {"W_hh", "W_xh"}}.items():
+        done = run("derive", SHEET, *(w for n in names for w in ("--quantity", n)), *args)
+        assert (done.returncode, done.stderr) == (0, "")
+        titles = {row["title"] for row in table(path)}
+        assert titles == {f"The paths that ∂L/∂{name} is the sum of" for name in drawn}
+    said = "there are no paths of dL_db_h; there are of dL_dW_xh, dL_dW_hh"
+    done = run("derive", SHEET, "--quantity", "dL_db_h", *args)
+    assert (done.returncode, said in done.stderr) == (2, True)
+    (tmp_path / "own.yaml").write_text(OWN)
+    done = run(
+        "derive", str(tmp_path / "own.yaml"), "--beside", SHEET, "--quantity", "dL_dU", *args
+    )
+    assert done.stderr == (
+        "note: not in the picture paths: 'exercise_sheet_7' has no paths of dL_dU\n"
+    )
+    assert {row["net"] for row in table(path)} == {"own"}
 
 
 @pytest.mark.parametrize(

@@ -277,7 +277,11 @@ def test_beside_the_cell(first_lines: Refused, change: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("sizes", "words"),
     [
-        ("{hidden: 3}", "2:1: nothing fixes P, a size of W; give sizes: {P: its number}"),
+        (
+            "{hidden: 3}",
+            "2:1: nothing fixes P, a size of W; give sizes: {P: its number}, or cell: "
+            "{shapes: {W: [H, H]}} if it is H",
+        ),
         ("{hidden: 3, P: 0}", "1:23: sizes.P is 0, must be a whole number, at least 1"),
         (
             "{hidden: 3, Q: 2, P: 2}",

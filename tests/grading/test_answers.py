@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,8 @@ def test_a_folder_is_graded_whatever_is_in_it(problem: Problem, folder: Path) ->
     report, verdict = run(problem, [f"{folder}/*.yaml"], CheckOptions(quiet=True))
     rows = list(report.rows())
     assert verdict == "fail"
-    assert report.columns == ("file", "id", "points", "of", "verdict", "hint")
+    assert report.columns == ("file", "id", "points", "of", "verdict", "hint", "name")
+    assert {row[6] for row in rows if str(row[0]).endswith("bob.yaml")} == {"Bob"}
     assert [row[1] for row in rows[:10]] == [f"a{n}" for n in range(1, 7)] + [
         "b1",
         "b2",
@@ -113,11 +115,21 @@ def test_a_folder_is_graded_whatever_is_in_it(problem: Problem, folder: Path) ->
         assert row[1:5] == (None, 0.0, 50.0, "fail")
         assert row[5]
     table = text(report, "table")
+    for name in ("table", "markdown"):
+        shown = text(report, name)
+        assert re.search(r"bob.yaml\W+Bob ", shown)
+        assert "bob.yaml: no subtask is called 'a7'" in shown.split("Not graded")[1]
     assert max(map(len, table.split("\n"))) <= 100
     assert "Could not be read" in table
     for name in FORMATS:
         if name != "latex":
             assert text(report, name)
+
+
+def test_a_link_to_nothing_is_not_its_own_likeness(problem: Problem, folder: Path) -> None:
+    (folder / "gone.yaml").symlink_to("nowhere.yaml")
+    table = text(run(problem, [f"{folder}/*.yaml"], CheckOptions(quiet=True))[0], "table")
+    assert "gone.yaml: is a link to no file\n" in table
 
 
 @pytest.mark.parametrize("name", ["cem.yaml", "dan.yaml", "eve.yaml", "fay.yaml", "none.yaml", ""])
@@ -186,7 +198,7 @@ def test_an_answer_of_the_wrong_type_costs_its_own_points(
     file.write_text("\n".join([f"a1: {typed}", *others]), encoding="utf-8")
     for source, at in ((str(file), 0), (f"{tmp_path}/*.yaml", 1)):
         report, verdict = run(problem, [source], CheckOptions())
-        rows = [row[at:] for row in report.rows()]
+        rows = [row[at : at + 5] for row in report.rows()]
         said = f"{words}; must be a formula or a number"
         assert rows[0] == ("a1", 0.0, 5.0, "fail", f"line 1: {said}")
         assert [row[1] for row in rows[1:]] == [5.0] * 9

@@ -25,6 +25,7 @@ from rnngrad.algebra.expressions import (
 from rnngrad.algebra.grammar import DEEPEST, parse, parse_one
 from rnngrad.algebra.tokens import LONGEST
 from rnngrad.algebra.writing import written
+from rnngrad.analyses.grading.grade import Grader
 
 SAME = [
     ("dL_3/dy_3", r"\frac{\partial \mathcal{L}_3}{\partial y_3}", "∂L_3/∂y_3"),
@@ -211,3 +212,26 @@ TREES: st.SearchStrategy[Node] = st.recursive(
 def test_text_to_tree_to_text_is_stable(tree: Node) -> None:
     text = written(tree)
     assert written(parse_one(text)) == text
+
+
+@pytest.mark.cases(None)
+@pytest.mark.parametrize("letter", [*"cefijklmnpqrstuvwτ", r"\tau"])
+def test_any_letter_that_is_no_name_counts_the_steps(sheet: Grader, letter: str) -> None:
+    """In a Σ, in a ∏ and as the end of another."""
+    inner = "k" if letter == "q" else "q"
+    prod = f"\\prod_{{{inner}={letter}+1}}^{{T}}"
+    text = (
+        f"\\sum_{{{letter}=1}}^{{T}} dL_{letter}/dh_{{{letter}}} dh_{letter}/dW_xh + "
+        f"dL_3/dh_3 \\sum_{{{letter}=1}}^{{2}} ({prod} dh_{inner}/dh_{{{inner}-1}}) "
+        f"dh_{letter}/dW_xh + dL_2/dh_2 dh_2/dh_1 dh_1/dW_xh"
+    )
+    assert sheet.one("b3", text).points == 5, sheet.one("b3", text)
+    double = f"sum_{{{letter}=1..T}} sum_{{{inner}=1..{letter}}} dL_{letter}/dh_{inner} "
+    double += f"sigma'(a_{inner}) x_{inner}"
+    assert sheet.one("b3", double).points == 5, sheet.one("b3", double)
+
+
+@pytest.mark.parametrize(("kind", "letter"), [("sum", "h"), ("prod", "kk"), ("sum", "K")])
+def test_an_index_that_is_none_is_named(sheet: Grader, kind: str, letter: str) -> None:
+    said = sheet.one("b3", f"{kind}_{{{letter}=1..3}} dL_{letter}/dh_{letter}").hint
+    assert f"{letter} cannot count the steps of a {kind}; one letter of c e f i j k" in said

@@ -157,12 +157,19 @@ def vectors() -> Grader:
         ("b2", f"σ'({A_T}) h_{{t-1}}", 5),
         ("b3", "dL/dh_1 σ'(a_1) x_1 + dL/dh_2 σ'(a_2) x_2 + dL/dh_3 dh_3/dW_xh", 5),
         ("b4", "sum_{k=2..3} dL/dh_k dh_k/dW_hh", 5),
+        ("b4", "sum_{k=1..3} diag(σ'(a_k)) (dL/dh_k)^T h_{k-1}^T", 5),
+        ("b4", "sum_{k=1..3} (diag(σ'(a_k)) (dL/dh_k)^T) h_{k-1}^T", 5),
+        ("b4", "sum_{k=1..3} diag(σ'(a_k)) ((dL/dh_k)^T h_{k-1}^T)", 5),
+        ("b4", "sum_{k=1..3} (σ'(a_k) ∘ (dL/dh_k)^T) h_{k-1}^T", 5),
+        ("b4", "sum_{k=1..3} (dL/dh_k diag(σ'(a_k)))^T h_{k-1}^T", 5),
+        ("b4", "sum_{k=1..3} h_{k-1}^T diag(σ'(a_k)) (dL/dh_k)^T", 2.5),
     ],
 )
 def test_vectors(vectors: Grader, name: str, text: str, points: float) -> None:
     grade = vectors.one(name, text)
     assert grade.points == points, grade
     assert points == 5 or "with vectors" in grade.hint
+    assert not re.search(r"\(\d", grade.hint), "the sizes of a net that nobody has seen"
 
 
 def test_subtasks_of_a_short_net(net: Callable[..., Problem]) -> None:
@@ -205,3 +212,80 @@ def test_long_sums_are_graded_by_path(net: Callable[..., Problem]) -> None:
 )
 def test_hostile_values_end(graded: Graded, text: str) -> None:
     assert graded("a6", text).points == 0
+
+
+# ---------------------------------------------------------------------------- numbers as typed
+
+
+@pytest.mark.cases(None)
+@pytest.mark.parametrize(
+    ("name", "text", "verdict"),
+    [
+        ("a2", r"8.01573 \cdot 10^{-1}", "pass"),
+        ("a2", "8.01573·10^-1", "pass"),
+        ("a2", r"$8.01573 \times 10^{-1}$", "pass"),
+        ("a2", "801573*10^-6", "pass"),
+        ("a2", "8.01574*10^-1", "fail"),
+        ("a2", "8.0*10^-1", "inconclusive"),
+        ("a2", "(0.801573)", "pass"),
+        ("a2", "= 0.801573", "pass"),
+        ("a2", r"\approx 0.802", "pass"),
+        ("a2", "-2*(0.2-0.600786)", "pass"),
+        ("a2", "-2*(0.2-0.600786) = 0.801573", "pass"),
+        ("a2", "-2*(0.2-0.600786) = 0.801673", "fail"),
+        ("a2", "2*(0.2-0.600786)", "fail"),
+        ("a2", "1000*(0.123 - 0.123)", "inconclusive"),  # its digits allow any value near 0
+        ("a2", "1e99999999999999999999 + 1", "fail"),
+        ("b3", "[-0.0539451]", "pass"),
+        ("b3", "-(0.0539451)", "pass"),
+        ("b3", "(-0.0539451)", "pass"),
+        ("b3", ["-0.0539451"], "pass"),
+        ("b3", [["-5.39451*10^-2"]], "pass"),
+    ],
+)
+def test_a_number_may_be_typed_in_many_ways(
+    graded: Graded, name: str, text: Any, verdict: str
+) -> None:
+    grade = graded(name, text)
+    assert (grade.verdict, grade.points == 5) == (verdict, verdict == "pass"), grade
+    assert "derivative" not in grade.hint
+
+
+def test_approximately_is_read_as_equal(graded: Graded) -> None:
+    for sign in ("≈", r"\approx", "="):
+        assert graded("a2", f"-2(t_2 - y_2) {sign} 0.80157").points == 5
+        assert graded("a2", f"-2(t_2 - y_2) {sign} 0.80257").points == 2.5
+
+
+def test_a_list_of_one_is_a_number_and_a_row_a_list(net: Callable[..., Problem]) -> None:
+    one = Grader(net(1))
+    slope = f"{float(rnngrad.derive(one.problem)['dht_dhprev'].ravel()[0]):.6f}"
+    for typed in (slope, [slope], [[slope]], f"({slope})"):
+        assert one.one("a4", typed).points == 5
+    spec = {"weights": {"W_xh": [[1], [2]], "W_hh": [[1, 0.5], [0.3, 1]]},
+            "inputs": [[1], [1]], "targets": [[0, 1], [1, 0]]}  # fmt: skip
+    two = Grader(rnngrad.load(spec))
+    row = [f"{v:.6f}" for v in rnngrad.derive(two.problem)["dL_dh"][1]]
+    for typed in (row, [row], [[n] for n in row]):
+        assert two.one("a6", typed).points == 5, typed
+    assert "without lists in it" in two.one("a6", [[row[0]], row[1]]).hint
+    assert two.one("a6", [row[0], "9.99"]).hint == "1 of 2 numbers is wrong"
+
+
+@pytest.mark.cases(None)
+@pytest.mark.parametrize(
+    ("name", "rest"), [("a4", "W_hh"), ("b1", "x_{step}"), ("b2", "h_{before}")]
+)
+def test_one_step_where_every_t_is_asked(net: Callable[..., Problem], name: str, rest: str) -> None:
+    """Right at one step alone gets half, whichever it is; of a net of one step that is all."""
+
+    def points(steps: int, step: str) -> float:
+        before = f"{{{step}-1}}" if step.isalpha() else str(int(step) - 1)
+        text = f"sigma'(a_{step}) {rest.format(step=step, before=before)}"
+        return Grader(net(steps)).one(name, text).points
+
+    assert [points(3, step) for step in ("1", "2", "3", "t")] == [2.5, 2.5, 2.5, 5]
+    assert [points(1, step) for step in ("1", "T", "t", "2")] == [5, 5, 5, 0]
+    assert (
+        Grader(net(1)).one(name, f"sigma'(a_1) {rest.format(step='1', before='0')} + 1").points == 0
+    )

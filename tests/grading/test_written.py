@@ -4,7 +4,7 @@ of a scalar net with the numbers that are put in, and the value."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import yaml
@@ -14,6 +14,7 @@ from rnngrad.algebra.typst import as_latex
 from rnngrad.analyses.derivation.derive import Derivation
 from rnngrad.analyses.grading.grade import Grader
 from rnngrad.files.starters.exercise import Sizes, exercise
+from rnngrad.net.problem import Problem
 from rnngrad.views.ascii import to_ascii
 from rnngrad.views.blocks import Formulas
 from rnngrad.views.formats import to_latex, to_markdown, to_rich, to_typst
@@ -210,3 +211,30 @@ def test_a_whole_block_is_told_to_leave_its_numbers_out(sheet: Grader, form: str
         if own.every_step(line):
             hint = sheet.one(line.id, rendered(own.subtask(line), form)).hint
             assert hint.startswith("asked is every t: give the formula alone")
+
+
+@pytest.mark.cases(None)
+@pytest.mark.parametrize(
+    ("steps", "name", "text", "points", "said"),
+    [
+        (1, "b3", "dL_1/dh_1 x_1", 0, "σ' is missing in ∂⁺h_1/∂W_xh"),
+        (2, "b3", "sum_{k=1..2} dL/dh_k x_k", 0,
+         "σ' is missing in ∂⁺h_2/∂W_xh (path L_2 → h_2 → W_xh); "
+         "σ' is missing in ∂⁺h_1/∂W_xh (2 paths)"),
+        (3, "b3", "dL/dh_1 sigma'(a_1) + dL/dh_2 dh_2/dW_xh + dL/dh_3 dh_3/dW_xh", 2.5,
+         "the factor x_1 is missing (3 paths)"),
+        (3, "b3", "x_2^3 + dL/dh_1 sigma'(a_1) + dL/dh_2 dh_2/dW_xh + dL/dh_3 dh_3/dW_xh", 2.5,
+         "the factor x_1 is missing (3 paths); 1 summand is no path"),
+        (3, "a4", "tanh'(a_t) W_hh", 0, "tanh' is the derivative of tanh; σ is sigmoid here"),
+        (5, "a2", "-2(t-y)", 0, "t alone is an index; the target of step 4 is t_4"),
+        (5, "a1", "-2(t_5-y)", 0, "y needs its step below it: y_5"),
+        (5, "b1", "sigma'(a) x_t", 0, "a needs its step below it: a_t"),
+        (3, "a2", r"-2(t_2 - \hat{y}_2)", 0,
+         r"\hat is not known: names are written without, y_2, \tilde{h}_2"),
+    ],
+)  # fmt: skip
+def test_hints_name_what_is_there(
+    net: Callable[..., Problem], steps: int, name: str, text: str, points: float, said: str
+) -> None:
+    grade = Grader(net(steps)).one(name, text)
+    assert (grade.points, grade.hint) == (points, said)

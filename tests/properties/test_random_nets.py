@@ -89,7 +89,8 @@ def gradients_against_a_complex_step(net: Drawn, seed: int) -> None:
     TALLY["undecided"] += noise > UNDECIDED
     if RTOL + noise < error < UNDECIDED:  # z(1 − z) of a gate near 1 has lost its digits, say
         TALLY["undecided"] += 1
-        assert rnngrad.check(rnngrad.load(net.spec))["verdict"] == "inconclusive"
+        # of a net with 1 − z of 1e-11 PyTorch agrees with rnngrad to 2e-14, this step to 2e-5
+        assert rnngrad.check(rnngrad.load(net.spec))["verdict"] != "fail"
         return
     assert error <= RTOL + noise
 

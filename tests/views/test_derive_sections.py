@@ -221,7 +221,7 @@ def test_the_numbers_of_the_summary(cell: str) -> None:
     assert regime == ("vanishing" if size < 1 else "exploding")
     assert float(norm) == pytest.approx(size, rel=1e-5)
     assert float(factor) == pytest.approx(size ** (1 / 8), rel=1e-5)
-    assert shown["horizon"] == f"beyond {s}_0 in every format"
+    assert shown["horizon"] == f"beyond {s}_0 in every format (median of 8 losses)"
 
 
 def test_the_largest_path_of_all() -> None:
@@ -342,3 +342,30 @@ def test_a_line_of_the_chain_has_the_means_and_leaves_holes() -> None:
     assert table.rows == (("▁▃  ██",),)
     assert _sparkline("", np.array([1.0, 3.0, 5.0, 7.0]), 2).rows == (("▁█",),)
     assert to_ascii("▁▂▃▄▅▆▇█") == "_.:=+*%#"
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+@pytest.mark.parametrize("full", [False, True])
+def test_steps_left_out_have_a_mark_and_none_is_with_full(cell: str, full: bool) -> None:
+    """Of ∂s_t/∂s_{t−1}, of b1 and b2, and of each gate."""
+    result = rnngrad.derive(
+        rnngrad.load(
+            {
+                "cell": cell,
+                "sizes": {"inputs": 1, "hidden": 2, "outputs": 2},
+                "weights": {"W_xh": {"init": "gaussian"}, "W_hh": {"init": "gaussian"}},
+                "inputs": {"random": "normal", "steps": 6},
+                "targets": {"random": "normal"},
+            }
+        )
+    )
+    view = view_of(result, select(result, (), None, full))
+    names = ("derivation", "inside")[: 1 if cell == "rnn" else 2]
+    tables = [block for name in names for block in blocks_of(SECTIONS[name], view)
+              if isinstance(block, Table)]  # fmt: skip
+    cells = [row[-1].split("\n") for table in tables for row in table.rows if "t=1 " in row[-1]]
+    marks = [[line.split(" ")[0] for line in lines] for lines in cells]
+    every = [f"t={t}" for t in range(1, 7)]
+    assert len(marks) == (3 if cell == "rnn" else 18)
+    assert all(one == (every if full else ["t=1", "t=2", "⋮", "t=6"]) for one in marks)
+    assert all(table.notes == ("norm: the Frobenius norm",) for table in tables)

@@ -13,7 +13,9 @@ import yaml
 
 import rnngrad
 from rnngrad.analyses.derivation.derive import Derivation
+from rnngrad.analyses.derivation.formulas import Line
 from rnngrad.analyses.grading.grade import Grader
+from rnngrad.cells import CELLS
 from rnngrad.errors import QuantityError, UsageError
 from rnngrad.files.starters.exercise import Sizes, exercise
 from rnngrad.views.blocks import Formula, Formulas
@@ -381,12 +383,75 @@ def test_an_explanation_has_forward_factors_summands_and_sum() -> None:
     np.testing.assert_allclose(forward["h_2"], result["h"][2, 0], rtol=1e-5)
 
 
-def test_summands_of_a_vector_net_add_up() -> None:
-    result = net(hidden=2)
-    steps = explained(result, "b4").rows()
+@pytest.mark.parametrize(
+    ("cell", "weight"),
+    [("rnn", "W_hh"), ("gru", "W_hh"), ("lstm", "W_hh"), ("gru_reset_before", "W_xr")],
+)
+def test_summands_of_a_vector_net_add_up(cell: str, weight: str) -> None:
+    result = any_net(cell, hidden=2)
+    steps = explained(result, line_of(result, f"∂L/∂{weight}").id).rows()
     texts = [str(s[4]) for s in steps if "summands" in str(s[0])]
-    arrays = [np.array(yaml.safe_load(text.replace("−", "-"))) for text in texts]
-    np.testing.assert_allclose(sum(arrays), result["dL_dW_hh"], atol=2e-3)
+    assert len(texts) == 6
+    arrays = [np.array([float(one) for one in re.findall(r"[-\d.e]+", text.replace("−", "-"))])
+              for text in texts]  # fmt: skip
+    whole = result[f"dL_d{weight}"]
+    np.testing.assert_allclose(sum(arrays), whole.ravel(), atol=2e-3 * np.abs(whole).max())
+
+
+def any_net(cell: str, hidden: int = 3) -> Derivation:
+    weights = {name: {"init": "normal"} for name in (*CELLS[cell].weights, "W_hy")}
+    return net(cell, hidden, weights=weights)
+
+
+def line_of(result: Derivation, symbol: str) -> Line:
+    return next(line for line in result.lines if line.symbol == symbol)
+
+
+def test_a_step_of_a_gru_is_written_out() -> None:
+    result = drawn(7, Sizes(2, 1, 1, 1), "gru")
+    (formula,) = (str(s[2]) for s in explained(result, "a5").rows() if s[1] == "∂h_2/∂h_1")
+    assert formula.startswith("z_2 + ∂h_2/∂z_2 · ∂z_2/∂h_1 + ")
+    assert formula.endswith("(1 − z_2)·(1 − n_2²)·r_2·W_hn")
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_an_explanation_fits_80_columns_and_has_one_minus(cell: str) -> None:
+    result = net(cell, hidden=2)
+    for line in result.lines:
+        text = result.explain(line.id).as_text(80)
+        assert max(map(len, text.splitlines())) <= 80
+        assert "-" not in text.partition("step by step")[2]
+
+
+def test_a_value_is_not_said_twice_and_one_sign_multiplies_in_a_scalar_net() -> None:
+    result = drawn(7, Sizes(3, 1, 1, 1), "lstm")
+    for line in result.lines:
+        for row in Sheet(result).subtask(line).rows:
+            sides = Plain().row(row.sides[-1]).replace("−", "-").split(" = ")
+            numbers = [side for side in sides if re.fullmatch("[-.\\d]+", side)]
+            assert len(numbers) == len(set(map(float, numbers)))
+    assert "odot" not in result.as_latex()
+    assert "∘" not in result.explain("a4").as_text()
+
+
+def test_what_stands_before_the_outer_product_is_said_as_it_is() -> None:
+    """∂⁺h_t/∂W_xr of a reset gate before the product is of every unit, that of W_xn is not."""
+    of_units = "is the derivative of the unit of row i by W[i, k]; all else is 0."
+    of_all = "its entry [i, j] times entry k behind ⊗ is the derivative of unit i by W[j, k]."
+    for cell, said in (("lstm", [of_units]), ("gru_reset_before", [of_units, of_all])):
+        notes = [note for block in Sheet(any_net(cell)).opening()
+                 if isinstance(block, Formulas) and block.title == "Notation"
+                 for note in block.notes if "⊗" in note or "∂W" in note]  # fmt: skip
+        assert len(notes) == len(said)
+        assert all(note.endswith(words) for note, words in zip(notes, said, strict=True))
+    result = any_net("gru_reset_before")
+    line = line_of(result, "∂⁺h_t/∂W_xr")
+    h, z, n, r = (result["h"], *(Sheet(result).numbers._gates[name] for name in "znr"))
+    w = result.problem.weights["W_hn"]
+    for t in range(1, 4):
+        left = ((1 - z) * (1 - n**2))[t - 1][:, np.newaxis] * w * (h[t - 1] * (r * (1 - r))[t - 1])
+        expected = np.einsum("ij,k->ijk", left, result.problem.x[t - 1])
+        np.testing.assert_allclose(result.value_at(line, t), expected, rtol=1e-9, atol=1e-12)
 
 
 def test_an_unknown_subtask_has_a_hint() -> None:

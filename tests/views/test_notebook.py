@@ -133,11 +133,15 @@ def test_frames_are_tidy(results: dict[str, Document], problem: rnngrad.Problem)
 def test_arrays_have_their_axes_named(problem: rnngrad.Problem) -> None:
     result = rnngrad.derive(problem)
     shapes = {"dL_dh": ("t", "i"), "dht_dhprev": ("t", "i", "j"), "log10_paths": ("t", "k"),
-              "log10_chain": ("k",), "dL_dW_hh": ("i", "j"), "dL_db_h": ("i",)}  # fmt: skip
-    for name, axes in shapes.items():
+              "log10_chain": ("k",), "dL_dW_hh": ("i", "j"), "dL_db_h": ("i",),
+              "growth_rate": (), "gradient_norm": (), "lag_profile": ("lag",), "shares": ("lag",),
+              "truncation": ("row", "column"), "horizon": ("t", "column")}  # fmt: skip
+    assert len(result.on_request) > 10
+    for name in (*result.names(), *result.on_request):
         array = result.to_xarray(name)
-        assert array.dims == axes
+        assert array.dims == shapes.get(name, array.dims)
         np.testing.assert_array_equal(array.values, result[name])
+        assert len(result.to_pandas(name)) in (array.size, len(np.atleast_1d(array.values)))
     found = result.to_pandas("truncation")
     assert list(found.columns) == ["steps", "rel_error", "cosine"]
     np.testing.assert_array_equal(found, result["truncation"])

@@ -21,11 +21,14 @@ from rnngrad.analyses.sweep.sweep import SweepResult, result
 from rnngrad.analyses.sweep.tasks import forget, plan, rows_of, zeros_of
 from rnngrad.errors import UsageError
 from rnngrad.views.pictures.by_matplotlib.page import drawn, page
+from rnngrad.views.pictures.by_matplotlib.ticks import told_apart
+from rnngrad.views.pictures.by_matplotlib.words import in_small_signs
 from rnngrad.views.pictures.checks import CheckedNet
 from rnngrad.views.pictures.kinds import PICTURES, chosen, of_verb, pictures
 from rnngrad.views.pictures.nets import Nets
 from rnngrad.views.pictures.of_nets import flow as flow_pictures
 from rnngrad.views.pictures.picture import (
+    Axis,
     Band,
     Bars,
     Graph,
@@ -325,7 +328,37 @@ def test_a_cliff_is_the_loss_of_the_net_with_two_numbers_moved() -> None:
     assert (heat.y[0], heat.y[-1]) == (-1.5, 1.5)
     assert (here.x[0], here.y[0]) == (problem.weights["W_hh"][0, 1], 0.0)
     jumps = [np.abs(np.diff(heat.z, axis=axis)).max() for axis in (0, 1)]
-    assert f"a factor of up to {rough(max(jumps))}, near" in picture.finding
+    factor = 10 ** max(jumps)
+    assert f"by up to {100 * (factor - 1):.2g} %, near" in picture.finding
+    assert factor < 1.1
+    (steep,) = shown("cliff", spec, cliff=parameters("W_hh[0,1]=-200:2,b_h[2]=-90:90"))
+    (heat,) = marks(steep, Heat)
+    jump = max(np.abs(np.diff(heat.z, axis=axis)).max() for axis in (0, 1))
+    assert f"by a factor of up to {rough(jump)}, near" in steep.finding
+
+
+def test_ticks_of_a_flat_map_differ() -> None:
+    assert told_apart([1.24091, 1.2412, 1.2416, 1.24185]) == [
+        "1.2409",
+        "1.2412",
+        "1.2416",
+        "1.2418",
+    ]
+    assert told_apart([-5.71234, 0, 0.123456]) == ["−5.71", "0", "0.123"]
+
+
+def test_a_cliff_beside_nets_without_its_parameters_is_of_the_others() -> None:
+    over = parameters("W_hh[0,1],b_hh[2]")
+    assert [one.of for one in shown("cliff", net(), net("gru", steps=3), cliff=over)] == ["a gru"]
+    with pytest.raises(UsageError, match="no parameter is called 'b_hh'"):
+        shown("cliff", net(), net("lstm"), cliff=over)
+
+
+def test_one_picture_has_one_style_of_indices() -> None:
+    picture = only("reach", net(steps=3))
+    for x, label, log in (("W_f", "∂h_t", "log₁₀"), ("W_h", "∂hₜ", "log₁₀")):
+        named = picture._replace(x=Axis(x), y=Axis("∂h_t, log10"), finding="", marks=(), notes=())
+        assert in_small_signs(named).y.label == f"{label}, {log}"
 
 
 # --- check
@@ -461,6 +494,15 @@ def test_python_draws_a_map_too() -> None:
     done = rnngrad.sweep(problem, [0.5, 1, 2], seeds=2, over="scale,seed")
     names = [picture.name for picture in done.report().pictures()]
     assert names == ["rate", "map"]
+    for what, kinds in (["map"], 1), ("rate", 1), (["map", "rate"], 2):
+        assert done.plot(what=what).get_size_inches()[0] == done.plot().get_size_inches()[0] / (
+            2 // kinds
+        )
+    assert rnngrad.check(problem).plot(what="step-size").axes
+    with pytest.raises(UsageError, match="no picture 'map' of this: it needs two axes: over="):
+        rnngrad.sweep(problem, [0.5, 1]).plot(what=["map"])
+    with pytest.raises(UsageError, match="derive draws it; sweep draws rate, map"):
+        done.plot(what="reach")
     with pytest.raises(UsageError, match="only one seed is swept"):
         rnngrad.sweep(problem, [0.5, 1, 2], over="scale,seed")
 

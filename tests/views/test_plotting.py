@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from pathlib import Path
 
@@ -67,6 +68,17 @@ def test_a_file_that_exists_is_only_overwritten_with_force(tmp_path: Path) -> No
 
 def test_a_cliff_takes_its_parameters() -> None:
     assert isinstance(plot().cliff("W_hh[0,0],b_h[0]"), Figure)
+
+
+def test_it_says_what_it_is_of_on_one_line() -> None:
+    assert repr(plot(name="mine")).startswith("<rnngrad.Plot of 'mine': ")
+
+
+def test_a_result_can_be_copied() -> None:
+    result = rnngrad.derive(rnngrad.load(NET))
+    copied = copy.deepcopy(result)
+    assert copied.problem is result.problem
+    np.testing.assert_array_equal(copied["dL_dW_hh"], result["dL_dW_hh"])
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 import rnngrad
 from rnngrad.analyses.sweep.critical_scales import Critical
 from rnngrad.analyses.sweep.points import Row
-from rnngrad.analyses.sweep.sweep import Part
+from rnngrad.analyses.sweep.sweep import Part, swept
+from rnngrad.views.pictures.picture import Heat, Line
+from rnngrad.views.pictures.rate_map import Swept, rate_map
+from rnngrad.views.pictures.sweeps import rate
+from rnngrad.views.sweeps.tables import Scale
 from rnngrad.views.sweeps.words import words
 
 NET = {"weights": {"W_xh": 1, "W_hh": 1}, "activation": "identity", "inputs": [0, 0, 0]}
@@ -86,3 +92,31 @@ def test_what_is_compared_by_size_is_called_so() -> None:
     assert "overflows from scale 1e+200 on." in said(linear, [1.0, 1e200, 1e250])
     assert "At |scale| 10 the units are saturated" in said(TANH, [-10.0, 1.0])
     assert "At scale 10 the units are saturated" in said(TANH, [1.0, 10.0])
+
+
+def test_a_seed_whose_chain_is_exactly_0_counts_in_the_median() -> None:
+    """relu's units die in one of three seeds: its rate is −∞, not left out."""
+    spec = {
+        "activation": "relu", "seed": 3, "sizes": {"inputs": 3, "hidden": 5, "outputs": 2},
+        "weights": {
+            name: {"init": kind} for name, kind in (
+                ("W_xh", "xavier_uniform"), ("W_hh", "orthogonal"), ("W_hy", "xavier_uniform"),
+            )
+        },
+        "inputs": {"random": "normal", "steps": 10}, "targets": {"zeros": 10},
+    }  # fmt: skip
+    done = swept(rnngrad.load(spec), [2.0], 3)
+    rates = [row.rate for row in done.rows]
+    assert rates.count(None) == 1
+    middle = sorted(-np.inf if rate is None else rate for rate in rates)[1]
+    for column in ("rate", "log10_chain_norm", "lyapunov_max"):
+        known = [-np.inf if (v := getattr(row, column)) is None else v for row in done.rows]
+        assert Scale(2.0, done.rows).median(column) == sorted(known)[1]
+    picture = next(rate(Swept(done)))
+    (line,) = (mark for mark in picture.marks if isinstance(mark, Line))
+    assert line.y == [middle]
+    assert "at 1 point the chain is exactly 0" in picture.notes[0]
+    (seeds,) = rate_map(Swept(done, ("seed", "scale")))
+    (heat,) = (mark for mark in seeds.marks if isinstance(mark, Heat))
+    assert sorted(heat.z[0]) == sorted(-np.inf if r is None else r for r in rates)
+    assert seeds.finding.startswith("The gradient vanishes in 2 of 3 cells")

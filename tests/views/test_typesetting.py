@@ -71,7 +71,7 @@ WRITTEN = {
     "tanh²(c_t)": (r"\tanh^2(c_t)", "tanh^2 lr(\\(c_(t)\\))"),
     "htilde_t": (r"\tilde{h}_t", "tilde(h)_(t)"),
     "h\u0303_t + cbar_t": (r"\tilde{h}_t + \bar{c}_t", "tilde(h)_(t) + macron(c)_(t)"),
-    "alpha ∘ i_t": (r"\alpha \odot i_t", "alpha ∘ i_(t)"),
+    "alpha ∘ i_t": (r"\alpha \odot i_t", "alpha ⊙ i_(t)"),
     "1.5e-05": (r"1.5 \cdot 10^{-5}", "1.5 dot.op 10^(-5)"),
     "x_t^2 + y^-1 + z^{12}": (r"x_t^{2} + y^{-1} + z^{12}", "x_(t)^2 + y^(-1) + z^12"),
     "‖∂L/∂y_t‖": (r"\biggl\| \frac{\partial L}{\partial y_t} \biggr\|",

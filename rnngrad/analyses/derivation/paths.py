@@ -26,7 +26,7 @@ from rnngrad.arithmetic.scaled import LOG10_2, Scaled, log10_lengths, scaled
 from rnngrad.chains.jacobians import PulledBack, pulled_back
 from rnngrad.net.backward_layers import source_values
 from rnngrad.net.linearised import Rows
-from rnngrad.net.problem import Layer
+from rnngrad.net.problem import Layer, Problem
 
 SHOWN = 12
 """How many summands of each sum are kept, the largest first."""
@@ -91,12 +91,20 @@ def path_sums(passes: Passes) -> tuple[PathSum, ...]:
     return tuple(collector.result() for collector in sums)
 
 
+def has_paths(problem: Problem) -> list[str]:
+    """The matrices that have a sum, layer by layer."""
+    return [name + layer.suffix for layer in problem.layers for name in _matrices(problem)]
+
+
+def _matrices(problem: Problem) -> list[str]:
+    return [name for name, shape in problem.cell.weights.items() if len(shape) == 2]
+
+
 def _collectors(passes: Passes) -> Iterator[_Collector]:
     """Those of every matrix, layer by layer, what multiplies x_t last."""
     problem = passes.problem
-    matrices = [name for name, shape in problem.cell.weights.items() if len(shape) == 2]
     for at, layer in enumerate(problem.layers):
-        found = [_Collector(passes, name, layer, at) for name in matrices]
+        found = [_Collector(passes, name, layer, at) for name in _matrices(problem)]
         yield from sorted(found, key=lambda one: one.of_x)
 
 

@@ -99,10 +99,7 @@ def check_exists(problem: Problem, wanted: Sequence[Parameter]) -> None:
             known = hint or f"; they are {', '.join(problem.weights)}"
             raise UsageError(f"--cliff {one.written}: no parameter is called '{one.name}'{known}")
         shape = problem.weights[one.name].shape
-        inside = len(one.entry) == len(shape) and all(
-            0 <= i < n for i, n in zip(one.entry, shape, strict=True)
-        )
-        if not inside:
+        if not _inside(one.entry, shape):
             last = ",".join(str(n - 1) for n in shape)
             raise UsageError(
                 f"--cliff {one.written}: the entries of {one.name} are "
@@ -110,6 +107,19 @@ def check_exists(problem: Problem, wanted: Sequence[Parameter]) -> None:
             )
     if len({(one.name, one.entry) for one in wanted}) < len(wanted):
         raise UsageError(f"--cliff: {wanted[0].written} stands twice; give two parameters")
+
+
+def lacking(problem: Problem, wanted: Sequence[Parameter]) -> str:
+    """Why a net is not in the picture beside others that are; empty where it is."""
+    for one in wanted:
+        of = problem.weights.get(one.name)
+        if of is None or not _inside(one.entry, of.shape):
+            return f"'{problem.name}' has no {one.written}"
+    return ""
+
+
+def _inside(entry: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    return len(entry) == len(shape) and all(0 <= i < n for i, n in zip(entry, shape, strict=True))
 
 
 def cliff(problem: Problem, wanted: tuple[Parameter, Parameter]) -> Cliff:

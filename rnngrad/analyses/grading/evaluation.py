@@ -40,6 +40,7 @@ from rnngrad.algebra.expressions import (
     Transpose,
     free_variables,
     nodes,
+    parts,
 )
 from rnngrad.algebra.writing import named, written
 from rnngrad.analyses.grading.nets import Key, Nets
@@ -50,6 +51,9 @@ from rnngrad.arithmetic.functions import ACTIVATIONS, Activation
 MOST_WORK = 110_000
 """Nodes that may be visited to judge one answer, on all nets together: Σ in Σ in ∏ multiply.
 A double sum over 200 steps takes 100,000."""
+
+SEVERAL = (2, 3, 4)
+"""I, H, O of a net with vectors: all different, so that what does not fit is seen."""
 
 Binding = Mapping[str, int]
 
@@ -321,7 +325,16 @@ def _is_input(node: Node) -> bool:
 
 def _is_row(node: Node, value: Array) -> bool:
     """vᵀ, which multiplies a vector on its left outwards: y yᵀ."""
-    return isinstance(node, Transpose) and value.ndim == 1
+    return isinstance(node, Transpose) and value.ndim == 1 and _lies(node)
+
+
+def _lies(node: Node) -> bool:
+    """Whether a vector is a row: ∂L/∂h, or the transpose of a column; (∂L/∂h)ᵀ is a column."""
+    if isinstance(node, Transpose):
+        return not _lies(node.base)
+    if isinstance(node, Derivative):
+        return isinstance(node.top, Name) and node.top.head == "L"
+    return not isinstance(node, Call) and any(map(_lies, parts(node)))
 
 
 def _is_slope(node: Add) -> bool:
@@ -344,7 +357,13 @@ def _bare(node: Node) -> str:
 
 def _shape(values: Array) -> str:
     kind = {0: "a number", 1: "a vector", 2: "a matrix"}.get(values.ndim, "a tensor")
-    return f"{kind} ({', '.join(map(str, values.shape))})" if values.ndim else kind
+    return f"{kind} {in_letters(values.shape)}" if values.ndim else kind
+
+
+def in_letters(shape: tuple[int, ...]) -> str:
+    """(H, I) for the sizes of the nets that are drawn, which are nobody's own."""
+    letters = dict(zip(SEVERAL, "IHO", strict=True))
+    return f"({', '.join(letters.get(size, str(size)) for size in shape)})" if shape else "a number"
 
 
 # ---------------------------------------------------------------------------- derivatives

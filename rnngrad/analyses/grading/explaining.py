@@ -67,32 +67,40 @@ class Mistake(NamedTuple):
 @dataclass(slots=True)
 class Explanation:
     """``coefficients``: how often each path is there; ``candidates``: for each summand that is a
-    known mistake, which it can be; ``unknown``: how many summands nothing explains."""
+    known mistake, which it can be; ``shared``: for each summand that is several paths with one
+    mistake, all of them; ``unknown``: how many summands nothing explains."""
 
     coefficients: Array
     candidates: list[list[Mistake]] = field(default_factory=list)
     unknown: int = 0
+    shared: list[list[Mistake]] = field(default_factory=list)
 
     def add(self, other: Explanation) -> None:
         """Both together."""
         self.coefficients = self.coefficients + other.coefficients
         self.candidates += other.candidates
+        self.shared += other.shared
         self.unknown += other.unknown
 
     @property
     def found(self) -> bool:
         """Whether anything of it was recognised."""
-        return bool(self.candidates) or bool(np.any(self.coefficients != 0))
+        return bool(self.candidates or self.shared or np.any(self.coefficients != 0))
+
+    @property
+    def wrong(self) -> int:
+        """Summands that are no right path."""
+        return len(self.candidates) + len(self.shared) + self.unknown
 
     @property
     def mistakes(self) -> list[Mistake]:
-        """One for each wrong summand: of the paths that it can be, one that is not there yet."""
+        """One for each wrong path: of those that a summand can be, one that is not there yet."""
         chosen: list[Mistake] = []
         for candidates in self.candidates:
             there = {i for i, c in enumerate(self.coefficients) if c} | {m.way for m in chosen}
             free = [mistake for mistake in candidates if mistake.way not in there]
             chosen.append((free or candidates)[0])
-        return chosen
+        return chosen + [mistake for mistakes in self.shared for mistake in mistakes]
 
 
 class Explainer:
@@ -128,6 +136,9 @@ class Explainer:
         known = self._known(values)
         if known:
             return Explanation(none, [known])
+        shared = self._shared(values)
+        if shared:
+            return Explanation(none, shared=[shared])
         return self._apart(node) or Explanation(none, unknown=1)
 
     def _apart(self, node: Node) -> Explanation | None:
@@ -199,6 +210,31 @@ class Explainer:
                     if len(set(np.sign(quotient * ratios[row]))) == 1
                 )
         return found
+
+    def _shared(self, values: Array) -> list[Mistake]:
+        """Several paths with one and the same mistake: Σ_k ∂L/∂h_k x_k lacks each σ'(h̃_k)."""
+        if len(self.paths) < 2 or self.problem.steps > MOST_STEPS:
+            return []
+        with np.errstate(all="ignore"):
+            divided = values / self._all_ratios[1]
+        for known, quotient in zip(self._all_ratios[0], divided, strict=True):
+            c = self._fit(quotient) if np.isfinite(quotient).all() else None
+            there = np.flatnonzero(c) if c is not None else np.array([], dtype=int)
+            if c is None or len(there) < 2 or abs(c[there[0]]) != 1:
+                continue
+            if np.all(c[there] == c[there[0]]):
+                return [Mistake(int(way), known, bool(c[way] < 0)) for way in there]
+        return []
+
+    @cached_property
+    def _all_ratios(self) -> tuple[list[Known], Array]:
+        """The catalogue of all paths, each ratio once, and the ratios, one a row."""
+        entries = (e for way in self.task.ways for e in catalogue(self.problem, self.task, way))
+        once = {known.ratio: known for known in reversed(list(entries))}
+        found = [(known, self._ratio(known.ratio)) for known in reversed(once.values())]
+        with_values = [(known, ratio) for known, ratio in found if ratio is not None]
+        rows = np.array([ratio for _, ratio in with_values]).reshape(-1, len(self.paths[0]))
+        return [known for known, _ in with_values], rows
 
     def _entries(self, index: int) -> tuple[Bools, list[Known], Array]:
         """Where a path is not zero, the catalogue for it, and the ratios there, one a row."""

@@ -10,7 +10,15 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.algebra.equation_numbers import without_number
-from rnngrad.algebra.expressions import Derivative, Div, FormulaError, Name, Node, nodes
+from rnngrad.algebra.expressions import (
+    Derivative,
+    Div,
+    FormulaError,
+    Name,
+    Node,
+    free_variables,
+    nodes,
+)
 from rnngrad.algebra.grammar import parse
 from rnngrad.algebra.typst import as_latex
 from rnngrad.algebra.writing import written
@@ -31,7 +39,7 @@ from rnngrad.analyses.grading.sampling import (
     vector_sample,
 )
 from rnngrad.analyses.grading.wording import hint
-from rnngrad.analyses.grading.worked import agrees, is_worked
+from rnngrad.analyses.grading.worked import agrees, is_worked, judged
 from rnngrad.arithmetic.arrays import Array
 from rnngrad.net.problem import Problem
 
@@ -85,8 +93,11 @@ class Grader:
             return Grade(name, points, OF, verdict, _noted(answer, points, said))
         try:
             text = as_latex(str(answer))
-            sides, subtask = parse(text), self._subtask(name)
+            sides, subtask = parse(text, _example(self.tasks[name])), self._subtask(name)
             self.work.left = MOST_WORK
+            grade = self._all_numbers(name, sides)
+            if grade is not None:
+                return grade._replace(hint=_noted(answer, grade.points, grade.hint))
             points, said = self._judge(name, sides, subtask)
         except FormulaError as error:
             at = error.at if text == str(answer) else None
@@ -95,6 +106,23 @@ class Grader:
                          rows.start() if rows and at is not None else at, unread=True)  # fmt: skip
         verdict = Verdict.PASS if points == OF else Verdict.FAIL
         return Grade(name, points, OF, verdict, _noted(answer, points, said))
+
+    def _all_numbers(self, name: str, sides: tuple[Node, ...]) -> Grade | None:
+        """The grade of numbers without any name: 8.02·10⁻¹, or −2·(0.2 − 0.600786); else None."""
+        if not all(map(is_worked, sides)):
+            return None
+        value, grades = self.numbers.one(name), list[Grade]()
+        for side in sides:
+            text = numbers.typed_number(side)
+            if text is not None:
+                points, verdict, said = self.numbers.judge(name, text, hide=self.hide)
+            elif value is None:
+                return None
+            else:
+                verdict = judged(side, value, self.problem, float(self.numbers.rtol))
+                points, _, said = numbers.together([verdict], np.array([value]), hide=self.hide)
+            grades.append(Grade(name, points, OF, verdict, said))
+        return min(grades, key=lambda grade: grade.points)
 
     def _judge(self, name: str, sides: tuple[Node, ...], subtask: _Subtask) -> Judged:
         """The worst of the formulas and of the sides that are numbers, which the net's own value
@@ -210,17 +238,28 @@ class _Subtask:
         return self._between_vectors(side)
 
     def _wrong(self, side: Node, values: Array) -> Judged:
-        if self.task.every_step and self._right_at_the_last(values):
+        if self.task.every_step and (self._right_at_one(values) or self._right_at_first(side)):
             return Judged(HALF, "right at one step alone; asked is every t")
         explanation = self.explainer.explain(side)
-        wrong = len(explanation.mistakes) + explanation.unknown
-        points = for_paths(explanation.coefficients, wrong)
+        points = for_paths(explanation.coefficients, explanation.wrong)
         return Judged(
             min(points, OF - 0.5), hint(self.problem, self.task, explanation, hide=self.hide)
         )
 
-    def _right_at_the_last(self, values: Array) -> bool:
-        """Whether a formula with a number for t holds at that one step: the last, as on a sheet."""
+    def _right_at_first(self, side: Node) -> bool:
+        """Whether a formula without t holds at step 1, where one with t may have no value."""
+        if "t" in free_variables(side):
+            return False
+        at_1 = tuple((nets, {**binding, "t": 1}) for nets, binding in self.sample.places)
+        first = self.sample._replace(places=at_1)
+        try:
+            values, right = first.values(side), first.values(self.task.asked)
+        except (FormulaError, OrderError, UnreadError):
+            return False
+        return bool(np.allclose(values, right, rtol=OF_SUMS, atol=0.0))
+
+    def _right_at_one(self, values: Array) -> bool:
+        """Whether a formula with a number for t holds at that one step."""
         per_step = np.abs(values - self.right) <= OF_SUMS * self.scale
         count = len(bindings(self.task, self.sample.places[0][0].nets.steps))
         return bool(per_step.reshape(count, -1).all(axis=1).any())
@@ -275,6 +314,11 @@ def _noted(answer: Answer, points: float, said: str) -> str:
     else:
         return said
     return f"{said}; {note}" if said else note
+
+
+def _example(task: Task) -> str:
+    """A step that the task's names have, for a message."""
+    return "t" if task.every_step else str(task.step or 1)
 
 
 def _which(equal_signs: int) -> str:

@@ -37,7 +37,7 @@ FEW = 8
 def catalogue(problem: Problem, task: Task, way: Way) -> Iterator[Known]:
     """The mistakes that can be made on one path, the likelier first."""
     if task.every_step:
-        yield from _slopes(problem, ["t"], task)
+        yield from _slopes(problem, ["t"], task, way)
         yield from _tail(problem, task, "t", range(0))
         yield from _other_derivative(task)
         yield from _recurrence(1 if task.id == "a4" else 0)
@@ -46,7 +46,7 @@ def catalogue(problem: Problem, task: Task, way: Way) -> Iterator[Known]:
     slopes: Steps = []
     if way.t is not None and way.k is not None:
         slopes = list(range(way.t, way.k - (task.weight is not None), -1))
-    yield from _slopes(problem, slopes, task)
+    yield from _slopes(problem, slopes, task, way)
     if way.t is not None and task.id not in ("a1", "a2"):
         yield from _output(problem, way.t)
     if task.weight is not None and way.k is not None:
@@ -75,19 +75,19 @@ def _after(step: int | str) -> str:
     return f"{{{step}+1}}" if isinstance(step, str) else str(step + 1)
 
 
-def _link(step: int | str, task: Task) -> str:
-    """∂h_s/∂h_{s−1}, or ∂h_s/∂W where the weight is differentiated by."""
-    if task.weight is not None and task.every_step:
-        return f"∂h_{step}/∂{task.weight}"
+def _link(step: int | str, task: Task, way: Way) -> str:
+    """∂h_s/∂h_{s−1}, or ∂⁺h_s/∂W where the weight is differentiated by."""
+    if task.weight is not None and (task.every_step or step == way.k):
+        return f"∂⁺h_{step}/∂{task.weight}"
     return f"∂h_{step}/∂h_{_before(step)}"
 
 
-def _slopes(problem: Problem, steps: Steps, task: Task) -> Iterator[Known]:
+def _slopes(problem: Problem, steps: Steps, task: Task, way: Way) -> Iterator[Known]:
     """σ' left out, taken at h_s instead of h̃_s, or at another step; once, or everywhere; or that
     of another function."""
     named = problem.activation.name
     for s in steps:
-        where = f"in {_link(s, task)}"
+        where = f"in {_link(s, task, way)}"
         yield Known("missing-activation-derivative", f"1/σ'(a_{s})",
                     f"σ' is missing {where}", "σ' is missing in one factor")  # fmt: skip
         yield Known("activation-derivative-of-output", f"σ'(h_{s})/σ'(a_{s})",
@@ -99,6 +99,9 @@ def _slopes(problem: Problem, steps: Steps, task: Task) -> Iterator[Known]:
             if name != named:
                 yield Known("derivative-of-another-function", f"({slope})/σ'(a_{s})",
                             f"{slope} is the derivative of {name}; σ is {named} here",
+                            f"the derivative is that of {name}; σ is {named} here")  # fmt: skip
+                yield Known("derivative-of-another-function", f"{name}'(a_{s})/σ'(a_{s})",
+                            f"{name}' is the derivative of {name}; σ is {named} here",
                             f"the derivative is that of {name}; σ is {named} here")  # fmt: skip
         for other in (_before(s), _after(s)):
             yield Known("activation-derivative-wrong-step", f"σ'(a_{other})/σ'(a_{s})",

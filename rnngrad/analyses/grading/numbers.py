@@ -15,6 +15,8 @@ from decimal import Decimal
 import numpy as np
 
 from rnngrad.algebra.equation_numbers import without_number
+from rnngrad.algebra.expressions import FormulaError, Mul, Neg, Node, Number
+from rnngrad.algebra.grammar import parse
 from rnngrad.algebra.latex import undressed
 from rnngrad.analyses.checking.comparing.tolerance import RTOL
 from rnngrad.analyses.checking.comparing.verdicts import Verdict, worst
@@ -45,6 +47,30 @@ def number_in(answer: Answer) -> Answer | None:
     return plain if is_number(plain) else None
 
 
+def typed_number(side: Node) -> str | None:
+    """8.02·10⁻¹, (−0.802) as one number with its digits: 8.02e-1; None: it is none, or several."""
+    if isinstance(side, Number):
+        return side.text if is_number(side.text) else None
+    if isinstance(side, Neg):
+        inner = typed_number(side.operand)
+        return inner and f"-{inner}".removeprefix("--")
+    if isinstance(side, Mul) and len(side.factors) == 2:
+        first, ten = typed_number(side.factors[0]), side.factors[1]
+        if first and isinstance(ten, Number) and re.fullmatch(r"1e-?\d{1,3}", ten.text):
+            found = f"{Decimal(first).scaleb(int(ten.text[2:]))}"
+            return found if is_number(found) else None
+    return None
+
+
+def _as_typed(text: str) -> str:
+    """An entry of a list; one with a power of ten or brackets as a plain number."""
+    try:
+        sides = parse(text) if len(text) < 400 and not is_number(text) else ()
+    except FormulaError:
+        return text
+    return (typed_number(sides[0]) if len(sides) == 1 else None) or text
+
+
 def as_number(text: str) -> Decimal:
     """The number, with the digits that it was typed with."""
     return Decimal(re.sub(r"\s", "", text.replace("−", "-")))
@@ -69,26 +95,28 @@ class References:
         line = self.lines[name]
         right = np.asarray(line.value(self.quantities[line.quantity]), dtype=np.float64)
         typed = _flat(answer)
+        shape = tuple(size for size in _shape(answer) if size != 1)
         if typed is None:
             return 0.0, Verdict.FAIL, "a list must hold numbers and nothing else"
         if isinstance(answer, str) and typed == [0] and not right.any():
             return OF, Verdict.PASS, ""
-        if len(typed) != right.size or _shape(answer) not in (right.shape, _squeezed(right)):
+        if len(typed) != right.size or shape != _squeezed(right):
             return 0.0, Verdict.FAIL, _shape_words(right, len(typed))
         verdicts = [
             _judge(t, float(v), self.rtol) for t, v in zip(typed, right.ravel(), strict=True)
         ]
-        return _together(verdicts, right, hide=hide)
+        return together(verdicts, right, hide=hide)
 
 
 def _squeezed(right: Array) -> tuple[int, ...]:
-    """The shape without its ones: a scalar net's value may be typed as a number."""
+    """The shape without its ones: a row is as good as a list, a number as a list of one."""
     return tuple(size for size in right.shape if size != 1)
 
 
 def _flat(answer: Answer) -> list[Decimal] | None:
     if isinstance(answer, str):
-        return [as_number(answer)] if is_number(answer) else None
+        text = _as_typed(answer)
+        return [as_number(text)] if is_number(text) else None
     parts = [_flat(part) for part in answer]
     return None if None in parts else [n for part in parts if part is not None for n in part]
 
@@ -104,6 +132,8 @@ def _shape_words(right: Array, typed: int) -> str:
     wanted = _squeezed(right)
     if not wanted:
         return f"{typed} numbers; there is one"
+    if wanted == (typed,):
+        return f"must be one list of {typed} numbers, without lists in it"
     if len(wanted) == 1:
         return f"{typed} number{'s' if typed != 1 else ''}; must be a list of {wanted[0]}"
     return f"must be nested lists, {' × '.join(map(str, wanted))} numbers"
@@ -122,7 +152,8 @@ def _judge(typed: Decimal, right: float, rtol: Decimal) -> Verdict:
     return Verdict.PASS if written_out or digits >= FEWEST_DIGITS else Verdict.INCONCLUSIVE
 
 
-def _together(verdicts: list[Verdict], right: Array, *, hide: bool) -> tuple[float, Verdict, str]:
+def together(verdicts: list[Verdict], right: Array, *, hide: bool) -> tuple[float, Verdict, str]:
+    """Points, verdict and hint for numbers of which each has its verdict."""
     count, passed = len(verdicts), verdicts.count(Verdict.PASS)
     verdict = worst(verdicts)
     points = float(np.floor(2.0 * OF * passed / count) / 2.0)
@@ -131,6 +162,7 @@ def _together(verdicts: list[Verdict], right: Array, *, hide: bool) -> tuple[flo
     if verdict is Verdict.INCONCLUSIVE:
         return min(points, OF - 0.5), verdict, f"give at least {FEWEST_DIGITS} significant digits"
     wrong = verdicts.count(Verdict.FAIL)
-    said = "the number is wrong" if count == 1 else f"{wrong} of {count} numbers are wrong"
+    verb = "is" if wrong == 1 else "are"
+    said = "the number is wrong" if count == 1 else f"{wrong} of {count} numbers {verb} wrong"
     shown = "" if hide or count > 1 else f"; it is {right.ravel()[0]:.6g}"
     return min(points, OF - 0.5), verdict, said + shown

@@ -7,7 +7,14 @@ from typing import NamedTuple
 import numpy as np
 
 from rnngrad.algebra.expressions import FormulaError, Node
-from rnngrad.analyses.grading.evaluation import Binding, Evaluator, OrderError, Work
+from rnngrad.analyses.grading.evaluation import (
+    SEVERAL,
+    Binding,
+    Evaluator,
+    OrderError,
+    Work,
+    in_letters,
+)
 from rnngrad.analyses.grading.nets import Nets, nets
 from rnngrad.analyses.grading.reference import Task
 from rnngrad.arithmetic.arrays import Array
@@ -18,9 +25,6 @@ OF_SUMS = 1e-9
 
 SPARE = 24
 """Points beyond two a path."""
-
-SEVERAL = (2, 3, 4)
-"""I, H, O of a net with vectors: all different, so that what does not fit is seen."""
 
 
 class Sample(NamedTuple):
@@ -77,8 +81,10 @@ def _vectors(problem: Problem, task: Task, count: int, work: Work) -> Sample:
 
 def _nets(problem: Problem, task: Task, count: int, sizes: tuple[int, int, int]) -> Nets:
     """With h_0 = 0 where the problem has it. What holds for every t is tried with h_0 ≠ 0, and with
-    a step more on either side, so that a wrong h_{t+1} has a value too."""
-    steps = max(problem.steps, 3) + 1 if task.every_step else problem.steps
+    a step more on either side, so that a wrong h_{t+1} has a value too; of one step, step 1 is all.
+    """
+    several = task.every_step and problem.steps > 1
+    steps = max(problem.steps, 3) + 1 if several else problem.steps
     start = task.every_step or bool(problem.h_0.any())
     return nets(problem, count, steps, sizes, start=start)
 
@@ -86,7 +92,7 @@ def _nets(problem: Problem, task: Task, count: int, sizes: tuple[int, int, int])
 def bindings(task: Task, steps: int) -> list[dict[str, int]]:
     """What t and T mean: t is each of several steps where the subtask holds for every t."""
     if task.every_step:
-        last = steps - 1
+        last = max(steps - 1, 1)
         return [{"T": last, "t": t} for t in sorted({*range(2, min(last, 8) + 1), last})]
     fixed = {} if task.step is None else {"t": task.step}
     return [{"T": steps, **fixed}]
@@ -102,7 +108,9 @@ def same_with_vectors(sample: Sample, node: Node, asked: Node) -> bool:
         if right.ndim == 3 and value.ndim == 2:
             right = np.einsum("jjk->jk", right)
         if value.shape != right.shape:
-            raise OrderError(f"the answer is {value.shape}, must be {right.shape}")
+            raise OrderError(
+                f"the answer is {in_letters(value.shape)}, must be {in_letters(right.shape)}"
+            )
         if not np.allclose(value, right, rtol=1e-8, atol=1e-10 * float(np.max(np.abs(right)))):
             return False
     return True

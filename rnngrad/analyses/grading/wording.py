@@ -31,7 +31,7 @@ def hint(problem: Problem, task: Task, explanation: Explanation, *, hide: bool) 
         return _factor_words(task, factor, hide)
     if len(task.ways) == 1 and (there := _beside(explanation)) is not None:
         return there
-    words = list(dict.fromkeys(_mistake(task, found, hide) for found in explanation.mistakes))
+    words = _mistakes(task, explanation.mistakes, hide)
     tried = {found.way for found in explanation.mistakes}
     words += _coefficients(problem, task, explanation, tried, hide)
     if explanation.unknown and explanation.found:
@@ -63,10 +63,23 @@ def _factor_words(task: Task, factor: float, hide: bool) -> str:
     return f"too large by the factor {abs(factor):.6g}{sign}"
 
 
-def _mistake(task: Task, found: Mistake, hide: bool) -> str:
+def _mistakes(task: Task, all_found: list[Mistake], hide: bool) -> list[str]:
+    """Each mistake once, with the path that it is on, or on how many."""
+    by_words: dict[tuple[str, bool], list[Mistake]] = {}
+    for found in all_found:
+        by_words.setdefault((found.known.hint, found.flipped), []).append(found)
+    words = (
+        _mistake(task, same[0], hide, len({found.way for found in same}))
+        for same in by_words.values()
+    )
+    return list(dict.fromkeys(words))
+
+
+def _mistake(task: Task, found: Mistake, hide: bool, paths: int) -> str:
     said = found.known.hidden if hide else found.known.hint
     way = task.ways[found.way]
-    where = f" (path {_named(task, way)})" if len(task.ways) > 1 and not hide else ""
+    where = f" ({paths} paths)" if paths > 1 else f" (path {_named(task, way)})"
+    where = where if len(task.ways) > 1 and not hide else ""
     return f"{said}{where}{', and the sign is wrong' if found.flipped else ''}"
 
 

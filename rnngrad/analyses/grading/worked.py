@@ -25,6 +25,7 @@ from rnngrad.algebra.expressions import (
     Power,
     nodes,
 )
+from rnngrad.analyses.checking.comparing.verdicts import Verdict
 from rnngrad.analyses.grading.numbers import FEWEST_DIGITS
 from rnngrad.arithmetic.functions import ACTIVATIONS
 from rnngrad.net.problem import Problem
@@ -89,7 +90,10 @@ def interval(side: Node, problem: Problem) -> Interval:
 
 
 def _typed(text: str) -> Interval:
-    number = Decimal(text)
+    try:
+        number = Decimal(text)
+    except ArithmeticError:
+        raise FormulaError("a number is too large") from None
     digits = len(number.as_tuple().digits)
     exponent = int(number.as_tuple().exponent)
     rounded = exponent < 0 and digits >= FEWEST_DIGITS
@@ -116,6 +120,15 @@ def _called(call: Call, argument: Interval, problem: Problem) -> Interval:
                 raise FormulaError(f"{call.function} of a number is not read for this net")
             values = np.asarray(record.slope(points) if call.prime else record.f(points))
     return Interval(float(values.min()), float(values.max()))
+
+
+def judged(side: Node, right: float, problem: Problem, rtol: float) -> Verdict:
+    """An answer of numbers alone: right, and undecided where so few digits tell too little."""
+    if not agrees(side, right, problem, rtol):
+        return Verdict.FAIL
+    low, high = interval(side, problem)
+    told = high - low <= 10.0 ** (1 - FEWEST_DIGITS) * max(abs(low), abs(high))
+    return Verdict.PASS if told else Verdict.INCONCLUSIVE
 
 
 def agrees(side: Node, right: float, problem: Problem, rtol: float) -> bool:

@@ -66,14 +66,10 @@ def gaps(rows: Iterable[Row]) -> list[Gap]:
     """
     by_setting: dict[Setting, list[tuple[float, float]]] = {}
     for row in rows:
-        by_setting.setdefault(row.setting, []).append((row.scale, _rate(row)))
+        rate = row.value("rate")
+        point = (row.scale, math.nan if rate is None else rate)
+        by_setting.setdefault(row.setting, []).append(point)
     return [gap for setting, points in by_setting.items() for gap in _gaps(setting, sorted(points))]
-
-
-def _rate(row: Row) -> float:
-    if row.rate is not None:
-        return row.rate
-    return -math.inf if row.regime == "vanishing" else math.nan
 
 
 def _gaps(setting: Setting, points: Sequence[tuple[float, float]]) -> list[Gap]:

@@ -100,6 +100,10 @@ class Setting(NamedTuple):
     sequence: int | None = None
 
 
+OF_THE_CHAIN = ("log10_chain_norm", "rate", "lyapunov_max")
+"""Logarithms of the chain's size."""
+
+
 class Row(NamedTuple):
     """One point of a sweep; None where a number does not exist.
 
@@ -136,6 +140,14 @@ class Row(NamedTuple):
     sequence: int | None = None
     version: str | None = None
     hash: str | None = None
+
+    def value(self, name: str) -> float | None:
+        """A column's number; −inf where the chain is an exact 0, which the row itself leaves
+        empty, as JSON has no infinity. None where there is no number."""
+        found: float | None = getattr(self, name)
+        if found is None and name in OF_THE_CHAIN and self.rate is None:
+            return -math.inf if self.regime == "vanishing" else None
+        return found
 
     @property
     def setting(self) -> Setting:

@@ -118,7 +118,7 @@ def _mean_field(measured: Measured, nets: list[Net]) -> Statement:
     off = {
         scale: abs(mean_field.exponent(activation, abs(scale) * gain, drive) - measured_one)
         for scale, measured_one in by_scale.items()
-        if scale
+        if scale and math.isfinite(measured_one)
     }
     if not off:
         return Statement("mean field", claim, None, DOES_NOT_APPLY, "no exponent is finite")
@@ -157,8 +157,9 @@ def _medians(rows: Sequence[Row]) -> dict[float, float]:
     """scale -> the largest exponent, median over seeds."""
     by_scale: dict[float, list[float]] = {}
     for row in rows:
-        if row.lyapunov_max is not None:
-            by_scale.setdefault(row.scale, []).append(row.lyapunov_max)
+        largest = row.value("lyapunov_max")
+        if largest is not None:
+            by_scale.setdefault(row.scale, []).append(largest)
     return {scale: median(values) for scale, values in by_scale.items()}
 
 

@@ -16,7 +16,7 @@ def cells(
         str | None,
         typer.Argument(
             metavar="NAME",
-            help="One cell: its equations as YAML.",
+            help="One cell: its equations as YAML, in LaTeX and the like as formulas.",
             autocompletion=completion.cells,
         ),
     ] = None,
@@ -37,14 +37,14 @@ def cells(
     from rnngrad.cli.output import check_writable, screen, write_text
     from rnngrad.files.starters.cell import as_spec
     from rnngrad.views.cells import report
-    from rnngrad.views.formats.names import asked_for, for_people, format_named
+    from rnngrad.views.formats.names import asked_for, format_named
 
     kind = asked_for(format_name, json, output, specs=(".yaml", ".yml") if name else ())
     render = format_named(kind, "cells")
     check_writable(output, force)
     shown = screen(color, no_color, to_file=output is not None)
     names = NAMES if name is None else (checked(name),)
-    printed = [as_spec(names[0])] if name and for_people(render) else render(report(names), shown)
+    printed = [as_spec(names[0])] if name and kind == "table" else render(report(names), shown)
     write_text(printed, output)
     return 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -146,7 +146,7 @@ def derive(
         select_of_batch,
         select_of_bidirectional,
     )
-    from rnngrad.analyses.flow.cliff import check_exists
+    from rnngrad.analyses.flow.cliff import check_exists, lacking
     from rnngrad.analyses.memory import ask_for_derive
     from rnngrad.cli import sheets
     from rnngrad.cli.output import check_writable, screen, write_text
@@ -188,6 +188,7 @@ def derive(
         without_dense(problem, f"--format {name}")
     drawn: list[Derivation] = []
     flow: GradientFlow | None = None
+    weights: tuple[str, ...] = ()
     if plots is not None:
         loaded = [problem, *(load(other) for other in beside or ())]
         nets = [one_sequence(one, "--plot") for one in loaded]
@@ -195,8 +196,12 @@ def derive(
         plots = plots.fitting(one.problem for one in drawn)
         for note in () if quiet else plots.left_out([one.problem for one in drawn]):
             say(note)
-        for one in drawn:
-            check_exists(one.problem, over or ())
+        lacks = [lacking(one.problem, over or ()) for one in drawn]
+        for one, why in zip(drawn, lacks, strict=True):
+            if not why or all(lacks):
+                check_exists(one.problem, over or ())
+            elif not quiet:
+                say(f"note: not in the picture cliff: {why}")
     every = save is not None or not (for_people(render) or form.asked)
     if isinstance(problem, Bidirectional):
         of_bidirectional = derive_problem(problem)
@@ -228,6 +233,10 @@ def derive(
         result = drawn[0] if drawn else derive_problem(problem)
         selection = select(result, quantity or (), step, full, exponents, section or (), truncation)
         sheets.check_selection(form, selection)
+        if plots is not None and selection.named:
+            plots, weights = _weights_of_paths(
+                plots, selection, [one.problem for one in drawn], quiet
+            )
         ask_for_derive(problem, selection, name, every=every)
         with progress_bar(quiet) as bar, reporting_to(bar):
             report_to = None if bar is None else partial(_tell, bar)
@@ -251,7 +260,7 @@ def derive(
             for one in drawn
         )
         with progress_bar(quiet) as bar, reporting_to(bar):
-            moves += plots.staged(Nets(flows, step, over))
+            moves += plots.staged(Nets(flows, step, over, weights))
     write_text(text, output)
     for move in moves:
         move()
@@ -269,6 +278,35 @@ def _cliff(text: str | None, plots: Plots | None) -> tuple[Parameter, Parameter]
     if text is None and plots is not None and "cliff" in plots.kinds:
         raise UsageError("--plot-what cliff needs two parameters: --cliff W_hh[0,0],b_h[0]")
     return None if text is None else parameters(text)
+
+
+def _weights_of_paths(
+    plots: Plots, selection: Selection, problems: Sequence[Problem], quiet: bool
+) -> tuple[Plots, tuple[str, ...]]:
+    """The parameters of ``--quantity``, whose paths are drawn; no picture of paths, or UsageError
+    where it was asked for, if none of them has any. Other quantities leave it as it is."""
+    from rnngrad.analyses.derivation.paths import has_paths
+    from rnngrad.analyses.derivation.quantities import records
+    from rnngrad.errors import UsageError
+
+    known = records(problems[0])
+    named = [known[one].parameter for one in selection.names if one in known]
+    wanted = tuple(name for name in named if name is not None)
+    if not wanted or "paths" not in plots.kinds:
+        return plots, ()
+    have = {one.name: has_paths(one) for one in problems}
+    shown = ", ".join(f"dL_d{name}" for name in wanted)
+    if not any(name in some for name in wanted for some in have.values()):
+        there = ", ".join(f"dL_d{name}" for name in have[problems[0].name])
+        if plots.asked:
+            raise UsageError(
+                f"--plot-what paths: there are no paths of {shown}; there are of {there}"
+            )
+        return plots._replace(kinds=tuple(k for k in plots.kinds if k != "paths")), ()
+    for net, some in have.items():
+        if not quiet and not {*wanted} & {*some}:
+            say(f"note: not in the picture paths: '{net}' has no paths of {shown}")
+    return plots, wanted
 
 
 def _kept(text: Iterable[str], cut: Event) -> Iterator[str]:

@@ -76,12 +76,7 @@ def sweep(
     full: options.Full = False,
     plot: options.Plot = None,
     plot_what: Annotated[list[str] | None, options.plot_what("sweep")] = None,
-    map_over: Annotated[
-        str | None,
-        options.option(
-            "--map A,B", "Draw the rate over two swept axes: scale,seed.", options.OUTPUT
-        ),
-    ] = None,
+    map_over: options.Map = None,
     plot_data: options.PlotData = None,
     max_memory: options.MaxMemory = None,
     format_name: options.Format = None,

@@ -198,5 +198,8 @@ def unfixed(pieces: Iterable[Piece], sizes: Mapping[str, Size], mistakes: Mistak
         excused = any(piece.value is None or mistakes.spoils(piece.path) for piece in touching)
         if not excused and not mistakes.spoils(("sizes", word)):
             hint = f"give sizes: {{{word}: {base if word != base else 'its number'}}}"
+            if base not in MEANINGS and len(touching[0].letters) > 1:  # it may be meant to be H
+                shape = ", ".join("H" if one == base else one for one in touching[0].letters)
+                hint += f", or cell: {{shapes: {{{touching[0].name}: [{shape}]}}}} if it is H"
             words = f"nothing fixes {_unknown(letter, touching)}; {hint}"
             mistakes.add(touching[0].path[:1], words, at_key=True, spoils=("sizes", word))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import prod
 
 import numpy as np
 
 from rnngrad.analyses.derivation.chain_rules import of_the_sheet
-from rnngrad.analyses.derivation.derive import Derivation
 from rnngrad.analyses.derivation.formulas import Line
 from rnngrad.analyses.derivation.selection import HUGE
 from rnngrad.arithmetic.arrays import Array
@@ -49,7 +48,8 @@ def _table(title: str, view: View, lines: Sequence[Line]) -> Table:
         Column("value"),
     )
     rows = tuple(_row(view, line) for line in lines)
-    return Table(title, columns, rows, ruled=True)
+    notes = ("norm: the Frobenius norm",) if any("norm " in row[-1] for row in rows) else ()
+    return Table(title, columns, rows, notes, ruled=True)
 
 
 def _title(problem: Problem) -> str:
@@ -80,7 +80,10 @@ def _row(view: View, line: Line) -> tuple[str, ...]:
 def _value(view: View, line: Line) -> str:
     result, shape = view.result, view.result.value_shape(line)
     if line.own is not None:
-        return _both_ends(result, line) if prod(shape) <= HUGE else times(shape)
+        if prod(shape) > HUGE:
+            return times(shape)
+        steps = _steps(result.problem.steps, full=view.selection.full)
+        return _at_each(steps, lambda t: result.value_at(line, t))
     record = result.record(line.quantity)
     known = view.arrays.get(line.quantity)
     if known is None or result.of_one:
@@ -90,7 +93,7 @@ def _value(view: View, line: Line) -> str:
     if line.row is not None or record.first_step is None:
         written = vector(line.value(known))
         return written if result.problem.single_rnn else written.replace(", ", ",\n")
-    return _for_every_t(known)
+    return _at_each(_steps(len(known), full=view.selection.full), lambda t: known[t - 1])
 
 
 def _a_line_each(formula: str) -> str:
@@ -102,16 +105,14 @@ def _a_line_each(formula: str) -> str:
     return broken.replace(", ", ",\n") if " ⊗ " in broken else broken
 
 
-def _for_every_t(rows: Array) -> str:
-    """A line a step; both ends of a long sequence."""
-    shown = range(len(rows)) if len(rows) <= 4 else (0, 1, None, len(rows) - 1)
-    return "\n".join(GAP if t is None else _at(rows[t], t + 1) for t in shown)
+def _at_each(shown: Sequence[int | None], at: Callable[[int], Array]) -> str:
+    """A line a step, None the gap."""
+    return "\n".join(GAP if t is None else _at(at(t), t) for t in shown)
 
 
-def _both_ends(result: Derivation, line: Line) -> str:
-    """The first and the last step."""
-    steps = sorted({1, result.problem.steps})
-    return "\n".join(_at(result.value_at(line, t), t) for t in steps)
+def _steps(count: int, *, full: bool) -> Sequence[int | None]:
+    """All steps, or both ends of a long sequence."""
+    return range(1, count + 1) if full or count <= 4 else (1, 2, None, count)
 
 
 def _at(row: Array, t: int) -> str:

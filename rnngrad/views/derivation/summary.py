@@ -113,13 +113,13 @@ def _horizon(view: View) -> str:
         return "not known"
     if not flow.horizons:
         return f"none: no loss has a gradient at {h}_t that is finite and not 0"
+    losses = flow.horizons[0].losses
+    of = f"median of {grouped(losses)} losses" if losses > 1 else ""
     if not any(isfinite(one.median) for one in flow.horizons):
-        return f"beyond {h}_0 in every format"
+        return f"beyond {h}_0 in every format{of and f' ({of})'}"
     back = [f"{one.median:g}" if isfinite(one.median) else f"beyond {h}_0" for one in flow.horizons]
     formats = [f"{one.format} {lag}" for one, lag in zip(flow.horizons, back, strict=True)]
-    losses = flow.horizons[0].losses
-    of = f"; median of {grouped(losses)} losses" if losses > 1 else ""
-    return f"{', '.join(formats)} (steps{of})"
+    return f"{', '.join(formats)} (steps{of and f'; {of}'})"
 
 
 def _path(view: View) -> str:

@@ -93,5 +93,6 @@ def format_named(name: str, command: str) -> Render:
     if name in FORMATS:
         return FORMATS[name]
     known = ", ".join(FORMATS)
-    hint = did_you_mean(name, FORMATS)
+    meant = "table" if name in ("text", "plain") else SUFFIXES.get(f".{name.lower()}")
+    hint = f"; did you mean '{meant}'?" if meant else did_you_mean(name, FORMATS)
     raise UsageError(f"no format is called '{name}'; {command} has {known}{hint}")

@@ -16,6 +16,9 @@ WIDEST = 62.0
 LINES = 40
 """Lines of a table that fit on a page."""
 
+UNBROKEN = 8
+"""Lines of equations that stay on one page."""
+
 LONG = 30
 """Signs of a column of words, or of a word, that is broken where the page is too narrow."""
 
@@ -69,8 +72,11 @@ def _formulas(block: Formulas) -> str:
     title = f"\\subsection*{{{escaped(block.title)}}}\n" if block.title else ""
     notes = "".join(f"{prose(note)}\n" for note in block.notes)
     room = "\\vspace{5em}\n" if to_fill_in(block) else ""
-    body = " \\\\\n".join(line for row in block.rows for line in aligned(row))
+    rows = [line for row in block.rows for line in aligned(row)]
+    body = " \\\\\n".join(rows)
     equations = f"\\begin{{align*}}\n{body}\n\\end{{align*}}\n" if body else ""
+    if len(rows) > UNBROKEN:
+        equations = f"{{\\allowdisplaybreaks\n{equations}}}\n"
     return title + equations + room + notes
 
 

@@ -123,12 +123,30 @@ def formula_lines(rows: Iterable[Formula], width: int) -> Iterator[str]:
         long = cell_len(left) > width // 2
         indent = " " * (4 if long else cell_len(left))
         if not formula.sides or long:
-            yield left
+            first, *rest = map(_PLAIN.row, broken(formula.left, width - 4, measured))
+            yield first
+            yield from (f"{indent}{line}" for line in rest)
         for index, side in enumerate(formula.sides):
             begins = left if index == 0 and not long else indent
             for at, line in enumerate(broken(side, width - cell_len(begins) - 5, measured)):
                 sign = " = " if at == 0 else "   "
-                yield f"{begins if at == 0 else indent}{sign}{_PLAIN.row(line)}".rstrip()
+                begins = f"{begins if at == 0 else indent}{sign}"
+                parts = at_rows(_PLAIN.row(line), width - cell_len(begins))
+                yield f"{begins}{parts[0]}".rstrip()
+                yield from (f"{indent}    {part}" for part in parts[1:])
+
+
+def at_rows(text: str, room: int) -> list[str]:
+    """Matrices that are too wide for a line, broken between their rows."""
+    first, *rows = text.split("], [") if cell_len(text) > room else [text]
+    lines = [first]
+    for row in rows:
+        if cell_len(lines[-1]) + cell_len(row) + 7 > room:
+            lines[-1] += "],"
+            lines.append(f"[{row}")
+        else:
+            lines[-1] += f"], [{row}"
+    return lines
 
 
 def _table(block: Table, screen: Screen) -> str:

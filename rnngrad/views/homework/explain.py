@@ -26,7 +26,7 @@ from rnngrad.views.derivation.heading import title
 from rnngrad.views.homework.put_in import typed
 from rnngrad.views.homework.sheet import Sheet, added, apart, at_step
 from rnngrad.views.report import Cell, Report
-from rnngrad.views.typesetting.layout import Matrix, Number, Row
+from rnngrad.views.typesetting.layout import Row
 from rnngrad.views.typesetting.reading import read
 from rnngrad.views.typesetting.writing import Plain
 
@@ -49,7 +49,7 @@ class Step(NamedTuple):
 
     def formula_block_row(self) -> Formula:
         """As an equation, a line a side."""
-        sides = [read(self.formula)] if self.formula else []
+        sides = [read(side) for side in self.formula.split(" = ") if side]
         sides += [one for one in (self.numbers, self.value) if one is not None]
         kept = [side for at, side in enumerate(sides) if at == 0 or side != sides[at - 1]]
         return Formula(read(self.symbol), tuple(kept))
@@ -154,7 +154,7 @@ class _Explanation:
         if self.problem.depth > 1:
             return
         equations = [
-            text.partition(" = ")[::2]
+            (text.replace("∘", "·") if self.notation.scalar else text).partition(" = ")[::2]
             for text in self._equations()
             if "_t" in text.partition(" = ")[0] and "," not in text.partition(" = ")[0]
         ]
@@ -223,11 +223,17 @@ class _Explanation:
         if top == "y":
             return notation.readout_slope(t) if bottom.startswith(f"{notation.first}_") else None
         if not self.problem.single_rnn:
-            return None
+            return self._of_a_step(f"∂{plus}{top}_t/∂{bottom}", t)
         if plus:
             what = {"W_xh": "x_t", "W_hh": "h_{t−1}"}.get(bottom)
             return None if what is None else at_step(notation.immediate(what), t)
         return at_step(notation.one_step(), t)
+
+    def _of_a_step(self, text: str, t: int) -> str | None:
+        """What the subtasks have for a partial of one step, with its step in the place of t."""
+        symbol = text.replace(f"_{t - 1}", "_{t−1}")
+        line = next((line for line in self.sheet.lines if line.symbol == symbol), None)
+        return None if line is None else at_step(line.formula, t)
 
     # ------------------------------------------------------------------ summands
 
@@ -259,31 +265,46 @@ class _Explanation:
         for path in paths:
             text = product_text((*path.head, *path.tail))
             value = self._product((*path.head, *path.tail))
-            symbol = f"L_{path.t}, k = {path.k}" if self.line.row is None else f"L_{path.t}"
             shown = None if value is None else Row((self.sheet.value(value),))
-            if shown is not None and isinstance(shown.pieces[0], Number | Matrix):
-                yield Step("Its summands, one a path", text, "", self.sheet.with_numbers(text),
-                           shown)  # fmt: skip
-            else:
-                yield Step("Its summands, one a path", symbol, text, None, shown)
+            numbers = None if value is None else self.sheet.with_numbers(text)
+            yield Step("Its summands, one a path", text, "", numbers, shown)
 
     def _product(self, factors: tuple[Partial, ...]) -> Array | None:
         """The factors multiplied; a last one by a matrix of weights has its own form."""
         total: Array | None = None
         for factor in factors:
-            if factor.immediate and not self.notation.all_one:
-                return self._outwards(total, factor)
             array = self.sheet.numbers.partial(factor.top, factor.bottom,
                                                immediate=factor.immediate)  # fmt: skip
+            if array is None and factor.immediate:
+                return self._outwards(total, factor)
             if array is None:
                 return None
             total = array if total is None else total @ array
         return total
 
     def _outwards(self, row: Array | None, last: Partial) -> Array | None:
-        """r · ∂⁺h_k/∂W of one layer of rnn: entry [i, j] is r[i] times that of the compact form."""
-        name = f"dht_d{last.bottom}"
-        if row is None or name not in self.sheet.result or not self.problem.single_rnn:
+        """r · ∂⁺s_k/∂W, a part of the state at a time: of the compact form, whose blocks have a
+        row for each unit i, an entry of row i is r[i] times it."""
+        if row is None or self.problem.depth > 1:
             return None
         k = int(last.top.rpartition("_")[2].strip("{}"))
-        return np.asarray(row.reshape(-1, 1) * self.sheet.result[name][k - 1])
+        total = np.zeros(self.problem.weights[last.bottom].shape)
+        if total.ndim != 2:
+            return None
+        for part, units in zip(self.problem.cell.parts, self.problem.layers[0].state, strict=True):
+            partial, r = self._immediate(f"∂⁺{part}_t/∂{last.bottom}", k), row.ravel()[units]
+            if partial is None:
+                continue
+            if partial.ndim == 3:
+                total += np.tensordot(r, partial, 1)
+            else:
+                total += np.resize(r, len(partial))[:, np.newaxis] * partial
+        return total
+
+    def _immediate(self, symbol: str, k: int) -> Array | None:
+        """At step k, by the line that it is; None where that part has no such partial."""
+        line = next((line for line in self.sheet.lines if line.symbol == symbol), None)
+        if line is None:
+            return None
+        result = self.sheet.result
+        return result.value_at(line, k) if line.own else self.sheet.value_of(line)[k - 1]

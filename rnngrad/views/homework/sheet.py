@@ -35,6 +35,7 @@ from rnngrad.views.homework.put_in import (
     fits,
     result_of,
     shown,
+    typed,
 )
 from rnngrad.views.numbers import grouped, number
 from rnngrad.views.typesetting.layout import Number, Piece, Row, Sign, Word, width
@@ -76,9 +77,14 @@ class Sheet:
         jacobian = f"∂{s}_t/∂{s}_{{t−1}}"
         one = f"∂L/∂{s}_t is one row; " if self.problem.loss is not None else ""
         yield f"{one}{jacobian} has as many rows as {s}_t has entries."
-        if any("⊗" in line.formula for line in lines):
-            yield ("Row i, column k of ∂⁺h_t/∂W is the derivative of the unit of row i by W[i, k]; "
-                   "all else is 0.")  # fmt: skip
+        outer = {len(self.result.value_shape(line)) for line in lines if "⊗" in line.formula}
+        if 3 in outer:
+            where = "Where a vector stands before ⊗, row" if 4 in outer else "Row"
+            yield (f"{where} i, column k of ∂⁺h_t/∂W is the derivative of the unit of row i by "
+                   "W[i, k]; all else is 0.")  # fmt: skip
+        if 4 in outer:
+            yield ("Where a matrix stands before ⊗, W acts on every unit: its entry [i, j] times "
+                   "entry k behind ⊗ is the derivative of unit i by W[j, k].")  # fmt: skip
         if any(line.id == "a1" and "/y_" in line.formula.rpartition(" = ")[2] for line in lines):
             yield "A quotient of vectors is taken entry by entry."
 
@@ -108,6 +114,8 @@ class Sheet:
         rows, notes = [], []
         for text in equations_of(self.problem):
             left, equals, right = text.partition(" = ")
+            if self.notation.scalar:
+                right = right.replace("∘", "·")
             if equals:
                 rows.append(Formula(read(left), (read(right),)))
             else:
@@ -164,7 +172,7 @@ class Sheet:
             return result_of(float(array.ravel()[0]))
         if fits(array) and width(found := shown(array, column=not row)) <= WIDEST_VALUE:
             return found
-        words = f"{' × '.join(map(grouped, array.shape))} numbers, norm"
+        words = f"{' × '.join(map(grouped, array.shape))} numbers, Frobenius norm"
         return Row((Word(words), Number(number(frobenius(array)))))
 
     # ------------------------------------------------------------------ sums over time
@@ -231,9 +239,11 @@ class Sheet:
     def at_step(self, line: Line, t: int, value: Array) -> Formula:
         """The same at one step, in numbers."""
         last = Row((self.value(value, row=False),))
+        numbers = self.with_numbers(at_step(line.formula.split(" = ")[-1], t))
+        if value.size == 1 and numbers == Row((typed(float(value.ravel()[0])),)):
+            numbers = None  # not said twice, as −0.2 = −0.200
         if line.formula.rpartition(" = ")[2].startswith("diag(") and value.ndim == 1:
             last = Row((diagonal(value),))
-        numbers = self.with_numbers(at_step(line.formula.split(" = ")[-1], t))
         sides = [last] if numbers in (None, last) else [joined([*filter(None, [numbers]), last])]
         return Formula(read(at_step(line.symbol, t)), tuple(sides))
 

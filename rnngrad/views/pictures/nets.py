@@ -14,11 +14,12 @@ from rnngrad.views.pictures.picture import Picture
 
 class Nets(NamedTuple):
     """``step``: where the window of a long net lies; at its end by default. ``cliff``: the two
-    parameters over which the loss is drawn."""
+    parameters over which the loss is drawn. ``weights``: whose paths, where the user named some."""
 
     flows: tuple[GradientFlow, ...]
     step: int | None = None
     cliff: tuple[Parameter, Parameter] | None = None
+    weights: tuple[str, ...] = ()
 
 
 def of_a_net(flow: GradientFlow, selection: Selection, names: Iterable[str]) -> Iterator[Picture]:

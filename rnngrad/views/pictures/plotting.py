@@ -7,7 +7,7 @@ from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rnngrad.analyses.derivation.derive import Derivation
 from rnngrad.analyses.flow.cliff import parameters
@@ -36,6 +36,10 @@ class Plot:
 
     def __init__(self, result: Derivation, *beside: Derivation) -> None:
         self._flows = tuple(map(GradientFlow, _told_apart((result, *beside))))
+
+    def __repr__(self) -> str:
+        names = ", ".join(repr(flow.problem.name) for flow in self._flows)
+        return f"<rnngrad.Plot of {names}: plot(), or plot.reach() and other kinds>"
 
     @spoken
     def beside(self, *others: Derivation) -> Plot:
@@ -139,6 +143,22 @@ def _told_apart(results: Iterable[Derivation]) -> Iterator[Derivation]:
         seen[name] += 1
         again = replace(one.problem, name=f"{name} ({seen[name]})")
         yield one if seen[name] == 1 else type(one)(again)
+
+
+def named(
+    what: Iterable[str], verb: str, result: Any, every: Iterable[Picture]
+) -> Iterator[Picture]:
+    """Those of a result of check or sweep that have these names, or else of ``every``; UsageError
+    for a name that none has."""
+    for name in chosen((what,) if isinstance(what, str) else what, verb):
+        lacking = PICTURES[name].why_not(result.problem) if hasattr(result, "problem") else ""
+        found = pictures(name, result) if result and not lacking else every
+        ours = [one for one in found if one.name == name]
+        if not ours:
+            asked = "it needs two axes: over='scale,seed'" if PICTURES[name].asked else ""
+            why = lacking or asked or "plot() draws all that there are"
+            raise UsageError(f"there is no picture '{name}' of this: {why}")
+        yield from ours
 
 
 def plotted(

@@ -7,7 +7,7 @@ Its cells are of one size whatever they are of: a scale, a seed, an activation.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import prod
+from math import inf, prod
 from statistics import median
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
@@ -123,8 +123,9 @@ def mapped(
     across, up = (_values(rows, name) for name in over)
     rates: dict[tuple[object, object], list[float]] = {}
     for row in rows:
-        if row.rate is not None:
-            rates.setdefault((_of(row, over[0]), _of(row, over[1])), []).append(row.rate)
+        rate = row.value("rate")
+        if rate is not None:
+            rates.setdefault((_of(row, over[0]), _of(row, over[1])), []).append(rate)
     z = np.array([[median(rates.get((x, y), [np.nan])) for x in across] for y in up])
     ticks, listed = _below(across)
     x, y = Axis(_label(over[0], done), ticks=ticks), Axis(_label(over[1], done), ticks=_ticks(up))
@@ -204,7 +205,15 @@ def _notes(rows: Sequence[Row], over: Over) -> tuple[str, ...]:
     said = [f"A cell is the median over {' and '.join(many)}."] if many else []
     if "steps" not in over:
         said.append(f"T = {grouped(rows[0].steps)}.")
-    missing = sum(row.rate is None for row in rows)
-    if missing:
-        said.append(f"{grouped(missing)} points have no finite rate.")
+    said += [f"{words[0].upper()}{words[1:]}." for words in without_a_rate(rows)]
     return tuple(said)
+
+
+def without_a_rate(rows: Sequence[Row]) -> Iterator[str]:
+    """How many points vanish to an exact zero, and how many are not defined."""
+    values = [row.value("rate") for row in rows]
+    zeros, unknown = values.count(-inf), values.count(None)
+    if zeros:
+        yield f"at {grouped(zeros)} point{'s' * (zeros > 1)} the chain is exactly 0: rate −∞"
+    if unknown:
+        yield f"{grouped(unknown)} point{'s have' if unknown > 1 else ' has'} no rate"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from math import isfinite
 from statistics import median
 
 import numpy as np
@@ -22,7 +22,7 @@ from rnngrad.views.pictures.picture import (
     Region,
     on_one_scale,
 )
-from rnngrad.views.pictures.rate_map import RATE, Swept, mapped, scale_label
+from rnngrad.views.pictures.rate_map import RATE, Swept, mapped, scale_label, without_a_rate
 from rnngrad.views.sweeps.words import VERBS, of_what, whose, words
 
 
@@ -56,23 +56,27 @@ def _name(part: Part, parts: Sequence[Part]) -> str:
 
 def _medians(rows: Sequence[Row], by: str) -> tuple[list[float], list[list[float]]]:
     """The values on the axis, and the rates of all seeds at each."""
-    ordered = sorted((r for r in rows if r.rate is not None), key=lambda r: getattr(r, by))
-    at, rates = [], []
-    for value, group in groupby(ordered, key=lambda r: getattr(r, by)):
-        at.append(float(value))
-        rates.append([row.rate for row in group if row.rate is not None])
-    return at, rates
+    at: dict[float, list[float]] = {}
+    for row in sorted(rows, key=lambda row: float(getattr(row, by))):
+        found = row.value("rate")
+        if found is not None:
+            at.setdefault(float(getattr(row, by)), []).append(found)
+    return list(at), list(at.values())
 
 
 def _curve(name: str, rows: Sequence[Row], by: str) -> Iterator[Mark]:
     at, rates = _medians(rows, by)
-    x = np.array(at)
+    x, lowest = np.array(at), min((v for some in rates for v in some if isfinite(v)), default=0.0)
     if any(len(some) > 1 for some in rates):
-        low, high = np.array([min(some) for some in rates]), np.array([max(some) for some in rates])
+        low, high = (
+            np.maximum([end(some) for some in rates], lowest) for end in (min, max)
+        )  # an exact zero has no place: down to the lowest that has
         yield Band(f"{name}, all seeds" if name != "rate" else "all seeds", x, low, high)
     several = any(len(some) > 1 for some in rates)
     called = f"{name}, median" if several and name == "rate" else name
-    yield Line(called, x, np.array([median(some) for some in rates]), points=len(at) == 1)
+    middle = np.array([median(some) for some in rates])
+    middle[np.isinf(middle)] = np.nan
+    yield Line(called, x, middle, points=len(at) == 1)
 
 
 def _regions(steady: float) -> tuple[Region, Region]:
@@ -147,10 +151,7 @@ def _about(done: SweepResult) -> tuple[str, ...]:
     steps = sorted({row.steps for row in done.rows})
     said = [f"T = {', '.join(map(grouped, steps[:6]))}{' …' if len(steps) > 6 else ''}"]
     said += [f"{seeds} seeds"] if seeds > 1 else []
-    missing = sum(row.rate is None for row in done.rows)
-    if missing:
-        said.append(f"{grouped(missing)} points have no finite rate")
-    return (f"{'; '.join(said)}.",)
+    return (f"{'; '.join([*said, *without_a_rate(done.rows)])}.",)
 
 
 def _against_length(done: SweepResult) -> Picture:
@@ -182,10 +183,11 @@ def _against_training(done: SweepResult) -> Picture:
     for called, column in (("growth rate", "rate"), ("largest exponent", "lyapunov_max")):
         values = [
             [v for row in done.rows if row.checkpoint == name
-             if (v := getattr(row, column)) is not None] for name in names
+             if (v := row.value(column)) is not None] for name in names
         ]  # fmt: skip
         medians[column] = [median(some) if some else np.nan for some in values]
         x, y = np.arange(1.0, len(names) + 1), np.array(medians[column])
+        y[np.isinf(y)] = np.nan
         marks.append(Line(called, x, y, points=len(names) == 1, dashed=column != "rate"))
     known = [(n, v) for n, v in zip(names, medians["rate"], strict=True) if np.isfinite(v)]
     said = "No checkpoint has a finite growth rate."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from math import isfinite
+from math import inf, isfinite
 from statistics import median
 from typing import NamedTuple
 
@@ -45,7 +45,7 @@ class Scale(NamedTuple):
 
     def median(self, name: str) -> float | None:
         """The median over the seeds that have this number, a logarithm ``settled``; or None."""
-        values = [getattr(row, name) for row in self.rows]
+        values = [row.value(name) for row in self.rows]
         present = [value for value in values if value is not None]
         if not present:
             return None
@@ -215,7 +215,8 @@ def _table(
 
 def _picture(done: SweepResult, curves: Sequence[Curve], full: bool) -> Table:
     norms = [s.median("log10_chain_norm") for curve in curves for s in curve.scales]
-    longest = max((abs(norm) for norm in norms if norm is not None), default=0.0)
+    sizes = [abs(norm) for norm in norms if norm is not None and isfinite(norm)]
+    longest = max(sizes, default=0.0)
     bar = BAR if len(curves) == 1 else SHORT_BAR
     columns = (
         Column("scale"),
@@ -264,16 +265,16 @@ def _drawn(scale: Scale, longest: float, bar: int) -> tuple[str, ...]:
     norm, rate = scale.median("log10_chain_norm"), scale.median("rate")
     return (
         number(scale.scale),
-        "-inf" if norm is None and "vanishing" in scale.regime else _decades(norm),
-        "" if rate is None else f"{rate:.4f}",
-        _bar(norm, longest, scale.regime, bar),
+        _decades(norm),
+        "" if rate is None or not isfinite(rate) else f"{rate:.4f}",
+        _bar(norm, longest, bar),
         scale.regime,
     )
 
 
-def _bar(log10: float | None, longest: float, regime: str, bar: int) -> str:
-    if log10 is None:
-        return ("▒" * bar if "vanishing" in regime else " " * bar) + "│"
+def _bar(log10: float | None, longest: float, bar: int) -> str:
+    if log10 is None or not isfinite(log10):
+        return ("▒" if log10 == -inf else " ") * bar + "│"
     length = 0 if longest == 0.0 else max(round(bar * abs(log10) / longest), int(log10 != 0))
     signs = "█" * length
     return f"{signs:>{bar}}│" if log10 < 0 else f"{'':{bar}}│{signs}"

@@ -44,7 +44,7 @@ _ESCAPED: Mapping[str, str] = MappingProxyType(
     {
         "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
         "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "`": r"\textasciigrave{}",
-        '"': r"\textquotedbl{}", "'": "'",
+        '"': "''", "'": "'",
         **{sign: f"\\{sign}" for sign in "_%&#${}"},
     }
 )  # fmt: skip
@@ -54,8 +54,9 @@ _IN_MATHS: Mapping[str, str] = MappingProxyType(
         "∘": r"\odot", "−": "-", "‖": r"\|", "×": r"\times", "⊗": r"\otimes", "²": "^2",
         "∈": r"\in", "≤": r"\le", "≥": r"\ge", "≠": r"\ne", "→": r"\to", "⋮": r"\vdots",
         "γ": r"\gamma", "λ": r"\lambda", "φ": r"\varphi", "ρ": r"\rho", "√": r"\surd",
-        "∞": r"\infty", "½": r"\tfrac12", "Ω": r"\Omega", "±": r"\pm", "⋯": r"\cdots", "ℓ": r"\ell",
-        "⟨": r"\langle", "⟩": r"\rangle", "ᵀ": r"^{\top}", "⁺": "^+", "⁻": "^-",
+        "∞": r"\infty", "½": r"\tfrac12", "Ω": r"\Omega", "Δ": r"\Delta", "±": r"\pm",
+        "⋯": r"\cdots", "ℓ": r"\ell", "⟨": r"\langle", "⟩": r"\rangle",
+        "ᵀ": r"^{\top}", "⁺": "^+", "⁻": "^-",
         **dict(zip("⁰¹³⁴⁵⁶⁷⁸⁹ˡᵐ", (f"^{{{x}}}" for x in "013456789lm"), strict=True)),
     }
 )  # fmt: skip
@@ -158,7 +159,9 @@ class Latex(Plain):
 
     def matrix(self, matrix: Matrix) -> str:
         kind = "bmatrix" if matrix.blocks else "pmatrix"
-        rows = r" \\ ".join(" & ".join(map(self.row, cells)) for cells in matrix.rows)
+        lines = [" & ".join(map(self.row, cells)) for cells in matrix.rows]
+        high = any("\\frac" in line for line in lines)
+        rows = (r" \\[1ex] " if high else r" \\ ").join(lines)
         rows = rows.replace(r"\frac", r"\dfrac")  # small else
         return rf"\begin{{{kind}}} {rows} \end{{{kind}}}"
 

@@ -23,7 +23,7 @@ from rnngrad.views.typesetting.reading import in_prose
 from rnngrad.views.typesetting.writing import Plain, accented
 
 SIGNS: Mapping[str, str] = MappingProxyType(
-    {"−": "-", "·": "dot.op", "⋯": "dots.c", "|": "bar.v", ",": ","}
+    {"−": "-", "·": "dot.op", "∘": "⊙", "⋯": "dots.c", "|": "bar.v", ",": ","}
 )
 """A sign of the notation -> typst's word for it; others are as they are."""
 

@@ -96,7 +96,7 @@ class Plain:
         return f"{name.head}{name.up.translate(_RAISED)}{below}{name.suffix}"
 
     def number(self, text: str) -> str:
-        return text.replace("-", "−") if text[:1] == "-" else text
+        return text.replace("-", "−")
 
     def word(self, text: str) -> str:
         return text

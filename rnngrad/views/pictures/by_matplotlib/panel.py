@@ -18,7 +18,13 @@ from rnngrad.views.pictures.by_matplotlib.style import (
     TONES,
     ZERO,
 )
-from rnngrad.views.pictures.by_matplotlib.ticks import edges, label_between, plain, spread, ticks
+from rnngrad.views.pictures.by_matplotlib.ticks import (
+    edges,
+    label_between,
+    spread,
+    ticks,
+    told_apart,
+)
 from rnngrad.views.pictures.picture import Band, Bars, Graph, Heat, Level, Line, Picture, Region
 
 if TYPE_CHECKING:
@@ -251,7 +257,7 @@ class Panel:
             bar.ax.axhline(0.0, color="#1a1a1a", linewidth=0.4)
         bar.set_label(mark.name + (" (darkest: exactly 0)" if zeros else ""))
         places = spread(low, high, norm)
-        bar.set_ticks(places, labels=[plain(float(f"{place:.3g}")) for place in places])
+        bar.set_ticks(places, labels=told_apart(places))
         bar.ax.minorticks_off()
         if len(places) > 1:
             bar.ax.set_ylim(places[0], places[-1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,8 +80,19 @@ def label_between(ticked: Any) -> None:
     ticked.set_tick_params(which="minor", length=3.5)
 
 
-def plain(value: float) -> str:
-    return f"{round(value, 12):g}".replace("-", "−").replace("e+0", "e+").replace("e−0", "e−")
+def plain(value: float, digits: int = 6) -> str:
+    short = f"{round(value, 12):.{digits}g}"
+    return short.replace("-", "−").replace("e+0", "e+").replace("e−0", "e−")
+
+
+def told_apart(values: Sequence[float]) -> list[str]:
+    """With three digits, or with as many as tell them apart."""
+    words: list[str] = []
+    for digits in range(3, 13):
+        words = [plain(value, digits) for value in values]
+        if len({*words}) == len(values):
+            break
+    return words
 
 
 def power(value: float) -> str:

@@ -27,7 +27,9 @@ def paths(nets: Nets) -> Iterator[Picture]:
             yield Picture("paths", title, unaffordable(flow), Axis(""), Axis(""), (), of=name)
             continue
         sums = flow.result.path_sums
-        shown = sums[: 1 if len(nets.flows) > 1 else SUMS]
+        shown = [one for one in sums if one.weight in nets.weights]
+        if not nets.weights:
+            shown = list(sums[: 1 if len(nets.flows) > 1 else SUMS])
         for one in shown:
             left_out = len(sums) - len(shown)
             yield _waterfall(one, left_out, called(flow.problem))
