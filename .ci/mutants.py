@@ -166,6 +166,8 @@ def write_map(paths: list[str]) -> None:
     for file in watching.get_data().measured_files():
         source = Path(file).read_text(encoding="utf-8").splitlines()
         for number, tests in watching.get_data().contexts_by_lineno(file).items():
+            if number > len(source):  # of code that a test makes in the module's name
+                continue
             text = source[number - 1].strip()
             lines[str(Path(file).relative_to(ROOT))][text] |= seconds.keys() & set(tests)
     WORK.mkdir(exist_ok=True)

@@ -116,7 +116,7 @@ def from_torch(
         spec["upstream"] = _turned(_array(upstream), axis, turned)
     if targets is not None:
         y = _array(targets)
-        more, of = _loss(loss, y, x.shape[: x.ndim - rank + 1], axis)
+        more, of = _loss(loss, y, x.shape[: x.ndim - rank + 1], axis, _outputs(parts))
         spec |= {**more, "targets": y if "loss_steps" in more else _turned(y, axis, turned)}
     elif loss is not None:
         raise UsageError("from_torch: a loss needs targets")
@@ -164,7 +164,7 @@ def _start(given: Array) -> Array:
 class Parts(NamedTuple):
     """The recurrent net, embedding and read-out of a module, each with its prefix in the
     state_dict; ``arrays`` is that. ``before``: a Linear in front of the recurrent net, which the
-    function ``between`` follows."""
+    function ``between`` follows; ``unknown`` is what rnngrad does not have of that."""
 
     recurrent: tuple[str, Any]
     embedding: tuple[str, Any] | None
@@ -172,6 +172,7 @@ class Parts(NamedTuple):
     arrays: Mapping[str, Array]
     before: tuple[str, Any] | None = None
     between: str | None = None
+    unknown: str = ""
 
 
 def _kind(module: Any) -> str:
@@ -197,7 +198,7 @@ def _parts(module: Any) -> Parts:
         elif any(True for _ in one.named_parameters(recurse=False)):
             others.append((prefix, f"{path or 'itself'} ({type(one).__name__})"))
     rnn, tables, dense = by_kind.values()
-    before, between = _in_front(module, rnn, dense)
+    before, between, unknown = _in_front(module, rnn, dense)
     dense = [one for one in dense if one is not before]
     if len(rnn) != 1:
         there = listed(prefix.rstrip(".") for prefix, _ in rnn) or "none"
@@ -213,28 +214,39 @@ def _parts(module: Any) -> Parts:
             f"give module.{rnn[0][0].rstrip('.')} itself, its own inputs, and upstream=h.grad"
         )
     arrays = {key: _array(value) for key, value in module.state_dict().items()}
-    return Parts(rnn[0], _first(tables), _first(dense), arrays, before, between)
+    return Parts(rnn[0], _first(tables), _first(dense), arrays, before, between, unknown)
 
 
 def _in_front(
     module: Any, rnn: list[tuple[str, Any]], dense: list[tuple[str, Any]]
-) -> tuple[tuple[str, Any] | None, str | None]:
+) -> tuple[tuple[str, Any] | None, str | None, str]:
     """A Linear that stands before the recurrent net and is as wide as its inputs, and what the
-    module has between the two: where forward does otherwise, its outputs will tell."""
+    module has between the two: where forward does otherwise, its outputs will tell. The last: what
+    of that rnngrad does not have."""
     order = [path for path, _ in module.named_modules()]
     if len(rnn) != 1 or not dense or len(dense) > 2:
-        return None, None
+        return None, None, ""
     (prefix, one), (key, net) = dense[0], rnn[0]
     first, last = order.index(prefix.rstrip(".")), order.index(key.rstrip("."))
     wide = getattr(net, "hidden_size", 0) * (2 if getattr(net, "bidirectional", False) else 1)
     fits = one.out_features == getattr(net, "input_size", None)
     if first > last or not fits or (len(dense) == 1 and one.in_features == wide):
-        return None, None
+        return None, None, ""
     inside = [one for _, one in list(module.named_modules())[first + 1 : last]]
     exact = [one for one in inside if getattr(one, "approximate", "none") == "none"]  # of GELU
     names = [type(one).__name__.lower() for one in exact]
     known = [name for name in ACTIVATIONS if name.replace("_", "") in names]
-    return dense[0], known[0] if len(known) == 1 else None
+    leaves = [one for one in inside if not any(map(list, (one.children(), one.parameters())))]
+    others = [repr(one) for one in leaves if not _by_default(one)]
+    return dense[0], known[0] if len(known) == 1 else None, listed(others)
+
+
+def _by_default(one: Any) -> bool:
+    """Whether a module is an activation of rnngrad's with PyTorch's defaults, or does nothing."""
+    name = type(one).__name__
+    if not any(name.lower() == own.replace("_", "") for own in ACTIVATIONS):
+        return name.startswith(("Identity", "Dropout"))
+    return repr(one).replace("inplace=True", "") == repr(type(one)())
 
 
 def _first(found: list[tuple[str, Any]]) -> tuple[str, Any] | None:
@@ -334,14 +346,19 @@ def _known(problem: Problem, parts: Parts, direction: str | None) -> Problem:
 
 
 def _loss(
-    loss: Any, y: Array, steps: tuple[int, ...], axis: int
+    loss: Any, y: Array, steps: tuple[int, ...], axis: int, outputs: int
 ) -> tuple[dict[str, Any], str | None]:
     """The keys of the spec that say the loss, and what the module gives to it; ``steps``: (T,), or
-    of a batch its first two axes, of which ``axis`` counts the steps."""
+    of a batch its first two axes, of which ``axis`` counts the steps. Of as many steps as
+    ``outputs`` numbers that are no integers are rows of the last step."""
     batch = len(steps) > 1
     if loss is None:
         raise UsageError("from_torch: targets need a loss, such as loss=nn.CrossEntropyLoss()")
-    one = len(y) == steps[1 - axis] and y.shape[:2] != steps if batch and y.ndim else _one(y)
+    if batch and y.ndim:
+        rows = y.ndim == 2 and y.shape[1] == outputs > 1 and y.dtype.kind == "f"
+        one = len(y) == steps[1 - axis] and (rows or y.shape[:2] != steps)
+    else:
+        one = _one(y)
     last = {"loss_steps": "last"} if steps[axis] > 1 and y.size and one else {}
     if isinstance(loss, str) and loss in LOSSES:
         return {"loss": loss, "output_activation": LOSSES[loss].needs or "identity", **last}, None
@@ -365,6 +382,15 @@ def _loss(
     if batch and reduction == "mean":
         whole |= {"loss_reduction": "sum", "batch_reduction": "mean_of_steps"}
     return {**whole, **more, **last}, like.of
+
+
+def _outputs(parts: Parts) -> int:
+    """O: the rows of the read-out, or else the numbers of h_t."""
+    if parts.dense is not None:
+        return int(parts.dense[1].out_features)
+    net = parts.recurrent[1]
+    hidden = getattr(net, "proj_size", 0) or net.hidden_size
+    return int(hidden * (2 if getattr(net, "bidirectional", False) else 1))
 
 
 def _one(y: Array) -> bool:
@@ -412,9 +438,14 @@ def _compare(
         for expected in (rows, rows[-1]):
             if got.size == expected.size and _near(got.ravel(), expected.ravel(), off):
                 return
+    name, instead = type(module).__name__, "give its recurrent net itself and upstream=h.grad"
+    if parts.unknown:
+        words = "stands before the recurrent net, where rnngrad has PyTorch's activations as they"
+        raise UsageError(f"from_torch: {parts.unknown} {words} are by default; {instead}")
     raise UsageError(
-        f"from_torch: {type(module).__name__} does not give what its parts, taken one after the "
-        f"other, would give {of or 'a_y'} of; give its recurrent net itself and upstream=h.grad"
+        f"from_torch: the forward of {name} does not give what its parts give one after the other. "
+        "Does it do something that no part does, such as F.relu between them? Make it a module "
+        f"(nn.ReLU()) if it stands before the net; else {instead}"
     )
 
 

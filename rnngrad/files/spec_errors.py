@@ -25,12 +25,13 @@ class Mistake(NamedTuple):
 class Override(NamedTuple):
     """One ``--set key=value``: the path that it sets, and the document of its value.
 
-    ``columns`` says where each part of the key starts.
+    ``columns`` says where each part of the key starts; ``also`` names other keys that it changes.
     """
 
     path: Steps
     columns: tuple[int, ...]
     document: Document
+    also: tuple[str, ...] = ()
 
     def place(self, path: Steps, *, at_key: bool, into: int | None = None) -> Place | None:
         """Where in the argument ``path`` stands; None where this override does not reach it."""

@@ -44,6 +44,48 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_another_file_of_the_weights_is_that_of_the_read_out_too(folder: Path) -> None:
+    """The read-out has the new file; but where it is set first, its own."""
+    (folder / "model.npz").write_bytes((folder / "run" / "epoch=1.npz").read_bytes())
+    new, old = "weights.file=run/epoch=10.npz", "weights.W_hy.file=model.npz"
+    text = SPEC.replace("model.npz", "run/epoch=10.npz")
+    (folder / "ten.yaml").write_text(text)
+    right = rnngrad.load(folder / "ten.yaml")
+    got = rnngrad.load(folder / "net.yaml", overrides=[new])
+    np.testing.assert_array_equal(got.weights["W_hy"], right.weights["W_hy"])
+    for order in ([new, old], [old, new]):
+        mixed = rnngrad.load(folder / "net.yaml", overrides=order)
+        np.testing.assert_array_equal(mixed.weights["W_hh"], right.weights["W_hh"])
+        assert (mixed.weights["W_hy"] != right.weights["W_hy"]).any()
+    for command in ("derive", "check"):
+        said = run(command, "net.yaml", "--set", new, cwd=folder).stderr
+        assert "note: assumed: of the new weights.file too: weights.W_hy" in said
+
+
+def test_sequences_of_several_lengths_are_pooled(folder: Path) -> None:
+    """A row a file with the median over its sequences, and one picture of the training."""
+    text = SPEC.replace("steps: 12}", "steps: 12, sequences: 3}\nbatch: first\nlengths: [12, 5, 8]")
+    (folder / "net.yaml").write_text(text)
+    done = _sweep(folder, "--plot", "s.svg")
+    assert done.returncode == 0, done.stderr
+    assert "T = 5 to 12, tanh, median over sequences" in done.stdout
+    rows = [line.split()[:4] for line in done.stdout.splitlines() if line.startswith("epoch=")]
+    found = _rows(folder)
+    assert [row[0] for row in rows] == 2 * ["epoch=1", "epoch=2", "epoch=10"]
+    for name, _, norm, rate in rows[:3]:
+        mine = [row for row in found if row["checkpoint"] == f"{name}.npz"]
+        assert sorted(row["steps"] for row in mine) == [5, 8, 12]
+        assert float(rate) == pytest.approx(np.median([row["rate"] for row in mine]), abs=5e-5)
+        norms = np.median([row["log10_chain_norm"] for row in mine])
+        assert float(norm) == pytest.approx(norms, abs=5e-5)
+    drawn = (folder / "s.svg").read_text()
+    assert "Growth rate against the training" in drawn
+    assert "all sequences" in drawn
+    shown = _sweep(folder, "--steps", "3,4").stdout  # the same sequences twice
+    assert "epoch=1 tanh T=3" in shown
+    assert "epoch=10 tanh T=4" in shown
+
+
 def _sweep(folder: Path, *more: str) -> Any:
     return run("sweep", "net.yaml", "--checkpoints", "run/*.npz", *more, cwd=folder)
 

@@ -189,6 +189,26 @@ def test_targets_of_the_last_step_alone(axis: str) -> None:
     assert refused(**more, targets=rows[:3])[0].startswith("targets: is 3×2; batch: ")
 
 
+@pytest.mark.parametrize("axis", ["first", "second"])
+def test_rows_of_the_last_step_with_as_many_outputs_as_steps(axis: str) -> None:
+    """(B, O) = (B, T), and (B, O) = (T, B) too: rows, but whole numbers are labels."""
+    x = X[:, :2] if axis == "first" else X[:2, :2].swapaxes(0, 1)
+    rows = Y[: B if axis == "first" else 2, 0]
+    more = {"batch": axis, "inputs": x, "loss_steps": "last"}
+    got = rnngrad.gradients(batch(**more, targets=rows))
+    whole = rows[:, np.newaxis] if axis == "first" else rows[np.newaxis]
+    right = rnngrad.gradients(batch(**more, targets=np.broadcast_to(whole, (*x.shape[:2], 2))))
+    assert got["loss"] == right["loss"]
+    np.testing.assert_array_equal(got["dL_dW_hh"], right["dL_dW_hh"])
+    more |= {"loss": "cross_entropy", "output_activation": "softmax"}
+    labels = np.ones(x.shape[:2])
+    got = rnngrad.gradients(batch(**more, targets=labels))
+    right = rnngrad.gradients(batch(**more, targets=labels[..., np.newaxis]))
+    assert got["loss"] == right["loss"]
+    one_hot = np.eye(2)[[1] * len(rows)]
+    assert rnngrad.gradients(batch(**more, targets=one_hot))["loss"] == right["loss"]
+
+
 def test_a_target_of_the_last_step_alone() -> None:
     one = {"weights": WEIGHTS, "inputs": X[0], "loss_steps": "last"}
     got = rnngrad.gradients(rnngrad.load({**one, "targets": Y[0, -1:]}))

@@ -304,7 +304,7 @@ def _normed() -> Any:
 
 
 REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
-    "wired otherwise": (_wired_otherwise, {}, "does not give what its parts"),
+    "wired otherwise": (_wired_otherwise, {}, "does not give what its parts give one after"),
     "a LayerNorm": (_normed, {}, r"what Model does with after \(LayerNorm\) cannot be seen"),
     "training": (lambda: _model(nn.GRU(INPUTS, HIDDEN)).train(), {}, "drop has dropout and is in"),
     "two nets": (lambda: nn.ModuleList([nn.GRU(2, 2), nn.RNN(2, 2)]), {}, "has 2 recurrent nets"),
@@ -332,14 +332,16 @@ def test_rnngrad_does_not_import_pytorch() -> None:
 
 
 @pytest.mark.parametrize("first", [True, False])
-@pytest.mark.parametrize("case", ["labels", "ignored", "rows", "a label each", "a row each"])
+@pytest.mark.parametrize("case", ["labels", "ignored", "rows", "a label each", "a row each",
+                                  "a row each, as many outputs as steps"])  # fmt: skip
 def test_a_batch(first: bool, case: str) -> None:
     """(B, T, ·) or (T, B, ·) as ``batch_first`` says: loss and every gradient of it."""
-    model = _model(nn.LSTM(INPUTS, HIDDEN, batch_first=first), words=WORDS)
+    outputs = T if "as many" in case else OUTPUTS
+    model = _model(nn.LSTM(INPUTS, HIDDEN, batch_first=first), outputs=outputs, words=WORDS)
     stream, B = np.random.default_rng(5), 4
     ids = torch.tensor(stream.integers(0, WORDS, (B, T)))
     labels = torch.tensor(stream.integers(0, OUTPUTS, (B, T)))
-    rows = torch.tensor(stream.normal(size=(B, T, OUTPUTS)))
+    rows = torch.tensor(stream.normal(size=(B, T, outputs)))
     x = ids if first else ids.T
     out = model(x) if first else model(x).transpose(0, 1)
     loss: Any = nn.MSELoss() if "row" in case else nn.CrossEntropyLoss(WEIGHTS, ignore_index=2)
@@ -390,6 +392,20 @@ def test_both_directions_of_a_stack(kind: str, tmp_path: Path) -> None:
         found = {one["name"]: one["verdict"] for one in report["quantities"]}
         assert set(found.values()) == {"pass"}
         assert {"dL_dW_hh_reverse.1", "dL_dW_xh.1", "dL_dW_hy", "dL_db_y"} <= found.keys()
+    h = model.encoder(torch.tensor(X))[0]
+    h.retain_grad()
+    ends = torch.cat((h[-1, :HIDDEN], h[0, HIDDEN:]))  # what h_n[-2], h_n[-1] are
+    model.zero_grad()
+    loss(model.head(ends), LABELS[0]).backward()
+    of_ends: Any = rnngrad.from_torch(model.encoder, torch.tensor(X), upstream=h.grad)
+    own = {n: p.grad.clone() for n, p in model.encoder.named_parameters()}
+    model.zero_grad()
+    h_n = model.encoder(torch.tensor(X))[1]
+    h_n = h_n[0] if kind == "LSTM" else h_n
+    loss(model.head(torch.cat((h_n[-2], h_n[-1]))), LABELS[0]).backward()
+    assert all(torch.allclose(p.grad, own[n]) for n, p in model.encoder.named_parameters())
+    report = rnngrad.check(of_ends, own)
+    assert report["verdict"] == "pass"
     grads["encoder.weight_hh_l1_reverse"] = grads["encoder.weight_hh_l1"]
     report = rnngrad.check(problem, grads)
     (wrong,) = [one for one in report["quantities"] if one["verdict"] == "fail"]
@@ -439,10 +455,9 @@ def test_a_dense_layer_in_front(between: Any, words: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_an_approximate_gelu_is_not_the_exact_one(dtype: Any) -> None:
-    def model(approximate: str) -> Any:
+def test_an_activation_with_options_is_not_the_one_by_default(dtype: Any) -> None:
+    def model(between: Any) -> Any:
         torch.manual_seed(6)
-        between = nn.GELU(approximate=approximate)
         return Sequence(
             nn.Linear(INPUTS, 5), between, nn.GRU(5, HIDDEN), nn.Linear(HIDDEN, OUTPUTS)
         )
@@ -453,9 +468,12 @@ def test_an_approximate_gelu_is_not_the_exact_one(dtype: Any) -> None:
 
     x = torch.tensor(X).to(dtype)
     loss = nn.CrossEntropyLoss()
-    assert rnngrad.from_torch(model("none").to(dtype), x, LABELS, loss=loss)
-    with pytest.raises(rnngrad.UsageError, match="does not give what its parts"):
-        rnngrad.from_torch(model("tanh").to(dtype), x, LABELS, loss=loss)
+    for between in (nn.GELU(), nn.LeakyReLU(), nn.ReLU(inplace=True)):
+        assert rnngrad.from_torch(model(between).to(dtype), x, LABELS, loss=loss)
+    for between in (nn.GELU("tanh"), nn.LeakyReLU(0.2), nn.Softmin(-1)):
+        with pytest.raises(rnngrad.UsageError) as refused:
+            rnngrad.from_torch(model(between).to(dtype), x, LABELS, loss=loss)
+        assert f"{between} stands before the recurrent net, where" in str(refused.value)
 
 
 def test_a_dense_layer_in_front_that_is_followed_by_something_else_is_refused() -> None:
@@ -469,7 +487,7 @@ def test_a_dense_layer_in_front_that_is_followed_by_something_else_is_refused() 
             return self.head(self.rnn(torch.sin(self.front(x)))[0])
 
     model = Hidden().double()
-    with pytest.raises(rnngrad.UsageError, match="does not give what its parts"):
+    with pytest.raises(rnngrad.UsageError, match=r"such as F.relu between them\? Make it a module"):
         rnngrad.from_torch(model, torch.tensor(X), LABELS, loss=nn.CrossEntropyLoss())
     with pytest.raises(rnngrad.UsageError, match="front stands before the recurrent net"):
         rnngrad.from_torch(model, X, LABELS, loss=nn.CrossEntropyLoss())

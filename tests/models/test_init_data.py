@@ -69,6 +69,20 @@ def _cases() -> dict[str, tuple[Net, np.ndarray, np.ndarray, Any, bool]]:
         "token ids, a dense layer": (Net(5, 7, 2), many_ids, many_labels, cross, False),
         "a batch of rows": (Net(2), many, many_rows, nn.MSELoss(), False),
         "a batch, a label of the last step": (Net(5), many, many_labels[:, 0], cross, True),
+        "a batch of token ids, as many steps as outputs and numbers of a row": (
+            Net(3, 7),
+            many_ids[:, :3],
+            many_labels[:, :3] % 3,
+            cross,
+            False,
+        ),
+        "a batch, a row of the last step, as many outputs as steps": (
+            Net(T),
+            many,
+            stream.normal(size=(4, T)),
+            nn.MSELoss(),
+            True,
+        ),
         "a batch, a row of the last step": (Net(2), many, many_rows[:, 0], nn.MSELoss(), True),
         "token ids and labels": (Net(5, 7), ids, labels, cross, False),
         "rows and labels": (Net(5), x, labels, cross, False),
@@ -187,6 +201,10 @@ def test_a_batch_of_ids_is_looked_up() -> None:
     found = filled(_given((8, 5), True), _given((8, 5), True), IDS)
     assert "embedding: {file: m, key: emb}" in found.lines[0]
     assert "loss: cross_entropy" in found.lines
+    rows = Given(_given((8, 3), True).array + 7.0, "x", "x")  # as wide as rows: the type decides
+    assert "embedding" not in filled(rows, None, IDS).lines[0]
+    beyond = Given(rows.array.astype(int), "x", "x")
+    assert "embedding" not in filled(beyond, None, IDS).lines[0]
 
 
 WRONG = {
@@ -209,6 +227,25 @@ def test_an_id_beyond_the_table_is_told() -> None:
     ids = Given(np.array([1, 2, 30]), "ids.npy", "ids.npy")
     with pytest.raises(UsageError, match=r"the token id 30, but of rows emb has 9"):
         filled(ids, None, IDS)
+
+
+def test_what_the_net_of_a_spec_leaves_open_is_said(tmp_path: Path) -> None:
+    """No read-out, though two layers fit; the last step of both directions; labels of which none
+    counts, so that the spec cannot be loaded."""
+    torch.manual_seed(1)
+    rnn = torch.nn.GRU(3, 4, batch_first=True, bidirectional=True)
+    heads = torch.nn.ModuleDict({"rnn": rnn, "fc1": torch.nn.Linear(8, 8)})
+    heads["fc2"] = torch.nn.Linear(8, 2)
+    save_file(heads.state_dict(), tmp_path / "m.safetensors")
+    np.save(tmp_path / "x.npy", np.ones((5, 6, 3)))
+    np.save(tmp_path / "y.npy", np.array([-100] * 5))
+    said = run("init", "m.safetensors", "--inputs", "x.npy", "--targets", "y.npy", "-o", "net.yaml",
+               cwd=tmp_path).stderr  # fmt: skip
+    assert "no read-out is taken, so y_t = [h_t; h_reverse_t]: fc1 and fc2 fit" in said
+    assert "assumed: the read-out reads [h_T; h_reverse_T]" in said
+    assert "this spec cannot be loaded as it is: net.yaml:" in said
+    assert "no label counts" in said
+    assert "# Assumed: the read-out reads" in (tmp_path / "net.yaml").read_text()
 
 
 def test_both_options_need_a_model(tmp_path: Path) -> None:

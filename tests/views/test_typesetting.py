@@ -109,7 +109,7 @@ def test_nothing_gets_out_of_a_string_of_typst(text: str) -> None:
     assert not inner.endswith("\\") or inner.endswith("\\\\")
 
 
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "gated_antisymmetric_rnn"])
 @pytest.mark.parametrize("widest", [20.0, 40.0, 60.0])
 def test_lines_hold_all_and_are_no_wider_than_they_must(cell: str, widest: float) -> None:
     for text in formulas(cell):

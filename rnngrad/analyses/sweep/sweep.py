@@ -55,6 +55,13 @@ class SweepResult(NamedTuple):
         """Whether it is one net's checkpoints at one scale."""
         return len(self.plan.scales) == 1 and all(row.checkpoint is not None for row in self.rows)
 
+    @property
+    def pooled(self) -> bool:
+        """Whether a spec's parts are sequences of a batch that differ in length alone, so that they
+        are one net as seeds are."""
+        nets = [(row.spec, row.scale, row.seed, row.sequence) for row in self.rows]
+        return self.of_training and len(set(nets)) == len(nets)
+
 
 def cut_short(done: SweepResult) -> SweepResult:
     """The same without a critical scale: its zeros were not looked for to the end."""

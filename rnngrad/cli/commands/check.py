@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 from rnngrad.cli import completion, options
-from rnngrad.cli.boundary import bounded, say
+from rnngrad.cli.boundary import bounded, say, say_assumed
 from rnngrad.cli.checks.options import MEMORY, TIMEOUT, CheckOptions, is_function
 from rnngrad.cli.exit_codes import INTERRUPTED, VERDICTS
 
@@ -128,6 +128,8 @@ def check(
         problem = load(spec, overrides=overrides or ())
         if plots is not None:
             plots = plots.fitting([one_sequence(problem, "--plot")])
+        if not quiet:
+            say_assumed(problem if isinstance(problem, Problem) else problem.net)
         report, verdict, checked = _run(problem, against, answers, chosen, student)
     if checked and isinstance(problem, Problem):
         one = problem

@@ -150,8 +150,26 @@ def init(
             raise UsageError("--upstream stands in place of --targets; give one of them")
         data = (inputs, targets, upstream)
         text = _of_model(model, prefix, direction, layout, data, output, quiet)
-    write_text([f"{SCHEMA_LINES}{text}"], output)
+    text = f"{SCHEMA_LINES}{text}"
+    write_text([text], output)
+    if inputs is not None and not quiet:
+        _say_unless_it_loads(text, output)
     return 0
+
+
+def _say_unless_it_loads(text: str, output: Path | None) -> None:
+    """What is wrong with a spec of somebody's arrays as it was written."""
+    from io import BytesIO
+
+    from rnngrad.cli.output import STANDARD_OUTPUT
+    from rnngrad.errors import SpecError
+    from rnngrad.files import load
+
+    shown = output in (None, STANDARD_OUTPUT)
+    try:
+        load("-" if shown else str(output), stdin=BytesIO(text.encode()) if shown else None)
+    except SpecError as error:
+        say(f"warning: this spec cannot be loaded as it is: {error.mistakes[0]}")
 
 
 def _function_of(spec: str, output: Path | None) -> str:
@@ -216,6 +234,8 @@ def _of_model(
     from rnngrad.files.starters.model import (
         between,
         candidates,
+        last_of_both,
+        no_read_out,
         read_out,
         refuse_for_a_half,
         starter,
@@ -247,7 +267,11 @@ def _of_model(
     width = net.inputs if front.dense is None else front.dense.W.shape[1]
     outputs = net.seen if dense is None else dense.W.shape[0]
     sizes = Sizes(width, outputs, tuple(one for one in tables if one.shape[1] == width))
+    if targets is not None and dense is None and not quiet:
+        say(f"not certain: {no_read_out(contents, net)}")
     filled = None if inputs is None else fill(inputs, targets, sizes, upstream)
+    if filled is not None:
+        filled = filled._replace(assumed=[*filled.assumed, *last_of_both(net, filled)])
     assumed = [] if front.dense is None else [front.assumed]
     for words in (*assumed, *(filled.assumed if filled is not None else ())) if not quiet else ():
         say(f"assumed: {words}")

@@ -58,17 +58,28 @@ def not_a_batch(data: Mapping[str, Any], pieces: Sequence[Piece], mistakes: Mist
             mistakes.add((*piece.path, "sequences"), f"{words}; add batch: first", at_key=True)
 
 
-def turned(spec: Mapping[str, Any], pieces: Sequence[Piece], mistakes: Mistakes) -> list[Piece]:
+def turned(
+    spec: Mapping[str, Any], pieces: Sequence[Piece], outputs: int | None, mistakes: Mistakes
+) -> list[Piece]:
     """The pieces with the axes of sequences in order: (B, T, ·); labels, or any number a step, as
-    (B, T, 1)."""
+    (B, T, 1). ``outputs``: O as the weights alone have it."""
     axis, last = spec["batch"], spec["loss_steps"] == "last"
     counts = _counted(axis, next(piece for piece in pieces if piece.name == "inputs"))
+    targets = next((piece.value for piece in pieces if piece.name == "targets"), None)
+    if spec["loss"] == "cross_entropy" and isinstance(targets, np.ndarray) and _labels(targets):
+        outputs = None
     return [
-        piece._replace(value=_turned(axis, piece, counts, last, mistakes))
+        piece._replace(value=_turned(axis, piece, counts, last, outputs, mistakes))
         if piece.sequence and isinstance(piece.value, np.ndarray)
         else piece
         for piece in pieces
     ]
+
+
+def _labels(targets: Array) -> bool:
+    """Whether numbers are classes, and no rows of probabilities, each of the sum 1."""
+    whole = bool((targets == np.floor(targets)).all())
+    return whole and (targets.ndim != 2 or bool((targets.sum(axis=1) != 1).any()))
 
 
 def _counted(axis: str, inputs: Piece) -> tuple[int | None, int | None]:
@@ -88,13 +99,16 @@ def _in_order(axis: str, size: int | None, steps: int | None) -> tuple[int | Non
 
 
 def _turned(
-    axis: str, piece: Piece, counts: tuple[int | None, int | None], last: bool, mistakes: Mistakes
-) -> Array | None:
-    """``last``: the last step alone counts, and one row a sequence will do, (B, ·) or (B,)."""
+    axis: str, piece: Piece, counts: tuple[int | None, int | None], last: bool,
+    outputs: int | None, mistakes: Mistakes,
+) -> Array | None:  # fmt: skip
+    """``last``: the last step alone counts, and one row a sequence will do, (B, ·) or (B,).
+    ``outputs``: O where (B, O) cannot be labels."""
     value, (size, steps) = piece.value, counts
     assert isinstance(value, np.ndarray)
     if piece.name == "targets" and value.ndim < 3:
-        if value.shape == _in_order(axis, size, steps):
+        rows = last and value.shape == (size, outputs) and outputs != 1
+        if value.shape == _in_order(axis, size, steps) and not rows:
             value = value[..., np.newaxis]
         elif last and value.ndim and len(value) == size:
             return value.reshape(size, 1, -1)

@@ -218,12 +218,13 @@ def _of_length(blueprint: Blueprint, steps: int) -> Blueprint:
 
 
 def build(
-    data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes
+    data: dict[str, Any], folder: Path, name: str, mistakes: Mistakes, assumed: Sequence[str] = ()
 ) -> Problem | Batch | Bidirectional | None:
     """The problem that ``data`` describes, a batch of which no sequence is chosen, or a
     bidirectional net of which no half is; None where ``mistakes`` holds any in the end.
 
-    File references are relative to ``folder``; ``name`` is the default of ``name``.
+    File references are relative to ``folder``; ``name`` is the default of ``name``; ``assumed`` is
+    said of trained weights too.
     """
     cell = cell_in(data, name, mistakes)
     starts = [key[:-2] for key in data if key.endswith("_0")] if cell is None else cell.parts
@@ -239,6 +240,7 @@ def build(
         cell = told_cell(data, cell, net, mistakes)
         spec["activation"] = activation_of(data, net, mistakes) or spec["activation"]
         origin = origin_of(data, net)
+        origin = origin._replace(assumed=(*origin.assumed, *assumed))
     both = is_bidirectional(spec, data, net, mistakes)
     _check_cell(cell, spec, data, mistakes)
     parameters = check_parameters(Names(cell, both), weights, net, mistakes)
@@ -248,23 +250,25 @@ def build(
         mistakes.add(("input_activation",), words, at_key=True)
     check_upstream(data, parameters, mistakes)
     pieces = all_pieces(spec, cell, parameters, folder, mistakes)
+    stated = _stated(spec, cell, parameters, mistakes)
+    times, top = multiple("O" if "W_hy" in parameters.letters else parameters.top)
     batch = None
     if "batch" not in spec:
         not_a_batch(data, pieces, mistakes)
     else:
-        pieces = turned(spec, pieces, mistakes)
+        sure = settle([piece for piece in pieces if piece.path[0] == "weights"], stated)
+        pieces = turned(spec, pieces, times * sure[top].value if top in sure else None, mistakes)
         batch = batch_in(spec, pieces, folder, mistakes)
         pieces = [without_padding(p, batch) for p in pieces] if batch else pieces
     labels, pieces = labels_in(spec, data, pieces, mistakes)
-    sizes = settle(pieces, _stated(spec, cell, parameters, mistakes))
+    sizes = settle(pieces, stated)
     for letter in dict.fromkeys(cell.letters) if parameters.depth > 1 else ():
         layers = [letter_in(cell, letter, at, parameters.depth) for at in range(parameters.depth)]
         sizes |= in_all(letter, layers, sizes)
     pieces = [_asked_for_tokens(p, spec, folder) if p.name == "inputs" else p for p in pieces]
     report(pieces, sizes, mistakes)
     unfixed(pieces, sizes, mistakes)
-    times, letter = multiple("O" if "W_hy" in parameters.letters else parameters.top)
-    classes = None if letter not in sizes else times * sizes[letter].value
+    classes = None if top not in sizes else times * sizes[top].value
     pieces, counts = with_targets(labels, pieces, classes, spec, data, mistakes)
     steps = _steps(pieces, mistakes)
     _check_loss_steps(spec, steps, mistakes)

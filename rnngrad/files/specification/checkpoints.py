@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rnngrad.errors import SpecError
+from rnngrad.files.yaml_text import Steps
 
 
 def in_order(paths: list[str]) -> list[str]:
@@ -30,32 +31,40 @@ def with_file(data: Mapping[str, Any], checkpoint: str, folder: Path) -> dict[st
     """The spec with ``checkpoint`` wherever the file of its weights stands, read-out and embedding
     too; SpecError where the weights are of no file, or of several."""
     weights = data.get("weights")
-    files = set(_files(weights))
+    names = {name for _, name in _files(weights)}
     trained = weights.get("file") if isinstance(weights, Mapping) else None
     if isinstance(trained, str):
-        files = {trained}
-    if len(files) != 1:
-        which = "several files" if files else "no file"
+        names = {trained}
+    if len(names) != 1:
+        which = "several files" if names else "no file"
         raise SpecError([f"--checkpoints: weights name {which}, must be those of one file"])
     here = Path(os.path.relpath(checkpoint, folder)).as_posix()
-    return dict(_replaced(data, files.pop(), here))
+    changed = dict(data)
+    for way in files(data, names.pop()):
+        changed = changed_at(changed, list(way), here)
+    return changed
 
 
-def _files(value: Any) -> Iterator[str]:
+def files(data: Mapping[str, Any], name: str) -> list[Steps]:
+    """The paths of all keys ``file`` of that name."""
+    return [path for path, found in _files(data) if found == name]
+
+
+def _files(value: Any, path: Steps = ()) -> Iterator[tuple[Steps, str]]:
     if isinstance(value, Mapping):
         if isinstance(value.get("file"), str):
-            yield value["file"]
-        for one in value.values():
-            yield from _files(one)
+            yield (*path, "file"), value["file"]
+        for key, one in value.items():
+            yield from _files(one, (*path, key))
     elif isinstance(value, list):
-        for one in value:
-            yield from _files(one)
+        for at, one in enumerate(value):
+            yield from _files(one, (*path, at))
 
 
-def _replaced(value: Any, before: str, after: str) -> Any:
-    if isinstance(value, Mapping):
-        return {
-            key: after if key == "file" and one == before else _replaced(one, before, after)
-            for key, one in value.items()
-        }
-    return [_replaced(one, before, after) for one in value] if isinstance(value, list) else value
+def changed_at(data: Any, way: list[str | int], value: Any) -> Any:
+    """A copy of ``data`` along the way, with ``value`` at its end."""
+    if not way:
+        return value
+    copy = data.copy()
+    copy[way[0]] = changed_at(data[way[0]], way[1:], value)
+    return copy

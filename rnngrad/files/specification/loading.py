@@ -14,7 +14,7 @@ from rnngrad.files.spec_errors import Mistake, Mistakes, Origin, Override
 from rnngrad.files.specification.building import build
 from rnngrad.files.specification.checkpoints import with_file
 from rnngrad.files.specification.overriding import override
-from rnngrad.files.text import cut, shown
+from rnngrad.files.text import cut, listed, shown
 from rnngrad.files.yaml_text import DEEPEST, Document, read
 from rnngrad.net.batch import Batch
 from rnngrad.net.bidirectional import Bidirectional
@@ -48,8 +48,9 @@ def load(
     def built(spec: dict[str, Any]) -> tuple[Problem | Batch | Bidirectional | None, Mistakes]:
         mistakes = Mistakes()
         whole = spec if checkpoint is None else with_file(spec, checkpoint, folder)
-        return build(whole, folder, name, mistakes), mistakes
+        return build(whole, folder, name, mistakes, also), mistakes
 
+    also = [f"of the new weights.file too: {listed(one.also)}" for one in set_by if one.also]
     problem, mistakes = built(stages[-1][1] if stages else data)
     to_blame = _to_blame(data, stages, set(mistakes.found), built)
     words = Origin(document, data, set_by, to_blame).words(mistakes) + refused

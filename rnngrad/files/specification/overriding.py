@@ -7,11 +7,13 @@ from typing import Any
 
 from rnngrad.errors import SpecError
 from rnngrad.files.spec_errors import Override
+from rnngrad.files.specification.checkpoints import changed_at, files
 from rnngrad.files.specification.sources import ARRAYS, FORMS
 from rnngrad.files.text import cut, dotted, placed, shown
 from rnngrad.files.yaml_text import Steps, parse, present
 
 LABEL = "--set"
+FILE: Steps = ("weights", "file")
 
 
 def override(
@@ -19,8 +21,9 @@ def override(
 ) -> tuple[dict[str, Any], Override]:
     """``data`` with the value of ``key=value`` put in; ``data`` itself stays as it is.
 
-    An array has one form: ``inputs.file=x.npy`` takes the place of numbers, of random numbers, and
-    of all their keys but those that the overrides ``before`` it gave.
+    ``weights.file`` takes the place of the file wherever else it stands, but for what the overrides
+    ``before`` it gave. An array has one form: ``inputs.file=x.npy`` takes the place of numbers, of
+    random numbers, and of all their keys but those that the overrides ``before`` it gave.
 
     Dots lead into mappings and lists: ``weights.W_hh=[[1, 2], [3, 4]]``, ``inputs.0=0.5``. The
     value is YAML. Raises SpecError with one message.
@@ -40,7 +43,13 @@ def override(
     names = [name.strip() for name in names]
     data = _of_one_form(data, names, {one.path for one in before})
     changed, path = _changed(data, argument, names, columns, document.data)
-    return changed, Override(path, columns, document)
+    if path != FILE or not present(data, FILE) or not isinstance(document.data, str):
+        return changed, Override(path, columns, document)
+    old, given = data["weights"]["file"], {one.path for one in before}
+    others = [way for way in files(data, old) if way != FILE and way not in given]
+    for way in others:
+        changed = changed_at(changed, list(way), document.data)
+    return changed, Override(path, columns, document, tuple(dotted(way[:-1]) for way in others))
 
 
 def _refused(argument: str, column: int, message: str) -> SpecError:
@@ -65,7 +74,7 @@ def _of_one_form(data: dict[str, Any], names: list[str], given: Set[Steps]) -> d
         return data
     keys = inner if isinstance(inner, dict) else {}
     kept = {key: value for key, value in keys.items() if (*way, key) in given}
-    changed: dict[str, Any] = _with(data, way, kept)
+    changed: dict[str, Any] = changed_at(data, way, kept)
     return changed
 
 
@@ -74,15 +83,6 @@ def _is_array(path: list[str]) -> bool:
     if path[:2] == ["weights", "layers"]:
         return len(path) == 4
     return len(path) == 2 if path[:1] == ["weights"] else len(path) == 1 and path[0] in ARRAYS
-
-
-def _with(data: Any, way: list[str | int], value: Any) -> Any:
-    """A copy of ``data`` along the way, with ``value`` at its end."""
-    if not way:
-        return value
-    copy = data.copy()
-    copy[way[0]] = _with(data[way[0]], way[1:], value)
-    return copy
 
 
 def _changed(

@@ -128,10 +128,14 @@ def filled(
 
 
 def _are_ids(inputs: Given, sizes: Sizes) -> bool:
-    """Whether these are token ids: whole, with an embedding to look them up in, and no rows."""
+    """Whether these are token ids: whole, with an embedding to look them up in. What is as wide as
+    rows is ids where its type is an integer's, and an embedding has them all."""
     if not sizes.tables or not inputs.whole or inputs.array.ndim > 2:
         return False
-    return inputs.array.ndim == 1 or inputs.shape[1] != sizes.inputs
+    if inputs.array.ndim == 1 or inputs.shape[1] != sizes.inputs:
+        return True
+    highest = max(rows for rows, _ in (table.shape for table in sizes.tables))
+    return inputs.array.dtype.kind in "iu" and int(inputs.array.max()) < highest
 
 
 def _takes(sizes: Sizes) -> str:

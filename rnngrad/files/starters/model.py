@@ -74,6 +74,29 @@ def fits(contents: Contents, net: Found) -> list[Dense]:
     ]
 
 
+def no_read_out(contents: Contents, net: Found) -> str:
+    """What it means that none was found, in words."""
+    names = [dense.key for dense in fits(contents, net)]
+    seen = "[h_t; h_reverse_t]" if net.direction == BOTH else "h_t"
+    if not names:
+        return f"no dense layer of the file is as wide as {seen}, so y_t = {seen}"
+    return (
+        f"no read-out is taken, so y_t = {seen}: {listed(names)} fit. If one of them alone gives "
+        "y_t, write its keys as W_hy and b_y into the spec. If they follow each other, give "
+        f"∂L/∂{seen}: --upstream dh.npy in place of --targets"
+    )
+
+
+def last_of_both(net: Found, data: Filled) -> list[str]:
+    """What the last step of both directions is, in words, where the loss is of that alone."""
+    if net.direction != BOTH or "loss_steps: last" not in data.lines:
+        return []
+    return [
+        "the read-out reads [h_T; h_reverse_T], as out[:, -1] has them; h_n has h_reverse_1 in "
+        "its place: of torch.cat((h_n[-2], h_n[-1]), 1) give --upstream (docs/models.md)"
+    ]
+
+
 _IN_FRONT = re.compile(r"(?:^|[._/])(?:\w*_)?(?:in|inputs?|pre|front|embed[a-z]*)(?:$|[._/])")
 """What people call a dense layer that stands before the recurrent one: fc_in, input_proj."""
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from rnngrad.analyses.sweep.points import Row
 from rnngrad.analyses.sweep.sweep import Part, SweepResult, mean_field_of
+from rnngrad.arithmetic.arrays import Array
 from rnngrad.views.numbers import grouped
 from rnngrad.views.pictures.picture import (
     Axis,
@@ -33,7 +34,7 @@ def rate(swept: Swept) -> Iterator[Picture]:
     done = swept.done
     kinds = dict.fromkeys((part.spec, part.activation) for part in done.parts)
     groups = [[p for p in done.parts if (p.spec, p.activation) == kind] for kind in kinds]
-    if done.of_training and len({(part.steps, part.activation) for part in done.parts}) == 1:
+    if done.pooled:
         yield _against_training(done)
     elif all(len(group) == 1 for group in groups):
         yield _against_scale(done)
@@ -66,12 +67,8 @@ def _medians(rows: Sequence[Row], by: str) -> tuple[list[float], list[list[float
 
 def _curve(name: str, rows: Sequence[Row], by: str) -> Iterator[Mark]:
     at, rates = _medians(rows, by)
-    x, lowest = np.array(at), min((v for some in rates for v in some if isfinite(v)), default=0.0)
-    if any(len(some) > 1 for some in rates):
-        low, high = (
-            np.maximum([end(some) for some in rates], lowest) for end in (min, max)
-        )  # an exact zero has no place: down to the lowest that has
-        yield Band(f"{name}, all seeds" if name != "rate" else "all seeds", x, low, high)
+    x = np.array(at)
+    yield from _all(f"{name}, all seeds" if name != "rate" else "all seeds", x, rates)
     several = any(len(some) > 1 for some in rates)
     called = f"{name}, median" if several and name == "rate" else name
     middle = np.array([median(some) for some in rates])
@@ -151,6 +148,8 @@ def _about(done: SweepResult) -> tuple[str, ...]:
     steps = sorted({row.steps for row in done.rows})
     said = [f"T = {', '.join(map(grouped, steps[:6]))}{' …' if len(steps) > 6 else ''}"]
     said += [f"{seeds} seeds"] if seeds > 1 else []
+    sequences = len({row.sequence for row in done.rows})
+    said += [f"lines: median over {sequences} sequences"] if done.pooled and sequences > 1 else []
     return (f"{'; '.join([*said, *without_a_rate(done.rows)])}.",)
 
 
@@ -176,7 +175,8 @@ MOST_NAMES = 6
 
 
 def _against_training(done: SweepResult) -> Picture:
-    """The rate and the largest exponent of each checkpoint, in order; the median over seeds."""
+    """The rate and the largest exponent of each checkpoint, in order; the median over seeds and
+    sequences, and all rates behind it."""
     names = list(dict.fromkeys(row.checkpoint or "" for row in done.rows))
     marks: list[Mark] = []
     medians: dict[str, list[float]] = {}
@@ -188,6 +188,8 @@ def _against_training(done: SweepResult) -> Picture:
         medians[column] = [median(some) if some else np.nan for some in values]
         x, y = np.arange(1.0, len(names) + 1), np.array(medians[column])
         y[np.isinf(y)] = np.nan
+        if column == "rate":
+            marks += _all(f"{called}, all {of_what(done.rows)}", x, values)
         marks.append(Line(called, x, y, points=len(names) == 1, dashed=column != "rate"))
     known = [(n, v) for n, v in zip(names, medians["rate"], strict=True) if np.isfinite(v)]
     said = "No checkpoint has a finite growth rate."
@@ -201,6 +203,15 @@ def _against_training(done: SweepResult) -> Picture:
         Axis("checkpoint, by its numbers", ticks=ticks), Axis("ln per step"),
         (*_regions(done.plan.steady), *marks), notes=_about(done),
     )  # fmt: skip
+
+
+def _all(name: str, x: Array, values: Sequence[Sequence[float]]) -> Iterator[Band]:
+    """From the least to the largest, where there are several; an exact zero has no place: down to
+    the lowest that has."""
+    if any(len(some) > 1 for some in values):
+        lowest = min((v for some in values for v in some if isfinite(v)), default=0.0)
+        low, high = ([end(some) if some else np.nan for some in values] for end in (min, max))
+        yield Band(name, x, np.maximum(low, lowest), np.maximum(high, lowest))
 
 
 def _numbers_in(name: str) -> str:

@@ -79,7 +79,8 @@ def blocks(done: SweepResult, full: bool) -> Iterator[Block]:
     yield _heading(done)
     training = done.of_training  # what there is to read is the table
     curves = [
-        Curve(_stem(_name(done, part), training), part, _by_scale(part.rows)) for part in done.parts
+        Curve(_name(done, parts[0]), parts[0], _by_scale([row for p in parts for row in p.rows]))
+        for parts in _together(done)
     ]
     if len(_specs(done)) > 1 or training:
         yield _picture(done, curves, full)
@@ -104,9 +105,11 @@ KEPT = (
 )
 
 
-def _stem(name: str, of_file: bool) -> str:
-    """The name of a file without its ending, which all checkpoints have in common."""
-    return (of_file and name.rpartition(".")[0]) or name
+def _together(done: SweepResult) -> list[list[Part]]:
+    """The parts by themselves; those of one checkpoint together where they are sequences."""
+    if not done.pooled:
+        return [[part] for part in done.parts]
+    return [[part for part in done.parts if part.spec == spec] for spec in _specs(done)]
 
 
 def _specs(done: SweepResult) -> tuple[str, ...]:
@@ -115,11 +118,12 @@ def _specs(done: SweepResult) -> tuple[str, ...]:
 
 
 def _name(done: SweepResult, part: Part) -> str:
-    """The spec's name, and what else tells the part from the others of its spec."""
-    if len(_specs(done)) == 1:
+    """The spec's name, and what else tells the part from the others of its spec; of checkpoints
+    without the ending, which all have in common."""
+    alone = done.pooled or sum(other.spec == part.spec for other in done.parts) == 1
+    if len(_specs(done)) == 1 and (alone or not done.of_training):
         return ""
-    alone = sum(other.spec == part.spec for other in done.parts) == 1
-    spec = escaped(part.spec)
+    spec = escaped((done.of_training and part.spec.rpartition(".")[0]) or part.spec)
     return spec if alone else f"{spec} {part.activation} T={part.steps}"
 
 
@@ -238,8 +242,10 @@ def _pictured(done: SweepResult, curves: Sequence[Curve]) -> str:
     parts = [curve.part for curve in curves]
     of_h = all(_is_h(done, part) for part in parts)
     what = "‖∂h_T/∂h_0‖" if of_h else "‖∂s_T/∂s_0‖"
-    lengths, names = {part.steps for part in parts}, {part.activation for part in parts}
-    steps = f" at T = {grouped(parts[0].steps)}" if len(lengths) == 1 else ""
+    rows = [row for curve in curves for scale in curve.scales for row in scale.rows]
+    lengths, names = sorted({row.steps for row in rows}), {part.activation for part in parts}
+    steps = f" at T = {grouped(lengths[0])}" if len(lengths) == 1 else ""
+    steps = f" at T = {lengths[0]} to {lengths[-1]}" if done.pooled and not steps else steps
     chosen = len(names) == 1 and all(_chooses(done, part) for part in parts)
     activation = f", {parts[0].activation}" if chosen else ""
     of = curves[0].scales[0].rows

@@ -226,15 +226,17 @@ def _opened(side: Row, widest: float, measure: Callable[[Row], float]) -> list[P
     """The pieces, a bracket that is itself too wide taken apart."""
     found = list[Piece]()
     for piece in side.pieces:
-        if isinstance(piece, Fence) and measure(Row((piece,))) > 0.6 * widest:
-            high = tall(piece)
-            inner = _opened(piece.inner, widest, measure)
-            found += [Half(piece.opening, high), *inner, Half(CLOSING[piece.opening], high)]
-        elif isinstance(piece, Call) and measure(Row((piece,))) > 0.6 * widest:
-            high = tall(piece)
-            inner = _opened(piece.argument, widest, measure)
-            opening = Half("(", high, piece._replace(argument=Row(())))
-            found += [opening, *inner, Half(")", high)]
+        bracket = piece.base if isinstance(piece, Raised) else piece
+        if isinstance(bracket, Fence | Call) and measure(Row((piece,))) > 0.6 * widest:
+            high = tall(bracket)
+            if isinstance(bracket, Call):
+                head, inner = bracket._replace(argument=Row(())), bracket.argument
+                opening = Half("(", high, head)
+            else:
+                opening, inner = Half(bracket.opening, high), bracket.inner
+            closing = Half(CLOSING[opening.text], high)
+            last = piece._replace(base=closing) if isinstance(piece, Raised) else closing
+            found += [opening, *_opened(inner, widest, measure), last]
         elif isinstance(piece, Matrix) and piece.blocks and measure(Row((piece,))) > widest:
             found += [Half("["), *_listed(piece), Half("]")]
         else:
@@ -259,9 +261,8 @@ def _groups(pieces: list[Piece], signs: str = "+−·⊗∘=,") -> list[list[Pie
     groups = list[list[Piece]]()
     for piece in pieces:
         breaks = isinstance(piece, Sign) and piece.text in signs and piece.text != ","
-        if not groups or ("," in signs and groups[-1][-1] == Sign(",")):
-            groups.append([piece])
-        elif breaks and not begins(groups[-1][-1]):
+        before = groups[-1][-1] if groups else Sign(",")
+        if not groups or ("," in signs and before == Sign(",")) or (breaks and not begins(before)):
             groups.append([piece])
         else:
             groups[-1].append(piece)

@@ -74,8 +74,10 @@ class MathML(Plain):
         """``leading``: whether they begin a term."""
         found = ""
         for piece in pieces:
-            sign = isinstance(piece, Sign)
-            found += self.sign(piece.text, leading=leading) if sign else self.of(piece)
+            if isinstance(piece, Sign):
+                found += self.sign(piece.text, leading=leading)
+            else:
+                found += self.of(piece)
             leading = begins(piece)
         return found
 

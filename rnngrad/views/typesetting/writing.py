@@ -60,6 +60,7 @@ class Plain:
         return isinstance(piece, Half) and piece.text in "(["
 
     def _shut(self, piece: Piece) -> bool:
+        piece = piece.base if isinstance(piece, Raised) else piece
         return isinstance(piece, Half) and piece.text in ")]"
 
     def of(self, piece: Piece) -> str:
