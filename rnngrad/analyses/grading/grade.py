@@ -41,6 +41,7 @@ from rnngrad.analyses.grading.sampling import (
 from rnngrad.analyses.grading.wording import hint
 from rnngrad.analyses.grading.worked import agrees, is_worked, judged
 from rnngrad.arithmetic.arrays import Array
+from rnngrad.errors import escaped
 from rnngrad.net.problem import Problem
 
 _ROWS = re.compile(r"\\begin\{[pb]matrix|\bmat\(|\[[-−\d. \[]+[,\]]|\bdiag\([-−\d. ]+,")
@@ -308,9 +309,9 @@ def _noted(answer: Answer, points: float, said: str) -> str:
         return said
     _, numbers, unsure = without_number(answer)
     if unsure and points < OF:
-        note = f"{unsure} at the end is read as a factor; an equation's number is \\tag{{..}}"
+        note = f"{escaped(unsure)} at the end is read as a factor; an equation's number is \\tag{{..}}"
     elif numbers:
-        note = f"{' and '.join(numbers)} is read as an equation's number, not as a factor"
+        note = f"{escaped(' and '.join(numbers))} is read as an equation's number, not as a factor"
     else:
         return said
     return f"{said}; {note}" if said else note
