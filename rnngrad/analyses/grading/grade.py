@@ -309,12 +309,12 @@ def _noted(answer: Answer, points: float, said: str) -> str:
         return said
     _, numbers, unsure = without_number(answer)
     if unsure and points < OF:
-        note = f"{escaped(unsure)} at the end is read as a factor; an equation's number is \\tag{{..}}"
+        note = f"{unsure} at the end is read as a factor; an equation's number is \\tag{{..}}"
     elif numbers:
-        note = f"{escaped(' and '.join(numbers))} is read as an equation's number, not as a factor"
+        note = f"{' and '.join(numbers)} is read as an equation's number, not as a factor"
     else:
         return said
-    return f"{said}; {note}" if said else note
+    return f"{said}; {escaped(note)}" if said else escaped(note)
 
 
 def _example(task: Task) -> str:
