@@ -143,7 +143,7 @@ def test_a_padded_batch_through_both_directions(tmp_path: Path) -> None:
     read = gradients(net["lstm"](emb(ids))[0])
     packed_too = rnngrad.check(rnngrad.load(tmp_path / "net.yaml"), read)["quantities"]
     told = {one["diagnosis"]["explanation"] for one in packed_too}
-    assert {one.endswith("is it not packed?") for one in told} == {True}
+    assert {"is it not packed?" in one for one in told} == {True}
     report: Any = rnngrad.check(without, read)
     (wrong,) = (one for one in report["quantities"] if one["verdict"] == "fail")
     assert wrong["name"] == "dL_dembedding"
