@@ -244,6 +244,11 @@ def test_it_prints_on_a4(browser: Browser, folder: Path) -> None:
                 features=[{"name": "prefers-color-scheme", "value": "dark"}])  # fmt: skip
     paper = "getComputedStyle(document.documentElement).getPropertyValue('--paper')"
     assert browser.run(paper) == "#fff"  # also of whose screen is dark
+    browser.ask("Emulation.setDeviceMetricsOverride", width=687, height=900,
+                deviceScaleFactor=1, mobile=False)  # fmt: skip
+    below = browser.run("""[...document.querySelectorAll('.long .number')].filter(value =>
+        value.offsetTop > value.previousSibling.offsetTop + 20).length""")
+    assert below == 0  # each value stands beside its formula: there is room
     browser.ask("Emulation.setEmulatedMedia", media="")
     pdf = browser.printed()
     sizes = {

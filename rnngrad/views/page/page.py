@@ -64,4 +64,4 @@ def _hashed(content: str) -> str:
 def _file(name: str) -> str:
     """Without what only whoever writes it needs."""
     content = Path(__file__).with_name(name).read_text(encoding="utf-8")
-    return re.sub(r"(?<=\n) +| +/\*.*?\*/", "", content)
+    return re.sub(r"(?<=\n)\s+| +/\*.*?\*/", "", content)
