@@ -7,9 +7,9 @@ import numpy as np
 import rnngrad
 from rnngrad.analyses.sweep.critical_scales import Critical
 from rnngrad.analyses.sweep.points import Row
-from rnngrad.analyses.sweep.sweep import Part, swept
+from rnngrad.analyses.sweep.sweep import Part, kept, swept
 from rnngrad.views.pictures.picture import Heat, Line
-from rnngrad.views.pictures.rate_map import Swept, rate_map
+from rnngrad.views.pictures.rate_map import Swept, rate_map, scale_label
 from rnngrad.views.pictures.sweeps import rate
 from rnngrad.views.sweeps.tables import Scale
 from rnngrad.views.sweeps.words import words
@@ -120,3 +120,10 @@ def test_a_seed_whose_chain_is_exactly_0_counts_in_the_median() -> None:
     (heat,) = (mark for mark in seeds.marks if isinstance(mark, Heat))
     assert sorted(heat.z[0]) == sorted(-np.inf if r is None else r for r in rates)
     assert seeds.finding.startswith("The gradient vanishes in 2 of 3 cells")
+
+
+def test_what_a_scale_of_kept_rows_is_of_is_said_where_it_is_known() -> None:
+    rnn = swept(rnngrad.load(NET), [1.0])
+    assert scale_label(kept(rnn.rows)) == scale_label(rnn) == "scale of W_hh"
+    gated = tuple(row._replace(spectral_radius=None) for row in rnn.rows)
+    assert scale_label(kept(gated)) == "scale of the recurrent parameters"

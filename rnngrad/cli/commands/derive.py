@@ -203,14 +203,11 @@ def derive(
             elif not quiet:
                 say(f"note: not in the picture cliff: {why}")
     every = save is not None or not (for_people(render) or form.asked)
+    alone = {
+        "--step": step, "--section": section, "--exponents": exponents, "--truncation": truncation,
+    }  # fmt: skip
     if isinstance(problem, Bidirectional):
         of_bidirectional = derive_problem(problem)
-        alone = {
-            "--step": step,
-            "--section": section,
-            "--exponents": exponents,
-            "--truncation": truncation,
-        }
         selection = select_of_bidirectional(of_bidirectional, quantity or (), full, alone)
         ask_for_derive(problem, selection, name, every=True)
         arrays = {name: of_bidirectional[name] for name in selection.names}
@@ -218,12 +215,6 @@ def derive(
         first = of_bidirectional.first_nonfinite_step
     elif isinstance(problem, Batch):
         of_all = derive_problem(problem)
-        alone = {
-            "--step": step,
-            "--section": section,
-            "--exponents": exponents,
-            "--truncation": truncation,
-        }
         selection = select_of_batch(of_all, quantity or (), full, alone)
         ask_for_derive(problem, selection, name, every=True)
         arrays = {name: of_all[name] for name in selection.names}

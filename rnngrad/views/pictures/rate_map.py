@@ -174,11 +174,11 @@ def _words(value: float | str) -> str:
 
 
 def scale_label(done: SweepResult) -> str:
-    """What a scale is of."""
+    """What a scale is of; of a file of rows that is known of one layer of rnn alone."""
     gate, cells = done.plan.gate, {one.cell for one in done.plan.specs.values()}
-    names = {what_is_scaled(cell, gate) for cell in cells} or {
-        f"W_hh{f' (gate {gate})' * bool(gate)}"
-    }
+    names = {what_is_scaled(cell, gate) for cell in cells}
+    if not cells and all(row.spectral_radius is not None for row in done.rows):
+        names = {"W_hh"}
     scaled = names.pop() if len(names) == 1 else ""
     scaled = scaled if 0 < len(scaled) <= ROOM else "the recurrent parameters"
     sizes = {"spectral-radius": "spectral radius", "sigma-max": "σ_max"}
